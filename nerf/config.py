@@ -1,0 +1,311 @@
+"""Settings as small frozen dataclasses, and the two presets that name sets of them.
+
+Two conventions for NeRF exist side by side: the one that the published Haiku parameters were
+trained with (`notebook`) and the one of the paper, bmild/nerf and JaxNeRF (`paper`). Each point on
+which they differ is one field here, so that they can be mixed: take a preset and
+`dataclasses.replace` a part of it, or use `override` with a dotted name.
+"""
+
+import dataclasses
+import json
+import typing
+from typing import Any, Literal, TypeVar
+
+from nerf.errors import UserError
+
+T = TypeVar("T")
+
+
+def _check_choices(config: Any) -> None:
+    for name, hint in typing.get_type_hints(type(config)).items():
+        value = getattr(config, name)
+        if typing.get_origin(hint) is Literal and value not in typing.get_args(hint):
+            choices = ", ".join(map(str, typing.get_args(hint)))
+            raise UserError(f"{name}: {value!r} is not one of {choices}")
+        if hint in (int, float):
+            _check(value == value and abs(value) != float("inf"), name, value, "finite")
+
+
+def _check(holds: bool, name: str, value: object, expected: str) -> None:
+    if not holds:
+        raise UserError(f"{name} must be {expected}, not {value}")
+
+
+@dataclasses.dataclass(frozen=True)
+class EncodingConfig:
+    """One positional encoding; see `nerf.encoding.positional_encoding`."""
+
+    num_frequencies: int
+    identity: bool
+    multiply_by_pi: bool
+    order: Literal["coordinate", "frequency"]
+
+    def __post_init__(self) -> None:
+        _check_choices(self)
+        _check(self.num_frequencies >= 0, "num_frequencies", self.num_frequencies, ">= 0")
+
+    @property
+    def num_features(self) -> int:
+        """The length of an encoded 3-vector."""
+        return 3 * (2 * self.num_frequencies + self.identity)
+
+
+@dataclasses.dataclass(frozen=True)
+class FieldConfig:
+    """The NeRF MLP (Mildenhall et al. 2020, figure 7) and the two conventions for its density.
+
+    `skip_layer` counts layers from one: after that layer the encoded point is put in front of the
+    features. `density_from` names what the density layer reads: the trunk's last features, or the
+    bottleneck behind them. `density_noise` is the standard deviation of the noise that is added
+    to the raw density when a key is given.
+    """
+
+    point_encoding: EncodingConfig
+    viewdir_encoding: EncodingConfig
+    density_from: Literal["bottleneck", "trunk"]
+    density_noise: float
+    density_activation: Literal["relu", "softplus"] = "relu"
+    num_layers: int = 8
+    width: int = 256
+    skip_layer: int = 5
+    rgb_width: int = 128
+
+    def __post_init__(self) -> None:
+        _check_choices(self)
+        for name in ("num_layers", "width", "rgb_width"):
+            _check(getattr(self, name) >= 1, name, getattr(self, name), ">= 1")
+        _check(
+            1 <= self.skip_layer < self.num_layers,
+            "skip_layer",
+            self.skip_layer,
+            f"from 1 to num_layers - 1 = {self.num_layers - 1}",
+        )
+        _check(self.density_noise >= 0, "density_noise", self.density_noise, ">= 0")
+
+
+@dataclasses.dataclass(frozen=True)
+class RenderConfig:
+    """How rays are made, sampled and composited.
+
+    `networks` is "shared" (one network, whose coarse outputs are used again in the fine pass) or
+    "separate" (two networks, the second evaluated at all samples). `coarse_t` and `fine_t` choose
+    the rules of `nerf.render.sampling`; `last_interval` is the length given to the last sample of
+    a ray; `viewdir_space` says which direction the field sees where a scene uses NDC.
+    """
+
+    networks: Literal["shared", "separate"]
+    coarse_t: Literal["linspace", "bins"]
+    fine_t: Literal["around_samples", "between_samples"]
+    fine_weight_floor: float
+    fine_gradient: bool
+    last_interval: float
+    viewdir_space: Literal["ndc", "world"]
+    pixel_offset: float = 0.0
+    num_coarse: int = 64
+    num_fine: int = 128
+
+    def __post_init__(self) -> None:
+        _check_choices(self)
+        _check(self.num_coarse >= 4, "num_coarse", self.num_coarse, ">= 4")
+        _check(self.num_fine >= 1, "num_fine", self.num_fine, ">= 1")
+        _check(self.fine_weight_floor > 0, "fine_weight_floor", self.fine_weight_floor, "> 0")
+        _check(self.last_interval >= 0, "last_interval", self.last_interval, ">= 0")
+        _check(0 <= self.pixel_offset <= 1, "pixel_offset", self.pixel_offset, "from 0 to 1")
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """Loss, optimiser and split.
+
+    The learning rate falls exponentially from `learning_rate` to `final_learning_rate` over
+    `num_steps`. `clip_norm` 0 turns gradient clipping off. Every `holdout`-th view, from view 0
+    on, is held out for evaluation.
+    """
+
+    loss: Literal["sum", "mean"]
+    learning_rate: float
+    final_learning_rate: float
+    clip_norm: float
+    num_rays: int
+    num_steps: int
+    holdout: int
+
+    def __post_init__(self) -> None:
+        _check_choices(self)
+        _check(self.learning_rate > 0, "learning_rate", self.learning_rate, "> 0")
+        _check(self.final_learning_rate > 0, "final_learning_rate", self.final_learning_rate, "> 0")
+        _check(self.clip_norm >= 0, "clip_norm", self.clip_norm, ">= 0")
+        _check(self.num_rays >= 1, "num_rays", self.num_rays, ">= 1")
+        _check(self.num_steps >= 0, "num_steps", self.num_steps, ">= 0")
+        _check(self.holdout >= 2, "holdout", self.holdout, ">= 2")
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Everything that decides what a run computes; its JSON form stands in `config.json`."""
+
+    preset: str
+    field: FieldConfig
+    render: RenderConfig
+    train: TrainConfig
+
+
+NOTEBOOK = Config(
+    preset="notebook",
+    field=FieldConfig(
+        point_encoding=EncodingConfig(10, identity=False, multiply_by_pi=True, order="coordinate"),
+        viewdir_encoding=EncodingConfig(4, identity=False, multiply_by_pi=True, order="coordinate"),
+        density_from="bottleneck",
+        density_noise=0.0,
+    ),
+    render=RenderConfig(
+        networks="shared",
+        coarse_t="linspace",
+        fine_t="around_samples",
+        fine_weight_floor=1e-7,
+        fine_gradient=True,
+        last_interval=0.0,
+        viewdir_space="ndc",
+    ),
+    train=TrainConfig(
+        loss="sum",
+        learning_rate=2e-4,
+        final_learning_rate=2e-5,
+        clip_norm=1.0,
+        num_rays=1024,
+        num_steps=150_000,
+        holdout=16,
+    ),
+)
+
+PAPER = Config(
+    preset="paper",
+    field=FieldConfig(
+        point_encoding=EncodingConfig(10, identity=True, multiply_by_pi=False, order="frequency"),
+        viewdir_encoding=EncodingConfig(4, identity=True, multiply_by_pi=False, order="frequency"),
+        density_from="trunk",
+        density_noise=1.0,
+    ),
+    render=RenderConfig(
+        networks="separate",
+        coarse_t="bins",
+        fine_t="between_samples",
+        fine_weight_floor=1e-5,
+        fine_gradient=False,
+        last_interval=1e10,
+        viewdir_space="world",
+    ),
+    train=TrainConfig(
+        loss="mean",
+        learning_rate=5e-4,
+        final_learning_rate=5e-5,
+        clip_norm=0.0,
+        num_rays=4096,
+        num_steps=200_000,
+        holdout=8,
+    ),
+)
+
+PRESETS = {config.preset: config for config in (NOTEBOOK, PAPER)}
+
+
+def preset(name: str) -> Config:
+    """The preset called `name`.
+
+    Raises:
+      UserError: if there is none of that name.
+
+    >>> preset("paper").render.networks
+    'separate'
+    """
+    if name not in PRESETS:
+        raise UserError(f"unknown preset {name!r}: choose one of {', '.join(sorted(PRESETS))}")
+    return PRESETS[name]
+
+
+def override(config: Config, assignment: str) -> Config:
+    """Sets one field by its dotted name.
+
+    Args:
+      config: the settings to start from.
+      assignment: `part.field=value`, for instance `render.num_fine=64`.
+
+    Raises:
+      UserError: if there is no such field, or the value is not of its type or range.
+
+    >>> override(NOTEBOOK, "render.num_fine=64").render.num_fine
+    64
+    """
+    path, equals, text = assignment.partition("=")
+    if not equals:
+        raise UserError(f"--set={assignment}: write it as name=value, e.g. render.num_fine=64")
+    return _replace_at(config, path.strip().split("."), text.strip(), assignment)
+
+
+def to_json(config: Config) -> dict[str, Any]:
+    """The nested dictionary of plain values that `from_json` reads."""
+    return dataclasses.asdict(config)
+
+
+def from_json(values: dict[str, Any]) -> Config:
+    """The inverse of `to_json`.
+
+    Raises:
+      UserError: if a field is missing, unknown, or has a value out of its range.
+    """
+    return _build(Config, values, "config")
+
+
+def field_from_json(values: dict[str, Any]) -> FieldConfig:
+    """The `field` part alone, as the header of a parameter file holds it."""
+    return _build(FieldConfig, values, "field")
+
+
+def _build(cls: type[T], values: Any, where: str) -> T:
+    fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    if not isinstance(values, dict) or set(values) != set(fields):
+        found = sorted(values) if isinstance(values, dict) else type(values).__name__
+        raise UserError(f"{where}: expected the fields {sorted(fields)}, found {found}")
+    hints = typing.get_type_hints(cls)
+    arguments = {}
+    for name, value in values.items():
+        hint = hints[name]
+        if dataclasses.is_dataclass(hint):
+            arguments[name] = _build(typing.cast(type[Any], hint), value, f"{where}.{name}")
+        else:
+            arguments[name] = _coerce(value, hint, f"{where}.{name}")
+    return cls(**arguments)
+
+
+def _replace_at(node: T, path: list[str], text: str, assignment: str) -> T:
+    name, *rest = path
+    hints = typing.get_type_hints(type(node))
+    settable = [n for n in hints if n != "preset"]
+    if name not in settable:
+        raise UserError(f"--set={assignment}: no field {name!r}; there are {', '.join(settable)}")
+    value = getattr(node, name)
+    if dataclasses.is_dataclass(value) != bool(rest):
+        raise UserError(f"--set={assignment}: name one field, e.g. render.num_fine=64")
+    new: Any = (
+        _replace_at(value, rest, text, assignment)
+        if rest
+        else _coerce(_parse(text), hints[name], name)
+    )
+    return dataclasses.replace(node, **{name: new})  # type: ignore[type-var]
+
+
+def _parse(text: str) -> Any:
+    try:
+        return json.loads(text.lower() if text.lower() in ("true", "false") else text)
+    except ValueError:
+        return text
+
+
+def _coerce(value: Any, hint: Any, where: str) -> Any:
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if typing.get_origin(hint) is Literal:
+        return value
+    if type(value) is not hint:
+        raise UserError(f"{where}: expected {hint.__name__}, found {value!r}")
+    return value
