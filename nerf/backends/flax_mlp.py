@@ -1,0 +1,59 @@
+"""The NeRF MLP in Flax (Linen)."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from nerf.config import FieldConfig
+from nerf.encoding import encode
+from nerf.field import FieldOutput, Params, RadianceField, activate
+
+
+class NerfMLP(nn.Module):
+    """Trunk with one skip, density head, bottleneck, view-dependent colour head."""
+
+    config: FieldConfig
+
+    @nn.compact
+    def __call__(
+        self, points: jax.Array, viewdirs: jax.Array, key: jax.Array | None = None
+    ) -> FieldOutput:
+        config = self.config
+        encoded_points = encode(points, config.point_encoding)
+        features = encoded_points
+        for number in range(1, config.num_layers + 1):
+            features = nn.relu(nn.Dense(config.width, name=f"trunk_{number}")(features))
+            if number == config.skip_layer:
+                features = jnp.concatenate([encoded_points, features], axis=-1)
+        bottleneck = nn.Dense(config.width, name="bottleneck")(features)
+        raw_density = nn.Dense(1, name="density")(
+            bottleneck if config.density_from == "bottleneck" else features
+        )
+        encoded_viewdirs = encode(viewdirs, config.viewdir_encoding)
+        hidden = jnp.concatenate([bottleneck, encoded_viewdirs], axis=-1)
+        hidden = nn.relu(nn.Dense(config.rgb_width, name="rgb_hidden")(hidden))
+        raw_rgb = nn.Dense(3, name="rgb")(hidden)
+        return activate(raw_rgb, raw_density[..., 0], config, key)
+
+
+def make(config: FieldConfig) -> RadianceField:
+    """A `RadianceField` whose parameters are `{"params": {layer: {"kernel", "bias"}}}`."""
+    module = NerfMLP(config)
+
+    def init(key: jax.Array, /) -> Params:
+        example = jnp.zeros((1, 3))
+        return module.init(key, example, example)
+
+    def apply(
+        params: Params,
+        points: jax.Array,
+        viewdirs: jax.Array,
+        /,
+        *,
+        key: jax.Array | None = None,
+    ) -> FieldOutput:
+        output = module.apply(params, points, viewdirs, key)
+        assert isinstance(output, FieldOutput)
+        return output
+
+    return RadianceField(init, apply)

@@ -1,0 +1,74 @@
+"""The NeRF MLP in Haiku; module names and their order are those of the published parameters."""
+
+import haiku as hk
+import jax
+import jax.numpy as jnp
+
+from nerf.config import FieldConfig
+from nerf.encoding import encode
+from nerf.field import FieldOutput, Params, RadianceField, activate
+
+
+class LinearReluBlock(hk.Module):
+    """A linear layer and a ReLU; the parameter names hold the class's name in snake case."""
+
+    def __init__(self, num_features: int):
+        super().__init__()
+        self.linear_layer = hk.Linear(num_features)
+
+    def __call__(self, features: jax.Array) -> jax.Array:
+        return jax.nn.relu(self.linear_layer(features))
+
+
+class ColorBlock(hk.Module):
+    """The last layer, three raw colour channels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear_layer = hk.Linear(3)
+
+    def __call__(self, features: jax.Array) -> jax.Array:
+        return self.linear_layer(features)
+
+
+def make(config: FieldConfig) -> RadianceField:
+    """A `RadianceField` whose parameters are `{module: {"w", "b"}}`."""
+
+    def network(
+        points: jax.Array, viewdirs: jax.Array, key: jax.Array | None = None
+    ) -> FieldOutput:
+        trunk = [LinearReluBlock(config.width) for _ in range(config.num_layers)]
+        density_layer = hk.Linear(1)
+        bottleneck_layer = hk.Linear(config.width)
+        rgb_hidden_layer = LinearReluBlock(config.rgb_width)
+        rgb_layer = ColorBlock()
+
+        encoded_points = encode(points, config.point_encoding)
+        features = encoded_points
+        for number, layer in enumerate(trunk, start=1):
+            features = layer(features)
+            if number == config.skip_layer:
+                features = jnp.concatenate([encoded_points, features], axis=-1)
+        bottleneck = bottleneck_layer(features)
+        raw_density = density_layer(bottleneck if config.density_from == "bottleneck" else features)
+        encoded_viewdirs = encode(viewdirs, config.viewdir_encoding)
+        hidden = rgb_hidden_layer(jnp.concatenate([bottleneck, encoded_viewdirs], axis=-1))
+        return activate(rgb_layer(hidden), raw_density[..., 0], config, key)
+
+    transformed = hk.without_apply_rng(hk.transform(network))
+
+    def init(key: jax.Array, /) -> Params:
+        example = jnp.zeros((1, 3))
+        return transformed.init(key, example, example)
+
+    def apply(
+        params: Params,
+        points: jax.Array,
+        viewdirs: jax.Array,
+        /,
+        *,
+        key: jax.Array | None = None,
+    ) -> FieldOutput:
+        return transformed.apply(params, points, viewdirs, key)
+
+    return RadianceField(init, apply)

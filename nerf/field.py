@@ -1,0 +1,130 @@
+"""The `RadianceField` interface, and the registry of its implementations.
+
+A radiance field maps a point and a viewing direction to a colour and a density. Renderer, sampler
+and trainer know this interface alone. An implementation is a factory, `make(config)`, that returns
+pure functions; it is registered under the name of a backend and of a field and imported when it is
+first asked for, so a backend that is not used is never loaded.
+"""
+
+import importlib
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+
+from nerf.config import FieldConfig
+from nerf.errors import UserError
+
+Params = Any  # a tree of float32 arrays; its structure belongs to the backend
+
+
+class FieldOutput(NamedTuple):
+    """What a field says about points, after its activations.
+
+    Attributes:
+      rgb: `[..., 3]`, in [0, 1].
+      density: `[...]`, >= 0, per unit of length of the space the points live in.
+    """
+
+    rgb: jax.Array
+    density: jax.Array
+
+
+class InitFn(Protocol):
+    def __call__(self, key: jax.Array, /) -> Params:
+        """Fresh parameters of one network."""
+
+
+class ApplyFn(Protocol):
+    def __call__(
+        self,
+        params: Params,
+        points: jax.Array,
+        viewdirs: jax.Array,
+        /,
+        *,
+        key: jax.Array | None = None,
+    ) -> FieldOutput:
+        """Evaluates the field.
+
+        Args:
+          params: what `init` returned, or a tree of the same structure.
+          points: `[..., 3]`, scene units or NDC.
+          viewdirs: `[..., 3]`, unit vectors, of the same shape.
+          key: None is deterministic; with a key, training-time density noise (where the field has
+            any) is added to the raw density before its activation.
+        """
+
+
+class RadianceField(NamedTuple):
+    """A field as two pure functions; see `InitFn` and `ApplyFn` for the contract."""
+
+    init: InitFn
+    apply: ApplyFn
+
+
+FieldFactory = Callable[[FieldConfig], RadianceField]
+
+_FACTORIES: dict[tuple[str, str], str | FieldFactory] = {
+    ("haiku", "mlp"): "nerf.backends.haiku_mlp:make",
+    ("flax", "mlp"): "nerf.backends.flax_mlp:make",
+}
+
+
+def register(backend: str, field: str, factory: str | FieldFactory) -> None:
+    """Makes an implementation known; a string `module:attribute` is imported when it is needed."""
+    _FACTORIES[backend, field] = factory
+
+
+def backends() -> tuple[str, ...]:
+    """The names of all backends.
+
+    >>> backends()
+    ('flax', 'haiku')
+    """
+    return tuple(sorted({backend for backend, _ in _FACTORIES}))
+
+
+def make_field(backend: str, field: str, config: FieldConfig) -> RadianceField:
+    """The field called `field` in `backend`.
+
+    Raises:
+      UserError: if there is no such backend, or it has no such field.
+    """
+    if backend not in backends():
+        raise UserError(f"unknown backend {backend!r}: choose one of {', '.join(backends())}")
+    fields = sorted(name for owner, name in _FACTORIES if owner == backend)
+    if field not in fields:
+        raise UserError(
+            f"backend {backend!r} has no field {field!r}: choose one of {', '.join(fields)}"
+        )
+    factory = _FACTORIES[backend, field]
+    if isinstance(factory, str):
+        module, _, attribute = factory.partition(":")
+        factory = getattr(importlib.import_module(module), attribute)
+        assert callable(factory)
+    return factory(config)
+
+
+def activate(
+    raw_rgb: jax.Array, raw_density: jax.Array, config: FieldConfig, key: jax.Array | None
+) -> FieldOutput:
+    """Noise and activations, the same for every implementation of the MLP.
+
+    Args:
+      raw_rgb: `[..., 3]`, before the sigmoid.
+      raw_density: `[...]`, before its activation.
+      config: which activation, how much noise.
+      key: None for no noise.
+    """
+    if key is not None and config.density_noise > 0:
+        noise = jax.random.normal(key, raw_density.shape, raw_density.dtype)
+        raw_density = raw_density + config.density_noise * noise
+    density = {"relu": jax.nn.relu, "softplus": jax.nn.softplus}[config.density_activation]
+    return FieldOutput(jax.nn.sigmoid(raw_rgb), density(raw_density))
+
+
+def abstract_params(field: RadianceField) -> Params:
+    """Shapes and dtypes of one network's parameters, without making them."""
+    return jax.eval_shape(field.init, jax.ShapeDtypeStruct((2,), jnp.uint32))
