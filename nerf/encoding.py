@@ -34,8 +34,9 @@ def positional_encoding(
     Source: Mildenhall et al. 2020, equation 4.
 
     >>> import jax.numpy as jnp
-    >>> positional_encoding(jnp.array([0.5]), 1, identity=True, multiply_by_pi=True,
-    ...                     order="frequency").round(3).tolist()
+    >>> positional_encoding(
+    ...     jnp.array([0.5]), 1, identity=True, multiply_by_pi=True, order="frequency"
+    ... ).round(3).tolist()
     [0.5, 1.0, 0.0]
     """
     (*batch_shape, num_dims) = points.shape

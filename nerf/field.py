@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import jax
-import jax.numpy as jnp
 
 from nerf.config import FieldConfig
 from nerf.errors import UserError
@@ -86,12 +85,8 @@ def backends() -> tuple[str, ...]:
     return tuple(sorted({backend for backend, _ in _FACTORIES}))
 
 
-def make_field(backend: str, field: str, config: FieldConfig) -> RadianceField:
-    """The field called `field` in `backend`.
-
-    Raises:
-      UserError: if there is no such backend, or it has no such field.
-    """
+def check_names(backend: str, field: str) -> None:
+    """Raises a UserError, listing the known names, unless `backend` has a field `field`."""
     if backend not in backends():
         raise UserError(f"unknown backend {backend!r}: choose one of {', '.join(backends())}")
     fields = sorted(name for owner, name in _FACTORIES if owner == backend)
@@ -99,6 +94,15 @@ def make_field(backend: str, field: str, config: FieldConfig) -> RadianceField:
         raise UserError(
             f"backend {backend!r} has no field {field!r}: choose one of {', '.join(fields)}"
         )
+
+
+def make_field(backend: str, field: str, config: FieldConfig) -> RadianceField:
+    """The field called `field` in `backend`.
+
+    Raises:
+      UserError: if there is no such backend, or it has no such field.
+    """
+    check_names(backend, field)
     factory = _FACTORIES[backend, field]
     if isinstance(factory, str):
         module, _, attribute = factory.partition(":")
@@ -127,4 +131,4 @@ def activate(
 
 def abstract_params(field: RadianceField) -> Params:
     """Shapes and dtypes of one network's parameters, without making them."""
-    return jax.eval_shape(field.init, jax.ShapeDtypeStruct((2,), jnp.uint32))
+    return jax.eval_shape(field.init, jax.random.key(0))

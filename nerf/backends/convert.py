@@ -54,9 +54,7 @@ def _haiku_to_layers(tree: Params) -> Layers:
 
 def _haiku_from_layers(layers: Layers) -> Params:
     modules = _haiku_modules(len(layers) - len(_HEADS))
-    return {
-        name: {"w": layers[layer][0], "b": layers[layer][1]} for layer, name in modules.items()
-    }
+    return {name: {"w": layers[layer][0], "b": layers[layer][1]} for layer, name in modules.items()}
 
 
 def _flax_to_layers(tree: Params) -> Layers:
@@ -102,6 +100,8 @@ def convert(params: Params, source: str, target: str) -> Params:
         if name not in LAYOUTS:
             known = ", ".join(LAYOUTS)
             raise UserError(f"unknown parameter layout {name!r}: there are {known}")
+    if source == target:
+        return params
     try:
         layers = {network: LAYOUTS[source].to_layers(tree) for network, tree in params.items()}
     except (KeyError, TypeError, AttributeError) as error:

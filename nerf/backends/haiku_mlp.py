@@ -55,7 +55,7 @@ def make(config: FieldConfig) -> RadianceField:
         hidden = rgb_hidden_layer(jnp.concatenate([bottleneck, encoded_viewdirs], axis=-1))
         return activate(rgb_layer(hidden), raw_density[..., 0], config, key)
 
-    transformed = hk.without_apply_rng(hk.transform(network))
+    transformed: hk.Transformed = hk.without_apply_rng(hk.transform(network))
 
     def init(key: jax.Array, /) -> Params:
         example = jnp.zeros((1, 3))
@@ -69,6 +69,8 @@ def make(config: FieldConfig) -> RadianceField:
         *,
         key: jax.Array | None = None,
     ) -> FieldOutput:
-        return transformed.apply(params, points, viewdirs, key)
+        output = transformed.apply(params, points, viewdirs, key)
+        assert isinstance(output, FieldOutput)
+        return output
 
     return RadianceField(init, apply)

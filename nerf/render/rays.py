@@ -5,6 +5,7 @@ Parameters are `{"shared": tree}` where one network serves both passes and
 `{"coarse": tree, "fine": tree}` where there are two.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import chex
@@ -34,7 +35,11 @@ def init_params(field: RadianceField, config: RenderConfig, key: jax.Array) -> P
 
 
 def evaluate_along_rays(
-    field: RadianceField, params: Params, rays: Rays, t_vals: jax.Array, key: jax.Array | None
+    field: RadianceField,
+    params: Params,
+    rays: Rays,
+    t_vals: jax.Array,
+    ray_keys: jax.Array | None,
 ) -> FieldOutput:
     """The field at `origins + t directions`.
 
@@ -43,7 +48,7 @@ def evaluate_along_rays(
       params: of one network.
       rays: `[num_rays]`.
       t_vals: `[num_rays, num_samples]`.
-      key: for density noise, or None.
+      ray_keys: `[num_rays]`, for density noise, or None.
 
     Returns:
       rgb `[num_rays, num_samples, 3]` and density `[num_rays, num_samples]`.
@@ -52,7 +57,10 @@ def evaluate_along_rays(
     chex.assert_shape([rays.origins, rays.directions, rays.viewdirs], (num_rays, 3))
     points = rays.origins[:, None, :] + t_vals[..., None] * rays.directions[:, None, :]
     viewdirs = jnp.broadcast_to(rays.viewdirs[:, None, :], points.shape)
-    output = field.apply(params, points, viewdirs, key=key)
+    if ray_keys is None:
+        output = field.apply(params, points, viewdirs)
+    else:
+        output = jax.vmap(partial(_apply_to_ray, field, params))(points, viewdirs, ray_keys)
     chex.assert_shape(output.rgb, (num_rays, num_samples, 3))
     chex.assert_shape(output.density, (num_rays, num_samples))
     return output
@@ -64,7 +72,7 @@ def render_rays(
     rays: Rays,
     config: RenderConfig,
     *,
-    key: jax.Array | None = None,
+    ray_keys: jax.Array | None = None,
 ) -> Rendering:
     """Renders rays by hierarchical sampling.
 
@@ -73,7 +81,8 @@ def render_rays(
       params: one tree or two, as `config.networks` says.
       rays: `[num_rays]`.
       config: samples, intervals and networks.
-      key: randomises samples and density noise, each ray on its own; None is deterministic.
+      ray_keys: `[num_rays]`, randomises samples and density noise of each ray on its own, so
+        that the result does not depend on how rays are grouped; None is deterministic.
 
     Returns:
       Both passes. With one network the fine pass composites the coarse samples' outputs
@@ -81,7 +90,7 @@ def render_rays(
 
     Source: Mildenhall et al. 2020, section 5.2.
     """
-    keys: list[jax.Array | None] = [None] * 4 if key is None else list(jax.random.split(key, 4))
+    keys = _split_ray_keys(ray_keys, 4)
     coarse_params, fine_params = (params[name] for name in _first_and_last(config))
     coarse_rule = {"linspace": sampling.linspace_t_vals, "bins": sampling.bin_t_vals}
     t_vals = coarse_rule[config.coarse_t](keys[0], rays.near, rays.far, config.num_coarse)
@@ -99,6 +108,18 @@ def render_rays(
         all_t_vals = jnp.sort(all_t_vals, axis=-1)
         output = evaluate_along_rays(field, fine_params, rays, all_t_vals, keys[3])
     return Rendering(coarse, _composite(output, all_t_vals, rays, config))
+
+
+def _apply_to_ray(
+    field: RadianceField, params: Params, points: jax.Array, viewdirs: jax.Array, key: jax.Array
+) -> FieldOutput:
+    return field.apply(params, points, viewdirs, key=key)
+
+
+def _split_ray_keys(ray_keys: jax.Array | None, num: int) -> list[jax.Array | None]:
+    if ray_keys is None:
+        return [None] * num
+    return list(jnp.moveaxis(jax.vmap(lambda key: jax.random.split(key, num))(ray_keys), 1, 0))
 
 
 def _first_and_last(config: RenderConfig) -> tuple[str, str]:

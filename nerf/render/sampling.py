@@ -1,7 +1,8 @@
 """Where to look along a ray: stratified and hierarchical sampling.
 
-`t_vals` are sorted ray parameters in [near, far], `[num_rays, num_samples]`. Every function takes
-`key=None` to mean the deterministic middle of what it would otherwise draw from.
+`t_vals` are sorted ray parameters in [near, far], `[num_rays, num_samples]`. Randomness comes from
+one key a ray, `ray_keys` `[num_rays]`, so that a ray's samples do not depend on the rays beside it;
+None means the deterministic middle of what would otherwise be drawn from.
 """
 
 import chex
@@ -11,12 +12,13 @@ import jax.numpy as jnp
 from nerf.config import RenderConfig
 
 
-def unit_samples(key: jax.Array | None, num_rays: int, num_samples: int) -> jax.Array:
+def unit_samples(ray_keys: jax.Array | None, num_rays: int, num_samples: int) -> jax.Array:
     """One number in each of `num_samples` equal bins of [0, 1), for each ray.
 
     Args:
-      key: draws uniformly within each bin; None takes the middle (i + 1/2) / num_samples.
-      num_rays: rays are independent of one another.
+      ray_keys: `[num_rays]`, for a uniform draw within each bin; None takes the middle
+        (i + 1/2) / num_samples.
+      num_rays: number of rays.
       num_samples: number of bins.
 
     Returns:
@@ -29,19 +31,19 @@ def unit_samples(key: jax.Array | None, num_rays: int, num_samples: int) -> jax.
     """
     within = (
         jnp.full((num_rays, num_samples), 0.5)
-        if key is None
-        else jax.random.uniform(key, (num_rays, num_samples))
+        if ray_keys is None
+        else _uniform(ray_keys, num_samples)
     )
     left = jnp.arange(num_samples, dtype=within.dtype)[None, :]
     below_one = 1.0 - jnp.finfo(within.dtype).epsneg
     return jnp.minimum((left + within) / num_samples, below_one)
 
 
-def bin_t_vals(key: jax.Array | None, near: jax.Array, far: jax.Array, num: int) -> jax.Array:
+def bin_t_vals(ray_keys: jax.Array | None, near: jax.Array, far: jax.Array, num: int) -> jax.Array:
     """One sample in each of `num` equal bins of [near, far].
 
     Args:
-      key: random within each bin; None takes the bins' middles.
+      ray_keys: `[num_rays]`, random within each bin; None takes the bins' middles.
       near, far: `[num_rays]`.
       num: number of samples.
 
@@ -50,14 +52,16 @@ def bin_t_vals(key: jax.Array | None, near: jax.Array, far: jax.Array, num: int)
     """
     (num_rays,) = near.shape
     chex.assert_shape(far, (num_rays,))
-    return near[:, None] + (far - near)[:, None] * unit_samples(key, num_rays, num)
+    return near[:, None] + (far - near)[:, None] * unit_samples(ray_keys, num_rays, num)
 
 
-def linspace_t_vals(key: jax.Array | None, near: jax.Array, far: jax.Array, num: int) -> jax.Array:
+def linspace_t_vals(
+    ray_keys: jax.Array | None, near: jax.Array, far: jax.Array, num: int
+) -> jax.Array:
     """Evenly spaced samples that include both ends, each jittered up to its neighbours' midpoints.
 
     Args:
-      key: jitters every ray on its own; None leaves the samples where they are.
+      ray_keys: `[num_rays]`, jitters each ray on its own; None leaves the samples where they are.
       near, far: `[num_rays]`.
       num: number of samples, at least 2.
 
@@ -69,11 +73,11 @@ def linspace_t_vals(key: jax.Array | None, near: jax.Array, far: jax.Array, num:
     (num_rays,) = near.shape
     chex.assert_shape(far, (num_rays,))
     unit = jnp.linspace(0.0, 1.0, num)[None, :]
-    if key is None:
+    if ray_keys is None:
         unit = jnp.broadcast_to(unit, (num_rays, num))
     else:
         edges = interval_edges(unit)
-        within = jax.random.uniform(key, (num_rays, num))
+        within = _uniform(ray_keys, num)
         unit = edges[:, :-1] + (edges[:, 1:] - edges[:, :-1]) * within
     return near[:, None] + (far - near)[:, None] * unit
 
@@ -95,9 +99,7 @@ def interval_edges(t_vals: jax.Array) -> jax.Array:
     return jnp.concatenate([t_vals[:, :1], midpoints, t_vals[:, -1:]], axis=-1)
 
 
-def invert_piecewise_constant(
-    unit: jax.Array, edges: jax.Array, weights: jax.Array
-) -> jax.Array:
+def invert_piecewise_constant(unit: jax.Array, edges: jax.Array, weights: jax.Array) -> jax.Array:
     """Inverts the distribution function of a histogram.
 
     Args:
@@ -112,8 +114,11 @@ def invert_piecewise_constant(
     Source: inverse transform sampling, Mildenhall et al. 2020, section 5.2.
 
     >>> import jax.numpy as jnp
-    >>> invert_piecewise_constant(jnp.array([[0.25, 0.75]]), jnp.array([[0.0, 1.0, 3.0]]),
-    ...                           jnp.array([[1.0, 1.0]])).tolist()
+    >>> invert_piecewise_constant(
+    ...     jnp.array([[0.25, 0.75]]),
+    ...     jnp.array([[0.0, 1.0, 3.0]]),
+    ...     jnp.array([[1.0, 1.0]]),
+    ... ).tolist()
     [[0.5, 2.0]]
     """
     num_rays, num_bins = weights.shape
@@ -132,12 +137,12 @@ def invert_piecewise_constant(
 
 
 def fine_t_vals(
-    key: jax.Array | None, t_vals: jax.Array, weights: jax.Array, config: RenderConfig
+    ray_keys: jax.Array | None, t_vals: jax.Array, weights: jax.Array, config: RenderConfig
 ) -> jax.Array:
     """New samples where the coarse weights are.
 
     Args:
-      key: random; None places them at the middles of equal shares of the weight.
+      ray_keys: `[num_rays]`; None places them at the middles of equal shares of the weight.
       t_vals: `[num_rays, num_coarse]`, the coarse samples.
       weights: `[num_rays, num_coarse]`, their compositing weights, >= 0.
       config: `fine_t` "around_samples" gives each coarse sample the interval between its
@@ -157,9 +162,14 @@ def fine_t_vals(
         weights = jnp.where(ends[None, :], 0.5 * weights, weights)
     else:
         edges, weights = edges[:, 1:-1], weights[:, 1:-1]
-    unit = unit_samples(key, num_rays, config.num_fine)
+    unit = unit_samples(ray_keys, num_rays, config.num_fine)
     new = invert_piecewise_constant(unit, edges, weights + config.fine_weight_floor)
     return new if config.fine_gradient else jax.lax.stop_gradient(new)
+
+
+def _uniform(ray_keys: jax.Array, num: int) -> jax.Array:
+    """`[num_rays, num]` uniform in [0, 1), each row from its own key."""
+    return jax.vmap(lambda key: jax.random.uniform(key, (num,)))(ray_keys)
 
 
 def _gather_pair(values: jax.Array, index: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -19,17 +19,17 @@ class Composite(NamedTuple):
       depth: `[num_rays]`, the ray parameter t at which the ray ends on average.
       acc: `[num_rays]`, in [0, 1], the share of the ray that is covered.
       weights: `[num_rays, num_samples]`, >= 0, the share that each sample contributes.
+      t_vals: `[num_rays, num_samples]`, increasing, where the samples lie.
     """
 
     rgb: jax.Array
     depth: jax.Array
     acc: jax.Array
     weights: jax.Array
+    t_vals: jax.Array
 
 
-def interval_lengths(
-    t_vals: jax.Array, directions: jax.Array, last_interval: float
-) -> jax.Array:
+def interval_lengths(t_vals: jax.Array, directions: jax.Array, last_interval: float) -> jax.Array:
     """The length that each sample stands for, up to the next sample.
 
     Args:
@@ -45,7 +45,8 @@ def interval_lengths(
     chex.assert_shape(directions, (num_rays, 3))
     last = jnp.full((num_rays, 1), last_interval, t_vals.dtype)
     intervals = jnp.concatenate([t_vals[:, 1:] - t_vals[:, :-1], last], axis=-1)
-    return intervals * jnp.linalg.norm(directions, axis=-1, keepdims=True)
+    lengths: jax.Array = intervals * jnp.linalg.norm(directions, axis=-1, keepdims=True)
+    return lengths
 
 
 def compositing_weights(density: jax.Array, lengths: jax.Array) -> jax.Array:
@@ -106,4 +107,5 @@ def composite(
         depth=jnp.where(covered, mean_t, t_vals[:, -1]),
         acc=acc,
         weights=weights,
+        t_vals=t_vals,
     )

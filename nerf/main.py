@@ -1,0 +1,318 @@
+"""The command line: flags become configs, configs become jobs. The only reader of absl FLAGS.
+
+python -m nerf.main --backend=haiku --scene=flower
+python -m nerf.main --backend=flax --scene=flower --mode=train
+python -m nerf.main --backend=flax --scene=flower --mode=train --init_from=pretrained
+python -m nerf.main --mode=convert --init_from=FOLDER_OR_FILE --out=FILE --backend=flax
+"""
+
+import dataclasses
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+from absl import app, flags
+
+from nerf import config as config_lib
+from nerf import field as field_lib
+from nerf import jobs, parameters, run_folder
+from nerf.backends import convert
+from nerf.camera_paths import PATHS
+from nerf.config import Config
+from nerf.errors import UserError
+from nerf.field import Params
+from nerf.render.rays import NETWORKS
+from nerf.scenes import registry
+from nerf.training.loop import LoopConfig
+
+MODES = ("evaluate", "train", "render", "convert")
+PRECISIONS = {"float32": "highest", "tf32": "tensorfloat32", "bfloat16": "bfloat16"}
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("backend", "flax", "who implements the field: flax or haiku")
+flags.DEFINE_string("field", "mlp", "which field: mlp")
+flags.DEFINE_string("preset", None, "conventions: notebook (the default) or paper")
+flags.DEFINE_multi_string(
+    "set", [], "one setting by its dotted name, e.g. --set=render.num_fine=64; may be repeated"
+)
+flags.DEFINE_string("scene", "flower", "a folder, a name, llff:NAME or procedural:NAME")
+flags.DEFINE_string("data_dir", None, "where named scenes lie ($NERF_DATA_DIR, else data/llff)")
+flags.DEFINE_integer("factor", None, "read images_FACTOR of a folder (the smallest there is)")
+flags.DEFINE_bool("offline", False, "make no network attempt (so does NERF_OFFLINE=1)")
+flags.DEFINE_string("mirror", None, "base address to download the published scenes from")
+flags.DEFINE_string("mode", "evaluate", "evaluate, train (ends with evaluate), render or convert")
+flags.DEFINE_string(
+    "init_from",
+    None,
+    "pretrained, none, a run folder, a published params folder or a .safetensors file "
+    "(train: none; else what the run folder was trained to, else pretrained)",
+)
+flags.DEFINE_string("run_dir", None, "where results go (runs/SCENE-SOURCE-BACKEND-FIELD)")
+flags.DEFINE_integer("steps", None, "the number of training steps")
+flags.DEFINE_float("train_seconds", None, "stop training after this many seconds")
+flags.DEFINE_integer("rays", None, "the number of rays a training step")
+flags.DEFINE_float("lr", None, "the first learning rate; the last keeps its ratio to it")
+flags.DEFINE_integer("save_every", 500, "training steps between two checkpoints")
+flags.DEFINE_integer("seed", 0, "of training")
+flags.DEFINE_string("precision", "float32", "of matrix products: float32, tf32 or bfloat16")
+flags.DEFINE_string("path", "spiral", f"camera path of the video: {', '.join(sorted(PATHS))}")
+flags.DEFINE_integer("frames", None, "frames of the video, 0 for none (120; 30 on a CPU)")
+flags.DEFINE_string("size", None, "WIDTHxHEIGHT of the video's frames (the scene's own)")
+flags.DEFINE_string("out", None, "convert: a .safetensors file, or a folder (published layout)")
+flags.DEFINE_bool("debug", False, "check values (finite, sorted, in range) as well as shapes")
+
+
+class Start(NamedTuple):
+    """Parameters to begin with: None for fresh ones; how they are called; their settings."""
+
+    params: Params | None
+    origin: str
+    provenance: str
+    header: parameters.Header | None
+
+
+def main(argv: Sequence[str]) -> None:
+    """Runs what the flags ask for; a user's mistake ends with one sentence and status 1."""
+    try:
+        if len(argv) > 1:
+            raise UserError(f"unexpected argument {argv[1]!r}: everything is a --flag=value")
+        _check_flags()
+        jax.config.update("jax_default_matmul_precision", PRECISIONS[FLAGS.precision])
+        if FLAGS.mode == "convert":
+            _convert()
+        else:
+            _run()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("stopped; what was saved before stays", file=sys.stderr)
+        sys.exit(130)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        print(f"error: {error.strerror}: {error.filename or 'output'}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _check_flags() -> None:
+    for name, known in (("mode", MODES), ("precision", tuple(PRECISIONS)), ("path", tuple(PATHS))):
+        if FLAGS[name].value not in known:
+            raise UserError(
+                f"unknown {name} {FLAGS[name].value!r}: choose one of {', '.join(known)}"
+            )
+    for name, smallest in (("steps", 0), ("rays", 1), ("save_every", 1), ("frames", 0)):
+        value = FLAGS[name].value
+        if value is not None and value < smallest:
+            raise UserError(f"--{name} must be at least {smallest}, not {value}")
+    for name in ("train_seconds", "lr"):
+        value = FLAGS[name].value
+        if value is not None and not value > 0:
+            raise UserError(f"--{name} must be more than 0, not {value}")
+    field_lib.check_names(FLAGS.backend, FLAGS.field)
+    if FLAGS.preset is not None:
+        config_lib.preset(FLAGS.preset)
+    _size(126, 94)
+
+
+def _convert() -> None:
+    if FLAGS.out is None:
+        raise UserError("--mode=convert needs --out: a .safetensors file, or a folder")
+    if FLAGS.init_from is None:
+        raise UserError("--mode=convert needs --init_from: what is to be converted")
+    out = Path(FLAGS.out)
+    as_folder = out.suffix != ".safetensors"
+    if as_folder and FLAGS.backend != convert.PUBLISHED_LAYOUT:
+        raise UserError(
+            f"--out={out} names a folder, and the published layout holds {convert.PUBLISHED_LAYOUT}"
+            f" parameters: add --backend={convert.PUBLISHED_LAYOUT}, or name a .safetensors file"
+        )
+    resolved = _load_scene() if FLAGS.init_from == "pretrained" else None
+    start = _start(FLAGS.init_from, resolved)
+    config = _config(start.header)
+    field = field_lib.make_field(FLAGS.backend, FLAGS.field, config.field)
+    parameters.check(start.params, field, config, start.origin)
+    if as_folder:
+        parameters.save_published(out, start.params, FLAGS.backend)
+    else:
+        header = start.header or parameters.Header(
+            field=FLAGS.field,
+            layout=FLAGS.backend,
+            config=config,
+            scene=resolved.scene.name if resolved else "unknown",
+            source=resolved.scene.source if resolved else "unknown",
+            step=None,
+            provenance=start.provenance,
+        )
+        parameters.save(out, start.params, dataclasses.replace(header, layout=FLAGS.backend))
+    print(f"{start.origin} -> {out} ({parameters.count(start.params):,} parameters)")
+
+
+def _run() -> None:
+    resolved = _load_scene()
+    scene = resolved.scene
+    for notice in resolved.notices:
+        print(f"note: {notice}")
+    name = run_folder.default_name(scene.name, scene.source, FLAGS.backend, FLAGS.field)
+    retraining = FLAGS.mode == "train" and FLAGS.init_from not in (None, "none")
+    run_dir = Path(FLAGS.run_dir or f"runs/{name}{'-retrained' if retraining else ''}")
+    start = _start(_init_from(run_dir), resolved)
+    config = _config(start.header)
+    field = field_lib.make_field(FLAGS.backend, FLAGS.field, config.field)
+    if start.params is not None:
+        parameters.check(start.params, field, config, start.origin)
+    run_folder.prepare(run_dir)
+    job = jobs.Job(
+        backend=FLAGS.backend,
+        field_name=FLAGS.field,
+        field=field,
+        config=config,
+        scene=scene,
+        run_dir=run_dir,
+        video=_video(scene.cameras.width, scene.cameras.height),
+        precision=FLAGS.precision,
+        seed=FLAGS.seed,
+        init_from=start.provenance,
+        debug=FLAGS.debug,
+    )
+    _print_header(job, start)
+    step = start.header.step if start.header else None
+    params = start.params
+    if FLAGS.mode == "train":
+        if run_folder.holds_training(run_dir):
+            jobs.check_same_training(job)
+        run_folder.write_json(run_dir / run_folder.CONFIG_FILE, job.record("train"))
+        loop_config = LoopConfig(
+            config.train.num_steps, FLAGS.train_seconds, save_every=FLAGS.save_every
+        )
+        params, step = jobs.train(job, params, loop_config)
+    elif not run_folder.holds_training(run_dir):
+        run_folder.write_json(run_dir / run_folder.CONFIG_FILE, job.record(FLAGS.mode))
+    if FLAGS.mode == "render":
+        jobs.render_video(job, params)
+    else:
+        jobs.evaluate(job, params, step)
+    print(f"everything is in {run_dir}, the pictures in {run_dir / run_folder.RENDERS_FOLDER}")
+
+
+def _load_scene() -> registry.Resolved:
+    return registry.load_scene(
+        FLAGS.scene,
+        data_dir=Path(FLAGS.data_dir) if FLAGS.data_dir else None,
+        offline=FLAGS.offline,
+        factor=FLAGS.factor,
+        base_url=FLAGS.mirror,
+    )
+
+
+def _init_from(run_dir: Path) -> str:
+    """Where parameters come from; a trained run folder is not overwritten by other parameters."""
+    if FLAGS.mode == "train":
+        return FLAGS.init_from or "none"
+    if not run_folder.holds_training(run_dir):
+        return FLAGS.init_from or "pretrained"
+    if FLAGS.init_from is None or Path(FLAGS.init_from).absolute() == run_dir.absolute():
+        return str(run_dir)
+    raise UserError(
+        f"{run_dir} holds a training run, which other parameters would overwrite: leave out "
+        "--init_from to use the trained ones, or name another --run_dir"
+    )
+
+
+def _start(init_from: str, resolved: registry.Resolved | None) -> Start:
+    if init_from == "none":
+        if FLAGS.mode != "train":
+            raise UserError(f"--mode={FLAGS.mode} needs parameters: --init_from=none has none")
+        return Start(None, "fresh", "none", None)
+    path: Path | None = Path(init_from)
+    provenance = "parameters of another run or file"
+    if init_from == "pretrained":
+        assert resolved is not None
+        scene = resolved.scene
+        path = registry.find_pretrained(scene.name, scene.source, resolved.folder)
+        provenance = f"pretrained ({scene.source})"
+        if path is None:
+            where = f"in {resolved.folder}" if resolved.folder else "in the package"
+            raise UserError(
+                f"no pretrained parameters for scene {scene.name!r}: looked for a folder params "
+                f"{where}; train with --mode=train, or name parameters with --init_from"
+            )
+    assert path is not None
+    loaded = parameters.load(path, FLAGS.backend)
+    if loaded.header is not None:
+        provenance = loaded.header.provenance
+    return Start(loaded.params, f"the parameters in {path}", provenance, loaded.header)
+
+
+def _config(header: parameters.Header | None) -> Config:
+    """The preset or the settings that come with the parameters, then the flags on top."""
+    if header is None:
+        config = config_lib.preset(FLAGS.preset or "notebook")
+    else:
+        if FLAGS.field != header.field:
+            raise UserError(f"the parameters are of the field {header.field!r}: add --field=...")
+        if FLAGS.preset not in (None, header.config.preset):
+            raise UserError(
+                f"the parameters were trained with preset {header.config.preset!r}, not "
+                f"{FLAGS.preset!r}: leave out --preset, or train anew"
+            )
+        config = header.config
+    train = config.train
+    if FLAGS.lr is not None:
+        ratio = train.final_learning_rate / train.learning_rate
+        train = dataclasses.replace(
+            train, learning_rate=FLAGS.lr, final_learning_rate=FLAGS.lr * ratio
+        )
+    if FLAGS.steps is not None:
+        train = dataclasses.replace(train, num_steps=FLAGS.steps)
+    if FLAGS.rays is not None:
+        train = dataclasses.replace(train, num_rays=FLAGS.rays)
+    config = dataclasses.replace(config, train=train)
+    for assignment in FLAGS.set:
+        config = config_lib.override(config, assignment)
+    return config
+
+
+def _video(width: int, height: int) -> jobs.VideoConfig:
+    num_frames = FLAGS.frames
+    if num_frames is None:
+        num_frames = 30 if jax.default_backend() == "cpu" else 120
+    return jobs.VideoConfig(FLAGS.path, num_frames, _size(width, height))
+
+
+def _size(width: int, height: int) -> tuple[int, int]:
+    """Height and width of the video."""
+    if FLAGS.size is None:
+        return height, width
+    parts = FLAGS.size.lower().split("x")
+    if len(parts) != 2 or not all(part.isdigit() and int(part) > 0 for part in parts):
+        raise UserError(f"--size={FLAGS.size}: write it as WIDTHxHEIGHT, e.g. 504x378")
+    return int(parts[1]), int(parts[0])
+
+
+def _print_header(job: jobs.Job, start: Start) -> None:
+    scene, config = job.scene, job.config
+    abstract = field_lib.abstract_params(job.field)
+    networks = len(NETWORKS[config.render.networks])
+    held_out = ", ".join(map(str, scene.split(config.train.holdout).test))
+    height, width = scene.cameras.height, scene.cameras.width
+    device = f"{jax.default_backend()} ({run_folder.device_name()}), {os.cpu_count()} CPU cores"
+    lines = {
+        "device": f"{device}, JAX {jax.__version__}",
+        "precision": job.precision,
+        "backend": f"{job.backend}, field {job.field_name}, preset {config.preset}, "
+        f"{parameters.count(abstract) * networks:,} parameters",
+        "scene": f"{scene.name}, source: {scene.source} ({scene.origin}), {scene.num_views} views "
+        f"of {width}x{height}, {scene.num_views * width * height:,} rays, held out {held_out}",
+        "parameters": start.origin,
+        "run folder": str(job.run_dir),
+    }
+    for name, value in lines.items():
+        print(f"{name + ':':<12}{value}", flush=True)
+
+
+if __name__ == "__main__":
+    app.run(main)

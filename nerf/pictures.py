@@ -1,0 +1,165 @@
+"""What a person looks at: PNG files, comparisons, coloured depth, video."""
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import chex
+import imageio.v3 as iio
+import imageio_ffmpeg
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
+
+from nerf.errors import UserError
+
+FloatImage = npt.NDArray[np.float32]
+ByteImage = npt.NDArray[np.uint8]
+
+# Twelve stops of the colour map "magma" (Smith and van der Walt, 2015), dark to bright.
+_MAGMA = np.array(
+    [
+        (0, 0, 4), (18, 13, 49), (51, 16, 104), (90, 22, 126), (125, 36, 130), (163, 48, 126),
+        (200, 62, 115), (233, 85, 98), (249, 124, 93), (254, 168, 115), (254, 211, 149),
+        (252, 253, 191),
+    ],
+    np.float32,
+)  # fmt: skip
+_MIN_SHOWN_WIDTH = 480
+_GAP = 8
+_CAPTION = 30
+
+
+def to_bytes(image: FloatImage) -> ByteImage:
+    """`[..., 3]` in [0, 1] to 8 bits, rounded."""
+    return np.round(np.clip(image, 0.0, 1.0) * 255.0).astype(np.uint8)
+
+
+def write_png(path: Path, image: FloatImage) -> None:
+    """Writes `[height, width, 3]` in [0, 1], as it is, pixel for pixel."""
+    iio.imwrite(path, to_bytes(image), extension=".png")
+
+
+def write_sheet(path: Path, sheet: ByteImage) -> None:
+    """Writes what `side_by_side` returned."""
+    iio.imwrite(path, sheet, extension=".png")
+
+
+def colour_depth(depth: FloatImage) -> FloatImage:
+    """Depth as colours, near bright and far dark, even in 1/depth.
+
+    Args:
+      depth: `[height, width]`, > 0, any unit.
+
+    Returns:
+      `[height, width, 3]` in [0, 1]; the range is the picture's own, less its extreme percents.
+    """
+    disparity = 1.0 / np.maximum(depth, 1e-9)
+    low, high = np.percentile(disparity, [1.0, 99.0])
+    level = np.clip((disparity - low) / max(high - low, 1e-9), 0.0, 1.0)
+    stops = np.linspace(0.0, 1.0, len(_MAGMA))
+    channels = [np.interp(level, stops, _MAGMA[:, c]) for c in range(3)]
+    return (np.stack(channels, axis=-1) / 255.0).astype(np.float32)
+
+
+def enlarge(image: ByteImage, min_width: int = _MIN_SHOWN_WIDTH) -> ByteImage:
+    """Enlarges by a whole factor, bicubically, until it is at least `min_width` wide."""
+    height, width, _ = image.shape
+    factor = max(1, -(-min_width // width))
+    if factor == 1:
+        return image
+    size = (width * factor, height * factor)
+    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))
+
+
+def side_by_side(panels: Sequence[tuple[str, FloatImage]]) -> ByteImage:
+    """Panels of one size in a row, enlarged where they are small, each under its caption.
+
+    Args:
+      panels: caption and image `[height, width, 3]` in [0, 1].
+
+    Returns:
+      `[height', width', 3]`, 8 bits.
+    """
+    images = [enlarge(to_bytes(image)) for _, image in panels]
+    chex.assert_equal_shape(images)
+    height, width, _ = images[0].shape
+    sheet = Image.new(
+        "RGB", ((width + _GAP) * len(images) + _GAP, height + _CAPTION + _GAP), "white"
+    )
+    draw = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(size=16)
+    for column, ((caption, _), image) in enumerate(zip(panels, images, strict=True)):
+        left = _GAP + column * (width + _GAP)
+        draw.text((left + 2, _CAPTION // 2), caption, fill="black", font=font, anchor="lm")
+        sheet.paste(Image.fromarray(image), (left, _CAPTION))
+    return np.asarray(sheet)
+
+
+def check_video_encoder() -> None:
+    """Raises a UserError where no ffmpeg is to be had, before hours are spent on frames."""
+    try:
+        imageio_ffmpeg.get_ffmpeg_exe()
+    except RuntimeError as error:
+        raise UserError(
+            "no ffmpeg program was found to encode the video: install the package imageio-ffmpeg "
+            "with its binary, set IMAGEIO_FFMPEG_EXE, or ask for no video with --frames=0"
+        ) from error
+
+
+def frames_per_second(num_frames: int) -> int:
+    """About four seconds of video, at 8 to 30 frames a second.
+
+    >>> frames_per_second(120), frames_per_second(30)
+    (30, 8)
+    """
+    return min(30, max(8, round(num_frames / 4)))
+
+
+def write_video(path: Path, frames: Sequence[Path]) -> None:
+    """Encodes frames as H.264.
+
+    Args:
+      path: the .mp4 to write; it appears only when it is complete.
+      frames: PNG files of one size, in order.
+
+    Raises:
+      UserError: if the encoding fails; the frames stay where they are.
+    """
+    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
+    try:
+        images = (_even(enlarge(iio.imread(frame))) for frame in frames)
+        first = next(images)
+        height, width, _ = first.shape
+        writer = imageio_ffmpeg.write_frames(
+            str(partial),
+            (width, height),
+            fps=frames_per_second(len(frames)),
+            codec="libx264",
+            pix_fmt_out="yuv420p",
+            quality=8,
+            macro_block_size=2,
+            ffmpeg_log_level="error",
+        )
+        with warnings.catch_warnings():  # JAX warns of every child process, this one is safe
+            warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)
+            writer.send(None)
+        writer.send(np.ascontiguousarray(first))
+        for image in images:
+            writer.send(np.ascontiguousarray(image))
+        writer.close()
+        if not partial.is_file() or partial.stat().st_size == 0:
+            raise OSError("the encoder wrote nothing")
+        partial.replace(path)
+    except (OSError, RuntimeError) as error:
+        partial.unlink(missing_ok=True)
+        raise UserError(
+            f"the video {path} could not be encoded ({error}); its {len(frames)} frames are kept "
+            f"in {frames[0].parent}"
+        ) from error
+
+
+def _even(image: ByteImage) -> ByteImage:
+    """H.264 wants even sides: repeats the last row or column where a side is odd."""
+    height, width, _ = image.shape
+    return np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")

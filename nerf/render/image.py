@@ -1,0 +1,179 @@
+"""Whole pictures, in chunks of a fixed size.
+
+Rays are rendered `RAYS_PER_CHUNK` at a time, the last chunk padded, so there is one compilation
+whatever the resolution, and memory is bounded by the chunk. Within a chunk, a CPU goes through
+smaller pieces whose activations stay in its cache.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpy.typing as npt
+
+from nerf.cameras import Cameras, Rays, depth_from_ndc, pinhole_rays, scene_rays
+from nerf.config import RenderConfig
+from nerf.field import Params, RadianceField
+from nerf.render.checks import check_rendering, checked
+from nerf.render.rays import render_rays
+
+RAYS_PER_CHUNK = 1024
+CPU_RAYS_PER_PIECE = 32
+
+
+class Picture(NamedTuple):
+    """One rendered view.
+
+    Attributes:
+      rgb: `[height, width, 3]` float32, sRGB in [0, 1].
+      depth: `[height, width]` float32, along the camera's viewing axis, in scene units.
+      acc: `[height, width]` float32, in [0, 1].
+    """
+
+    rgb: npt.NDArray[np.float32]
+    depth: npt.NDArray[np.float32]
+    acc: npt.NDArray[np.float32]
+
+
+class RenderedChunk(NamedTuple):
+    """The fine pass over one chunk of rays: `[num_rays, 3]`, `[num_rays]`, `[num_rays]`."""
+
+    rgb: jax.Array
+    t: jax.Array
+    acc: jax.Array
+
+
+ChunkFn = Callable[[Params, Rays], RenderedChunk]
+Progress = Callable[[int, int], None]
+
+
+def make_chunk_renderer(
+    field: RadianceField,
+    config: RenderConfig,
+    *,
+    rays_per_piece: int | None = None,
+    debug: bool = False,
+) -> ChunkFn:
+    """The compiled renderer of one chunk of `RAYS_PER_CHUNK` rays, deterministic.
+
+    Args:
+      field: what to render.
+      config: samples and conventions.
+      rays_per_piece: how many rays go through at once; by default the whole chunk on an
+        accelerator and `CPU_RAYS_PER_PIECE` on a CPU.
+      debug: whether values are checked, see `nerf.render.checks`.
+    """
+    if rays_per_piece is None:
+        on_cpu = jax.default_backend() == "cpu"
+        rays_per_piece = CPU_RAYS_PER_PIECE if on_cpu else RAYS_PER_CHUNK
+
+    def render_piece(params: Params, rays: Rays) -> RenderedChunk:
+        rendering = render_rays(field, params, rays, config)
+        if debug:
+            check_rendering(rendering)
+        fine = rendering.fine
+        return RenderedChunk(fine.rgb, fine.depth, fine.acc)
+
+    def render_chunk(params: Params, rays: Rays) -> RenderedChunk:
+        pieces = jax.tree.map(lambda x: x.reshape(-1, rays_per_piece, *x.shape[1:]), rays)
+        rendered = jax.lax.map(lambda piece: render_piece(params, piece), pieces)
+        return RenderedChunk(*(x.reshape(-1, *x.shape[2:]) for x in rendered))
+
+    compiled = jax.jit(render_chunk)
+    return checked(compiled) if debug else compiled
+
+
+def image_rays(
+    camera: Cameras, bounds: npt.NDArray[np.float32], *, ndc: bool, config: RenderConfig
+) -> Rays:
+    """The rays of every pixel of one camera, row by row.
+
+    Args:
+      camera: its `camtoworlds` is `[3, 4]`.
+      bounds: `[2]`, near and far in scene units.
+      ndc: whether to warp.
+      config: pixel and direction conventions.
+
+    Returns:
+      Rays `[height * width]`.
+    """
+    columns, rows, camtoworlds = _pixels(camera)
+    return scene_rays(
+        columns,
+        rows,
+        camtoworlds,
+        camera,
+        jnp.full(columns.shape, bounds[0], jnp.float32),
+        jnp.full(columns.shape, bounds[1], jnp.float32),
+        ndc=ndc,
+        viewdir_space=config.viewdir_space,
+        pixel_offset=config.pixel_offset,
+    )
+
+
+def render_image(
+    render_chunk: ChunkFn,
+    params: Params,
+    camera: Cameras,
+    bounds: npt.NDArray[np.float32],
+    *,
+    ndc: bool,
+    config: RenderConfig,
+    progress: Progress | None = None,
+) -> Picture:
+    """Renders one view.
+
+    Args:
+      render_chunk: from `make_chunk_renderer`, used for every view and resolution.
+      params: the field's parameters.
+      camera: its `camtoworlds` is `[3, 4]`; its size is the picture's.
+      bounds: `[2]`, near and far in scene units; not used with NDC.
+      ndc: whether the field lives in NDC.
+      config: what `render_chunk` was made with.
+      progress: called with the number of rays done and the number of all rays.
+    """
+    rays = image_rays(camera, bounds, ndc=ndc, config=config)
+    num_rays = camera.height * camera.width
+    chunks = []
+    for start, chunk in _chunks(rays, num_rays):
+        chunks.append(jax.device_get(render_chunk(params, chunk)))
+        if progress is not None:
+            progress(min(start + RAYS_PER_CHUNK, num_rays), num_rays)
+    rgb, t, acc = (np.concatenate(parts)[:num_rays] for parts in zip(*chunks, strict=True))
+    depth = _depth(t, camera, ndc=ndc, config=config)
+    shape = (camera.height, camera.width)
+    return Picture(rgb.reshape(*shape, 3), depth.reshape(shape), acc.reshape(shape))
+
+
+def _pixels(camera: Cameras) -> tuple[jax.Array, jax.Array, jax.Array]:
+    index = jnp.arange(camera.height * camera.width)
+    rows, columns = jnp.divmod(index, camera.width)
+    camtoworlds = jnp.broadcast_to(jnp.asarray(camera.camtoworlds)[None], (len(index), 3, 4))
+    return columns, rows, camtoworlds
+
+
+def _chunks(rays: Rays, num_rays: int) -> Iterator[tuple[int, Rays]]:
+    """Chunks of one size; the last is filled up by repeating the last ray."""
+    for start in range(0, num_rays, RAYS_PER_CHUNK):
+        index = jnp.minimum(jnp.arange(start, start + RAYS_PER_CHUNK), num_rays - 1)
+        yield start, jax.tree.map(lambda x, index=index: x[index], rays)
+
+
+def _depth(
+    t: npt.NDArray[np.float32], camera: Cameras, *, ndc: bool, config: RenderConfig
+) -> npt.NDArray[np.float32]:
+    if not ndc:
+        return t  # the ray parameter of a pinhole ray is depth
+    columns, rows, camtoworlds = _pixels(camera)
+    origins, directions = pinhole_rays(
+        columns,
+        rows,
+        camtoworlds,
+        focal=camera.focal,
+        height=camera.height,
+        width=camera.width,
+        pixel_offset=config.pixel_offset,
+    )
+    return np.asarray(depth_from_ndc(jnp.asarray(t), origins, directions))

@@ -1,0 +1,250 @@
+"""One step of training: draw rays, render them, descend.
+
+Everything a step needs is in its arguments and its state, and the state's key and step number
+decide what is drawn, so a run can stop and go on exactly.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+import optax
+
+from nerf.cameras import Cameras, Rays, scene_rays
+from nerf.config import Config, RenderConfig, TrainConfig
+from nerf.field import Params, RadianceField
+from nerf.render.checks import checked
+from nerf.render.rays import init_params, render_rays
+
+
+class TrainState(NamedTuple):
+    """All that changes during training.
+
+    Attributes:
+      params: one tree or two, see `nerf.render.rays`.
+      opt_state: Optax's.
+      step: `[]` int32, number of steps done.
+      key: the run's random key; each step folds its number into it.
+    """
+
+    params: Params
+    opt_state: Any
+    step: jax.Array
+    key: jax.Array
+
+
+class TrainingViews(NamedTuple):
+    """The views that rays are drawn from, on the device.
+
+    Attributes:
+      images: `[num_views, height, width, 3]`, sRGB in [0, 1].
+      camtoworlds: `[num_views, 3, 4]`.
+      bounds: `[num_views, 2]`, near and far in scene units.
+    """
+
+    images: jax.Array
+    camtoworlds: jax.Array
+    bounds: jax.Array
+
+
+class Batch(NamedTuple):
+    """Rays `[num_rays]`, the colours `[num_rays, 3]` to match, and one key a ray."""
+
+    rays: Rays
+    rgb: jax.Array
+    ray_keys: jax.Array
+
+
+class Metrics(NamedTuple):
+    """Scalars of one step: the loss, the PSNR of the fine pass in dB, the gradient's norm."""
+
+    loss: jax.Array
+    psnr: jax.Array
+    grad_norm: jax.Array
+
+
+StepFn = Callable[[TrainState, TrainingViews], tuple[TrainState, Metrics]]
+
+
+def make_optimizer(config: TrainConfig) -> optax.GradientTransformation:
+    """Adam with an exponentially falling learning rate, behind gradient clipping if asked for."""
+    schedule = optax.exponential_decay(
+        config.learning_rate,
+        transition_steps=max(config.num_steps, 1),
+        decay_rate=config.final_learning_rate / config.learning_rate,
+    )
+    clip = [optax.clip_by_global_norm(config.clip_norm)] if config.clip_norm else []
+    return optax.chain(*clip, optax.adam(schedule))
+
+
+def init_state(
+    field: RadianceField, config: Config, key: jax.Array, params: Params | None = None
+) -> TrainState:
+    """The state before the first step; fresh parameters unless some are given."""
+    params_key, run_key = jax.random.split(key)
+    if params is None:
+        params = init_params(field, config.render, params_key)
+    opt_state = make_optimizer(config.train).init(params)
+    return TrainState(params, opt_state, jnp.zeros((), jnp.int32), run_key)
+
+
+def draw_batch(
+    key: jax.Array,
+    views: TrainingViews,
+    cameras: Cameras,
+    *,
+    num_rays: int,
+    ndc: bool,
+    config: RenderConfig,
+) -> Batch:
+    """Draws pixels uniformly from every pixel of every view, with replacement.
+
+    Args:
+      key: for the pixels and for the rays' own keys.
+      views: where to draw from.
+      cameras: the intrinsics that the views share.
+      num_rays: how many.
+      ndc: whether the scene's rays are warped.
+      config: how rays are made.
+    """
+    num_views, height, width, _ = views.images.shape
+    chex.assert_shape(views.camtoworlds, (num_views, 3, 4))
+    chex.assert_shape(views.bounds, (num_views, 2))
+    pixel_key, ray_key = jax.random.split(key)
+    pixels = jax.random.randint(pixel_key, (num_rays,), 0, num_views * height * width)
+    view, row, column = jnp.unravel_index(pixels, (num_views, height, width))
+    rays = scene_rays(
+        column,
+        row,
+        views.camtoworlds[view],
+        cameras,
+        views.bounds[view, 0],
+        views.bounds[view, 1],
+        ndc=ndc,
+        viewdir_space=config.viewdir_space,
+        pixel_offset=config.pixel_offset,
+    )
+    return Batch(rays, views.images[view, row, column], jax.random.split(ray_key, num_rays))
+
+
+def photometric_loss(
+    field: RadianceField, params: Params, batch: Batch, config: Config
+) -> tuple[jax.Array, jax.Array]:
+    """The squared error of both passes.
+
+    Args:
+      field: what is trained.
+      params: its parameters.
+      batch: rays and colours.
+      config: `train.loss` sums or averages over the three channels; rays are averaged.
+
+    Returns:
+      The loss, and the fine pass's mean squared error over all channels.
+
+    Source: Mildenhall et al. 2020, equation 6.
+    """
+    rendering = render_rays(field, params, batch.rays, config.render, ray_keys=batch.ray_keys)
+    coarse = jnp.mean(jnp.square(rendering.coarse.rgb - batch.rgb))
+    fine = jnp.mean(jnp.square(rendering.fine.rgb - batch.rgb))
+    channels = {"sum": 3.0, "mean": 1.0}[config.train.loss]
+    return channels * (coarse + fine), fine
+
+
+def loss_and_gradient(
+    field: RadianceField, params: Params, batch: Batch, config: Config, rays_per_piece: int
+) -> tuple[jax.Array, jax.Array, Params]:
+    """`photometric_loss` and its gradient, accumulated over pieces of the batch.
+
+    Small pieces keep a CPU's activations in its cache; the result is the same to rounding.
+
+    Args:
+      field: what is trained.
+      params: its parameters.
+      batch: `[num_rays]`; `rays_per_piece` must divide it.
+      config: see `photometric_loss`.
+      rays_per_piece: how many rays go through at once.
+
+    Returns:
+      The loss, the fine pass's mean squared error, the gradient.
+    """
+    (num_rays, _) = batch.rgb.shape
+    num_pieces = num_rays // rays_per_piece
+    chex.assert_equal(num_pieces * rays_per_piece, num_rays)
+    value_and_grad = jax.value_and_grad(
+        lambda params, piece: photometric_loss(field, params, piece, config), has_aux=True
+    )
+    if num_pieces == 1:
+        (loss, mse), gradient = value_and_grad(params, batch)
+        return loss, mse, gradient
+
+    def add_piece(total: Any, piece: Batch) -> tuple[Any, None]:
+        (loss, mse), gradient = value_and_grad(params, piece)
+        return jax.tree.map(jnp.add, total, (loss, mse, gradient)), None
+
+    pieces = jax.tree.map(lambda x: x.reshape(num_pieces, rays_per_piece, *x.shape[1:]), batch)
+    zero = jnp.zeros(())
+    total, _ = jax.lax.scan(add_piece, (zero, zero, jax.tree.map(jnp.zeros_like, params)), pieces)
+    loss, mse, gradient = jax.tree.map(lambda x: x / num_pieces, total)
+    return loss, mse, gradient
+
+
+def make_step(
+    field: RadianceField,
+    config: Config,
+    cameras: Cameras,
+    *,
+    ndc: bool,
+    rays_per_piece: int,
+    debug: bool = False,
+) -> StepFn:
+    """The compiled training step; it takes over the buffers of the state it is given.
+
+    Args:
+      field: what is trained.
+      config: samples, loss, optimiser.
+      cameras: the intrinsics of the views.
+      ndc: whether the scene's rays are warped.
+      rays_per_piece: see `loss_and_gradient`.
+      debug: whether values are checked, see `nerf.render.checks`.
+    """
+    optimizer = make_optimizer(config.train)
+
+    def step(state: TrainState, views: TrainingViews) -> tuple[TrainState, Metrics]:
+        batch = draw_batch(
+            jax.random.fold_in(state.key, state.step),
+            views,
+            cameras,
+            num_rays=config.train.num_rays,
+            ndc=ndc,
+            config=config.render,
+        )
+        loss, mse, gradient = loss_and_gradient(field, state.params, batch, config, rays_per_piece)
+        with jax.numpy_dtype_promotion("standard"):  # Optax raises floats to integer counts
+            updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        if debug:
+            chex.assert_tree_all_finite((loss, gradient))
+        metrics = Metrics(loss, -10.0 * jnp.log10(mse), optax.global_norm(gradient))
+        return TrainState(params, opt_state, state.step + 1, state.key), metrics
+
+    compiled = jax.jit(step, donate_argnums=0)
+    return checked(compiled) if debug else compiled
+
+
+def choose_rays_per_piece(num_rays: int, preferred: int | None = None) -> int:
+    """The largest divisor of `num_rays` that is at most `preferred`.
+
+    Without a preference: all rays at once on an accelerator, few on a CPU, whose caches hold the
+    activations of about two thousand samples.
+
+    >>> choose_rays_per_piece(1024, 20)
+    16
+    """
+    if preferred is None:
+        preferred = CPU_RAYS_PER_PIECE if jax.default_backend() == "cpu" else num_rays
+    return next(n for n in range(min(preferred, num_rays), 0, -1) if num_rays % n == 0)
+
+
+CPU_RAYS_PER_PIECE = 16
