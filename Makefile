@@ -1,0 +1,58 @@
+# Every target sets up what it needs in .venv, from a bare clone and any Python >= 3.11.
+# An activated environment is not used and not changed.
+
+PYTHON ?= python3
+PIP_FLAGS ?=
+DEMO_FLAGS ?=
+TEST_FLAGS ?=
+BENCH_FLAGS ?=
+
+PY := .venv/bin/python
+READY := .venv/ready
+
+unexport PYTHONPATH
+.PHONY: help demo test lint lint-format lint-check lint-types bench clean
+
+help:
+	@echo "make demo   score the bundled flower's pretrained field, draw pictures and a video"
+	@echo "make test   run the tests and doctests (NERF_DATA_DIR=... also those on photographs)"
+	@echo "make lint   check format, code and types"
+	@echo "make bench  measure training speed on this machine"
+	@echo "make clean  remove .venv, caches and the demo's output"
+	@echo "Options: PYTHON=python3.12, DEMO_FLAGS, TEST_FLAGS, BENCH_FLAGS, PIP_FLAGS"
+
+demo: $(READY)
+	@$(PY) -m nerf.main --backend=haiku --scene=procedural:flower --offline \
+		--run_dir=demo/flower $(DEMO_FLAGS)
+
+test: $(READY)
+	@$(PY) -m pytest $(TEST_FLAGS)
+
+lint: lint-format lint-check lint-types
+
+lint-format: $(READY)
+	@$(PY) -m ruff format --check .
+
+lint-check: $(READY)
+	@$(PY) -m ruff check .
+
+lint-types: $(READY)
+	@$(PY) -m mypy
+
+bench: $(READY)
+	@$(PY) -m benchmarks.step_throughput $(BENCH_FLAGS)
+
+clean:
+	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache demo
+
+# The version is read from the interpreter that is about to be used; `ensurepip` is what a Debian
+# python3 without python3-venv lacks. Two --quiet leave pip its errors.
+$(READY): setup.cfg
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ echo "Python 3.11 or newer is needed, which '$(PYTHON)' is not: try make PYTHON=python3.11"; exit 1; } >&2
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+		{ echo "'$(PYTHON)' cannot make virtual environments: install its venv package (python3-venv on Debian)"; exit 1; } >&2
+	@echo "Setting up .venv (about 2 minutes the first time) ..."
+	@$(PYTHON) -m venv .venv
+	@$(PY) -m pip install --quiet --quiet --disable-pip-version-check $(PIP_FLAGS) --editable '.[dev]'
+	@touch $@
