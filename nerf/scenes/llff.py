@@ -13,25 +13,20 @@ Source: Mildenhall et al. 2019 (LLFF); bmild/nerf `load_llff.py` for scale and c
 """
 
 import re
-import struct
-import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from nerf.cameras import Cameras
 from nerf.errors import UserError
+from nerf.scenes.images import SUFFIXES, image_files, listed, read_images, to_float
 from nerf.scenes.scene import Scene, Source
 
 POSES_FILE = "poses_bounds.npy"
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
-MAX_PIXELS = 2**26  # of one picture; about 8192 x 8192
 _NEAREST_DEPTH = 1.0 / 0.75  # what the nearest bound becomes, so that all lies beyond z = -1
-_MAX_LISTED = 8  # names in one message
 
 Array = npt.NDArray[np.float64]
 
@@ -67,7 +62,7 @@ def load_llff(
     image_names = tuple(file.stem for file in files)
     _check_values(poses_bounds, image_names, folder / POSES_FILE)
     return build_scene(
-        _read_images(files),
+        read_images(files),
         poses_bounds,
         name=folder.resolve().name if name is None else name,
         source=source,
@@ -117,7 +112,7 @@ def build_scene(
         source=source,
         origin=origin,
         image_names=names,
-        images=_to_float(images),
+        images=to_float(images),
         cameras=Cameras(
             camtoworlds=poses.astype(np.float32),
             focal=float(original_focal * width / original_width),
@@ -247,13 +242,7 @@ def _views(mask: npt.ArrayLike, names: Sequence[str]) -> str:
 
 def _named_views(indices: Sequence[int], names: Sequence[str]) -> str:
     label = "view" if len(indices) == 1 else "views"
-    return f"{label} {_listed(f'{i} ({names[i]})' for i in indices)}"
-
-
-def _listed(items: Iterable[object]) -> str:
-    texts = [str(item) for item in items]
-    more = [f"and {len(texts) - _MAX_LISTED} more"] if len(texts) > _MAX_LISTED else []
-    return ", ".join(texts[:_MAX_LISTED] + more)
+    return f"{label} {listed(f'{i} ({names[i]})' for i in indices)}"
 
 
 # Which pictures there are, and whether each pose has one.
@@ -269,19 +258,9 @@ def _image_folders(folder: Path) -> dict[int, Path]:
     return dict(sorted(folders.items()))
 
 
-def _image_files(folder: Path) -> list[Path]:
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in IMAGE_SUFFIXES
-        and path.is_file()
-        and not path.name.startswith(".")
-    )
-
-
 def _choose_images(folder: Path, factor: int | None) -> tuple[Path, list[Path]]:
     folders = _image_folders(folder)
-    there = _listed(path.name for path in folders.values()) or "neither"
+    there = listed(path.name for path in folders.values()) or "neither"
     if not folders:
         raise UserError(f"no images or images_N folder in {folder}: put the pictures there")
     if factor is not None and factor not in folders:
@@ -289,11 +268,11 @@ def _choose_images(folder: Path, factor: int | None) -> tuple[Path, list[Path]]:
         raise UserError(f"no folder {wanted} in {folder} for factor {factor}; there is {there}")
     candidates = sorted(folders, reverse=True) if factor is None else [factor]
     for candidate in candidates:
-        files = _image_files(folders[candidate])
+        files = image_files(folders[candidate])
         if files:
             return folders[candidate], files
-    looked_in = _listed(str(folders[candidate]) for candidate in candidates)
-    raise UserError(f"no pictures ({', '.join(IMAGE_SUFFIXES)}) in {looked_in}: put them there")
+    looked_in = listed(str(folders[candidate]) for candidate in candidates)
+    raise UserError(f"no pictures ({', '.join(SUFFIXES)}) in {looked_in}: put them there")
 
 
 def _check_counts(folder: Path, image_folder: Path, files: Sequence[Path], num_poses: int) -> None:
@@ -302,7 +281,7 @@ def _check_counts(folder: Path, image_folder: Path, files: Sequence[Path], num_p
     doubled = sorted({name for name in names if names.count(name) > 1})
     if doubled:
         raise UserError(
-            f"{image_folder} has more than one picture called {_listed(doubled)}: keep one of each"
+            f"{image_folder} has more than one picture called {listed(doubled)}: keep one of each"
         )
     if len(names) == num_poses:
         return
@@ -314,15 +293,14 @@ def _check_counts(folder: Path, image_folder: Path, files: Sequence[Path], num_p
     extras = [name for name in names if name not in complete] if complete else names[num_poses:]
     doubt = "" if complete else " (the last in the order of names)"
     raise UserError(
-        f"{counts}: no pose for {_listed(extras)}{doubt}; remove the extra images or add their "
-        "poses"
+        f"{counts}: no pose for {listed(extras)}{doubt}; remove the extra images or add their poses"
     )
 
 
 def _complete_names(folder: Path, names: Sequence[str], num_poses: int) -> list[str] | None:
     """The names in a sibling folder that has one picture a pose and agrees with `names`."""
     for sibling in _image_folders(folder).values():
-        theirs = [file.stem for file in _image_files(sibling)]
+        theirs = [file.stem for file in image_files(sibling)]
         agrees = set(theirs) >= set(names) or set(theirs) <= set(names)
         if len(set(theirs)) == num_poses and agrees:
             return theirs
@@ -335,7 +313,7 @@ def _missing_images(names: Sequence[str], num_poses: int, complete: Sequence[str
     if complete:
         missing = [i for i, name in enumerate(complete) if name not in names]
         return f"no image for {_named_views(missing, complete)}"
-    last = _listed(range(len(names), num_poses))
+    last = listed(range(len(names), num_poses))
     return f"the names do not tell which are missing; in their order, views {last} have no image"
 
 
@@ -352,83 +330,3 @@ def _counted_names(names: Sequence[str], num_poses: int) -> list[str] | None:
     if max(numbers) >= first + num_poses:
         return None
     return [f"{found[0][0]}{first + i:0{digits}d}" for i in range(num_poses)]
-
-
-# Pixels.
-
-
-def _read_images(files: Sequence[Path]) -> npt.NDArray[np.float32]:
-    """Pictures as `[num_views, height, width, 3]` float32 in [0, 1]."""
-    first_of_size: dict[tuple[int, int], Path] = {}
-    for file in files:
-        first_of_size.setdefault(_image_size(file), file)
-    if len(first_of_size) > 1:
-        sizes = _listed(f"{file.name} is {w} x {h}" for (w, h), file in first_of_size.items())
-        raise UserError(f"the images in {files[0].parent} differ in size: {sizes}; resize them")
-    ((width, height),) = first_of_size
-    images = np.empty((len(files), height, width, 3), np.float32)
-    for image, file in zip(images, files, strict=True):
-        image[:] = _read_image(file)
-    return images
-
-
-_DECODING_ERRORS = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    IndexError,
-    struct.error,
-    zlib.error,
-)
-_BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
-
-
-def _image_size(file: Path) -> tuple[int, int]:
-    """Width and height, from the header; checks that the file is whole but decodes no pixel."""
-    try:
-        with Image.open(file) as picture:
-            size = picture.size
-            picture.verify()  # of a PNG, every checksum up to its end
-    except _BOMBS as error:
-        raise _too_large(file) from error
-    except _DECODING_ERRORS as error:
-        raise _unreadable(file, error) from error
-    if size[0] * size[1] > MAX_PIXELS:
-        raise _too_large(file)
-    return size
-
-
-def _read_image(file: Path) -> npt.NDArray[np.float32]:
-    """One picture as `[height, width, 3]` float32 in [0, 1]."""
-    try:
-        with Image.open(file) as picture:
-            if picture.mode.startswith("I"):  # grey with 16 bits
-                grey = np.asarray(picture).astype(np.float32) / np.float32(65535)
-                return np.repeat(grey[..., None], 3, axis=-1)
-            transparent = "A" in picture.getbands() or "transparency" in picture.info
-            pixels = _to_float(np.asarray(picture.convert("RGBA" if transparent else "RGB")))
-    except _DECODING_ERRORS as error:
-        raise _unreadable(file, error) from error
-    if not transparent:
-        return pixels
-    rgb, alpha = pixels[..., :3], pixels[..., 3:]
-    return rgb * alpha + (1 - alpha)
-
-
-def _to_float(
-    pixels: npt.NDArray[np.uint8] | npt.NDArray[np.float32],
-) -> npt.NDArray[np.float32]:
-    scale = np.float32(255 if pixels.dtype == np.uint8 else 1)
-    return pixels.astype(np.float32) / scale
-
-
-def _unreadable(file: Path, error: Exception) -> UserError:
-    return UserError(f"cannot read the image {file} ({error}): copy or make it again")
-
-
-def _too_large(file: Path) -> UserError:
-    return UserError(
-        f"the image {file} has more than {MAX_PIXELS} pixels: make a smaller copy in an images_N "
-        "folder"
-    )
