@@ -8,8 +8,6 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-from scipy.interpolate import PchipInterpolator
-from scipy.spatial.transform import Rotation, Slerp
 
 from nerf.errors import UserError
 from nerf.scenes.llff import look_at, mean_pose
@@ -88,6 +86,10 @@ def interpolate(poses: Poses, bounds: Poses, num_frames: int) -> Poses:
       bounds: not used.
       num_frames: how many poses to make.
     """
+    # Half the program's start-up time, which the spiral does not need.
+    from scipy.interpolate import PchipInterpolator
+    from scipy.spatial.transform import Rotation, Slerp
+
     del bounds
     num_views = len(poses)
     if num_views == 1:
