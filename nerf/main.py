@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import jax
-from absl import app, flags
+from absl import app, flags, logging
 
 from nerf import config as config_lib
 from nerf import field as field_lib
@@ -76,6 +76,8 @@ class Start(NamedTuple):
 
 def main(argv: Sequence[str]) -> None:
     """Runs what the flags ask for; a user's mistake ends with one sentence and status 1."""
+    if FLAGS["verbosity"].using_default_value:
+        logging.set_verbosity(logging.WARNING)  # JAX and Orbax tell much at the level below
     try:
         if len(argv) > 1:
             raise UserError(f"unexpected argument {argv[1]!r}: everything is a --flag=value")
