@@ -84,6 +84,14 @@ def pinhole_rays(
 
     Returns:
       origins and directions, each `[..., 3]`, in scene units.
+
+    >>> columns, rows = jnp.array([2, 0]), jnp.array([1, 0])  # the middle and a corner
+    >>> at_origin = jnp.broadcast_to(jnp.eye(3, 4), (2, 3, 4))
+    >>> _, directions = pinhole_rays(
+    ...     columns, rows, at_origin, focal=2.0, height=2, width=4
+    ... )
+    >>> directions.tolist()
+    [[0.0, 0.0, -1.0], [-1.0, 0.5, -1.0]]
     """
     batch_shape = columns.shape
     chex.assert_shape(rows, batch_shape)
@@ -114,6 +122,13 @@ def ndc_rays(
       origins and directions in NDC, each `[..., 3]`; t in [0, 1].
 
     Source: Mildenhall et al. 2020, appendix C, equations 25 and 26.
+
+    >>> straight_ahead = jnp.array([0.0, 0.0, -1.0])
+    >>> origin, direction = ndc_rays(
+    ...     jnp.zeros(3), straight_ahead, focal=1.0, height=2, width=2
+    ... )
+    >>> abs(origin).tolist(), abs(direction).tolist()  # from the near plane to infinity
+    ([0.0, 0.0, 1.0], [0.0, 0.0, 2.0])
     """
     (*batch_shape, three) = origins.shape
     chex.assert_shape([origins, directions], (*batch_shape, three))
@@ -144,6 +159,10 @@ def depth_from_ndc(t: jax.Array, origins: jax.Array, directions: jax.Array) -> j
 
     Returns:
       `[...]`, depth in scene units; at least 1e-6 is kept between t and 1, so it stays finite.
+
+    >>> straight_ahead = jnp.array([[0.0, 0.0, -1.0]])
+    >>> depth_from_ndc(jnp.array([0.75]), jnp.zeros((1, 3)), straight_ahead).tolist()
+    [4.0]
     """
     batch_shape = t.shape
     chex.assert_shape([origins, directions], (*batch_shape, 3))

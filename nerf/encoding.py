@@ -33,7 +33,6 @@ def positional_encoding(
 
     Source: Mildenhall et al. 2020, equation 4.
 
-    >>> import jax.numpy as jnp
     >>> positional_encoding(
     ...     jnp.array([0.5]), 1, identity=True, multiply_by_pi=True, order="frequency"
     ... ).round(3).tolist()

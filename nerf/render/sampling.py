@@ -49,6 +49,9 @@ def bin_t_vals(ray_keys: jax.Array | None, near: jax.Array, far: jax.Array, num:
 
     Returns:
       `[num_rays, num]`.
+
+    >>> bin_t_vals(None, jnp.zeros(1), jnp.full(1, 4.0), 2).tolist()
+    [[1.0, 3.0]]
     """
     (num_rays,) = near.shape
     chex.assert_shape(far, (num_rays,))
@@ -69,6 +72,9 @@ def linspace_t_vals(
       `[num_rays, num]`.
 
     Source: the published notebook (which drew its jitter once, for all rays and steps).
+
+    >>> linspace_t_vals(None, jnp.zeros(1), jnp.full(1, 4.0), 3).tolist()
+    [[0.0, 2.0, 4.0]]
     """
     (num_rays,) = near.shape
     chex.assert_shape(far, (num_rays,))
@@ -91,7 +97,6 @@ def interval_edges(t_vals: jax.Array) -> jax.Array:
     Returns:
       `[num_rays, num_samples + 1]`; interval i is what lies nearest to sample i.
 
-    >>> import jax.numpy as jnp
     >>> interval_edges(jnp.array([[0.0, 2.0, 4.0]])).tolist()
     [[0.0, 1.0, 3.0, 4.0]]
     """
@@ -113,7 +118,6 @@ def invert_piecewise_constant(unit: jax.Array, edges: jax.Array, weights: jax.Ar
 
     Source: inverse transform sampling, Mildenhall et al. 2020, section 5.2.
 
-    >>> import jax.numpy as jnp
     >>> invert_piecewise_constant(
     ...     jnp.array([[0.25, 0.75]]),
     ...     jnp.array([[0.0, 1.0, 3.0]]),

@@ -40,6 +40,12 @@ def interval_lengths(t_vals: jax.Array, directions: jax.Array, last_interval: fl
 
     Returns:
       `[num_rays, num_samples]`, >= 0, in units of length.
+
+    >>> twice_unit = jnp.array([[0.0, 0.0, 2.0]])
+    >>> interval_lengths(
+    ...     jnp.array([[0.0, 1.0, 4.0]]), twice_unit, last_interval=10.0
+    ... ).tolist()
+    [[2.0, 6.0, 20.0]]
     """
     num_rays, _ = t_vals.shape
     chex.assert_shape(directions, (num_rays, 3))
@@ -63,7 +69,6 @@ def compositing_weights(density: jax.Array, lengths: jax.Array) -> jax.Array:
 
     Source: Mildenhall et al. 2020, equation 3; Max 1995.
 
-    >>> import jax.numpy as jnp
     >>> compositing_weights(jnp.array([[1.0, 1e9]]), jnp.ones((1, 2))).round(3).tolist()
     [[0.632, 0.368]]
     """
@@ -94,6 +99,14 @@ def composite(
     Returns:
       A `Composite`; its depth is the mean of t under the weights, and the last t where the ray
       meets nothing.
+
+    >>> rgb = jnp.array([[[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]])  # red before green
+    >>> wall = jnp.array([[1e9, 1e9]])
+    >>> seen = composite(
+    ...     rgb, wall, jnp.array([[1.0, 2.0]]), jnp.ones((1, 3)), last_interval=1.0
+    ... )
+    >>> seen.rgb.tolist(), seen.depth.tolist(), seen.acc.tolist()
+    ([[1.0, 0.0, 0.0]], [1.0], [1.0])
     """
     num_rays, num_samples = t_vals.shape
     chex.assert_shape(rgb, (num_rays, num_samples, 3))
