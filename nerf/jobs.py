@@ -25,6 +25,7 @@ from nerf.render.image import ChunkFn, Picture, make_chunk_renderer, render_imag
 from nerf.scenes.scene import Scene
 from nerf.training import loop
 from nerf.training.checkpoint import Checkpoints
+from nerf.training.interrupt import interrupt_between_steps
 from nerf.training.step import (
     TrainingViews,
     TrainState,
@@ -119,7 +120,8 @@ def evaluate(job: Job, params: Params, step: int | None) -> dict[str, Any]:
     """
     if job.video.num_frames:
         pictures.check_video_encoder()
-    parameters.save(job.run_dir / parameters.FILE_NAME, params, job.header(step))
+    if not run_folder.holds_training(job.run_dir):  # which wrote its own, with its own settings
+        parameters.save(job.run_dir / parameters.FILE_NAME, params, job.header(step))
     render_chunk = make_chunk_renderer(job.field, job.config.render, debug=job.debug)
     split = job.scene.split(job.config.train.holdout)
     scores = []
@@ -163,6 +165,10 @@ def train(job: Job, params: Params | None, loop_config: loop.LoopConfig) -> tupl
 
     Returns:
       The parameters and the number of steps behind them.
+
+    Raises:
+      UserError: if the checkpoint cannot be read, or training ends in a number that is not finite;
+        what was saved before stays.
     """
     scene, config = job.scene, job.config
     train_indices = np.array(job.scene.split(config.train.holdout).train)
@@ -180,15 +186,17 @@ def train(job: Job, params: Params | None, loop_config: loop.LoopConfig) -> tupl
         debug=job.debug,
     )
     state = init_state(job.field, config, jax.random.key(job.seed), params)
-    with Checkpoints(job.run_dir) as checkpoints:
+    with interrupt_between_steps() as should_stop, Checkpoints(job.run_dir) as checkpoints:
         if checkpoints.latest_step is not None:
             state = checkpoints.restore(state)
-            print(f"going on at step {int(state.step)}")
+            print(f"going on at step {int(state.step)} of {config.train.num_steps}")
+        first_step = int(state.step)
+        run_folder.write_json(job.run_dir / run_folder.CONFIG_FILE, job.record("train"))
+        run_folder.cut_metrics(job.run_dir / loop.METRICS_FILE, first_step)
         print(f"training on {views.images[..., 0].size:,} rays of {len(train_indices)} views")
 
         def on_save(state: TrainState) -> None:
-            path = job.run_dir / parameters.FILE_NAME
-            parameters.save(path, jax.device_get(state.params), job.header(int(state.step)))
+            _save_params(job, jax.device_get(state.params), int(state.step))
 
         state = loop.train(
             step_fn,
@@ -199,8 +207,26 @@ def train(job: Job, params: Params | None, loop_config: loop.LoopConfig) -> tupl
             checkpoints=checkpoints,
             config=loop_config,
             on_save=on_save,
+            should_stop=should_stop,
         )
-    return jax.device_get(state.params), int(state.step)
+    params, step = jax.device_get(state.params), int(state.step)
+    if step == first_step:  # nothing was left to do; a run that was killed may lack the file
+        _save_params(job, params, step)
+    return params, step
+
+
+def _save_params(job: Job, params: Params, step: int) -> None:
+    """Writes `params.safetensors`.
+
+    Raises:
+      UserError: if a parameter is not finite; nothing is written then.
+    """
+    if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params)):
+        raise UserError(
+            f"a parameter is no longer finite at step {step}: try a smaller --lr; states saved "
+            f"before are in {job.run_dir}"
+        )
+    parameters.save(job.run_dir / parameters.FILE_NAME, params, job.header(step))
 
 
 def render_video(job: Job, params: Params, render_chunk: ChunkFn | None = None) -> None:
@@ -242,10 +268,13 @@ def check_same_training(job: Job) -> None:
     Raises:
       UserError: with the settings that differ.
     """
-    before = run_folder.read_json(job.run_dir / run_folder.CONFIG_FILE)
+    path = job.run_dir / run_folder.CONFIG_FILE
+    before = run_folder.read_json(path)
     now = job.record("train")
+    if not set(before) >= set(now) or not isinstance(before["config"], dict):
+        raise UserError(f"{path} lacks settings of the training run; give another --run_dir")
     lines = []
-    for name in ("field", "scene", "source", "resolution", "init_from", "seed", "backend"):
+    for name in _SAME_TO_GO_ON:
         if before.get(name) != now[name]:
             lines.append(f"{name} was {before.get(name)!r} and is now {now[name]!r}")
     old, new = _flatten(before.get("config")), _flatten(now["config"])
@@ -257,6 +286,11 @@ def check_same_training(job: Job) -> None:
             f"{job.run_dir} holds a training run with other settings: {'; '.join(lines)}; "
             "give the same settings to go on, or another --run_dir to start anew"
         )
+
+
+_SAME_TO_GO_ON = (
+    "backend", "field", "scene", "source", "resolution", "init_from", "seed", "precision",
+)  # fmt: skip
 
 
 def _flatten(values: Any, prefix: str = "") -> dict[str, Any]:

@@ -8,6 +8,7 @@ python -m nerf.main --mode=convert --init_from=FOLDER_OR_FILE --out=FILE --backe
 
 import dataclasses
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,10 +27,21 @@ from nerf.errors import UserError
 from nerf.field import Params
 from nerf.render.rays import NETWORKS
 from nerf.scenes import registry
+from nerf.scenes.scene import Scene
 from nerf.training.loop import LoopConfig
 
 MODES = ("evaluate", "train", "render", "convert")
 PRECISIONS = {"float32": "highest", "tf32": "tensorfloat32", "bfloat16": "bfloat16"}
+_MAX_SIZE = 16384  # of a side of the video's frames; more no encoder takes
+_MAX_PIXELS = 2**25  # of a frame
+_RANGES = {
+    "steps": (0, 2**31 - 1),
+    "rays": (1, 2**24),
+    "save_every": (1, 2**31 - 1),
+    "frames": (0, 100_000),
+    "factor": (1, 2**31 - 1),
+    "seed": (0, 2**31 - 1),
+}
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("backend", "flax", "who implements the field: flax or haiku")
@@ -76,8 +88,6 @@ class Start(NamedTuple):
 
 def main(argv: Sequence[str]) -> None:
     """Runs what the flags ask for; a user's mistake ends with one sentence and status 1."""
-    if FLAGS["verbosity"].using_default_value:
-        logging.set_verbosity(logging.WARNING)  # JAX and Orbax tell much at the level below
     try:
         if len(argv) > 1:
             raise UserError(f"unexpected argument {argv[1]!r}: everything is a --flag=value")
@@ -91,13 +101,33 @@ def main(argv: Sequence[str]) -> None:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
-        print("stopped; what was saved before stays", file=sys.stderr)
+        print("stopped: what was saved before stays, the same command goes on", file=sys.stderr)
         sys.exit(130)
     except OSError as error:
         if error.errno is None:
             raise
-        print(f"error: {error.strerror}: {error.filename or 'output'}", file=sys.stderr)
+        what = error.filename or "a file or the output"
+        print(f"error: {what} cannot be read or written: {error.strerror}", file=sys.stderr)
         sys.exit(1)
+    except (MemoryError, jax.errors.JaxRuntimeError) as error:
+        if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        print("error: out of memory: try fewer --rays, or a smaller field", file=sys.stderr)
+        sys.exit(1)
+
+
+def parse_flags(argv: Sequence[str]) -> list[str]:
+    """Reads the flags, for `app.run`; a mistake ends with one sentence, help with status 0."""
+    try:
+        rest: list[str] = FLAGS(argv)
+    except flags.Error as error:
+        print(f"error: {' '.join(str(error).split())} (--help lists the flags)", file=sys.stderr)
+        sys.exit(1)
+    except SystemExit:  # what absl's help flags end with, always with status 1
+        sys.exit(0)
+    if FLAGS["verbosity"].using_default_value:
+        logging.set_verbosity(logging.WARNING)  # JAX and Orbax tell much at the level below
+    return rest
 
 
 def _check_flags() -> None:
@@ -106,10 +136,14 @@ def _check_flags() -> None:
             raise UserError(
                 f"unknown {name} {FLAGS[name].value!r}: choose one of {', '.join(known)}"
             )
-    for name, smallest in (("steps", 0), ("rays", 1), ("save_every", 1), ("frames", 0)):
+    for name, (smallest, largest) in _RANGES.items():
         value = FLAGS[name].value
         if value is not None and value < smallest:
             raise UserError(f"--{name} must be at least {smallest}, not {value}")
+        if value is not None and value > largest:
+            raise UserError(f"--{name} must be at most {largest}, not {value}")
+    if FLAGS.mode == "render" and FLAGS.frames == 0:
+        raise UserError("--mode=render makes nothing but the video, and --frames=0 is none")
     for name in ("train_seconds", "lr"):
         value = FLAGS[name].value
         if value is not None and not value > 0:
@@ -121,9 +155,9 @@ def _check_flags() -> None:
 
 
 def _convert() -> None:
-    if FLAGS.out is None:
+    if not FLAGS.out:
         raise UserError("--mode=convert needs --out: a .safetensors file, or a folder")
-    if FLAGS.init_from is None:
+    if not FLAGS.init_from:
         raise UserError("--mode=convert needs --init_from: what is to be converted")
     out = Path(FLAGS.out)
     as_folder = out.suffix != ".safetensors"
@@ -133,7 +167,7 @@ def _convert() -> None:
             f" parameters: add --backend={convert.PUBLISHED_LAYOUT}, or name a .safetensors file"
         )
     resolved = _load_scene() if FLAGS.init_from == "pretrained" else None
-    start = _start(FLAGS.init_from, resolved)
+    start = _start(FLAGS.init_from, None, resolved)
     config = _config(start.header)
     field = field_lib.make_field(FLAGS.backend, FLAGS.field, config.field)
     parameters.check(start.params, field, config, start.origin)
@@ -161,11 +195,12 @@ def _run() -> None:
     name = run_folder.default_name(scene.name, scene.source, FLAGS.backend, FLAGS.field)
     retraining = FLAGS.mode == "train" and FLAGS.init_from not in (None, "none")
     run_dir = Path(FLAGS.run_dir or f"runs/{name}{'-retrained' if retraining else ''}")
-    start = _start(_init_from(run_dir), resolved)
+    start = _start(_init_from(run_dir), run_dir, resolved)
     config = _config(start.header)
     field = field_lib.make_field(FLAGS.backend, FLAGS.field, config.field)
     if start.params is not None:
         parameters.check(start.params, field, config, start.origin)
+    _check_scene(scene, config, run_dir, start)
     run_folder.prepare(run_dir)
     job = jobs.Job(
         backend=FLAGS.backend,
@@ -186,7 +221,6 @@ def _run() -> None:
     if FLAGS.mode == "train":
         if run_folder.holds_training(run_dir):
             jobs.check_same_training(job)
-        run_folder.write_json(run_dir / run_folder.CONFIG_FILE, job.record("train"))
         loop_config = LoopConfig(
             config.train.num_steps, FLAGS.train_seconds, save_every=FLAGS.save_every
         )
@@ -195,9 +229,32 @@ def _run() -> None:
         run_folder.write_json(run_dir / run_folder.CONFIG_FILE, job.record(FLAGS.mode))
     if FLAGS.mode == "render":
         jobs.render_video(job, params)
+        print(f"everything is in {run_dir}, the video is {run_dir / run_folder.VIDEO_FILE}")
     else:
         jobs.evaluate(job, params, step)
-    print(f"everything is in {run_dir}, the pictures in {run_dir / run_folder.RENDERS_FOLDER}")
+        print(f"everything is in {run_dir}, the pictures in {run_dir / run_folder.RENDERS_FOLDER}")
+
+
+def _check_scene(scene: Scene, config: Config, run_dir: Path, start: Start) -> None:
+    """Refuses to train on no view, and results of one scene among those of another."""
+    holdout = config.train.holdout
+    if FLAGS.mode == "train" and not scene.split(holdout).train:
+        raise UserError(
+            f"the scene {scene.name} has no view to train on: it has {scene.num_views}, and every "
+            f"{holdout}th from view 0 on is held out; it takes two views at least"
+        )
+    header = start.header
+    if FLAGS.mode == "train" or header is None:
+        return
+    if (header.scene, header.source) == (scene.name, scene.source):
+        return
+    shown = f"scene {header.scene} ({header.source}), not {scene.name} ({scene.source})"
+    if run_folder.holds_training(run_dir):
+        raise UserError(
+            f"{run_dir} holds a training run on {shown}: give that --scene, or another --run_dir "
+            "with --init_from"
+        )
+    print(f"note: the parameters were trained on {shown}")
 
 
 def _load_scene() -> registry.Resolved:
@@ -216,7 +273,7 @@ def _init_from(run_dir: Path) -> str:
         return FLAGS.init_from or "none"
     if not run_folder.holds_training(run_dir):
         return FLAGS.init_from or "pretrained"
-    if FLAGS.init_from is None or Path(FLAGS.init_from).absolute() == run_dir.absolute():
+    if not FLAGS.init_from or _is_within(FLAGS.init_from, run_dir):
         return str(run_dir)
     raise UserError(
         f"{run_dir} holds a training run, which other parameters would overwrite: leave out "
@@ -224,18 +281,22 @@ def _init_from(run_dir: Path) -> str:
     )
 
 
-def _start(init_from: str, resolved: registry.Resolved | None) -> Start:
+def _is_within(init_from: str, run_dir: Path) -> bool:
+    """Whether `init_from` leads to the parameters that `run_dir` itself holds."""
+    folder = run_dir.resolve()
+    return Path(init_from).resolve() in (folder, folder / parameters.FILE_NAME)
+
+
+def _start(init_from: str, run_dir: Path | None, resolved: registry.Resolved | None) -> Start:
     if init_from == "none":
         if FLAGS.mode != "train":
             raise UserError(f"--mode={FLAGS.mode} needs parameters: --init_from=none has none")
         return Start(None, "fresh", "none", None)
     path: Path | None = Path(init_from)
-    provenance = "parameters of another run or file"
     if init_from == "pretrained":
         assert resolved is not None
         scene = resolved.scene
         path = registry.find_pretrained(scene.name, scene.source, resolved.folder)
-        provenance = f"pretrained ({scene.source})"
         if path is None:
             where = f"in {resolved.folder}" if resolved.folder else "in the package"
             raise UserError(
@@ -244,8 +305,14 @@ def _start(init_from: str, resolved: registry.Resolved | None) -> Start:
             )
     assert path is not None
     loaded = parameters.load(path, FLAGS.backend)
-    if loaded.header is not None:
+    is_new = FLAGS.mode == "train" and not (run_dir and _is_within(init_from, run_dir))
+    if init_from == "pretrained":
+        assert resolved is not None
+        provenance = f"pretrained ({resolved.scene.source})"
+    elif loaded.header is not None and not is_new:
         provenance = loaded.header.provenance
+    else:  # no path, which would not outlive a move; the sum tells one start from another
+        provenance = f"parameters with the checksum {parameters.checksum(loaded.params):08x}"
     return Start(loaded.params, f"the parameters in {path}", provenance, loaded.header)
 
 
@@ -290,9 +357,14 @@ def _size(width: int, height: int) -> tuple[int, int]:
     if FLAGS.size is None:
         return height, width
     parts = FLAGS.size.lower().split("x")
-    if len(parts) != 2 or not all(part.isdigit() and int(part) > 0 for part in parts):
+    if len(parts) != 2 or not all(re.fullmatch("0*[1-9][0-9]{0,8}", part) for part in parts):
         raise UserError(f"--size={FLAGS.size}: write it as WIDTHxHEIGHT, e.g. 504x378")
-    return int(parts[1]), int(parts[0])
+    width, height = map(int, parts)
+    if max(width, height) > _MAX_SIZE or width * height > _MAX_PIXELS:
+        raise UserError(
+            f"--size={FLAGS.size}: a frame has at most {_MAX_PIXELS} pixels, {_MAX_SIZE} a side"
+        )
+    return height, width
 
 
 def _print_header(job: jobs.Job, start: Start) -> None:
@@ -317,4 +389,4 @@ def _print_header(job: jobs.Job, start: Start) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, flags_parser=parse_flags)

@@ -8,6 +8,7 @@ A `.safetensors` file holds the arrays of one backend's layout under names such 
 import dataclasses
 import json
 import os
+import zlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -98,8 +99,13 @@ def save(path: Path, params: Params, header: Header) -> None:
     values = dataclasses.asdict(header) | {"format": _FORMAT}
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
-    safetensors.numpy.save_file(arrays, partial, metadata={_HEADER_KEY: json.dumps(values)})
-    os.replace(partial, path)
+    metadata = {_HEADER_KEY: json.dumps(values)}
+    partial.write_bytes(safetensors.numpy.save(arrays, metadata=metadata))
+    try:
+        os.replace(partial, path)
+    except OSError:
+        partial.unlink()
+        raise
 
 
 def save_published(folder: Path, params: Params, layout: str) -> None:
@@ -133,6 +139,14 @@ def check(params: Params, field: RadianceField, config: Config, origin: str) -> 
 def count(params: Params) -> int:
     """The number of scalars."""
     return sum(leaf.size for leaf in jax.tree_util.tree_leaves(params))
+
+
+def checksum(params: Params) -> int:
+    """The CRC-32 of all arrays of a tree, in their order."""
+    total = 0
+    for leaf in jax.tree_util.tree_leaves(params):
+        total = zlib.crc32(np.ascontiguousarray(leaf).tobytes(), total)
+    return total
 
 
 def _read_safetensors(path: Path) -> tuple[Params, Header]:

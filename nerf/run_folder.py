@@ -1,6 +1,7 @@
 """The run folder: where everything of one run goes; it holds no absolute path, so it can move."""
 
 import json
+import math
 import os
 import platform
 from importlib import metadata
@@ -50,10 +51,8 @@ def holds_training(run_dir: Path) -> bool:
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:
-    """Writes a JSON file so that it is either the old one or the new one, never half of one."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
-    os.replace(partial, path)
+    """Writes a JSON file; a number that is not finite, which JSON cannot say, becomes null."""
+    _replace(path, json.dumps(_finite(values), indent=2, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -71,6 +70,16 @@ def read_json(path: Path) -> dict[str, Any]:
     return values
 
 
+def cut_metrics(path: Path, last_step: int) -> None:
+    """Drops the lines of steps after `last_step`, which a run that was stopped did not save."""
+    if not path.is_file():
+        return
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    kept = [line for line in lines if _step(line) <= last_step]
+    if kept != lines:
+        _replace(path, "".join(f"{line}\n" for line in kept))
+
+
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that decide what a run computes."""
     installed = {name: _version(name) for name in _PACKAGES}
@@ -81,6 +90,29 @@ def device_name() -> str:
     """The device that computes, as its runtime calls it, e.g. `cpu` or `NVIDIA H100`."""
     device = jax.devices()[0]
     return str(device.device_kind)
+
+
+def _replace(path: Path, text: str) -> None:
+    """Writes a file so that it is either the old one or the new one, never half of one."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)
+
+
+def _finite(values: Any) -> Any:
+    if isinstance(values, dict):
+        return {name: _finite(value) for name, value in values.items()}
+    if isinstance(values, list | tuple):
+        return [_finite(value) for value in values]
+    return None if isinstance(values, float) and not math.isfinite(values) else values
+
+
+def _step(line: str) -> float:
+    """The step of a line of metrics; of half a line, which a killed run leaves, infinity."""
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return math.inf
 
 
 def _version(package: str) -> str | None:

@@ -1,15 +1,12 @@
 """What all tests share: strict JAX, no network, one list of backends, and where the data lie."""
 
-import functools
 import os
 from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")  # before JAX is imported
 os.environ["NERF_OFFLINE"] = "1"
 
-import dm_pix
 import jax
-import optax
 import pytest
 
 BACKENDS = ["haiku", "flax"]
@@ -19,32 +16,6 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 # Two backends agree to float32 rounding only where an accelerator does not fall back to TF32.
 jax.config.update("jax_default_matmul_precision", "float32")
-
-
-def _promoting(function):
-    """`function`, traced with JAX's usual promotion of dtypes."""
-
-    @functools.wraps(function)
-    def wrapped(*args, **kwargs):
-        with jax.numpy_dtype_promotion("standard"):
-            return function(*args, **kwargs)
-
-    return wrapped
-
-
-def _promoting_updates(factory):
-    @functools.wraps(factory)
-    def wrapped(*args, **kwargs):
-        transformation = factory(*args, **kwargs)
-        return transformation._replace(update=_promoting(transformation.update))
-
-    return wrapped
-
-
-# Other people's code that promotes: Adam raises a float to an integer power, SSIM multiplies both.
-optax.adam = _promoting_updates(optax.adam)
-optax.scale_by_adam = _promoting_updates(optax.scale_by_adam)
-dm_pix.ssim = _promoting(dm_pix.ssim)
 
 
 @pytest.fixture(params=BACKENDS)

@@ -8,27 +8,18 @@ it learns shape. So the network is trained with six octaves, and its input layer
 zeros for the other four: the same function, in the layout of the published parameters.
 """
 
+import argparse
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from absl import app, flags
 
 from nerf import config, field, parameters
 from nerf.backends import convert
 
 NUM_OCTAVES = 6
-
-FLAGS = flags.FLAGS
-flags.DEFINE_enum(
-    "scene", "flower", ["flower", "room"], "the procedural scene", module_name=__name__
-)
-flags.DEFINE_integer("steps", 6000, "training steps", module_name=__name__)
-flags.DEFINE_float("lr", 1e-3, "first learning rate", module_name=__name__)
-flags.DEFINE_string("run_dir", None, "where to train (runs/bundled-SCENE)", module_name=__name__)
 
 
 def widen(matrix: npt.NDArray[np.float32], num_octaves: int, wider: int) -> npt.NDArray[np.float32]:
@@ -62,12 +53,17 @@ def widen_params(params: field.Params, layout: str, num_octaves: int, wider: int
     return widened
 
 
-def main(argv: Sequence[str]) -> None:
-    del argv
-    run_dir = Path(FLAGS.run_dir or f"runs/bundled-{FLAGS.scene}")
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--scene", choices=["flower", "room"], default="flower")
+    parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--lr", type=float, default=1e-3, help="first learning rate")
+    parser.add_argument("--run_dir", type=Path, help="where to train (runs/bundled-SCENE)")
+    args = parser.parse_args()
+    run_dir = args.run_dir or Path(f"runs/bundled-{args.scene}")
     train = [
-        *(sys.executable, "-m", "nerf.main", f"--scene=procedural:{FLAGS.scene}"),
-        *("--backend=haiku", "--mode=train", f"--steps={FLAGS.steps}", f"--lr={FLAGS.lr}"),
+        *(sys.executable, "-m", "nerf.main", f"--scene=procedural:{args.scene}"),
+        *("--backend=haiku", "--mode=train", f"--steps={args.steps}", f"--lr={args.lr}"),
         *("--rays=256", "--set=render.num_coarse=24", "--set=render.num_fine=40"),
         f"--set=field.point_encoding.num_frequencies={NUM_OCTAVES}",
         *("--save_every=250", "--frames=0", f"--run_dir={run_dir}"),
@@ -78,10 +74,10 @@ def main(argv: Sequence[str]) -> None:
     params = widen_params(loaded.params, "haiku", NUM_OCTAVES, wider)
     nerf = field.make_field("haiku", "mlp", config.NOTEBOOK.field)
     parameters.check(params, nerf, config.NOTEBOOK, str(run_dir))
-    folder = Path(field.__file__).parent / "assets" / FLAGS.scene / "params"
+    folder = Path(field.__file__).parent / "assets" / args.scene / "params"
     parameters.save_published(folder, params, "haiku")
     print(f"{run_dir} -> {folder}")
 
 
 if __name__ == "__main__":
-    app.run(main)
+    main()

@@ -1,5 +1,8 @@
 """The training state on disk, by Orbax: atomic, the last few kept, exact."""
 
+import contextlib
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,8 @@ from nerf.training.step import TrainState
 
 FOLDER = "checkpoints"
 _KEPT = 3
+_COMMIT_FILE = "commit_success.txt"  # Orbax's mark of a complete checkpoint
+_MAX_REASON = 160  # characters of Orbax's own message
 
 
 class Checkpoints:
@@ -27,6 +32,7 @@ class Checkpoints:
     def __exit__(self, *_: object) -> None:
         self._manager.wait_until_finished()
         self._manager.close()
+        _forget_paths(self._folder)
 
     @property
     def latest_step(self) -> int | None:
@@ -38,6 +44,7 @@ class Checkpoints:
         """Saves the state under its step, in the background; a step saved before is left alone."""
         step = int(state.step)
         if step != self.latest_step:
+            _forget_paths(self._folder)
             self._manager.save(step, args=ocp.args.StandardSave(_to_tree(state)))
 
     def restore(self, like: TrainState) -> TrainState:
@@ -52,14 +59,35 @@ class Checkpoints:
         step = self.latest_step
         abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, _to_tree(like))
         try:
-            tree = self._manager.restore(step, args=ocp.args.StandardRestore(abstract))
-        except (ValueError, KeyError, TypeError, OSError) as error:
-            first_line = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+            with _orbax_silent():
+                tree = self._manager.restore(step, args=ocp.args.StandardRestore(abstract))
+        except Exception as error:  # a damaged file can raise nearly anything
+            reason = (str(error).strip() or repr(error)).splitlines()[0][:_MAX_REASON]
             raise UserError(
-                f"the checkpoint of step {step} in {self._folder} cannot be read ({first_line}); "
-                "start again with another --run_dir"
+                f"the checkpoint of step {step} in {self._folder} cannot be read ({reason}): "
+                f"remove its folder {step} to go on from the one before, or give another --run_dir"
             ) from error
         return _from_tree(tree, like)
+
+
+def _forget_paths(folder: Path) -> None:
+    """Rewrites Orbax's marks, whose text is an absolute path; only that they are there counts."""
+    for mark in (*folder.glob(f"*/{_COMMIT_FILE}"), *folder.glob(f"*/*/{_COMMIT_FILE}")):
+        is_complete = mark.relative_to(folder).parts[0].isdigit()
+        if is_complete and str(folder) in mark.read_text(encoding="utf-8", errors="replace"):
+            mark.write_text("complete\n", encoding="utf-8")
+
+
+@contextlib.contextmanager
+def _orbax_silent() -> Iterator[None]:
+    """Orbax logs what it also raises."""
+    logger = logging.getLogger("absl")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _to_tree(state: TrainState) -> dict[str, Any]:

@@ -43,8 +43,9 @@ def train(
     checkpoints: Checkpoints,
     config: LoopConfig,
     on_save: Callable[[TrainState], None],
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> TrainState:
-    """Runs steps until the run is complete or its time is over.
+    """Runs steps until the run is complete, its time is over, or it is told to stop.
 
     Args:
       step_fn: from `nerf.training.step.make_step`; it takes over the state's buffers.
@@ -54,7 +55,8 @@ def train(
       run_dir: `metrics.jsonl` is written here.
       checkpoints: where states go, at intervals and at the end.
       config: see `LoopConfig`.
-      on_save: called with every state that is saved.
+      on_save: called with every state that is saved, before it is.
+      should_stop: asked between two steps.
 
     Returns:
       The last state.
@@ -66,8 +68,8 @@ def train(
     start = time.monotonic()
 
     def save(state: TrainState) -> None:
+        on_save(state)  # first, since it may refuse the state
         checkpoints.save(state)
-        on_save(state)
 
     with (
         (run_dir / METRICS_FILE).open("a", encoding="utf-8") as log,
@@ -84,6 +86,8 @@ def train(
                 _log(log, step, values, rate, time.monotonic() - start)
                 bar.set_postfix_str(f"PSNR {values.psnr:.2f} dB, {rate:,.0f} rays/s")
             bar.update()
+            if should_stop():
+                break
             if step % config.save_every == 0 and not is_last:
                 save(state)
     if int(state.step) > first_step:

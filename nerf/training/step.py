@@ -226,11 +226,16 @@ def make_step(
         params = optax.apply_updates(state.params, updates)
         if debug:
             chex.assert_tree_all_finite((loss, gradient))
-        metrics = Metrics(loss, -10.0 * jnp.log10(mse), optax.global_norm(gradient))
+        metrics = Metrics(loss, -10.0 * jnp.log10(mse), _norm(gradient))
         return TrainState(params, opt_state, state.step + 1, state.key), metrics
 
     compiled = jax.jit(step, donate_argnums=0)
     return checked(compiled) if debug else compiled
+
+
+def _norm(tree: Params) -> jax.Array:
+    """The Euclidean norm over all arrays of a tree."""
+    return jnp.sqrt(sum(jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(tree)))
 
 
 def choose_rays_per_piece(num_rays: int, preferred: int | None = None) -> int:

@@ -1,0 +1,62 @@
+"""On what a result was measured, as the runtime and the operating system tell it."""
+
+import os
+import platform
+import re
+from pathlib import Path
+from typing import Any
+
+import jax
+
+import nerf
+from nerf import run_folder
+
+
+def describe() -> dict[str, Any]:
+    """Device, processor, cores, load and versions, for the result's file."""
+    device = jax.devices()[0]
+    return {
+        "device": run_folder.device_name(),
+        "platform": device.platform,
+        "num_devices": jax.device_count(),
+        "processor": processor(),
+        "cores": usable_cores(),
+        "load_average": load_average(),
+        "versions": {"nerf": nerf.__version__, **run_folder.versions()},
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),
+    }
+
+
+def processor() -> str:
+    """The CPU's model, or at least its architecture."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        text = ""
+    model = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+    return model[1].strip() if model else platform.processor() or platform.machine()
+
+
+def usable_cores() -> int:
+    """The CPU cores that this process may use, where the system tells; else all."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:
+        return os.cpu_count() or 1
+
+
+def load_average() -> float | None:
+    """How many processes wanted to run in the last minute, ours too; None where unknown."""
+    try:
+        return round(os.getloadavg()[0], 2)
+    except (AttributeError, OSError):
+        return None
+
+
+def file_name(device: str, date: str) -> str:
+    """A file name for results.
+
+    >>> file_name("NVIDIA H200", "2030-01-31")
+    'nvidia-h200-2030-01-31.json'
+    """
+    return f"{re.sub('[^a-z0-9]+', '-', device.lower()).strip('-')}-{date}.json"

@@ -1,0 +1,162 @@
+"""One case of the step benchmark: every backend and the matrix product, measured in turn."""
+
+import itertools
+import re
+from collections.abc import Sequence
+from typing import Any, NamedTuple, cast
+
+import jax
+import jax.numpy as jnp
+
+from benchmarks import timing
+from benchmarks.ceiling import make_product, product_flop
+from benchmarks.work import Work, work_per_ray
+from nerf import config as config_lib
+from nerf import field as field_lib
+from nerf.backends import convert
+from nerf.cameras import Cameras
+from nerf.config import Config
+from nerf.field import Params, RadianceField
+from nerf.render.rays import init_params
+from nerf.training.step import Metrics, TrainingViews, TrainState, init_state, make_step
+
+FIELD = "mlp"
+PRODUCT = "product"  # the ceiling's name among the contenders
+
+
+class Plan(NamedTuple):
+    """What is asked for; the help of the flags of `step_throughput` says what each means."""
+
+    backends: tuple[str, ...]
+    configs: tuple[Config, ...]  # one a preset and number of rays
+    precisions: tuple[str, ...]
+    steps: int
+    warmup: int
+    window: float
+    rays_per_piece: int | None
+    product_size: int
+    seed: int
+
+
+class Case(NamedTuple):
+    """One row of the comparison: the settings that all backends share."""
+
+    config: Config
+    precision: str
+    rays_per_piece: int
+    views: TrainingViews
+    cameras: Cameras
+
+
+class Step:
+    """A compiled training step and the state that it carries on; it is a `timing.Contender`."""
+
+    def __init__(self, compiled: jax.stages.Compiled, state: TrainState, views: TrainingViews):
+        self._compiled, self._state, self._views = compiled, state, views
+        self.metrics: Metrics | None = None
+
+    def __call__(self, repeats: int) -> None:
+        for _ in range(repeats):
+            self._state, self.metrics = self._compiled(self._state, self._views)
+        jax.block_until_ready((self._state, self.metrics))
+
+
+def measure(case: Case, plan: Plan) -> dict[str, Any]:
+    """All figures of one case, in the form in which they are written."""
+    config = case.config
+    fields = {name: field_lib.make_field(name, FIELD, config.field) for name in plan.backends}
+    work, *_ = [work_per_ray(field, config) for field in fields.values()]
+    all_params = same_params(fields, config, plan.seed)
+    product = make_product(plan.product_size)
+    contenders: dict[str, timing.Contender] = {}
+    backends: dict[str, dict[str, Any]] = {}
+    for name, field in fields.items():
+        contenders[name], backends[name] = _prepare(field, all_params[name], case, plan)
+    contenders[PRODUCT] = product.multiply
+    repeats = _warm_up(contenders, backends, plan)
+    readings = timing.take_turns(contenders, repeats, plan.steps)
+    ceiling = _spread(readings[PRODUCT], repeats[PRODUCT])
+    peak = product_flop(plan.product_size) / ceiling["median"]
+    for name, figures in backends.items():
+        step_seconds = _spread(readings[name], repeats[name])
+        figures |= {"step_seconds": step_seconds}
+        figures |= _rates(step_seconds["median"], config.train.num_rays, work, peak)
+    return {
+        "preset": config.preset,
+        "num_rays": config.train.num_rays,
+        "precision": case.precision,
+        "rays_per_piece": case.rays_per_piece,
+        "evaluations_per_ray": work.evaluations,
+        "flop_per_evaluation": work.flop_per_evaluation,
+        "flop_per_step": work.flop * config.train.num_rays,
+        "ceiling": {
+            "size": plan.product_size,
+            "seconds": ceiling,
+            "flop_per_second": peak,
+            "relative_error": product.relative_error,
+        },
+        "backends": backends,
+        "ratios": _ratios(readings, plan.backends),
+        "config": config_lib.to_json(config),
+    }
+
+
+def same_params(fields: dict[str, RadianceField], config: Config, seed: int) -> dict[str, Params]:
+    """Parameters that the first backend makes, in the layout of each; copies on the host."""
+    first, *_ = fields
+    key = jax.random.key(seed)
+    params = jax.device_get(init_params(fields[first], config.render, key))
+    return {name: convert.convert(params, first, name) for name in fields}
+
+
+def _prepare(
+    field: RadianceField, params: Params, case: Case, plan: Plan
+) -> tuple[Step, dict[str, Any]]:
+    """A backend's compiled step, ready to run, and what its compilation took."""
+    own = jax.tree.map(jnp.array, params)  # a copy, since the step takes its buffers over
+    state = init_state(field, case.config, jax.random.key(plan.seed), own)
+    step = make_step(field, case.config, case.cameras, ndc=True, rays_per_piece=case.rays_per_piece)
+    stages, lowered, compiled = timing.compile_in_stages(
+        cast(jax.stages.Wrapped, step), state, case.views
+    )
+    figures = {f"{name}_seconds": value for name, value in stages._asdict().items()}
+    asked = sorted(set(re.findall(r"precision = \[(\w+)", lowered.as_text())))
+    return Step(compiled, state, case.views), {**figures, "precision_asked_of_xla": asked}
+
+
+def _warm_up(
+    contenders: dict[str, timing.Contender], backends: dict[str, dict[str, Any]], plan: Plan
+) -> dict[str, int]:
+    """Runs everything; returns how often a reading repeats it, the same for all backends."""
+    last: dict[str, float] = {}
+    for number in range(plan.warmup):
+        for name, contender in contenders.items():
+            last[name] = timing.seconds(contender, 1)
+            if number == 0 and isinstance(contender, Step) and contender.metrics is not None:
+                backends[name]["first_loss"] = float(contender.metrics.loss)
+    step_repeats = timing.choose_repeats(min(last[name] for name in backends), plan.window)
+    product_repeats = timing.choose_repeats(last[PRODUCT], plan.window)
+    return {name: step_repeats if name in backends else product_repeats for name in contenders}
+
+
+def _spread(readings: Sequence[float], repeats: int) -> dict[str, Any]:
+    return {**timing.spread(readings)._asdict(), "repeats": repeats, "readings": list(readings)}
+
+
+def _rates(seconds: float, num_rays: int, work: Work, peak: float) -> dict[str, float]:
+    flop_per_second = work.flop * num_rays / seconds
+    return {
+        "rays_per_second": num_rays / seconds,
+        "evaluations_per_second": num_rays * work.evaluations / seconds,
+        "flop_per_second": flop_per_second,
+        "share_of_ceiling": flop_per_second / peak,
+    }
+
+
+def _ratios(readings: dict[str, list[float]], backends: Sequence[str]) -> list[dict[str, Any]]:
+    """Seconds of one backend to those of another, taken within each round."""
+    ratios = []
+    for first, second in itertools.combinations(sorted(backends, reverse=True), 2):
+        paired = [a / b for a, b in zip(readings[first], readings[second], strict=True)]
+        ratios.append({"of": first, "to": second, **timing.spread(paired)._asdict()})
+    return ratios

@@ -1,0 +1,28 @@
+"""Views that need no data: random pictures, seen by a small forward-facing rig."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nerf.cameras import Cameras
+from nerf.training.step import TrainingViews
+
+HEIGHT, WIDTH, FOCAL = 94, 126, 108.0  # about those of the published scene `flower`
+BOUNDS = (4 / 3, 16.0)
+
+
+def make_views(seed: int, num_views: int = 8) -> tuple[TrainingViews, Cameras]:
+    """Pictures of noise from cameras in two rows, a tenth of a scene unit apart.
+
+    How long a step takes depends on the shapes, not on what the pictures show.
+    """
+    camtoworlds = np.tile(np.eye(3, 4, dtype=np.float32), (num_views, 1, 1))
+    column, row = np.divmod(np.arange(num_views), 2)
+    camtoworlds[:, 0, 3] = 0.1 * (column - column.mean())
+    camtoworlds[:, 1, 3] = 0.1 * (row - row.mean())
+    views = TrainingViews(
+        images=jax.random.uniform(jax.random.key(seed), (num_views, HEIGHT, WIDTH, 3)),
+        camtoworlds=jnp.asarray(camtoworlds),
+        bounds=jnp.tile(jnp.asarray(BOUNDS, jnp.float32), (num_views, 1)),
+    )
+    return views, Cameras(camtoworlds, FOCAL, HEIGHT, WIDTH)

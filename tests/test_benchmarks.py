@@ -1,0 +1,284 @@
+"""The benchmark's figures exist and make sense; never how large they are."""
+
+import contextlib
+import doctest
+import io
+import json
+import math
+import re
+from functools import partial
+
+import jax
+import numpy as np
+import pytest
+from command_line import TINY_FIELD, Ended
+
+from benchmarks import ceiling, machine, step_throughput, synthetic_views, timing, work
+from nerf import config, field
+from nerf.backends import convert
+from nerf.training.step import draw_batch
+
+SHORT = (
+    *TINY_FIELD,
+    "--set=render.num_coarse=8",
+    "--set=render.num_fine=8",
+    "--rays=32",
+    "--steps=2",
+    "--window=0",
+    "--product=64",
+)
+RESULT_KEYS = (
+    "benchmark date device platform num_devices processor cores load_average versions xla_flags "
+    "settings cases"
+)
+CASE_KEYS = (
+    "preset num_rays precision rays_per_piece evaluations_per_ray flop_per_evaluation "
+    "flop_per_step ceiling backends ratios config"
+)
+BACKEND_KEYS = (
+    "trace_seconds lower_seconds compile_seconds precision_asked_of_xla first_loss step_seconds "
+    "rays_per_second evaluations_per_second flop_per_second share_of_ceiling"
+)
+SPREAD_KEYS = "median min max n repeats readings"
+
+
+def call(*arguments):
+    """Runs the benchmark in this process, with flags that no call before has touched."""
+    step_throughput.FLAGS.unparse_flags()
+    out, err = io.StringIO(), io.StringIO()
+    status = 0
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            jax.config.update("jax_disable_most_optimizations", True)  # compile fast
+            step_throughput.main(["step_throughput", *map(str, arguments)])
+        except SystemExit as end:
+            status = end.code
+        finally:
+            jax.config.update("jax_disable_most_optimizations", False)
+    return Ended(status, out.getvalue(), err.getvalue())
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    """What a short run of everything prints, and the file it writes."""
+    path = tmp_path_factory.mktemp("results") / "new" / "short.json"
+    ended = call(*SHORT, f"--out={path}")
+    assert ended.status == 0, ended.err
+    return ended.out, json.loads(path.read_text(encoding="utf-8"))
+
+
+def numbers(node):
+    """All numbers in a tree of lists and dictionaries."""
+    if isinstance(node, dict):
+        node = list(node.values())
+    if isinstance(node, list):
+        return [number for child in node for number in numbers(child)]
+    return [node] if isinstance(node, int | float) and not isinstance(node, bool) else []
+
+
+def test_file_holds_every_figure(measured):
+    _, result = measured
+    assert set(result) == set(RESULT_KEYS.split())
+    assert [case["preset"] for case in result["cases"]] == ["notebook", "paper"]
+    for case in result["cases"]:
+        assert set(case) == set(CASE_KEYS.split())
+        assert set(case["backends"]) == set(convert.LAYOUTS)
+        for figures in case["backends"].values():
+            assert set(figures) == set(BACKEND_KEYS.split())
+            assert set(figures["step_seconds"]) == set(SPREAD_KEYS.split())
+        assert set(case["ceiling"]) == {"size", "seconds", "flop_per_second", "relative_error"}
+        assert [set(ratio) for ratio in case["ratios"]] == [
+            {"of", "to", "median", "min", "max", "n"}
+        ]
+        assert config.from_json(case["config"]).train.num_rays == case["num_rays"] == 32
+
+
+def test_figures_are_positive_and_finite(measured):
+    _, result = measured
+    for case in result["cases"]:
+        figures = numbers({name: case[name] for name in case if name != "config"})
+        assert len(figures) > 40
+        assert all(math.isfinite(figure) and figure > 0 for figure in figures)
+
+
+def test_figures_agree_with_each_other(measured):
+    _, result = measured
+    for case in result["cases"]:
+        for figures in case["backends"].values():
+            seconds = figures["step_seconds"]
+            assert seconds["n"] == len(seconds["readings"]) == 2
+            assert seconds["min"] <= seconds["median"] <= seconds["max"]
+            flop_per_second = case["flop_per_step"] / seconds["median"]
+            peak = case["ceiling"]["flop_per_second"]
+            assert figures["rays_per_second"] * seconds["median"] == pytest.approx(32)
+            assert figures["flop_per_second"] == pytest.approx(flop_per_second)
+            assert figures["share_of_ceiling"] == pytest.approx(flop_per_second / peak)
+            evaluations = figures["rays_per_second"] * case["evaluations_per_ray"]
+            assert figures["evaluations_per_second"] == pytest.approx(evaluations)
+
+
+def test_machine_is_named(measured):
+    _, result = measured
+    assert result["device"] == jax.devices()[0].device_kind
+    assert result["versions"]["jax"] == jax.__version__
+    assert result["cores"] >= 1
+    assert result["processor"]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", result["date"])
+
+
+def test_table_shows_the_figures_of_the_file(measured):
+    printed, result = measured
+    for case in result["cases"]:
+        assert f"{case['preset']}, 32 rays a step, float32" in printed
+        for name, figures in case["backends"].items():
+            assert re.search(rf"^  {name} .* {figures['rays_per_second']:,.0f} ", printed, re.M)
+        (ratio,) = case["ratios"]
+        assert f"haiku : flax = {ratio['median']:.3f}" in printed
+    assert printed.count("product ") == 2
+
+
+def test_backends_compute_the_same(measured):
+    _, result = measured
+    for case in result["cases"]:
+        first, *others = [figures["first_loss"] for figures in case["backends"].values()]
+        assert others == pytest.approx([first] * len(others), rel=1e-5)
+
+
+def test_products_are_float32(measured):
+    _, result = measured
+    for case in result["cases"]:
+        assert case["ceiling"]["relative_error"] < 1e-5
+        for figures in case["backends"].values():
+            assert figures["precision_asked_of_xla"] == ["HIGHEST"]
+
+
+def test_another_backend_is_traced_once_and_in_its_precision(tmp_path, monkeypatch):
+    events = []
+
+    def make(settings):
+        made = field.make_field("flax", "mlp", settings)
+
+        def apply(params, points, viewdirs, /, *, key=None):
+            events.append("traced")
+            return made.apply(params, points, viewdirs, key=key)
+
+        return field.RadianceField(made.init, apply)
+
+    def seconds(contender, repeats):
+        events.append("run")
+        return read(contender, repeats)
+
+    read = timing.seconds
+    monkeypatch.setattr(timing, "seconds", seconds)
+    monkeypatch.setitem(field._FACTORIES, ("another", "mlp"), make)
+    monkeypatch.setitem(convert.LAYOUTS, "another", convert.LAYOUTS["flax"])
+    out = tmp_path / "another.json"
+    flags = ("--preset=notebook", "--backend=another", "--precision=tf32", "--steps=3")
+    ended = call(*SHORT, *flags, f"--out={out}")
+    assert ended.status == 0, ended.err
+    first_run = events.index("run")
+    assert first_run > 0
+    # Two warm-ups and three rounds, each of the step and of the product.
+    assert events[first_run:] == ["run"] * 10
+    (case,) = json.loads(out.read_text(encoding="utf-8"))["cases"]
+    assert case["precision"] == "tf32"
+    assert case["ratios"] == []
+    assert case["backends"]["another"]["precision_asked_of_xla"] == ["HIGH"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "reason"),
+    [
+        (["--backend=torch"], "unknown backend 'torch': choose one of flax, haiku"),
+        (["--backend="], "--backend needs one value"),
+        (["--preset=mine"], "unknown preset 'mine': choose one of notebook, paper"),
+        (["--precision=float16"], "unknown precision 'float16': choose one of float32, tf32, bf"),
+        (["--rays=many"], "--rays must be whole numbers from 1 to 16777216, not 'many'"),
+        (["--rays=0"], "--rays must be whole numbers"),
+        (["--rays=64,"], "--rays needs one value, or several"),
+        (["--steps=0"], "--steps must be from 1 to"),
+        (["--steps=few"], "--help lists the flags"),
+        (["--warmup=0"], "--warmup must be from 1 to"),
+        (["--window=nan"], "--window must be from 0.0 to"),
+        (["--product=0"], "--product must be from 1 to"),
+        (["--rays_per_piece=0"], "--rays_per_piece must be from 1 to"),
+        (["--set=field.size=3"], "no field 'size'"),
+        (["--set=train.num_rays=3"], "say it with --rays"),
+        (["--speed=fast"], "Unknown command line flag 'speed'"),
+        (["fast"], "unexpected argument 'fast'"),
+    ],
+)
+def test_wrong_flag_ends_with_a_sentence(flags, reason, tmp_path):
+    out = tmp_path / "out.json"
+    ended = call(f"--out={out}", *flags)
+    assert ended.status == 1
+    assert re.fullmatch(r"error: \S.*\S\n", ended.err), ended.err
+    assert reason in ended.err
+    assert not out.exists()
+
+
+def test_unwritable_file_is_refused_before_the_measurement(tmp_path):
+    (tmp_path / "file").touch()
+    for out, reason in (
+        (tmp_path / "file" / "x.json", "cannot be written"),
+        (tmp_path, "is a folder"),
+    ):
+        ended = call(*SHORT, f"--out={out}")
+        assert (ended.status, ended.out) == (1, "")
+        assert reason in ended.err
+
+
+def test_help_lists_the_flags():
+    ended = call("--help")
+    assert ended.status == 0
+    for flag in ("--backend", "--preset", "--rays_per_piece", "--precision", "--product"):
+        assert flag in ended.out
+
+
+@pytest.mark.parametrize(
+    ("preset", "evaluations", "teraflop"), [("notebook", 192, 0.698), ("paper", 256, 0.931)]
+)
+def test_work_of_the_presets(backend, preset, evaluations, teraflop):
+    settings = config.preset(preset)
+    counted = work.work_per_ray(field.make_field(backend, "mlp", settings.field), settings)
+    assert counted.evaluations == evaluations
+    assert 1024 * counted.flop == pytest.approx(teraflop * 1e12, rel=0.01)
+
+
+def test_flop_follow_from_the_layers(backend):
+    settings = config.NOTEBOOK
+    for flag in TINY_FIELD:
+        settings = config.override(settings, flag.removeprefix("--set="))
+    counted = work.work_per_ray(field.make_field(backend, "mlp", settings.field), settings)
+    trunk = 60 * 16 + (60 + 16) * 16 + 16 * 16
+    heads = 16 * 1 + 16 * 16 + (16 + 24) * 8 + 8 * 3
+    assert counted.flop_per_evaluation == 3 * 2 * (trunk + heads)
+
+
+def test_rig_gives_finite_rays(key):
+    views, cameras = synthetic_views.make_views(seed=0)
+    settings = config.NOTEBOOK.render
+    draw = partial(draw_batch, cameras=cameras, num_rays=64, ndc=True, config=settings)
+    batch = jax.jit(draw)(key, views)
+    for array in jax.tree.leaves((batch.rays, batch.rgb)):
+        assert np.isfinite(array).all()
+
+
+def test_contenders_take_turns():
+    order = []
+    contenders = {name: lambda n, name=name: order.append((name, n)) for name in "AB"}
+    readings = timing.take_turns(contenders, {"A": 1, "B": 5}, rounds=3)
+    assert order == [("A", 1), ("B", 5)] * 3
+    assert {name: len(values) for name, values in readings.items()} == {"A": 3, "B": 3}
+
+
+def test_product_tells_its_precision():
+    product = ceiling.make_product(32)
+    assert product.relative_error < 10 * np.finfo(np.float32).eps
+
+
+@pytest.mark.parametrize("module", [ceiling, machine, timing, work])
+def test_examples(module):
+    failed, attempted = doctest.testmod(module)
+    assert attempted > 0
+    assert failed == 0
