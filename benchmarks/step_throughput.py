@@ -29,9 +29,8 @@ from nerf import config as config_lib
 from nerf import field as field_lib
 from nerf import run_folder
 from nerf.backends import convert
-from nerf.config import Config
+from nerf.config import PRECISIONS, Config
 from nerf.errors import UserError
-from nerf.main import PRECISIONS
 from nerf.training.step import choose_rays_per_piece
 
 RESULTS = Path(__file__).parent / "results"
@@ -184,8 +183,7 @@ def _preset(name: str) -> Config:
     for assignment in FLAGS.set:
         if assignment.replace(" ", "").startswith("train.num_rays="):
             raise UserError(f"--set={assignment}: say it with --rays")
-        config = config_lib.override(config, assignment)
-    return config
+    return config_lib.override(config, *FLAGS.set)
 
 
 def _with_rays(config: Config, num_rays: int) -> Config:

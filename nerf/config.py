@@ -15,6 +15,9 @@ from nerf.errors import UserError
 
 T = TypeVar("T")
 
+# What users call a precision of matrix products, and what JAX calls it.
+PRECISIONS = {"float32": "highest", "tf32": "tensorfloat32", "bfloat16": "bfloat16"}
+
 
 def _check_choices(config: Any) -> None:
     for name, hint in typing.get_type_hints(type(config)).items():
@@ -223,23 +226,26 @@ def preset(name: str) -> Config:
     return PRESETS[name]
 
 
-def override(config: Config, assignment: str) -> Config:
-    """Sets one field by its dotted name.
+def override(config: Config, *assignments: str) -> Config:
+    """Sets fields by their dotted names; ranges are checked when all are set.
 
     Args:
       config: the settings to start from.
-      assignment: `part.field=value`, for instance `render.num_fine=64`.
+      *assignments: `part.field=value`, for instance `render.num_fine=64`.
 
     Raises:
-      UserError: if there is no such field, or the value is not of its type or range.
+      UserError: if there is no such field, or a value is not of its type or range.
 
     >>> override(NOTEBOOK, "render.num_fine=64").render.num_fine
     64
     """
-    path, equals, text = assignment.partition("=")
-    if not equals:
-        raise UserError(f"--set={assignment}: write it as name=value, e.g. render.num_fine=64")
-    return _replace_at(config, path.strip().split("."), text.strip(), assignment)
+    values = to_json(config)
+    for assignment in assignments:
+        path, equals, text = assignment.partition("=")
+        if not equals:
+            raise UserError(f"--set={assignment}: write it as name=value, e.g. render.num_fine=64")
+        _assign(Config, values, path.strip().split("."), text.strip(), assignment)
+    return from_json(values)
 
 
 def to_json(config: Config) -> dict[str, Any]:
@@ -277,21 +283,19 @@ def _build(cls: type[T], values: Any, where: str) -> T:
     return cls(**arguments)
 
 
-def _replace_at(node: T, path: list[str], text: str, assignment: str) -> T:
+def _assign(cls: Any, values: Any, path: list[str], text: str, assignment: str) -> None:
+    """Writes one value into the JSON form of a `cls`."""
     name, *rest = path
-    hints = typing.get_type_hints(type(node))
-    settable = [n for n in hints if n != "preset"]
+    hints = typing.get_type_hints(cls)
+    settable = [field for field in hints if field != "preset"]
     if name not in settable:
         raise UserError(f"--set={assignment}: no field {name!r}; there are {', '.join(settable)}")
-    value = getattr(node, name)
-    if dataclasses.is_dataclass(value) != bool(rest):
+    if dataclasses.is_dataclass(hints[name]) != bool(rest):
         raise UserError(f"--set={assignment}: name one field, e.g. render.num_fine=64")
-    new: Any = (
-        _replace_at(value, rest, text, assignment)
-        if rest
-        else _coerce(_parse(text), hints[name], name)
-    )
-    return dataclasses.replace(node, **{name: new})  # type: ignore[type-var]
+    if rest:
+        _assign(hints[name], values[name], rest, text, assignment)
+    else:
+        values[name] = _parse(text)
 
 
 def _parse(text: str) -> Any:

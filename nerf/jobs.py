@@ -5,6 +5,7 @@ A `Job` holds everything that has been decided; the functions do the work and wr
 
 import dataclasses
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +148,7 @@ def evaluate(job: Job, params: Params, step: int | None) -> dict[str, Any]:
         step=step,
     )
     run_folder.write_json(job.run_dir / run_folder.EVAL_FILE, summary)
+    _remove_other_views(job.run_dir / run_folder.RENDERS_FOLDER, split.test)
     print(
         f"mean of {len(scores)} held-out views: PSNR {summary['psnr']:.2f} dB, "
         f"SSIM {summary['ssim']:.4f}"
@@ -262,43 +264,6 @@ def render_video(job: Job, params: Params, render_chunk: ChunkFn | None = None) 
     print(f"video: {video}")
 
 
-def check_same_training(job: Job) -> None:
-    """Refuses to go on with a training run under other settings.
-
-    Raises:
-      UserError: with the settings that differ.
-    """
-    path = job.run_dir / run_folder.CONFIG_FILE
-    before = run_folder.read_json(path)
-    now = job.record("train")
-    if not set(before) >= set(now) or not isinstance(before["config"], dict):
-        raise UserError(f"{path} lacks settings of the training run; give another --run_dir")
-    lines = []
-    for name in _SAME_TO_GO_ON:
-        if before.get(name) != now[name]:
-            lines.append(f"{name} was {before.get(name)!r} and is now {now[name]!r}")
-    old, new = _flatten(before.get("config")), _flatten(now["config"])
-    for name in sorted((set(old) | set(new)) - {"train.num_steps"}):
-        if old.get(name) != new.get(name):
-            lines.append(f"{name} was {old.get(name)!r} and is now {new.get(name)!r}")
-    if lines:
-        raise UserError(
-            f"{job.run_dir} holds a training run with other settings: {'; '.join(lines)}; "
-            "give the same settings to go on, or another --run_dir to start anew"
-        )
-
-
-_SAME_TO_GO_ON = (
-    "backend", "field", "scene", "source", "resolution", "init_from", "seed", "precision",
-)  # fmt: skip
-
-
-def _flatten(values: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(values, dict):
-        return {prefix.rstrip("."): values}
-    return {k: v for name in values for k, v in _flatten(values[name], f"{prefix}{name}.").items()}
-
-
 View = tuple[Cameras, npt.NDArray[np.float32]]
 
 
@@ -361,3 +326,11 @@ def _write_view(job: Job, picture: Picture, score: evaluation.ViewScore) -> Path
     np.save(stem.with_name(f"{stem.name}_depth.npy"), picture.depth)
     pictures.write_sheet(comparison, pictures.side_by_side(panels))
     return comparison
+
+
+def _remove_other_views(folder: Path, indices: Sequence[int]) -> None:
+    """Removes pictures of views that an earlier run with another split has left."""
+    for file in folder.glob("view_*"):
+        number = file.name.removeprefix("view_")[:3]
+        if number.isdigit() and int(number) not in indices:
+            file.unlink()

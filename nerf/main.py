@@ -12,26 +12,23 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import jax
 from absl import app, flags, logging
 
 from nerf import config as config_lib
 from nerf import field as field_lib
-from nerf import jobs, parameters, run_folder
+from nerf import initial, jobs, parameters, run_folder
 from nerf.backends import convert
 from nerf.camera_paths import PATHS
-from nerf.config import Config
+from nerf.config import PRECISIONS, Config
 from nerf.errors import UserError
-from nerf.field import Params
 from nerf.render.rays import NETWORKS
 from nerf.scenes import registry
 from nerf.scenes.scene import Scene
 from nerf.training.loop import LoopConfig
 
 MODES = ("evaluate", "train", "render", "convert")
-PRECISIONS = {"float32": "highest", "tf32": "tensorfloat32", "bfloat16": "bfloat16"}
 _MAX_SIZE = 16384  # of a side of the video's frames; more no encoder takes
 _MAX_PIXELS = 2**25  # of a frame
 _RANGES = {
@@ -75,15 +72,6 @@ flags.DEFINE_integer("frames", None, "frames of the video, 0 for none (120; 30 o
 flags.DEFINE_string("size", None, "WIDTHxHEIGHT of the video's frames (the scene's own)")
 flags.DEFINE_string("out", None, "convert: a .safetensors file, or a folder (published layout)")
 flags.DEFINE_bool("debug", False, "check values (finite, sorted, in range) as well as shapes")
-
-
-class Start(NamedTuple):
-    """Parameters to begin with: None for fresh ones; how they are called; their settings."""
-
-    params: Params | None
-    origin: str
-    provenance: str
-    header: parameters.Header | None
 
 
 def main(argv: Sequence[str]) -> None:
@@ -167,7 +155,7 @@ def _convert() -> None:
             f" parameters: add --backend={convert.PUBLISHED_LAYOUT}, or name a .safetensors file"
         )
     resolved = _load_scene() if FLAGS.init_from == "pretrained" else None
-    start = _start(FLAGS.init_from, None, resolved)
+    start = initial.load(FLAGS.init_from, FLAGS.backend, resolved)
     config = _config(start.header)
     field = field_lib.make_field(FLAGS.backend, FLAGS.field, config.field)
     parameters.check(start.params, field, config, start.origin)
@@ -195,7 +183,13 @@ def _run() -> None:
     name = run_folder.default_name(scene.name, scene.source, FLAGS.backend, FLAGS.field)
     retraining = FLAGS.mode == "train" and FLAGS.init_from not in (None, "none")
     run_dir = Path(FLAGS.run_dir or f"runs/{name}{'-retrained' if retraining else ''}")
-    start = _start(_init_from(run_dir), run_dir, resolved)
+    start = initial.load(
+        initial.source(FLAGS.init_from, run_dir, training=FLAGS.mode == "train"),
+        FLAGS.backend,
+        resolved,
+        run_dir=run_dir,
+        training=FLAGS.mode == "train",
+    )
     config = _config(start.header)
     field = field_lib.make_field(FLAGS.backend, FLAGS.field, config.field)
     if start.params is not None:
@@ -220,7 +214,7 @@ def _run() -> None:
     params = start.params
     if FLAGS.mode == "train":
         if run_folder.holds_training(run_dir):
-            jobs.check_same_training(job)
+            run_folder.check_same_training(run_dir, job.record("train"))
         loop_config = LoopConfig(
             config.train.num_steps, FLAGS.train_seconds, save_every=FLAGS.save_every
         )
@@ -235,7 +229,7 @@ def _run() -> None:
         print(f"everything is in {run_dir}, the pictures in {run_dir / run_folder.RENDERS_FOLDER}")
 
 
-def _check_scene(scene: Scene, config: Config, run_dir: Path, start: Start) -> None:
+def _check_scene(scene: Scene, config: Config, run_dir: Path, start: initial.Start) -> None:
     """Refuses to train on no view, and results of one scene among those of another."""
     holdout = config.train.holdout
     if FLAGS.mode == "train" and not scene.split(holdout).train:
@@ -267,55 +261,6 @@ def _load_scene() -> registry.Resolved:
     )
 
 
-def _init_from(run_dir: Path) -> str:
-    """Where parameters come from; a trained run folder is not overwritten by other parameters."""
-    if FLAGS.mode == "train":
-        return FLAGS.init_from or "none"
-    if not run_folder.holds_training(run_dir):
-        return FLAGS.init_from or "pretrained"
-    if not FLAGS.init_from or _is_within(FLAGS.init_from, run_dir):
-        return str(run_dir)
-    raise UserError(
-        f"{run_dir} holds a training run, which other parameters would overwrite: leave out "
-        "--init_from to use the trained ones, or name another --run_dir"
-    )
-
-
-def _is_within(init_from: str, run_dir: Path) -> bool:
-    """Whether `init_from` leads to the parameters that `run_dir` itself holds."""
-    folder = run_dir.resolve()
-    return Path(init_from).resolve() in (folder, folder / parameters.FILE_NAME)
-
-
-def _start(init_from: str, run_dir: Path | None, resolved: registry.Resolved | None) -> Start:
-    if init_from == "none":
-        if FLAGS.mode != "train":
-            raise UserError(f"--mode={FLAGS.mode} needs parameters: --init_from=none has none")
-        return Start(None, "fresh", "none", None)
-    path: Path | None = Path(init_from)
-    if init_from == "pretrained":
-        assert resolved is not None
-        scene = resolved.scene
-        path = registry.find_pretrained(scene.name, scene.source, resolved.folder)
-        if path is None:
-            where = f"in {resolved.folder}" if resolved.folder else "in the package"
-            raise UserError(
-                f"no pretrained parameters for scene {scene.name!r}: looked for a folder params "
-                f"{where}; train with --mode=train, or name parameters with --init_from"
-            )
-    assert path is not None
-    loaded = parameters.load(path, FLAGS.backend)
-    is_new = FLAGS.mode == "train" and not (run_dir and _is_within(init_from, run_dir))
-    if init_from == "pretrained":
-        assert resolved is not None
-        provenance = f"pretrained ({resolved.scene.source})"
-    elif loaded.header is not None and not is_new:
-        provenance = loaded.header.provenance
-    else:  # no path, which would not outlive a move; the sum tells one start from another
-        provenance = f"parameters with the checksum {parameters.checksum(loaded.params):08x}"
-    return Start(loaded.params, f"the parameters in {path}", provenance, loaded.header)
-
-
 def _config(header: parameters.Header | None) -> Config:
     """The preset or the settings that come with the parameters, then the flags on top."""
     if header is None:
@@ -340,9 +285,7 @@ def _config(header: parameters.Header | None) -> Config:
     if FLAGS.rays is not None:
         train = dataclasses.replace(train, num_rays=FLAGS.rays)
     config = dataclasses.replace(config, train=train)
-    for assignment in FLAGS.set:
-        config = config_lib.override(config, assignment)
-    return config
+    return config_lib.override(config, *FLAGS.set)
 
 
 def _video(width: int, height: int) -> jobs.VideoConfig:
@@ -367,7 +310,7 @@ def _size(width: int, height: int) -> tuple[int, int]:
     return height, width
 
 
-def _print_header(job: jobs.Job, start: Start) -> None:
+def _print_header(job: jobs.Job, start: initial.Start) -> None:
     scene, config = job.scene, job.config
     abstract = field_lib.abstract_params(job.field)
     networks = len(NETWORKS[config.render.networks])

@@ -10,7 +10,7 @@ from typing import Any
 
 import jax
 
-from nerf.errors import UserError
+from nerf.errors import UserError, listed
 from nerf.training import checkpoint
 
 CONFIG_FILE = "config.json"
@@ -18,6 +18,10 @@ EVAL_FILE = "eval.json"
 VIDEO_FILE = "video.mp4"
 RENDERS_FOLDER = "renders"
 FRAMES_FOLDER = "frames"
+_SAME_TO_GO_ON = (
+    "backend", "field", "scene", "source", "resolution", "init_from", "seed", "precision",
+)  # fmt: skip
+_MAY_DIFFER = ("train.num_steps",)
 _PACKAGES = ("jax", "jaxlib", "optax", "flax", "dm-haiku", "numpy")
 
 
@@ -80,6 +84,34 @@ def cut_metrics(path: Path, last_step: int) -> None:
         _replace(path, "".join(f"{line}\n" for line in kept))
 
 
+def check_same_training(run_dir: Path, now: dict[str, Any]) -> None:
+    """Refuses to go on with a training run under other settings.
+
+    Args:
+      run_dir: holds a training run.
+      now: what `config.json` would hold.
+
+    Raises:
+      UserError: with the settings that differ.
+    """
+    path = run_dir / CONFIG_FILE
+    before = read_json(path)
+    if not set(before) >= set(now) or not isinstance(before["config"], dict):
+        raise UserError(f"{path} lacks settings of the training run; give another --run_dir")
+    old = {name: before[name] for name in _SAME_TO_GO_ON} | _flatten(before["config"])
+    new = {name: now[name] for name in _SAME_TO_GO_ON} | _flatten(now["config"])
+    different = [
+        f"{name} was {old.get(name)!r} and is now {new.get(name)!r}"
+        for name in dict.fromkeys([*old, *new])
+        if name not in _MAY_DIFFER and old.get(name) != new.get(name)
+    ]
+    if different:
+        raise UserError(
+            f"{run_dir} holds a training run with other settings: {listed(different)}; "
+            "give the same settings to go on, or another --run_dir to start anew"
+        )
+
+
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that decide what a run computes."""
     installed = {name: _version(name) for name in _PACKAGES}
@@ -105,6 +137,13 @@ def _finite(values: Any) -> Any:
     if isinstance(values, list | tuple):
         return [_finite(value) for value in values]
     return None if isinstance(values, float) and not math.isfinite(values) else values
+
+
+def _flatten(values: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested dictionaries as one whose keys are dotted names."""
+    if not isinstance(values, dict):
+        return {prefix.rstrip("."): values}
+    return {k: v for name in values for k, v in _flatten(values[name], f"{prefix}{name}.").items()}
 
 
 def _step(line: str) -> float:

@@ -2,18 +2,17 @@
 
 import struct
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from nerf.errors import UserError
+from nerf.errors import UserError, listed
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
 MAX_PIXELS = 2**26  # of one picture; about 8192 x 8192
-_MAX_LISTED = 8  # names in one message
 
 
 def image_files(folder: Path) -> list[Path]:
@@ -23,13 +22,6 @@ def image_files(folder: Path) -> list[Path]:
         for path in folder.iterdir()
         if path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.startswith(".")
     )
-
-
-def listed(items: Iterable[object]) -> str:
-    """A few items separated by commas, and how many more there are."""
-    texts = [str(item) for item in items]
-    more = [f"and {len(texts) - _MAX_LISTED} more"] if len(texts) > _MAX_LISTED else []
-    return ", ".join(texts[:_MAX_LISTED] + more)
 
 
 def read_images(files: Sequence[Path]) -> npt.NDArray[np.float32]:

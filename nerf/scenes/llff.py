@@ -21,8 +21,8 @@ import numpy as np
 import numpy.typing as npt
 
 from nerf.cameras import Cameras
-from nerf.errors import UserError
-from nerf.scenes.images import SUFFIXES, image_files, listed, read_images, to_float
+from nerf.errors import UserError, listed
+from nerf.scenes.images import SUFFIXES, image_files, read_images, to_float
 from nerf.scenes.scene import Scene, Source
 
 POSES_FILE = "poses_bounds.npy"
