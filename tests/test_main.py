@@ -233,6 +233,28 @@ def test_evaluating_a_run_in_place_with_other_settings_keeps_its_parameters(
     assert scores(folder)["psnr"] == pytest.approx(scores(run_dir)["psnr"], abs=1e-3)
 
 
+def test_pictures_of_another_split_do_not_stay(trained, scene, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(trained["flax"][0], folder)
+    for holdout, views in ((2, {"000", "002", "004"}), (3, {"000", "003"})):
+        call_well(
+            f"--scene={scene}",
+            f"--run_dir={folder}",
+            f"--set=train.holdout={holdout}",
+            "--frames=0",
+        )
+        assert {path.name[5:8] for path in (folder / "renders").iterdir()} == views
+
+
+def test_settings_that_belong_together_are_set_in_any_order(scene, tmp_path):
+    together = ("--set=field.skip_layer=9", "--set=field.num_layers=10")
+    for number, flags in enumerate((together, together[::-1])):
+        folder = tmp_path / str(number)
+        call_well(*train_flags(scene, "flax", "--frames=0", f"--run_dir={folder}", *flags))
+        record = json.loads((folder / "config.json").read_text())
+        assert record["config"]["field"]["skip_layer"] == 9
+
+
 def test_published_parameters_and_a_file_score_the_same(trained, scene, tmp_path, backend):
     run_dir = trained["haiku"][0]
     folder, file = tmp_path / "params", tmp_path / "meadow.safetensors"
