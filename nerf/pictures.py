@@ -1,5 +1,6 @@
 """What a person looks at: PNG files, comparisons, coloured depth, video."""
 
+import shutil
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -99,12 +100,14 @@ def side_by_side(panels: Sequence[tuple[str, FloatImage]]) -> ByteImage:
 def check_video_encoder() -> None:
     """Raises a UserError where no ffmpeg is to be had, before hours are spent on frames."""
     try:
-        imageio_ffmpeg.get_ffmpeg_exe()
-    except RuntimeError as error:
+        found = shutil.which(imageio_ffmpeg.get_ffmpeg_exe())  # IMAGEIO_FFMPEG_EXE as it stands
+    except RuntimeError:
+        found = None
+    if found is None:
         raise UserError(
             "no ffmpeg program was found to encode the video: install the package imageio-ffmpeg "
             "with its binary, set IMAGEIO_FFMPEG_EXE, or ask for no video with --frames=0"
-        ) from error
+        )
 
 
 def frames_per_second(num_frames: int) -> int:
@@ -127,6 +130,7 @@ def write_video(path: Path, frames: Sequence[Path]) -> None:
       UserError: if the encoding fails; the frames stay where they are.
     """
     partial = path.with_name(f".{path.stem}.partial{path.suffix}")
+    writer = None
     try:
         images = (_even(enlarge(iio.imread(frame))) for frame in frames)
         first = next(images)
@@ -151,7 +155,9 @@ def write_video(path: Path, frames: Sequence[Path]) -> None:
         if not partial.is_file() or partial.stat().st_size == 0:
             raise OSError("the encoder wrote nothing")
         partial.replace(path)
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, SyntaxError) as error:  # Pillow raises all of them
+        if writer is not None:
+            writer.close()  # else the encoder may yet make the file that is to go
         partial.unlink(missing_ok=True)
         raise UserError(
             f"the video {path} could not be encoded ({error}); its {len(frames)} frames are kept "

@@ -78,10 +78,10 @@ def cut_metrics(path: Path, last_step: int) -> None:
     """Drops the lines of steps after `last_step`, which a run that was stopped did not save."""
     if not path.is_file():
         return
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    kept = [line for line in lines if _step(line) <= last_step]
-    if kept != lines:
-        _replace(path, "".join(f"{line}\n" for line in kept))
+    text = path.read_text(encoding="utf-8", errors="replace")
+    kept = "".join(f"{line}\n" for line in text.splitlines() if _step(line) <= last_step)
+    if kept != text:
+        _replace(path, kept)
 
 
 def check_same_training(run_dir: Path, now: dict[str, Any]) -> None:

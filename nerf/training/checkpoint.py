@@ -1,7 +1,9 @@
 """The training state on disk, by Orbax: atomic, the last few kept, exact."""
 
 import contextlib
+import gc
 import logging
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -58,15 +60,19 @@ class Checkpoints:
         """
         step = self.latest_step
         abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, _to_tree(like))
-        try:
-            with _orbax_silent():
+        reason, tree = "", {}
+        with _orbax_silent():
+            try:
                 tree = self._manager.restore(step, args=ocp.args.StandardRestore(abstract))
-        except Exception as error:  # a damaged file can raise nearly anything
-            reason = (str(error).strip() or repr(error)).splitlines()[0][:_MAX_REASON]
+            except Exception as error:  # a damaged file can raise nearly anything
+                reason = (str(error).strip() or repr(error)).splitlines()[0][:_MAX_REASON]
+            if reason:
+                gc.collect()  # now, since the reads that Orbax gave up complain when they go
+        if reason:
             raise UserError(
                 f"the checkpoint of step {step} in {self._folder} cannot be read ({reason}): "
                 f"remove its folder {step} to go on from the one before, or give another --run_dir"
-            ) from error
+            )
         return _from_tree(tree, like)
 
 
@@ -80,13 +86,15 @@ def _forget_paths(folder: Path) -> None:
 
 @contextlib.contextmanager
 def _orbax_silent() -> Iterator[None]:
-    """Orbax logs what it also raises."""
+    """Orbax logs what it also raises, and reports it once more from abandoned reads."""
     logger = logging.getLogger("absl")
-    level = logger.level
+    level, report = logger.level, sys.unraisablehook
     logger.setLevel(logging.CRITICAL)
+    sys.unraisablehook = lambda _: None
     try:
         yield
     finally:
+        sys.unraisablehook = report
         logger.setLevel(level)
 
 

@@ -1,0 +1,233 @@
+"""Laws of checkpoints: going on is exact, the last few stay, damage and misfits are refused."""
+
+import dataclasses
+import functools
+import shutil
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from nerf import config
+from nerf.cameras import Cameras
+from nerf.errors import UserError
+from nerf.field import make_field
+from nerf.training import loop
+from nerf.training.checkpoint import Checkpoints
+from nerf.training.step import TrainingViews, TrainState, init_state, make_step
+
+PRESETS = ["notebook", "paper"]
+HEIGHT, WIDTH = 3, 4
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _fast_compilation():
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+def tiny(preset, width=8):
+    base = config.preset(preset)
+    encoding = dataclasses.replace(base.field.point_encoding, num_frequencies=2)
+    return dataclasses.replace(
+        base,
+        field=dataclasses.replace(
+            base.field, point_encoding=encoding, num_layers=2, skip_layer=1, width=width
+        ),
+        render=dataclasses.replace(base.render, num_coarse=4, num_fine=4),
+        train=dataclasses.replace(base.train, num_rays=8, num_steps=6),
+    )
+
+
+def fresh(backend, preset, seed=0, width=8):
+    settings = tiny(preset, width)
+    field = make_field(backend, "mlp", settings.field)
+    state = init_state(field, settings, jax.random.key(seed))
+    return jax.device_put(state, jax.devices()[0])  # as Orbax returns it: one compilation for both
+
+
+def bits(state):
+    """Every array of a state, the key as its bits."""
+    key = np.asarray(jax.random.key_data(state.key))
+    return jax.tree.map(np.asarray, state._replace(key=key))
+
+
+def assert_equal(first, second):
+    jax.tree.map(np.testing.assert_array_equal, bits(first), bits(second))
+    assert str(jax.random.key_impl(first.key)) == str(jax.random.key_impl(second.key))
+
+
+def saved(folder, states):
+    with Checkpoints(folder) as checkpoints:
+        for state in states:
+            checkpoints.save(state)
+
+
+def restored(folder, like):
+    with Checkpoints(folder) as checkpoints:
+        return checkpoints.restore(like)
+
+
+def small(step, value=0.0):
+    """A state of a few numbers; it depends on its step."""
+    params = {"shared": {"w": jnp.arange(6.0).reshape(2, 3) + step, "b": jnp.full(3, value)}}
+    return TrainState(params, (jnp.int32(7),), jnp.int32(step), jax.random.key(step))
+
+
+def steps_on_disk(folder):
+    return sorted(path.name for path in (folder / "checkpoints").iterdir())
+
+
+# Exactness.
+
+
+@functools.cache
+def step_of(backend, preset):
+    settings = tiny(preset)
+    field = make_field(backend, "mlp", settings.field)
+    cameras = Cameras(np.eye(3, 4, dtype=np.float32)[None], 4.0, HEIGHT, WIDTH)
+    return make_step(field, settings, cameras, ndc=True, rays_per_piece=4)
+
+
+def train(backend, preset, folder, num_steps, state):
+    """Goes on from what the folder holds, as a process of its own would."""
+    folder.mkdir(exist_ok=True)
+    image = jax.random.uniform(jax.random.key(5), (1, HEIGHT, WIDTH, 3))
+    views = TrainingViews(image, jnp.eye(3, 4)[None], jnp.array([[1.0, 5.0]]))
+    with Checkpoints(folder) as checkpoints:
+        if checkpoints.latest_step is not None:
+            state = checkpoints.restore(state)
+        return loop.train(
+            step_of(backend, preset),
+            state,
+            views,
+            num_rays=8,
+            run_dir=folder,
+            checkpoints=checkpoints,
+            config=loop.LoopConfig(num_steps),
+            on_save=lambda state: None,
+        )
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_three_steps_and_three_more_equal_six(tmp_path, backend, preset):
+    whole = train(backend, preset, tmp_path / "whole", 6, fresh(backend, preset))
+    train(backend, preset, tmp_path / "halves", 3, fresh(backend, preset))
+    shutil.move(tmp_path / "halves", tmp_path / "moved")
+    other_seed = fresh(backend, preset, seed=1)
+    halves = train(backend, preset, tmp_path / "moved", 6, other_seed)
+    assert halves.step == 6
+    assert_equal(halves, whole)
+    assert_equal(restored(tmp_path / "moved", fresh(backend, preset)), whole)
+    before = fresh(backend, preset)
+    for old, new in zip(jax.tree.leaves(before.params), jax.tree.leaves(whole.params), strict=True):
+        assert not np.array_equal(old, new)
+
+
+def test_every_bit_comes_back(tmp_path):
+    odd = jnp.array([-0.0, 1e-45, 3.4e38], jnp.float32)
+    state = small(5)._replace(params={"shared": {"w": odd}})
+    saved(tmp_path, [state])
+    like = small(0)._replace(params={"shared": {"w": jnp.zeros(3)}})
+    back = restored(tmp_path, like)
+    assert_equal(back, state)
+    assert np.signbit(np.asarray(back.params["shared"]["w"])[0])
+
+
+# What is kept.
+
+
+def test_the_newest_three_are_kept(tmp_path):
+    with Checkpoints(tmp_path) as checkpoints:
+        assert checkpoints.latest_step is None
+        for step in (1, 2, 5, 8, 9):
+            checkpoints.save(small(step))
+        assert checkpoints.latest_step == 9
+    assert steps_on_disk(tmp_path) == ["5", "8", "9"]
+    assert_equal(restored(tmp_path, small(0)), small(9))
+
+
+def test_a_step_saved_before_is_left_alone(tmp_path):
+    saved(tmp_path, [small(2, value=1.0)])
+    saved(tmp_path, [small(2, value=5.0)])
+    assert_equal(restored(tmp_path, small(0)), small(2, value=1.0))
+
+
+def test_the_state_may_change_as_soon_as_save_returns(tmp_path):
+    """The step takes over the state's buffers while it is being written."""
+    consume = jax.jit(lambda state: jax.tree.map(lambda x: x, state), donate_argnums=0)
+    state = small(4)
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(state)
+        consume((state.params, state.opt_state, state.step))
+    assert_equal(restored(tmp_path, small(0)), small(4))
+
+
+# Damage.
+
+
+def cut(path, size):
+    path.write_bytes(path.read_bytes()[:size])
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_a_file_cut_short_is_refused_or_does_not_matter(tmp_path, share):
+    """Never a state that was not saved."""
+    whole = tmp_path / "whole"
+    saved(whole, [small(3), small(6)])
+    inside = [path for path in sorted((whole / "checkpoints" / "6").rglob("*")) if path.is_file()]
+    reasons = []
+    for number, path in enumerate(inside):
+        run_dir = shutil.copytree(whole, tmp_path / str(number))
+        cut(run_dir / path.relative_to(whole), int(share * path.stat().st_size))
+        try:
+            assert_equal(restored(run_dir, small(0)), small(6))
+        except UserError as error:
+            reasons.append(str(error))
+            shutil.rmtree(run_dir / "checkpoints" / "6")
+            assert_equal(restored(run_dir, small(0)), small(3))
+    assert len(reasons) >= 3
+    for reason in reasons:
+        assert "the checkpoint of step 6" in reason
+        assert "remove its folder 6 to go on from the one before" in reason
+        assert "\n" not in reason
+
+
+def test_an_unfinished_save_is_not_the_newest(tmp_path):
+    saved(tmp_path, [small(3)])
+    unfinished = tmp_path / "checkpoints" / "6.orbax-checkpoint-tmp-1"
+    shutil.copytree(tmp_path / "checkpoints" / "3", unfinished)
+    (unfinished / "commit_success.txt").unlink()
+    with Checkpoints(tmp_path) as checkpoints:
+        assert checkpoints.latest_step == 3
+    assert_equal(restored(tmp_path, small(0)), small(3))
+
+
+def test_an_empty_checkpoint_is_refused(tmp_path):
+    saved(tmp_path, [small(3)])
+    (tmp_path / "checkpoints" / "6").mkdir()
+    with pytest.raises(UserError, match=r"the checkpoint of step 6 .* cannot be read"):
+        restored(tmp_path, small(0))
+
+
+# Misfits.
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"preset": "notebook"},  # one network where there were two
+        {"width": 16},
+        {"backend": "haiku"},
+    ],
+)
+def test_a_state_of_another_structure_is_refused_and_left_alone(tmp_path, other):
+    state = fresh("flax", "paper")
+    saved(tmp_path, [state])
+    like = fresh(**{"backend": "flax", "preset": "paper", **other})
+    with pytest.raises(UserError, match="the checkpoint of step 0") as caught:
+        restored(tmp_path, like)
+    assert "\n" not in str(caught.value)
+    assert_equal(restored(tmp_path, fresh("flax", "paper", seed=1)), state)

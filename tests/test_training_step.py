@@ -1,0 +1,457 @@
+"""Laws of one training step: what is drawn, the loss, its gradient, Adam, and what is random."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import stats
+
+from nerf import config
+from nerf.cameras import Cameras
+from nerf.field import FieldOutput, RadianceField, make_field
+from nerf.render.image import RAYS_PER_CHUNK, image_rays, make_chunk_renderer
+from nerf.training.step import (
+    Batch,
+    TrainingViews,
+    choose_rays_per_piece,
+    draw_batch,
+    init_state,
+    loss_and_gradient,
+    make_optimizer,
+    make_step,
+    photometric_loss,
+)
+
+NUM_VIEWS, HEIGHT, WIDTH = 3, 4, 5
+NUM_PIXELS = NUM_VIEWS * HEIGHT * WIDTH
+PRESETS = ["notebook", "paper"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _fast_compilation():
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+def tiny(preset, **train):
+    """A preset with few samples, few rays and a tiny field."""
+    base = config.preset(preset)
+    encoding = dataclasses.replace(base.field.point_encoding, num_frequencies=3)
+    return dataclasses.replace(
+        base,
+        field=dataclasses.replace(
+            base.field, point_encoding=encoding, num_layers=2, skip_layer=1, width=16, rgb_width=8
+        ),
+        render=dataclasses.replace(base.render, num_coarse=6, num_fine=6),
+        train=dataclasses.replace(base.train, **{"num_rays": 12, "num_steps": 10, **train}),
+    )
+
+
+@pytest.fixture(scope="module")
+def cameras():
+    """Three cameras in a row, each turned a little, all looking along -z."""
+    poses = np.zeros((NUM_VIEWS, 3, 4), np.float32)
+    for view, angle in enumerate((0.0, 0.1, -0.2)):
+        cos, sin = np.cos(angle), np.sin(angle)
+        poses[view, :, :3] = [[cos, 0, sin], [0, 1, 0], [-sin, 0, cos]]
+        poses[view, :, 3] = 0.3 * view, -0.2 * view, 0.1 * view
+    return Cameras(poses, focal=6.0, height=HEIGHT, width=WIDTH)
+
+
+@pytest.fixture(scope="module")
+def views(cameras):
+    """The colour of a pixel is its view, row and column, in tenths."""
+    pixels = np.indices((NUM_VIEWS, HEIGHT, WIDTH)).transpose(1, 2, 3, 0)
+    near_far = [(1.0 + v, 5.0 + v) for v in range(NUM_VIEWS)]
+    return TrainingViews(
+        jnp.asarray(pixels / 10.0, jnp.float32),
+        jnp.asarray(cameras.camtoworlds),
+        jnp.asarray(near_far, jnp.float32),
+    )
+
+
+def pixels_of(batch):
+    """View, row and column of each ray, read from its colour."""
+    return np.rint(np.asarray(batch.rgb) * 10).astype(int).T
+
+
+def draw(views, cameras, key, num_rays, preset="notebook", ndc=True):
+    render = config.preset(preset).render
+    return draw_batch(key, views, cameras, num_rays=num_rays, ndc=ndc, config=render)
+
+
+def _colour(params, points, viewdirs, /, *, key=None):
+    rgb = jnp.broadcast_to(params["rgb"], points.shape)
+    return FieldOutput(rgb, jnp.full(points.shape[:-1], 1e9))
+
+
+def _mist(params, points, viewdirs, /, *, key=None):
+    rgb = jax.nn.sigmoid(params["slope"] * points)
+    return FieldOutput(rgb, jnp.ones(points.shape[:-1]))
+
+
+# Opaque and of one colour, so every ray has that colour; and one whose colour depends on where it
+# is sampled.
+WALL = RadianceField(lambda key, /: {"rgb": jnp.full(3, 0.5)}, _colour)
+MIST = RadianceField(lambda key, /: {"slope": jnp.float32(3.0)}, _mist)
+
+
+# What is drawn.
+
+
+def test_every_pixel_is_drawn_equally_often(views, cameras, key):
+    batch = draw(views, cameras, key, 100 * NUM_PIXELS)
+    drawn = np.ravel_multi_index(pixels_of(batch), (NUM_VIEWS, HEIGHT, WIDTH))
+    counts = np.bincount(drawn, minlength=NUM_PIXELS)
+    assert len(counts) == NUM_PIXELS
+    assert counts.min() > 0
+    statistic, _ = stats.chisquare(counts)
+    low, high = stats.chi2.ppf([1e-4, 1 - 1e-4], NUM_PIXELS - 1)
+    assert low < statistic < high
+
+
+@pytest.mark.parametrize("ndc", [True, False])
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_rays_colour_is_that_of_its_pixel(views, cameras, key, preset, ndc):
+    batch = draw(views, cameras, key, 200, preset, ndc)
+    every = [
+        image_rays(
+            cameras._replace(camtoworlds=cameras.camtoworlds[v]),
+            np.asarray(views.bounds[v]),
+            ndc=ndc,
+            config=config.preset(preset).render,
+        )
+        for v in range(NUM_VIEWS)
+    ]
+    for i, (view, row, column) in enumerate(pixels_of(batch).T):
+        expected = jax.tree.map(lambda x, at=row * WIDTH + column: x[at], every[view])
+        for ours, theirs in zip(batch.rays, expected, strict=True):
+            np.testing.assert_allclose(ours[i], theirs, rtol=1e-5, atol=1e-6)
+
+
+def test_a_ray_starts_at_its_camera_and_goes_through_its_pixel(views, cameras, key):
+    batch = draw(views, cameras, key, 100, ndc=False)
+    view, row, column = pixels_of(batch)
+    local = [(column - WIDTH / 2) / 6.0, -(row - HEIGHT / 2) / 6.0, -np.ones(100)]
+    directions = np.einsum("nij,jn->ni", cameras.camtoworlds[view, :, :3], np.array(local))
+    np.testing.assert_allclose(batch.rays.directions, directions, atol=1e-6)
+    np.testing.assert_allclose(batch.rays.origins, cameras.camtoworlds[view, :, 3])
+    np.testing.assert_allclose(batch.rays.near, 1.0 + view)
+    np.testing.assert_allclose(batch.rays.far, 5.0 + view)
+
+
+def test_every_ray_and_every_draw_has_its_own_key(views, cameras, key):
+    first, second = (draw(views, cameras, k, 50) for k in jax.random.split(key))
+    keys = np.concatenate([jax.random.key_data(batch.ray_keys) for batch in (first, second)])
+    assert len(np.unique(keys, axis=0)) == 100
+    assert not np.array_equal(pixels_of(first), pixels_of(second))
+    again = draw(views, cameras, jax.random.split(key)[0], 50)
+    np.testing.assert_array_equal(pixels_of(again), pixels_of(first))
+
+
+# The loss and its gradient.
+
+
+def two_rays(cameras, key):
+    """A black pixel and a white one."""
+    render = config.NOTEBOOK.render
+    bounds = np.array([1.0, 5.0], np.float32)
+    rays = image_rays(
+        cameras._replace(camtoworlds=cameras.camtoworlds[0]), bounds, ndc=True, config=render
+    )
+    rays = jax.tree.map(lambda x: x[:2], rays)
+    truth = jnp.array([[0.0, 0.0, 0.0], [1.0, 1.0, 1.0]])
+    return Batch(rays, truth, jax.random.split(key, 2))
+
+
+def test_the_notebooks_loss_sums_over_rgb_and_both_passes(cameras, key):
+    params = {"shared": {"rgb": jnp.array([0.5, 0.75, 1.0])}}
+    loss, mse = photometric_loss(WALL, params, two_rays(cameras, key), tiny("notebook"))
+    black, white = 0.25 + 0.5625 + 1.0, 0.25 + 0.0625 + 0.0
+    assert float(loss) == pytest.approx(2 * (black + white) / 2, rel=1e-6)
+    assert float(mse) == pytest.approx((black + white) / 6, rel=1e-6)
+
+
+def test_the_papers_loss_is_the_mean_of_each_pass(cameras, key):
+    params = {
+        "coarse": {"rgb": jnp.array([0.0, 0.0, 0.5])},
+        "fine": {"rgb": jnp.array([0.5, 0.75, 1.0])},
+    }
+    loss, mse = photometric_loss(WALL, params, two_rays(cameras, key), tiny("paper"))
+    coarse = (0.25 + 1.0 + 1.0 + 0.25) / 6
+    fine = (0.25 + 0.5625 + 1.0 + 0.25 + 0.0625 + 0.0) / 6
+    assert float(loss) == pytest.approx(coarse + fine, rel=1e-6)
+    assert float(mse) == pytest.approx(fine, rel=1e-6)
+
+
+@pytest.mark.parametrize("rays_per_piece", [1, 4, 12])
+@pytest.mark.parametrize(("preset", "factor"), [("notebook", 4.0), ("paper", 2 / 3)])
+def test_the_gradient_of_one_colour_is_its_distance_from_the_mean(
+    views, cameras, key, preset, factor, rays_per_piece
+):
+    """Both passes have d/dc of the mean square: 2 (c - mean), over rgb or for each channel."""
+    settings = tiny(preset)
+    batch = draw(views, cameras, key, 12)
+    names = {"notebook": ["shared"], "paper": ["coarse", "fine"]}[preset]
+    params = {name: {"rgb": jnp.array([0.5, 0.1, 0.9])} for name in names}
+    loss, mse, gradient = loss_and_gradient(WALL, params, batch, settings, rays_per_piece)
+    expected = factor * (np.array([0.5, 0.1, 0.9]) - np.asarray(batch.rgb).mean(axis=0))
+    for name in names:
+        np.testing.assert_allclose(gradient[name]["rgb"], expected, rtol=1e-5, atol=1e-6)
+    assert float(loss) == pytest.approx({"notebook": 6, "paper": 2}[preset] * float(mse), rel=1e-6)
+
+
+def assert_grouping_does_not_matter(field, settings, batch, key, sizes):
+    params = init_state(field, settings, key).params
+    whole, *others = (
+        jax.jit(functools.partial(loss_and_gradient, field, config=settings, rays_per_piece=n))(
+            params, batch
+        )
+        for n in sizes
+    )
+    scale = max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(whole[2]))
+    assert scale > 1e-3
+    for other in others:
+        for ours, theirs in zip(jax.tree.leaves(other), jax.tree.leaves(whole), strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5 * scale)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_the_gradient_does_not_depend_on_how_rays_are_grouped(views, cameras, key, preset):
+    batch = draw(views, cameras, key, 12, preset)
+    assert_grouping_does_not_matter(MIST, tiny(preset), batch, key, (12, 1))
+
+
+def test_a_noisy_networks_gradient_does_not_depend_on_it_either(views, cameras, key, backend):
+    settings = tiny("paper")
+    field = make_field(backend, "mlp", settings.field)
+    batch = draw(views, cameras, key, 12, "paper")
+    assert_grouping_does_not_matter(field, settings, batch, key, (12, 4))
+
+
+@pytest.mark.parametrize("rays_per_piece", [5, 24])
+def test_pieces_that_would_leave_rays_out_are_refused(views, cameras, key, rays_per_piece):
+    params, batch = {"shared": WALL.init(key)}, draw(views, cameras, key, 12)
+    with pytest.raises(AssertionError):
+        loss_and_gradient(WALL, params, batch, tiny("notebook"), rays_per_piece)
+
+
+def test_pieces_are_the_largest_that_divide_the_batch():
+    for num_rays in range(1, 40):
+        for preferred in range(1, 45):
+            chosen = choose_rays_per_piece(num_rays, preferred)
+            fitting = [n for n in range(1, num_rays + 1) if num_rays % n == 0 and n <= preferred]
+            assert chosen == max(fitting)
+        assert num_rays % choose_rays_per_piece(num_rays) == 0
+
+
+# The optimiser.
+
+
+def updates(settings, gradients):
+    optimizer = make_optimizer(settings)
+    params = jax.tree.map(jnp.zeros_like, gradients[0])
+    state = optimizer.init(params)
+    for gradient in gradients:
+        with jax.numpy_dtype_promotion("standard"):  # as in the step
+            update, state = optimizer.update(gradient, state, params)
+        yield jax.device_get(update)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_adams_first_step_is_the_learning_rate_against_the_gradients_sign(preset):
+    settings = tiny(preset).train
+    gradient = {"a": jnp.array([3.0, -0.02]), "b": jnp.array([[4.0]])}
+    (update,) = updates(settings, [gradient])
+    lr = settings.learning_rate
+    np.testing.assert_allclose(update["a"], [-lr, lr], rtol=1e-4)
+    np.testing.assert_allclose(update["b"], [[-lr]], rtol=1e-4)
+
+
+@pytest.mark.parametrize(("preset", "first"), [("notebook", 2e-4), ("paper", 5e-4)])
+def test_the_learning_rate_is_divided_by_ten_over_the_run(preset, first):
+    """Under a constant gradient each of Adam's steps is as long as the learning rate."""
+    settings = tiny(preset, num_steps=20).train
+    gradient = {"a": jnp.array([0.5])}
+    rates = [-float(update["a"][0]) for update in updates(settings, [gradient] * 21)]
+    assert rates[0] == pytest.approx(first, rel=1e-4)
+    assert rates[10] == pytest.approx(first / 10**0.5, rel=1e-4)
+    assert rates[20] == pytest.approx(first / 10, rel=1e-4)
+    ratios = np.divide(rates[1:], rates[:-1])
+    np.testing.assert_allclose(ratios, 10 ** (-1 / 20), rtol=1e-4)
+
+
+def adam_by_hand(gradients, lr, final_lr, num_steps, clip_norm):
+    m = v = np.zeros(2)
+    for step, gradient in enumerate(np.array(gradients, np.float64)):
+        norm = np.sqrt(np.sum(gradient**2))
+        if clip_norm and norm > clip_norm:
+            gradient = gradient * clip_norm / norm
+        m, v = 0.9 * m + 0.1 * gradient, 0.999 * v + 0.001 * gradient**2
+        m_hat, v_hat = m / (1 - 0.9 ** (step + 1)), v / (1 - 0.999 ** (step + 1))
+        rate = lr * (final_lr / lr) ** (step / num_steps)
+        yield -rate * m_hat / (np.sqrt(v_hat) + 1e-8)
+
+
+@pytest.mark.parametrize("clip_norm", [0.0, 1.0])
+def test_adam_behind_clipping_by_hand(clip_norm):
+    gradients = [(3.0, 4.0), (0.3, -0.4), (-6.0, 0.0), (0.0, 0.01)]
+    settings = tiny("notebook", clip_norm=clip_norm, num_steps=4).train
+    trees = [{"a": jnp.array([a]), "b": jnp.array([[b]])} for a, b in gradients]
+    by_hand = adam_by_hand(gradients, 2e-4, 2e-5, 4, clip_norm)
+    for update, expected in zip(updates(settings, trees), by_hand, strict=True):
+        found = [update["a"][0], update["b"][0, 0]]
+        np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-9)
+
+
+# The step.
+
+
+def test_a_step_is_draw_then_descend(views, cameras, key):
+    settings = tiny("notebook", learning_rate=0.1)
+    step = make_step(WALL, settings, cameras, ndc=True, rays_per_piece=4)
+    before = init_state(WALL, settings, key)._replace(step=jnp.int32(7))
+    batch = draw(views, cameras, jax.random.fold_in(before.key, 7), 12)
+    run_key = np.array(jax.random.key_data(before.key))
+    after, metrics = step(before, views)
+    error = np.square(0.5 - np.asarray(batch.rgb))
+    gradient = 4 * (0.5 - np.asarray(batch.rgb).mean(axis=0))
+    assert metrics.loss == pytest.approx(6 * error.mean(), rel=1e-5)
+    assert metrics.psnr == pytest.approx(-10 * np.log10(error.mean()), rel=1e-5)
+    assert metrics.grad_norm == pytest.approx(np.linalg.norm(gradient), rel=1e-5)
+    colour = 0.5 - 0.1 * np.sign(gradient)  # Adam's first step
+    np.testing.assert_allclose(after.params["shared"]["rgb"], colour, rtol=1e-4)
+    assert after.step == 8
+    np.testing.assert_array_equal(jax.random.key_data(after.key), run_key)
+
+
+def test_jitter_is_fresh_for_every_ray_and_at_every_step(cameras, key):
+    """One pixel drawn again and again: whatever changes is jitter."""
+    samples = []
+
+    def apply(params, points, viewdirs, /, *, key=None):
+        jax.debug.callback(lambda z: samples.extend(np.reshape(z, (-1, 6))), points[..., 2])
+        return _mist(params, points, viewdirs)
+
+    one_pixel = cameras._replace(height=1, width=1)
+    views = TrainingViews(jnp.ones((1, 1, 1, 3)), jnp.eye(3, 4)[None], jnp.array([[1.0, 5.0]]))
+    field = RadianceField(MIST.init, apply)
+    step = make_step(field, tiny("notebook"), one_pixel, ndc=True, rays_per_piece=12)
+    losses = []
+    for number in (0, 1, 2):
+        state = init_state(MIST, tiny("notebook"), key)._replace(step=jnp.int32(number))
+        losses.append(float(step(state, views)[1].loss))
+    jax.effects_barrier()
+    assert len(set(losses)) == 3
+    assert np.shape(samples) == (3 * 2 * 12, 6)
+    assert len(np.unique(samples, axis=0)) == len(samples)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_keys_reach_the_field_in_training_and_never_in_evaluation(views, cameras, key, preset):
+    settings, keys = tiny(preset), []
+
+    def apply(params, points, viewdirs, /, *, key=None):
+        keys.append(key)
+        return _mist(params, points, viewdirs)
+
+    field = RadianceField(MIST.init, apply)
+    params = init_state(field, settings, key).params
+    batch = draw(views, cameras, key, RAYS_PER_CHUNK, preset)
+    jax.eval_shape(lambda: photometric_loss(field, params, batch, settings))
+    assert len(keys) == 2
+    assert all(key is not None for key in keys)
+    keys.clear()
+    jax.eval_shape(make_chunk_renderer(field, settings.render), params, batch.rays)
+    assert keys == [None, None]
+
+
+def test_density_noise_changes_the_training_loss(views, cameras, key, backend):
+    batch = draw(views, cameras, key, 12)
+    losses = []
+    for noise in (0.0, 1.0):
+        settings = config.override(tiny("notebook"), f"field.density_noise={noise}")
+        field = make_field(backend, "mlp", settings.field)
+        params = init_state(field, settings, key).params
+        losses.append(float(photometric_loss(field, params, batch, settings)[0]))
+    assert abs(losses[0] - losses[1]) > 1e-4 * losses[0]
+
+
+def test_debug_refuses_a_loss_that_is_not_finite(views, cameras, key):
+    settings = tiny("notebook")
+    bad = {"shared": {"rgb": jnp.array([jnp.nan, 0.5, 0.5])}}
+    state = init_state(WALL, settings, key, bad)
+    step = make_step(WALL, settings, cameras, ndc=True, rays_per_piece=12, debug=True)
+    with pytest.raises(AssertionError):
+        step(state, views)
+
+
+def test_given_parameters_are_where_training_starts(key):
+    params = {"shared": {"rgb": jnp.array([0.1, 0.2, 0.3])}}
+    state = init_state(WALL, tiny("notebook"), key, params)
+    assert state.params is params
+    assert state.step == 0
+    fresh = init_state(WALL, tiny("paper"), key)
+    assert sorted(fresh.params) == ["coarse", "fine"]
+
+
+# Both backends, both presets.
+
+
+@functools.cache
+def learner(backend, preset):
+    """Settings, field and step of a tiny run, and how often the field has been traced."""
+    settings = tiny(
+        preset, learning_rate=1e-2, final_learning_rate=1e-3, num_steps=150, num_rays=32
+    )
+    field, traces = make_field(backend, "mlp", settings.field), []
+
+    def apply(*args, **kwargs):
+        traces.append(1)
+        return field.apply(*args, **kwargs)
+
+    camera = Cameras(np.eye(3, 4, dtype=np.float32)[None], 4.0, HEIGHT, WIDTH)
+    step = make_step(RadianceField(field.init, apply), settings, camera, ndc=True, rays_per_piece=8)
+    return settings, field, step, traces
+
+
+def learn(backend, preset, seed, num_steps):
+    """Parameters and losses after a few steps on one picture, dark on the left."""
+    settings, field, step, _ = learner(backend, preset)
+    image = jnp.broadcast_to(jnp.linspace(0.0, 1.0, WIDTH)[None, None, :, None], (1, 4, WIDTH, 3))
+    views = TrainingViews(image, jnp.eye(3, 4)[None], jnp.array([[1.0, 5.0]]))
+    state, losses = init_state(field, settings, jax.random.key(seed)), []
+    for _ in range(num_steps):
+        state, metrics = step(state, views)
+        losses.append(float(metrics.loss))
+    return jax.device_get(state.params), losses
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_few_steps_bring_the_loss_down(backend, preset):
+    _, losses = learn(backend, preset, seed=0, num_steps=150)
+    assert np.mean(losses[-10:]) < 0.5 * np.mean(losses[:3])
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_the_step_is_compiled_once(backend, preset):
+    learn(backend, preset, seed=0, num_steps=1)
+    *_, traces = learner(backend, preset)
+    traced = len(traces)
+    assert traced > 0
+    learn(backend, preset, seed=1, num_steps=5)
+    assert len(traces) == traced
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_one_seed_gives_one_result_bit_for_bit_and_another_does_not(backend, preset):
+    first, again, other = (learn(backend, preset, seed, num_steps=3) for seed in (0, 0, 1))
+    jax.tree.map(np.testing.assert_array_equal, first[0], again[0])
+    assert first[1] == again[1]
+    assert set(first[1]).isdisjoint(other[1])
+    for ours, theirs in zip(jax.tree.leaves(first[0]), jax.tree.leaves(other[0]), strict=True):
+        assert not np.array_equal(ours, theirs)
