@@ -100,11 +100,11 @@ def save(path: Path, params: Params, header: Header) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
     metadata = {_HEADER_KEY: json.dumps(values)}
-    partial.write_bytes(safetensors.numpy.save(arrays, metadata=metadata))
     try:
+        partial.write_bytes(safetensors.numpy.save(arrays, metadata=metadata))
         os.replace(partial, path)
     except OSError:
-        partial.unlink()
+        partial.unlink(missing_ok=True)
         raise
 
 
@@ -154,8 +154,10 @@ def _read_safetensors(path: Path) -> tuple[Params, Header]:
         with safetensors.safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (safetensors.SafetensorError, OSError, ValueError) as error:
-        raise UserError(f"{path} is damaged or not a safetensors file ({error})") from error
+        params = _unflatten(arrays)
+    except Exception as error:  # besides its own, for types of number that NumPy lacks
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path} is damaged or not a safetensors file ({reason})") from error
     if _HEADER_KEY not in metadata:
         raise UserError(
             f"{path} has no header {_HEADER_KEY!r}: it was not written by this program, so what "
@@ -164,8 +166,8 @@ def _read_safetensors(path: Path) -> tuple[Params, Header]:
     header = _parse_header(metadata[_HEADER_KEY], path)
     for name, array in arrays.items():
         if not np.isfinite(array).all():
-            raise UserError(f"{path}: array {name} holds NaN or infinity")
-    return _unflatten(arrays), header
+            raise UserError(f"{path}: array {name!r} holds NaN or infinity")
+    return params, header
 
 
 def _parse_header(text: str, path: Path) -> Header:
@@ -174,9 +176,18 @@ def _parse_header(text: str, path: Path) -> Header:
         if values.pop("format") != _FORMAT:
             raise UserError(f"{path} was written in a format that this version does not know")
         values["config"] = config_lib.from_json(values["config"])
-        return Header(**values)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path}: its header cannot be read ({error})") from error
+        header = Header(**values)
+        for name in ("field", "layout", "scene", "source", "provenance"):
+            if not isinstance(getattr(header, name), str):
+                raise TypeError(f"{name} is not a string")
+        if header.step is not None and type(header.step) is not int:
+            raise TypeError("step is not a whole number")
+        return header
+    except UserError:
+        raise
+    except Exception as error:  # JSON, and what it says, can be wrong in nearly any way
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path}: its header cannot be read ({reason})") from error
 
 
 def _unflatten(arrays: dict[str, Any]) -> Params:

@@ -49,6 +49,8 @@ def _haiku_modules(num_layers: int) -> dict[str, str]:
 def _haiku_to_layers(tree: Params) -> Layers:
     modules = _haiku_modules(len(tree) - len(_HEADS))
     _refuse_others(tree, modules.values())
+    for name in tree:
+        _refuse_others(tree[name], ("w", "b"), name)
     return {layer: (tree[name]["w"], tree[name]["b"]) for layer, name in modules.items()}
 
 
@@ -59,7 +61,10 @@ def _haiku_from_layers(layers: Layers) -> Params:
 
 def _flax_to_layers(tree: Params) -> Layers:
     names = [f"trunk_{n}" for n in _trunk_numbers(len(tree["params"]) - len(_HEADS))]
+    _refuse_others(tree, ("params",))
     _refuse_others(tree["params"], (*names, *_HEADS))
+    for name in tree["params"]:
+        _refuse_others(tree["params"][name], ("kernel", "bias"), name)
     return {
         name: (tree["params"][name]["kernel"], tree["params"][name]["bias"])
         for name in (*names, *_HEADS)
@@ -70,10 +75,10 @@ def _flax_from_layers(layers: Layers) -> Params:
     return {"params": {name: {"kernel": w, "bias": b} for name, (w, b) in layers.items()}}
 
 
-def _refuse_others(tree: Params, expected: Any) -> None:
-    names = set(expected)
-    if set(tree) != names:
-        raise KeyError(", ".join(sorted(set(tree) ^ names)))
+def _refuse_others(tree: Params, expected: Any, where: str = "") -> None:
+    others = set(tree) ^ set(expected)
+    if others:
+        raise KeyError(", ".join(sorted(f"{where}/{name}".lstrip("/") for name in others)))
 
 
 LAYOUTS = {
@@ -110,25 +115,6 @@ def convert(params: Params, source: str, target: str) -> Params:
             f"missing or unexpected {error}"
         ) from error
     return {network: LAYOUTS[target].from_layers(tree) for network, tree in layers.items()}
-
-
-def detect_layout(params: Params) -> str:
-    """The layout that `params` are in.
-
-    Raises:
-      UserError: if they are in none.
-    """
-    for name, layout in LAYOUTS.items():
-        try:
-            for tree in params.values():
-                layout.to_layers(tree)
-        except (KeyError, TypeError, AttributeError, IndexError):
-            continue
-        return name
-    raise UserError(
-        f"the parameters are in no known layout ({', '.join(LAYOUTS)}): they have the entries "
-        f"{', '.join(sorted(map(str, params)))}"
-    )
 
 
 def differences(found: Params, expected: Params) -> list[str]:

@@ -2,13 +2,14 @@
 
 `tree.pkl` is a pickled nested dictionary whose leaves are the integer 0; `arrays.npy` holds one
 `.npy` record a leaf, in the order of the sorted keys. A pickle can run code when it is loaded, so
-it is read by an unpickler that can look up nothing at all: dictionaries, strings and integers need
-no look-up, everything else is refused.
+it may hold only the few instructions that dictionaries, strings and small integers need, and it is
+read by an unpickler that can look up nothing at all.
 """
 
 import io
 import os
 import pickle
+import pickletools
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,10 @@ TREE_FILE = "tree.pkl"
 ARRAYS_FILE = "arrays.npy"
 _MAX_TREE_BYTES = 1 << 20
 _MAX_NESTING = 8
+_INSTRUCTIONS = (
+    "PROTO", "FRAME", "MARK", "EMPTY_DICT", "SETITEM", "SETITEMS", "SHORT_BINUNICODE",
+    "BINUNICODE", "BININT1", "MEMOIZE", "BINPUT", "BINGET", "STOP",
+)  # fmt: skip
 
 
 class _NothingUnpickler(pickle.Unpickler):
@@ -74,22 +79,30 @@ def _read_structure(path: Path) -> Any:
     _require(path)
     if path.stat().st_size > _MAX_TREE_BYTES:
         raise UserError(f"{path} is too large to be the structure of a parameter tree")
+    content = path.read_bytes()
     try:
-        structure = _NothingUnpickler(io.BytesIO(path.read_bytes())).load()
+        for instruction, _, _ in pickletools.genops(content):
+            if instruction.name not in _INSTRUCTIONS:
+                raise pickle.UnpicklingError(f"it has the instruction {instruction.name}")
+        structure = _NothingUnpickler(io.BytesIO(content)).load()
     except Exception as error:  # a damaged pickle can raise nearly anything
         raise UserError(
             f"{path} was refused: it must hold nothing but dictionaries, strings and zeros "
             f"({error}); use the file as it was published"
         ) from error
-    if not isinstance(structure, dict) or not _is_structure(structure, _MAX_NESTING):
+    if not isinstance(structure, dict) or not _is_structure(structure, set(), _MAX_NESTING):
         raise UserError(f"{path} must hold a nested dictionary of zeros with strings as keys")
     return structure
 
 
-def _is_structure(node: Any, nesting: int) -> bool:
+def _is_structure(node: Any, seen: set[int], nesting: int) -> bool:
+    """A few dictionaries that share others can stand for more than could ever be walked through."""
     if isinstance(node, dict):
-        return nesting > 0 and all(
-            isinstance(key, str) and _is_structure(child, nesting - 1)
+        if nesting == 0 or id(node) in seen:
+            return False
+        seen.add(id(node))
+        return all(
+            isinstance(key, str) and _is_structure(child, seen, nesting - 1)
             for key, child in node.items()
         )
     return type(node) is int and node == 0
@@ -101,7 +114,7 @@ def _read_arrays(path: Path, num_arrays: int) -> list[np.ndarray[Any, Any]]:
     with path.open("rb") as file:
         for index in range(num_arrays):
             try:
-                array = np.load(file, allow_pickle=False)
+                array = np.lib.format.read_array(file, allow_pickle=False)
             except Exception as error:  # NumPy raises ValueError, EOFError, OSError, SyntaxError...
                 raise UserError(
                     f"{path} breaks off or is damaged at array {index + 1} of {num_arrays}; "

@@ -1,0 +1,188 @@
+"""Which backend is loaded when: none by the package, and only the one that is asked for."""
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import pytest
+from command_line import TINY, TINY_FIELD, write_scene
+from conftest import BACKENDS
+
+import nerf
+from nerf import config as config_lib
+from nerf import parameters
+from nerf.backends.convert import convert
+from nerf.config import NOTEBOOK
+from nerf.field import make_field
+from nerf.parameters import Header
+
+PACKAGE = Path(nerf.__file__).parent
+ROOT = PACKAGE.parent
+MAY_NAME_A_BACKEND = {"field.py", "main.py"}
+LIBRARIES = ("haiku", "flax")
+
+
+def run_python(code, *arguments, cwd):
+    """Runs `code` in a process of its own; returns the last line that it prints."""
+    ended = subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        cwd=cwd,
+        env=os.environ
+        | {
+            "PYTHONPATH": str(ROOT),
+            "JAX_PLATFORMS": "cpu",
+            "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
+        },
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout.splitlines()[-1]
+
+
+WATCHED = (*LIBRARIES, *(f"nerf.backends.{name}_mlp" for name in LIBRARIES))
+LOADED = f"print('loaded:', *[name for name in {WATCHED} if name in sys.modules])"
+
+
+@pytest.fixture(scope="module")
+def loaded_by(tmp_path_factory):
+    """What a process that uses one backend may have loaded, its implementation being the last.
+
+    dm-haiku itself imports Flax where that is installed, for `haiku.experimental.flax`; so on this
+    backend, Flax is there, but nothing of ours uses it.
+    """
+    cwd = tmp_path_factory.mktemp("cwd")
+    alone = {name: run_python(f"import sys, {name}; {LOADED}", cwd=cwd) for name in LIBRARIES}
+    assert alone["flax"] == "loaded: flax"
+    return {name: f"{line} nerf.backends.{name}_mlp" for name, line in alone.items()}
+
+
+def modules():
+    """The names of all modules of the package apart from the two implementations."""
+    names = (
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        for path in sorted(PACKAGE.rglob("*.py"))
+    )
+    return [name for name in names if not name.endswith(tuple(f"{b}_mlp" for b in LIBRARIES))]
+
+
+def test_importing_the_package_loads_no_backend(tmp_path):
+    assert run_python(f"import sys, nerf; {LOADED}", cwd=tmp_path) == "loaded:"
+
+
+def test_importing_every_other_module_loads_no_backend(tmp_path):
+    assert {"nerf", "nerf.main", "nerf.backends.convert", "nerf.training.loop"} <= set(modules())
+    assert run_python(f"import sys, {', '.join(modules())}; {LOADED}", cwd=tmp_path) == "loaded:"
+
+
+def test_making_a_field_loads_its_backend_alone(backend, loaded_by, tmp_path):
+    code = (
+        "import sys; from nerf import config, field; "
+        f"field.make_field({backend!r}, 'mlp', config.NOTEBOOK.field); {LOADED}"
+    )
+    assert run_python(code, cwd=tmp_path) == loaded_by[backend]
+
+
+# `python -m nerf.main`, then a look at what was loaded.
+DRIVER = f"""
+import runpy, sys
+sys.argv[0] = "nerf.main"
+try:
+    runpy.run_module("nerf.main", run_name="__main__", alter_sys=True)
+except SystemExit as end:
+    assert not end.code, end.code
+{LOADED}
+"""
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory):
+    return write_scene(tmp_path_factory.mktemp("scenes") / "meadow", num_views=3)
+
+
+def write_parameters_of(backend, path):
+    config = NOTEBOOK
+    for flag in TINY_FIELD:
+        config = config_lib.override(config, flag.removeprefix("--set="))
+    field = make_field(backend, "mlp", config.field)
+    params = {"shared": jax.device_get(field.init(jax.random.key(0)))}
+    if backend == "haiku":
+        parameters.save_published(path, params, backend)
+        return path
+    path = path.with_suffix(".safetensors")
+    header = Header("mlp", backend, config, "meadow", "photographs", 0, "fresh")
+    parameters.save(path, convert(params, backend, backend), header)
+    return path
+
+
+@pytest.mark.parametrize("mode", ["evaluate", "train"])
+def test_a_whole_run_on_one_backend_never_loads_the_other(
+    backend, mode, scene, loaded_by, tmp_path
+):
+    """Even where the parameters come from the other one; train ends with evaluate."""
+    other = next(name for name in BACKENDS if name != backend)
+    start = write_parameters_of(other, tmp_path / "start")
+    flags = (f"--backend={backend}", f"--mode={mode}", f"--scene={scene}", "--frames=1")
+    paths = (f"--init_from={start}", f"--run_dir={tmp_path / 'run'}")
+    last_line = run_python(DRIVER, *flags, *paths, "--steps=1", *TINY, cwd=tmp_path)
+    assert last_line == loaded_by[backend]
+    assert (tmp_path / "run" / "eval.json").is_file()
+    assert (tmp_path / "run" / "checkpoints").is_dir() == (mode == "train")
+
+
+# The text of the package.
+
+
+def named_in(path):
+    """What a module imports, every name in it, and every string but docstrings, lower case."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    docstrings = {
+        id(node.value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield from (alias.name for alias in node.names)
+            yield getattr(node, "module", None) or ""
+        elif isinstance(node, ast.Name):
+            yield node.id
+        elif isinstance(node, ast.Attribute):
+            yield node.attr
+        elif isinstance(node, ast.arg):
+            yield node.arg
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Constant) and id(node) not in docstrings:
+            yield str(node.value)
+
+
+# Packages, whose versions a run records, and the distribution, by whose name its cache is called.
+INSTALLED = {"run_folder.py": {"flax", "dm-haiku"}, "scenes/download.py": {"nerf-haiku-flax"}}
+
+
+def test_no_module_but_the_registry_the_backends_and_the_flag_names_a_backend():
+    for path in sorted(PACKAGE.rglob("*.py")):
+        relative = path.relative_to(PACKAGE)
+        if relative.parts[0] == "backends" or str(relative) in MAY_NAME_A_BACKEND:
+            continue
+        names = [name for name in named_in(path) if any(word in name.lower() for word in LIBRARIES)]
+        assert set(names) == INSTALLED.get(str(relative), set()), relative
+
+
+def test_only_the_implementations_import_their_library():
+    importing = {
+        str(path.relative_to(PACKAGE)): library
+        for path in sorted(PACKAGE.rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in [*(alias.name for alias in node.names), getattr(node, "module", None) or ""]
+        for library in LIBRARIES
+        if name.split(".")[0] == library
+    }
+    assert importing == {"backends/haiku_mlp.py": "haiku", "backends/flax_mlp.py": "flax"}
