@@ -55,6 +55,7 @@ NDC_NEAR_PLANE = 1.0  # distance of the near plane from the world's origin, in s
 
 def normalize(vectors: jax.Array) -> jax.Array:
     """Unit vectors along `vectors`, `[..., 3]`; a zero vector stays zero."""
+    chex.assert_axis_dimension(vectors, -1, 3)
     squared = jnp.sum(jnp.square(vectors), axis=-1, keepdims=True)
     return vectors * jax.lax.rsqrt(jnp.maximum(squared, jnp.finfo(vectors.dtype).tiny))
 
@@ -130,8 +131,8 @@ def ndc_rays(
     >>> abs(origin).tolist(), abs(direction).tolist()  # from the near plane to infinity
     ([0.0, 0.0, 1.0], [0.0, 0.0, 2.0])
     """
-    (*batch_shape, three) = origins.shape
-    chex.assert_shape([origins, directions], (*batch_shape, three))
+    (*batch_shape, _) = origins.shape
+    chex.assert_shape([origins, directions], (*batch_shape, 3))
     near = NDC_NEAR_PLANE
     to_near_plane = -(near + origins[..., 2]) / directions[..., 2]
     ox, oy, oz = jnp.moveaxis(origins + to_near_plane[..., None] * directions, -1, 0)
@@ -193,6 +194,7 @@ def scene_rays(
       viewdir_space: where `viewdirs` are taken from; "ndc" means "world" without the warp.
       pixel_offset: see `pinhole_rays`.
     """
+    chex.assert_shape([near, far], columns.shape)
     origins, directions = pinhole_rays(
         columns,
         rows,

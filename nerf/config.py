@@ -6,6 +6,7 @@ which they differ is one field here, so that they can be mixed: take a preset an
 `dataclasses.replace` a part of it, or use `override` with a dotted name.
 """
 
+import contextlib
 import dataclasses
 import json
 import typing
@@ -307,7 +308,8 @@ def _parse(text: str) -> Any:
 
 def _coerce(value: Any, hint: Any, where: str) -> Any:
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        with contextlib.suppress(OverflowError):
+            return float(value)
     if typing.get_origin(hint) is Literal:
         return value
     if type(value) is not hint:

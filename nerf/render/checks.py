@@ -44,4 +44,4 @@ def check_composite(composite: Composite) -> None:
 
 
 def _assert_all(holds: jax.Array, message: str) -> None:
-    chex.assert_trees_all_equal(holds, jnp.ones_like(holds), custom_message=message, strict=False)
+    chex.assert_trees_all_equal(holds, jnp.ones_like(holds), custom_message=message)

@@ -8,6 +8,7 @@ smaller pieces whose activations stay in its cache.
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -99,6 +100,7 @@ def image_rays(
     Returns:
       Rays `[height * width]`.
     """
+    chex.assert_shape(bounds, (2,))
     columns, rows, camtoworlds = _pixels(camera)
     return scene_rays(
         columns,
@@ -148,6 +150,7 @@ def render_image(
 
 
 def _pixels(camera: Cameras) -> tuple[jax.Array, jax.Array, jax.Array]:
+    chex.assert_shape(camera.camtoworlds, (3, 4))
     index = jnp.arange(camera.height * camera.width)
     rows, columns = jnp.divmod(index, camera.width)
     camtoworlds = jnp.broadcast_to(jnp.asarray(camera.camtoworlds)[None], (len(index), 3, 4))

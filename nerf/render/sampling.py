@@ -32,7 +32,7 @@ def unit_samples(ray_keys: jax.Array | None, num_rays: int, num_samples: int) ->
     within = (
         jnp.full((num_rays, num_samples), 0.5)
         if ray_keys is None
-        else _uniform(ray_keys, num_samples)
+        else _uniform(ray_keys, num_rays, num_samples)
     )
     left = jnp.arange(num_samples, dtype=within.dtype)[None, :]
     below_one = 1.0 - jnp.finfo(within.dtype).epsneg
@@ -83,7 +83,7 @@ def linspace_t_vals(
         unit = jnp.broadcast_to(unit, (num_rays, num))
     else:
         edges = interval_edges(unit)
-        within = _uniform(ray_keys, num)
+        within = _uniform(ray_keys, num_rays, num)
         unit = edges[:, :-1] + (edges[:, 1:] - edges[:, :-1]) * within
     return near[:, None] + (far - near)[:, None] * unit
 
@@ -100,6 +100,7 @@ def interval_edges(t_vals: jax.Array) -> jax.Array:
     >>> interval_edges(jnp.array([[0.0, 2.0, 4.0]])).tolist()
     [[0.0, 1.0, 3.0, 4.0]]
     """
+    chex.assert_rank(t_vals, 2)
     midpoints = 0.5 * (t_vals[:, 1:] + t_vals[:, :-1])
     return jnp.concatenate([t_vals[:, :1], midpoints, t_vals[:, -1:]], axis=-1)
 
@@ -171,8 +172,9 @@ def fine_t_vals(
     return new if config.fine_gradient else jax.lax.stop_gradient(new)
 
 
-def _uniform(ray_keys: jax.Array, num: int) -> jax.Array:
+def _uniform(ray_keys: jax.Array, num_rays: int, num: int) -> jax.Array:
     """`[num_rays, num]` uniform in [0, 1), each row from its own key."""
+    chex.assert_shape(ray_keys, (num_rays,))
     return jax.vmap(lambda key: jax.random.uniform(key, (num,)))(ray_keys)
 
 

@@ -72,7 +72,8 @@ def compositing_weights(density: jax.Array, lengths: jax.Array) -> jax.Array:
     >>> compositing_weights(jnp.array([[1.0, 1e9]]), jnp.ones((1, 2))).round(3).tolist()
     [[0.632, 0.368]]
     """
-    chex.assert_equal_shape([density, lengths])
+    num_rays, num_samples = density.shape
+    chex.assert_shape(lengths, (num_rays, num_samples))
     optical_depth = density * lengths
     before = jnp.cumsum(optical_depth[:, :-1], axis=-1)
     before = jnp.concatenate([jnp.zeros_like(optical_depth[:, :1]), before], axis=-1)

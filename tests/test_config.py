@@ -1,0 +1,266 @@
+"""The two presets row by row, overriding one field, the JSON form, and every value refused."""
+
+import dataclasses
+import json
+import typing
+
+import pytest
+
+from nerf.config import (
+    NOTEBOOK,
+    PAPER,
+    PRESETS,
+    field_from_json,
+    from_json,
+    override,
+    preset,
+    to_json,
+)
+from nerf.errors import UserError
+
+TABLE = {  # field: (notebook, paper)
+    "field.point_encoding.num_frequencies": (10, 10),
+    "field.point_encoding.identity": (False, True),
+    "field.point_encoding.multiply_by_pi": (True, False),
+    "field.point_encoding.order": ("coordinate", "frequency"),
+    "field.viewdir_encoding.num_frequencies": (4, 4),
+    "field.viewdir_encoding.identity": (False, True),
+    "field.viewdir_encoding.multiply_by_pi": (True, False),
+    "field.viewdir_encoding.order": ("coordinate", "frequency"),
+    "field.density_from": ("bottleneck", "trunk"),
+    "field.density_noise": (0.0, 1.0),
+    "field.density_activation": ("relu", "relu"),
+    "field.num_layers": (8, 8),
+    "field.width": (256, 256),
+    "field.skip_layer": (5, 5),
+    "field.rgb_width": (128, 128),
+    "render.networks": ("shared", "separate"),
+    "render.coarse_t": ("linspace", "bins"),
+    "render.fine_t": ("around_samples", "between_samples"),
+    "render.fine_weight_floor": (1e-7, 1e-5),
+    "render.fine_gradient": (True, False),
+    "render.last_interval": (0.0, 1e10),
+    "render.viewdir_space": ("ndc", "world"),
+    "render.pixel_offset": (0.0, 0.0),
+    "render.num_coarse": (64, 64),
+    "render.num_fine": (128, 128),
+    "train.loss": ("sum", "mean"),
+    "train.learning_rate": (2e-4, 5e-4),
+    "train.final_learning_rate": (2e-5, 5e-5),
+    "train.clip_norm": (1.0, 0.0),
+    "train.num_rays": (1024, 4096),
+    "train.num_steps": (150_000, 200_000),
+    "train.holdout": (16, 8),
+}
+
+OUT_OF_RANGE = [
+    "field.point_encoding.num_frequencies=-1",
+    "field.viewdir_encoding.num_frequencies=-1",
+    "field.density_noise=-0.1",
+    "field.num_layers=0",
+    "field.width=0",
+    "field.rgb_width=0",
+    "field.skip_layer=0",
+    "field.skip_layer=8",
+    "render.num_coarse=3",
+    "render.num_fine=0",
+    "render.fine_weight_floor=0",
+    "render.last_interval=-1",
+    "render.pixel_offset=-0.5",
+    "render.pixel_offset=1.5",
+    "train.learning_rate=0",
+    "train.learning_rate=" + 400 * "9",
+    "train.final_learning_rate=0",
+    "train.clip_norm=-1",
+    "train.num_rays=0",
+    "train.num_steps=-1",
+    "train.holdout=1",
+]
+
+AT_THE_EDGE = [
+    "field.point_encoding.num_frequencies=0",
+    "field.density_noise=0",
+    "field.width=1",
+    "field.rgb_width=1",
+    "field.skip_layer=1",
+    "field.skip_layer=7",
+    "render.num_coarse=4",
+    "render.num_fine=1",
+    "render.last_interval=0",
+    "render.pixel_offset=0",
+    "render.pixel_offset=1",
+    "train.clip_norm=0",
+    "train.num_rays=1",
+    "train.num_steps=0",
+    "train.holdout=2",
+]
+
+
+def flatten(values, prefix=""):
+    """`{"a.b": value}` of a nested dictionary, without the preset's name."""
+    flat = {}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            flat |= flatten(value, f"{prefix}{name}.")
+        elif name != "preset":
+            flat[prefix + name] = value
+    return flat
+
+
+def leaf(config, path):
+    for name in path.split("."):
+        config = getattr(config, name)
+    return config
+
+
+def hint_of(path):
+    *parents, name = path.split(".")
+    node = leaf(NOTEBOOK, ".".join(parents))
+    return typing.get_type_hints(type(node))[name]
+
+
+def wrong_values(path):
+    """What does not belong in a field, judged by its type alone."""
+    hint = hint_of(path)
+    if typing.get_origin(hint) is typing.Literal:
+        return ["nonsense", "3", "null", "[]"]
+    return {
+        bool: ["1", "yes", "null"],
+        int: ["1.5", "many", "true", "NaN", "[1]"],
+        float: ["many", "true", "NaN", "Infinity", "-Infinity", "1e999", "null"],
+    }[hint]
+
+
+@pytest.mark.parametrize("column", [0, 1], ids=["notebook", "paper"])
+def test_presets_hold_the_table_and_nothing_else(column):
+    config = preset(["notebook", "paper"][column])
+    assert flatten(to_json(config)) == {name: row[column] for name, row in TABLE.items()}
+
+
+def test_presets_carry_their_names():
+    assert {name: config.preset for name, config in PRESETS.items()} == {
+        "notebook": "notebook",
+        "paper": "paper",
+    }
+
+
+def test_an_unknown_preset_is_refused_with_the_known_ones():
+    with pytest.raises(UserError, match=r"'novel'.*notebook, paper"):
+        preset("novel")
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_each_field_of_one_preset_can_be_set_in_the_other(name):
+    notebook, paper = TABLE[name]
+    changed = override(NOTEBOOK, f"{name}={json.dumps(paper).strip(chr(34))}")
+    assert leaf(changed, name) == paper
+    assert type(leaf(changed, name)) is type(paper)
+    assert {n: v for n, v in flatten(to_json(changed)).items() if n != name} == {
+        n: row[0] for n, row in TABLE.items() if n != name
+    }
+    assert leaf(NOTEBOOK, name) == notebook
+
+
+def test_override_reads_whole_numbers_as_floats_where_a_float_is_meant():
+    rate = override(NOTEBOOK, "train.learning_rate=1").train.learning_rate
+    assert (rate, type(rate)) == (1.0, float)
+
+
+def test_settings_that_only_fit_together_can_be_given_in_any_order():
+    few_layers = ["field.num_layers=3", "field.skip_layer=2"]
+    for assignments in (few_layers, few_layers[::-1]):
+        changed = override(NOTEBOOK, *assignments)
+        assert (changed.field.num_layers, changed.field.skip_layer) == (3, 2)
+    with pytest.raises(UserError, match="skip_layer must be from 1 to num_layers - 1 = 2, not 5"):
+        override(NOTEBOOK, few_layers[0])
+
+
+def test_override_forgives_spaces_and_capital_booleans():
+    changed = override(NOTEBOOK, " field.point_encoding.identity = True ")
+    assert changed.field.point_encoding.identity is True
+    assert changed.field.point_encoding.num_features == 63
+
+
+@pytest.mark.parametrize("assignment", AT_THE_EDGE)
+def test_the_edges_of_each_range_are_allowed(assignment):
+    name, _, text = assignment.partition("=")
+    assert leaf(override(NOTEBOOK, assignment), name) == float(text)
+
+
+@pytest.mark.parametrize("assignment", OUT_OF_RANGE)
+def test_values_out_of_range_are_refused_by_name(assignment):
+    name = assignment.partition("=")[0].rpartition(".")[2]
+    with pytest.raises(UserError, match=rf"\b{name}\b"):
+        override(NOTEBOOK, assignment)
+
+
+@pytest.mark.parametrize("path", TABLE)
+def test_values_of_another_type_are_refused_by_name(path):
+    name = path.rpartition(".")[2]
+    for text in wrong_values(path):
+        with pytest.raises(UserError, match=rf"\b{name}\b"):
+            override(NOTEBOOK, f"{path}={text}")
+
+
+@pytest.mark.parametrize("path", TABLE)
+def test_json_with_a_value_of_another_type_is_refused_by_name(path):
+    *parents, name = path.split(".")
+    for value in [None, [1], {"a": 1}, float("nan")]:
+        values = to_json(PAPER)
+        node = values
+        for parent in parents:
+            node = node[parent]
+        node[name] = value
+        with pytest.raises(UserError, match=rf"\b{name}\b"):
+            from_json(values)
+
+
+def test_a_choice_that_does_not_exist_is_answered_with_the_choices():
+    with pytest.raises(UserError, match="networks: 'three' is not one of shared, separate"):
+        override(NOTEBOOK, "render.networks=three")
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("render.num_fine", "name=value"),
+        ("render.num_find=64", "'num_find'.*num_coarse, num_fine"),
+        ("renderer.num_fine=64", "'renderer'.*field, render, train"),
+        ("=64", "no field ''"),
+        ("preset=paper", "no field 'preset'"),
+        ("render=64", "name one field"),
+        ("field.point_encoding=64", "name one field"),
+        ("render.num_fine.much=64", "name one field"),
+    ],
+)
+def test_what_is_not_an_assignment_to_a_field_is_refused(assignment, message):
+    with pytest.raises(UserError, match=message):
+        override(NOTEBOOK, assignment)
+
+
+@pytest.mark.parametrize("config", PRESETS.values(), ids=PRESETS)
+def test_json_round_trip(config):
+    changed = override(override(config, "render.num_fine=7"), "field.density_noise=0.25")
+    text = json.dumps(to_json(changed))
+    assert from_json(json.loads(text)) == changed
+    assert field_from_json(json.loads(text)["field"]) == changed.field
+
+
+@pytest.mark.parametrize("part", [None, "field", "render", "train"])
+def test_json_with_a_field_too_few_or_too_many_is_refused(part):
+    for spoil in (lambda node: node.popitem(), lambda node: node.update(colour="blue")):
+        values = to_json(NOTEBOOK)
+        spoil(values[part] if part else values)
+        with pytest.raises(UserError, match=f"{part or 'config'}: expected the fields"):
+            from_json(values)
+
+
+@pytest.mark.parametrize("values", [[], "notebook", None, {"preset": "notebook"}])
+def test_json_that_is_no_config_is_refused(values):
+    with pytest.raises(UserError, match="config: expected the fields"):
+        from_json(values)
+
+
+def test_configs_cannot_be_changed_in_place():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        NOTEBOOK.render.num_fine = 1
