@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nerf import cameras, encoding
+from nerf import cameras
 from nerf.cameras import Cameras, Rays
-from nerf.config import NOTEBOOK, PAPER
+from nerf.config import NOTEBOOK
 from nerf.field import FieldOutput, RadianceField
 from nerf.render import image, rays, sampling, volume
 from nerf.render.checks import check_composite, check_rendering, checked
@@ -133,11 +133,6 @@ WRONG_SHAPES = {
 def test_shapes_that_do_not_fit_are_refused(call):
     with pytest.raises(AssertionError):
         jax.eval_shape(call)
-
-
-def test_a_point_without_coordinates_is_refused():
-    with pytest.raises(ValueError, match="unpack"):
-        encoding.encode(ones(), PAPER.field.point_encoding)
 
 
 def test_the_same_calls_with_shapes_that_fit_are_not_refused():

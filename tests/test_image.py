@@ -217,12 +217,13 @@ def test_depth_is_along_the_axis_in_scene_units_although_the_field_lives_in_ndc(
 
     monkeypatch.setattr(image, "RAYS_PER_CHUNK", 40)
     config = dataclasses.replace(PRESETS[preset], num_coarse=512, pixel_offset=pixel_offset)
-    view = camera(5, 8)
+    turned = np.array([[0.96, 0, 0.28, 0.2], [0, 1, 0, -0.1], [-0.28, 0, 0.96, 0.3]], np.float32)
+    view = Cameras(turned, 4.0, 5, 8)
     render_chunk = make_chunk_renderer(RadianceField(None, wall), config, rays_per_piece=40)
     params = {"shared": {}, "coarse": {}, "fine": {}}
     depth = render_image(render_chunk, params, view, BOUNDS, ndc=True, config=config).depth
     rows, columns = np.mgrid[0:5, 0:8] + pixel_offset
-    local = np.stack([(columns - 4) / 8.8, -(rows - 2.5) / 8.8, -np.ones((5, 8))], axis=-1)
-    expected = (-4 - POSE[2, 3]) / (local @ POSE[2, :3])
+    local = np.stack([(columns - 4) / 4, -(rows - 2.5) / 4, -np.ones((5, 8))], axis=-1)
+    expected = (-4 - turned[2, 3]) / (local @ turned[2, :3])
     np.testing.assert_allclose(depth, expected, rtol=0.01)
     assert np.ptp(expected) > 1
