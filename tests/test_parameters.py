@@ -1,5 +1,6 @@
 """The parameter file: its header, what is refused, and that a failed save leaves the old one."""
 
+import contextlib
 import dataclasses
 import json
 import resource
@@ -270,19 +271,20 @@ def test_an_unknown_layout_is_refused(file):
 # Saving.
 
 
-@pytest.fixture
+@contextlib.contextmanager
 def full_disk():
     """No file may grow beyond a few bytes, as on a disk that is nearly full."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (64, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_a_save_onto_a_full_disk_leaves_the_old_file(file, request):
+def test_a_save_onto_a_full_disk_leaves_the_old_file(file):
     before = file.read_bytes()
-    request.getfixturevalue("full_disk")
-    with pytest.raises(OSError, match="large"):
+    with pytest.raises(OSError, match="large"), full_disk():
         parameters.save(file, TWO, dataclasses.replace(HEADER, step=5))
     assert file.read_bytes() == before
     assert list(file.parent.iterdir()) == [file]
