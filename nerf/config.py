@@ -121,9 +121,10 @@ class RenderConfig:
 class TrainConfig:
     """Loss, optimiser and split.
 
-    The learning rate falls exponentially from `learning_rate` to `final_learning_rate` over
-    `num_steps`. `clip_norm` 0 turns gradient clipping off. Every `holdout`-th view, from view 0
-    on, is held out for evaluation.
+    The learning rate rises linearly from a hundredth to `learning_rate` over the first
+    `warmup_steps`, then falls exponentially and reaches `final_learning_rate` at `num_steps`.
+    `clip_norm` 0 turns gradient clipping off. Every `holdout`-th view, from view 0 on, is held
+    out for evaluation.
     """
 
     loss: Literal["sum", "mean"]
@@ -133,6 +134,7 @@ class TrainConfig:
     num_rays: int
     num_steps: int
     holdout: int
+    warmup_steps: int = 0
 
     def __post_init__(self) -> None:
         _check_choices(self)
@@ -142,6 +144,7 @@ class TrainConfig:
         _check(self.num_rays >= 1, "num_rays", self.num_rays, ">= 1")
         _check(self.num_steps >= 0, "num_steps", self.num_steps, ">= 0")
         _check(self.holdout >= 2, "holdout", self.holdout, ">= 2")
+        _check(self.warmup_steps >= 0, "warmup_steps", self.warmup_steps, ">= 0")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -255,10 +258,11 @@ def to_json(config: Config) -> dict[str, Any]:
 
 
 def from_json(values: dict[str, Any]) -> Config:
-    """The inverse of `to_json`.
+    """The inverse of `to_json`; a field that an older version did not have takes its default.
 
     Raises:
-      UserError: if a field is missing, unknown, or has a value out of its range.
+      UserError: if a field is unknown, has a value out of its range, or is missing and has no
+        default.
     """
     return _build(Config, values, "config")
 
@@ -270,7 +274,8 @@ def field_from_json(values: dict[str, Any]) -> FieldConfig:
 
 def _build(cls: type[T], values: Any, where: str) -> T:
     fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    if not isinstance(values, dict) or set(values) != set(fields):
+    needed = {name for name, f in fields.items() if f.default is dataclasses.MISSING}
+    if not isinstance(values, dict) or not needed <= set(values) <= set(fields):
         found = sorted(values) if isinstance(values, dict) else type(values).__name__
         raise UserError(f"{where}: expected the fields {sorted(fields)}, found {found}")
     hints = typing.get_type_hints(cls)

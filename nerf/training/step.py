@@ -19,6 +19,9 @@ from nerf.render.checks import checked
 from nerf.render.rays import init_params, render_rays
 
 
+WARMUP_START = 0.01  # of the learning rate, as in JaxNeRF
+
+
 class TrainState(NamedTuple):
     """All that changes during training.
 
@@ -68,15 +71,21 @@ class Metrics(NamedTuple):
 StepFn = Callable[[TrainState, TrainingViews], tuple[TrainState, Metrics]]
 
 
-def make_optimizer(config: TrainConfig) -> optax.GradientTransformation:
-    """Adam with an exponentially falling learning rate, behind gradient clipping if asked for."""
-    schedule = optax.exponential_decay(
-        config.learning_rate,
-        transition_steps=max(config.num_steps, 1),
+def learning_rate(config: TrainConfig) -> optax.Schedule:
+    """The learning rate as a function of the number of steps done; see `TrainConfig`."""
+    return optax.warmup_exponential_decay_schedule(
+        init_value=WARMUP_START * config.learning_rate,
+        peak_value=config.learning_rate,
+        warmup_steps=config.warmup_steps,
+        transition_steps=max(config.num_steps - config.warmup_steps, 1),
         decay_rate=config.final_learning_rate / config.learning_rate,
     )
+
+
+def make_optimizer(config: TrainConfig) -> optax.GradientTransformation:
+    """Adam under the learning rate of `learning_rate`, behind gradient clipping if asked for."""
     clip = [optax.clip_by_global_norm(config.clip_norm)] if config.clip_norm else []
-    return optax.chain(*clip, optax.adam(schedule))
+    return optax.chain(*clip, optax.adam(learning_rate(config)))
 
 
 def init_state(
