@@ -18,6 +18,16 @@ T = TypeVar("T")
 
 # What users call a precision of matrix products, and what JAX calls it.
 PRECISIONS = {"float32": "highest", "tf32": "tensorfloat32", "bfloat16": "bfloat16"}
+ComputeDtype = Literal["float32", "bfloat16"]
+
+
+def compute_dtype(precision: str) -> ComputeDtype:
+    """The type that a field computes in under a precision of `PRECISIONS`.
+
+    >>> compute_dtype("tf32")
+    'float32'
+    """
+    return "bfloat16" if precision == "bfloat16" else "float32"
 
 
 def _check_choices(config: Any) -> None:
@@ -61,7 +71,8 @@ class FieldConfig:
     `skip_layer` counts layers from one: after that layer the encoded point is put in front of the
     features. `density_from` names what the density layer reads: the trunk's last features, or the
     bottleneck behind them. `density_noise` is the standard deviation of the noise that is added
-    to the raw density when a key is given.
+    to the raw density when a key is given. `compute_dtype` is that of the layers' products and of
+    the activations between them; parameters, encoding and outputs are float32 in any case.
     """
 
     point_encoding: EncodingConfig
@@ -73,6 +84,7 @@ class FieldConfig:
     width: int = 256
     skip_layer: int = 5
     rgb_width: int = 128
+    compute_dtype: ComputeDtype = "float32"
 
     def __post_init__(self) -> None:
         _check_choices(self)

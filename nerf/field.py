@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import jax
+import jax.numpy as jnp
 
 from nerf.config import FieldConfig
 from nerf.errors import UserError
@@ -117,11 +118,15 @@ def activate(
     """Noise and activations, the same for every implementation of the MLP.
 
     Args:
-      raw_rgb: `[..., 3]`, before the sigmoid.
+      raw_rgb: `[..., 3]`, before the sigmoid, of any float type.
       raw_density: `[...]`, before its activation.
       config: which activation, how much noise.
       key: None for no noise.
+
+    Returns:
+      float32.
     """
+    raw_rgb, raw_density = raw_rgb.astype(jnp.float32), raw_density.astype(jnp.float32)
     if key is not None and config.density_noise > 0:
         noise = jax.random.normal(key, raw_density.shape, raw_density.dtype)
         raw_density = raw_density + config.density_noise * noise

@@ -17,12 +17,14 @@ class Start(NamedTuple):
       origin: how a person calls them, where they were found.
       provenance: the same for the record, without a path, which would not outlive a move.
       header: their settings, None where they come with none.
+      run: the run folder whose training state is to go on elsewhere; None if there is none.
     """
 
     params: Params | None
     origin: str
     provenance: str
     header: parameters.Header | None
+    run: Path | None = None
 
 
 def source(init_from: str | None, run_dir: Path, *, training: bool) -> str:
@@ -79,10 +81,16 @@ def load(
         assert resolved is not None
         path = _find_pretrained(resolved)
     loaded = parameters.load(path, backend)
+    own = run_dir is not None and _is_within(init_from, run_dir)
+    if training and not own and path.is_dir() and run_folder.holds_training(path):
+        name = path.resolve().name
+        return Start(
+            loaded.params, f"the training state in {path}", f"the run {name}", loaded.header, path
+        )
     if init_from == "pretrained":
         assert resolved is not None
         provenance = f"pretrained ({resolved.scene.source})"
-    elif loaded.header and not (training and not (run_dir and _is_within(init_from, run_dir))):
+    elif loaded.header and not (training and not own):
         provenance = loaded.header.provenance
     else:  # the sum tells one start from another
         provenance = f"parameters with the checksum {parameters.checksum(loaded.params):08x}"

@@ -6,9 +6,11 @@ python -m nerf.main --backend=flax --scene=flower --mode=train --init_from=pretr
 python -m nerf.main --mode=convert --init_from=FOLDER_OR_FILE --out=FILE --backend=flax
 """
 
+import contextlib
 import dataclasses
 import os
 import re
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,24 +19,32 @@ import jax
 from absl import app, flags, logging
 
 from nerf import config as config_lib
+from nerf import devices, initial, parameters, run_folder
 from nerf import field as field_lib
-from nerf import initial, jobs, parameters, run_folder
 from nerf.backends import convert
 from nerf.camera_paths import PATHS
 from nerf.config import PRECISIONS, Config
 from nerf.errors import UserError
+from nerf.jobs.evaluate import evaluate
+from nerf.jobs.job import Job, VideoConfig
+from nerf.jobs.train import ON_COLLAPSE, TrainOptions, train
+from nerf.jobs.video import render_video
 from nerf.render.rays import NETWORKS
 from nerf.scenes import registry
 from nerf.scenes.scene import Scene
+from nerf.training.interrupt import Interrupted, interrupt_at_once
 from nerf.training.loop import LoopConfig
 
 MODES = ("evaluate", "train", "render", "convert")
 _MAX_SIZE = 16384  # of a side of the video's frames; more no encoder takes
 _MAX_PIXELS = 2**25  # of a frame
+_MIN_EVAL_EVERY = 100  # by default; a picture can take as long as some steps
 _RANGES = {
     "steps": (0, 2**31 - 1),
     "rays": (1, 2**24),
+    "stop_at": (1, 2**31 - 1),
     "save_every": (1, 2**31 - 1),
+    "eval_every": (0, 2**31 - 1),
     "frames": (0, 100_000),
     "factor": (1, 2**31 - 1),
     "seed": (0, 2**31 - 1),
@@ -57,14 +67,26 @@ flags.DEFINE_string(
     "init_from",
     None,
     "pretrained, none, a run folder, a published params folder or a .safetensors file "
-    "(train: none; else what the run folder was trained to, else pretrained)",
+    "(train: none; else what the run folder was trained to, else pretrained); a run folder of "
+    "either backend goes on with its optimiser and at its step, a file begins anew",
 )
 flags.DEFINE_string("run_dir", None, "where results go (runs/SCENE-SOURCE-BACKEND-FIELD)")
 flags.DEFINE_integer("steps", None, "the number of training steps")
 flags.DEFINE_float("train_seconds", None, "stop training after this many seconds")
 flags.DEFINE_integer("rays", None, "the number of rays a training step")
 flags.DEFINE_float("lr", None, "the first learning rate; the last keeps its ratio to it")
-flags.DEFINE_integer("save_every", 500, "training steps between two checkpoints")
+flags.DEFINE_bool(
+    "resume", True, "go on with the training in the run folder; --noresume puts it aside first"
+)
+flags.DEFINE_integer("stop_at", None, "stop at this step of --steps; the same command goes on")
+flags.DEFINE_integer("save_every", 500, "the most training steps that can ever be lost")
+flags.DEFINE_integer(
+    "eval_every", None, "steps between two held-out scores, 0 for none (a tenth of the run)"
+)
+flags.DEFINE_string(
+    "on_collapse", "stop", "what a collapsed training does: stop, or restart from another key"
+)
+flags.DEFINE_bool("tensorboard", False, "also write the readings for TensorBoard")
 flags.DEFINE_integer("seed", 0, "of training")
 flags.DEFINE_string("precision", "float32", "of matrix products: float32, tf32 or bfloat16")
 flags.DEFINE_string("path", "spiral", f"camera path of the video: {', '.join(sorted(PATHS))}")
@@ -81,16 +103,18 @@ def main(argv: Sequence[str]) -> None:
             raise UserError(f"unexpected argument {argv[1]!r}: everything is a --flag=value")
         _check_flags()
         jax.config.update("jax_default_matmul_precision", PRECISIONS[FLAGS.precision])
-        if FLAGS.mode == "convert":
-            _convert()
-        else:
-            _run()
+        with interrupt_at_once():
+            if FLAGS.mode == "convert":
+                _convert()
+            else:
+                _run()
+    except Interrupted as interrupt:
+        with contextlib.suppress(OSError):  # the terminal may be gone
+            print(f"{interrupt}; to go on: {_same_command()}", file=sys.stderr)
+        sys.exit(interrupt.status)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
-    except KeyboardInterrupt:
-        print("stopped: what was saved before stays, the same command goes on", file=sys.stderr)
-        sys.exit(130)
     except OSError as error:
         if error.errno is None:
             raise
@@ -119,7 +143,13 @@ def parse_flags(argv: Sequence[str]) -> list[str]:
 
 
 def _check_flags() -> None:
-    for name, known in (("mode", MODES), ("precision", tuple(PRECISIONS)), ("path", tuple(PATHS))):
+    choices = {
+        "mode": MODES,
+        "precision": tuple(PRECISIONS),
+        "path": tuple(PATHS),
+        "on_collapse": ON_COLLAPSE,
+    }
+    for name, known in choices.items():
         if FLAGS[name].value not in known:
             raise UserError(
                 f"unknown {name} {FLAGS[name].value!r}: choose one of {', '.join(known)}"
@@ -175,58 +205,110 @@ def _convert() -> None:
     print(f"{start.origin} -> {out} ({parameters.count(start.params):,} parameters)")
 
 
+def _same_command() -> str:
+    """What a shell needs to start this run again."""
+    return shlex.join(["python", "-m", "nerf.main", *sys.argv[1:]])
+
+
 def _run() -> None:
+    training = FLAGS.mode == "train"
     resolved = _load_scene()
-    scene = resolved.scene
-    for notice in resolved.notices:
+    for notice in (*devices.notices(), *resolved.notices):
         print(f"note: {notice}")
-    name = run_folder.default_name(scene.name, scene.source, FLAGS.backend, FLAGS.field)
-    retraining = FLAGS.mode == "train" and FLAGS.init_from not in (None, "none")
-    run_dir = Path(FLAGS.run_dir or f"runs/{name}{'-retrained' if retraining else ''}")
+    run_dir = _run_dir(resolved.scene)
     start = initial.load(
-        initial.source(FLAGS.init_from, run_dir, training=FLAGS.mode == "train"),
+        initial.source(FLAGS.init_from, run_dir, training=training),
         FLAGS.backend,
         resolved,
         run_dir=run_dir,
-        training=FLAGS.mode == "train",
+        training=training,
     )
     config = _config(start.header)
     field = field_lib.make_field(FLAGS.backend, FLAGS.field, config.field)
     if start.params is not None:
         parameters.check(start.params, field, config, start.origin)
-    _check_scene(scene, config, run_dir, start)
-    run_folder.prepare(run_dir)
-    job = jobs.Job(
+    _check_scene(resolved.scene, config, run_dir, start)
+    job = Job(
         backend=FLAGS.backend,
         field_name=FLAGS.field,
         field=field,
         config=config,
-        scene=scene,
+        scene=resolved.scene,
         run_dir=run_dir,
-        video=_video(scene.cameras.width, scene.cameras.height),
+        video=_video(resolved.scene.cameras.width, resolved.scene.cameras.height),
         precision=FLAGS.precision,
         seed=FLAGS.seed,
         init_from=start.provenance,
         debug=FLAGS.debug,
     )
-    _print_header(job, start)
-    step = start.header.step if start.header else None
-    params = start.params
+    run_folder.prepare(run_dir)
+    with run_folder.locked(run_dir):
+        if training:
+            _check_training(job, start)
+        _print_header(job, start)
+        _do(job, start)
+
+
+def _run_dir(scene: Scene) -> Path:
+    """Where results go; a run that is given parameters does not go where one from nothing does."""
+    if FLAGS.run_dir:
+        return Path(FLAGS.run_dir)
+    name = run_folder.default_name(scene.name, scene.source, FLAGS.backend, FLAGS.field)
+    given = FLAGS.mode == "train" and FLAGS.init_from not in (None, "none")
+    return Path(f"runs/{name}{'-retrained' if given else ''}")
+
+
+def _check_training(job: Job, start: initial.Start) -> None:
+    """Puts an earlier run aside where that is asked for; else refuses to go on with another."""
+    if run_folder.holds_training(job.run_dir) and not FLAGS.resume:
+        folder = run_folder.set_aside(job.run_dir, run_folder.REPLACED)
+        run_folder.prepare(job.run_dir)
+        print(f"note: the training before is now in {folder}")
+    if run_folder.holds_training(job.run_dir):
+        run_folder.check_same_training(job.run_dir, job.record("train"))
+    elif start.run is not None:
+        run_folder.check_same_training(start.run, job.record("train"), elsewhere=True)
+
+
+def _do(job: Job, start: initial.Start) -> None:
+    params, step = start.params, start.header.step if start.header else None
     if FLAGS.mode == "train":
-        if run_folder.holds_training(run_dir):
-            run_folder.check_same_training(run_dir, job.record("train"))
-        loop_config = LoopConfig(
-            config.train.num_steps, FLAGS.train_seconds, save_every=FLAGS.save_every
-        )
-        params, step = jobs.train(job, params, loop_config)
-    elif not run_folder.holds_training(run_dir):
-        run_folder.write_json(run_dir / run_folder.CONFIG_FILE, job.record(FLAGS.mode))
+        options = _train_options(job.config, start)
+        params, step = train(job, params, options)
+        if step < options.loop.num_steps and step == FLAGS.stop_at:
+            print(
+                f"stopped at step {step} of {options.loop.num_steps}, as --stop_at says; the same "
+                "command without it goes on"
+            )
+            return
+    elif not run_folder.holds_training(job.run_dir):
+        run_folder.write_json(job.run_dir / run_folder.CONFIG_FILE, job.record(FLAGS.mode))
     if FLAGS.mode == "render":
-        jobs.render_video(job, params)
-        print(f"everything is in {run_dir}, the video is {run_dir / run_folder.VIDEO_FILE}")
+        render_video(job, params)
+        print(f"everything is in {job.run_dir}, the video is {job.run_dir / run_folder.VIDEO_FILE}")
     else:
-        jobs.evaluate(job, params, step)
-        print(f"everything is in {run_dir}, the pictures in {run_dir / run_folder.RENDERS_FOLDER}")
+        evaluate(job, params, step)
+        renders = job.run_dir / run_folder.RENDERS_FOLDER
+        print(f"everything is in {job.run_dir}, the pictures in {renders}")
+
+
+def _train_options(config: Config, start: initial.Start) -> TrainOptions:
+    num_steps = config.train.num_steps
+    eval_every = FLAGS.eval_every
+    if eval_every is None:
+        eval_every = max(_MIN_EVAL_EVERY, num_steps // 10)
+    return TrainOptions(
+        LoopConfig(
+            num_steps,
+            stop_at=FLAGS.stop_at,
+            max_seconds=FLAGS.train_seconds,
+            save_every=FLAGS.save_every,
+            eval_every=eval_every,
+        ),
+        on_collapse=FLAGS.on_collapse,
+        tensorboard=FLAGS.tensorboard,
+        continue_from=start.run,
+    )
 
 
 def _check_scene(scene: Scene, config: Config, run_dir: Path, start: initial.Start) -> None:
@@ -284,15 +366,17 @@ def _config(header: parameters.Header | None) -> Config:
         train = dataclasses.replace(train, num_steps=FLAGS.steps)
     if FLAGS.rays is not None:
         train = dataclasses.replace(train, num_rays=FLAGS.rays)
-    config = dataclasses.replace(config, train=train)
+    dtype = config_lib.compute_dtype(FLAGS.precision)
+    field = dataclasses.replace(config.field, compute_dtype=dtype)
+    config = dataclasses.replace(config, field=field, train=train)
     return config_lib.override(config, *FLAGS.set)
 
 
-def _video(width: int, height: int) -> jobs.VideoConfig:
+def _video(width: int, height: int) -> VideoConfig:
     num_frames = FLAGS.frames
     if num_frames is None:
         num_frames = 30 if jax.default_backend() == "cpu" else 120
-    return jobs.VideoConfig(FLAGS.path, num_frames, _size(width, height))
+    return VideoConfig(FLAGS.path, num_frames, _size(width, height))
 
 
 def _size(width: int, height: int) -> tuple[int, int]:
@@ -310,7 +394,12 @@ def _size(width: int, height: int) -> tuple[int, int]:
     return height, width
 
 
-def _print_header(job: jobs.Job, start: initial.Start) -> None:
+def _precision(name: str) -> str:
+    same = name == "tf32" and jax.default_backend() == "cpu"
+    return f"{name} (the same as float32: a CPU has no tf32)" if same else name
+
+
+def _print_header(job: Job, start: initial.Start) -> None:
     scene, config = job.scene, job.config
     abstract = field_lib.abstract_params(job.field)
     networks = len(NETWORKS[config.render.networks])
@@ -319,7 +408,7 @@ def _print_header(job: jobs.Job, start: initial.Start) -> None:
     device = f"{jax.default_backend()} ({run_folder.device_name()}), {os.cpu_count()} CPU cores"
     lines = {
         "device": f"{device}, JAX {jax.__version__}",
-        "precision": job.precision,
+        "precision": _precision(job.precision),
         "backend": f"{job.backend}, field {job.field_name}, preset {config.preset}, "
         f"{parameters.count(abstract) * networks:,} parameters",
         "scene": f"{scene.name}, source: {scene.source} ({scene.origin}), {scene.num_views} views "

@@ -29,6 +29,7 @@ _MAGMA = np.array(
 _MIN_SHOWN_WIDTH = 480
 _GAP = 8
 _CAPTION = 30
+_MAX_COLUMNS = 4
 
 
 def to_bytes(image: FloatImage) -> ByteImage:
@@ -42,7 +43,7 @@ def write_png(path: Path, image: FloatImage) -> None:
 
 
 def write_sheet(path: Path, sheet: ByteImage) -> None:
-    """Writes what `side_by_side` returned."""
+    """Writes what `side_by_side` or `contact_sheet` returned."""
     iio.imwrite(path, sheet, extension=".png")
 
 
@@ -82,18 +83,30 @@ def side_by_side(panels: Sequence[tuple[str, FloatImage]]) -> ByteImage:
     Returns:
       `[height', width', 3]`, 8 bits.
     """
+    return grid(panels, num_columns=len(panels))
+
+
+def contact_sheet(panels: Sequence[tuple[str, FloatImage]]) -> ByteImage:
+    """Panels of one size in rows of up to four, in reading order, otherwise as `side_by_side`."""
+    num_rows = -(-len(panels) // _MAX_COLUMNS)
+    return grid(panels, num_columns=-(-len(panels) // num_rows))
+
+
+def grid(panels: Sequence[tuple[str, FloatImage]], num_columns: int) -> ByteImage:
+    """Panels in rows of `num_columns`, see `side_by_side`."""
     images = [enlarge(to_bytes(image)) for _, image in panels]
     chex.assert_equal_shape(images)
     height, width, _ = images[0].shape
-    sheet = Image.new(
-        "RGB", ((width + _GAP) * len(images) + _GAP, height + _CAPTION + _GAP), "white"
-    )
+    num_rows = -(-len(panels) // num_columns)
+    size = ((width + _GAP) * num_columns + _GAP, (height + _CAPTION + _GAP) * num_rows)
+    sheet = Image.new("RGB", size, "white")
     draw = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(size=16)
-    for column, ((caption, _), image) in enumerate(zip(panels, images, strict=True)):
-        left = _GAP + column * (width + _GAP)
-        draw.text((left + 2, _CAPTION // 2), caption, fill="black", font=font, anchor="lm")
-        sheet.paste(Image.fromarray(image), (left, _CAPTION))
+    for number, ((caption, _), image) in enumerate(zip(panels, images, strict=True)):
+        row, column = divmod(number, num_columns)
+        left, top = _GAP + column * (width + _GAP), row * (height + _CAPTION + _GAP)
+        draw.text((left + 2, top + _CAPTION // 2), caption, fill="black", font=font, anchor="lm")
+        sheet.paste(Image.fromarray(image), (left, top + _CAPTION))
     return np.asarray(sheet)
 
 

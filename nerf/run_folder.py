@@ -1,15 +1,21 @@
 """The run folder: where everything of one run goes; it holds no absolute path, so it can move."""
 
+import contextlib
 import json
 import math
 import os
 import platform
+import re
+from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import filelock
 import jax
 
+from nerf import config as config_lib
+from nerf import parameters
 from nerf.errors import UserError, listed
 from nerf.training import checkpoint
 
@@ -18,10 +24,17 @@ EVAL_FILE = "eval.json"
 VIDEO_FILE = "video.mp4"
 RENDERS_FOLDER = "renders"
 FRAMES_FOLDER = "frames"
+PROGRESS_FOLDER = "progress"
+TENSORBOARD_FOLDER = "tensorboard"
+CHART_FILE = "training.png"
+CONTACT_SHEET_FILE = "contact_sheet.png"
+LOCK_FILE = ".lock"
+COLLAPSED, REPLACED = "collapsed", "replaced"
 _SAME_TO_GO_ON = (
     "backend", "field", "scene", "source", "resolution", "init_from", "seed", "precision",
 )  # fmt: skip
 _MAY_DIFFER = ("train.num_steps",)
+_MAY_DIFFER_ELSEWHERE = ("backend", "init_from", "seed")
 _PACKAGES = ("jax", "jaxlib", "optax", "flax", "dm-haiku", "numpy")
 
 
@@ -74,22 +87,67 @@ def read_json(path: Path) -> dict[str, Any]:
     return values
 
 
-def cut_metrics(path: Path, last_step: int) -> None:
-    """Drops the lines of steps after `last_step`, which a run that was stopped did not save."""
-    if not path.is_file():
-        return
-    text = path.read_text(encoding="utf-8", errors="replace")
-    kept = "".join(f"{line}\n" for line in text.splitlines() if _step(line) <= last_step)
-    if kept != text:
-        _replace(path, kept)
+@contextlib.contextmanager
+def locked(run_dir: Path) -> Iterator[None]:
+    """Keeps other processes out of a run folder; the lock ends with the process, however it ends.
+
+    Raises:
+      UserError: if another process is in it.
+    """
+    lock = filelock.FileLock(run_dir / LOCK_FILE, timeout=0)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        raise UserError(
+            f"another process is using the run folder {run_dir}: wait for it, or name another "
+            "with --run_dir"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
-def check_same_training(run_dir: Path, now: dict[str, Any]) -> None:
+def set_aside(run_dir: Path, label: str) -> Path:
+    """Moves all that a run folder holds into a new folder in it, so that a run can begin anew.
+
+    Args:
+      run_dir: the run folder.
+      label: COLLAPSED or REPLACED; with REPLACED also what collapsed before is moved.
+
+    Returns:
+      `<run_dir>/<label>-<number>`.
+    """
+    stays = {COLLAPSED: (COLLAPSED, REPLACED), REPLACED: (REPLACED,)}[label]
+    children = [
+        child
+        for child in sorted(run_dir.iterdir())
+        if child.name != LOCK_FILE and not _is_set_aside(child, stays)
+    ]
+    folder = run_dir / f"{label}-{num_set_aside(run_dir, label) + 1}"
+    folder.mkdir()
+    for child in children:
+        child.rename(folder / child.name)
+    return folder
+
+
+def num_set_aside(run_dir: Path, label: str) -> int:
+    """How many folders `set_aside` has made with a label."""
+    return sum(_is_set_aside(child, (label,)) for child in run_dir.iterdir())
+
+
+def _is_set_aside(path: Path, labels: Sequence[str]) -> bool:
+    return re.fullmatch(f"({'|'.join(labels)})-[0-9]+", path.name) is not None
+
+
+def check_same_training(run_dir: Path, now: dict[str, Any], *, elsewhere: bool = False) -> None:
     """Refuses to go on with a training run under other settings.
 
     Args:
       run_dir: holds a training run.
       now: what `config.json` would hold.
+      elsewhere: whether it is to go on in another folder; then backend, seed and origin may
+        differ, since they have done their work.
 
     Raises:
       UserError: with the settings that differ.
@@ -98,17 +156,25 @@ def check_same_training(run_dir: Path, now: dict[str, Any]) -> None:
     before = read_json(path)
     if not set(before) >= set(now) or not isinstance(before["config"], dict):
         raise UserError(f"{path} lacks settings of the training run; give another --run_dir")
-    old = {name: before[name] for name in _SAME_TO_GO_ON} | _flatten(before["config"])
-    new = {name: now[name] for name in _SAME_TO_GO_ON} | _flatten(now["config"])
+    names = [n for n in _SAME_TO_GO_ON if not (elsewhere and n in _MAY_DIFFER_ELSEWHERE)]
+    # An older version's settings lack those that came later, whose defaults it had.
+    settings = config_lib.to_json(config_lib.from_json(before["config"]))
+    old = {name: before[name] for name in names} | _flatten(settings)
+    new = {name: now[name] for name in names} | _flatten(now["config"])
     different = [
         f"{name} was {old.get(name)!r} and is now {new.get(name)!r}"
         for name in dict.fromkeys([*old, *new])
         if name not in _MAY_DIFFER and old.get(name) != new.get(name)
     ]
     if different:
+        advice = (
+            f"--init_from={run_dir / parameters.FILE_NAME} to begin anew from its parameters alone"
+            if elsewhere
+            else "another --run_dir or --noresume to start anew"
+        )
         raise UserError(
             f"{run_dir} holds a training run with other settings: {listed(different)}; "
-            "give the same settings to go on, or another --run_dir to start anew"
+            f"give the same settings to go on, or {advice}"
         )
 
 
@@ -144,14 +210,6 @@ def _flatten(values: Any, prefix: str = "") -> dict[str, Any]:
     if not isinstance(values, dict):
         return {prefix.rstrip("."): values}
     return {k: v for name in values for k, v in _flatten(values[name], f"{prefix}{name}.").items()}
-
-
-def _step(line: str) -> float:
-    """The step of a line of metrics; of half a line, which a killed run leaves, infinity."""
-    try:
-        return float(json.loads(line)["step"])
-    except (ValueError, KeyError, TypeError):
-        return math.inf
 
 
 def _version(package: str) -> str | None:

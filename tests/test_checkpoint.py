@@ -3,18 +3,21 @@
 import dataclasses
 import functools
 import shutil
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from full_disk import full_disk
 
 from nerf import config
 from nerf.cameras import Cameras
 from nerf.errors import UserError
 from nerf.field import make_field
-from nerf.training import loop
-from nerf.training.checkpoint import Checkpoints
+from nerf.training import checkpoint, health, loop
+from nerf.training.checkpoint import Checkpoints, read_state
+from nerf.training.metrics import MetricsLog
 from nerf.training.step import TrainingViews, TrainState, init_state, make_step
 
 PRESETS = ["notebook", "paper"]
@@ -67,17 +70,17 @@ def saved(folder, states):
 
 def restored(folder, like):
     with Checkpoints(folder) as checkpoints:
-        return checkpoints.restore(like)
+        return checkpoints.restore(like).state
 
 
 def small(step, value=0.0):
     """A state of a few numbers; it depends on its step."""
     params = {"shared": {"w": jnp.arange(6.0).reshape(2, 3) + step, "b": jnp.full(3, value)}}
-    return TrainState(params, (jnp.int32(7),), jnp.int32(step), jax.random.key(step))
+    return TrainState(params, (jnp.int32(7),), jnp.int32(step), jax.random.key(step), health.init())
 
 
-def steps_on_disk(folder):
-    return sorted(path.name for path in (folder / "checkpoints").iterdir())
+def steps_on_disk(folder, kind="checkpoints"):
+    return sorted(path.name for path in (folder / kind).iterdir())
 
 
 # Exactness.
@@ -98,17 +101,17 @@ def train(backend, preset, folder, num_steps, state):
     views = TrainingViews(image, jnp.eye(3, 4)[None], jnp.array([[1.0, 5.0]]))
     with Checkpoints(folder) as checkpoints:
         if checkpoints.latest_step is not None:
-            state = checkpoints.restore(state)
-        return loop.train(
-            step_of(backend, preset),
-            state,
-            views,
-            num_rays=8,
-            run_dir=folder,
-            checkpoints=checkpoints,
-            config=loop.LoopConfig(num_steps),
-            on_save=lambda state: None,
-        )
+            state = checkpoints.restore(state).state
+        with MetricsLog(folder) as log:
+            return loop.train(
+                step_of(backend, preset),
+                state,
+                views,
+                num_rays=8,
+                log=log,
+                config=loop.LoopConfig(num_steps),
+                hooks=loop.Hooks(save=checkpoints.save),
+            )
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -149,6 +152,23 @@ def test_the_newest_three_are_kept(tmp_path):
     assert_equal(restored(tmp_path, small(0)), small(9))
 
 
+def test_the_best_two_are_kept_beside_the_newest(tmp_path):
+    with Checkpoints(tmp_path) as checkpoints:
+        for step, score in {1: 20.0, 2: 25.0, 3: None, 5: 24.0, 8: 21.0, 9: None}.items():
+            checkpoints.save(small(step), score)
+    assert steps_on_disk(tmp_path) == ["5", "8", "9"]
+    assert steps_on_disk(tmp_path, "best") == ["2", "5"]
+    with Checkpoints(tmp_path) as checkpoints:  # what was best before counts after a pause
+        checkpoints.save(small(12), 22.0)
+        checkpoints.save(small(15), 24.5)
+    assert steps_on_disk(tmp_path, "best") == ["15", "2"]
+
+
+def test_without_scores_there_is_no_folder_of_the_best(tmp_path):
+    saved(tmp_path, [small(1)])
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoints"]
+
+
 def test_a_step_saved_before_is_left_alone(tmp_path):
     saved(tmp_path, [small(2, value=1.0)])
     saved(tmp_path, [small(2, value=5.0)])
@@ -168,33 +188,72 @@ def test_the_state_may_change_as_soon_as_save_returns(tmp_path):
 # Damage.
 
 
-def cut(path, size):
-    path.write_bytes(path.read_bytes()[:size])
+def cut_to_nothing(path):
+    path.write_bytes(b"")
 
 
-# Orbax's reads that were given up complain when they are collected, whenever that is.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.parametrize("share", [0.0, 0.5])
-def test_a_file_cut_short_is_refused_or_does_not_matter(tmp_path, share):
+def cut_in_half(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def flip_bits(path):
+    content = bytearray(path.read_bytes())
+    for position in range(len(content) // 8, len(content), max(len(content) // 4, 1)):
+        content[position] ^= 0x10
+    path.write_bytes(bytes(content))
+
+
+@pytest.mark.parametrize("harm", [cut_to_nothing, cut_in_half, flip_bits, Path.unlink])
+def test_a_damaged_state_is_put_aside_and_the_one_before_it_serves(tmp_path, harm):
     """Never a state that was not saved."""
     whole = tmp_path / "whole"
     saved(whole, [small(3), small(6)])
     inside = [path for path in sorted((whole / "checkpoints" / "6").rglob("*")) if path.is_file()]
-    reasons = []
+    notices = []
     for number, path in enumerate(inside):
         run_dir = shutil.copytree(whole, tmp_path / str(number))
-        cut(run_dir / path.relative_to(whole), int(share * path.stat().st_size))
-        try:
-            assert_equal(restored(run_dir, small(0)), small(6))
-        except UserError as error:
-            reasons.append(str(error))
-            shutil.rmtree(run_dir / "checkpoints" / "6")
-            assert_equal(restored(run_dir, small(0)), small(3))
-    assert len(reasons) >= 3
-    for reason in reasons:
-        assert "the checkpoint of step 6" in reason
-        assert "remove its folder 6 to go on from the one before" in reason
-        assert "\n" not in reason
+        harm(run_dir / path.relative_to(whole))
+        with Checkpoints(run_dir) as checkpoints:
+            state, notice = checkpoints.restore(small(0))
+            if notice is None:
+                assert_equal(state, small(6))
+                continue
+            notices.append(notice)
+            assert_equal(state, small(3))
+            checkpoints.save(small(6, value=1.0))  # the run comes by there again
+        assert steps_on_disk(run_dir) == ["3", "6"]
+        assert steps_on_disk(run_dir, "damaged") == ["6"]
+        assert_equal(restored(run_dir, small(0)), small(6, value=1.0))
+    assert len(notices) >= 3
+    for notice in notices:
+        assert notice.startswith("the state of step 6 is damaged (")
+        assert notice.endswith("the state of step 3 is used")
+        assert "\n" not in notice
+
+
+def test_a_value_that_was_changed_unnoticed_by_the_format_is_noticed(tmp_path, monkeypatch):
+    """As a flipped bit in a file without checksums of its own would be."""
+    saved(tmp_path, [small(3), small(6)])
+    true_checksum = checkpoint.parameters.checksum
+    monkeypatch.setattr(
+        checkpoint.parameters, "checksum", lambda tree: true_checksum(tree) ^ int(tree["step"] == 6)
+    )
+    with Checkpoints(tmp_path) as checkpoints:
+        state, notice = checkpoints.restore(small(0))
+    assert_equal(state, small(3))
+    assert "its checksum is another" in notice
+
+
+def test_where_every_state_is_damaged_nothing_is_moved(tmp_path):
+    saved(tmp_path, [small(3), small(6)])
+    for step in ("3", "6"):
+        cut_in_half(
+            next(path for path in (tmp_path / "checkpoints" / step).rglob("manifest.ocdbt"))
+        )
+    before = sorted(str(path) for path in tmp_path.rglob("*"))
+    with pytest.raises(UserError, match=r"no training state .*\(step 6: .*; step 3: .*--noresume"):
+        restored(tmp_path, small(0))
+    assert sorted(str(path) for path in tmp_path.rglob("*")) == before
 
 
 def test_an_unfinished_save_is_not_the_newest(tmp_path):
@@ -207,11 +266,51 @@ def test_an_unfinished_save_is_not_the_newest(tmp_path):
     assert_equal(restored(tmp_path, small(0)), small(3))
 
 
-def test_an_empty_checkpoint_is_refused(tmp_path):
+def test_an_empty_state_is_passed_over(tmp_path):
     saved(tmp_path, [small(3)])
     (tmp_path / "checkpoints" / "6").mkdir()
-    with pytest.raises(UserError, match=r"the checkpoint of step 6 .* cannot be read"):
-        restored(tmp_path, small(0))
+    assert_equal(restored(tmp_path, small(0)), small(3))
+    assert steps_on_disk(tmp_path, "damaged") == ["6"]
+
+
+def large(step):
+    """A state whose file is larger than the disk of `SMALL_DISK` bytes."""
+    noise = jax.random.normal(jax.random.key(0), (300, 300))
+    return small(step)._replace(params={"shared": {"w": noise}})
+
+
+SMALL_DISK = 1 << 16
+
+
+def test_a_full_disk_is_explained_and_leaves_the_state_before(tmp_path):
+    saved(tmp_path, [small(3)])
+    expected = pytest.raises(UserError, match=r"step 6 could not be saved .*make room")
+    with expected as caught, full_disk(SMALL_DISK):
+        saved(tmp_path, [large(6)])
+    assert "\n" not in str(caught.value)
+    assert steps_on_disk(tmp_path) == ["3"]
+    assert_equal(restored(tmp_path, small(0)), small(3))
+
+
+def test_a_full_disk_does_not_hide_what_went_wrong_before(tmp_path):
+    def fail():
+        with Checkpoints(tmp_path) as checkpoints:
+            checkpoints.save(large(6))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError), full_disk(SMALL_DISK):
+        fail()
+
+
+# Reading alone.
+
+
+def test_the_state_of_another_run_is_read_and_its_folder_left_alone(tmp_path):
+    saved(tmp_path, [small(3), small(6)])
+    cut_in_half(next(path for path in (tmp_path / "checkpoints" / "6").rglob("manifest.ocdbt")))
+    before = sorted(str(path) for path in tmp_path.rglob("*"))
+    assert_equal(read_state(tmp_path, small(0)), small(3))
+    assert sorted(str(path) for path in tmp_path.rglob("*")) == before
 
 
 # Misfits.
@@ -229,7 +328,7 @@ def test_a_state_of_another_structure_is_refused_and_left_alone(tmp_path, other)
     state = fresh("flax", "paper")
     saved(tmp_path, [state])
     like = fresh(**{"backend": "flax", "preset": "paper", **other})
-    with pytest.raises(UserError, match="the checkpoint of step 0") as caught:
+    with pytest.raises(UserError, match=r"no training state .*\(step 0: ") as caught:
         restored(tmp_path, like)
     assert "\n" not in str(caught.value)
     assert_equal(restored(tmp_path, fresh("flax", "paper", seed=1)), state)

@@ -1,9 +1,7 @@
 """The parameter file: its header, what is refused, and that a failed save leaves the old one."""
 
-import contextlib
 import dataclasses
 import json
-import resource
 import struct
 import zlib
 
@@ -11,6 +9,7 @@ import numpy as np
 import pytest
 import safetensors
 import safetensors.numpy
+from full_disk import full_disk
 
 from nerf import config as config_lib
 from nerf import parameters
@@ -269,17 +268,6 @@ def test_an_unknown_layout_is_refused(file):
 
 
 # Saving.
-
-
-@contextlib.contextmanager
-def full_disk():
-    """No file may grow beyond a few bytes, as on a disk that is nearly full."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (64, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_a_save_onto_a_full_disk_leaves_the_old_file(file):

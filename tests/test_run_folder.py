@@ -69,42 +69,6 @@ def test_what_is_not_a_json_object_is_refused(tmp_path, content):
         run_folder.read_json(path)
 
 
-# Metrics.
-
-
-def test_lines_after_the_last_step_and_half_lines_are_dropped(tmp_path):
-    path = tmp_path / "metrics.jsonl"
-    kept = ['{"step": 1, "loss": 0.5}', '{"step": 10, "loss": 0.25}']
-    later = ['{"step": 11, "loss": 0.1}', '{"step": 20}']
-    broken = ['{"step": 2, "lo', "", "null", "[1]", '{"loss": 1.0}', '{"step": null}', "\ufffd"]
-    path.write_text("\n".join([kept[0], *broken, kept[1], *later]), encoding="utf-8")
-    run_folder.cut_metrics(path, 10)
-    assert path.read_text() == "".join(f"{line}\n" for line in kept)
-    assert names(tmp_path) == ["metrics.jsonl"]
-
-
-def test_metrics_with_nothing_to_drop_are_not_touched(tmp_path):
-    path = tmp_path / "metrics.jsonl"
-    path.write_text('{"step": 1}\n{"step": 2}\n')
-    before = path.stat()
-    run_folder.cut_metrics(path, 2)
-    after = path.stat()
-    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
-
-
-def test_a_last_line_without_its_end_is_completed(tmp_path):
-    """Else the next reading would be written behind it, on the same line."""
-    path = tmp_path / "metrics.jsonl"
-    path.write_text('{"step": 1}\n{"step": 2}')
-    run_folder.cut_metrics(path, 2)
-    assert path.read_text() == '{"step": 1}\n{"step": 2}\n'
-
-
-def test_without_metrics_there_is_nothing_to_cut(tmp_path):
-    run_folder.cut_metrics(tmp_path / "metrics.jsonl", 3)
-    assert names(tmp_path) == []
-
-
 # The folder.
 
 

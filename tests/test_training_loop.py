@@ -1,4 +1,4 @@
-"""Laws of the training loop: when it stops, what it logs and saves, and what Ctrl-C does."""
+"""Laws of the training loop: when it stops, what it logs and saves, and what signals do."""
 
 import json
 import os
@@ -12,14 +12,17 @@ import numpy as np
 import pytest
 
 from nerf.errors import UserError
-from nerf.training import loop
+from nerf.training import health, loop
 from nerf.training.checkpoint import Checkpoints
-from nerf.training.interrupt import interrupt_between_steps
-from nerf.training.loop import LoopConfig
+from nerf.training.health import TrainingCollapsed
+from nerf.training.interrupt import Interrupted, interrupt_at_once, interrupt_between_steps
+from nerf.training.loop import Hooks, LoopConfig
+from nerf.training.metrics import MetricsLog
 from nerf.training.step import Metrics, TrainingViews, TrainState
 
 VIEWS = TrainingViews(jnp.zeros((1, 1, 1, 3)), jnp.zeros((1, 3, 4)), jnp.zeros((1, 2)))
 SECONDS_A_STEP = 2.0
+TEN_STEPS = LoopConfig(10, log_every=4, save_every=6)
 
 
 class Clock:
@@ -41,10 +44,18 @@ def clock(monkeypatch):
 
 @pytest.fixture
 def run(tmp_path, clock):
-    """Trains by a step whose loss is 1 / step; returns the last state and the steps saved."""
+    """Trains by a step whose loss is 1 / step; returns the last state and the saves."""
 
     def train(
-        state=None, *, before_step=lambda step: None, loss=reciprocal, norm=reciprocal, **more
+        state=None,
+        *,
+        before_step=lambda step: None,
+        loss=reciprocal,
+        not_finite=lambda step: 0,
+        config=TEN_STEPS,
+        on_save=lambda step: None,
+        hooks=None,
+        **more,
     ):
         saved = []
 
@@ -53,25 +64,29 @@ def run(tmp_path, clock):
             step = int(state.step) + 1
             before_step(step)
             clock.now += SECONDS_A_STEP
-            values = loss(step), -10 * np.log10(loss(step)), norm(step)
+            values = loss(step), -10 * np.log10(loss(step)), loss(step), 0.5
             metrics = Metrics(*map(jnp.float32, values))
+            seen = health.init()._replace(not_finite=jnp.int32(not_finite(step)))
             return state._replace(
-                params={"count": jnp.float32(step)}, step=jnp.int32(step)
+                params={"count": jnp.float32(step)}, step=jnp.int32(step), health=seen
             ), metrics
 
-        arguments = {
-            "num_rays": 100,
-            "config": LoopConfig(10, log_every=4, save_every=3),
-            "on_save": lambda state: saved.append(int(state.step)),
-        }
-        with Checkpoints(tmp_path) as checkpoints:
+        with Checkpoints(tmp_path) as checkpoints, MetricsLog(tmp_path) as log:
+
+            def save(state, score):
+                on_save(int(state.step))
+                checkpoints.save(state, score)
+                saved.append(int(state.step) if score is None else (int(state.step), score))
+
             end = loop.train(
                 step_fn,
                 start() if state is None else state,
                 VIEWS,
-                run_dir=tmp_path,
-                checkpoints=checkpoints,
-                **{**arguments, **more},
+                num_rays=100,
+                log=log,
+                config=config,
+                hooks=Hooks(save)._replace(**(hooks or {})),
+                **more,
             )
         return end, saved
 
@@ -83,7 +98,9 @@ def reciprocal(step):
 
 
 def start(step=0):
-    return TrainState({"count": jnp.float32(step)}, (), jnp.int32(step), jax.random.key(0))
+    return TrainState(
+        {"count": jnp.float32(step)}, (), jnp.int32(step), jax.random.key(0), health.init()
+    )
 
 
 def lines(folder):
@@ -97,7 +114,7 @@ def steps_on_disk(folder):
 # Steps, readings, saves.
 
 
-def test_it_runs_to_the_end_and_saves_at_intervals_and_at_the_end(run, tmp_path):
+def test_it_runs_to_the_end_and_saves_twice_an_interval_and_at_the_end(run, tmp_path):
     state, saved = run()
     assert state.step == 10
     assert state.params["count"] == 10
@@ -105,39 +122,61 @@ def test_it_runs_to_the_end_and_saves_at_intervals_and_at_the_end(run, tmp_path)
     assert steps_on_disk(tmp_path) == [6, 9, 10]
 
 
+@pytest.mark.parametrize("save_every", range(1, 9))
+def test_no_more_steps_are_lost_than_an_interval(run, save_every):
+    """Even where the newest state is still being written, and the one before it serves."""
+    _, saved = run(config=LoopConfig(20, save_every=save_every))
+    for killed_at in range(1, 21):
+        begun = [0, 0, *(step for step in saved if step <= killed_at)]
+        being_written = killed_at == begun[-1] if save_every == 1 else True
+        on_disk = begun[-2] if being_written else begun[-1]
+        assert killed_at - on_disk <= save_every
+
+
+def test_states_saved_at_every_step_are_waited_for(run):
+    waits = []
+    run(config=LoopConfig(3, save_every=1), hooks={"wait": lambda: waits.append(True)})
+    assert len(waits) == 2  # the last is waited for by whoever closes
+
+
 def test_the_end_is_saved_once_where_it_falls_on_an_interval(run):
-    _, saved = run(config=LoopConfig(6, save_every=3))
+    _, saved = run(config=LoopConfig(6, save_every=6))
     assert saved == [3, 6]
 
 
 def test_a_reading_has_the_values_of_its_own_step(run, tmp_path):
     run()
     readings = lines(tmp_path)
-    assert [line["step"] for line in readings] == [1, 4, 8, 10]
+    assert [line["step"] for line in readings] == [1, 3, 4, 6, 8, 9, 10]
     for line in readings:
-        assert list(line) == ["step", "loss", "psnr", "grad_norm", "rays_per_second", "seconds"]
+        names = ["step", "loss", "psnr", "grad_norm", "acc"]
+        assert list(line) == [*names, "rays_per_second", "steps_per_second", "seconds"]
         assert np.isfinite(list(line.values())).all()
         assert line["loss"] == pytest.approx(1 / line["step"])
         assert line["psnr"] == pytest.approx(10 * np.log10(line["step"]), abs=1e-5)
         assert line["grad_norm"] == pytest.approx(1 / line["step"])
+        assert line["acc"] == 0.5
 
 
 def test_the_rate_is_that_since_the_reading_before(run, tmp_path, clock):
     def slower_after_four(step):
         clock.now += 3.0 if step > 4 else 0.0
 
-    run(before_step=slower_after_four)
+    run(before_step=slower_after_four, config=LoopConfig(10, log_every=4, save_every=100))
     readings = lines(tmp_path)
     assert [line["rays_per_second"] for line in readings] == [50, 50, 20, 20]
+    assert [line["steps_per_second"] for line in readings] == [0.5, 0.5, 0.2, 0.2]
     assert [line["seconds"] for line in readings] == [2, 8, 28, 38]
 
 
 def test_going_on_appends_readings_and_counts_on(run, tmp_path):
     run(config=LoopConfig(5, log_every=4))
-    state, saved = run(start(5), config=LoopConfig(10, log_every=4))
+    state, saved = run(start(5), config=LoopConfig(10, log_every=4), seconds_before=10.0)
     assert state.step == 10
     assert saved == [10]
-    assert [line["step"] for line in lines(tmp_path)] == [1, 4, 5, 6, 8, 10]
+    readings = lines(tmp_path)
+    assert [line["step"] for line in readings] == [1, 4, 5, 6, 8, 10]
+    assert [line["seconds"] for line in readings] == [2, 8, 10, 12, 16, 20]
 
 
 @pytest.mark.parametrize("done", [10, 11])
@@ -157,24 +196,81 @@ def test_the_time_limit_stops_after_the_step_that_passes_it(run, tmp_path, max_s
     assert steps_on_disk(tmp_path) == [reached]
 
 
+@pytest.mark.parametrize(("stop_at", "reached"), [(4, 4), (10, 10), (12, 10)])
+def test_it_stops_at_a_step_before_the_end_when_told_to(run, stop_at, reached):
+    state, saved = run(config=LoopConfig(10, stop_at=stop_at, save_every=100))
+    assert state.step == reached
+    assert saved == [reached]
+
+
+# Held-out scores.
+
+
+def psnr_of_step(clock):
+    def evaluate(state):
+        clock.now += 7.0
+        return {"test_psnr": 20.0 + int(state.step), "test_ssim": 0.5}
+
+    return {"evaluate": evaluate}
+
+
+def test_scores_are_logged_and_saved_with_their_state(run, tmp_path, clock):
+    config = LoopConfig(6, log_every=100, save_every=4, eval_every=3)
+    _, saved = run(config=config, hooks=psnr_of_step(clock))
+    assert saved == [2, (3, 23.0), 4, (6, 26.0)]
+    scored = [line for line in lines(tmp_path) if "test_psnr" in line]
+    assert [(line["step"], line["test_psnr"], line["test_ssim"]) for line in scored] == [
+        (3, 23.0, 0.5),
+        (6, 26.0, 0.5),
+    ]
+
+
+def test_the_time_of_scoring_does_not_slow_the_rate(run, tmp_path, clock):
+    run(config=LoopConfig(6, log_every=1, eval_every=2), hooks=psnr_of_step(clock))
+    rates = {line["steps_per_second"] for line in lines(tmp_path) if "loss" in line}
+    assert rates == {0.5}
+    assert lines(tmp_path)[-1]["seconds"] == 6 * SECONDS_A_STEP + 3 * 7.0
+
+
+@pytest.mark.parametrize(
+    ("step", "evaluate_first", "first"), [(0, True, 0), (0, False, 3), (3, True, 3), (4, True, 6)]
+)
+def test_the_start_is_scored_where_asked_for_and_due(
+    run, tmp_path, clock, step, evaluate_first, first
+):
+    config = LoopConfig(6, eval_every=3)
+    run(start(step), config=config, hooks=psnr_of_step(clock), evaluate_first=evaluate_first)
+    assert next(line["step"] for line in lines(tmp_path) if "test_psnr" in line) == first
+
+
+def test_a_score_that_was_given_up_is_no_score(run, tmp_path):
+    stop = []
+
+    def give_up(state):
+        stop.append(True)
+
+    hooks = {"evaluate": give_up, "should_stop": lambda: bool(stop)}
+    state, saved = run(config=LoopConfig(9, eval_every=3), hooks=hooks)
+    assert saved == [3, 4]  # it is asked whether to stop after the step that follows
+    assert state.step == 4
+    assert all("test_psnr" not in line for line in lines(tmp_path))
+
+
 # What goes wrong.
 
 
-@pytest.mark.parametrize("what", ["loss", "norm"])
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_a_loss_or_gradient_that_is_not_finite_stops_and_what_was_saved_stays(
-    run, tmp_path, what, value
-):
-    with pytest.raises(UserError, match=r"not finite at step 8 .*--lr") as caught:
-        run(**{what: lambda step: value if step > 6 else 1.0})
+def test_a_collapse_stops_before_it_is_logged_or_saved_and_what_was_saved_stays(run, tmp_path):
+    with pytest.raises(TrainingCollapsed, match=r"noticed at step 8: .*--lr") as caught:
+        run(not_finite=lambda step: max(0, step - 6))
+    assert caught.value.step == 8
     assert "\n" not in str(caught.value)
     assert steps_on_disk(tmp_path) == [3, 6]
-    assert [line["step"] for line in lines(tmp_path)] == [1, 4]
+    assert [line["step"] for line in lines(tmp_path)] == [1, 3, 4, 6]
 
 
 def test_a_state_that_is_refused_is_not_saved(run, tmp_path):
-    def refuse(state):
-        if state.step > 3:
+    def refuse(step):
+        if step > 3:
             raise UserError("no")
 
     with pytest.raises(UserError, match="no"):
@@ -182,73 +278,102 @@ def test_a_state_that_is_refused_is_not_saved(run, tmp_path):
     assert steps_on_disk(tmp_path) == [3]
 
 
-# Ctrl-C.
+# Ctrl-C and SIGTERM.
 
 
-@pytest.fixture
+SIGNALS = [signal.SIGINT, signal.SIGTERM]
+
+
+@pytest.fixture(params=SIGNALS)
+def number(request):
+    return request.param
+
+
+@pytest.fixture(autouse=True)
 def usual():
-    """Python's own answer to Ctrl-C, whatever the tests were started with."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield signal.default_int_handler
-    signal.signal(signal.SIGINT, before)
+    """Python's own answer to the signals, whatever the tests were started with."""
+    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+    before = {number: signal.signal(number, handler) for number, handler in usual.items()}
+    yield usual
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
-def press():
-    os.kill(os.getpid(), signal.SIGINT)
+def handlers():
+    return {number: signal.getsignal(number) for number in SIGNALS}
+
+
+def send(number):
+    os.kill(os.getpid(), number)
 
 
 def test_it_stops_between_two_steps_when_told_to(run, tmp_path):
     steps = iter(range(1, 10))
-    state, saved = run(should_stop=lambda: next(steps) == 5)
+    state, saved = run(hooks={"should_stop": lambda: next(steps) == 5})
     assert state.step == 5
     assert saved == [3, 5]
     assert steps_on_disk(tmp_path) == [3, 5]
 
 
-def test_one_interrupt_finishes_the_step_and_saves(run, tmp_path, usual, capsys):
+def test_one_signal_finishes_the_step_and_saves(run, tmp_path, usual, number, capsys):
     ends = []
-    with pytest.raises(KeyboardInterrupt), interrupt_between_steps() as should_stop:
-        ends.append(run(before_step=lambda step: step == 5 and press(), should_stop=should_stop))
+    with pytest.raises(Interrupted) as caught, interrupt_between_steps() as should_stop:
+        ends.append(
+            run(
+                before_step=lambda step: step == 5 and send(number),
+                hooks={"should_stop": should_stop},
+            )
+        )
     ((state, saved),) = ends
+    assert caught.value.status == 128 + number
     assert state.step == 5
     assert saved == [3, 5]
     assert steps_on_disk(tmp_path) == [3, 5]
     assert "stopping after this step" in capsys.readouterr().err
-    assert signal.getsignal(signal.SIGINT) is usual
+    assert handlers() == usual
 
 
-def test_a_second_interrupt_is_heard_at_once(usual):
+@pytest.mark.parametrize("second", SIGNALS)
+def test_a_second_signal_is_heard_at_once(usual, number, second):
     passed = []
 
     def impatient():
         with interrupt_between_steps() as should_stop:
-            press()
+            send(number)
             passed.append(should_stop())
-            press()
+            send(second)
             passed.append("too far")
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Interrupted, match="at once") as caught:
         impatient()
+    assert caught.value.status == 128 + second
     assert passed == [True]
-    assert signal.getsignal(signal.SIGINT) is usual
+    assert handlers() == usual
 
 
-def test_without_an_interrupt_nothing_changes(usual):
+def test_elsewhere_a_signal_ends_all_at_once(usual, number):
+    with pytest.raises(Interrupted, match="stays") as caught, interrupt_at_once():
+        send(number)
+    assert caught.value.status == 128 + number
+    assert handlers() == usual
+
+
+def test_without_a_signal_nothing_changes(usual):
     with interrupt_between_steps() as should_stop:
         assert not should_stop()
-        assert signal.getsignal(signal.SIGINT) is not usual
-    assert signal.getsignal(signal.SIGINT) is usual
+        assert not set(handlers().values()) & set(usual.values())
+    assert handlers() == usual
 
 
-def test_an_error_passes_through_and_the_handler_is_restored(usual):
+def test_an_error_passes_through_and_the_handlers_are_restored(usual, number):
     def fail():
         with interrupt_between_steps():
-            press()
+            send(number)
             raise UserError("mine")
 
     with pytest.raises(UserError, match="mine"):
         fail()
-    assert signal.getsignal(signal.SIGINT) is usual
+    assert handlers() == usual
 
 
 def test_another_thread_leaves_signals_alone(usual):
@@ -256,7 +381,7 @@ def test_another_thread_leaves_signals_alone(usual):
 
     def work():
         with interrupt_between_steps() as should_stop:
-            answers.extend([should_stop(), signal.getsignal(signal.SIGINT) is usual])
+            answers.extend([should_stop(), handlers() == usual])
 
     thread = threading.Thread(target=work)
     thread.start()

@@ -170,10 +170,10 @@ def two_rays(cameras, key):
 
 def test_the_notebooks_loss_sums_over_rgb_and_both_passes(cameras, key):
     params = {"shared": {"rgb": jnp.array([0.5, 0.75, 1.0])}}
-    loss, mse = photometric_loss(WALL, params, two_rays(cameras, key), tiny("notebook"))
+    loss, seen = photometric_loss(WALL, params, two_rays(cameras, key), tiny("notebook"))
     black, white = 0.25 + 0.5625 + 1.0, 0.25 + 0.0625 + 0.0
     assert float(loss) == pytest.approx(2 * (black + white) / 2, rel=1e-6)
-    assert float(mse) == pytest.approx((black + white) / 6, rel=1e-6)
+    assert float(seen.mse) == pytest.approx((black + white) / 6, rel=1e-6)
 
 
 def test_the_papers_loss_is_the_mean_of_each_pass(cameras, key):
@@ -181,11 +181,11 @@ def test_the_papers_loss_is_the_mean_of_each_pass(cameras, key):
         "coarse": {"rgb": jnp.array([0.0, 0.0, 0.5])},
         "fine": {"rgb": jnp.array([0.5, 0.75, 1.0])},
     }
-    loss, mse = photometric_loss(WALL, params, two_rays(cameras, key), tiny("paper"))
+    loss, seen = photometric_loss(WALL, params, two_rays(cameras, key), tiny("paper"))
     coarse = (0.25 + 1.0 + 1.0 + 0.25) / 6
     fine = (0.25 + 0.5625 + 1.0 + 0.25 + 0.0625 + 0.0) / 6
     assert float(loss) == pytest.approx(coarse + fine, rel=1e-6)
-    assert float(mse) == pytest.approx(fine, rel=1e-6)
+    assert float(seen.mse) == pytest.approx(fine, rel=1e-6)
 
 
 @pytest.mark.parametrize("rays_per_piece", [1, 4, 12])
@@ -198,11 +198,12 @@ def test_the_gradient_of_one_colour_is_its_distance_from_the_mean(
     batch = draw(views, cameras, key, 12)
     names = {"notebook": ["shared"], "paper": ["coarse", "fine"]}[preset]
     params = {name: {"rgb": jnp.array([0.5, 0.1, 0.9])} for name in names}
-    loss, mse, gradient = loss_and_gradient(WALL, params, batch, settings, rays_per_piece)
+    loss, seen, gradient = loss_and_gradient(WALL, params, batch, settings, rays_per_piece)
     expected = factor * (np.array([0.5, 0.1, 0.9]) - np.asarray(batch.rgb).mean(axis=0))
     for name in names:
         np.testing.assert_allclose(gradient[name]["rgb"], expected, rtol=1e-5, atol=1e-6)
-    assert float(loss) == pytest.approx({"notebook": 6, "paper": 2}[preset] * float(mse), rel=1e-6)
+    factor = {"notebook": 6, "paper": 2}[preset]
+    assert float(loss) == pytest.approx(factor * float(seen.mse), rel=1e-6)
 
 
 def assert_grouping_does_not_matter(field, settings, batch, key, sizes):

@@ -1,5 +1,7 @@
 """The NeRF MLP in Flax (Linen)."""
 
+from functools import partial
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -19,20 +21,22 @@ class NerfMLP(nn.Module):
         self, points: jax.Array, viewdirs: jax.Array, key: jax.Array | None = None
     ) -> FieldOutput:
         config = self.config
-        encoded_points = encode(points, config.point_encoding)
+        dtype = jnp.dtype(config.compute_dtype)
+        dense = partial(nn.Dense, dtype=dtype)
+        encoded_points = encode(points, config.point_encoding).astype(dtype)
         features = encoded_points
         for number in range(1, config.num_layers + 1):
-            features = nn.relu(nn.Dense(config.width, name=f"trunk_{number}")(features))
+            features = nn.relu(dense(config.width, name=f"trunk_{number}")(features))
             if number == config.skip_layer:
                 features = jnp.concatenate([encoded_points, features], axis=-1)
-        bottleneck = nn.Dense(config.width, name="bottleneck")(features)
-        raw_density = nn.Dense(1, name="density")(
+        bottleneck = dense(config.width, name="bottleneck")(features)
+        raw_density = dense(1, name="density")(
             bottleneck if config.density_from == "bottleneck" else features
         )
-        encoded_viewdirs = encode(viewdirs, config.viewdir_encoding)
+        encoded_viewdirs = encode(viewdirs, config.viewdir_encoding).astype(dtype)
         hidden = jnp.concatenate([bottleneck, encoded_viewdirs], axis=-1)
-        hidden = nn.relu(nn.Dense(config.rgb_width, name="rgb_hidden")(hidden))
-        raw_rgb = nn.Dense(3, name="rgb")(hidden)
+        hidden = nn.relu(dense(config.rgb_width, name="rgb_hidden")(hidden))
+        raw_rgb = dense(3, name="rgb")(hidden)
         return activate(raw_rgb, raw_density[..., 0], config, key)
 
 

@@ -35,7 +35,7 @@ def make(config: FieldConfig) -> RadianceField:
     """A `RadianceField` whose parameters are `{module: {"w", "b"}}`."""
 
     def network(
-        points: jax.Array, viewdirs: jax.Array, key: jax.Array | None = None
+        points: jax.Array, viewdirs: jax.Array, key: jax.Array | None, dtype: jnp.dtype
     ) -> FieldOutput:
         trunk = [LinearReluBlock(config.width) for _ in range(config.num_layers)]
         density_layer = hk.Linear(1)
@@ -43,7 +43,7 @@ def make(config: FieldConfig) -> RadianceField:
         rgb_hidden_layer = LinearReluBlock(config.rgb_width)
         rgb_layer = ColorBlock()
 
-        encoded_points = encode(points, config.point_encoding)
+        encoded_points = encode(points, config.point_encoding).astype(dtype)
         features = encoded_points
         for number, layer in enumerate(trunk, start=1):
             features = layer(features)
@@ -51,7 +51,7 @@ def make(config: FieldConfig) -> RadianceField:
                 features = jnp.concatenate([encoded_points, features], axis=-1)
         bottleneck = bottleneck_layer(features)
         raw_density = density_layer(bottleneck if config.density_from == "bottleneck" else features)
-        encoded_viewdirs = encode(viewdirs, config.viewdir_encoding)
+        encoded_viewdirs = encode(viewdirs, config.viewdir_encoding).astype(dtype)
         hidden = rgb_hidden_layer(jnp.concatenate([bottleneck, encoded_viewdirs], axis=-1))
         return activate(rgb_layer(hidden), raw_density[..., 0], config, key)
 
@@ -59,7 +59,7 @@ def make(config: FieldConfig) -> RadianceField:
 
     def init(key: jax.Array, /) -> Params:
         example = jnp.zeros((1, 3))
-        return transformed.init(key, example, example)
+        return transformed.init(key, example, example, None, jnp.dtype("float32"))
 
     def apply(
         params: Params,
@@ -69,7 +69,9 @@ def make(config: FieldConfig) -> RadianceField:
         *,
         key: jax.Array | None = None,
     ) -> FieldOutput:
-        output = transformed.apply(params, points, viewdirs, key)
+        dtype = jnp.dtype(config.compute_dtype)
+        params = jax.tree.map(lambda leaf: leaf.astype(dtype), params)  # no change for float32
+        output = transformed.apply(params, points, viewdirs, key, dtype)
         assert isinstance(output, FieldOutput)
         return output
 

@@ -1,36 +1,74 @@
-"""The training loop: steps, progress, metrics, checkpoints."""
+"""The training loop: steps, progress, metrics, health, held-out scores, states saved."""
 
-import json
-import math
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import IO, NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple, Protocol
 
 import jax
-import tqdm
 
-from nerf.errors import UserError
-from nerf.training.checkpoint import Checkpoints
+from nerf.progress import progress_bar
+from nerf.training import health
+from nerf.training.metrics import MetricsLog
 from nerf.training.step import Metrics, StepFn, TrainingViews, TrainState
 
-METRICS_FILE = "metrics.jsonl"
+TEST_PSNR = "test_psnr"
 
 
 class LoopConfig(NamedTuple):
-    """When the loop stops and what it writes on its way.
+    """When the loop stops and what it does on its way.
 
     Attributes:
       num_steps: the step at which the run is complete.
+      stop_at: a step at which to stop before that; None for none.
       max_seconds: stop earlier after this much time, compilation included; None for no limit.
-      log_every: steps between two lines of `metrics.jsonl`.
-      save_every: steps between two checkpoints.
+      log_every: steps between two readings.
+      save_every: the most steps that can be lost. A state is written in the background, and the
+        next waits until it is on disk; so that even then no more is lost, there are two an
+        interval.
+      eval_every: steps between two held-out scores, 0 for none.
     """
 
     num_steps: int
+    stop_at: int | None = None
     max_seconds: float | None = None
     log_every: int = 10
     save_every: int = 500
+    eval_every: int = 0
+
+    @property
+    def last_step(self) -> int:
+        """The step at which the loop stops, if there is time for it."""
+        return self.num_steps if self.stop_at is None else min(self.stop_at, self.num_steps)
+
+    def saves_at(self, step: int) -> bool:
+        return step % max(1, self.save_every // 2) == 0
+
+    def evaluates_at(self, step: int) -> bool:
+        return self.eval_every > 0 and step % self.eval_every == 0
+
+
+AskFn = Callable[[], bool]
+
+
+class SaveFn(Protocol):
+    def __call__(self, state: TrainState, score: float | None) -> None:
+        """Saves a state in the background, with its held-out PSNR where there is one."""
+
+
+class Hooks(NamedTuple):
+    """What the loop calls.
+
+    Attributes:
+      save: see `SaveFn`.
+      wait: returns when what was saved is on disk.
+      evaluate: held-out scores of a state, `test_psnr` among them; None if it was told to stop.
+      should_stop: asked between two steps.
+    """
+
+    save: SaveFn
+    wait: Callable[[], None] = lambda: None
+    evaluate: Callable[[TrainState], Mapping[str, float] | None] = lambda state: None
+    should_stop: AskFn = lambda: False
 
 
 def train(
@@ -39,11 +77,11 @@ def train(
     views: TrainingViews,
     *,
     num_rays: int,
-    run_dir: Path,
-    checkpoints: Checkpoints,
+    log: MetricsLog,
     config: LoopConfig,
-    on_save: Callable[[TrainState], None],
-    should_stop: Callable[[], bool] = lambda: False,
+    hooks: Hooks,
+    seconds_before: float = 0.0,
+    evaluate_first: bool = False,
 ) -> TrainState:
     """Runs steps until the run is complete, its time is over, or it is told to stop.
 
@@ -52,90 +90,110 @@ def train(
       state: where to go on from.
       views: what to draw rays from.
       num_rays: rays a step, for the rate.
-      run_dir: `metrics.jsonl` is written here.
-      checkpoints: where states go, at intervals and at the end.
+      log: where readings and scores go.
       config: see `LoopConfig`.
-      on_save: called with every state that is saved, before it is.
-      should_stop: asked between two steps.
+      hooks: see `Hooks`.
+      seconds_before: how long the run has taken up to `state`.
+      evaluate_first: whether `state` gets a held-out score if it falls on the interval.
 
     Returns:
       The last state.
 
     Raises:
-      UserError: if the loss is no longer a finite number; the last checkpoint stays.
+      TrainingCollapsed: if it leads nowhere any more; the states saved before stay.
+      UserError: from the hooks.
     """
-    first_step = int(state.step)
-    start = time.monotonic()
-
-    def save(state: TrainState) -> None:
-        on_save(state)  # first, since it may refuse the state
-        checkpoints.save(state)
-
-    with (
-        (run_dir / METRICS_FILE).open("a", encoding="utf-8") as log,
-        _progress_bar(first_step, config.num_steps) as bar,
-    ):
-        timer = _Timer(start, first_step)
-        for step in _steps(first_step, start, config):
+    first_step, score = int(state.step), None
+    meter = _Meter(num_rays, first_step, seconds_before)
+    bar = progress_bar(
+        total=config.num_steps, initial=first_step, desc="training", unit="step", unit_scale=False
+    )
+    with bar:
+        if evaluate_first and config.evaluates_at(first_step):
+            _evaluate(state, hooks, log, meter)
+        for step in _steps(first_step, config, meter):
             state, metrics = step_fn(state, views)
-            is_last = step == config.num_steps
-            if step == first_step + 1 or step % config.log_every == 0 or is_last:
-                values = jax.device_get(metrics)
-                _check_finite(values, step, run_dir)
-                rate = num_rays * timer.steps_per_second(step)
-                _log(log, step, values, rate, time.monotonic() - start)
-                bar.set_postfix_str(f"PSNR {values.psnr:.2f} dB, {rate:,.0f} rays/s")
+            is_last, evaluates = step == config.last_step, config.evaluates_at(step)
+            saves = evaluates or config.saves_at(step)
+            if step == first_step + 1 or step % config.log_every == 0 or saves or is_last:
+                reading = _read(state, metrics, meter)
+                log.write(step, reading)
+                bar.set_postfix_str(_postfix(reading), refresh=False)
             bar.update()
-            if should_stop():
+            if hooks.should_stop():
                 break
-            if step % config.save_every == 0 and not is_last:
-                save(state)
+            if evaluates:
+                score = _evaluate(state, hooks, log, meter)
+            if saves and not is_last:
+                hooks.save(state, score)
+                if config.save_every == 1:
+                    hooks.wait()
+                score = None
     if int(state.step) > first_step:
-        save(state)
+        hooks.save(state, score)
     return state
 
 
-class _Timer:
-    """The rate since the reading before; the first covers the compilation."""
+class _Meter:
+    """Seconds of the run, and the rate since the reading before; the first covers compilation."""
 
-    def __init__(self, now: float, step: int):
-        self._last = (now, step)
+    def __init__(self, num_rays: int, step: int, seconds_before: float):
+        self._num_rays = num_rays
+        self._start = time.monotonic()
+        self._before = seconds_before
+        self._last_step, self._last_time = step, self._start
 
-    def steps_per_second(self, step: int) -> float:
-        (then, last_step), now = self._last, time.monotonic()
-        self._last = (now, step)
-        return (step - last_step) / max(now - then, 1e-9)
+    @property
+    def seconds_here(self) -> float:
+        """Since this process began to train."""
+        return time.monotonic() - self._start
+
+    @property
+    def seconds(self) -> float:
+        """Of the whole run, without what was lost."""
+        return self._before + self.seconds_here
+
+    def rate(self, step: int) -> dict[str, float]:
+        """Steps and rays a second since the last call."""
+        now = time.monotonic()
+        steps = (step - self._last_step) / max(now - self._last_time, 1e-9)
+        self._last_step, self._last_time = step, now
+        return {"rays_per_second": round(self._num_rays * steps, 1), "steps_per_second": steps}
+
+    def leave_out(self, seconds: float) -> None:
+        """Time that was not spent on steps does not slow the next rate."""
+        self._last_time += seconds
 
 
-def _steps(first_step: int, start: float, config: LoopConfig) -> Iterator[int]:
-    for step in range(first_step + 1, config.num_steps + 1):
-        if config.max_seconds is not None and time.monotonic() - start > config.max_seconds:
+def _steps(first_step: int, config: LoopConfig, meter: _Meter) -> Iterator[int]:
+    for step in range(first_step + 1, config.last_step + 1):
+        if config.max_seconds is not None and meter.seconds_here > config.max_seconds:
             return
         yield step
 
 
-def _progress_bar(first_step: int, num_steps: int) -> "tqdm.tqdm[None]":
-    return tqdm.tqdm(
-        total=num_steps, initial=first_step, desc="training", unit="step", dynamic_ncols=True
+def _read(state: TrainState, metrics: Metrics, meter: _Meter) -> dict[str, float]:
+    """Fetches the values of the last step and looks at the run's health."""
+    values, seen = jax.device_get((metrics, state.health))
+    step = int(state.step)
+    health.check(seen, step)
+    reading = {name: float(value) for name, value in values._asdict().items()}
+    return {**reading, **meter.rate(step), "seconds": round(meter.seconds, 3)}
+
+
+def _evaluate(state: TrainState, hooks: Hooks, log: MetricsLog, meter: _Meter) -> float | None:
+    """Writes the held-out scores of a state; returns the PSNR, or None if there is none."""
+    start = time.monotonic()
+    scores = hooks.evaluate(state)
+    meter.leave_out(time.monotonic() - start)
+    if scores is None:
+        return None
+    log.write(int(state.step), {**scores, "seconds": round(meter.seconds, 3)})
+    return scores[TEST_PSNR]
+
+
+def _postfix(reading: Mapping[str, float]) -> str:
+    return (
+        f"loss {reading['loss']:.4f}, PSNR {reading['psnr']:.2f} dB, "
+        f"{reading['rays_per_second']:,.0f} rays/s"
     )
-
-
-def _log(log: IO[str], step: int, metrics: Metrics, rate: float, seconds: float) -> None:
-    line = {
-        "step": step,
-        "loss": float(metrics.loss),
-        "psnr": float(metrics.psnr),
-        "grad_norm": float(metrics.grad_norm),
-        "rays_per_second": round(rate, 1),
-        "seconds": round(seconds, 3),
-    }
-    log.write(json.dumps(line) + "\n")
-    log.flush()
-
-
-def _check_finite(metrics: Metrics, step: int, run_dir: Path) -> None:
-    if not math.isfinite(metrics.loss) or not math.isfinite(metrics.grad_norm):
-        raise UserError(
-            f"the loss or its gradient is not finite at step {step} (loss {metrics.loss}, gradient "
-            f"norm {metrics.grad_norm}): try a smaller --lr; states saved before are in {run_dir}"
-        )

@@ -17,7 +17,8 @@ from nerf.config import Config, RenderConfig, TrainConfig
 from nerf.field import Params, RadianceField
 from nerf.render.checks import checked
 from nerf.render.rays import init_params, render_rays
-
+from nerf.training import health
+from nerf.training.health import Health, Signs
 
 WARMUP_START = 0.01  # of the learning rate, as in JaxNeRF
 
@@ -30,12 +31,14 @@ class TrainState(NamedTuple):
       opt_state: Optax's.
       step: `[]` int32, number of steps done.
       key: the run's random key; each step folds its number into it.
+      health: what the steps so far have shown of collapse.
     """
 
     params: Params
     opt_state: Any
     step: jax.Array
     key: jax.Array
+    health: Health
 
 
 class TrainingViews(NamedTuple):
@@ -61,11 +64,28 @@ class Batch(NamedTuple):
 
 
 class Metrics(NamedTuple):
-    """Scalars of one step: the loss, the PSNR of the fine pass in dB, the gradient's norm."""
+    """Scalars of one step: the loss, the PSNR of the fine pass in dB, the gradient's norm, and the
+    mean coverage of the fine pass.
+    """
 
     loss: jax.Array
     psnr: jax.Array
     grad_norm: jax.Array
+    acc: jax.Array
+
+
+class Seen(NamedTuple):
+    """Means over the rays of a batch, apart from the loss.
+
+    Attributes:
+      mse: `[]`, squared error of the fine pass, over all channels.
+      acc: `[2]`, coverage in the coarse and in the fine pass.
+      rgb: `[2, 3]`, the fine pass's colour, and its square.
+    """
+
+    mse: jax.Array
+    acc: jax.Array
+    rgb: jax.Array
 
 
 StepFn = Callable[[TrainState, TrainingViews], tuple[TrainState, Metrics]]
@@ -96,7 +116,7 @@ def init_state(
     if params is None:
         params = init_params(field, config.render, params_key)
     opt_state = make_optimizer(config.train).init(params)
-    return TrainState(params, opt_state, jnp.zeros((), jnp.int32), run_key)
+    return TrainState(params, opt_state, jnp.zeros((), jnp.int32), run_key, health.init())
 
 
 def draw_batch(
@@ -140,7 +160,7 @@ def draw_batch(
 
 def photometric_loss(
     field: RadianceField, params: Params, batch: Batch, config: Config
-) -> tuple[jax.Array, jax.Array]:
+) -> tuple[jax.Array, Seen]:
     """The squared error of both passes.
 
     Args:
@@ -150,7 +170,7 @@ def photometric_loss(
       config: `train.loss` sums or averages over the three channels; rays are averaged.
 
     Returns:
-      The loss, and the fine pass's mean squared error over all channels.
+      The loss, and what was seen.
 
     Source: Mildenhall et al. 2020, equation 6.
     """
@@ -158,12 +178,18 @@ def photometric_loss(
     coarse = jnp.mean(jnp.square(rendering.coarse.rgb - batch.rgb))
     fine = jnp.mean(jnp.square(rendering.fine.rgb - batch.rgb))
     channels = {"sum": 3.0, "mean": 1.0}[config.train.loss]
-    return channels * (coarse + fine), fine
+    rgb = rendering.fine.rgb
+    seen = Seen(
+        mse=fine,
+        acc=jnp.stack([jnp.mean(composite.acc) for composite in rendering]),
+        rgb=jnp.mean(jnp.stack([rgb, jnp.square(rgb)]), axis=1),
+    )
+    return channels * (coarse + fine), jax.lax.stop_gradient(seen)
 
 
 def loss_and_gradient(
     field: RadianceField, params: Params, batch: Batch, config: Config, rays_per_piece: int
-) -> tuple[jax.Array, jax.Array, Params]:
+) -> tuple[jax.Array, Seen, Params]:
     """`photometric_loss` and its gradient, accumulated over pieces of the batch.
 
     Small pieces keep a CPU's activations in its cache; the result is the same to rounding.
@@ -176,7 +202,7 @@ def loss_and_gradient(
       rays_per_piece: how many rays go through at once.
 
     Returns:
-      The loss, the fine pass's mean squared error, the gradient.
+      The loss, what was seen, the gradient.
     """
     (num_rays, _) = batch.rgb.shape
     num_pieces = num_rays // rays_per_piece
@@ -185,18 +211,20 @@ def loss_and_gradient(
         lambda params, piece: photometric_loss(field, params, piece, config), has_aux=True
     )
     if num_pieces == 1:
-        (loss, mse), gradient = value_and_grad(params, batch)
-        return loss, mse, gradient
+        (loss, seen), gradient = value_and_grad(params, batch)
+        return loss, seen, gradient
 
     def add_piece(total: Any, piece: Batch) -> tuple[Any, None]:
-        (loss, mse), gradient = value_and_grad(params, piece)
-        return jax.tree.map(jnp.add, total, (loss, mse, gradient)), None
+        return jax.tree.map(jnp.add, total, value_and_grad(params, piece)), None
 
     pieces = jax.tree.map(lambda x: x.reshape(num_pieces, rays_per_piece, *x.shape[1:]), batch)
-    zero = jnp.zeros(())
-    total, _ = jax.lax.scan(add_piece, (zero, zero, jax.tree.map(jnp.zeros_like, params)), pieces)
-    loss, mse, gradient = jax.tree.map(lambda x: x / num_pieces, total)
-    return loss, mse, gradient
+    one_piece = jax.tree.map(lambda x: x[0], pieces)
+    nothing = jax.tree.map(
+        lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(value_and_grad, params, one_piece)
+    )
+    total, _ = jax.lax.scan(add_piece, nothing, pieces)
+    (loss, seen), gradient = jax.tree.map(lambda x: x / num_pieces, total)
+    return loss, seen, gradient
 
 
 def make_step(
@@ -229,17 +257,32 @@ def make_step(
             ndc=ndc,
             config=config.render,
         )
-        loss, mse, gradient = loss_and_gradient(field, state.params, batch, config, rays_per_piece)
+        loss, seen, gradient = loss_and_gradient(field, state.params, batch, config, rays_per_piece)
         with jax.numpy_dtype_promotion("standard"):  # Optax raises floats to integer counts
             updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         if debug:
             chex.assert_tree_all_finite((loss, gradient))
-        metrics = Metrics(loss, -10.0 * jnp.log10(mse), _norm(gradient))
-        return TrainState(params, opt_state, state.step + 1, state.key), metrics
+        signs = _signs(loss, _norm(gradient), seen, batch)
+        taken = TrainState(
+            params, opt_state, state.step + 1, state.key, health.update(state.health, signs)
+        )
+        refused = taken._replace(params=state.params, opt_state=state.opt_state)
+        finite = health.is_finite(loss, signs.grad_norm)
+        new_state = jax.tree.map(lambda a, b: jnp.where(finite, a, b), taken, refused)
+        metrics = Metrics(loss, -10.0 * jnp.log10(seen.mse), signs.grad_norm, seen.acc[-1])
+        return new_state, metrics
 
     compiled = jax.jit(step, donate_argnums=0)
     return checked(compiled) if debug else compiled
+
+
+def _signs(loss: jax.Array, grad_norm: jax.Array, seen: Seen, batch: Batch) -> Signs:
+    """What a step shows of the run's health."""
+    mean, mean_square = seen.rgb
+    rgb_std = jnp.sqrt(jnp.maximum(mean_square - jnp.square(mean), 0.0))
+    pixel_std = jnp.std(batch.rgb, axis=0)
+    return Signs(loss, grad_norm, seen.acc, jnp.max(rgb_std), jnp.max(pixel_std))
 
 
 def _norm(tree: Params) -> jax.Array:

@@ -1,0 +1,71 @@
+"""Charts of a run: how loss and PSNR went."""
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+_NUM_SMOOTHED = 60  # points of the smooth line at most: each the median of its share of readings
+_FAINT, _STRONG, _HELD_OUT = "#9ecae1", "#08519c", "#d94801"
+
+Series = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
+
+
+def write_training_chart(path: Path, lines: Sequence[Mapping[str, Any]], title: str) -> None:
+    """Draws loss and PSNR over steps, from the lines of `metrics.jsonl`.
+
+    Args:
+      path: the PNG to write; it appears only when it is complete.
+      lines: readings, with `step`, `loss` and `psnr`, and held-out scores, with `test_psnr`.
+      title: what ran.
+    """
+    from matplotlib.figure import Figure  # takes a second to load
+
+    figure = Figure(figsize=(12, 5), dpi=100, layout="constrained")
+    figure.suptitle(title)
+    loss_axes, psnr_axes = figure.subplots(1, 2)
+    _draw(loss_axes, series(lines, "loss"), "training batch")
+    loss_axes.set(title="Loss", xlabel="step", ylabel="squared error", yscale="log")
+    _draw(psnr_axes, series(lines, "psnr"), "training batch")
+    steps, scores = series(lines, "test_psnr")
+    if len(steps):
+        psnr_axes.plot(steps, scores, "o-", color=_HELD_OUT, markersize=5, label="held-out view")
+    psnr_axes.set(title="PSNR", xlabel="step", ylabel="dB")
+    for axes in (loss_axes, psnr_axes):
+        axes.grid(alpha=0.25, which="both")
+        axes.spines[["top", "right"]].set_visible(False)
+    psnr_axes.legend(loc="lower right", frameon=False)
+    partial = path.with_name(f".{path.name}.partial")
+    figure.savefig(partial, format="png")
+    os.replace(partial, path)
+
+
+def series(lines: Sequence[Mapping[str, Any]], name: str) -> Series:
+    """Steps and values of the lines that hold a number under `name`."""
+    found = [
+        (line["step"], line[name])
+        for line in lines
+        if isinstance(line.get(name), int | float) and math.isfinite(line[name])
+    ]
+    array = np.array(found, np.float64).reshape(-1, 2)
+    return array[:, 0], array[:, 1]
+
+
+def smooth(steps: npt.NDArray[np.float64], values: npt.NDArray[np.float64]) -> Series:
+    """Medians of neighbouring readings, at most `_NUM_SMOOTHED`, at their mean steps."""
+    shares = np.array_split(np.arange(len(steps)), min(_NUM_SMOOTHED, max(1, len(steps) // 3)))
+    return (
+        np.array([steps[share].mean() for share in shares]),
+        np.array([np.median(values[share]) for share in shares]),
+    )
+
+
+def _draw(axes: Any, points: Series, label: str) -> None:
+    steps, values = points
+    if len(steps):
+        axes.plot(steps, values, color=_FAINT, linewidth=0.8, marker=".", markersize=2)
+        axes.plot(*smooth(steps, values), color=_STRONG, linewidth=1.8, label=label)

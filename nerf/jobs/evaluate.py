@@ -1,0 +1,95 @@
+"""The job `evaluate`: held-out views, scored and drawn, then the video."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nerf import evaluation, parameters, pictures, run_folder
+from nerf.field import Params
+from nerf.jobs.job import Job
+from nerf.jobs.video import render_video
+from nerf.jobs.views import pixel_bar, render_with_bar, view_of
+from nerf.render.image import Picture, make_chunk_renderer
+
+
+def evaluate(job: Job, params: Params, step: int | None) -> dict[str, Any]:
+    """Renders and scores the held-out views, then makes the video.
+
+    Args:
+      job: what is evaluated.
+      params: the parameters.
+      step: training steps behind them, None where it is not known.
+
+    Returns:
+      What `eval.json` holds.
+
+    Raises:
+      UserError: if the video cannot be encoded; the scores and pictures stay.
+    """
+    if job.video.num_frames:
+        pictures.check_video_encoder()
+    if not run_folder.holds_training(job.run_dir):  # which wrote its own, with its own settings
+        parameters.save(job.run_dir / parameters.FILE_NAME, params, job.header(step))
+    render_chunk = make_chunk_renderer(job.field, job.config.render, debug=job.debug)
+    split = job.scene.split(job.config.train.holdout)
+    scores = []
+    num_pixels = job.scene.cameras.height * job.scene.cameras.width
+    with pixel_bar("test views", num_pixels * len(split.test)) as bar:
+        for index in split.test:
+            picture = render_with_bar(
+                job, render_chunk, params, view_of(job.scene, index), index, bar
+            )
+            scores.append(evaluation.score(index, picture.rgb, job.scene.images[index]))
+            comparison = _write_view(job, picture, scores[-1])
+            bar.write(
+                f"view {index}: PSNR {scores[-1].psnr:.2f} dB, SSIM {scores[-1].ssim:.4f}, "
+                f"{comparison}"
+            )
+    summary = evaluation.summary(
+        scores,
+        split,
+        (job.scene.cameras.height, job.scene.cameras.width),
+        scene=job.scene.name,
+        source=job.scene.source,
+        backend=job.backend,
+        field=job.field_name,
+        preset=job.config.preset,
+        step=step,
+    )
+    run_folder.write_json(job.run_dir / run_folder.EVAL_FILE, summary)
+    _remove_other_views(job.run_dir / run_folder.RENDERS_FOLDER, split.test)
+    print(
+        f"mean of {len(scores)} held-out views: PSNR {summary['psnr']:.2f} dB, "
+        f"SSIM {summary['ssim']:.4f}"
+    )
+    render_video(job, params, render_chunk)
+    return summary
+
+
+def _write_view(job: Job, picture: Picture, score: evaluation.ViewScore) -> Path:
+    """Writes one held-out view in every form; returns the path of the comparison."""
+    stem = job.run_dir / run_folder.RENDERS_FOLDER / f"view_{score.index:03d}"
+    depth = pictures.colour_depth(picture.depth)
+    truth = job.scene.images[score.index]
+    near, far = np.percentile(picture.depth, [1.0, 99.0])
+    panels = [
+        (f"rendered: {score.psnr:.2f} dB, SSIM {score.ssim:.3f}", picture.rgb),
+        (f"{job.truth_name}, view {score.index}", truth),
+        (f"depth: {near:.2f} (bright) to {far:.2f} scene units", depth),
+    ]
+    comparison = stem.with_name(f"{stem.name}_comparison.png")
+    pictures.write_png(stem.with_suffix(".png"), picture.rgb)
+    pictures.write_png(stem.with_name(f"{stem.name}_depth.png"), depth)
+    np.save(stem.with_name(f"{stem.name}_depth.npy"), picture.depth)
+    pictures.write_sheet(comparison, pictures.side_by_side(panels))
+    return comparison
+
+
+def _remove_other_views(folder: Path, indices: Sequence[int]) -> None:
+    """Removes pictures of views that an earlier run with another split has left."""
+    for file in folder.glob("view_*"):
+        number = file.name.removeprefix("view_")[:3]
+        if number.isdigit() and int(number) not in indices:
+            file.unlink()

@@ -1,0 +1,78 @@
+"""Rendering the views of a job, with progress."""
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import tqdm
+
+from nerf.cameras import Cameras
+from nerf.field import Params
+from nerf.jobs.job import Job
+from nerf.progress import progress_bar
+from nerf.render.image import ChunkFn, Picture, render_image
+from nerf.scenes.scene import Scene
+
+View = tuple[Cameras, npt.NDArray[np.float32]]
+
+
+def view_of(scene: Scene, index: int) -> View:
+    """Camera and bounds of one view of a scene."""
+    camera = scene.cameras._replace(camtoworlds=scene.cameras.camtoworlds[index])
+    return camera, scene.bounds[index]
+
+
+def render_view(
+    job: Job,
+    render_chunk: ChunkFn,
+    params: Params,
+    view: View,
+    on_rays: Callable[[int], None] = lambda num_rays: None,
+) -> Picture:
+    """Renders one view.
+
+    Args:
+      job: whose scene and settings count.
+      render_chunk: from `nerf.render.image.make_chunk_renderer`.
+      params: the parameters.
+      view: camera and bounds.
+      on_rays: told how many rays more are done.
+    """
+    camera, bounds = view
+    done = 0
+
+    def progress(num_done: int, _: int) -> None:
+        nonlocal done
+        on_rays(num_done - done)
+        done = num_done
+
+    return render_image(
+        render_chunk,
+        params,
+        camera,
+        bounds,
+        ndc=job.scene.ndc,
+        config=job.config.render,
+        progress=progress,
+    )
+
+
+def render_with_bar(
+    job: Job,
+    render_chunk: ChunkFn,
+    params: Params,
+    view: View,
+    number: int,
+    bar: "tqdm.tqdm[None]",
+) -> Picture:
+    """`render_view`, with its rays on a bar."""
+    start = time.monotonic()
+    picture = render_view(job, render_chunk, params, view, bar.update)
+    bar.set_postfix_str(f"no. {number} took {time.monotonic() - start:.1f} s", refresh=False)
+    return picture
+
+
+def pixel_bar(what: str, num_pixels: int) -> "tqdm.tqdm[None]":
+    """A bar that counts rays."""
+    return progress_bar(total=num_pixels, desc=what, unit="ray", unit_scale=True)

@@ -1,0 +1,140 @@
+"""Whether a run still learns: collapse and numbers that are not finite, noticed step by step.
+
+The signs are read inside the compiled step, from every step, and kept as a few counters in the
+training state; the loop looks at the counters now and then. Each sign counts the consecutive steps
+that show it, so that one odd batch is no alarm, and a run that recovers starts at zero again.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from nerf.errors import UserError
+
+PATIENCE = 100  # consecutive steps
+TRANSPARENT = 1e-3  # mean coverage below which nothing is opaque
+ONE_COLOUR = 0.02  # spread of the rendered colours, as a share of that of the pixels
+MIN_SPREAD = 0.01  # of the pixels, below which they are of one colour themselves
+EXPLODED = 4.0  # times the lowest loss
+_MEMORY = 0.95  # of the running mean of the loss: about 20 steps
+
+
+class Signs(NamedTuple):
+    """What one step shows.
+
+    Attributes:
+      loss: `[]`.
+      grad_norm: `[]`, the gradient's Euclidean norm.
+      acc: `[2]`, mean coverage of the rays in the coarse and in the fine pass, in [0, 1].
+      rgb_std: `[]`, standard deviation of the rendered colours over the rays, the largest channel.
+      pixel_std: `[]`, the same of the pixels to match.
+    """
+
+    loss: jax.Array
+    grad_norm: jax.Array
+    acc: jax.Array
+    rgb_std: jax.Array
+    pixel_std: jax.Array
+
+
+class Health(NamedTuple):
+    """What has been seen so far; the first four count consecutive steps up to the last one.
+
+    Attributes:
+      not_finite: the loss or the gradient was NaN or infinite.
+      transparent: in one of the passes nothing was opaque.
+      one_colour: every ray had the same colour, where the pixels differ.
+      exploded: the running mean of the loss was far above the lowest it has been.
+      mean_loss: that running mean; infinity before the first step.
+      lowest_loss: its lowest value.
+    """
+
+    not_finite: jax.Array
+    transparent: jax.Array
+    one_colour: jax.Array
+    exploded: jax.Array
+    mean_loss: jax.Array
+    lowest_loss: jax.Array
+
+
+class TrainingCollapsed(UserError):
+    """Training cannot lead anywhere any more; `sign` is the field of `Health` that says why."""
+
+    def __init__(self, sign: str, step: int, message: str):
+        super().__init__(message)
+        self.sign = sign
+        self.step = step
+
+
+def init() -> Health:
+    """Before the first step."""
+    # Each is an array of its own, since a step takes over the buffers.
+    zeros, unknowns = ([jnp.full((), x) for _ in range(n)] for x, n in ((0, 4), (jnp.inf, 2)))
+    return Health(*zeros, *unknowns)
+
+
+def is_finite(loss: jax.Array, grad_norm: jax.Array) -> jax.Array:
+    """Whether a step may be taken: `[]` bool."""
+    return jnp.isfinite(loss) & jnp.isfinite(grad_norm)
+
+
+def update(health: Health, signs: Signs) -> Health:
+    """Adds the signs of one step; a loss that is not finite leaves the running mean alone.
+
+    >>> fine = Signs(*map(jnp.asarray, (0.1, 1.0, [0.9, 0.9], 0.2, 0.2)))
+    >>> dead = fine._replace(acc=jnp.array([0.9, 0.0]))
+    >>> [int(update(update(init(), dead), signs).transparent) for signs in (dead, fine)]
+    [2, 0]
+    """
+    finite = is_finite(signs.loss, signs.grad_norm)
+    previous = jnp.where(jnp.isfinite(health.mean_loss), health.mean_loss, signs.loss)
+    mean_loss = _MEMORY * previous + (1.0 - _MEMORY) * signs.loss
+    mean_loss = jnp.where(finite, mean_loss, health.mean_loss)
+    varied = signs.pixel_std > MIN_SPREAD
+    return Health(
+        not_finite=_count(health.not_finite, ~finite),
+        transparent=_count(health.transparent, jnp.min(signs.acc) < TRANSPARENT),
+        one_colour=_count(
+            health.one_colour, varied & (signs.rgb_std < ONE_COLOUR * signs.pixel_std)
+        ),
+        exploded=_count(health.exploded, mean_loss > EXPLODED * health.lowest_loss),
+        mean_loss=mean_loss,
+        lowest_loss=jnp.minimum(health.lowest_loss, mean_loss),
+    )
+
+
+def check(health: Health, step: int) -> None:
+    """Raises TrainingCollapsed if the counters of `health`, on the host, leave no hope."""
+    for sign, (what, advice) in _MEANING.items():
+        limit = 1 if sign == "not_finite" else PATIENCE
+        if int(getattr(health, sign)) >= limit:
+            raise TrainingCollapsed(
+                sign, step, f"training collapsed, as noticed at step {step}: {what}; {advice}"
+            )
+
+
+def _count(steps: jax.Array, seen: jax.Array) -> jax.Array:
+    return jnp.where(seen, steps + 1, 0)
+
+
+_PREVENTION = (
+    "try --set=field.density_activation=softplus, --set=field.density_noise=1, "
+    "--set=train.warmup_steps=500 or a smaller --lr"
+)
+_MEANING = {
+    "not_finite": (
+        "the loss or its gradient is not finite",
+        "try a smaller --lr, --set=train.clip_norm=1 or --set=train.warmup_steps=500",
+    ),
+    "transparent": (
+        f"nothing has been opaque for {PATIENCE} steps (dead density), and what is nowhere opaque "
+        "gets no gradient",
+        _PREVENTION,
+    ),
+    "one_colour": (f"every ray has had one and the same colour for {PATIENCE} steps", _PREVENTION),
+    "exploded": (
+        f"the loss has been more than {EXPLODED:g} times its lowest for {PATIENCE} steps",
+        "try a smaller --lr, --set=train.clip_norm=1 or --set=train.warmup_steps=500",
+    ),
+}
