@@ -38,7 +38,8 @@ def write_training_chart(path: Path, lines: Sequence[Mapping[str, Any]], title: 
     for axes in (loss_axes, psnr_axes):
         axes.grid(alpha=0.25, which="both")
         axes.spines[["top", "right"]].set_visible(False)
-    psnr_axes.legend(loc="lower right", frameon=False)
+    if psnr_axes.lines:
+        psnr_axes.legend(loc="lower right", frameon=False)
     partial = path.with_name(f".{path.name}.partial")
     figure.savefig(partial, format="png")
     os.replace(partial, path)

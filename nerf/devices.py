@@ -42,7 +42,7 @@ def installed_plugins() -> Sequence[str]:
 
 def _cpu_was_asked_for() -> bool:
     asked = getattr(jax.config, "jax_platforms", None) or os.environ.get("JAX_PLATFORMS", "")
-    return "cpu" in asked.split(",")
+    return bool(asked.split(",")[0] == "cpu")  # later in the list it is what is fallen back on
 
 
 def _has_nvidia_device() -> bool:
