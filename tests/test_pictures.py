@@ -121,6 +121,21 @@ def test_an_enlarged_picture_keeps_its_places():
         assert np.abs(found - image[row, column]).max() < 40
 
 
+@pytest.mark.parametrize(
+    ("num", "rows", "columns"), [(1, 1, 1), (4, 1, 4), (5, 2, 3), (8, 2, 4), (11, 3, 4)]
+)
+def test_a_contact_sheet_is_read_row_by_row(num, rows, columns):
+    shades = np.linspace(0.2, 0.8, num)
+    panels = [(str(n), np.full((30, 480, 3), shade, np.float32)) for n, shade in enumerate(shades)]
+    sheet = pictures.contact_sheet(panels)
+    height, width = (30 + 30 + 8) * rows, (480 + 8) * columns + 8
+    assert sheet.shape == (height, width, 3)
+    for n, shade in enumerate(shades):
+        row, column = divmod(n, columns)
+        middle = sheet[row * 68 + 30 + 15, 8 + column * 488 + 240]
+        assert middle.tolist() == [round(shade * 255)] * 3
+
+
 def test_panels_lie_side_by_side_under_their_captions():
     rng = np.random.default_rng(0)
     panels = [(name, rng.uniform(size=(20, 500, 3)).astype(np.float32)) for name in "abc"]

@@ -19,6 +19,7 @@ from nerf.training.step import (
     choose_rays_per_piece,
     draw_batch,
     init_state,
+    learning_rate,
     loss_and_gradient,
     make_optimizer,
     make_step,
@@ -176,6 +177,24 @@ def test_the_notebooks_loss_sums_over_rgb_and_both_passes(cameras, key):
     assert float(seen.mse) == pytest.approx((black + white) / 6, rel=1e-6)
 
 
+def test_what_was_seen_is_coverage_and_the_moments_of_the_colour(cameras, key):
+    rgb = jnp.array([0.5, 0.75, 1.0])
+    _, seen = photometric_loss(
+        WALL, {"shared": {"rgb": rgb}}, two_rays(cameras, key), tiny("notebook")
+    )
+    np.testing.assert_allclose(seen.acc, [1.0, 1.0], rtol=1e-6)
+    np.testing.assert_allclose(seen.rgb, [rgb, rgb**2], rtol=1e-6)
+
+
+@pytest.mark.parametrize("rays_per_piece", [1, 4, 12])
+def test_what_was_seen_does_not_depend_on_the_pieces(views, cameras, key, rays_per_piece):
+    batch = draw(views, cameras, key, 12)
+    params, settings = {"shared": {"slope": jnp.float32(3.0)}}, tiny("notebook")
+    _, whole = photometric_loss(MIST, params, batch, settings)
+    _, seen, _ = loss_and_gradient(MIST, params, batch, settings, rays_per_piece)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), seen, whole)
+
+
 def test_the_papers_loss_is_the_mean_of_each_pass(cameras, key):
     params = {
         "coarse": {"rgb": jnp.array([0.0, 0.0, 0.5])},
@@ -271,6 +290,23 @@ def test_adams_first_step_is_the_learning_rate_against_the_gradients_sign(preset
     lr = settings.learning_rate
     np.testing.assert_allclose(update["a"], [-lr, lr], rtol=1e-4)
     np.testing.assert_allclose(update["b"], [[-lr]], rtol=1e-4)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("warmup_steps", [0, 1, 20])
+def test_the_learning_rate_warms_up_then_falls_to_its_end(preset, warmup_steps):
+    settings = dataclasses.replace(
+        config.preset(preset).train, num_steps=100, warmup_steps=warmup_steps
+    )
+    rate = learning_rate(settings)
+    first, last = settings.learning_rate, settings.final_learning_rate
+    assert float(rate(warmup_steps)) == pytest.approx(first, rel=1e-5)
+    assert float(rate(100)) == pytest.approx(last, rel=1e-4)
+    middle = (warmup_steps + 100) / 2
+    assert float(rate(middle)) == pytest.approx(np.sqrt(first * last), rel=1e-4)
+    if warmup_steps:
+        assert float(rate(0)) == pytest.approx(0.01 * first, rel=1e-4)
+        assert float(rate(warmup_steps / 2)) == pytest.approx(0.505 * first, rel=1e-4)
 
 
 @pytest.mark.parametrize(("preset", "first"), [("notebook", 2e-4), ("paper", 5e-4)])
