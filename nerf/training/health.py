@@ -70,8 +70,9 @@ class TrainingCollapsed(UserError):
 def init() -> Health:
     """Before the first step."""
     # Each is an array of its own, since a step takes over the buffers.
-    zeros, unknowns = ([jnp.full((), x) for _ in range(n)] for x, n in ((0, 4), (jnp.inf, 2)))
-    return Health(*zeros, *unknowns)
+    counts = [jnp.zeros((), jnp.int32) for _ in range(4)]
+    losses = [jnp.full((), jnp.inf, jnp.float32) for _ in range(2)]
+    return Health(*counts, *losses)
 
 
 def is_finite(loss: jax.Array, grad_norm: jax.Array) -> jax.Array:
