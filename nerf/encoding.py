@@ -1,5 +1,7 @@
 """Positional encoding: one function, every convention an argument."""
 
+import math
+from functools import partial
 from typing import Literal
 
 import jax
@@ -39,16 +41,48 @@ def positional_encoding(
     [0.5, 1.0, 0.0]
     """
     (*batch_shape, num_dims) = points.shape
-    scales = 2.0 ** jnp.arange(num_frequencies, dtype=points.dtype)
-    if multiply_by_pi:
-        scales = scales * jnp.asarray(jnp.pi, points.dtype)
-    scales = scales.reshape((1,) * len(batch_shape) + (num_frequencies, 1))
-    angles = points[..., None, :] * scales  # [..., num_frequencies, num_dims]
-    waves = jnp.stack([jnp.sin(angles), jnp.cos(angles)], axis=-2)  # [..., frequency, 2, dim]
+    waves = _octaves(points, num_frequencies, math.pi if multiply_by_pi else 1.0)
     if order == "coordinate":
         waves = jnp.moveaxis(waves, -1, -3)  # [..., dim, frequency, 2]
     features = waves.reshape((*batch_shape, 2 * num_frequencies * num_dims))
     return jnp.concatenate([points, features], axis=-1) if identity else features
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(1, 2))
+def _octaves(points: jax.Array, num_frequencies: int, scale: float) -> jax.Array:
+    """Sines and cosines, `[..., num_frequencies, 2, num_dims]`.
+
+    Every fourth octave is computed, the three behind it by doubling the angle, which costs a
+    fraction and less than 1e-6 in exactness:
+
+        sin 2a = 2 sin a cos a,   cos 2a = 1 - 2 sin^2 a
+    """
+    sines, cosines = [], []
+    for number in range(num_frequencies):
+        if number % 4 == 0:
+            angles = points * jnp.asarray(scale * 2**number, points.dtype)
+            sine, cosine = jnp.sin(angles), jnp.cos(angles)
+        else:
+            sine, cosine = 2.0 * sine * cosine, 1.0 - 2.0 * sine * sine
+        sines.append(sine)
+        cosines.append(cosine)
+    waves = [jnp.stack(pair, axis=-2) for pair in zip(sines, cosines, strict=True)]
+    if not waves:
+        return jnp.zeros((*points.shape[:-1], 0, 2, points.shape[-1]), points.dtype)
+    return jnp.stack(waves, axis=-3)
+
+
+@_octaves.defjvp
+def _octaves_jvp(
+    num_frequencies: int, scale: float, primals: tuple[jax.Array], tangents: tuple[jax.Array]
+) -> tuple[jax.Array, jax.Array]:
+    """d sin(s x) = s cos(s x) dx, d cos(s x) = -s sin(s x) dx."""
+    (points,), (tangent,) = primals, tangents
+    waves = _octaves(points, num_frequencies, scale)
+    scales = scale * 2.0 ** jnp.arange(num_frequencies, dtype=points.dtype)
+    scales = scales.reshape((1,) * (points.ndim - 1) + (-1, 1))
+    slopes = jnp.stack([waves[..., 1, :] * scales, -waves[..., 0, :] * scales], axis=-2)
+    return waves, slopes * tangent[..., None, None, :]
 
 
 def encode(points: jax.Array, config: EncodingConfig) -> jax.Array:

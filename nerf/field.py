@@ -10,6 +10,7 @@ import importlib
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -53,7 +54,8 @@ class ApplyFn(Protocol):
           points: `[..., 3]`, scene units or NDC.
           viewdirs: `[..., 3]`, unit vectors, of the same shape.
           key: None is deterministic; with a key, training-time density noise (where the field has
-            any) is added to the raw density before its activation.
+            any) is added to the raw density before its activation. It is `[]` for all points, or
+            `[...]`, one a point, so that a point's noise does not depend on the others.
         """
 
 
@@ -121,17 +123,30 @@ def activate(
       raw_rgb: `[..., 3]`, before the sigmoid, of any float type.
       raw_density: `[...]`, before its activation.
       config: which activation, how much noise.
-      key: None for no noise.
+      key: None for no noise, else `[]` or `[...]`.
 
     Returns:
       float32.
     """
     raw_rgb, raw_density = raw_rgb.astype(jnp.float32), raw_density.astype(jnp.float32)
     if key is not None and config.density_noise > 0:
-        noise = jax.random.normal(key, raw_density.shape, raw_density.dtype)
-        raw_density = raw_density + config.density_noise * noise
+        raw_density = raw_density + config.density_noise * standard_normal(key, raw_density.shape)
     density = {"relu": jax.nn.relu, "softplus": jax.nn.softplus}[config.density_activation]
     return FieldOutput(jax.nn.sigmoid(raw_rgb), density(raw_density))
+
+
+def standard_normal(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    """Normal numbers of mean 0 and deviation 1, for the `key` of `ApplyFn`.
+
+    Args:
+      key: `[]`, one for all, or of `shape`, one for each.
+      shape: of what is returned.
+    """
+    if key.ndim == 0:
+        return jax.random.normal(key, shape)
+    chex.assert_shape(key, shape)
+    numbers: jax.Array = jax.vmap(jax.random.normal)(key.reshape(-1))
+    return numbers.reshape(shape)
 
 
 def abstract_params(field: RadianceField) -> Params:

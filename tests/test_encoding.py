@@ -113,3 +113,42 @@ def test_the_encoding_has_the_dtype_of_its_points(dtype, convention):
 def test_a_point_without_coordinates_is_refused():
     with pytest.raises(ValueError, match="unpack"):
         encode(jnp.float32(0.5), PAPER.field.point_encoding)
+
+
+@pytest.mark.parametrize("multiply_by_pi", [True, False])
+@pytest.mark.parametrize("num_frequencies", [1, 4, 5, 10, 12])
+def test_octaves_by_doubling_are_nearly_those_computed_one_by_one(num_frequencies, multiply_by_pi):
+    points = np.random.default_rng(0).uniform(-1, 1, (500, 3)).astype(np.float32)
+    found = positional_encoding(
+        jnp.asarray(points),
+        num_frequencies,
+        identity=False,
+        multiply_by_pi=multiply_by_pi,
+        order="frequency",
+    )
+    for number in range(num_frequencies):
+        scale = np.float32(2**number * (np.pi if multiply_by_pi else 1.0))
+        # Doubling starts from an angle that was rounded at its own octave.
+        first = 2 ** (number % 4)
+        angles = (points * (scale / first)).astype(np.float32).astype(np.float64) * first
+        expected = np.concatenate([np.sin(angles), np.cos(angles)], axis=-1)
+        part = np.asarray(found)[:, 6 * number : 6 * number + 6]
+        np.testing.assert_allclose(part, expected, atol=3e-6)
+
+
+@pytest.mark.parametrize("order", ["coordinate", "frequency"])
+def test_the_slope_is_that_of_sines_and_cosines(order):
+    point = jnp.array([0.3, -0.7, 0.11])
+
+    def features(point):
+        return positional_encoding(point, 6, identity=True, multiply_by_pi=True, order=order)
+
+    slopes = jax.jacfwd(features)(point)
+    np.testing.assert_allclose(slopes, jax.jacrev(features)(point), rtol=1e-6)
+    scale = 2.0 ** np.arange(6) * np.pi
+    magnitude = np.sort(np.abs(np.asarray(slopes)).sum(axis=-1))
+    sines, cosines = (f(scale[:, None] * np.asarray(point, np.float64)) for f in (np.sin, np.cos))
+    expected = np.concatenate(
+        [np.ones(3), *(scale[:, None] * np.abs(w) for w in (sines, cosines))], axis=None
+    )
+    np.testing.assert_allclose(magnitude, np.sort(expected), rtol=1e-3, atol=1e-3)

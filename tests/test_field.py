@@ -14,7 +14,14 @@ from nerf import field as field_lib
 from nerf.backends.convert import convert
 from nerf.config import NOTEBOOK, PRESETS
 from nerf.errors import UserError
-from nerf.field import FieldOutput, RadianceField, abstract_params, make_field, register
+from nerf.field import (
+    FieldOutput,
+    RadianceField,
+    abstract_params,
+    make_field,
+    register,
+    standard_normal,
+)
 
 SMALL = (
     "field.point_encoding.num_frequencies=3",
@@ -385,3 +392,16 @@ def test_a_factory_named_by_a_string_is_imported_when_it_is_asked_for(
     assert "fog_backend" not in sys.modules
     assert make_field("fog", "mlp", NOTEBOOK.field) == ("made", NOTEBOOK.field)
     assert sys.modules.pop("fog_backend")
+
+
+def test_noise_from_a_key_for_each_point_does_not_depend_on_the_others(key):
+    keys = jax.random.split(key, 6)
+    together = standard_normal(keys, (6,))
+    apart = jnp.stack([standard_normal(one, ()) for one in keys])
+    np.testing.assert_array_equal(together, apart)
+    np.testing.assert_array_equal(standard_normal(keys.reshape(2, 3), (2, 3)), apart.reshape(2, 3))
+    many = np.asarray(standard_normal(jax.random.split(key, 4000), (4000,)))
+    assert abs(many.mean()) < 0.06
+    assert abs(many.std() - 1.0) < 0.05
+    with pytest.raises(AssertionError):
+        standard_normal(keys, (5,))

@@ -167,7 +167,7 @@ def test_one_compilation_whatever_the_resolution(sphere, monkeypatch, key):
     for height, width in [(2, 3), (9, 7), (1, 1)]:
         render_image(render_chunk, params, camera(height, width), BOUNDS, ndc=False, config=config)
         counts.append(len(traces))
-    assert set(traces) == {(8, 8, 3)}  # pieces of the chunk, never the whole of it
+    assert set(traces) == {(64, 3)}  # pieces of the chunk, never the whole of it
     assert counts == [2, 2, 2]  # the coarse and the new samples, traced once
 
 

@@ -139,7 +139,7 @@ def test_the_coarse_outputs_are_used_again_where_one_network_serves_both(preset,
     jax.eval_shape(
         lambda rays: render_rays(field, params_of(preset.render), rays, preset.render), rays
     )
-    assert seen == [(3, num_samples, 3) for num_samples in expected]
+    assert seen == [(3 * num_samples, 3) for num_samples in expected]
 
 
 def test_using_the_coarse_outputs_again_equals_evaluating_all_samples(backend, key):
@@ -185,7 +185,7 @@ def test_what_a_ray_draws_from_its_key_is_drawn_apart(preset, key):
     """Coarse jitter, coarse noise, the one fine sample and fine noise are unrelated."""
 
     def draw_colour(params, points, viewdirs, /, *, key=None):
-        drawn = jax.random.uniform(key, (1,))
+        drawn = jax.vmap(jax.random.uniform)(key)  # one key a point
         rgb = jnp.broadcast_to(drawn[:, None], points.shape)
         return FieldOutput(rgb, jnp.full(points.shape[:-1], 1e6))
 
