@@ -81,9 +81,18 @@ def call_well(*arguments):
 
 def start(*arguments, cwd):
     """Starts `python -m nerf.main` as a process of its own."""
+    return _start([sys.executable, "-m", "nerf.main", *map(str, arguments)], cwd)
+
+
+def start_shell(command, cwd):
+    """Starts a line of bash."""
+    return _start(["bash", "-c", command], cwd)
+
+
+def _start(command, cwd):
     root = Path(main.__file__).parents[1]
     return subprocess.Popen(
-        [sys.executable, "-m", "nerf.main", *map(str, arguments)],
+        command,
         cwd=cwd,
         env=os.environ | {"PYTHONPATH": str(root), "JAX_PLATFORMS": "cpu"} | _FAST_COMPILATION,
         stdout=subprocess.PIPE,

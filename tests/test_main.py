@@ -2,8 +2,10 @@
 
 import json
 import re
+import shlex
 import shutil
 import signal
+import sys
 import time
 
 import numpy as np
@@ -20,6 +22,7 @@ from command_line import (
     contents,
     run_process,
     start,
+    start_shell,
     write_scene,
 )
 from conftest import BACKENDS
@@ -580,3 +583,24 @@ def test_a_signal_saves_the_step_and_says_how_to_go_on(scene, tmp_path, number):
     out = call_well(*flags, f"--run_dir={tmp_path / 'run'}", f"--steps={saved + 2}")
     assert f"going on at step {saved} of" in out
     assert scores(tmp_path / "run")["step"] == saved + 2
+
+
+@pytest.mark.parametrize(
+    ("kilobytes", "what"), [(300, "the state of step 2"), (100, "the parameters of step 2")]
+)
+def test_a_full_disk_ends_with_one_sentence_and_room_lets_it_go_on(
+    scene, tmp_path, kilobytes, what
+):
+    """No file may grow beyond a limit: what a full disk looks like to the program."""
+    flags = train_flags(scene, "flax", "--run_dir=run", "--frames=0", "--set=field.width=128")
+    command = shlex.join([sys.executable, "-m", "nerf.main", *flags, "--save_every=4"])
+    process = start_shell(f"ulimit -f {kilobytes}; exec {command}", cwd=tmp_path)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 1, err
+    assert "Traceback" not in err + out
+    last = err.splitlines()[-1]
+    assert last.startswith(f"error: {what} could not be saved in")
+    assert "make room, then the same command goes on" in last
+    assert not list((tmp_path / "run" / "checkpoints").iterdir())
+    call_well(*flags, f"--run_dir={tmp_path / 'run'}")
+    assert scores(tmp_path / "run")["step"] == 4

@@ -123,7 +123,12 @@ def _train_once(
         first_step = int(state.step)
         metrics.cut(job.run_dir, first_step)
         before = metrics.read(job.run_dir)
-        record = {**job.record("train"), "restarts": restarts}
+        record = {
+            **job.record("train"),
+            "loop": options.loop._asdict(),
+            "on_collapse": options.on_collapse,
+            "restarts": restarts,
+        }
         run_folder.write_json(job.run_dir / run_folder.CONFIG_FILE, record)
         given = first_step > 0 or params is not None
         is_scored = any(loop.TEST_PSNR in line and line["step"] == first_step for line in before)

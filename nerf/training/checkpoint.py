@@ -52,8 +52,9 @@ class Checkpoints:
         self._folder = (run_dir / FOLDER).absolute()
         self._best_folder = (run_dir / BEST_FOLDER).absolute()
         options = ocp.CheckpointManagerOptions(max_to_keep=_KEPT, create=True)
-        with _orbax_silent():  # what it finds wrong here is found again on reading
-            self._manager = ocp.CheckpointManager(self._folder, options=options)
+        self._silence = contextlib.ExitStack()  # what goes wrong is raised as well
+        self._silence.enter_context(_orbax_silent())
+        self._manager = ocp.CheckpointManager(self._folder, options=options)
         self._best: ocp.CheckpointManager | None = None
         self._unsaved: int | None = None  # the step that is being written
 
@@ -62,13 +63,14 @@ class Checkpoints:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         # What goes wrong here must not hide what went wrong before.
-        with contextlib.suppress(UserError) if kind else contextlib.nullcontext():
-            self.wait()
-        for manager in self._managers():
-            with contextlib.suppress(Exception) if kind else contextlib.nullcontext():
-                manager.close()
-        _forget_paths(self._folder)
-        _forget_paths(self._best_folder)
+        with self._silence:
+            with contextlib.suppress(UserError) if kind else contextlib.nullcontext():
+                self.wait()
+            for manager in self._managers():
+                with contextlib.suppress(Exception) if kind else contextlib.nullcontext():
+                    manager.close()
+            _forget_paths(self._folder)
+            _forget_paths(self._best_folder)
 
     @property
     def latest_step(self) -> int | None:
@@ -149,8 +151,7 @@ class Checkpoints:
     def _explained(self) -> Iterator[None]:
         """Turns whatever a write raises into a UserError, and removes what it left."""
         try:
-            with _orbax_silent():
-                yield
+            yield
         except Exception as error:  # Orbax and TensorStore raise nearly anything
             for folder in (self._folder, self._best_folder):
                 for part in folder.glob("*orbax-checkpoint-tmp*"):
@@ -204,7 +205,7 @@ def _read(
     abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, _to_tree(like))
     arguments = ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
     tree, reason = None, ""
-    with _orbax_silent(), _abandoned_reads_silent():
+    with _abandoned_reads_silent():
         try:
             tree = manager.restore(step, args=arguments).state
         except Exception as error:  # a damaged file can raise nearly anything
@@ -233,21 +234,34 @@ def _forget_paths(folder: Path) -> None:
 
 @contextlib.contextmanager
 def _orbax_silent() -> Iterator[None]:
-    """Orbax logs what it also raises."""
+    """Orbax logs what it also raises, on threads of its own, and its reads and writes that were
+    given up complain late, when their event loop is gone: the last is ignored from now on.
+    """
     logger = logging.getLogger("absl")
     level = logger.level
     logger.setLevel(logging.CRITICAL)
+    if not isinstance(sys.unraisablehook, _AllButLateComplaints):
+        sys.unraisablehook = _AllButLateComplaints(sys.unraisablehook)
     try:
         yield
     finally:
         logger.setLevel(level)
 
 
+class _AllButLateComplaints:
+    """A `sys.unraisablehook`."""
+
+    def __init__(self, report: Callable[[Any], Any]):
+        self._report = report
+
+    def __call__(self, unraisable: Any) -> None:
+        if "Event loop is closed" not in str(unraisable.exc_value):
+            self._report(unraisable)
+
+
 @contextlib.contextmanager
 def _abandoned_reads_silent() -> Iterator[None]:
-    """Where one read fails, Orbax gives up the others, and these complain when they are collected;
-    a few end later, on a thread of their own.
-    """
+    """Where one read fails, Orbax gives up the others, which complain when they are collected."""
     report: Callable[[Any], Any] = sys.unraisablehook
     sys.unraisablehook = lambda _: None
     with warnings.catch_warnings():
@@ -256,15 +270,7 @@ def _abandoned_reads_silent() -> Iterator[None]:
             yield
         finally:
             gc.collect()
-            sys.unraisablehook = _but_late_reads(report)
-
-
-def _but_late_reads(report: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    def hook(unraisable: Any) -> None:
-        if "Event loop is closed" not in str(unraisable.exc_value):
-            report(unraisable)
-
-    return hook
+            sys.unraisablehook = report
 
 
 def _write_reason(error: BaseException) -> str:
