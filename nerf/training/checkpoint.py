@@ -34,7 +34,7 @@ _KEPT = 3
 _KEPT_BEST = 2
 _SCORE = "test_psnr"
 _COMMIT_FILE = "commit_success.txt"  # Orbax's mark of a complete checkpoint
-_MAX_REASON = 160  # characters of Orbax's own message
+_MAX_REASON = 90  # characters of Orbax's own message
 
 
 class Restored(NamedTuple):
@@ -209,7 +209,7 @@ def _read(
         try:
             tree = manager.restore(step, args=arguments).state
         except Exception as error:  # a damaged file can raise nearly anything
-            reason = (str(error).strip() or repr(error)).splitlines()[0][:_MAX_REASON]
+            reason = _read_reason(error)
     if tree is None:
         return None, reason or "it is empty"
     if int(tree.pop("checksum")) != _checksum(tree) or int(tree["step"]) != step:
@@ -271,6 +271,12 @@ def _abandoned_reads_silent() -> Iterator[None]:
         finally:
             gc.collect()
             sys.unraisablehook = report
+
+
+def _read_reason(error: BaseException) -> str:
+    """The beginning of an error's text, without the details of Orbax and TensorStore."""
+    first_line = (str(error).strip() or repr(error)).splitlines()[0]
+    return first_line.partition(". See full")[0][:_MAX_REASON]
 
 
 def _write_reason(error: BaseException) -> str:
