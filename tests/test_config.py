@@ -34,6 +34,7 @@ TABLE = {  # field: (notebook, paper)
     "field.width": (256, 256),
     "field.skip_layer": (5, 5),
     "field.rgb_width": (128, 128),
+    "field.compute_dtype": ("float32", "float32"),
     "render.networks": ("shared", "separate"),
     "render.coarse_t": ("linspace", "bins"),
     "render.fine_t": ("around_samples", "between_samples"),
@@ -51,6 +52,7 @@ TABLE = {  # field: (notebook, paper)
     "train.num_rays": (1024, 4096),
     "train.num_steps": (150_000, 200_000),
     "train.holdout": (16, 8),
+    "train.warmup_steps": (0, 0),
 }
 
 OUT_OF_RANGE = [
@@ -75,6 +77,7 @@ OUT_OF_RANGE = [
     "train.num_rays=0",
     "train.num_steps=-1",
     "train.holdout=1",
+    "train.warmup_steps=-1",
 ]
 
 AT_THE_EDGE = [
@@ -248,7 +251,7 @@ def test_json_round_trip(config):
 
 @pytest.mark.parametrize("part", [None, "field", "render", "train"])
 def test_json_with_a_field_too_few_or_too_many_is_refused(part):
-    for spoil in (lambda node: node.popitem(), lambda node: node.update(colour="blue")):
+    for spoil in (lambda node: node.pop(next(iter(node))), lambda node: node.update(colour="blue")):
         values = to_json(NOTEBOOK)
         spoil(values[part] if part else values)
         with pytest.raises(UserError, match=f"{part or 'config'}: expected the fields"):
