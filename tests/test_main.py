@@ -386,7 +386,8 @@ def test_a_run_goes_on_in_the_other_backend_without_a_jump(trained, backend, sce
     train = ("--mode=train", f"--backend={other(backend)}", "--frames=0", *go_on)
     assert f"going on from {half} at step 6 of 12" in call_well(*train)
     assert contents(half) == before
-    for name in ("loss", "psnr", "grad_norm", "test_psnr"):
+    # Where the weights are small, the gradient through the fine samples magnifies rounding.
+    for name, rel in (("loss", 1e-4), ("psnr", 1e-4), ("test_psnr", 1e-3), ("grad_norm", 0.05)):
         one, other_one = (
             {line["step"]: line[name] for line in readings(folder) if name in line}
             for folder in (whole, rest)
@@ -394,7 +395,7 @@ def test_a_run_goes_on_in_the_other_backend_without_a_jump(trained, backend, sce
         assert set(one) <= set(other_one)  # which also has the first step in the other backend
         assert {3, 6, 9, 12} <= set(one)
         for step in one:
-            assert other_one[step] == pytest.approx(one[step], rel=2e-3)
+            assert other_one[step] == pytest.approx(one[step], rel=rel)
     record = json.loads((rest / "config.json").read_text())
     assert (record["backend"], record["init_from"]) == (other(backend), "the run half")
     assert "nothing" not in call_well(*train)  # the same command again is content

@@ -129,8 +129,8 @@ _MEANING = {
         "try a smaller --lr, --set=train.clip_norm=1 or --set=train.warmup_steps=500",
     ),
     "transparent": (
-        f"nothing has been opaque for {PATIENCE} steps (dead density), and what is nowhere opaque "
-        "gets no gradient",
+        f"nothing has been opaque for {PATIENCE} steps in the coarse or the fine pass (dead "
+        "density), and what is nowhere opaque gets no gradient",
         _PREVENTION,
     ),
     "one_colour": (f"every ray has had one and the same colour for {PATIENCE} steps", _PREVENTION),
