@@ -115,7 +115,12 @@ def test_both_backends_agree_in_bfloat16():
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_training_in_bfloat16_keeps_its_state_in_float32_and_learns(backend, preset):
-    shallow = ("field.num_layers=3", "field.skip_layer=1", "field.density_noise=0")
+    shallow = (
+        "field.num_layers=3",
+        "field.skip_layer=1",
+        "field.density_noise=0",
+        "field.density_activation=softplus",
+    )
     config = tiny(preset, BFLOAT16, *shallow)
     field = make_field(backend, "mlp", config.field)
     state = init_state(field, config, jax.random.key(0))
@@ -132,7 +137,7 @@ def test_training_in_bfloat16_keeps_its_state_in_float32_and_learns(backend, pre
         losses.append(float(metrics.loss))
     assert jax.tree.map(lambda leaf: leaf.dtype, state._replace(key=None)) == before
     assert {str(leaf.dtype) for leaf in jax.tree.leaves(state.params)} == {"float32"}
-    assert np.mean(losses[-5:]) < 0.5 * np.mean(losses[:5])
+    assert np.mean(losses[-5:]) < 0.75 * np.mean(losses[:5])
 
 
 def test_parameters_do_not_depend_on_the_type_that_is_computed_in(backend):
