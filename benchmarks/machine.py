@@ -9,7 +9,7 @@ from typing import Any
 import jax
 
 import nerf
-from nerf import run_folder
+from nerf import parallel, run_folder
 
 
 def describe() -> dict[str, Any]:
@@ -20,7 +20,7 @@ def describe() -> dict[str, Any]:
         "platform": device.platform,
         "num_devices": jax.device_count(),
         "processor": processor(),
-        "cores": usable_cores(),
+        "cores": parallel.usable_cores(),
         "load_average": load_average(),
         "versions": {"nerf": nerf.__version__, **run_folder.versions()},
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
@@ -35,14 +35,6 @@ def processor() -> str:
         text = ""
     model = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
     return model[1].strip() if model else platform.processor() or platform.machine()
-
-
-def usable_cores() -> int:
-    """The CPU cores that this process may use, where the system tells; else all."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:
-        return os.cpu_count() or 1
 
 
 def load_average() -> float | None:

@@ -3,7 +3,7 @@
 import itertools
 import re
 from collections.abc import Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,12 +13,13 @@ from benchmarks.ceiling import make_product, product_flop
 from benchmarks.work import Work, work_per_ray
 from nerf import config as config_lib
 from nerf import field as field_lib
+from nerf import parallel
 from nerf.backends import convert
 from nerf.cameras import Cameras
 from nerf.config import Config
 from nerf.field import Params, RadianceField
 from nerf.render.rays import init_params
-from nerf.training.step import Metrics, TrainingViews, TrainState, init_state, make_step
+from nerf.training.step import Metrics, TrainingViews, TrainState, init_state, jit_step
 
 FIELD = "mlp"
 PRODUCT = "product"  # the ceiling's name among the contenders
@@ -114,14 +115,17 @@ def _prepare(
 ) -> tuple[Step, dict[str, Any]]:
     """A backend's compiled step, ready to run, and what its compilation took."""
     own = jax.tree.map(jnp.array, params)  # a copy, since the step takes its buffers over
-    state = init_state(field, case.config, jax.random.key(plan.seed), own)
-    step = make_step(field, case.config, case.cameras, ndc=True, rays_per_piece=case.rays_per_piece)
-    stages, lowered, compiled = timing.compile_in_stages(
-        cast(jax.stages.Wrapped, step), state, case.views
+    mesh = parallel.make_mesh(case.config.train.num_rays)
+    state, views = parallel.everywhere(
+        mesh, (init_state(field, case.config, jax.random.key(plan.seed), own), case.views)
     )
+    step = jit_step(
+        field, case.config, case.cameras, mesh, ndc=True, rays_per_piece=case.rays_per_piece
+    )
+    stages, lowered, compiled = timing.compile_in_stages(step, state, views)
     figures = {f"{name}_seconds": value for name, value in stages._asdict().items()}
     asked = sorted(set(re.findall(r"precision = \[(\w+)", lowered.as_text())))
-    return Step(compiled, state, case.views), {**figures, "precision_asked_of_xla": asked}
+    return Step(compiled, state, views), {**figures, "precision_asked_of_xla": asked}
 
 
 def _warm_up(

@@ -27,7 +27,7 @@ from benchmarks.step_case import FIELD, Case, Plan, measure
 from benchmarks.synthetic_views import make_views
 from nerf import config as config_lib
 from nerf import field as field_lib
-from nerf import run_folder
+from nerf import parallel, run_folder
 from nerf.backends import convert
 from nerf.config import PRECISIONS, Config
 from nerf.errors import UserError
@@ -83,6 +83,7 @@ def main(argv: Sequence[str]) -> None:
             print(f"{__doc__}\n{FLAGS.get_help()}")
             return
         plan = make_plan()
+        parallel.use_every_core()
         date = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         name = machine.file_name(run_folder.device_name(), date[:10])
         out = Path(FLAGS.out) if FLAGS.out else RESULTS / name

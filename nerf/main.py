@@ -19,7 +19,7 @@ import jax
 from absl import app, flags, logging
 
 from nerf import config as config_lib
-from nerf import devices, initial, parameters, run_folder
+from nerf import devices, initial, parallel, parameters, run_folder
 from nerf import field as field_lib
 from nerf.backends import convert
 from nerf.camera_paths import PATHS
@@ -42,6 +42,8 @@ _MIN_EVAL_EVERY = 100  # by default; a picture can take as long as some steps
 _RANGES = {
     "steps": (0, 2**31 - 1),
     "rays": (1, 2**24),
+    "rays_per_piece": (1, 2**24),
+    "steps_per_call": (1, 10_000),
     "stop_at": (1, 2**31 - 1),
     "save_every": (1, 2**31 - 1),
     "eval_every": (0, 2**31 - 1),
@@ -74,6 +76,12 @@ flags.DEFINE_string("run_dir", None, "where results go (runs/SCENE-SOURCE-BACKEN
 flags.DEFINE_integer("steps", None, "the number of training steps")
 flags.DEFINE_float("train_seconds", None, "stop training after this many seconds")
 flags.DEFINE_integer("rays", None, "the number of rays a training step")
+flags.DEFINE_integer(
+    "rays_per_piece", None, "the most rays that go through a device at once (the device's choice)"
+)
+flags.DEFINE_integer(
+    "steps_per_call", None, "training steps that an accelerator is given at once (10; a CPU: 1)"
+)
 flags.DEFINE_float("lr", None, "the first learning rate; the last keeps its ratio to it")
 flags.DEFINE_bool(
     "resume", True, "go on with the training in the run folder; --noresume puts it aside first"
@@ -102,6 +110,7 @@ def main(argv: Sequence[str]) -> None:
         if len(argv) > 1:
             raise UserError(f"unexpected argument {argv[1]!r}: everything is a --flag=value")
         _check_flags()
+        parallel.use_every_core()
         jax.config.update("jax_default_matmul_precision", PRECISIONS[FLAGS.precision])
         with interrupt_at_once():
             if FLAGS.mode == "convert":
@@ -304,9 +313,11 @@ def _train_options(config: Config, start: initial.Start) -> TrainOptions:
             max_seconds=FLAGS.train_seconds,
             save_every=FLAGS.save_every,
             eval_every=eval_every,
+            steps_per_call=FLAGS.steps_per_call or (1 if jax.default_backend() == "cpu" else 10),
         ),
         on_collapse=FLAGS.on_collapse,
         tensorboard=FLAGS.tensorboard,
+        rays_per_piece=FLAGS.rays_per_piece,
         continue_from=start.run,
     )
 
@@ -405,7 +416,10 @@ def _print_header(job: Job, start: initial.Start) -> None:
     networks = len(NETWORKS[config.render.networks])
     held_out = ", ".join(map(str, scene.split(config.train.holdout).test))
     height, width = scene.cameras.height, scene.cameras.width
-    device = f"{jax.default_backend()} ({run_folder.device_name()}), {os.cpu_count()} CPU cores"
+    device = (
+        f"{jax.default_backend()} ({run_folder.device_name()}), {jax.local_device_count()} in use, "
+        f"{os.cpu_count()} CPU cores"
+    )
     lines = {
         "device": f"{device}, JAX {jax.__version__}",
         "precision": _precision(job.precision),

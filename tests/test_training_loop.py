@@ -59,7 +59,8 @@ def run(tmp_path, clock):
     ):
         saved = []
 
-        def step_fn(state, views):
+        def step_fn(state, views, num_steps):
+            assert num_steps == 1
             assert views is VIEWS
             step = int(state.step) + 1
             before_step(step)

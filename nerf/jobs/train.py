@@ -43,12 +43,14 @@ class TrainOptions:
       loop: when to stop, read, save and score.
       on_collapse: whether a collapsed run stops, or begins again from another key.
       tensorboard: whether readings and pictures also go to TensorBoard.
+      rays_per_piece: the most rays that go through a device at once; None lets the device decide.
       continue_from: a run folder whose training state, of either backend, goes on in this one.
     """
 
     loop: loop.LoopConfig
     on_collapse: Literal["stop", "restart"] = "stop"
     tensorboard: bool = False
+    rays_per_piece: int | None = None
     continue_from: Path | None = None
 
 
@@ -73,7 +75,7 @@ def train(job: Job, params: Params | None, options: TrainOptions) -> tuple[Param
         job.config,
         job.scene.cameras,
         ndc=job.scene.ndc,
-        rays_per_piece=choose_rays_per_piece(job.config.train.num_rays),
+        rays_per_piece=choose_rays_per_piece(job.config.train.num_rays, options.rays_per_piece),
         debug=job.debug,
     )
     while True:

@@ -26,6 +26,8 @@ class LoopConfig(NamedTuple):
         next waits until it is on disk; so that even then no more is lost, there are two an
         interval.
       eval_every: steps between two held-out scores, 0 for none.
+      steps_per_call: the most steps that are handed to the device at once; the loop looks at the
+        clock and for interrupts in between.
     """
 
     num_steps: int
@@ -34,6 +36,7 @@ class LoopConfig(NamedTuple):
     log_every: int = 10
     save_every: int = 500
     eval_every: int = 0
+    steps_per_call: int = 1
 
     @property
     def last_step(self) -> int:
@@ -45,6 +48,12 @@ class LoopConfig(NamedTuple):
 
     def evaluates_at(self, step: int) -> bool:
         return self.eval_every > 0 and step % self.eval_every == 0
+
+    def next_stop(self, step: int) -> int:
+        """The step up to which the device can be left alone."""
+        intervals = [self.log_every, max(1, self.save_every // 2), self.eval_every]
+        events = [step + n - step % n for n in intervals if n > 0]
+        return min([step + self.steps_per_call, self.last_step, *events])
 
 
 AskFn = Callable[[], bool]
@@ -111,15 +120,15 @@ def train(
     with bar:
         if evaluate_first and config.evaluates_at(first_step):
             _evaluate(state, hooks, log, meter)
-        for step in _steps(first_step, config, meter):
-            state, metrics = step_fn(state, views)
+        for before, step in _stretches(first_step, config, meter):
+            state, metrics = step_fn(state, views, step - before)
             is_last, evaluates = step == config.last_step, config.evaluates_at(step)
             saves = evaluates or config.saves_at(step)
             if step == first_step + 1 or step % config.log_every == 0 or saves or is_last:
                 reading = _read(state, metrics, meter)
                 log.write(step, reading)
                 bar.set_postfix_str(_postfix(reading), refresh=False)
-            bar.update()
+            bar.update(step - before)
             if hooks.should_stop():
                 break
             if evaluates:
@@ -165,11 +174,14 @@ class _Meter:
         self._last_time += seconds
 
 
-def _steps(first_step: int, config: LoopConfig, meter: _Meter) -> Iterator[int]:
-    for step in range(first_step + 1, config.last_step + 1):
+def _stretches(first_step: int, config: LoopConfig, meter: _Meter) -> Iterator[tuple[int, int]]:
+    """Numbers of steps before and after each call; the first is one step, which compiles."""
+    step = first_step
+    while step < config.last_step:
         if config.max_seconds is not None and meter.seconds_here > config.max_seconds:
             return
-        yield step
+        before, step = step, step + 1 if step == first_step else config.next_stop(step)
+        yield before, step
 
 
 def _read(state: TrainState, metrics: Metrics, meter: _Meter) -> dict[str, float]:

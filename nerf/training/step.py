@@ -4,14 +4,15 @@ Everything a step needs is in its arguments and its state, and the state's key a
 decide what is drawn, so a run can stop and go on exactly.
 """
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import chex
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from nerf import parallel
 from nerf.cameras import Cameras, Rays, scene_rays
 from nerf.config import Config, RenderConfig, TrainConfig
 from nerf.field import Params, RadianceField
@@ -88,7 +89,11 @@ class Seen(NamedTuple):
     rgb: jax.Array
 
 
-StepFn = Callable[[TrainState, TrainingViews], tuple[TrainState, Metrics]]
+class StepFn(Protocol):
+    def __call__(
+        self, state: TrainState, views: TrainingViews, num_steps: int = 1, /
+    ) -> tuple[TrainState, Metrics]:
+        """The state after so many steps, and the metrics of the last; it takes the state over."""
 
 
 def learning_rate(config: TrainConfig) -> optax.Schedule:
@@ -236,17 +241,60 @@ def make_step(
     rays_per_piece: int,
     debug: bool = False,
 ) -> StepFn:
-    """The compiled training step; it takes over the buffers of the state it is given.
+    """The compiled training step, on all devices; it takes over the buffers of its state.
 
     Args:
       field: what is trained.
       config: samples, loss, optimiser.
       cameras: the intrinsics of the views.
       ndc: whether the scene's rays are warped.
-      rays_per_piece: see `loss_and_gradient`.
-      debug: whether values are checked, see `nerf.render.checks`.
+      rays_per_piece: see `loss_and_gradient`; at most so many on each device.
+      debug: whether values are checked, see `nerf.render.checks`; on one device.
+    """
+    num_rays = config.train.num_rays
+    mesh = parallel.make_mesh(1 if debug else num_rays)
+    jitted = jit_step(
+        field, config, cameras, mesh, ndc=ndc, rays_per_piece=rays_per_piece, debug=debug
+    )
+    if debug:
+        jitted = checked(jitted)
+    if mesh.size == 1:
+        on_one_device: StepFn = jitted
+        return on_one_device
+
+    def step(
+        state: TrainState, views: TrainingViews, num_steps: int = 1, /
+    ) -> tuple[TrainState, Metrics]:
+        placed: tuple[TrainState, Metrics] = jitted(
+            *parallel.everywhere(mesh, (state, views)), num_steps
+        )
+        return placed
+
+    return step
+
+
+def jit_step(
+    field: RadianceField,
+    config: Config,
+    cameras: Cameras,
+    mesh: Mesh,
+    *,
+    ndc: bool,
+    rays_per_piece: int,
+    debug: bool = False,
+) -> Any:
+    """`make_step` for arrays that lie on the devices of a mesh already, see `parallel.everywhere`.
+
+    Returns:
+      What `jax.jit` returns, of state, views and number of steps.
     """
     optimizer = make_optimizer(config.train)
+    rays_per_piece = choose_rays_per_piece(config.train.num_rays // mesh.size, rays_per_piece)
+
+    def one_share(params: Params, batch: Batch) -> tuple[jax.Array, Seen, Params]:
+        return loss_and_gradient(field, params, batch, config, rays_per_piece)
+
+    all_shares = parallel.share_out(mesh, one_share, average=True)
 
     def step(state: TrainState, views: TrainingViews) -> tuple[TrainState, Metrics]:
         batch = draw_batch(
@@ -257,7 +305,7 @@ def make_step(
             ndc=ndc,
             config=config.render,
         )
-        loss, seen, gradient = loss_and_gradient(field, state.params, batch, config, rays_per_piece)
+        loss, seen, gradient = all_shares(state.params, batch)
         with jax.numpy_dtype_promotion("standard"):  # Optax raises floats to integer counts
             updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
@@ -273,8 +321,23 @@ def make_step(
         metrics = Metrics(loss, -10.0 * jnp.log10(seen.mse), signs.grad_norm, seen.acc[-1])
         return new_state, metrics
 
-    compiled = jax.jit(step, donate_argnums=0)
-    return checked(compiled) if debug else compiled
+    def steps(
+        state: TrainState, views: TrainingViews, num_steps: int | jax.Array = 1
+    ) -> tuple[TrainState, Metrics]:
+        nothing = Metrics(*jnp.zeros(len(Metrics._fields), jnp.float32))
+        last: tuple[TrainState, Metrics] = jax.lax.fori_loop(
+            0, num_steps, lambda _, carry: step(carry[0], views), (state, nothing)
+        )
+        return last
+
+    everywhere = NamedSharding(mesh, PartitionSpec()) if mesh.size > 1 else None
+    return jax.jit(
+        steps,
+        donate_argnums=0,
+        in_shardings=everywhere,
+        out_shardings=everywhere,
+        compiler_options=None if debug else parallel.compiler_options(),  # not under checkify
+    )
 
 
 def _signs(loss: jax.Array, grad_norm: jax.Array, seen: Seen, batch: Batch) -> Signs:
@@ -294,7 +357,7 @@ def choose_rays_per_piece(num_rays: int, preferred: int | None = None) -> int:
     """The largest divisor of `num_rays` that is at most `preferred`.
 
     Without a preference: all rays at once on an accelerator, few on a CPU, whose caches hold the
-    activations of about two thousand samples.
+    activations of one or two thousand samples.
 
     >>> choose_rays_per_piece(1024, 20)
     16
@@ -304,4 +367,4 @@ def choose_rays_per_piece(num_rays: int, preferred: int | None = None) -> int:
     return next(n for n in range(min(preferred, num_rays), 0, -1) if num_rays % n == 0)
 
 
-CPU_RAYS_PER_PIECE = 16
+CPU_RAYS_PER_PIECE = 8

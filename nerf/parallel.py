@@ -1,0 +1,105 @@
+"""All devices at once: each takes a share of the rays, and has the whole of the parameters.
+
+A CPU serves best as one device a core: each goes through rays of its own, where one device would
+cut every small product into a share for each core, and wait for the last. Several accelerators are
+used in the same way.
+"""
+
+import contextlib
+import functools
+import os
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+T = TypeVar("T")
+
+AXIS = "rays"
+_CPU_OPTIONS: tuple[dict[str, Any], ...] = (
+    # XLA's newer library of CPU kernels is slower than Eigen on products as small as a layer's.
+    {"xla_cpu_experimental_ynn_fusion_type": ""},
+    # A device that comes late to an average, since its core has other work, is waited for.
+    {"xla_cpu_collective_call_warn_stuck_timeout_seconds": 3600},
+    {"xla_cpu_collective_call_terminate_timeout_seconds": 1_000_000},
+)
+
+
+def usable_cores() -> int:
+    """The CPU cores that this process may use, where the system tells; else all."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:
+        return os.cpu_count() or 1
+
+
+def use_every_core() -> None:
+    """Makes one device of each CPU core; to be called before JAX is first used, else in vain."""
+    with contextlib.suppress(RuntimeError):
+        jax.config.update("jax_num_cpu_devices", usable_cores())
+
+
+def make_mesh(num_rays: int) -> Mesh:
+    """As many of the devices as share `num_rays` out evenly.
+
+    >>> make_mesh(1).size
+    1
+    """
+    devices = jax.local_devices()
+    num_devices = max(n for n in range(1, len(devices) + 1) if num_rays % n == 0)
+    return Mesh(np.array(devices[:num_devices]), (AXIS,))
+
+
+def everywhere(mesh: Mesh, tree: T) -> T:
+    """The same arrays, whole, on every device of a mesh; what is there already is not copied."""
+    placed: T = jax.device_put(tree, NamedSharding(mesh, P()))
+    return placed
+
+
+def share_out(mesh: Mesh, function: Callable[..., Any], *, average: bool) -> Callable[..., Any]:
+    """Calls `function(whole, share)` on every device with its share of the leading axis.
+
+    Args:
+      mesh: the devices.
+      function: of a tree that every device gets whole, and of one whose arrays `[num_rays, ...]`
+        are shared out.
+      average: whether the results are averaged over the devices; else they are put together along
+        the leading axis.
+
+    Returns:
+      A function of both trees.
+    """
+    if mesh.size == 1:
+        return function
+
+    def on_one_device(whole: Any, share: Any) -> Any:
+        result = function(whole, share)
+        return jax.lax.pmean(result, AXIS) if average else result
+
+    mapped: Callable[..., Any] = jax.shard_map(
+        on_one_device,
+        mesh=mesh,
+        in_specs=(P(), P(AXIS)),
+        out_specs=P() if average else P(AXIS),
+        check_vma=False,
+    )
+    return mapped
+
+
+def compiler_options() -> dict[str, Any]:
+    """For `jax.jit` of programs that are made of a field's small products, and shared out."""
+    return dict(_known_cpu_options()) if jax.default_backend() == "cpu" else {}
+
+
+@functools.cache
+def _known_cpu_options() -> dict[str, Any]:
+    """An XLA refuses to compile under an option that it does not know."""
+    known = {}
+    for option in _CPU_OPTIONS:
+        with contextlib.suppress(jax.errors.JaxRuntimeError, ValueError):
+            jax.jit(lambda: 0, compiler_options=option).lower().compile()
+            known.update(option)
+    return known
