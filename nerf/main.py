@@ -18,8 +18,8 @@ from pathlib import Path
 import jax
 from absl import app, flags, logging
 
+from nerf import compile_cache, devices, initial, parallel, parameters, run_folder
 from nerf import config as config_lib
-from nerf import devices, initial, parallel, parameters, run_folder
 from nerf import field as field_lib
 from nerf.backends import convert
 from nerf.camera_paths import PATHS
@@ -96,6 +96,7 @@ flags.DEFINE_string(
 )
 flags.DEFINE_bool("tensorboard", False, "also write the readings for TensorBoard")
 flags.DEFINE_integer("seed", 0, "of training")
+flags.DEFINE_bool("compile_cache", True, "keep compiled programs in the user's cache folder")
 flags.DEFINE_string("precision", "float32", "of matrix products: float32, tf32 or bfloat16")
 flags.DEFINE_string("path", "spiral", f"camera path of the video: {', '.join(sorted(PATHS))}")
 flags.DEFINE_integer("frames", None, "frames of the video, 0 for none (120; 30 on a CPU)")
@@ -111,6 +112,8 @@ def main(argv: Sequence[str]) -> None:
             raise UserError(f"unexpected argument {argv[1]!r}: everything is a --flag=value")
         _check_flags()
         parallel.use_every_core()
+        if FLAGS.compile_cache:
+            compile_cache.enable()
         jax.config.update("jax_default_matmul_precision", PRECISIONS[FLAGS.precision])
         with interrupt_at_once():
             if FLAGS.mode == "convert":

@@ -49,8 +49,16 @@ def make_mesh(num_rays: int) -> Mesh:
     1
     """
     devices = jax.local_devices()
-    num_devices = max(n for n in range(1, len(devices) + 1) if num_rays % n == 0)
-    return Mesh(np.array(devices[:num_devices]), (AXIS,))
+    return Mesh(np.array(devices[: largest_divisor(num_rays, len(devices))]), (AXIS,))
+
+
+def largest_divisor(number: int, at_most: int) -> int:
+    """The largest divisor of `number` that is not above `at_most`.
+
+    >>> largest_divisor(1024, 20)
+    16
+    """
+    return next(n for n in range(min(at_most, number), 0, -1) if number % n == 0)
 
 
 def everywhere(mesh: Mesh, tree: T) -> T:

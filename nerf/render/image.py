@@ -6,14 +6,16 @@ smaller pieces whose activations stay in its cache.
 """
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
+from jax.sharding import Mesh
 
+from nerf import parallel
 from nerf.cameras import Cameras, Rays, depth_from_ndc, pinhole_rays, scene_rays
 from nerf.config import RenderConfig
 from nerf.field import Params, RadianceField
@@ -21,7 +23,7 @@ from nerf.render.checks import check_rendering, checked
 from nerf.render.rays import render_rays
 
 RAYS_PER_CHUNK = 1024
-CPU_RAYS_PER_PIECE = 32
+CPU_RAYS_PER_PIECE = 16
 
 
 class Picture(NamedTuple):
@@ -57,18 +59,47 @@ def make_chunk_renderer(
     rays_per_piece: int | None = None,
     debug: bool = False,
 ) -> ChunkFn:
-    """The compiled renderer of one chunk of `RAYS_PER_CHUNK` rays, deterministic.
+    """The compiled renderer of one chunk of `RAYS_PER_CHUNK` rays, deterministic, on all devices.
 
     Args:
       field: what to render.
       config: samples and conventions.
-      rays_per_piece: how many rays go through at once; by default the whole chunk on an
-        accelerator and `CPU_RAYS_PER_PIECE` on a CPU.
-      debug: whether values are checked, see `nerf.render.checks`.
+      rays_per_piece: the most rays that go through a device at once; by default its whole share
+        of the chunk on an accelerator and `CPU_RAYS_PER_PIECE` on a CPU.
+      debug: whether values are checked, see `nerf.render.checks`; on one device.
+    """
+    mesh = parallel.make_mesh(1 if debug else RAYS_PER_CHUNK)
+    jitted = jit_chunk_renderer(field, config, mesh, rays_per_piece=rays_per_piece, debug=debug)
+    if debug:
+        jitted = checked(jitted)
+    if mesh.size == 1:
+        on_one_device: ChunkFn = jitted
+        return on_one_device
+
+    def render_chunk(params: Params, rays: Rays) -> RenderedChunk:
+        rendered: RenderedChunk = jitted(*parallel.everywhere(mesh, (params, rays)))
+        return rendered
+
+    return render_chunk
+
+
+def jit_chunk_renderer(
+    field: RadianceField,
+    config: RenderConfig,
+    mesh: Mesh,
+    *,
+    rays_per_piece: int | None = None,
+    debug: bool = False,
+) -> Any:
+    """`make_chunk_renderer` for arrays that lie on the devices of a mesh already.
+
+    Returns:
+      What `jax.jit` returns, of parameters and rays.
     """
     if rays_per_piece is None:
         on_cpu = jax.default_backend() == "cpu"
         rays_per_piece = CPU_RAYS_PER_PIECE if on_cpu else RAYS_PER_CHUNK
+    rays_per_piece = parallel.largest_divisor(RAYS_PER_CHUNK // mesh.size, rays_per_piece)
 
     def render_piece(params: Params, rays: Rays) -> RenderedChunk:
         rendering = render_rays(field, params, rays, config)
@@ -77,13 +108,15 @@ def make_chunk_renderer(
         fine = rendering.fine
         return RenderedChunk(fine.rgb, fine.depth, fine.acc)
 
-    def render_chunk(params: Params, rays: Rays) -> RenderedChunk:
+    def one_share(params: Params, rays: Rays) -> RenderedChunk:
         pieces = jax.tree.map(lambda x: x.reshape(-1, rays_per_piece, *x.shape[1:]), rays)
         rendered = jax.lax.map(lambda piece: render_piece(params, piece), pieces)
         return RenderedChunk(*(x.reshape(-1, *x.shape[2:]) for x in rendered))
 
-    compiled = jax.jit(render_chunk)
-    return checked(compiled) if debug else compiled
+    return jax.jit(
+        parallel.share_out(mesh, one_share, average=False),
+        compiler_options=None if debug else parallel.compiler_options(),  # not under checkify
+    )
 
 
 def image_rays(

@@ -364,7 +364,7 @@ def choose_rays_per_piece(num_rays: int, preferred: int | None = None) -> int:
     """
     if preferred is None:
         preferred = CPU_RAYS_PER_PIECE if jax.default_backend() == "cpu" else num_rays
-    return next(n for n in range(min(preferred, num_rays), 0, -1) if num_rays % n == 0)
+    return parallel.largest_divisor(num_rays, preferred)
 
 
 CPU_RAYS_PER_PIECE = 8

@@ -1,0 +1,37 @@
+"""Compiled programs are kept, for this kind of processor, where the user's caches are."""
+
+import jax
+import pytest
+
+from nerf import compile_cache
+
+
+@pytest.fixture(autouse=True)
+def own_cache(monkeypatch, tmp_path):
+    """A cache of the test's own; JAX forgets it afterwards."""
+    monkeypatch.setenv("NERF_CACHE_DIR", str(tmp_path))
+    names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
+    before = {name: getattr(jax.config, name) for name in names}
+    yield
+    for name, value in before.items():
+        jax.config.update(name, value)
+
+
+def test_cache_lies_in_the_users_cache_folder(tmp_path):
+    jax.config.update("jax_compilation_cache_dir", None)
+    compile_cache.enable()
+    assert jax.config.jax_compilation_cache_dir == str(compile_cache.folder())
+    assert compile_cache.folder().is_relative_to(tmp_path)
+
+
+def test_a_chosen_folder_stays(tmp_path):
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path / "mine"))
+    compile_cache.enable()
+    assert jax.config.jax_compilation_cache_dir == str(tmp_path / "mine")
+
+
+def test_another_processor_has_another_folder(monkeypatch):
+    here = compile_cache.folder()
+    assert compile_cache.folder() == here
+    monkeypatch.setattr(compile_cache, "_instructions", lambda: "flags: other")
+    assert compile_cache.folder() != here
