@@ -403,7 +403,7 @@ def test_keys_reach_the_field_in_training_and_never_in_evaluation(views, cameras
     assert len(keys) == 2
     assert all(key is not None for key in keys)
     keys.clear()
-    jax.eval_shape(make_chunk_renderer(field, settings.render), params, batch.rays)
+    make_chunk_renderer(field, settings.render)(params, batch.rays)
     assert keys == [None, None]
 
 
