@@ -27,6 +27,7 @@ import tqdm
 from benchmarks import machine
 from nerf import config as config_lib
 from nerf import field as field_lib
+from nerf import parallel
 from nerf.config import Config
 from nerf.render.rays import render_rays
 from nerf.scenes import registry
@@ -36,7 +37,6 @@ from nerf.training.step import (
     StepFn,
     TrainingViews,
     TrainState,
-    choose_rays_per_piece,
     draw_batch,
     init_state,
     make_step,
@@ -76,6 +76,7 @@ def main() -> None:
     parser.add_argument("--scene", default="procedural:flower")
     parser.add_argument("--out", type=Path, default=None)
     args = parser.parse_args()
+    parallel.use_every_core()
     scene = registry.load_scene(args.scene).scene
     result: dict[str, Any] = {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
@@ -129,7 +130,6 @@ def measure(
         config,
         scene.cameras,
         ndc=scene.ndc,
-        rays_per_piece=choose_rays_per_piece(NUM_RAYS),
     )
 
     @jax.jit

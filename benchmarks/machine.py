@@ -3,13 +3,12 @@
 import os
 import platform
 import re
-from pathlib import Path
 from typing import Any
 
 import jax
 
 import nerf
-from nerf import parallel, run_folder
+from nerf import devices, parallel, run_folder
 
 
 def describe() -> dict[str, Any]:
@@ -29,10 +28,7 @@ def describe() -> dict[str, Any]:
 
 def processor() -> str:
     """The CPU's model, or at least its architecture."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        text = ""
+    text = "\n".join(devices.processor_info())
     model = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
     return model[1].strip() if model else platform.processor() or platform.machine()
 

@@ -31,7 +31,7 @@ from nerf import parallel, run_folder
 from nerf.backends import convert
 from nerf.config import PRECISIONS, Config
 from nerf.errors import UserError
-from nerf.training.step import choose_rays_per_piece
+from nerf.training.step import CPU_RAYS_PER_PIECE
 
 RESULTS = Path(__file__).parent / "results"
 _MAX_RAYS = 2**24
@@ -116,7 +116,12 @@ def run(plan: Plan, out: Path, date: str) -> dict[str, Any]:
     print(report.header(result), flush=True)
     views, cameras = make_views(plan.seed)
     for config, precision in itertools.product(plan.configs, plan.precisions):
-        piece = choose_rays_per_piece(config.train.num_rays, plan.rays_per_piece)
+        num_rays = config.train.num_rays
+        piece = parallel.choose_rays_per_piece(
+            num_rays // parallel.make_mesh(num_rays).size,
+            plan.rays_per_piece,
+            on_cpu=CPU_RAYS_PER_PIECE,
+        )
         case = Case(config, precision, piece, views, cameras)
         with jax.default_matmul_precision(PRECISIONS[precision]):
             result["cases"].append(measure(case, plan))

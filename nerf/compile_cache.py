@@ -6,6 +6,7 @@ from pathlib import Path
 
 import jax
 
+from nerf import devices
 from nerf.scenes.download import default_cache_dir
 
 _MIN_COMPILE_SECONDS = 0.5
@@ -20,16 +21,15 @@ def enable() -> None:
 
 def folder() -> Path:
     """One for each kind of processor, since a CPU's programs do not run on every other CPU."""
-    return (
-        default_cache_dir() / "compiled" / hashlib.sha256(_instructions().encode()).hexdigest()[:16]
-    )
+    kind = hashlib.sha256(_instructions().encode()).hexdigest()[:16]
+    return default_cache_dir() / "compiled" / kind
 
 
 def _instructions() -> str:
     """What the processor can do, where the system tells; at least what it is called."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        lines = []
-    told = [line for line in lines if line.startswith(("model name", "flags", "Features"))]
+    told = [
+        line
+        for line in devices.processor_info()
+        if line.startswith(("model name", "flags", "Features"))
+    ]
     return "\n".join(sorted(set(told))) or f"{platform.machine()} {platform.processor()}"

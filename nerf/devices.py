@@ -5,6 +5,7 @@ import re
 import shutil
 from collections.abc import Sequence
 from importlib import metadata
+from pathlib import Path
 
 import jax
 
@@ -38,6 +39,14 @@ def installed_plugins() -> Sequence[str]:
     """Names of the installed packages that let JAX use an accelerator."""
     names = {str(distribution.name or "") for distribution in metadata.distributions()}
     return sorted(name for name in names if _PLUGIN.match(name.lower()))
+
+
+def processor_info() -> Sequence[str]:
+    """What the system tells of its processor, line by line; nothing where it does not."""
+    try:
+        return Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return ()
 
 
 def _cpu_was_asked_for() -> bool:

@@ -2,12 +2,10 @@
 
 import math
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-import numpy.typing as npt
 
 from nerf.config import EncodingConfig
 
@@ -42,73 +40,49 @@ def positional_encoding(
     ... ).round(3).tolist()
     [0.5, 1.0, 0.0]
     """
-    (*_, num_dims) = points.shape
-    scale = math.pi if multiply_by_pi else 1.0
-    waves = _waves(points, _Features.of(num_dims, num_frequencies, scale, order))
-    return jnp.concatenate([points, waves], axis=-1) if identity else waves
+    (*batch_shape, num_dims) = points.shape
+    waves = _octaves(points, num_frequencies, math.pi if multiply_by_pi else 1.0)
+    if order == "coordinate":
+        waves = jnp.moveaxis(waves, -1, -3)  # [..., dim, frequency, 2]
+    features = waves.reshape((*batch_shape, 2 * num_frequencies * num_dims))
+    return jnp.concatenate([points, features], axis=-1) if identity else features
 
 
-class _Features(NamedTuple):
-    """What each feature is made of, hashable: its coordinate, its scale, and whether it is a sine.
+@partial(jax.custom_jvp, nondiff_argnums=(1, 2))
+def _octaves(points: jax.Array, num_frequencies: int, scale: float) -> jax.Array:
+    """Sines and cosines, `[..., num_frequencies, 2, num_dims]`.
 
-    A table makes the encoding one loop over features, where stacking sines and cosines would move
-    every number several times, which costs more than computing them.
+    Every fourth octave is computed, the three behind it by doubling the angle, which costs a
+    fraction and less than 1e-6 in exactness:
+
+        sin 2a = 2 sin a cos a,   cos 2a = 1 - 2 sin^2 a
     """
-
-    dims: tuple[int, ...]
-    scales: tuple[float, ...]
-    are_sines: tuple[bool, ...]
-
-    @classmethod
-    def of(cls, num_dims: int, num_frequencies: int, scale: float, order: str) -> "_Features":
-        dims, octaves = range(num_dims), range(num_frequencies)
-        features = (
-            [(dim, k, sine) for dim in dims for k in octaves for sine in (True, False)]
-            if order == "coordinate"
-            else [(dim, k, sine) for k in octaves for sine in (True, False) for dim in dims]
-        )
-        return cls(
-            dims=tuple(dim for dim, _, _ in features),
-            scales=tuple(scale * 2.0**k for _, k, _ in features),
-            are_sines=tuple(sine for _, _, sine in features),
-        )
-
-    def spread(self, vectors: jax.Array) -> jax.Array:
-        """For each feature its coordinate, times its scale: `[..., num_features]`."""
-        (*batch_shape, num_dims) = vectors.shape
-        coordinates = jnp.zeros((*batch_shape, len(self.dims)), vectors.dtype)
-        for dim in range(num_dims):
-            coordinates = jnp.where(
-                self._row(np.array(self.dims) == dim, vectors),
-                vectors[..., dim : dim + 1],
-                coordinates,
-            )
-        return coordinates * self._row(np.array(self.scales, vectors.dtype), vectors)
-
-    def pick(self, for_sines: jax.Array, for_cosines: jax.Array) -> jax.Array:
-        return jnp.where(self._row(np.array(self.are_sines), for_sines), for_sines, for_cosines)
-
-    @staticmethod
-    def _row(values: npt.NDArray[Any], like: jax.Array) -> npt.NDArray[Any]:
-        return values.reshape((1,) * (like.ndim - 1) + (-1,))
+    sines, cosines = [], []
+    for number in range(num_frequencies):
+        if number % 4 == 0:
+            angles = points * jnp.asarray(scale * 2**number, points.dtype)
+            sine, cosine = jnp.sin(angles), jnp.cos(angles)
+        else:
+            sine, cosine = 2.0 * sine * cosine, 1.0 - 2.0 * sine * sine
+        sines.append(sine)
+        cosines.append(cosine)
+    waves = [jnp.stack(pair, axis=-2) for pair in zip(sines, cosines, strict=True)]
+    if not waves:
+        return jnp.zeros((*points.shape[:-1], 0, 2, points.shape[-1]), points.dtype)
+    return jnp.stack(waves, axis=-3)
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(1,))
-def _waves(points: jax.Array, features: _Features) -> jax.Array:
-    """Sines and cosines, `[..., num_features]`."""
-    angles = features.spread(points)
-    return features.pick(jnp.sin(angles), jnp.cos(angles))
-
-
-@_waves.defjvp
-def _waves_jvp(
-    features: _Features, primals: tuple[jax.Array], tangents: tuple[jax.Array]
+@_octaves.defjvp
+def _octaves_jvp(
+    num_frequencies: int, scale: float, primals: tuple[jax.Array], tangents: tuple[jax.Array]
 ) -> tuple[jax.Array, jax.Array]:
-    """d sin(s x) = cos(s x) s dx, d cos(s x) = -sin(s x) s dx."""
+    """d sin(s x) = s cos(s x) dx, d cos(s x) = -s sin(s x) dx."""
     (points,), (tangent,) = primals, tangents
-    angles = features.spread(points)
-    sines, cosines = jnp.sin(angles), jnp.cos(angles)
-    return features.pick(sines, cosines), features.pick(cosines, -sines) * features.spread(tangent)
+    waves = _octaves(points, num_frequencies, scale)
+    scales = scale * 2.0 ** jnp.arange(num_frequencies, dtype=points.dtype)
+    scales = scales.reshape((1,) * (points.ndim - 1) + (-1, 1))
+    slopes = jnp.stack([waves[..., 1, :] * scales, -waves[..., 0, :] * scales], axis=-2)
+    return waves, slopes * tangent[..., None, None, :]
 
 
 def encode(points: jax.Array, config: EncodingConfig) -> jax.Array:

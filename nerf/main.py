@@ -77,7 +77,9 @@ flags.DEFINE_integer("steps", None, "the number of training steps")
 flags.DEFINE_float("train_seconds", None, "stop training after this many seconds")
 flags.DEFINE_integer("rays", None, "the number of rays a training step")
 flags.DEFINE_integer(
-    "rays_per_piece", None, "the most rays that go through a device at once (the device's choice)"
+    "rays_per_piece",
+    None,
+    "in training, the most rays that go through a device at once (the device's choice)",
 )
 flags.DEFINE_integer(
     "steps_per_call", None, "training steps that an accelerator is given at once (10; a CPU: 1)"

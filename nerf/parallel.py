@@ -19,13 +19,12 @@ from jax.sharding import PartitionSpec as P
 T = TypeVar("T")
 
 AXIS = "rays"
-_CPU_OPTIONS: tuple[dict[str, Any], ...] = (
-    # XLA's newer library of CPU kernels is slower than Eigen on products as small as a layer's.
-    {"xla_cpu_experimental_ynn_fusion_type": ""},
-    # A device that comes late to an average, since its core has other work, is waited for.
-    {"xla_cpu_collective_call_warn_stuck_timeout_seconds": 3600},
-    {"xla_cpu_collective_call_terminate_timeout_seconds": 1_000_000},
-)
+# XLA's newer library of CPU kernels is slower than Eigen on products as small as a layer's.
+_CPU_OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": ""}
+# XLA ends the process when a device is a minute late for an average, as it is when the process was
+# suspended or a core had other work. This flag makes it wait; before JAX 0.8 there is none.
+_PATIENCE = "xla_cpu_collective_call_terminate_timeout_seconds"
+_FIRST_JAX_WITH_PATIENCE = (0, 8)
 
 
 def usable_cores() -> int:
@@ -37,9 +36,19 @@ def usable_cores() -> int:
 
 
 def use_every_core() -> None:
-    """Makes one device of each CPU core; to be called before JAX is first used, else in vain."""
-    with contextlib.suppress(RuntimeError):
+    """Makes one device of each CPU core; to be called before JAX is first used, else in vain.
+
+    A number that is chosen already (`JAX_NUM_CPU_DEVICES`, `XLA_FLAGS`) stays.
+    """
+    flags = os.environ.get("XLA_FLAGS", "")
+    chosen = getattr(jax.config, "jax_num_cpu_devices", -1) >= 0
+    chosen = chosen or "xla_force_host_platform_device_count" in flags
+    if chosen or jax.__version_info__ < _FIRST_JAX_WITH_PATIENCE:
+        return
+    with contextlib.suppress(RuntimeError):  # JAX runs already
         jax.config.update("jax_num_cpu_devices", usable_cores())
+        if _PATIENCE not in flags:
+            os.environ["XLA_FLAGS"] = f"{flags} --{_PATIENCE}=1000000".strip()
 
 
 def make_mesh(num_rays: int) -> Mesh:
@@ -97,17 +106,37 @@ def share_out(mesh: Mesh, function: Callable[..., Any], *, average: bool) -> Cal
     return mapped
 
 
-def compiler_options() -> dict[str, Any]:
-    """For `jax.jit` of programs that are made of a field's small products, and shared out."""
-    return dict(_known_cpu_options()) if jax.default_backend() == "cpu" else {}
+def placing(mesh: Mesh, function: Callable[..., T]) -> Callable[..., T]:
+    """A compiled function of a mesh, for arguments that may lie elsewhere."""
+    if mesh.size == 1:
+        return function
+    return lambda *arguments: function(*everywhere(mesh, arguments))
+
+
+def choose_rays_per_piece(num_rays: int, preferred: int | None, *, on_cpu: int) -> int:
+    """The largest divisor of `num_rays` that is at most `preferred`.
+
+    Without a preference: all rays at once on an accelerator, and `on_cpu` on a CPU, whose caches
+    hold the activations of one or two thousand samples.
+
+    >>> choose_rays_per_piece(1024, 20, on_cpu=8)
+    16
+    """
+    if preferred is None:
+        preferred = on_cpu if jax.default_backend() == "cpu" else num_rays
+    return largest_divisor(num_rays, preferred)
 
 
 @functools.cache
-def _known_cpu_options() -> dict[str, Any]:
-    """An XLA refuses to compile under an option that it does not know."""
-    known = {}
-    for option in _CPU_OPTIONS:
-        with contextlib.suppress(jax.errors.JaxRuntimeError, ValueError):
-            jax.jit(lambda: 0, compiler_options=option).lower().compile()
-            known.update(option)
-    return known
+def compiler_options() -> dict[str, Any] | None:
+    """For `jax.jit` of programs that are made of a field's small products.
+
+    An XLA that does not know the option refuses to compile under it.
+    """
+    if jax.default_backend() != "cpu":
+        return None
+    try:
+        jax.jit(lambda: 0, compiler_options=_CPU_OPTIONS).lower().compile()
+    except jax.errors.JaxRuntimeError:
+        return None
+    return _CPU_OPTIONS

@@ -12,9 +12,9 @@ import pytest
 
 BACKENDS = ["haiku", "flax"]
 
-# A silent broadcast or promotion is the usual way to a wrong number, so both are errors here.
 # As the program does it, so that the tests run what users run.
 jax.config.update("jax_num_cpu_devices", 2)
+# A silent broadcast or promotion is the usual way to a wrong number, so both are errors here.
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 # Two backends agree to float32 rounding only where an accelerator does not fall back to TF32.

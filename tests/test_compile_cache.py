@@ -1,9 +1,16 @@
 """Compiled programs are kept, for this kind of processor, where the user's caches are."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import jax
 import pytest
 
 from nerf import compile_cache
+
+REPOSITORY = Path(__file__).parents[1]
 
 
 @pytest.fixture(autouse=True)
@@ -35,3 +42,26 @@ def test_another_processor_has_another_folder(monkeypatch):
     assert compile_cache.folder() == here
     monkeypatch.setattr(compile_cache, "_instructions", lambda: "flags: other")
     assert compile_cache.folder() != here
+
+
+def test_the_second_start_finds_what_the_first_has_compiled(tmp_path):
+    code = (
+        "import jax; from nerf import compile_cache; compile_cache.enable();"
+        "jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0);"
+        "jax.jit(lambda x: x * 3 + 1)(2.0)"
+    )
+    variables = {"JAX_ENABLE_COMPILATION_CACHE": "true", "JAX_LOGGING_LEVEL": "DEBUG"}
+    environment = {**os.environ, **variables, "PYTHONPATH": str(REPOSITORY)}
+    errors = [
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=True,
+        ).stderr
+        for _ in range(2)
+    ]
+    assert [child.name for child in tmp_path.iterdir()] == ["compiled"]
+    assert ["cache hit" in error for error in errors] == [False, True]

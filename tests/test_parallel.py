@@ -1,6 +1,9 @@
 """However the rays are shared out, the result is the same."""
 
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +17,7 @@ from nerf.cameras import Cameras
 from nerf.field import make_field
 from nerf.training.step import TrainingViews, init_state, jit_step, make_step
 
+REPOSITORY = Path(__file__).parents[1]
 TINY = ("width=16", "rgb_width=8", "num_layers=2", "skip_layer=1")
 SETTINGS = config.override(
     config.NOTEBOOK,
@@ -108,6 +112,59 @@ def test_a_call_with_another_number_of_steps_compiles_nothing(views):
     assert int(state.step) == 7
 
 
+def test_pieces_are_the_largest_that_divide_the_share():
+    for num_rays in range(1, 40):
+        for preferred in range(1, 45):
+            fitting = [n for n in range(1, num_rays + 1) if num_rays % n == 0 and n <= preferred]
+            chosen = parallel.choose_rays_per_piece(num_rays, preferred, on_cpu=8)
+            assert chosen == max(fitting)
+            assert parallel.choose_rays_per_piece(num_rays, None, on_cpu=preferred) == chosen
+
+
+def in_another_process(code, **variables):
+    """What a program prints that has not used JAX yet, under some environment variables."""
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "XLA_FLAGS": "", **variables}
+    command = [sys.executable, "-c", code]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout.split()
+
+
+COUNT = """
+import os, jax
+from nerf import parallel
+parallel.use_every_core()
+print(jax.local_device_count(), parallel.usable_cores(), os.environ["XLA_FLAGS"])
+"""
+WAITS = "--xla_cpu_collective_call_terminate_timeout_seconds=1000000"
+
+
+@pytest.mark.skipif(jax.__version_info__ < (0, 8), reason="before JAX 0.8 the cores stay together")
+def test_every_core_is_a_device_and_waits_for_the_others():
+    devices, cores, *flags = in_another_process(COUNT)
+    assert devices == cores
+    assert flags == [WAITS]
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"JAX_NUM_CPU_DEVICES": "3"},
+        {"XLA_FLAGS": "--xla_force_host_platform_device_count=3"},
+    ],
+)
+def test_a_chosen_number_of_devices_stays(variables):
+    devices, _, *flags = in_another_process(COUNT, **variables)
+    assert devices == "3"
+    assert flags == variables.get("XLA_FLAGS", "").split()
+
+
+@pytest.mark.skipif(jax.__version_info__ < (0, 8), reason="before JAX 0.8 the cores stay together")
+def test_other_flags_of_xla_stay():
+    _, _, *flags = in_another_process(COUNT, XLA_FLAGS="--xla_cpu_enable_fast_math=false")
+    assert flags == ["--xla_cpu_enable_fast_math=false", WAITS]
+
+
 def test_cores_are_those_that_may_be_used(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 3, 5}, raising=False)
     assert parallel.usable_cores() == 3
@@ -116,11 +173,13 @@ def test_cores_are_those_that_may_be_used(monkeypatch):
     assert parallel.usable_cores() == 1
 
 
-def test_unknown_options_are_left_out(monkeypatch):
-    options = ({"xla_no_such_option": True}, {"xla_cpu_enable_fast_math": False})
-    monkeypatch.setattr(parallel, "_CPU_OPTIONS", options)
-    parallel._known_cpu_options.cache_clear()
+@pytest.mark.parametrize(
+    ("option", "is_known"), [("xla_no_such_option", False), ("xla_cpu_enable_fast_math", True)]
+)
+def test_an_unknown_option_is_left_out(monkeypatch, option, is_known):
+    monkeypatch.setattr(parallel, "_CPU_OPTIONS", {option: False})
+    parallel.compiler_options.cache_clear()
     try:
-        assert parallel.compiler_options() == {"xla_cpu_enable_fast_math": False}
+        assert parallel.compiler_options() == ({option: False} if is_known else None)
     finally:
-        parallel._known_cpu_options.cache_clear()
+        parallel.compiler_options.cache_clear()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import threading
 import types
@@ -60,11 +61,11 @@ def run(tmp_path, clock):
         saved = []
 
         def step_fn(state, views, num_steps):
-            assert num_steps == 1
+            assert 1 <= num_steps <= config.steps_per_call
             assert views is VIEWS
-            step = int(state.step) + 1
+            step = int(state.step) + num_steps
             before_step(step)
-            clock.now += SECONDS_A_STEP
+            clock.now += SECONDS_A_STEP * num_steps
             values = loss(step), -10 * np.log10(loss(step)), loss(step), 0.5
             metrics = Metrics(*map(jnp.float32, values))
             seen = health.init()._replace(not_finite=jnp.int32(not_finite(step)))
@@ -121,6 +122,28 @@ def test_it_runs_to_the_end_and_saves_twice_an_interval_and_at_the_end(run, tmp_
     assert state.params["count"] == 10
     assert saved == [3, 6, 9, 10]
     assert steps_on_disk(tmp_path) == [6, 9, 10]
+
+
+@pytest.mark.parametrize("steps_per_call", range(2, 12))
+@pytest.mark.parametrize("stop_at", [None, 17])
+def test_several_steps_a_call_change_no_reading_save_or_score(
+    run, tmp_path, steps_per_call, stop_at
+):
+    scored, calls, outcomes = [], [], []
+    hooks = {"evaluate": lambda state: scored.append(int(state.step)) or {"test_psnr": 1.0}}
+    config = LoopConfig(23, stop_at=stop_at, log_every=4, save_every=10, eval_every=7)
+    for number in (1, steps_per_call):
+        shutil.rmtree(tmp_path)
+        tmp_path.mkdir()
+        scored.clear()
+        calls.clear()
+        state, saved = run(
+            config=config._replace(steps_per_call=number), hooks=hooks, before_step=calls.append
+        )
+        outcomes.append((int(state.step), saved, list(scored), lines(tmp_path)))
+    assert outcomes[0] == outcomes[1]
+    assert outcomes[1][0] == (stop_at or 23)
+    assert len(calls) < outcomes[1][0]
 
 
 @pytest.mark.parametrize("save_every", range(1, 9))

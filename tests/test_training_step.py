@@ -16,7 +16,6 @@ from nerf.render.image import RAYS_PER_CHUNK, image_rays, make_chunk_renderer
 from nerf.training.step import (
     Batch,
     TrainingViews,
-    choose_rays_per_piece,
     draw_batch,
     init_state,
     learning_rate,
@@ -258,15 +257,6 @@ def test_pieces_that_would_leave_rays_out_are_refused(views, cameras, key, rays_
     params, batch = {"shared": WALL.init(key)}, draw(views, cameras, key, 12)
     with pytest.raises(AssertionError):
         loss_and_gradient(WALL, params, batch, tiny("notebook"), rays_per_piece)
-
-
-def test_pieces_are_the_largest_that_divide_the_batch():
-    for num_rays in range(1, 40):
-        for preferred in range(1, 45):
-            chosen = choose_rays_per_piece(num_rays, preferred)
-            fitting = [n for n in range(1, num_rays + 1) if num_rays % n == 0 and n <= preferred]
-            assert chosen == max(fitting)
-        assert num_rays % choose_rays_per_piece(num_rays) == 0
 
 
 # The optimiser.

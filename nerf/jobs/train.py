@@ -25,7 +25,6 @@ from nerf.training.step import (
     StepFn,
     TrainingViews,
     TrainState,
-    choose_rays_per_piece,
     init_state,
     make_step,
 )
@@ -75,7 +74,7 @@ def train(job: Job, params: Params | None, options: TrainOptions) -> tuple[Param
         job.config,
         job.scene.cameras,
         ndc=job.scene.ndc,
-        rays_per_piece=choose_rays_per_piece(job.config.train.num_rays, options.rays_per_piece),
+        rays_per_piece=options.rays_per_piece,
         debug=job.debug,
     )
     while True:

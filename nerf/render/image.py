@@ -70,17 +70,7 @@ def make_chunk_renderer(
     """
     mesh = parallel.make_mesh(1 if debug else RAYS_PER_CHUNK)
     jitted = jit_chunk_renderer(field, config, mesh, rays_per_piece=rays_per_piece, debug=debug)
-    if debug:
-        jitted = checked(jitted)
-    if mesh.size == 1:
-        on_one_device: ChunkFn = jitted
-        return on_one_device
-
-    def render_chunk(params: Params, rays: Rays) -> RenderedChunk:
-        rendered: RenderedChunk = jitted(*parallel.everywhere(mesh, (params, rays)))
-        return rendered
-
-    return render_chunk
+    return parallel.placing(mesh, checked(jitted) if debug else jitted)
 
 
 def jit_chunk_renderer(
@@ -96,10 +86,9 @@ def jit_chunk_renderer(
     Returns:
       What `jax.jit` returns, of parameters and rays.
     """
-    if rays_per_piece is None:
-        on_cpu = jax.default_backend() == "cpu"
-        rays_per_piece = CPU_RAYS_PER_PIECE if on_cpu else RAYS_PER_CHUNK
-    rays_per_piece = parallel.largest_divisor(RAYS_PER_CHUNK // mesh.size, rays_per_piece)
+    piece = parallel.choose_rays_per_piece(
+        RAYS_PER_CHUNK // mesh.size, rays_per_piece, on_cpu=CPU_RAYS_PER_PIECE
+    )
 
     def render_piece(params: Params, rays: Rays) -> RenderedChunk:
         rendering = render_rays(field, params, rays, config)
@@ -109,7 +98,7 @@ def jit_chunk_renderer(
         return RenderedChunk(fine.rgb, fine.depth, fine.acc)
 
     def one_share(params: Params, rays: Rays) -> RenderedChunk:
-        pieces = jax.tree.map(lambda x: x.reshape(-1, rays_per_piece, *x.shape[1:]), rays)
+        pieces = jax.tree.map(lambda x: x.reshape(-1, piece, *x.shape[1:]), rays)
         rendered = jax.lax.map(lambda piece: render_piece(params, piece), pieces)
         return RenderedChunk(*(x.reshape(-1, *x.shape[2:]) for x in rendered))
 

@@ -21,6 +21,7 @@ from nerf.render.rays import init_params, render_rays
 from nerf.training import health
 from nerf.training.health import Health, Signs
 
+CPU_RAYS_PER_PIECE = 8
 WARMUP_START = 0.01  # of the learning rate, as in JaxNeRF
 
 
@@ -238,7 +239,7 @@ def make_step(
     cameras: Cameras,
     *,
     ndc: bool,
-    rays_per_piece: int,
+    rays_per_piece: int | None = None,
     debug: bool = False,
 ) -> StepFn:
     """The compiled training step, on all devices; it takes over the buffers of its state.
@@ -248,29 +249,15 @@ def make_step(
       config: samples, loss, optimiser.
       cameras: the intrinsics of the views.
       ndc: whether the scene's rays are warped.
-      rays_per_piece: see `loss_and_gradient`; at most so many on each device.
+      rays_per_piece: the most rays that go through a device at once, see `loss_and_gradient`; by
+        default all of its share on an accelerator and `CPU_RAYS_PER_PIECE` on a CPU.
       debug: whether values are checked, see `nerf.render.checks`; on one device.
     """
-    num_rays = config.train.num_rays
-    mesh = parallel.make_mesh(1 if debug else num_rays)
+    mesh = parallel.make_mesh(1 if debug else config.train.num_rays)
     jitted = jit_step(
         field, config, cameras, mesh, ndc=ndc, rays_per_piece=rays_per_piece, debug=debug
     )
-    if debug:
-        jitted = checked(jitted)
-    if mesh.size == 1:
-        on_one_device: StepFn = jitted
-        return on_one_device
-
-    def step(
-        state: TrainState, views: TrainingViews, num_steps: int = 1, /
-    ) -> tuple[TrainState, Metrics]:
-        placed: tuple[TrainState, Metrics] = jitted(
-            *parallel.everywhere(mesh, (state, views)), num_steps
-        )
-        return placed
-
-    return step
+    return parallel.placing(mesh, checked(jitted) if debug else jitted)
 
 
 def jit_step(
@@ -280,7 +267,7 @@ def jit_step(
     mesh: Mesh,
     *,
     ndc: bool,
-    rays_per_piece: int,
+    rays_per_piece: int | None = None,
     debug: bool = False,
 ) -> Any:
     """`make_step` for arrays that lie on the devices of a mesh already, see `parallel.everywhere`.
@@ -289,10 +276,12 @@ def jit_step(
       What `jax.jit` returns, of state, views and number of steps.
     """
     optimizer = make_optimizer(config.train)
-    rays_per_piece = choose_rays_per_piece(config.train.num_rays // mesh.size, rays_per_piece)
+    piece = parallel.choose_rays_per_piece(
+        config.train.num_rays // mesh.size, rays_per_piece, on_cpu=CPU_RAYS_PER_PIECE
+    )
 
     def one_share(params: Params, batch: Batch) -> tuple[jax.Array, Seen, Params]:
-        return loss_and_gradient(field, params, batch, config, rays_per_piece)
+        return loss_and_gradient(field, params, batch, config, piece)
 
     all_shares = parallel.share_out(mesh, one_share, average=True)
 
@@ -351,20 +340,3 @@ def _signs(loss: jax.Array, grad_norm: jax.Array, seen: Seen, batch: Batch) -> S
 def _norm(tree: Params) -> jax.Array:
     """The Euclidean norm over all arrays of a tree."""
     return jnp.sqrt(sum(jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(tree)))
-
-
-def choose_rays_per_piece(num_rays: int, preferred: int | None = None) -> int:
-    """The largest divisor of `num_rays` that is at most `preferred`.
-
-    Without a preference: all rays at once on an accelerator, few on a CPU, whose caches hold the
-    activations of one or two thousand samples.
-
-    >>> choose_rays_per_piece(1024, 20)
-    16
-    """
-    if preferred is None:
-        preferred = CPU_RAYS_PER_PIECE if jax.default_backend() == "cpu" else num_rays
-    return parallel.largest_divisor(num_rays, preferred)
-
-
-CPU_RAYS_PER_PIECE = 8
