@@ -128,6 +128,12 @@ class RenderConfig:
         _check(self.last_interval >= 0, "last_interval", self.last_interval, ">= 0")
         _check(0 <= self.pixel_offset <= 1, "pixel_offset", self.pixel_offset, "from 0 to 1")
 
+    @property
+    def evaluations_per_ray(self) -> int:
+        """How often a network is evaluated for one ray of an exact picture."""
+        passes = {"shared": 1, "separate": 2}[self.networks]
+        return passes * self.num_coarse + self.num_fine
+
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:

@@ -76,7 +76,7 @@ def summary(
       scores: one for each held-out view.
       split: indices of the training views and of those held out.
       resolution: height and width in pixels.
-      **labels: scene, source, backend, field, preset, step.
+      **labels: scene, source, backend, field, preset, step, render.
     """
     return {
         "psnr": float(np.mean([s.psnr for s in scores])),

@@ -12,6 +12,7 @@ import os
 import re
 import shlex
 import sys
+import typing
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from nerf.camera_paths import PATHS
 from nerf.config import PRECISIONS, Config
 from nerf.errors import UserError
 from nerf.jobs.evaluate import evaluate
-from nerf.jobs.job import Job, VideoConfig
+from nerf.jobs.job import Job, RenderMethod, VideoConfig
 from nerf.jobs.train import ON_COLLAPSE, TrainOptions, train
 from nerf.jobs.video import render_video
 from nerf.render.rays import NETWORKS
@@ -100,6 +101,12 @@ flags.DEFINE_bool("tensorboard", False, "also write the readings for TensorBoard
 flags.DEFINE_integer("seed", 0, "of training")
 flags.DEFINE_bool("compile_cache", True, "keep compiled programs in the user's cache folder")
 flags.DEFINE_string("precision", "float32", "of matrix products: float32, tf32 or bfloat16")
+flags.DEFINE_string(
+    "render",
+    None,
+    "exact, or fast, which looks where a grid of densities says (exact for scores; fast for the "
+    "video and previews)",
+)
 flags.DEFINE_string("path", "spiral", f"camera path of the video: {', '.join(sorted(PATHS))}")
 flags.DEFINE_integer("frames", None, "frames of the video, 0 for none (120; 30 on a CPU)")
 flags.DEFINE_string("size", None, "WIDTHxHEIGHT of the video's frames (the scene's own)")
@@ -162,12 +169,12 @@ def _check_flags() -> None:
         "precision": tuple(PRECISIONS),
         "path": tuple(PATHS),
         "on_collapse": ON_COLLAPSE,
+        "render": (None, *typing.get_args(RenderMethod)),
     }
     for name, known in choices.items():
         if FLAGS[name].value not in known:
-            raise UserError(
-                f"unknown {name} {FLAGS[name].value!r}: choose one of {', '.join(known)}"
-            )
+            names = ", ".join(filter(None, known))
+            raise UserError(f"unknown {name} {FLAGS[name].value!r}: choose one of {names}")
     for name, (smallest, largest) in _RANGES.items():
         value = FLAGS[name].value
         if value is not None and value < smallest:
@@ -253,6 +260,7 @@ def _run() -> None:
         precision=FLAGS.precision,
         seed=FLAGS.seed,
         init_from=start.provenance,
+        render=FLAGS.render,
         debug=FLAGS.debug,
     )
     run_folder.prepare(run_dir)

@@ -134,6 +134,7 @@ def test_eval_json_has_the_documented_keys(run_dir, backend):
         "field",
         "preset",
         "step",
+        "render",
     ]
     assert [sorted(view) for view in result["views"]] == [["index", "psnr", "ssim"]]
     assert result["psnr"] == result["views"][0]["psnr"]

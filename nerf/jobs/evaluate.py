@@ -9,9 +9,10 @@ import numpy as np
 from nerf import evaluation, parameters, pictures, run_folder
 from nerf.field import Params
 from nerf.jobs.job import Job
+from nerf.jobs.renderers import scoring_renderer
 from nerf.jobs.video import render_video
 from nerf.jobs.views import pixel_bar, render_with_bar, view_of
-from nerf.render.image import Picture, make_chunk_renderer
+from nerf.render.image import Picture
 
 
 def evaluate(job: Job, params: Params, step: int | None) -> dict[str, Any]:
@@ -32,15 +33,14 @@ def evaluate(job: Job, params: Params, step: int | None) -> dict[str, Any]:
         pictures.check_video_encoder()
     if not run_folder.holds_training(job.run_dir):  # which wrote its own, with its own settings
         parameters.save(job.run_dir / parameters.FILE_NAME, params, job.header(step))
-    render_chunk = make_chunk_renderer(job.field, job.config.render, debug=job.debug)
     split = job.scene.split(job.config.train.holdout)
+    views = [view_of(job.scene, index) for index in split.test]
+    renderer = scoring_renderer(job, params, views)
     scores = []
     num_pixels = job.scene.cameras.height * job.scene.cameras.width
     with pixel_bar("test views", num_pixels * len(split.test)) as bar:
-        for index in split.test:
-            picture = render_with_bar(
-                job, render_chunk, params, view_of(job.scene, index), index, bar
-            )
+        for index, view in zip(split.test, views, strict=True):
+            picture = render_with_bar(job, renderer.render_chunk, params, view, index, bar)
             scores.append(evaluation.score(index, picture.rgb, job.scene.images[index]))
             comparison = _write_view(job, picture, scores[-1])
             bar.write(
@@ -57,6 +57,7 @@ def evaluate(job: Job, params: Params, step: int | None) -> dict[str, Any]:
         field=job.field_name,
         preset=job.config.preset,
         step=step,
+        render=renderer.method,
     )
     run_folder.write_json(job.run_dir / run_folder.EVAL_FILE, summary)
     _remove_other_views(job.run_dir / run_folder.RENDERS_FOLDER, split.test)
@@ -64,7 +65,7 @@ def evaluate(job: Job, params: Params, step: int | None) -> dict[str, Any]:
         f"mean of {len(scores)} held-out views: PSNR {summary['psnr']:.2f} dB, "
         f"SSIM {summary['ssim']:.4f}"
     )
-    render_video(job, params, render_chunk)
+    render_video(job, params, renderer)
     return summary
 
 

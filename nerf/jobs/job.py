@@ -2,13 +2,15 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from nerf import config as config_lib
 from nerf import parameters, run_folder
 from nerf.config import Config
 from nerf.field import RadianceField
 from nerf.scenes.scene import Scene
+
+RenderMethod = Literal["exact", "fast"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +36,8 @@ class Job:
       precision: of matrix products, for the record.
       seed: of training.
       init_from: where the parameters come from, for the record; never an absolute path.
+      render: exact or fast for all pictures; None for exact where they are scored at the end, and
+        fast else; see `nerf.jobs.renderers`.
       debug: whether values are checked as well as shapes.
     """
 
@@ -47,6 +51,7 @@ class Job:
     precision: str
     seed: int
     init_from: str
+    render: RenderMethod | None
     debug: bool
 
     @property
@@ -79,6 +84,7 @@ class Job:
             "seed": self.seed,
             "precision": self.precision,
             "config": config_lib.to_json(self.config),
+            "render": self.render or "default",
             "video": dataclasses.asdict(self.video),
             "device": run_folder.device_name(),
             "versions": run_folder.versions(),

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -14,8 +15,9 @@ from nerf import charts, evaluation, parameters, pictures, run_folder
 from nerf.errors import UserError
 from nerf.field import Params
 from nerf.jobs.job import Job
+from nerf.jobs.renderers import preview_renderer
 from nerf.jobs.views import render_view, view_of
-from nerf.render.image import ChunkFn, make_chunk_renderer
+from nerf.render.image import ChunkFn
 from nerf.scenes.images import read_images
 from nerf.training import loop, metrics, resume
 from nerf.training.checkpoint import Checkpoints
@@ -207,21 +209,22 @@ class _Preview:
         self._job = job
         self._board = board
         self._should_stop = should_stop
-        self._render_chunk: ChunkFn | None = None
+        self._prepare: Callable[[Params], ChunkFn] | None = None
 
     def evaluate(self, state: TrainState) -> dict[str, float] | None:
         """Held-out PSNR and SSIM of one view; None if it was told to stop."""
-        if self._render_chunk is None:
-            self._render_chunk = make_chunk_renderer(self._job.field, self._job.config.render)
         index, step = preview_view(self._job), int(state.step)
+        view = view_of(self._job.scene, index)
+        if self._prepare is None:
+            self._prepare = preview_renderer(self._job, view)
 
         def check_stop(_: int) -> None:
             if self._should_stop():
                 raise InterruptedError
 
         try:
-            view = view_of(self._job.scene, index)
-            picture = render_view(self._job, self._render_chunk, state.params, view, check_stop)
+            render_chunk = self._prepare(state.params)
+            picture = render_view(self._job, render_chunk, state.params, view, check_stop)
         except InterruptedError:
             return None
         path = self._job.run_dir / run_folder.PROGRESS_FOLDER / f"step_{step:07d}.png"

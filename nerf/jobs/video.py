@@ -6,12 +6,17 @@ from nerf import pictures, run_folder
 from nerf.camera_paths import camera_path
 from nerf.field import Params
 from nerf.jobs.job import Job
+from nerf.jobs.renderers import Renderer, video_renderer
 from nerf.jobs.views import pixel_bar, render_with_bar
-from nerf.render.image import ChunkFn, make_chunk_renderer
 
 
-def render_video(job: Job, params: Params, render_chunk: ChunkFn | None = None) -> None:
+def render_video(job: Job, params: Params, renderer: Renderer | None = None) -> None:
     """Renders the camera path and encodes it; without frames it does nothing.
+
+    Args:
+      job: what is rendered.
+      params: the parameters.
+      renderer: one that was used for the same parameters before, where there is one.
 
     Raises:
       UserError: if there is no encoder, or the encoding fails; the frames then stay.
@@ -20,19 +25,18 @@ def render_video(job: Job, params: Params, render_chunk: ChunkFn | None = None) 
     if not num_frames:
         return
     pictures.check_video_encoder()
-    if render_chunk is None:
-        render_chunk = make_chunk_renderer(job.field, job.config.render, debug=job.debug)
     scene = job.scene
     poses = camera_path(job.video.path, scene.cameras.camtoworlds, scene.bounds, num_frames)
     cameras = scene.cameras.resized(height, width)
     bounds = np.array([scene.bounds[:, 0].min(), scene.bounds[:, 1].max()], np.float32)
+    views = [(cameras._replace(camtoworlds=pose), bounds) for pose in poses]
+    renderer = video_renderer(job, params, views, renderer)
     folder = job.run_dir / run_folder.FRAMES_FOLDER
     folder.mkdir(exist_ok=True)
     files = [folder / f"frame_{i:03d}.png" for i in range(num_frames)]
     with pixel_bar(f"video, {num_frames} frames", height * width * num_frames) as bar:
-        for number, (file, pose) in enumerate(zip(files, poses, strict=True)):
-            view = (cameras._replace(camtoworlds=pose), bounds)
-            picture = render_with_bar(job, render_chunk, params, view, number, bar)
+        for number, (file, view) in enumerate(zip(files, views, strict=True)):
+            picture = render_with_bar(job, renderer.render_chunk, params, view, number, bar)
             pictures.write_png(file, picture.rgb)
     video = job.run_dir / run_folder.VIDEO_FILE
     pictures.write_video(video, files)

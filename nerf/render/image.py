@@ -6,7 +6,7 @@ smaller pieces whose activations stay in its cache.
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import chex
 import jax
@@ -21,6 +21,9 @@ from nerf.config import RenderConfig
 from nerf.field import Params, RadianceField
 from nerf.render.checks import check_rendering, checked
 from nerf.render.rays import render_rays
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 RAYS_PER_CHUNK = 1024
 CPU_RAYS_PER_PIECE = 16
@@ -98,14 +101,27 @@ def jit_chunk_renderer(
         return RenderedChunk(fine.rgb, fine.depth, fine.acc)
 
     def one_share(params: Params, rays: Rays) -> RenderedChunk:
-        pieces = jax.tree.map(lambda x: x.reshape(-1, piece, *x.shape[1:]), rays)
-        rendered = jax.lax.map(lambda piece: render_piece(params, piece), pieces)
-        return RenderedChunk(*(x.reshape(-1, *x.shape[2:]) for x in rendered))
+        return map_pieces(lambda rays: render_piece(params, rays), rays, piece)
 
     return jax.jit(
         parallel.share_out(mesh, one_share, average=False),
         compiler_options=None if debug else parallel.compiler_options(),  # not under checkify
     )
+
+
+def map_pieces(function: Callable[[T], R], tree: T, rays_per_piece: int) -> R:
+    """A function of arrays `[num_rays, ...]`, one piece after the other.
+
+    Args:
+      function: of a tree like the one given, with `rays_per_piece` for `num_rays`; it returns
+        such a tree as well.
+      tree: of arrays `[num_rays, ...]`.
+      rays_per_piece: a divisor of `num_rays`.
+    """
+    pieces = jax.tree.map(lambda x: x.reshape(-1, rays_per_piece, *x.shape[1:]), tree)
+    results = jax.lax.map(function, pieces)
+    joined: R = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), results)
+    return joined
 
 
 def image_rays(
@@ -160,11 +176,20 @@ def render_image(
     """
     rays = image_rays(camera, bounds, ndc=ndc, config=config)
     num_rays = camera.height * camera.width
-    chunks = []
-    for start, chunk in _chunks(rays, num_rays):
-        chunks.append(jax.device_get(render_chunk(params, chunk)))
+    chunks: list[RenderedChunk] = []
+    waiting: list[RenderedChunk] = []
+
+    def fetch() -> None:
+        chunks.append(jax.device_get(waiting.pop()))
         if progress is not None:
-            progress(min(start + RAYS_PER_CHUNK, num_rays), num_rays)
+            progress(min(len(chunks) * RAYS_PER_CHUNK, num_rays), num_rays)
+
+    for chunk in _chunks(rays, num_rays):
+        rendered = render_chunk(params, chunk)
+        if waiting:  # fetched while the device is busy with the next
+            fetch()
+        waiting.append(rendered)
+    fetch()
     rgb, t, acc = (np.concatenate(parts)[:num_rays] for parts in zip(*chunks, strict=True))
     depth = _depth(t, camera, ndc=ndc, config=config)
     shape = (camera.height, camera.width)
@@ -179,11 +204,11 @@ def _pixels(camera: Cameras) -> tuple[jax.Array, jax.Array, jax.Array]:
     return columns, rows, camtoworlds
 
 
-def _chunks(rays: Rays, num_rays: int) -> Iterator[tuple[int, Rays]]:
+def _chunks(rays: Rays, num_rays: int) -> Iterator[Rays]:
     """Chunks of one size; the last is filled up by repeating the last ray."""
     for start in range(0, num_rays, RAYS_PER_CHUNK):
         index = jnp.minimum(jnp.arange(start, start + RAYS_PER_CHUNK), num_rays - 1)
-        yield start, jax.tree.map(lambda x, index=index: x[index], rays)
+        yield jax.tree.map(lambda x, index=index: x[index], rays)
 
 
 def _depth(

@@ -109,10 +109,25 @@ def composite(
     >>> seen.rgb.tolist(), seen.depth.tolist(), seen.acc.tolist()
     ([[1.0, 0.0, 0.0]], [1.0], [1.0])
     """
+    lengths = interval_lengths(t_vals, directions, last_interval)
+    return accumulate(rgb, density, lengths, t_vals)
+
+
+def accumulate(
+    rgb: jax.Array, density: jax.Array, lengths: jax.Array, t_vals: jax.Array
+) -> Composite:
+    """`composite` for samples whose intervals are given.
+
+    Args:
+      rgb: `[num_rays, num_samples, 3]`, in [0, 1], post-activation.
+      density: `[num_rays, num_samples]`, >= 0, post-activation.
+      lengths: `[num_rays, num_samples]`, >= 0, in units of length.
+      t_vals: `[num_rays, num_samples]`, increasing.
+    """
     num_rays, num_samples = t_vals.shape
     chex.assert_shape(rgb, (num_rays, num_samples, 3))
     chex.assert_shape(density, (num_rays, num_samples))
-    weights = compositing_weights(density, interval_lengths(t_vals, directions, last_interval))
+    weights = compositing_weights(density, lengths)
     acc = jnp.sum(weights, axis=-1)
     covered = acc > 1e-6
     mean_t = jnp.sum(weights * t_vals, axis=-1) / jnp.where(covered, acc, 1.0)

@@ -1,0 +1,140 @@
+"""Which renderer a job uses for what: exact for scores, fast where pictures are for looking at."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpy.typing as npt
+
+from nerf.cameras import Rays
+from nerf.field import Params
+from nerf.jobs.job import Job, RenderMethod
+from nerf.jobs.views import View, view_of
+from nerf.render import density_grid, fast
+from nerf.render.image import RAYS_PER_CHUNK, ChunkFn, image_rays, make_chunk_renderer
+
+# Below so many evaluations of the network, preparing takes longer than it saves: finding out how
+# many samples it takes, or compiling a renderer for previews.
+_MIN_EVALUATIONS = 2**23
+_MIN_PREVIEW_EVALUATIONS = 2**21
+# The finest of these grids is taken that costs no more than this share of the exact pictures.
+_GRID_SHARE = 0.1
+_RESOLUTIONS = (fast.RESOLUTION, (128, 128, 96), (96, 96, 64), (64, 64, 48))
+_PREVIEW_SAMPLING = fast.Sampling(64)
+_COMPARED_RAYS = 4 * RAYS_PER_CHUNK
+
+
+class Renderer(NamedTuple):
+    """A renderer of chunks, and which one it is."""
+
+    render_chunk: ChunkFn
+    method: RenderMethod
+
+
+def exact_renderer(job: Job) -> Renderer:
+    """The exact renderer of a job's field."""
+    return Renderer(make_chunk_renderer(job.field, job.config.render, debug=job.debug), "exact")
+
+
+def scoring_renderer(job: Job, params: Params, views: Sequence[View]) -> Renderer:
+    """What held-out views are scored with: exact unless the job says `--render=fast`."""
+    exact = exact_renderer(job)
+    return _fast_or(exact, job, params, views) if job.render == "fast" else exact
+
+
+def video_renderer(
+    job: Job, params: Params, views: Sequence[View], known: Renderer | None = None
+) -> Renderer:
+    """What a video is drawn with: fast where that pays, unless the job says `--render=exact`.
+
+    Args:
+      job: what is rendered.
+      params: its parameters.
+      views: all that will be rendered.
+      known: a renderer of the same field, where there is one.
+    """
+    exact = known if known is not None and known.method == "exact" else exact_renderer(job)
+    return exact if job.render == "exact" else _fast_or(exact, job, params, views)
+
+
+def preview_renderer(job: Job, view: View) -> Callable[[Params], ChunkFn]:
+    """What one view is drawn with while its field is still in training.
+
+    Args:
+      job: what is trained.
+      view: the view.
+
+    Returns:
+      A function of the parameters as they are now.
+    """
+    camera, _ = view
+    num_pixels = camera.height * camera.width
+    exact = exact_renderer(job).render_chunk
+    pays = _evaluations(job, num_pixels) >= _MIN_PREVIEW_EVALUATIONS
+    if job.render == "exact" or not pays:
+        return lambda params: exact
+    config = job.config.render
+    measure = fast.make_measure(job.field, config, _box(job, [view]), _resolution(job, num_pixels))
+    render_chunk = fast.make_fast_chunk_renderer(job.field, config, _PREVIEW_SAMPLING)
+
+    def prepare(params: Params) -> ChunkFn:
+        grid = measure(params)
+        return lambda params, rays: render_chunk(params, grid, rays)
+
+    return prepare
+
+
+def _fast_or(exact: Renderer, job: Job, params: Params, views: Sequence[View]) -> Renderer:
+    """The fast renderer with the fewest samples that suffice; the exact one where none do."""
+    num_pixels = sum(camera.height * camera.width for camera, _ in views)
+    if job.debug or _evaluations(job, num_pixels) < _MIN_EVALUATIONS:
+        return exact
+    start = time.monotonic()
+    config, resolution = job.config.render, _resolution(job, num_pixels)
+    grid = fast.make_measure(job.field, config, _box(job, views), resolution)(params)
+    rays, truth = _compared_rays(job)
+    choice = fast.choose_sampling(job.field, params, config, grid, rays, exact.render_chunk, truth)
+    num_samples, seconds = choice.sampling.num_samples, time.monotonic() - start
+    found = f"pictures are {choice.psnr:.1f} dB from exact ones, found out in {seconds:.0f} s"
+    if not choice.suffices:
+        print(f"rendering exactly: with {num_samples} samples a ray {found}")
+        return exact
+    instead = f"instead of {config.evaluations_per_ray}"
+    print(f"rendering fast, with {num_samples} samples a ray {instead}: {found}")
+    render_chunk = fast.make_fast_chunk_renderer(job.field, config, choice.sampling)
+    return Renderer(lambda params, rays: render_chunk(params, grid, rays), "fast")
+
+
+def _evaluations(job: Job, num_pixels: int) -> int:
+    """Of the network, for exact pictures."""
+    return num_pixels * job.config.render.evaluations_per_ray
+
+
+def _resolution(job: Job, num_pixels: int) -> tuple[int, int, int]:
+    budget = _GRID_SHARE * _evaluations(job, num_pixels)
+    fit = [resolution for resolution in _RESOLUTIONS if np.prod(resolution) <= budget]
+    return fit[0] if fit else _RESOLUTIONS[-1]
+
+
+def _box(job: Job, views: Sequence[View]) -> tuple[jax.Array, jax.Array]:
+    """Around what some views and those held out see."""
+    held_out = job.scene.split(job.config.train.holdout).test
+    both = [*views, *(view_of(job.scene, index) for index in held_out)]
+    return density_grid.box_around([_rays(job, view) for view in both])
+
+
+def _rays(job: Job, view: View) -> Rays:
+    return image_rays(*view, ndc=job.scene.ndc, config=job.config.render)
+
+
+def _compared_rays(job: Job) -> tuple[Rays, npt.NDArray[np.float32]]:
+    """Rays of the held-out views, always the same, and what the photographs show there."""
+    indices = np.array(job.scene.split(job.config.train.holdout).test)
+    rays = [_rays(job, view_of(job.scene, index)) for index in indices]
+    all_rays: Rays = jax.tree.map(lambda *parts: jnp.concatenate(parts), *rays)
+    truth = job.scene.images[indices].reshape(-1, 3)
+    chosen = np.random.default_rng(0).choice(len(truth), _COMPARED_RAYS)
+    return jax.tree.map(lambda x: x[chosen], all_rays), truth[chosen]

@@ -1,0 +1,115 @@
+"""A field's density, looked up once on a regular grid: where along a ray it is worth looking."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from nerf import parallel
+from nerf.cameras import Rays
+from nerf.field import Params, RadianceField
+
+_CPU_POINTS_PER_PIECE, _POINTS_PER_PIECE = 1024, 65536
+
+
+class DensityGrid(NamedTuple):
+    """Densities at the middles of the cells of an axis-aligned box.
+
+    Attributes:
+      density: `[nx, ny, nz]`, >= 0, per unit of length of the space the field lives in.
+      low, high: `[3]`, corners of the box, in that space.
+    """
+
+    density: jax.Array
+    low: jax.Array
+    high: jax.Array
+
+
+def box_around(rays: Sequence[Rays]) -> tuple[jax.Array, jax.Array]:
+    """Corners `[3]` of the smallest box that holds all rays from near to far, and a bit more."""
+    ends = [
+        ray.origins + t[..., None] * ray.directions for ray in rays for t in (ray.near, ray.far)
+    ]
+    points = jnp.concatenate([end.reshape(-1, 3) for end in ends])
+    low, high = jnp.min(points, axis=0), jnp.max(points, axis=0)
+    margin = 1e-3 * (high - low) + 1e-6
+    return low - margin, high + margin
+
+
+def make_measure(
+    field: RadianceField, box: tuple[jax.Array, jax.Array], resolution: tuple[int, int, int]
+) -> Callable[[Params], DensityGrid]:
+    """The compiled evaluation of a field at the middle of every cell, on all devices.
+
+    Args:
+      field: what is looked at; its density does not depend on the viewing direction.
+      box: corners `[3]` and `[3]`.
+      resolution: cells along each axis.
+
+    Returns:
+      A function of the parameters of one network.
+    """
+    low, high = box
+    chex.assert_shape([low, high], (3,))
+    mesh = parallel.make_mesh(resolution[0])
+    num_points = resolution[0] // mesh.size * resolution[1] * resolution[2]
+    preferred = _CPU_POINTS_PER_PIECE if jax.default_backend() == "cpu" else _POINTS_PER_PIECE
+    piece = min(preferred, num_points)
+
+    def share(whole: tuple[Params, jax.Array, jax.Array], layers: jax.Array) -> jax.Array:
+        params, low, high = whole
+        size = jnp.array(resolution, jnp.float32)
+
+        def evaluate(first: jax.Array) -> jax.Array:
+            number = jnp.minimum(first + jnp.arange(piece), num_points - 1)
+            layer, row, column = jnp.unravel_index(number, (len(layers), *resolution[1:]))
+            index = jnp.stack([layers[layer], row, column], axis=-1).astype(jnp.float32)
+            points = low[None] + (index + 0.5) / size[None] * (high - low)[None]
+            viewdirs = jnp.broadcast_to(jnp.array([[0.0, 0.0, -1.0]]), points.shape)
+            return field.apply(params, points, viewdirs).density
+
+        density: jax.Array = jax.lax.map(evaluate, jnp.arange(0, num_points, piece))
+        return density.reshape(-1)[:num_points].reshape(len(layers), *resolution[1:])
+
+    jitted = jax.jit(
+        parallel.share_out(mesh, share, average=False),
+        compiler_options=parallel.compiler_options(),
+    )
+    layers = parallel.everywhere(mesh, jnp.arange(resolution[0]))
+
+    def measure(params: Params) -> DensityGrid:
+        density = jitted(parallel.everywhere(mesh, (params, low, high)), layers)
+        return parallel.everywhere(mesh, DensityGrid(density, low, high))
+
+    return measure
+
+
+def density_at(grid: DensityGrid, points: jax.Array) -> jax.Array:
+    """Trilinear interpolation between the middles of cells; beyond them, the nearest value.
+
+    Args:
+      grid: the grid.
+      points: `[..., 3]`.
+
+    Returns:
+      `[...]`.
+
+    >>> halves = DensityGrid(jnp.array([[[1.0]], [[3.0]]]), jnp.zeros(3), jnp.ones(3))
+    >>> points = jnp.array(
+    ...     [[0.0, 0.5, 0.5], [0.5, 0.5, 0.5], [0.6, 0.1, 0.9], [9.0, 0.5, 0.5]]
+    ... )
+    >>> density_at(halves, points).round(3).tolist()
+    [1.0, 2.0, 2.4, 3.0]
+    """
+    *batch_shape, _ = points.shape
+    chex.assert_shape(points, (*batch_shape, 3))
+    flat = points.reshape(-1, 3)
+    resolution = jnp.array(grid.density.shape, jnp.float32)[None]
+    cells = (flat - grid.low[None]) / (grid.high - grid.low)[None] * resolution - 0.5
+    with jax.numpy_dtype_promotion("standard"):  # it mixes integers and floats
+        density: jax.Array = jax.scipy.ndimage.map_coordinates(
+            grid.density, list(cells.T), order=1, mode="nearest"
+        )
+    return density.reshape(batch_shape)
