@@ -1,10 +1,11 @@
-"""The table on the terminal; its figures are those of the JSON file."""
+"""The tables on the terminal; their figures are those of the JSON file."""
 
+from collections.abc import Callable
 from typing import Any
 
 _COLUMNS = (
     f"  {'':<10}{'trace':>7}{'lower':>7}{'compile':>8}  {'seconds a step (min - max)':<32}{'n':>5}"
-    f"{'rays/s':>12}{'evaluations/s':>16}{'TFLOP/s':>10}{'ceiling':>9}{'first loss':>12}"
+    f"{'rays/s':>12}{'evaluations/s':>16}{'TFLOP/s':>10}{'ceiling':>9}{'first loss':>12}{'MiB':>8}"
 )
 
 
@@ -25,7 +26,7 @@ def header(result: dict[str, Any]) -> str:
     )
 
 
-def case(figures: dict[str, Any]) -> str:
+def step_case(figures: dict[str, Any]) -> str:
     """One case: a line a backend, the ceiling, the ratios."""
     ceiling = figures["ceiling"]
     size = ceiling["size"]
@@ -55,8 +56,117 @@ def _backend(name: str, values: dict[str, Any]) -> str:
         f"{values['compile_seconds']:>8.2f}  {_range(values['step_seconds'])}"
         f"{values['rays_per_second']:>12,.0f}{values['evaluations_per_second']:>16,.0f}"
         f"{values['flop_per_second'] / 1e12:>10.3f}{values['share_of_ceiling']:>9.1%}"
-        f"{values['first_loss']:>12.6f}"
+        f"{values['first_loss']:>12.6f}{_mebibytes(values['peak_bytes']):>8}"
     )
+
+
+_RENDER_COLUMNS = (
+    f"  {'':<10}{'trace':>7}{'lower':>7}{'compile':>8}  "
+    f"{'seconds a picture (min - max)':<32}{'n':>5}{'rays/s':>12}{'evaluations/s':>16}"
+    f"{'a ray':>7}{'TFLOP/s':>10}{'ceiling':>9}{'MiB':>8}"
+)
+
+
+def render_case(figures: dict[str, Any]) -> str:
+    """One case of the render benchmark: a line a method, the ceiling, ratio and quality."""
+    ceiling, ratio = figures["ceiling"], figures["exact_to_fast"]
+    lines = [
+        f"{figures['scene']} ({figures['source']}), {figures['backend']}, {figures['preset']}, "
+        f"{figures['width']}x{figures['height']}, {figures['precision']}: "
+        f"{figures['flop_per_evaluation'] / 1e6:.3f} MFLOP an evaluation",
+        _RENDER_COLUMNS,
+    ]
+    for name, values in figures["methods"].items():
+        lines.append(
+            f"  {name:<10}{values['trace_seconds']:>7.2f}{values['lower_seconds']:>7.2f}"
+            f"{values['compile_seconds']:>8.2f}  {_range(values['picture_seconds'])}"
+            f"{values['rays_per_second']:>12,.0f}{values['evaluations_per_second']:>16,.0f}"
+            f"{values['evaluations_per_ray']:>7}{values['flop_per_second'] / 1e12:>10.3f}"
+            f"{values['share_of_ceiling']:>9.1%}{_mebibytes(values['peak_bytes']):>8}"
+        )
+    lines.append(
+        f"  {'product':<10}{'':>22}  {_range(ceiling['seconds'])}{'':>35}"
+        f"{ceiling['flop_per_second'] / 1e12:>10.3f}{1:>9.1%}"
+        f"  {ceiling['size']} x {ceiling['size']}, relative error {ceiling['relative_error']:.0e}"
+    )
+    quick = figures["methods"]["fast"]
+    lines.append(
+        f"  exact : fast = {ratio['median']:.2f} in seconds a picture ({ratio['min']:.2f} - "
+        f"{ratio['max']:.2f} over {ratio['n']} rounds); prepared once in "
+        f"{quick['grid_seconds']:.1f} s (grid) and {quick['choice_seconds']:.1f} s (samples)"
+    )
+    if (quality := figures["quality"]) is not None:
+        lines.append(
+            f"  held-out views: fast to exact {quality['fast_to_exact_psnr']:.2f} dB; against the "
+            f"photographs {quality['exact_psnr']:.3f} dB exact, {quality['fast_psnr']:.3f} dB "
+            f"fast, {quality['lost']:.3f} dB lost"
+        )
+    peak = _mebibytes(figures["process_peak_bytes"])
+    lines.append(f"  the process has had {peak} MiB at most so far")
+    return "\n".join(lines)
+
+
+def curve(figures: dict[str, Any]) -> str:
+    """One curve of growth: seconds and work of each point, and how fast both grow to the next."""
+    lines = [
+        f"{figures['name']}: {figures['what']}",
+        f"  {figures['unit']:>18}  {'seconds (min - max)':<32}{'n':>5}{'TFLOP':>9}{'TFLOP/s':>9}"
+        f"{'seconds x':>11}{'work x':>8}",
+    ]
+    before = None
+    for point in figures["points"]:
+        seconds, flop = point["seconds"], point["flop"]
+        growth = ""
+        if before is not None:
+            times = seconds["median"] / before["seconds"]["median"]
+            growth = f"{times:>11.2f}{flop / before['flop']:>8.2f}"
+        lines.append(
+            f"  {point['value']:>18}  {_range(seconds)}{flop / 1e12:>9.4f}"
+            f"{flop / 1e12 / seconds['median']:>9.3f}{growth}"
+        )
+        before = point
+    return "\n".join(lines)
+
+
+def picture_seconds(result: dict[str, Any]) -> dict[str, float]:
+    """Median seconds by a name of what was measured; for `against`."""
+    return {
+        f"{case['scene']} ({case['source']}), {case['width']}x{case['height']}, "
+        f"{case['precision']}, {case['backend']}, {name}": values["picture_seconds"]["median"]
+        for case in result["cases"]
+        for name, values in case["methods"].items()
+    }
+
+
+def step_seconds(result: dict[str, Any]) -> dict[str, float]:
+    """Median seconds by a name of what was measured; for `against`."""
+    return {
+        f"{case['preset']}, {case['num_rays']} rays, {case['precision']}, {name}": values[
+            "step_seconds"
+        ]["median"]
+        for case in result["cases"]
+        for name, values in case["backends"].items()
+    }
+
+
+def against(
+    result: dict[str, Any],
+    earlier: dict[str, Any],
+    seconds_of: Callable[[dict[str, Any]], dict[str, float]],
+) -> str:
+    """Ratios of seconds to an earlier result, where both have measured the same."""
+    now, before = seconds_of(result), seconds_of(earlier)
+    lines = [f"against {earlier['device']}, {earlier['processor']}, {earlier['date']}:"]
+    for name in now:
+        if name in before:
+            lines.append(f"  {name}: {now[name] / before[name]:.3f} times its seconds")
+    if len(lines) == 1:
+        lines.append("  nothing was measured in both")
+    return "\n".join(lines)
+
+
+def _mebibytes(size: int | None) -> str:
+    return "" if size is None else f"{size / 2**20:.0f}"
 
 
 def _range(seconds: dict[str, Any]) -> str:

@@ -21,7 +21,6 @@ from nerf.field import Params, RadianceField
 from nerf.render.rays import init_params
 from nerf.training.step import Metrics, TrainingViews, TrainState, init_state, jit_step
 
-FIELD = "mlp"
 PRODUCT = "product"  # the ceiling's name among the contenders
 
 
@@ -29,6 +28,7 @@ class Plan(NamedTuple):
     """What is asked for; the help of the flags of `step_throughput` says what each means."""
 
     backends: tuple[str, ...]
+    field: str
     configs: tuple[Config, ...]  # one a preset and number of rays
     precisions: tuple[str, ...]
     steps: int
@@ -65,7 +65,7 @@ class Step:
 def measure(case: Case, plan: Plan) -> dict[str, Any]:
     """All figures of one case, in the form in which they are written."""
     config = case.config
-    fields = {name: field_lib.make_field(name, FIELD, config.field) for name in plan.backends}
+    fields = {name: field_lib.make_field(name, plan.field, config.field) for name in plan.backends}
     work, *_ = [work_per_ray(field, config) for field in fields.values()]
     all_params = same_params(fields, config, plan.seed)
     product = make_product(plan.product_size)
@@ -123,8 +123,9 @@ def _prepare(
         field, case.config, case.cameras, mesh, ndc=True, rays_per_piece=case.rays_per_piece
     )
     stages, lowered, compiled = timing.compile_in_stages(step, state, views)
-    figures = {f"{name}_seconds": value for name, value in stages._asdict().items()}
+    figures: dict[str, Any] = {f"{name}_seconds": value for name, value in stages._asdict().items()}
     asked = sorted(set(re.findall(r"precision = \[(\w+)", lowered.as_text())))
+    figures["peak_bytes"] = timing.peak_bytes(compiled)
     return Step(compiled, state, views), {**figures, "precision_asked_of_xla": asked}
 
 

@@ -11,7 +11,6 @@ A table is printed, and every figure is written as JSON.
 """
 
 import dataclasses
-import datetime
 import itertools
 import re
 import sys
@@ -22,8 +21,8 @@ from typing import Any
 import jax
 from absl import flags
 
-from benchmarks import machine, report
-from benchmarks.step_case import FIELD, Case, Plan, measure
+from benchmarks import charts, command_line, machine, report
+from benchmarks.step_case import Case, Plan, measure
 from benchmarks.synthetic_views import make_views
 from nerf import config as config_lib
 from nerf import field as field_lib
@@ -33,37 +32,22 @@ from nerf.config import PRECISIONS, Config
 from nerf.errors import UserError
 from nerf.training.step import CPU_RAYS_PER_PIECE
 
-RESULTS = Path(__file__).parent / "results"
+BENCHMARK = "step_throughput"
 _MAX_RAYS = 2**24
 
 # Its own, so that `nerf.main` can be imported beside it.
 FLAGS = flags.FlagValues()  # type: ignore[no-untyped-call]
+command_line.define_common(FLAGS)
 flags.DEFINE_list("backend", None, "which backends (all that exist)", flag_values=FLAGS)
+flags.DEFINE_string("field", "mlp", "which field", flag_values=FLAGS)
 flags.DEFINE_list("preset", ["notebook", "paper"], "which conventions", flag_values=FLAGS)
 flags.DEFINE_list("rays", ["1024"], "rays a step, one number or several", flag_values=FLAGS)
-flags.DEFINE_list(
-    "precision", ["float32"], "of matrix products: float32, tf32, bfloat16", flag_values=FLAGS
-)
 flags.DEFINE_integer("steps", 5, "readings of each backend in each case", flag_values=FLAGS)
 flags.DEFINE_integer("warmup", 2, "steps before the first reading", flag_values=FLAGS)
 flags.DEFINE_float(
     "window", 0.1, "a reading repeats its work until it fills these seconds", flag_values=FLAGS
 )
-flags.DEFINE_integer(
-    "rays_per_piece",
-    None,
-    "at most so many rays go through at once (a device's own choice)",
-    flag_values=FLAGS,
-)
-flags.DEFINE_integer("product", 4096, "rows of the ceiling's square matrices", flag_values=FLAGS)
-flags.DEFINE_multi_string(
-    "set", [], "one setting by its dotted name, e.g. --set=field.width=32", flag_values=FLAGS
-)
 flags.DEFINE_integer("seed", 0, "of parameters, pictures and batches", flag_values=FLAGS)
-flags.DEFINE_string(
-    "out", None, "the JSON file (benchmarks/results/DEVICE-DATE.json)", flag_values=FLAGS
-)
-flags.DEFINE_bool("help", False, "show this", short_name="h", flag_values=FLAGS)
 
 _RANGES = {
     "steps": (1, 1_000_000),
@@ -76,40 +60,25 @@ _RANGES = {
 
 
 def main(argv: Sequence[str]) -> None:
-    """Measures what the flags ask for; a user's mistake ends with one sentence and status 1."""
-    try:
-        _parse(argv)
-        if FLAGS.help:
-            print(f"{__doc__}\n{FLAGS.get_help()}")
-            return
+    """Measures what the flags ask for."""
+
+    def prepare() -> Any:
         plan = make_plan()
-        parallel.use_every_core()
-        date = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        name = machine.file_name(run_folder.device_name(), date[:10])
-        out = Path(FLAGS.out) if FLAGS.out else RESULTS / name
-        _check_writable(out)
-        run(plan, out, date)
-    except UserError as error:
-        _fail(str(error))
-    except KeyboardInterrupt:
-        _fail("stopped", status=130)
-    except OSError as error:
-        _fail(f"{error.filename or 'a file'} cannot be read or written: {error.strerror}")
-    except (MemoryError, jax.errors.JaxRuntimeError) as error:
-        if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):
-            raise
-        _fail("out of memory: try fewer --rays, or --rays_per_piece; cases before are in the file")
+        earlier = command_line.read_earlier(FLAGS, BENCHMARK)
+        return lambda out, date: run(plan, out, date, earlier)
+
+    command_line.main(argv, FLAGS, __doc__ or "", prepare)
 
 
-def run(plan: Plan, out: Path, date: str) -> dict[str, Any]:
+def run(plan: Plan, out: Path, date: str, earlier: dict[str, Any] | None = None) -> dict[str, Any]:
     """Measures every case; prints it and writes the file as soon as it is known."""
     result: dict[str, Any] = {
-        "benchmark": "step_throughput",
+        "benchmark": BENCHMARK,
         "date": date,
         **machine.describe(),
         "settings": {
             name: getattr(plan, name)
-            for name in ("steps", "warmup", "window", "product_size", "seed")
+            for name in ("field", "steps", "warmup", "window", "product_size", "seed")
         },
         "cases": [],
     }
@@ -125,9 +94,14 @@ def run(plan: Plan, out: Path, date: str) -> dict[str, Any]:
         case = Case(config, precision, piece, views, cameras)
         with jax.default_matmul_precision(PRECISIONS[precision]):
             result["cases"].append(measure(case, plan))
-        print("\n" + report.case(result["cases"][-1]), flush=True)
+        print("\n" + report.step_case(result["cases"][-1]), flush=True)
         run_folder.write_json(out, result)
     print(f"\nwritten to {out}")
+    if earlier is not None:
+        print(report.against(result, earlier, report.step_seconds))
+    if FLAGS.chart:
+        charts.write_step_chart(Path(FLAGS.chart), result)
+        print(f"chart: {FLAGS.chart}")
     return result
 
 
@@ -137,23 +111,19 @@ def make_plan() -> Plan:
     Raises:
       UserError: if one is unknown or out of its range.
     """
-    for name, (smallest, largest) in _RANGES.items():
-        value = FLAGS[name].value
-        if value is not None and not smallest <= value <= largest:
-            raise UserError(f"--{name} must be from {smallest} to {largest}, not {value}")
-    backends = _list("backend") if FLAGS.backend is not None else _comparable_backends()
+    command_line.check_ranges(FLAGS, _RANGES)
+    if FLAGS.backend is not None:
+        backends = command_line.entries(FLAGS, "backend")
+    else:
+        backends = _comparable_backends()
     for backend in backends:
-        field_lib.check_names(backend, FIELD)
-    precisions = _list("precision")
-    for precision in precisions:
-        if precision not in PRECISIONS:
-            raise UserError(
-                f"unknown precision {precision!r}: choose one of {', '.join(PRECISIONS)}"
-            )
-    presets = [_preset(name) for name in _list("preset")]
-    rays = [_number_of_rays(text) for text in _list("rays")]
+        field_lib.check_names(backend, FLAGS.field)
+    precisions = command_line.precisions(FLAGS)
+    presets = [_preset(name) for name in command_line.entries(FLAGS, "preset")]
+    rays = [_number_of_rays(text) for text in command_line.entries(FLAGS, "rays")]
     return Plan(
         backends,
+        FLAGS.field,
         tuple(_with_rays(config, num) for config in presets for num in rays),
         precisions,
         FLAGS.steps,
@@ -166,16 +136,9 @@ def make_plan() -> Plan:
 
 
 def _comparable_backends() -> tuple[str, ...]:
-    """Those whose parameters can be converted into each other."""
-    return tuple(name for name in field_lib.backends() if name in convert.LAYOUTS)
-
-
-def _list(name: str) -> tuple[str, ...]:
-    """The different entries of a list flag, in the order in which they are given."""
-    entries = tuple(dict.fromkeys(entry.strip() for entry in FLAGS[name].value or ()))
-    if not all(entries) or not entries:
-        raise UserError(f"--{name} needs one value, or several with commas in between")
-    return entries
+    """Those whose parameters can be converted into each other, or who alone have the field."""
+    names = tuple(name for name in field_lib.backends() if field_lib.has(name, FLAGS.field))
+    return tuple(name for name in names if name in convert.LAYOUTS) or names[:1]
 
 
 def _number_of_rays(text: str) -> int:
@@ -194,35 +157,6 @@ def _preset(name: str) -> Config:
 
 def _with_rays(config: Config, num_rays: int) -> Config:
     return dataclasses.replace(config, train=dataclasses.replace(config.train, num_rays=num_rays))
-
-
-def _parse(argv: Sequence[str]) -> None:
-    try:
-        rest = FLAGS(argv)
-    except flags.Error as error:
-        raise UserError(f"{' '.join(str(error).split())} (--help lists the flags)") from error
-    if len(rest) > 1:
-        raise UserError(f"unexpected argument {rest[1]!r}: everything is a --flag=value")
-
-
-def _check_writable(out: Path) -> None:
-    """Finds out before the measurement whether its result can be kept."""
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        probe = out.with_name(f".{out.name}.probe")
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise UserError(
-            f"{out} cannot be written ({error.strerror}): name another --out"
-        ) from error
-    if out.is_dir():
-        raise UserError(f"{out} is a folder: --out names a file")
-
-
-def _fail(sentence: str, status: int = 1) -> None:
-    print(f"error: {sentence}", file=sys.stderr)
-    sys.exit(status)
 
 
 if __name__ == "__main__":

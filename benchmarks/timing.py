@@ -60,6 +60,23 @@ def compile_in_stages(
     )
 
 
+def peak_bytes(compiled: jax.stages.Compiled) -> int | None:
+    """Memory that one device needs for a program, as XLA plans it; None where it does not tell.
+
+    Arguments, results and everything in between; what the arguments leave to the results counts
+    once.
+    """
+    plan = compiled.memory_analysis()
+    if plan is None:
+        return None
+    return int(
+        plan.argument_size_in_bytes
+        + plan.output_size_in_bytes
+        + plan.temp_size_in_bytes
+        - plan.alias_size_in_bytes
+    )
+
+
 def seconds(contender: Contender, repeats: int) -> float:
     """Seconds for one repetition, the mean over `repeats` that run without a pause."""
     start = time.perf_counter()

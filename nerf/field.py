@@ -88,6 +88,11 @@ def backends() -> tuple[str, ...]:
     return tuple(sorted({backend for backend, _ in _FACTORIES}))
 
 
+def has(backend: str, field: str) -> bool:
+    """Whether `backend` implements `field`."""
+    return (backend, field) in _FACTORIES
+
+
 def check_names(backend: str, field: str) -> None:
     """Raises a UserError, listing the known names, unless `backend` has a field `field`."""
     if backend not in backends():

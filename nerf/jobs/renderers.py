@@ -10,11 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from nerf.cameras import Rays
+from nerf.config import Config, RenderConfig
 from nerf.field import Params
 from nerf.jobs.job import Job, RenderMethod
 from nerf.jobs.views import View, view_of
 from nerf.render import density_grid, fast
 from nerf.render.image import RAYS_PER_CHUNK, ChunkFn, image_rays, make_chunk_renderer
+from nerf.scenes.scene import Scene
 
 # Below so many evaluations of the network, preparing takes longer than it saves: finding out how
 # many samples it takes, or compiling a renderer for previews.
@@ -77,7 +79,9 @@ def preview_renderer(job: Job, view: View) -> Callable[[Params], ChunkFn]:
     if job.render == "exact" or not pays:
         return lambda params: exact
     config = job.config.render
-    measure = fast.make_measure(job.field, config, _box(job, [view]), _resolution(job, num_pixels))
+    measure = fast.make_measure(
+        job.field, config, views_box(job.scene, config, [view]), _resolution(job, num_pixels)
+    )
     render_chunk = fast.make_fast_chunk_renderer(job.field, config, _PREVIEW_SAMPLING)
 
     def prepare(params: Params) -> ChunkFn:
@@ -94,8 +98,10 @@ def _fast_or(exact: Renderer, job: Job, params: Params, views: Sequence[View]) -
         return exact
     start = time.monotonic()
     config, resolution = job.config.render, _resolution(job, num_pixels)
-    grid = fast.make_measure(job.field, config, _box(job, views), resolution)(params)
-    rays, truth = _compared_rays(job)
+    grid = fast.make_measure(job.field, config, views_box(job.scene, config, views), resolution)(
+        params
+    )
+    rays, truth = compared_rays(job.scene, job.config)
     choice = fast.choose_sampling(job.field, params, config, grid, rays, exact.render_chunk, truth)
     num_samples, seconds = choice.sampling.num_samples, time.monotonic() - start
     found = f"pictures are {choice.psnr:.1f} dB from exact ones, found out in {seconds:.0f} s"
@@ -119,22 +125,31 @@ def _resolution(job: Job, num_pixels: int) -> tuple[int, int, int]:
     return fit[0] if fit else _RESOLUTIONS[-1]
 
 
-def _box(job: Job, views: Sequence[View]) -> tuple[jax.Array, jax.Array]:
-    """Around what some views and those held out see."""
-    held_out = job.scene.split(job.config.train.holdout).test
-    both = [*views, *(view_of(job.scene, index) for index in held_out)]
-    return density_grid.box_around([_rays(job, view) for view in both])
+def views_box(
+    scene: Scene, config: RenderConfig, views: Sequence[View]
+) -> tuple[jax.Array, jax.Array]:
+    """Corners of a box around what some views and those of a scene see."""
+    both = [*views, *(view_of(scene, index) for index in range(scene.num_views))]
+    return density_grid.box_around([_corner_rays(scene, config, view) for view in both])
 
 
-def _rays(job: Job, view: View) -> Rays:
-    return image_rays(*view, ndc=job.scene.ndc, config=job.config.render)
+def _corner_rays(scene: Scene, config: RenderConfig, view: View) -> Rays:
+    """Rays that bound a view's: in NDC and in world space alike, the others lie between them."""
+    camera, _ = view
+    rays = image_rays(*view, ndc=scene.ndc, config=config)
+    right, below = camera.width - 1, (camera.height - 1) * camera.width
+    corners = np.array([0, right, below, below + right])
+    bounding: Rays = jax.tree.map(lambda x: x[corners], rays)
+    return bounding
 
 
-def _compared_rays(job: Job) -> tuple[Rays, npt.NDArray[np.float32]]:
+def compared_rays(scene: Scene, config: Config) -> tuple[Rays, npt.NDArray[np.float32]]:
     """Rays of the held-out views, always the same, and what the photographs show there."""
-    indices = np.array(job.scene.split(job.config.train.holdout).test)
-    rays = [_rays(job, view_of(job.scene, index)) for index in indices]
+    indices = np.array(scene.split(config.train.holdout).test)
+    rays = [
+        image_rays(*view_of(scene, index), ndc=scene.ndc, config=config.render) for index in indices
+    ]
     all_rays: Rays = jax.tree.map(lambda *parts: jnp.concatenate(parts), *rays)
-    truth = job.scene.images[indices].reshape(-1, 3)
+    truth = scene.images[indices].reshape(-1, 3)
     chosen = np.random.default_rng(0).choice(len(truth), _COMPARED_RAYS)
     return jax.tree.map(lambda x: x[chosen], all_rays), truth[chosen]

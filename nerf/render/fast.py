@@ -14,12 +14,13 @@ their variation within a sample's interval.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
+from jax.sharding import Mesh
 
 from nerf import parallel
 from nerf.cameras import Rays
@@ -115,6 +116,24 @@ def make_fast_chunk_renderer(
       A function of parameters, the grid of these parameters, and rays.
     """
     mesh = parallel.make_mesh(RAYS_PER_CHUNK)
+    jitted = jit_fast_chunk_renderer(field, config, sampling, mesh, rays_per_piece=rays_per_piece)
+    placed = parallel.placing(mesh, jitted)
+    return lambda params, grid, rays: placed((params, grid), rays)
+
+
+def jit_fast_chunk_renderer(
+    field: RadianceField,
+    config: RenderConfig,
+    sampling: Sampling,
+    mesh: Mesh,
+    *,
+    rays_per_piece: int | None = None,
+) -> Any:
+    """`make_fast_chunk_renderer` for arrays that lie on the devices of a mesh already.
+
+    Returns:
+      What `jax.jit` returns, of parameters with their grid, and rays.
+    """
     piece = parallel.choose_rays_per_piece(
         RAYS_PER_CHUNK // mesh.size,
         rays_per_piece,
@@ -126,12 +145,10 @@ def make_fast_chunk_renderer(
         seen = render_rays_fast(field, params, grid, rays, config, sampling, rays_per_piece=piece)
         return RenderedChunk(seen.rgb, seen.depth, seen.acc)
 
-    jitted = jax.jit(
+    return jax.jit(
         parallel.share_out(mesh, one_share, average=False),
         compiler_options=parallel.compiler_options(),
     )
-    placed = parallel.placing(mesh, jitted)
-    return lambda params, grid, rays: placed((params, grid), rays)
 
 
 def choose_sampling(

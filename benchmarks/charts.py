@@ -1,0 +1,107 @@
+"""Charts of results, for the README."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+_EXACT, _FAST, _FLOOR = "#08519c", "#d94801", "#bdbdbd"
+
+
+def write_step_chart(path: Path, result: dict[str, Any]) -> None:
+    """Seconds a step of each backend, beside the floor that the matrix product sets."""
+    groups = []
+    for case in result["cases"]:
+        floor = case["flop_per_step"] / case["ceiling"]["flop_per_second"]
+        bars = [("floor", floor, "", _FLOOR)]
+        for colour, (name, values) in zip(
+            (_EXACT, _FAST, "#54278f", "#006d2c"), sorted(case["backends"].items()), strict=False
+        ):
+            share = f"{values['share_of_ceiling']:.0%}"
+            bars.append((name, values["step_seconds"]["median"], share, colour))
+        label = f"{case['preset']}\n{case['num_rays']} rays, {case['precision']}"
+        groups.append((label, bars))
+    _write(path, groups, "seconds a training step", result)
+
+
+def write_render_chart(path: Path, result: dict[str, Any]) -> None:
+    """Seconds a picture, exact and fast, beside the floor of the exact one."""
+    groups = []
+    for case in result["cases"]:
+        exact, fast = (case["methods"][name] for name in ("exact", "fast"))
+        seconds = exact["picture_seconds"]["median"]
+        groups.append(
+            (
+                f"{case['scene']}\n{case['source']}, {case['backend']}",
+                [
+                    ("floor of exact", seconds * exact["share_of_ceiling"], "", _FLOOR),
+                    ("exact", seconds, f"{exact['share_of_ceiling']:.0%}", _EXACT),
+                    (
+                        "fast",
+                        fast["picture_seconds"]["median"],
+                        f"{case['exact_to_fast']['median']:.1f} x",
+                        _FAST,
+                    ),
+                ],
+            )
+        )
+    size = f"{result['cases'][0]['width']}x{result['cases'][0]['height']}"
+    _write(path, groups, f"seconds a picture of {size}", result)
+
+
+def write_growth_chart(path: Path, result: dict[str, Any]) -> None:
+    """Log-log: how the seconds grow with each quantity, and what linear growth would be."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(12, 3.6), dpi=100, layout="constrained")
+    axes_row = figure.subplots(1, len(result["curves"]), squeeze=False)[0]
+    for axes, curve in zip(axes_row, result["curves"], strict=True):
+        values = [point["value"] for point in curve["points"]]
+        seconds = [point["seconds"]["median"] for point in curve["points"]]
+        work = [
+            point["flop"] / curve["points"][-1]["flop"] * seconds[-1] for point in curve["points"]
+        ]
+        axes.loglog(values, work, "--", color=_FLOOR, label="in step with the work")
+        axes.loglog(values, seconds, "o-", color=_EXACT, label="measured")
+        axes.set_xticks(values, [str(value) for value in values])
+        axes.minorticks_off()
+        axes.set(title=curve["name"], xlabel=curve["unit"], ylabel=curve["what"])
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+    axes_row[0].legend(frameon=False)
+    _save(figure, path)
+
+
+def _write(
+    path: Path,
+    groups: list[tuple[str, list[tuple[str, float, str, str]]]],
+    ylabel: str,
+    result: dict[str, Any],
+) -> None:
+    from matplotlib.figure import Figure  # takes a second to load
+
+    figure = Figure(figsize=(max(6.0, 2.2 * len(groups) + 1.5), 4.2), dpi=100, layout="constrained")
+    axes = figure.subplots()
+    named: set[str] = set()
+    for position, (_, bars) in enumerate(groups):
+        width = 0.8 / len(bars)
+        for number, (name, height, note, colour) in enumerate(bars):
+            x = position + (number - (len(bars) - 1) / 2) * width
+            label = name if name not in named else None
+            named.add(name)
+            axes.bar(x, height, 0.92 * width, color=colour, label=label)
+            text = f"{height:.2f}" + (f"\n{note}" if note else "")
+            axes.annotate(text, (x, height), ha="center", va="bottom", fontsize=8)
+    axes.set_xticks(range(len(groups)), [label for label, _ in groups])
+    axes.set(ylabel=ylabel, title=f"{result['processor']}, {result['cores']} cores")
+    axes.margins(y=0.15)
+    axes.grid(axis="y", alpha=0.25)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
+    _save(figure, path)
+
+
+def _save(figure: Any, path: Path) -> None:
+    partial = path.with_name(f".{path.name}.partial")
+    figure.savefig(partial, format="png")
+    os.replace(partial, path)

@@ -1,0 +1,169 @@
+"""What the benchmarks' command lines share: flags that are checked, one sentence for a mistake."""
+
+import datetime
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+from absl import flags
+
+from benchmarks import machine
+from nerf import parallel, run_folder
+from nerf.config import PRECISIONS
+from nerf.errors import UserError
+
+RESULTS = Path(__file__).parent / "results"
+Ranges = Mapping[str, tuple[float, float]]
+
+
+def define_common(defined: flags.FlagValues) -> None:
+    """Flags that every benchmark has."""
+    flags.DEFINE_list(
+        "precision", ["float32"], "of matrix products: float32, tf32, bfloat16", flag_values=defined
+    )
+    flags.DEFINE_integer(
+        "rays_per_piece",
+        None,
+        "at most so many rays go through at once (a device's own choice)",
+        flag_values=defined,
+    )
+    flags.DEFINE_integer(
+        "product", 4096, "rows of the ceiling's square matrices", flag_values=defined
+    )
+    flags.DEFINE_multi_string(
+        "set",
+        [],
+        "one setting by its dotted name, e.g. --set=field.width=32",
+        flag_values=defined,
+    )
+    flags.DEFINE_string(
+        "out", None, "the JSON file (benchmarks/results/...DEVICE-DATE.json)", flag_values=defined
+    )
+    flags.DEFINE_string("chart", None, "a PNG file for a chart of the result", flag_values=defined)
+    flags.DEFINE_string(
+        "against", None, "an earlier JSON file: ratios to it are printed", flag_values=defined
+    )
+    flags.DEFINE_bool("help", False, "show this", short_name="h", flag_values=defined)
+
+
+def main(
+    argv: Sequence[str],
+    defined: flags.FlagValues,
+    doc: str,
+    prepare: Callable[[], Callable[[Path, str], dict[str, Any]]],
+    *,
+    prefix: str = "",
+) -> dict[str, Any] | None:
+    """Runs a benchmark; a user's mistake ends with one sentence and status 1.
+
+    Args:
+      argv: the command line.
+      defined: the benchmark's flags.
+      doc: its help.
+      prepare: checks the flags, before JAX is used, and returns what measures: a function of the
+        file to write and the date.
+      prefix: of the file's name, where none is given.
+
+    Returns:
+      What was measured; None where only help was asked for.
+    """
+    try:
+        _parse(argv, defined)
+        if defined.help:
+            print(f"{doc}\n{defined.get_help()}")
+            return None
+        measure = prepare()
+        parallel.use_every_core()
+        date = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        name = prefix + machine.file_name(run_folder.device_name(), date[:10])
+        out = Path(defined.out) if defined.out else RESULTS / name
+        _check_writable(out, "out")
+        if defined.chart:
+            _check_writable(Path(defined.chart), "chart")
+        return measure(out, date)
+    except UserError as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        _fail("stopped", status=130)
+    except OSError as error:
+        _fail(f"{error.filename or 'a file'} cannot be read or written: {error.strerror}")
+    except (MemoryError, jax.errors.JaxRuntimeError) as error:
+        if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        _fail("out of memory: try fewer --rays, or --rays_per_piece; cases before are in the file")
+    return None
+
+
+def check_ranges(defined: flags.FlagValues, ranges: Ranges) -> None:
+    """Raises a UserError unless each flag that is given lies in its range."""
+    for name, (smallest, largest) in ranges.items():
+        value = defined[name].value
+        if value is not None and not smallest <= value <= largest:
+            raise UserError(f"--{name} must be from {smallest} to {largest}, not {value}")
+
+
+def entries(defined: flags.FlagValues, name: str) -> tuple[str, ...]:
+    """The different entries of a list flag, in the order in which they are given."""
+    values = tuple(dict.fromkeys(entry.strip() for entry in defined[name].value or ()))
+    if not all(values) or not values:
+        raise UserError(f"--{name} needs one value, or several with commas in between")
+    return values
+
+
+def precisions(defined: flags.FlagValues) -> tuple[str, ...]:
+    """The entries of --precision, checked."""
+    names = entries(defined, "precision")
+    for name in names:
+        if name not in PRECISIONS:
+            raise UserError(f"unknown precision {name!r}: choose one of {', '.join(PRECISIONS)}")
+    return names
+
+
+def read_earlier(defined: flags.FlagValues, benchmark: str) -> dict[str, Any] | None:
+    """The result that --against names.
+
+    Raises:
+      UserError: if it is no result of this benchmark.
+    """
+    if not defined.against:
+        return None
+    path = Path(defined.against)
+    try:
+        earlier = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"--against={path} is no result that can be read: {error}") from error
+    if not isinstance(earlier, dict) or earlier.get("benchmark") != benchmark:
+        raise UserError(f"--against={path} is no result of {benchmark}: name a file it has written")
+    return earlier
+
+
+def _parse(argv: Sequence[str], defined: flags.FlagValues) -> None:
+    try:
+        rest = defined(argv)
+    except flags.Error as error:
+        raise UserError(f"{' '.join(str(error).split())} (--help lists the flags)") from error
+    if len(rest) > 1:
+        raise UserError(f"unexpected argument {rest[1]!r}: everything is a --flag=value")
+
+
+def _check_writable(path: Path, flag: str) -> None:
+    """Finds out before the measurement whether its result can be kept."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        probe = path.with_name(f".{path.name}.probe")
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be written ({error.strerror}): name another --{flag}"
+        ) from error
+    if path.is_dir():
+        raise UserError(f"{path} is a folder: --{flag} names a file")
+
+
+def _fail(sentence: str, status: int = 1) -> None:
+    print(f"error: {sentence}", file=sys.stderr)
+    sys.exit(status)

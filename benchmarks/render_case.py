@@ -1,0 +1,241 @@
+"""One case of the render benchmark: exact and fast pictures and the matrix product, in turn."""
+
+import resource
+import sys
+import time
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from benchmarks import timing
+from benchmarks.ceiling import make_product, product_flop
+from benchmarks.work import forward_flop
+from nerf import config as config_lib
+from nerf import evaluation, initial, parallel, parameters
+from nerf import field as field_lib
+from nerf.cameras import Rays
+from nerf.config import Config, RenderConfig
+from nerf.field import Params, RadianceField
+from nerf.jobs.renderers import compared_rays, views_box
+from nerf.jobs.views import View, view_of
+from nerf.render import fast
+from nerf.render.image import RAYS_PER_CHUNK, ChunkFn, image_rays, jit_chunk_renderer, render_image
+from nerf.render.rays import NETWORKS
+from nerf.scenes import registry
+from nerf.scenes.scene import Scene
+
+PRODUCT = "product"
+
+
+class Setting(NamedTuple):
+    """What differs from case to case."""
+
+    scene: str
+    backend: str
+    precision: str
+
+
+class Plan(NamedTuple):
+    """What is asked for; the help of the flags of `render_throughput` says what each means."""
+
+    settings: tuple[Setting, ...]
+    field: str
+    init_from: str
+    overrides: tuple[str, ...]
+    size: tuple[int, int] | None
+    pictures: int
+    quality: bool
+    rays_per_piece: int | None
+    product_size: int
+
+
+class Subject(NamedTuple):
+    """What is rendered."""
+
+    scene: Scene
+    field: RadianceField
+    config: Config
+    params: Params
+
+
+def measure(setting: Setting, plan: Plan) -> dict[str, Any]:
+    """All figures of one case, in the form in which they are written."""
+    subject = _load(setting, plan)
+    scene, config = subject.scene, subject.config
+    held_out = scene.split(config.train.holdout).test
+    views = [view_of(scene, index) for index in held_out]
+    view = _resized(views[len(views) // 2], plan.size)
+    exact, exact_figures = _exact(subject, plan)
+    quick, quick_figures = _fast(subject, [*views, view], exact, plan)
+    renderers = {"exact": exact, "fast": quick}
+    product = make_product(plan.product_size)
+
+    def draw(render_chunk: ChunkFn, view: View) -> Any:
+        camera, bounds = view
+        return render_image(
+            render_chunk, subject.params, camera, bounds, ndc=scene.ndc, config=config.render
+        )
+
+    def contender(render_chunk: ChunkFn) -> timing.Contender:
+        def draw_so_often(repeats: int) -> None:
+            for _ in range(repeats):
+                draw(render_chunk, view)
+
+        return draw_so_often
+
+    contenders = {name: contender(chunk) for name, chunk in renderers.items()}
+    contenders[PRODUCT] = product.multiply
+    once = dict.fromkeys(contenders, 1)
+    timing.take_turns(contenders, once, 1)
+    readings = timing.take_turns(contenders, once, plan.pictures)
+    spreads = {
+        name: {**timing.spread(values)._asdict(), "readings": values}
+        for name, values in readings.items()
+    }
+    peak = product_flop(plan.product_size) / spreads[PRODUCT]["median"]
+    camera, _ = view
+    num_rays = camera.height * camera.width
+    network = subject.params[NETWORKS[config.render.networks][-1]]
+    methods = {}
+    for name, figures in (("exact", exact_figures), ("fast", quick_figures)):
+        seconds = spreads[name]["median"]
+        evaluations = num_rays * figures["evaluations_per_ray"]
+        flop_per_second = evaluations * forward_flop(network) / seconds
+        methods[name] = {
+            **figures,
+            "picture_seconds": spreads[name],
+            "rays_per_second": num_rays / seconds,
+            "evaluations_per_second": evaluations / seconds,
+            "flop_per_second": flop_per_second,
+            "share_of_ceiling": flop_per_second / peak,
+        }
+    paired = [a / b for a, b in zip(readings["exact"], readings["fast"], strict=True)]
+    return {
+        "scene": scene.name,
+        "source": scene.source,
+        "backend": setting.backend,
+        "preset": config.preset,
+        "precision": setting.precision,
+        "height": camera.height,
+        "width": camera.width,
+        "flop_per_evaluation": forward_flop(network),
+        "ceiling": {
+            "size": plan.product_size,
+            "seconds": spreads[PRODUCT],
+            "flop_per_second": peak,
+            "relative_error": product.relative_error,
+        },
+        "methods": methods,
+        "exact_to_fast": timing.spread(paired)._asdict(),
+        "quality": _quality(subject, held_out, renderers) if plan.quality else None,
+        "process_peak_bytes": _process_peak_bytes(),
+        "config": config_lib.to_json(config),
+    }
+
+
+def _load(setting: Setting, plan: Plan) -> Subject:
+    resolved = registry.load_scene(setting.scene, data_dir=None, offline=False)
+    start = initial.load(plan.init_from, setting.backend, resolved)
+    config = start.header.config if start.header else config_lib.NOTEBOOK
+    dtype = config_lib.compute_dtype(setting.precision)
+    config = config_lib.override(config, f"field.compute_dtype={dtype}", *plan.overrides)
+    field = field_lib.make_field(setting.backend, plan.field, config.field)
+    parameters.check(start.params, field, config, start.origin)
+    return Subject(resolved.scene, field, config, start.params)
+
+
+def _exact(subject: Subject, plan: Plan) -> tuple[ChunkFn, dict[str, Any]]:
+    mesh = parallel.make_mesh(RAYS_PER_CHUNK)
+    jitted = jit_chunk_renderer(
+        subject.field, subject.config.render, mesh, rays_per_piece=plan.rays_per_piece
+    )
+    arguments = parallel.everywhere(mesh, (subject.params, _first_rays(subject)))
+    stages, _, compiled = timing.compile_in_stages(jitted, *arguments)
+    figures = {
+        "evaluations_per_ray": subject.config.render.evaluations_per_ray,
+        **_compilation(stages, compiled),
+    }
+    return parallel.placing(mesh, compiled), figures
+
+
+def _fast(
+    subject: Subject, views: list[View], exact: ChunkFn, plan: Plan
+) -> tuple[ChunkFn, dict[str, Any]]:
+    scene, field, config, params = subject
+    start = time.perf_counter()
+    box = views_box(scene, config.render, views)
+    grid = jax.block_until_ready(fast.make_measure(field, config.render, box)(params))
+    grid_seconds = time.perf_counter() - start
+    rays, truth = compared_rays(scene, config)
+    choice = fast.choose_sampling(field, params, config.render, grid, rays, exact, truth)
+    choice_seconds = time.perf_counter() - start - grid_seconds
+    mesh = parallel.make_mesh(RAYS_PER_CHUNK)
+    jitted = fast.jit_fast_chunk_renderer(
+        field, config.render, choice.sampling, mesh, rays_per_piece=plan.rays_per_piece
+    )
+    arguments = parallel.everywhere(mesh, ((params, grid), _first_rays(subject)))
+    stages, _, compiled = timing.compile_in_stages(jitted, *arguments)
+    figures = {
+        "evaluations_per_ray": choice.sampling.num_samples + (config.render.last_interval > 0),
+        **_compilation(stages, compiled),
+        "sampling": choice.sampling._asdict(),
+        "suffices": choice.suffices,
+        "grid_seconds": grid_seconds,
+        "choice_seconds": choice_seconds,
+    }
+    placed = parallel.placing(mesh, compiled)
+    return lambda params, rays: placed((params, grid), rays), figures
+
+
+def _compilation(stages: timing.Stages, compiled: jax.stages.Compiled) -> dict[str, Any]:
+    figures: dict[str, Any] = {f"{name}_seconds": value for name, value in stages._asdict().items()}
+    return {**figures, "peak_bytes": timing.peak_bytes(compiled)}
+
+
+def _quality(
+    subject: Subject, held_out: tuple[int, ...], renderers: dict[str, ChunkFn]
+) -> dict[str, Any]:
+    """Of the held-out views: PSNR of either way, and of the fast pictures against the exact."""
+    scene, config = subject.scene, subject.config
+    views = []
+    for index in held_out:
+        camera, bounds = view_of(scene, index)
+        drawn = {
+            name: render_image(
+                chunk, subject.params, camera, bounds, ndc=scene.ndc, config=config.render
+            ).rgb
+            for name, chunk in renderers.items()
+        }
+        views.append(
+            {
+                "index": index,
+                "exact_psnr": evaluation.psnr(drawn["exact"], scene.images[index]),
+                "fast_psnr": evaluation.psnr(drawn["fast"], scene.images[index]),
+                "fast_to_exact_psnr": evaluation.psnr(drawn["fast"], drawn["exact"]),
+            }
+        )
+    names = ("exact_psnr", "fast_psnr", "fast_to_exact_psnr")
+    means = {name: float(np.mean([view[name] for view in views])) for name in names}
+    return {**means, "lost": means["exact_psnr"] - means["fast_psnr"], "views": views}
+
+
+def _first_rays(subject: Subject) -> Rays:
+    """A chunk of rays, for its shapes."""
+    camera, bounds = view_of(subject.scene, 0)
+    render: RenderConfig = subject.config.render
+    rays = image_rays(camera, bounds, ndc=subject.scene.ndc, config=render)
+    index = np.arange(RAYS_PER_CHUNK) % (camera.height * camera.width)
+    chunk: Rays = jax.tree.map(lambda x: x[index], rays)
+    return chunk
+
+
+def _resized(view: View, size: tuple[int, int] | None) -> View:
+    camera, bounds = view
+    return (camera if size is None else camera.resized(*size)), bounds
+
+
+def _process_peak_bytes() -> int:
+    """The most memory that this process has had so far, as the operating system tells it."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak if sys.platform == "darwin" else peak * 1024)
