@@ -51,6 +51,7 @@ def write_render_chart(path: Path, result: dict[str, Any]) -> None:
 def write_growth_chart(path: Path, result: dict[str, Any]) -> None:
     """Log-log: how the seconds grow with each quantity, and what linear growth would be."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator
 
     figure = Figure(figsize=(12, 3.6), dpi=100, layout="constrained")
     axes_row = figure.subplots(1, len(result["curves"]), squeeze=False)[0]
@@ -63,6 +64,8 @@ def write_growth_chart(path: Path, result: dict[str, Any]) -> None:
         axes.loglog(values, work, "--", color=_FLOOR, label="in step with the work")
         axes.loglog(values, seconds, "o-", color=_EXACT, label="measured")
         axes.set_xticks(values, [str(value) for value in values])
+        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
+        axes.yaxis.set_major_formatter("{x:g}")
         axes.minorticks_off()
         axes.set(title=curve["name"], xlabel=curve["unit"], ylabel=curve["what"])
         axes.grid(alpha=0.25)

@@ -85,9 +85,7 @@ def make_plan() -> dict[str, tuple[int, ...]]:
     if len(names) > 1:
         raise UserError("--values belong to one --curve")
     values = command_line.entries(FLAGS, "values")
-    if not all(
-        value.isascii() and value.isdigit() and 1 <= int(value) <= 2**20 for value in values
-    ):
+    if not all(re.fullmatch("[0-9]{1,7}", value) and 1 <= int(value) <= 2**20 for value in values):
         raise UserError(f"--values must be whole numbers from 1 to {2**20}")
     return {names[0]: tuple(map(int, values))}
 
