@@ -1,16 +1,24 @@
 """What all tests share: strict JAX, no network, one list of backends, and where the data lie."""
 
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")  # before JAX is imported
 os.environ["NERF_OFFLINE"] = "1"
 os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"  # nothing is left in the user's cache folder
+os.environ["NERF_CACHE_DIR"] = tempfile.mkdtemp(prefix="nerf-test-cache-")
 
 import jax
 import pytest
 
 BACKENDS = ["haiku", "flax"]
+
+
+def pytest_unconfigure():
+    shutil.rmtree(os.environ["NERF_CACHE_DIR"], ignore_errors=True)
+
 
 # As the program does it, so that the tests run what users run.
 jax.config.update("jax_num_cpu_devices", 2)

@@ -54,7 +54,9 @@ def bundled_views(name: str, height: int, width: int) -> Views:
 def bundled(monkeypatch: pytest.MonkeyPatch) -> None:
     """The real bundled scenes take a while to trace; all that counts here is which one is asked."""
     monkeypatch.setattr(procedural, "NAMES", ("flower", "room", "bundled_only"))
-    monkeypatch.setattr(procedural, "views", bundled_views)
+    monkeypatch.setattr(
+        procedural, "views_kept_in", lambda folder, name, **size: bundled_views(name, **size)
+    )
 
 
 @pytest.fixture(autouse=True)

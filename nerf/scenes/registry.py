@@ -70,7 +70,8 @@ def load_scene(
       factor: which pictures of an LLFF folder to read, see `nerf.scenes.llff.load_llff`.
       base_url: a mirror of the published files; None means their own repository.
       size: height and width of a bundled scene's pictures, in pixels.
-      cache_dir: where downloads lie; None means `$NERF_CACHE_DIR`, else the system's cache.
+      cache_dir: where downloads and traced views lie; None means `$NERF_CACHE_DIR`, else the
+        system's cache.
       rows: the manifest of what can be downloaded; None means the package's own.
       timeouts: how long to wait for the network.
 
@@ -82,14 +83,15 @@ def load_scene(
     bare = rest if known_prefix else name
     if not bare:
         raise UserError(f"--scene={name} names no scene: give a folder or {_examples()}")
+    cache_dir = cache_dir or download.default_cache_dir()
     if known_prefix and prefix == "procedural":
-        return Resolved(_load_procedural(bare, size), None)
+        return Resolved(_load_procedural(bare, size, cache_dir), None)
     if _is_folder(bare):
         folder = Path(bare).expanduser()
         return Resolved(llff.load_llff(folder, factor=factor), folder)
     sources = _Sources(
         data_dir=data_dir or Path(os.environ.get("NERF_DATA_DIR") or DEFAULT_DATA_DIR),
-        cache_dir=cache_dir or download.default_cache_dir(),
+        cache_dir=cache_dir,
         offline=offline or _is_set("NERF_OFFLINE"),
         base_url=base_url or download.BASE_URL,
         rows=download.read_manifest() if rows is None else rows,
@@ -143,7 +145,7 @@ def _load_named(
     absence = f"the photographs of {name} are not in {local}, and {reason}"
     if is_bundled and not strict:
         notice = f"{absence}: using the bundled procedural scene {name} instead"
-        return Resolved(_load_procedural(name, size), None, (notice,))
+        return Resolved(_load_procedural(name, size, sources.cache_dir), None, (notice,))
     bundled = f", or take procedural:{name}" if is_bundled else ""
     raise UserError(f"{absence}: put them there{bundled}")
 
@@ -175,14 +177,14 @@ def _cached_or_downloaded(name: str, sources: _Sources, *, has_bundled: bool) ->
         ) from error
 
 
-def _load_procedural(name: str, size: tuple[int, int]) -> Scene:
+def _load_procedural(name: str, size: tuple[int, int], cache_dir: Path) -> Scene:
     from nerf.scenes import procedural
 
     if name not in procedural.NAMES:
         names = ", ".join(procedural.NAMES)
         raise UserError(f"no bundled scene {name!r}: choose one of {names}")
     height, width = size
-    views = procedural.views(name, height=height, width=width)
+    views = procedural.views_kept_in(cache_dir / "traced", name, height=height, width=width)
     return llff.build_scene(
         views.images,
         views.poses_bounds,
