@@ -95,12 +95,13 @@ def _write(
             text = f"{height:.2f}" + (f"\n{note}" if note else "")
             axes.annotate(text, (x, height), ha="center", va="bottom", fontsize=8)
     axes.set_xticks(range(len(groups)), [label for label, _ in groups])
-    axes.set(ylabel=ylabel, title=f"{result['processor']}, {result['cores']} cores")
+    axes.set(ylabel=ylabel)
+    axes.set_title(f"{result['processor']}, {result['cores']} cores", loc="left", fontsize=10)
     axes.margins(y=0.15)
     axes.grid(axis="y", alpha=0.25)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
+    figure.legend(loc="outside upper right", ncols=len(named), frameon=False, fontsize=9)
     _save(figure, path)
 
 

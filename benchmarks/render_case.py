@@ -88,7 +88,8 @@ def measure(setting: Setting, plan: Plan) -> dict[str, Any]:
     contenders[PRODUCT] = product.multiply
     once = dict.fromkeys(contenders, 1)
     timing.take_turns(contenders, once, 1)
-    readings = timing.take_turns(contenders, once, plan.pictures)
+    with timing.counting_compilations() as compilations:
+        readings = timing.take_turns(contenders, once, plan.pictures)
     spreads = {
         name: {**timing.spread(values)._asdict(), "readings": values}
         for name, values in readings.items()
@@ -129,6 +130,7 @@ def measure(setting: Setting, plan: Plan) -> dict[str, Any]:
         "methods": methods,
         "exact_to_fast": timing.spread(paired)._asdict(),
         "quality": _quality(subject, held_out, renderers) if plan.quality else None,
+        "compilations_while_measured": compilations.count,
         "process_peak_bytes": _process_peak_bytes(),
         "config": config_lib.to_json(config),
     }
@@ -165,7 +167,8 @@ def _fast(
     scene, field, config, params = subject
     start = time.perf_counter()
     box = views_box(scene, config.render, views)
-    grid = jax.block_until_ready(fast.make_measure(field, config.render, box)(params))
+    measure_grid = fast.make_measure(field, config.render, box, fast.RESOLUTION)
+    grid = jax.block_until_ready(measure_grid(params))
     grid_seconds = time.perf_counter() - start
     rays, truth = compared_rays(scene, config)
     choice = fast.choose_sampling(field, params, config.render, grid, rays, exact, truth)

@@ -75,7 +75,8 @@ def measure(case: Case, plan: Plan) -> dict[str, Any]:
         contenders[name], backends[name] = _prepare(field, all_params[name], case, plan)
     contenders[PRODUCT] = product.multiply
     repeats = _warm_up(contenders, backends, plan)
-    readings = timing.take_turns(contenders, repeats, plan.steps)
+    with timing.counting_compilations() as compilations:
+        readings = timing.take_turns(contenders, repeats, plan.steps)
     ceiling = _spread(readings[PRODUCT], repeats[PRODUCT])
     peak = product_flop(plan.product_size) / ceiling["median"]
     for name, figures in backends.items():
@@ -98,6 +99,7 @@ def measure(case: Case, plan: Plan) -> dict[str, Any]:
         },
         "backends": backends,
         "ratios": _ratios(readings, plan.backends),
+        "compilations_while_measured": compilations.count,
         "config": config_lib.to_json(config),
     }
 

@@ -1,12 +1,16 @@
 """The clock: stages of compilation apart, contenders in turn, readings with their spread."""
 
+import contextlib
 import itertools
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import jax.monitoring
+
+_COMPILED = "/jax/core/compile/backend_compile_duration"
 
 Contender = Callable[[int], None]  # does its work so many times, and waits for the last result
 
@@ -94,6 +98,28 @@ def choose_repeats(once: float, window: float) -> int:
     (4, 1)
     """
     return max(1, min(1000, -int(-window // max(once, 1e-9))))
+
+
+class Count:
+    """A number that grows."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
+@contextlib.contextmanager
+def counting_compilations() -> Iterator[Count]:
+    """Counts what JAX compiles within; there should be nothing while a clock runs."""
+    found, within = Count(), True
+
+    def listen(event: str, duration_secs: float, **details: str | int) -> None:
+        found.count += within and event == _COMPILED
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        yield found
+    finally:
+        within = False
 
 
 def take_turns(

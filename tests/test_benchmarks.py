@@ -1,8 +1,6 @@
 """The benchmark's figures exist and make sense; never how large they are."""
 
-import contextlib
 import doctest
-import io
 import json
 import math
 import re
@@ -11,7 +9,8 @@ from functools import partial
 import jax
 import numpy as np
 import pytest
-from command_line import TINY_FIELD, Ended
+from command_line import TINY_FIELD, call_benchmark
+from PIL import Image
 
 from benchmarks import ceiling, machine, step_throughput, synthetic_views, timing, work
 from nerf import config, field
@@ -33,29 +32,18 @@ RESULT_KEYS = (
 )
 CASE_KEYS = (
     "preset num_rays precision rays_per_piece evaluations_per_ray flop_per_evaluation "
-    "flop_per_step ceiling backends ratios config"
+    "flop_per_step ceiling backends ratios compilations_while_measured config"
 )
 BACKEND_KEYS = (
     "trace_seconds lower_seconds compile_seconds precision_asked_of_xla first_loss step_seconds "
-    "rays_per_second evaluations_per_second flop_per_second share_of_ceiling"
+    "rays_per_second evaluations_per_second flop_per_second share_of_ceiling peak_bytes"
 )
 SPREAD_KEYS = "median min max n repeats readings"
 
 
 def call(*arguments):
     """Runs the benchmark in this process, with flags that no call before has touched."""
-    step_throughput.FLAGS.unparse_flags()
-    out, err = io.StringIO(), io.StringIO()
-    status = 0
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try:
-            jax.config.update("jax_disable_most_optimizations", True)  # compile fast
-            step_throughput.main(["step_throughput", *map(str, arguments)])
-        except SystemExit as end:
-            status = end.code
-        finally:
-            jax.config.update("jax_disable_most_optimizations", False)
-    return Ended(status, out.getvalue(), err.getvalue())
+    return call_benchmark(step_throughput, *arguments)
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +84,9 @@ def test_file_holds_every_figure(measured):
 def test_figures_are_positive_and_finite(measured):
     _, result = measured
     for case in result["cases"]:
-        figures = numbers({name: case[name] for name in case if name != "config"})
+        assert case["compilations_while_measured"] == 0
+        apart = ("config", "compilations_while_measured")
+        figures = numbers({name: case[name] for name in case if name not in apart})
         assert len(figures) > 40
         assert all(math.isfinite(figure) and figure > 0 for figure in figures)
 
@@ -206,6 +196,8 @@ def test_another_backend_is_traced_once_and_in_its_precision(tmp_path, monkeypat
         (["--set=train.num_rays=3"], "say it with --rays"),
         (["--speed=fast"], "Unknown command line flag 'speed'"),
         (["fast"], "unexpected argument 'fast'"),
+        (["--field=grid"], "has no field 'grid'"),
+        (["--against=nowhere.json"], "--against=nowhere.json is no result that can be read"),
     ],
 )
 def test_wrong_flag_ends_with_a_sentence(flags, reason, tmp_path):
@@ -226,6 +218,34 @@ def test_unwritable_file_is_refused_before_the_measurement(tmp_path):
         ended = call(*SHORT, f"--out={out}")
         assert (ended.status, ended.out) == (1, "")
         assert reason in ended.err
+
+
+def test_an_earlier_result_is_compared_with(measured, tmp_path):
+    """Here with itself: every ratio is that of its seconds to those that are measured now."""
+    _, before = measured
+    earlier = tmp_path / "before.json"
+    earlier.write_text(json.dumps(before), encoding="utf-8")
+    out, chart = tmp_path / "now.json", tmp_path / "chart.png"
+    flags = ("--preset=notebook", "--backend=flax", f"--against={earlier}", f"--chart={chart}")
+    ended = call(*SHORT, *flags, f"--out={out}")
+    assert ended.status == 0, ended.err
+    now = json.loads(out.read_text(encoding="utf-8"))
+    seconds = [
+        result["cases"][0]["backends"]["flax"]["step_seconds"]["median"] for result in (now, before)
+    ]
+    ratio = seconds[0] / seconds[1]
+    assert f"notebook, 32 rays, float32, flax: {ratio:.3f} times its seconds" in ended.out
+    assert "haiku" not in ended.out.split("against")[-1]
+    assert Image.open(chart).size[0] > 500
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"benchmark": "collapse"}'])
+def test_what_is_no_result_is_not_compared_with(content, tmp_path):
+    earlier = tmp_path / "other.json"
+    earlier.write_text(content, encoding="utf-8")
+    ended = call(*SHORT, f"--against={earlier}", f"--out={tmp_path / 'out.json'}")
+    assert ended.status == 1
+    assert re.fullmatch(r"error: --against=\S+ is no result .*\n", ended.err)
 
 
 def test_help_lists_the_flags():
@@ -270,6 +290,16 @@ def test_contenders_take_turns():
     readings = timing.take_turns(contenders, {"A": 1, "B": 5}, rounds=3)
     assert order == [("A", 1), ("B", 5)] * 3
     assert {name: len(values) for name, values in readings.items()} == {"A": 3, "B": 3}
+
+
+def test_compilations_are_counted_and_only_within():
+    with timing.counting_compilations() as some:
+        jax.jit(lambda x: x + 41.0)(1.0)
+    with timing.counting_compilations() as none:
+        pass
+    jax.jit(lambda x: x + 42.0)(1.0)
+    assert some.count >= 1
+    assert none.count == 0
 
 
 def test_product_tells_its_precision():

@@ -64,7 +64,7 @@ class Sampling(NamedTuple):
 
 # For a field that is smooth within an interval, and for one that is not. Found in trials on the
 # bundled scenes and the published flower.
-BLENDS = ((1.0, 1.0, 0.0), (0.5, 0.5, 0.2))
+BLENDS = ((1.0, 1.0, 0.0), (0.25, 0.5, 0.2))
 
 
 class Choice(NamedTuple):

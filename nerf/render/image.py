@@ -205,9 +205,10 @@ def _pixels(camera: Cameras) -> tuple[jax.Array, jax.Array, jax.Array]:
 
 
 def _chunks(rays: Rays, num_rays: int) -> Iterator[Rays]:
-    """Chunks of one size; the last is filled up by repeating the last ray."""
+    """Chunks of one size, on the host; the last is filled up by repeating the last ray."""
+    rays = jax.device_get(rays)
     for start in range(0, num_rays, RAYS_PER_CHUNK):
-        index = jnp.minimum(jnp.arange(start, start + RAYS_PER_CHUNK), num_rays - 1)
+        index = np.minimum(np.arange(start, start + RAYS_PER_CHUNK), num_rays - 1)
         yield jax.tree.map(lambda x, index=index: x[index], rays)
 
 
