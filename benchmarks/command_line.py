@@ -11,6 +11,7 @@ import jax
 from absl import flags
 
 from benchmarks import machine
+from nerf import field as field_lib
 from nerf import parallel, run_folder
 from nerf.config import PRECISIONS
 from nerf.errors import UserError
@@ -119,6 +120,22 @@ def precisions(defined: flags.FlagValues) -> tuple[str, ...]:
     for name in names:
         if name not in PRECISIONS:
             raise UserError(f"unknown precision {name!r}: choose one of {', '.join(PRECISIONS)}")
+    return names
+
+
+def backends(defined: flags.FlagValues) -> tuple[str, ...]:
+    """The entries of --backend, checked to have --field; by default all that have it.
+
+    Raises:
+      UserError: if one does not have it, or none has.
+    """
+    if defined.backend is not None:
+        names = entries(defined, "backend")
+    else:
+        known = field_lib.backends()
+        names = tuple(name for name in known if field_lib.has(name, defined.field)) or known
+    for name in names:
+        field_lib.check_names(name, defined.field)
     return names
 
 

@@ -22,7 +22,6 @@ from absl import flags
 
 from benchmarks import charts, command_line, machine, report
 from benchmarks.render_case import Plan, Setting, measure
-from nerf import field as field_lib
 from nerf import run_folder
 from nerf.config import PRECISIONS
 from nerf.errors import UserError
@@ -93,16 +92,10 @@ def make_plan() -> Plan:
       UserError: if one is unknown or out of its range.
     """
     command_line.check_ranges(FLAGS, _RANGES)
-    if FLAGS.backend is not None:
-        backends = command_line.entries(FLAGS, "backend")
-    else:
-        backends = tuple(b for b in field_lib.backends() if field_lib.has(b, FLAGS.field))
-    for backend in backends:
-        field_lib.check_names(backend, FLAGS.field)
     settings = tuple(
         Setting(scene, backend, precision)
         for scene in command_line.entries(FLAGS, "scene")
-        for backend in backends
+        for backend in command_line.backends(FLAGS)
         for precision in command_line.precisions(FLAGS)
     )
     return Plan(

@@ -25,7 +25,6 @@ from benchmarks import charts, command_line, machine, report
 from benchmarks.step_case import Case, Plan, measure
 from benchmarks.synthetic_views import make_views
 from nerf import config as config_lib
-from nerf import field as field_lib
 from nerf import parallel, run_folder
 from nerf.backends import convert
 from nerf.config import PRECISIONS, Config
@@ -112,12 +111,10 @@ def make_plan() -> Plan:
       UserError: if one is unknown or out of its range.
     """
     command_line.check_ranges(FLAGS, _RANGES)
-    if FLAGS.backend is not None:
-        backends = command_line.entries(FLAGS, "backend")
-    else:
-        backends = _comparable_backends()
-    for backend in backends:
-        field_lib.check_names(backend, FLAGS.field)
+    backends = command_line.backends(FLAGS)
+    if FLAGS.backend is None:  # of several, those whose parameters can be converted to each other
+        convertible = tuple(name for name in backends if name in convert.LAYOUTS)
+        backends = convertible or backends[:1]
     precisions = command_line.precisions(FLAGS)
     presets = [_preset(name) for name in command_line.entries(FLAGS, "preset")]
     rays = [_number_of_rays(text) for text in command_line.entries(FLAGS, "rays")]
@@ -133,12 +130,6 @@ def make_plan() -> Plan:
         FLAGS.product,
         FLAGS.seed,
     )
-
-
-def _comparable_backends() -> tuple[str, ...]:
-    """Those whose parameters can be converted into each other, or who alone have the field."""
-    names = tuple(name for name in field_lib.backends() if field_lib.has(name, FLAGS.field))
-    return tuple(name for name in names if name in convert.LAYOUTS) or names[:1]
 
 
 def _number_of_rays(text: str) -> int:

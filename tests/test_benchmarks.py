@@ -10,11 +10,11 @@ import jax
 import numpy as np
 import pytest
 from command_line import TINY_FIELD, call_benchmark
-from PIL import Image
 
 from benchmarks import ceiling, machine, step_throughput, synthetic_views, timing, work
 from nerf import config, field
 from nerf.backends import convert
+from nerf.scenes.images import read_images
 from nerf.training.step import draw_batch
 
 SHORT = (
@@ -236,7 +236,7 @@ def test_an_earlier_result_is_compared_with(measured, tmp_path):
     ratio = seconds[0] / seconds[1]
     assert f"notebook, 32 rays, float32, flax: {ratio:.3f} times its seconds" in ended.out
     assert "haiku" not in ended.out.split("against")[-1]
-    assert Image.open(chart).size[0] > 500
+    assert read_images([chart])[0].shape[1] > 500
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"benchmark": "collapse"}'])
