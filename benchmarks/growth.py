@@ -162,7 +162,7 @@ def _with_rays(config: Config, value: int) -> tuple[timing.Contender, float]:
 
 def _with_samples(config: Config, value: int) -> tuple[timing.Contender, float]:
     """A third of them coarse, as in the preset."""
-    coarse = max(2, value // 3)
+    coarse = max(4, value // 3)
     fine = max(1, value - coarse)
     return _step(_replaced(config, "render", num_coarse=coarse, num_fine=fine))
 

@@ -58,7 +58,9 @@ class Step:
 
     def __call__(self, repeats: int) -> None:
         for _ in range(repeats):
-            self._state, self.metrics = self._compiled(self._state, self._views)
+            self._state, self.metrics = parallel.one_at_a_time(
+                self._compiled(self._state, self._views)
+            )
         jax.block_until_ready((self._state, self.metrics))
 
 

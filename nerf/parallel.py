@@ -113,6 +113,15 @@ def placing(mesh: Mesh, function: Callable[..., T]) -> Callable[..., T]:
     return lambda *arguments: function(*everywhere(mesh, arguments))
 
 
+def one_at_a_time(result: T) -> T:
+    """Waits for a program that averages over devices, where they are a CPU's cores.
+
+    Cores that are handed one such program after the other can each begin with another one, and
+    wait for each other for ever. Accelerators keep the order, and are not waited for.
+    """
+    return jax.block_until_ready(result) if jax.default_backend() == "cpu" else result
+
+
 def choose_rays_per_piece(num_rays: int, preferred: int | None, *, on_cpu: int) -> int:
     """The largest divisor of `num_rays` that is at most `preferred`.
 

@@ -137,7 +137,7 @@ def test_growth_has_every_point_and_its_work(tmp_path):
     work = {}
     for curve, values in (
         ("rays", (8, 16)),
-        ("samples", (6, 12)),
+        ("samples", (12, 24)),
         ("width", (8, 16)),
         ("resolution", (8, 16)),
     ):

@@ -95,6 +95,16 @@ def test_steps_in_one_call_are_steps_in_several(backend, views):
     assert_close(together, apart)
 
 
+def test_one_step_is_over_before_the_next_begins(views):
+    """Cores that had two of them would wait for each other, each in another one, for ever."""
+    field = make_field("flax", "mlp", SETTINGS.field)
+    step = make_step(field, SETTINGS, CAMERAS, ndc=True)
+    state = init_state(field, SETTINGS, jax.random.key(0))
+    for _ in range(20):
+        state, metrics = step(state, views, 50)
+        assert all(leaf.is_ready() for leaf in jax.tree.leaves((state, metrics)))
+
+
 def test_a_call_with_another_number_of_steps_compiles_nothing(views):
     field = make_field("flax", "mlp", SETTINGS.field)
     traces = []

@@ -257,7 +257,8 @@ def make_step(
     jitted = jit_step(
         field, config, cameras, mesh, ndc=ndc, rays_per_piece=rays_per_piece, debug=debug
     )
-    return parallel.placing(mesh, checked(jitted) if debug else jitted)
+    placed = parallel.placing(mesh, checked(jitted) if debug else jitted)
+    return lambda *arguments: parallel.one_at_a_time(placed(*arguments))
 
 
 def jit_step(
