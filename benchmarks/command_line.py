@@ -3,14 +3,14 @@
 import datetime
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 from absl import flags
 
-from benchmarks import machine
+from benchmarks import machine, report
 from nerf import field as field_lib
 from nerf import parallel, run_folder
 from nerf.config import PRECISIONS
@@ -20,8 +20,30 @@ RESULTS = Path(__file__).parent / "results"
 Ranges = Mapping[str, tuple[float, float]]
 
 
-def define_common(defined: flags.FlagValues) -> None:
-    """Flags that every benchmark has."""
+class Benchmark(NamedTuple):
+    """What tells one benchmark from another, once it has measured.
+
+    Attributes:
+      name: in its results.
+      cases: what its cases are called in its results.
+      table: prints one case.
+      seconds: of a result, by a name of what was measured; what `--against` compares.
+      write_chart: draws a result.
+    """
+
+    name: str
+    cases: str
+    table: Callable[[dict[str, Any]], str]
+    seconds: Callable[[dict[str, Any]], dict[str, float]]
+    write_chart: Callable[[Path, dict[str, Any]], None]
+
+
+Measurements = Iterable[dict[str, Any]]
+
+
+def new_flags() -> flags.FlagValues:
+    """Flags that every benchmark has; its own, so that `nerf.main` can be imported beside it."""
+    defined = flags.FlagValues()  # type: ignore[no-untyped-call]
     flags.DEFINE_list(
         "precision", ["float32"], "of matrix products: float32, tf32, bfloat16", flag_values=defined
     )
@@ -30,9 +52,6 @@ def define_common(defined: flags.FlagValues) -> None:
         None,
         "at most so many rays go through at once (a device's own choice)",
         flag_values=defined,
-    )
-    flags.DEFINE_integer(
-        "product", 4096, "rows of the ceiling's square matrices", flag_values=defined
     )
     flags.DEFINE_multi_string(
         "set",
@@ -48,35 +67,45 @@ def define_common(defined: flags.FlagValues) -> None:
         "against", None, "an earlier JSON file: ratios to it are printed", flag_values=defined
     )
     flags.DEFINE_bool("help", False, "show this", short_name="h", flag_values=defined)
+    return defined
+
+
+def define_product(defined: flags.FlagValues) -> None:
+    """The flag of benchmarks that measure the ceiling."""
+    flags.DEFINE_integer(
+        "product", 4096, "rows of the ceiling's square matrices", flag_values=defined
+    )
 
 
 def main(
     argv: Sequence[str],
     defined: flags.FlagValues,
     doc: str,
-    prepare: Callable[[], Callable[[Path, str], dict[str, Any]]],
+    benchmark: Benchmark,
+    prepare: Callable[[], tuple[dict[str, Any], Callable[[], Measurements]]],
     *,
     prefix: str = "",
-) -> dict[str, Any] | None:
+) -> None:
     """Runs a benchmark; a user's mistake ends with one sentence and status 1.
+
+    Every case is printed and the file is written as soon as the case is known.
 
     Args:
       argv: the command line.
       defined: the benchmark's flags.
       doc: its help.
-      prepare: checks the flags, before JAX is used, and returns what measures: a function of the
-        file to write and the date.
+      benchmark: what it is.
+      prepare: checks the flags, before JAX is used, and returns the settings, for the record, and
+        what measures one case after the other.
       prefix: of the file's name, where none is given.
-
-    Returns:
-      What was measured; None where only help was asked for.
     """
     try:
         _parse(argv, defined)
         if defined.help:
             print(f"{doc}\n{defined.get_help()}")
-            return None
-        measure = prepare()
+            return
+        settings, measure = prepare()
+        earlier = _read_earlier(defined, benchmark.name)
         parallel.use_every_core()
         date = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         name = prefix + machine.file_name(run_folder.device_name(), date[:10])
@@ -84,7 +113,24 @@ def main(
         _check_writable(out, "out")
         if defined.chart:
             _check_writable(Path(defined.chart), "chart")
-        return measure(out, date)
+        result: dict[str, Any] = {
+            "benchmark": benchmark.name,
+            "date": date,
+            **machine.describe(),
+            "settings": settings,
+            benchmark.cases: [],
+        }
+        print(report.header(result), flush=True)
+        for case in measure():
+            result[benchmark.cases].append(case)
+            print("\n" + benchmark.table(case), flush=True)
+            run_folder.write_json(out, result)
+        print(f"\nwritten to {out}")
+        if earlier is not None:
+            print(report.against(result, earlier, benchmark.seconds))
+        if defined.chart:
+            benchmark.write_chart(Path(defined.chart), result)
+            print(f"chart: {defined.chart}")
     except UserError as error:
         _fail(str(error))
     except KeyboardInterrupt:
@@ -95,7 +141,6 @@ def main(
         if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):
             raise
         _fail("out of memory: try fewer --rays, or --rays_per_piece; cases before are in the file")
-    return None
 
 
 def check_ranges(defined: flags.FlagValues, ranges: Ranges) -> None:
@@ -139,7 +184,7 @@ def backends(defined: flags.FlagValues) -> tuple[str, ...]:
     return names
 
 
-def read_earlier(defined: flags.FlagValues, benchmark: str) -> dict[str, Any] | None:
+def _read_earlier(defined: flags.FlagValues, benchmark: str) -> dict[str, Any] | None:
     """The result that --against names.
 
     Raises:

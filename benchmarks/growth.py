@@ -12,29 +12,28 @@ import dataclasses
 import re
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 from absl import flags
 
-from benchmarks import charts, command_line, machine, report, timing
-from benchmarks.step_case import Step
+from benchmarks import charts, command_line, report, timing
+from benchmarks.step_case import compile_step
 from benchmarks.synthetic_views import BOUNDS, make_views
 from benchmarks.work import forward_flop, work_per_ray
 from nerf import config as config_lib
 from nerf import field as field_lib
-from nerf import parallel, run_folder
 from nerf.config import PRECISIONS, Config
 from nerf.errors import UserError
 from nerf.render.image import make_chunk_renderer, render_image
 from nerf.render.rays import init_params
-from nerf.training.step import init_state, jit_step
+from nerf.training.step import init_state
 
-BENCHMARK = "growth"
+BENCHMARK = command_line.Benchmark(
+    "growth", "curves", report.curve, report.point_seconds, charts.write_growth_chart
+)
 
-FLAGS = flags.FlagValues()  # type: ignore[no-untyped-call]
-command_line.define_common(FLAGS)
+FLAGS = command_line.new_flags()
 flags.DEFINE_list(
     "curve", ["rays", "samples", "width", "resolution"], "which quantities", flag_values=FLAGS
 )
@@ -42,7 +41,7 @@ flags.DEFINE_string("backend", "flax", "which backend", flag_values=FLAGS)
 flags.DEFINE_integer("readings", 3, "readings of each point", flag_values=FLAGS)
 flags.DEFINE_list("values", None, "for one curve: its values", flag_values=FLAGS)
 
-_RANGES = {"readings": (1, 1_000_000), "rays_per_piece": (1, 2**24), "product": (1, 65536)}
+_RANGES = {"readings": (1, 1_000_000), "rays_per_piece": (1, 2**24)}
 
 
 class Curve(NamedTuple):
@@ -57,12 +56,21 @@ class Curve(NamedTuple):
 def main(argv: Sequence[str]) -> None:
     """Measures what the flags ask for."""
 
-    def prepare() -> Any:
+    def prepare() -> tuple[dict[str, Any], Callable[[], command_line.Measurements]]:
         plan = make_plan()
-        command_line.read_earlier(FLAGS, BENCHMARK)
-        return lambda out, date: run(plan, out, date)
+        settings = {"backend": FLAGS.backend, "readings": FLAGS.readings, "preset": "notebook"}
+        return settings, lambda: measure_curves(plan)
 
-    command_line.main(argv, FLAGS, __doc__ or "", prepare, prefix="growth-")
+    command_line.main(argv, FLAGS, __doc__ or "", BENCHMARK, prepare, prefix="growth-")
+
+
+def measure_curves(plan: dict[str, tuple[int, ...]]) -> command_line.Measurements:
+    """Measures one curve after the other."""
+    (precision,) = command_line.precisions(FLAGS)
+    config = config_lib.override(config_lib.NOTEBOOK, *FLAGS.set)
+    for name, values in plan.items():
+        with jax.default_matmul_precision(PRECISIONS[precision]):
+            yield _measure(name, values, config)
 
 
 def make_plan() -> dict[str, tuple[int, ...]]:
@@ -88,30 +96,6 @@ def make_plan() -> dict[str, tuple[int, ...]]:
     if not all(re.fullmatch("[0-9]{1,7}", value) and 1 <= int(value) <= 2**20 for value in values):
         raise UserError(f"--values must be whole numbers from 1 to {2**20}")
     return {names[0]: tuple(map(int, values))}
-
-
-def run(plan: dict[str, tuple[int, ...]], out: Path, date: str) -> dict[str, Any]:
-    """Measures every curve; prints it and writes the file as soon as it is known."""
-    result: dict[str, Any] = {
-        "benchmark": BENCHMARK,
-        "date": date,
-        **machine.describe(),
-        "settings": {"backend": FLAGS.backend, "readings": FLAGS.readings, "preset": "notebook"},
-        "curves": [],
-    }
-    print(report.header(result), flush=True)
-    (precision,) = command_line.precisions(FLAGS)
-    config = config_lib.override(config_lib.NOTEBOOK, *FLAGS.set)
-    for name, values in plan.items():
-        with jax.default_matmul_precision(PRECISIONS[precision]):
-            result["curves"].append(_measure(name, values, config))
-        print("\n" + report.curve(result["curves"][-1]), flush=True)
-        run_folder.write_json(out, result)
-    print(f"\nwritten to {out}")
-    if FLAGS.chart:
-        charts.write_growth_chart(Path(FLAGS.chart), result)
-        print(f"chart: {FLAGS.chart}")
-    return result
 
 
 def _measure(name: str, values: tuple[int, ...], config: Config) -> dict[str, Any]:
@@ -147,13 +131,9 @@ def _step(config: Config) -> tuple[timing.Contender, float]:
     """A training step, and its work."""
     field = field_lib.make_field(FLAGS.backend, "mlp", config.field)
     views, cameras = make_views(0)
-    mesh = parallel.make_mesh(config.train.num_rays)
     state = init_state(field, config, jax.random.key(0))
-    state, views = parallel.everywhere(mesh, (state, views))
-    step = jit_step(field, config, cameras, mesh, ndc=True, rays_per_piece=FLAGS.rays_per_piece)
-    _, _, compiled = timing.compile_in_stages(step, state, views)
-    flop = work_per_ray(field, config).flop * config.train.num_rays
-    return Step(compiled, state, views), float(flop)
+    prepared = compile_step(field, config, state, views, cameras, FLAGS.rays_per_piece)
+    return prepared.step, float(work_per_ray(field, config).flop * config.train.num_rays)
 
 
 def _with_rays(config: Config, value: int) -> tuple[timing.Contender, float]:

@@ -3,6 +3,7 @@
 import os
 import platform
 import re
+import sys
 from typing import Any
 
 import jax
@@ -39,6 +40,16 @@ def load_average() -> float | None:
         return round(os.getloadavg()[0], 2)
     except (AttributeError, OSError):
         return None
+
+
+def process_peak_bytes() -> int | None:
+    """The most memory that this process has had so far; None where the system does not tell."""
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak if sys.platform == "darwin" else peak * 1024)
 
 
 def file_name(device: str, date: str) -> str:

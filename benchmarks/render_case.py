@@ -1,14 +1,12 @@
 """One case of the render benchmark: exact and fast pictures and the matrix product, in turn."""
 
-import resource
-import sys
 import time
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from benchmarks import timing
+from benchmarks import machine, timing
 from benchmarks.ceiling import make_product, product_flop
 from benchmarks.work import forward_flop
 from nerf import config as config_lib
@@ -131,7 +129,7 @@ def measure(setting: Setting, plan: Plan) -> dict[str, Any]:
         "exact_to_fast": timing.spread(paired)._asdict(),
         "quality": _quality(subject, held_out, renderers) if plan.quality else None,
         "compilations_while_measured": compilations.count,
-        "process_peak_bytes": _process_peak_bytes(),
+        "process_peak_bytes": machine.process_peak_bytes(),
         "config": config_lib.to_json(config),
     }
 
@@ -192,8 +190,7 @@ def _fast(
 
 
 def _compilation(stages: timing.Stages, compiled: jax.stages.Compiled) -> dict[str, Any]:
-    figures: dict[str, Any] = {f"{name}_seconds": value for name, value in stages._asdict().items()}
-    return {**figures, "peak_bytes": timing.peak_bytes(compiled)}
+    return {**timing.stage_seconds(stages), "peak_bytes": timing.peak_bytes(compiled)}
 
 
 def _quality(
@@ -236,9 +233,3 @@ def _first_rays(subject: Subject) -> Rays:
 def _resized(view: View, size: tuple[int, int] | None) -> View:
     camera, bounds = view
     return (camera if size is None else camera.resized(*size)), bounds
-
-
-def _process_peak_bytes() -> int:
-    """The most memory that this process has had so far, as the operating system tells it."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return int(peak if sys.platform == "darwin" else peak * 1024)

@@ -13,23 +13,27 @@ is written as JSON.
 
 import re
 import sys
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 from absl import flags
 
-from benchmarks import charts, command_line, machine, report
+from benchmarks import charts, command_line, report
 from benchmarks.render_case import Plan, Setting, measure
-from nerf import run_folder
 from nerf.config import PRECISIONS
 from nerf.errors import UserError
 
-BENCHMARK = "render_throughput"
+BENCHMARK = command_line.Benchmark(
+    "render_throughput",
+    "cases",
+    report.render_case,
+    report.picture_seconds,
+    charts.write_render_chart,
+)
 
-FLAGS = flags.FlagValues()  # type: ignore[no-untyped-call]
-command_line.define_common(FLAGS)
+FLAGS = command_line.new_flags()
+command_line.define_product(FLAGS)
 flags.DEFINE_list("backend", None, "which backends (all that exist)", flag_values=FLAGS)
 flags.DEFINE_string("field", "mlp", "which field", flag_values=FLAGS)
 flags.DEFINE_list(
@@ -53,36 +57,19 @@ _RANGES = {
 def main(argv: Sequence[str]) -> None:
     """Measures what the flags ask for."""
 
-    def prepare() -> Any:
+    def prepare() -> tuple[dict[str, Any], Callable[[], command_line.Measurements]]:
         plan = make_plan()
-        earlier = command_line.read_earlier(FLAGS, BENCHMARK)
-        return lambda out, date: run(plan, out, date, earlier)
+        names = ("field", "pictures", "product_size")
+        return {name: getattr(plan, name) for name in names}, lambda: measure_cases(plan)
 
-    command_line.main(argv, FLAGS, __doc__ or "", prepare, prefix="render-")
+    command_line.main(argv, FLAGS, __doc__ or "", BENCHMARK, prepare, prefix="render-")
 
 
-def run(plan: Plan, out: Path, date: str, earlier: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Measures every case; prints it and writes the file as soon as it is known."""
-    result: dict[str, Any] = {
-        "benchmark": BENCHMARK,
-        "date": date,
-        **machine.describe(),
-        "settings": {name: getattr(plan, name) for name in ("field", "pictures", "product_size")},
-        "cases": [],
-    }
-    print(report.header(result), flush=True)
+def measure_cases(plan: Plan) -> command_line.Measurements:
+    """Measures one case after the other."""
     for setting in plan.settings:
         with jax.default_matmul_precision(PRECISIONS[setting.precision]):
-            result["cases"].append(measure(setting, plan))
-        print("\n" + report.render_case(result["cases"][-1]), flush=True)
-        run_folder.write_json(out, result)
-    print(f"\nwritten to {out}")
-    if earlier is not None:
-        print(report.against(result, earlier, report.picture_seconds))
-    if FLAGS.chart:
-        charts.write_render_chart(Path(FLAGS.chart), result)
-        print(f"chart: {FLAGS.chart}")
-    return result
+            yield measure(setting, plan)
 
 
 def make_plan() -> Plan:

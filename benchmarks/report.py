@@ -101,8 +101,8 @@ def render_case(figures: dict[str, Any]) -> str:
             f"photographs {quality['exact_psnr']:.3f} dB exact, {quality['fast_psnr']:.3f} dB "
             f"fast, {quality['lost']:.3f} dB lost"
         )
-    peak = _mebibytes(figures["process_peak_bytes"])
-    lines.append(f"  the process has had {peak} MiB at most so far")
+    if (peak := figures["process_peak_bytes"]) is not None:
+        lines.append(f"  the process has had {_mebibytes(peak)} MiB at most so far")
     return "\n".join(lines)
 
 
@@ -126,6 +126,15 @@ def curve(figures: dict[str, Any]) -> str:
         )
         before = point
     return "\n".join(lines)
+
+
+def point_seconds(result: dict[str, Any]) -> dict[str, float]:
+    """Median seconds by a name of what was measured; for `against`."""
+    return {
+        f"{curve['name']}, {point['value']} {curve['unit']}": point["seconds"]["median"]
+        for curve in result["curves"]
+        for point in curve["points"]
+    }
 
 
 def picture_seconds(result: dict[str, Any]) -> dict[str, float]:

@@ -114,23 +114,46 @@ def same_params(fields: dict[str, RadianceField], config: Config, seed: int) -> 
     return {name: convert.convert(params, first, name) for name in fields}
 
 
+class Prepared(NamedTuple):
+    """A compiled step, ready to run, and how it came to be."""
+
+    step: Step
+    stages: timing.Stages
+    lowered: jax.stages.Lowered
+    peak_bytes: int | None
+
+
+def compile_step(
+    field: RadianceField,
+    config: Config,
+    state: TrainState,
+    views: TrainingViews,
+    cameras: Cameras,
+    rays_per_piece: int | None,
+) -> Prepared:
+    """Compiles a training step, for all devices; it takes the state's buffers over."""
+    mesh = parallel.make_mesh(config.train.num_rays)
+    state, views = parallel.everywhere(mesh, (state, views))
+    jitted = jit_step(field, config, cameras, mesh, ndc=True, rays_per_piece=rays_per_piece)
+    stages, lowered, compiled = timing.compile_in_stages(jitted, state, views)
+    return Prepared(Step(compiled, state, views), stages, lowered, timing.peak_bytes(compiled))
+
+
 def _prepare(
     field: RadianceField, params: Params, case: Case, plan: Plan
 ) -> tuple[Step, dict[str, Any]]:
-    """A backend's compiled step, ready to run, and what its compilation took."""
+    """A backend's compiled step, and what its compilation took."""
     own = jax.tree.map(jnp.array, params)  # a copy, since the step takes its buffers over
-    mesh = parallel.make_mesh(case.config.train.num_rays)
-    state, views = parallel.everywhere(
-        mesh, (init_state(field, case.config, jax.random.key(plan.seed), own), case.views)
+    state = init_state(field, case.config, jax.random.key(plan.seed), own)
+    prepared = compile_step(
+        field, case.config, state, case.views, case.cameras, case.rays_per_piece
     )
-    step = jit_step(
-        field, case.config, case.cameras, mesh, ndc=True, rays_per_piece=case.rays_per_piece
-    )
-    stages, lowered, compiled = timing.compile_in_stages(step, state, views)
-    figures: dict[str, Any] = {f"{name}_seconds": value for name, value in stages._asdict().items()}
-    asked = sorted(set(re.findall(r"precision = \[(\w+)", lowered.as_text())))
-    figures["peak_bytes"] = timing.peak_bytes(compiled)
-    return Step(compiled, state, views), {**figures, "precision_asked_of_xla": asked}
+    asked = sorted(set(re.findall(r"precision = \[(\w+)", prepared.lowered.as_text())))
+    return prepared.step, {
+        **timing.stage_seconds(prepared.stages),
+        "peak_bytes": prepared.peak_bytes,
+        "precision_asked_of_xla": asked,
+    }
 
 
 def _warm_up(

@@ -14,29 +14,29 @@ import dataclasses
 import itertools
 import re
 import sys
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 from absl import flags
 
-from benchmarks import charts, command_line, machine, report
+from benchmarks import charts, command_line, report
 from benchmarks.step_case import Case, Plan, measure
 from benchmarks.synthetic_views import make_views
 from nerf import config as config_lib
-from nerf import parallel, run_folder
+from nerf import parallel
 from nerf.backends import convert
 from nerf.config import PRECISIONS, Config
 from nerf.errors import UserError
 from nerf.training.step import CPU_RAYS_PER_PIECE
 
-BENCHMARK = "step_throughput"
+BENCHMARK = command_line.Benchmark(
+    "step_throughput", "cases", report.step_case, report.step_seconds, charts.write_step_chart
+)
 _MAX_RAYS = 2**24
 
-# Its own, so that `nerf.main` can be imported beside it.
-FLAGS = flags.FlagValues()  # type: ignore[no-untyped-call]
-command_line.define_common(FLAGS)
+FLAGS = command_line.new_flags()
+command_line.define_product(FLAGS)
 flags.DEFINE_list("backend", None, "which backends (all that exist)", flag_values=FLAGS)
 flags.DEFINE_string("field", "mlp", "which field", flag_values=FLAGS)
 flags.DEFINE_list("preset", ["notebook", "paper"], "which conventions", flag_values=FLAGS)
@@ -61,27 +61,16 @@ _RANGES = {
 def main(argv: Sequence[str]) -> None:
     """Measures what the flags ask for."""
 
-    def prepare() -> Any:
+    def prepare() -> tuple[dict[str, Any], Callable[[], command_line.Measurements]]:
         plan = make_plan()
-        earlier = command_line.read_earlier(FLAGS, BENCHMARK)
-        return lambda out, date: run(plan, out, date, earlier)
+        names = ("field", "steps", "warmup", "window", "product_size", "seed")
+        return {name: getattr(plan, name) for name in names}, lambda: measure_cases(plan)
 
-    command_line.main(argv, FLAGS, __doc__ or "", prepare)
+    command_line.main(argv, FLAGS, __doc__ or "", BENCHMARK, prepare)
 
 
-def run(plan: Plan, out: Path, date: str, earlier: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Measures every case; prints it and writes the file as soon as it is known."""
-    result: dict[str, Any] = {
-        "benchmark": BENCHMARK,
-        "date": date,
-        **machine.describe(),
-        "settings": {
-            name: getattr(plan, name)
-            for name in ("field", "steps", "warmup", "window", "product_size", "seed")
-        },
-        "cases": [],
-    }
-    print(report.header(result), flush=True)
+def measure_cases(plan: Plan) -> command_line.Measurements:
+    """Measures one case after the other."""
     views, cameras = make_views(plan.seed)
     for config, precision in itertools.product(plan.configs, plan.precisions):
         num_rays = config.train.num_rays
@@ -92,16 +81,7 @@ def run(plan: Plan, out: Path, date: str, earlier: dict[str, Any] | None = None)
         )
         case = Case(config, precision, piece, views, cameras)
         with jax.default_matmul_precision(PRECISIONS[precision]):
-            result["cases"].append(measure(case, plan))
-        print("\n" + report.step_case(result["cases"][-1]), flush=True)
-        run_folder.write_json(out, result)
-    print(f"\nwritten to {out}")
-    if earlier is not None:
-        print(report.against(result, earlier, report.step_seconds))
-    if FLAGS.chart:
-        charts.write_step_chart(Path(FLAGS.chart), result)
-        print(f"chart: {FLAGS.chart}")
-    return result
+            yield measure(case, plan)
 
 
 def make_plan() -> Plan:

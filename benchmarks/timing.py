@@ -41,6 +41,15 @@ def spread(readings: Sequence[float]) -> Spread:
     return Spread(statistics.median(readings), min(readings), max(readings), len(readings))
 
 
+def stage_seconds(stages: Stages) -> dict[str, Any]:
+    """The stages as they are written.
+
+    >>> stage_seconds(Stages(1.0, 2.0, 3.0))
+    {'trace_seconds': 1.0, 'lower_seconds': 2.0, 'compile_seconds': 3.0}
+    """
+    return {f"{name}_seconds": value for name, value in stages._asdict().items()}
+
+
 def compile_in_stages(
     jitted: jax.stages.Wrapped, *arguments: Any
 ) -> tuple[Stages, jax.stages.Lowered, jax.stages.Compiled]:

@@ -106,6 +106,22 @@ def share_out(mesh: Mesh, function: Callable[..., Any], *, average: bool) -> Cal
     return mapped
 
 
+def jit_shares(mesh: Mesh, function: Callable[..., Any], *, debug: bool = False) -> Any:
+    """`share_out`, compiled, for results that are put together.
+
+    Args:
+      mesh, function: see `share_out`.
+      debug: whether `nerf.render.checks` wraps it, which bears no compiler options.
+
+    Returns:
+      What `jax.jit` returns.
+    """
+    return jax.jit(
+        share_out(mesh, function, average=False),
+        compiler_options=None if debug else compiler_options(),
+    )
+
+
 def placing(mesh: Mesh, function: Callable[..., T]) -> Callable[..., T]:
     """A compiled function of a mesh, for arguments that may lie elsewhere."""
     if mesh.size == 1:

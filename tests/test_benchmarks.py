@@ -261,7 +261,7 @@ def test_help_lists_the_flags():
 def test_work_of_the_presets(backend, preset, evaluations, teraflop):
     settings = config.preset(preset)
     counted = work.work_per_ray(field.make_field(backend, "mlp", settings.field), settings)
-    assert counted.evaluations == evaluations
+    assert counted.evaluations == settings.render.evaluations_per_ray == evaluations
     assert 1024 * counted.flop == pytest.approx(teraflop * 1e12, rel=0.01)
 
 

@@ -225,6 +225,14 @@ def test_photographs_ask_for_more_samples():
     assert choice.sampling.num_samples == fast.NUM_SAMPLES[-1]
 
 
+def test_a_single_number_that_does_not_suffice_ends_the_search(monkeypatch):
+    monkeypatch.setattr(fast, "NUM_SAMPLES", (16,))
+    monkeypatch.setattr(fast, "MIN_PSNR", 300.0)
+    choice = choose(BLOB)
+    assert not choice.suffices
+    assert choice.sampling.num_samples == 16
+
+
 def test_what_the_grid_cannot_see_is_left_to_the_exact_renderer():
     def hair(points):  # far thinner than a cell, at another depth for every ray
         depth = 1.0 + 0.5 * jnp.sin(400.0 * points[..., 0])

@@ -63,7 +63,7 @@ def evaluate(job: Job, params: Params, step: int | None) -> dict[str, Any]:
     _remove_other_views(job.run_dir / run_folder.RENDERS_FOLDER, split.test)
     print(
         f"mean of {len(scores)} held-out views: PSNR {summary['psnr']:.2f} dB, "
-        f"SSIM {summary['ssim']:.4f}"
+        f"SSIM {summary['ssim']:.4f}{' (fast pictures)' if renderer.method == 'fast' else ''}"
     )
     render_video(job, params, renderer)
     return summary

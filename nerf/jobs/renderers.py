@@ -74,9 +74,8 @@ def preview_renderer(job: Job, view: View) -> Callable[[Params], ChunkFn]:
     """
     camera, _ = view
     num_pixels = camera.height * camera.width
-    exact = exact_renderer(job).render_chunk
-    pays = _evaluations(job, num_pixels) >= _MIN_PREVIEW_EVALUATIONS
-    if job.render == "exact" or not pays:
+    if job.render == "exact" or not _pays(job, num_pixels, _MIN_PREVIEW_EVALUATIONS):
+        exact = exact_renderer(job).render_chunk
         return lambda params: exact
     config = job.config.render
     measure = fast.make_measure(
@@ -94,7 +93,7 @@ def preview_renderer(job: Job, view: View) -> Callable[[Params], ChunkFn]:
 def _fast_or(exact: Renderer, job: Job, params: Params, views: Sequence[View]) -> Renderer:
     """The fast renderer with the fewest samples that suffice; the exact one where none do."""
     num_pixels = sum(camera.height * camera.width for camera, _ in views)
-    if job.debug or _evaluations(job, num_pixels) < _MIN_EVALUATIONS:
+    if not _pays(job, num_pixels, _MIN_EVALUATIONS):
         return exact
     start = time.monotonic()
     config, resolution = job.config.render, _resolution(job, num_pixels)
@@ -112,6 +111,11 @@ def _fast_or(exact: Renderer, job: Job, params: Params, views: Sequence[View]) -
     print(f"rendering fast, with {num_samples} samples a ray {instead}: {found}")
     render_chunk = fast.make_fast_chunk_renderer(job.field, config, choice.sampling)
     return Renderer(lambda params, rays: render_chunk(params, grid, rays), "fast")
+
+
+def _pays(job: Job, num_pixels: int, min_evaluations: int) -> bool:
+    """Whether preparing is worth it; values are checked in exact pictures alone."""
+    return not job.debug and _evaluations(job, num_pixels) >= min_evaluations
 
 
 def _evaluations(job: Job, num_pixels: int) -> int:

@@ -10,8 +10,9 @@ import jax.numpy as jnp
 from nerf import parallel
 from nerf.cameras import Rays
 from nerf.field import Params, RadianceField
+from nerf.render.image import map_pieces
 
-_CPU_POINTS_PER_PIECE, _POINTS_PER_PIECE = 1024, 65536
+CPU_POINTS_PER_PIECE, _POINTS_PER_PIECE = 1024, 65536
 
 
 class DensityGrid(NamedTuple):
@@ -55,28 +56,24 @@ def make_measure(
     chex.assert_shape([low, high], (3,))
     mesh = parallel.make_mesh(resolution[0])
     num_points = resolution[0] // mesh.size * resolution[1] * resolution[2]
-    preferred = _CPU_POINTS_PER_PIECE if jax.default_backend() == "cpu" else _POINTS_PER_PIECE
-    piece = min(preferred, num_points)
+    preferred = CPU_POINTS_PER_PIECE if jax.default_backend() == "cpu" else _POINTS_PER_PIECE
+    piece = parallel.largest_divisor(num_points, preferred)
 
     def share(whole: tuple[Params, jax.Array, jax.Array], layers: jax.Array) -> jax.Array:
         params, low, high = whole
         size = jnp.array(resolution, jnp.float32)
 
-        def evaluate(first: jax.Array) -> jax.Array:
-            number = jnp.minimum(first + jnp.arange(piece), num_points - 1)
+        def evaluate(number: jax.Array) -> jax.Array:
             layer, row, column = jnp.unravel_index(number, (len(layers), *resolution[1:]))
             index = jnp.stack([layers[layer], row, column], axis=-1).astype(jnp.float32)
             points = low[None] + (index + 0.5) / size[None] * (high - low)[None]
             viewdirs = jnp.broadcast_to(jnp.array([[0.0, 0.0, -1.0]]), points.shape)
             return field.apply(params, points, viewdirs).density
 
-        density: jax.Array = jax.lax.map(evaluate, jnp.arange(0, num_points, piece))
-        return density.reshape(-1)[:num_points].reshape(len(layers), *resolution[1:])
+        density = map_pieces(evaluate, jnp.arange(num_points), piece)
+        return density.reshape(len(layers), *resolution[1:])
 
-    jitted = jax.jit(
-        parallel.share_out(mesh, share, average=False),
-        compiler_options=parallel.compiler_options(),
-    )
+    jitted = parallel.jit_shares(mesh, share)
     layers = parallel.everywhere(mesh, jnp.arange(resolution[0]))
 
     def measure(params: Params) -> DensityGrid:

@@ -13,6 +13,8 @@ What is seen still comes from the network: colours from it alone, and densities 
 their variation within a sample's interval.
 """
 
+import functools
+import operator
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -22,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 from jax.sharding import Mesh
 
-from nerf import parallel
+from nerf import evaluation, parallel
 from nerf.cameras import Rays
 from nerf.config import RenderConfig
 from nerf.field import Params, RadianceField
@@ -36,7 +38,6 @@ LOOKUPS = 96  # stretches of a ray whose density is looked up in the grid
 MIN_PSNR = 40.0  # dB against the exact renderer, on the rays that are compared
 MAX_LOSS = 0.03  # dB of PSNR against the photographs, on the same rays
 NUM_SAMPLES = range(16, 97)  # what is tried
-_CPU_POINTS_PER_PIECE = 1024
 # Found in trials on the published flower and the bundled scenes, around which little changes.
 # Samples follow weight ** _POWER.
 _POWER = 0.75
@@ -100,7 +101,7 @@ def make_measure(
 def make_fast_chunk_renderer(
     field: RadianceField,
     config: RenderConfig,
-    sampling: Sampling,
+    how: Sampling,
     *,
     rays_per_piece: int | None = None,
 ) -> FastChunkFn:
@@ -109,14 +110,14 @@ def make_fast_chunk_renderer(
     Args:
       field: what to render.
       config: conventions; its numbers of samples do not count.
-      sampling: as from `choose_sampling`.
+      how: as from `choose_sampling`.
       rays_per_piece: see `nerf.render.image.make_chunk_renderer`.
 
     Returns:
       A function of parameters, the grid of these parameters, and rays.
     """
     mesh = parallel.make_mesh(RAYS_PER_CHUNK)
-    jitted = jit_fast_chunk_renderer(field, config, sampling, mesh, rays_per_piece=rays_per_piece)
+    jitted = jit_fast_chunk_renderer(field, config, how, mesh, rays_per_piece=rays_per_piece)
     placed = parallel.placing(mesh, jitted)
     return lambda params, grid, rays: placed((params, grid), rays)
 
@@ -124,7 +125,7 @@ def make_fast_chunk_renderer(
 def jit_fast_chunk_renderer(
     field: RadianceField,
     config: RenderConfig,
-    sampling: Sampling,
+    how: Sampling,
     mesh: Mesh,
     *,
     rays_per_piece: int | None = None,
@@ -137,18 +138,15 @@ def jit_fast_chunk_renderer(
     piece = parallel.choose_rays_per_piece(
         RAYS_PER_CHUNK // mesh.size,
         rays_per_piece,
-        on_cpu=max(1, _CPU_POINTS_PER_PIECE // sampling.num_samples),
+        on_cpu=max(1, density_grid.CPU_POINTS_PER_PIECE // how.num_samples),
     )
 
     def one_share(whole: tuple[Params, DensityGrid], rays: Rays) -> RenderedChunk:
         params, grid = whole
-        seen = render_rays_fast(field, params, grid, rays, config, sampling, rays_per_piece=piece)
+        seen = render_rays_fast(field, params, grid, rays, config, how, rays_per_piece=piece)
         return RenderedChunk(seen.rgb, seen.depth, seen.acc)
 
-    return jax.jit(
-        parallel.share_out(mesh, one_share, average=False),
-        compiler_options=parallel.compiler_options(),
-    )
+    return parallel.jit_shares(mesh, one_share)
 
 
 def choose_sampling(
@@ -183,24 +181,29 @@ def choose_sampling(
 
     expected = np.concatenate([jax.device_get(exact(params, chunk).rgb) for chunk in chunks])
 
-    def measure(sampling: Sampling) -> Choice:
-        render_chunk = make_fast_chunk_renderer(field, config, sampling)
+    @functools.cache
+    def measure(how: Sampling) -> Choice:
+        render_chunk = make_fast_chunk_renderer(field, config, how)
         rendered = [jax.device_get(render_chunk(params, grid, chunk).rgb) for chunk in chunks]
         rgb = np.concatenate(rendered)
-        psnr = _psnr(rgb, expected)
-        loss = 0.0 if truth is None else _psnr(expected, truth) - _psnr(rgb, truth)
-        return Choice(sampling, psnr, loss, psnr >= MIN_PSNR and loss <= MAX_LOSS)
+        psnr = evaluation.psnr(rgb, expected)
+        loss = 0.0
+        if truth is not None:
+            loss = evaluation.psnr(expected, truth) - evaluation.psnr(rgb, truth)
+        return Choice(how, psnr, loss, psnr >= MIN_PSNR and loss <= MAX_LOSS)
 
     low, high = 0, len(NUM_SAMPLES) - 1
-    middle = (low + high) // 2
-    tried = max((measure(Sampling(NUM_SAMPLES[middle], *blend)) for blend in BLENDS), key=_psnr_of)
-    best = None
-    while True:
-        low, high, best = (low, middle, tried) if tried.suffices else (middle + 1, high, best)
-        if low == high:
-            return best or measure(tried.sampling._replace(num_samples=NUM_SAMPLES[high]))
-        middle = (low + high) // 2
-        tried = measure(tried.sampling._replace(num_samples=NUM_SAMPLES[middle]))
+    middle = NUM_SAMPLES[(low + high) // 2]
+    blends = (measure(Sampling(middle, *blend)) for blend in BLENDS)
+    better = max(blends, key=operator.attrgetter("psnr")).sampling
+
+    def with_number(index: int) -> Choice:
+        return measure(better._replace(num_samples=NUM_SAMPLES[index]))
+
+    while low < high:
+        index = (low + high) // 2
+        low, high = (low, index) if with_number(index).suffices else (index + 1, high)
+    return with_number(low)
 
 
 def render_rays_fast(
@@ -267,12 +270,17 @@ def _look_up(grid: DensityGrid, rays: Rays) -> jax.Array:
     return jnp.pad(optical_depth, ((0, 0), (1, 0)))
 
 
+def _weights(optical_depth: jax.Array) -> jax.Array:
+    """The share of the light that each stretch adds, `[num_rays, LOOKUPS]`, >= 0."""
+    through = jnp.exp(-optical_depth)
+    return jnp.maximum(through[:, :-1] - through[:, 1:], 0.0)
+
+
 def _exact_samples_per_ray_length(
     optical_depth: jax.Array, unit: jax.Array, config: RenderConfig
 ) -> jax.Array:
     """How densely the exact renderer's samples lie, by the length of the ray from near to far."""
-    through = jnp.exp(-optical_depth)
-    weights = jnp.maximum(through[:, :-1] - through[:, 1:], 0.0) + 1e-7
+    weights = _weights(optical_depth) + 1e-7
     share = jnp.cumsum(weights, axis=-1) / jnp.sum(weights, axis=-1, keepdims=True)
     fine = config.num_fine * _slope(jnp.pad(share, ((0, 0), (1, 0))), unit)
     return config.num_coarse + fine
@@ -289,8 +297,7 @@ def _place(optical_depth: jax.Array, num_samples: int) -> jax.Array:
       Edges `[num_rays, num_samples + 1]`, increasing from 0 at near to 1 at far.
     """
     num_rays, _ = optical_depth.shape
-    through = jnp.exp(-optical_depth)
-    importance = jnp.maximum(through[:, :-1] - through[:, 1:], 0.0) ** _POWER
+    importance = _weights(optical_depth) ** _POWER
     importance = importance / (jnp.sum(importance, axis=-1, keepdims=True) + 1e-9)
     importance = importance + _EVERYWHERE / LOOKUPS
     edges = jnp.broadcast_to(jnp.linspace(0.0, 1.0, LOOKUPS + 1)[None], optical_depth.shape)
@@ -322,11 +329,3 @@ def _stretch(unit: jax.Array) -> tuple[jax.Array, jax.Array]:
 def _last(config: RenderConfig) -> str:
     """The name of the network that draws the picture."""
     return NETWORKS[config.networks][-1]
-
-
-def _psnr_of(choice: Choice) -> float:
-    return choice.psnr
-
-
-def _psnr(image: npt.NDArray[np.float32], truth: npt.NDArray[np.float32]) -> float:
-    return float(-10.0 * np.log10(max(np.mean(np.square(image - truth)), 1e-12)))

@@ -103,22 +103,18 @@ def jit_chunk_renderer(
     def one_share(params: Params, rays: Rays) -> RenderedChunk:
         return map_pieces(lambda rays: render_piece(params, rays), rays, piece)
 
-    return jax.jit(
-        parallel.share_out(mesh, one_share, average=False),
-        compiler_options=None if debug else parallel.compiler_options(),  # not under checkify
-    )
+    return parallel.jit_shares(mesh, one_share, debug=debug)
 
 
-def map_pieces(function: Callable[[T], R], tree: T, rays_per_piece: int) -> R:
-    """A function of arrays `[num_rays, ...]`, one piece after the other.
+def map_pieces(function: Callable[[T], R], tree: T, piece: int) -> R:
+    """A function of arrays `[num, ...]`, rays or points, one piece after the other.
 
     Args:
-      function: of a tree like the one given, with `rays_per_piece` for `num_rays`; it returns
-        such a tree as well.
-      tree: of arrays `[num_rays, ...]`.
-      rays_per_piece: a divisor of `num_rays`.
+      function: of a tree like the one given, with `piece` for `num`; returns such a tree as well.
+      tree: of arrays `[num, ...]`.
+      piece: a divisor of `num`.
     """
-    pieces = jax.tree.map(lambda x: x.reshape(-1, rays_per_piece, *x.shape[1:]), tree)
+    pieces = jax.tree.map(lambda x: x.reshape(-1, piece, *x.shape[1:]), tree)
     results = jax.lax.map(function, pieces)
     joined: R = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), results)
     return joined
