@@ -1,4 +1,4 @@
-"""The command line: flags become configs, configs become jobs. The only reader of absl FLAGS.
+"""The command line: flags (`nerf.command_line`) become configs, configs become jobs.
 
 python -m nerf.main --backend=haiku --scene=flower
 python -m nerf.main --backend=flax --scene=flower --mode=train
@@ -9,26 +9,24 @@ python -m nerf.main --mode=convert --init_from=FOLDER_OR_FILE --out=FILE --backe
 import contextlib
 import dataclasses
 import os
-import re
 import shlex
 import sys
-import typing
 from collections.abc import Sequence
 from pathlib import Path
 
 import jax
-from absl import app, flags, logging
+from absl import app, flags
 
-from nerf import compile_cache, devices, initial, parallel, parameters, run_folder
+from nerf import command_line, compile_cache, devices, initial, parallel, parameters, run_folder
 from nerf import config as config_lib
 from nerf import field as field_lib
 from nerf.backends import convert
-from nerf.camera_paths import PATHS
+from nerf.command_line import FLAGS, check_flags, parse_flags, video_size
 from nerf.config import PRECISIONS, Config
 from nerf.errors import UserError
 from nerf.jobs.evaluate import evaluate
-from nerf.jobs.job import Job, RenderMethod, VideoConfig
-from nerf.jobs.train import ON_COLLAPSE, TrainOptions, train
+from nerf.jobs.job import Job, VideoConfig
+from nerf.jobs.train import TrainOptions, train
 from nerf.jobs.video import render_video
 from nerf.render.rays import NETWORKS
 from nerf.scenes import registry
@@ -36,82 +34,9 @@ from nerf.scenes.scene import Scene
 from nerf.training.interrupt import Interrupted, interrupt_at_once
 from nerf.training.loop import LoopConfig
 
-MODES = ("evaluate", "train", "render", "convert")
-_MAX_SIZE = 16384  # of a side of the video's frames; more no encoder takes
-_MAX_PIXELS = 2**25  # of a frame
 _MIN_EVAL_EVERY = 100  # by default; a picture can take as long as some steps
-_RANGES = {
-    "steps": (0, 2**31 - 1),
-    "rays": (1, 2**24),
-    "rays_per_piece": (1, 2**24),
-    "steps_per_call": (1, 10_000),
-    "stop_at": (1, 2**31 - 1),
-    "save_every": (1, 2**31 - 1),
-    "eval_every": (0, 2**31 - 1),
-    "frames": (0, 100_000),
-    "factor": (1, 2**31 - 1),
-    "seed": (0, 2**31 - 1),
-}
 
-FLAGS = flags.FLAGS
-flags.DEFINE_string("backend", "flax", "who implements the field: flax or haiku")
-flags.DEFINE_string("field", "mlp", "which field: mlp")
-flags.DEFINE_string("preset", None, "conventions: notebook (the default) or paper")
-flags.DEFINE_multi_string(
-    "set", [], "one setting by its dotted name, e.g. --set=render.num_fine=64; may be repeated"
-)
-flags.DEFINE_string("scene", "flower", "a folder, a name, llff:NAME or procedural:NAME")
-flags.DEFINE_string("data_dir", None, "where named scenes lie ($NERF_DATA_DIR, else data/llff)")
-flags.DEFINE_integer("factor", None, "read images_FACTOR of a folder (the smallest there is)")
-flags.DEFINE_bool("offline", False, "make no network attempt (so does NERF_OFFLINE=1)")
-flags.DEFINE_string("mirror", None, "base address to download the published scenes from")
-flags.DEFINE_string("mode", "evaluate", "evaluate, train (ends with evaluate), render or convert")
-flags.DEFINE_string(
-    "init_from",
-    None,
-    "pretrained, none, a run folder, a published params folder or a .safetensors file "
-    "(train: none; else what the run folder was trained to, else pretrained); a run folder of "
-    "either backend goes on with its optimiser and at its step, a file begins anew",
-)
-flags.DEFINE_string("run_dir", None, "where results go (runs/SCENE-SOURCE-BACKEND-FIELD)")
-flags.DEFINE_integer("steps", None, "the number of training steps")
-flags.DEFINE_float("train_seconds", None, "stop training after this many seconds")
-flags.DEFINE_integer("rays", None, "the number of rays a training step")
-flags.DEFINE_integer(
-    "rays_per_piece",
-    None,
-    "in training, the most rays that go through a device at once (the device's choice)",
-)
-flags.DEFINE_integer(
-    "steps_per_call", None, "training steps that an accelerator is given at once (10; a CPU: 1)"
-)
-flags.DEFINE_float("lr", None, "the first learning rate; the last keeps its ratio to it")
-flags.DEFINE_bool(
-    "resume", True, "go on with the training in the run folder; --noresume puts it aside first"
-)
-flags.DEFINE_integer("stop_at", None, "stop at this step of --steps; the same command goes on")
-flags.DEFINE_integer("save_every", 500, "the most training steps that can ever be lost")
-flags.DEFINE_integer(
-    "eval_every", None, "steps between two held-out scores, 0 for none (a tenth of the run)"
-)
-flags.DEFINE_string(
-    "on_collapse", "stop", "what a collapsed training does: stop, or restart from another key"
-)
-flags.DEFINE_bool("tensorboard", False, "also write the readings for TensorBoard")
-flags.DEFINE_integer("seed", 0, "of training")
-flags.DEFINE_bool("compile_cache", True, "keep compiled programs in the user's cache folder")
-flags.DEFINE_string("precision", "float32", "of matrix products: float32, tf32 or bfloat16")
-flags.DEFINE_string(
-    "render",
-    None,
-    "exact, or fast, which looks where a grid of densities says (exact for scores; fast for the "
-    "video and previews)",
-)
-flags.DEFINE_string("path", "spiral", f"camera path of the video: {', '.join(sorted(PATHS))}")
-flags.DEFINE_integer("frames", None, "frames of the video, 0 for none (120; 30 on a CPU)")
-flags.DEFINE_string("size", None, "WIDTHxHEIGHT of the video's frames (the scene's own)")
-flags.DEFINE_string("out", None, "convert: a .safetensors file, or a folder (published layout)")
-flags.DEFINE_bool("debug", False, "check values (finite, sorted, in range) as well as shapes")
+flags.adopt_module_key_flags(command_line)  # for --help
 
 
 def main(argv: Sequence[str]) -> None:
@@ -119,7 +44,7 @@ def main(argv: Sequence[str]) -> None:
     try:
         if len(argv) > 1:
             raise UserError(f"unexpected argument {argv[1]!r}: everything is a --flag=value")
-        _check_flags()
+        check_flags()
         parallel.use_every_core()
         if FLAGS.compile_cache:
             compile_cache.enable()
@@ -147,50 +72,6 @@ def main(argv: Sequence[str]) -> None:
             raise
         print("error: out of memory: try fewer --rays, or a smaller field", file=sys.stderr)
         sys.exit(1)
-
-
-def parse_flags(argv: Sequence[str]) -> list[str]:
-    """Reads the flags, for `app.run`; a mistake ends with one sentence, help with status 0."""
-    try:
-        rest: list[str] = FLAGS(argv)
-    except flags.Error as error:
-        print(f"error: {' '.join(str(error).split())} (--help lists the flags)", file=sys.stderr)
-        sys.exit(1)
-    except SystemExit:  # what absl's help flags end with, always with status 1
-        sys.exit(0)
-    if FLAGS["verbosity"].using_default_value:
-        logging.set_verbosity(logging.WARNING)  # JAX and Orbax tell much at the level below
-    return rest
-
-
-def _check_flags() -> None:
-    choices = {
-        "mode": MODES,
-        "precision": tuple(PRECISIONS),
-        "path": tuple(PATHS),
-        "on_collapse": ON_COLLAPSE,
-        "render": (None, *typing.get_args(RenderMethod)),
-    }
-    for name, known in choices.items():
-        if FLAGS[name].value not in known:
-            names = ", ".join(filter(None, known))
-            raise UserError(f"unknown {name} {FLAGS[name].value!r}: choose one of {names}")
-    for name, (smallest, largest) in _RANGES.items():
-        value = FLAGS[name].value
-        if value is not None and value < smallest:
-            raise UserError(f"--{name} must be at least {smallest}, not {value}")
-        if value is not None and value > largest:
-            raise UserError(f"--{name} must be at most {largest}, not {value}")
-    if FLAGS.mode == "render" and FLAGS.frames == 0:
-        raise UserError("--mode=render makes nothing but the video, and --frames=0 is none")
-    for name in ("train_seconds", "lr"):
-        value = FLAGS[name].value
-        if value is not None and not value > 0:
-            raise UserError(f"--{name} must be more than 0, not {value}")
-    field_lib.check_names(FLAGS.backend, FLAGS.field)
-    if FLAGS.preset is not None:
-        config_lib.preset(FLAGS.preset)
-    _size(126, 94)
 
 
 def _convert() -> None:
@@ -400,22 +281,7 @@ def _video(width: int, height: int) -> VideoConfig:
     num_frames = FLAGS.frames
     if num_frames is None:
         num_frames = 30 if jax.default_backend() == "cpu" else 120
-    return VideoConfig(FLAGS.path, num_frames, _size(width, height))
-
-
-def _size(width: int, height: int) -> tuple[int, int]:
-    """Height and width of the video."""
-    if FLAGS.size is None:
-        return height, width
-    parts = FLAGS.size.lower().split("x")
-    if len(parts) != 2 or not all(re.fullmatch("0*[1-9][0-9]{0,8}", part) for part in parts):
-        raise UserError(f"--size={FLAGS.size}: write it as WIDTHxHEIGHT, e.g. 504x378")
-    width, height = map(int, parts)
-    if max(width, height) > _MAX_SIZE or width * height > _MAX_PIXELS:
-        raise UserError(
-            f"--size={FLAGS.size}: a frame has at most {_MAX_PIXELS} pixels, {_MAX_SIZE} a side"
-        )
-    return height, width
+    return VideoConfig(FLAGS.path, num_frames, video_size(width, height))
 
 
 def _precision(name: str) -> str:

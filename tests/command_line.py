@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +23,14 @@ TINY_FIELD = (
     "--set=field.num_layers=3",
 )
 TINY = (*TINY_FIELD, "--set=render.num_coarse=8", "--set=render.num_fine=8", "--rays=32")
+
+# A field as smooth as the pictures, and samples enough for the exact renderer to show it.
+SMOOTH = (
+    *TINY,
+    "--set=field.point_encoding.num_frequencies=2",
+    "--set=render.num_coarse=32",
+    "--set=render.num_fine=64",
+)
 
 # Most of the time of these tests would go to the compiler, and a tiny field needs no fast code.
 _FAST_COMPILATION = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
@@ -56,14 +65,19 @@ def write_scene(folder, num_views=NUM_VIEWS):
 
 def call(*arguments):
     """Runs `main` in this process, with flags that no call before has touched."""
-    precision = jax.config.jax_default_matmul_precision
     main.FLAGS.unparse_flags()
+    return _ended(lambda: main.main(main.parse_flags(["nerf", *map(str, arguments)])))
+
+
+def _ended(run):
+    """How a call ended that may exit; JAX's settings are afterwards as before."""
+    precision = jax.config.jax_default_matmul_precision
     out, err = io.StringIO(), io.StringIO()
     status = 0
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
             jax.config.update("jax_disable_most_optimizations", True)
-            main.main(main.parse_flags(["nerf", *map(str, arguments)]))
+            run()
         except SystemExit as end:
             status = end.code
         finally:
@@ -75,17 +89,14 @@ def call(*arguments):
 def call_benchmark(module, *arguments):
     """Runs a benchmark's `main` in this process, with flags that no call before has touched."""
     module.FLAGS.unparse_flags()
-    out, err = io.StringIO(), io.StringIO()
-    status = 0
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try:
-            jax.config.update("jax_disable_most_optimizations", True)
-            module.main(["benchmark", *map(str, arguments)])
-        except SystemExit as end:
-            status = end.code
-        finally:
-            jax.config.update("jax_disable_most_optimizations", False)
-    return Ended(status, out.getvalue(), err.getvalue())
+    return _ended(lambda: module.main(["benchmark", *map(str, arguments)]))
+
+
+def assert_is_one_sentence(ended, reason):
+    """What a user's mistake ends with."""
+    assert ended.status == 1
+    assert re.fullmatch(r"error: \S.*\S\n", ended.err), ended.err
+    assert reason in ended.err
 
 
 def call_well(*arguments):

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from command_line import TINY, call, call_well, write_scene
+from command_line import SMOOTH, call, call_well, write_scene
 
 from nerf.jobs import renderers
 from nerf.scenes.images import read_images
@@ -33,9 +33,7 @@ def always_worth_it(monkeypatch):
 
 
 def arguments(scene, run_dir):
-    samples = ("--set=render.num_coarse=32", "--set=render.num_fine=64")
-    smooth = "--set=field.point_encoding.num_frequencies=2"
-    return (f"--scene={scene}", "--offline", f"--run_dir={run_dir}", *TINY, *samples, smooth)
+    return (f"--scene={scene}", "--offline", f"--run_dir={run_dir}", *SMOOTH)
 
 
 def evaluate(scene, trained, folder, *flags):
