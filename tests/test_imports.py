@@ -21,7 +21,7 @@ from nerf.parameters import Header
 
 PACKAGE = Path(nerf.__file__).parent
 ROOT = PACKAGE.parent
-MAY_NAME_A_BACKEND = {"field.py", "main.py"}
+MAY_NAME_A_BACKEND = {"field.py", "command_line.py"}
 LIBRARIES = ("haiku", "flax")
 
 
