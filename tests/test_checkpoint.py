@@ -1,7 +1,9 @@
 """Laws of checkpoints: going on is exact, the last few stay, damage and misfits are refused."""
 
+import asyncio
 import dataclasses
 import functools
+import gc
 import shutil
 from pathlib import Path
 
@@ -300,6 +302,23 @@ def test_a_full_disk_does_not_hide_what_went_wrong_before(tmp_path):
 
     with pytest.raises(ZeroDivisionError), full_disk(SMALL_DISK):
         fail()
+
+
+def test_of_several_writes_that_fail_at_once_one_is_enough(tmp_path, caplog):
+    """The exceptions of the others are nobody's, and asyncio tells of each with a traceback."""
+
+    async def fail():
+        raise ZeroDivisionError
+
+    async def give_up():
+        write = asyncio.ensure_future(fail())
+        await asyncio.sleep(0)
+        del write
+        gc.collect()
+
+    saved(tmp_path, [small(3)])
+    asyncio.run(give_up())
+    assert "ZeroDivisionError" not in caplog.text
 
 
 # Reading alone.

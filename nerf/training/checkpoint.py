@@ -235,17 +235,23 @@ def _forget_paths(folder: Path) -> None:
 @contextlib.contextmanager
 def _orbax_silent() -> Iterator[None]:
     """Orbax logs what it also raises, on threads of its own, and its reads and writes that were
-    given up complain late, when their event loop is gone: the last is ignored from now on.
+    given up complain late, when they are collected: that is ignored from now on.
     """
     logger = logging.getLogger("absl")
     level = logger.level
     logger.setLevel(logging.CRITICAL)
+    logging.getLogger("asyncio").addFilter(_is_no_late_complaint)
     if not isinstance(sys.unraisablehook, _AllButLateComplaints):
         sys.unraisablehook = _AllButLateComplaints(sys.unraisablehook)
     try:
         yield
     finally:
         logger.setLevel(level)
+
+
+def _is_no_late_complaint(record: logging.LogRecord) -> bool:
+    """Of several writes that fail at once, one is raised; the others are never asked for theirs."""
+    return "exception was never retrieved" not in record.getMessage()
 
 
 class _AllButLateComplaints:
