@@ -28,7 +28,7 @@ from nerf import parallel
 from nerf.backends import convert
 from nerf.config import PRECISIONS, Config
 from nerf.errors import UserError
-from nerf.training.step import CPU_RAYS_PER_PIECE
+from nerf.training.step import cpu_rays_per_piece
 
 BENCHMARK = command_line.Benchmark(
     "step_throughput", "cases", report.step_case, report.step_seconds, charts.write_step_chart
@@ -77,7 +77,7 @@ def measure_cases(plan: Plan) -> command_line.Measurements:
         piece = parallel.choose_rays_per_piece(
             num_rays // parallel.make_mesh(num_rays).size,
             plan.rays_per_piece,
-            on_cpu=CPU_RAYS_PER_PIECE,
+            on_cpu=cpu_rays_per_piece(config.render),
         )
         case = Case(config, precision, piece, views, cameras)
         with jax.default_matmul_precision(PRECISIONS[precision]):

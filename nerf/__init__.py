@@ -4,4 +4,7 @@ Importing this package loads neither Haiku nor Flax; a backend is imported when 
 (see `nerf.field.make_field`).
 """
 
+import time
+
+STARTED = time.monotonic()  # as good as when the process did
 __version__ = "0.1.0"

@@ -1,24 +1,29 @@
-"""Settings as small frozen dataclasses, and the two presets that name sets of them.
+"""Settings as small frozen dataclasses, and the presets that name sets of them.
 
-Two conventions for NeRF exist side by side: the one that the published Haiku parameters were
-trained with (`notebook`) and the one of the paper, bmild/nerf and JaxNeRF (`paper`). Each point on
-which they differ is one field here, so that they can be mixed: take a preset and
-`dataclasses.replace` a part of it, or use `override` with a dotted name.
+Two conventions for the NeRF MLP exist side by side: the one that the published Haiku parameters
+were trained with (`notebook`) and the one of the paper, bmild/nerf and JaxNeRF (`paper`). Each
+point on which they differ is one field here, so that they can be mixed: take a preset and
+`dataclasses.replace` a part of it, or use `override` with a dotted name. A third preset, `planes`,
+is for the field of that name.
 """
 
 import contextlib
 import dataclasses
 import json
+import types
 import typing
 from typing import Any, Literal, TypeVar
 
 from nerf.errors import UserError
 
 T = TypeVar("T")
+Vector = tuple[float, float, float]  # along x, y and z
+Counts = tuple[int, int, int]
 
 # What users call a precision of matrix products, and what JAX calls it.
 PRECISIONS = {"float32": "highest", "tf32": "tensorfloat32", "bfloat16": "bfloat16"}
 ComputeDtype = Literal["float32", "bfloat16"]
+_MAX_TEXELS = 4096  # along one axis
 
 
 def compute_dtype(precision: str) -> ComputeDtype:
@@ -36,8 +41,9 @@ def _check_choices(config: Any) -> None:
         if typing.get_origin(hint) is Literal and value not in typing.get_args(hint):
             choices = ", ".join(map(str, typing.get_args(hint)))
             raise UserError(f"{name}: {value!r} is not one of {choices}")
-        if hint in (int, float):
-            _check(value == value and abs(value) != float("inf"), name, value, "finite")
+        for number in value if isinstance(value, tuple) else (value,):
+            if isinstance(number, (int, float)):
+                _check(number == number and abs(number) != float("inf"), name, value, "finite")
 
 
 def _check(holds: bool, name: str, value: object, expected: str) -> None:
@@ -65,7 +71,7 @@ class EncodingConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class FieldConfig:
+class MLPConfig:
     """The NeRF MLP (Mildenhall et al. 2020, figure 7) and the two conventions for its density.
 
     `skip_layer` counts layers from one: after that layer the encoded point is put in front of the
@@ -100,18 +106,73 @@ class FieldConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class PlanesConfig:
+    """Three planes of features a level, multiplied, and a small MLP: `nerf.backends.flax_planes`.
+
+    `low` and `high` are the corners of the box that the planes span, in the space the field lives
+    in; training takes them from the scene's views. `resolution` counts the coarsest level's
+    texels along x, y and z; each level has `growth` times as many as the one before.
+    `num_features` is that of a texel, `width` that of the hidden layers. `num_handed_on` features
+    go from the density's layers to the colour's. `proposal_resolution` is that of the grid that
+    proposes where to look. `smoothness` weighs the planes' total variation; `plane_rate` and
+    `proposal_rate` are how many times faster than the layers planes and grid learn.
+    """
+
+    viewdir_encoding: EncodingConfig
+    low: Vector = (-1.0, -1.0, -1.0)
+    high: Vector = (1.0, 1.0, 1.0)
+    resolution: Counts = (48, 36, 24)
+    num_levels: int = 2
+    growth: float = 2.7
+    num_features: int = 16
+    width: int = 64
+    num_handed_on: int = 15
+    proposal_resolution: Counts = (48, 36, 48)
+    smoothness: float = 1e-4
+    plane_rate: float = 10.0
+    proposal_rate: float = 100.0
+    compute_dtype: ComputeDtype = "float32"
+
+    def __post_init__(self) -> None:
+        _check_choices(self)
+        for name in ("num_levels", "num_features", "width", "num_handed_on"):
+            _check(getattr(self, name) >= 1, name, getattr(self, name), ">= 1")
+        for name in ("resolution", "proposal_resolution"):
+            _check(min(getattr(self, name)) >= 2, name, getattr(self, name), ">= 2 on each axis")
+        _check(self.growth >= 1, "growth", self.growth, ">= 1")
+        _check(max(self.level(-1)) <= _MAX_TEXELS, "resolution", self.level(-1), "smaller")
+        _check(self.smoothness >= 0, "smoothness", self.smoothness, ">= 0")
+        for name in ("plane_rate", "proposal_rate"):
+            _check(getattr(self, name) > 0, name, getattr(self, name), "> 0")
+        above = all(low < high for low, high in zip(self.low, self.high, strict=True))
+        _check(above, "high", self.high, f"above low = {self.low} on each axis")
+
+    def level(self, number: int) -> tuple[int, ...]:
+        """Texels along x, y and z of a level, counted from 0, or from the last with -1."""
+        number %= self.num_levels
+        scale = min(self.growth**number, _MAX_TEXELS + 1.0)
+        return tuple(round(texels * scale) for texels in self.resolution)
+
+
+FieldConfig = MLPConfig | PlanesConfig
+
+
+@dataclasses.dataclass(frozen=True)
 class RenderConfig:
     """How rays are made, sampled and composited.
 
-    `networks` is "shared" (one network, whose coarse outputs are used again in the fine pass) or
-    "separate" (two networks, the second evaluated at all samples). `coarse_t` and `fine_t` choose
-    the rules of `nerf.render.sampling`; `last_interval` is the length given to the last sample of
-    a ray; `viewdir_space` says which direction the field sees where a scene uses NDC.
+    `networks` is "shared" (one network, whose coarse outputs are used again in the fine pass),
+    "separate" (two networks, the second evaluated at all samples) or "proposal" (a field's own
+    proposal says where to look, and the field is evaluated at the new samples alone). `coarse_t`
+    and `fine_t` choose the rules of `nerf.render.sampling`, which a proposal makes "bins" and
+    "intervals"; `last_interval` is the length given to the last sample of a ray, where samples
+    have no intervals of their own; `viewdir_space` says which direction the field sees where a
+    scene uses NDC.
     """
 
-    networks: Literal["shared", "separate"]
+    networks: Literal["shared", "separate", "proposal"]
     coarse_t: Literal["linspace", "bins"]
-    fine_t: Literal["around_samples", "between_samples"]
+    fine_t: Literal["around_samples", "between_samples", "intervals"]
     fine_weight_floor: float
     fine_gradient: bool
     last_interval: float
@@ -127,11 +188,19 @@ class RenderConfig:
         _check(self.fine_weight_floor > 0, "fine_weight_floor", self.fine_weight_floor, "> 0")
         _check(self.last_interval >= 0, "last_interval", self.last_interval, ">= 0")
         _check(0 <= self.pixel_offset <= 1, "pixel_offset", self.pixel_offset, "from 0 to 1")
+        proposes = self.networks == "proposal"
+        _check(
+            proposes == (self.fine_t == "intervals"),
+            "fine_t",
+            f"{self.fine_t} with networks={self.networks}",
+            "intervals where networks is proposal, and only there",
+        )
+        _check(not proposes or self.coarse_t == "bins", "coarse_t", self.coarse_t, "bins")
 
     @property
     def evaluations_per_ray(self) -> int:
-        """How often a network is evaluated for one ray of an exact picture."""
-        passes = {"shared": 1, "separate": 2}[self.networks]
+        """How often a network is evaluated for one ray of an exact picture; proposals are none."""
+        passes = {"shared": 1, "separate": 2, "proposal": 0}[self.networks]
         return passes * self.num_coarse + self.num_fine
 
 
@@ -141,8 +210,10 @@ class TrainConfig:
 
     The learning rate rises linearly from a hundredth to `learning_rate` over the first
     `warmup_steps`, then falls exponentially and reaches `final_learning_rate` at `num_steps`.
-    `clip_norm` 0 turns gradient clipping off. Every `holdout`-th view, from view 0 on, is held
-    out for evaluation.
+    `clip_norm` 0 turns gradient clipping off; `adam_b1`, `adam_b2` and `adam_eps` are the
+    decay of the gradient's running mean, that of its square, and what is added to the root of the
+    latter (Kingma & Ba 2015). Every `holdout`-th view, from view 0 on, is held out for
+    evaluation.
     """
 
     loss: Literal["sum", "mean"]
@@ -153,6 +224,9 @@ class TrainConfig:
     num_steps: int
     holdout: int
     warmup_steps: int = 0
+    adam_b1: float = 0.9
+    adam_b2: float = 0.999
+    adam_eps: float = 1e-8
 
     def __post_init__(self) -> None:
         _check_choices(self)
@@ -163,6 +237,9 @@ class TrainConfig:
         _check(self.num_steps >= 0, "num_steps", self.num_steps, ">= 0")
         _check(self.holdout >= 2, "holdout", self.holdout, ">= 2")
         _check(self.warmup_steps >= 0, "warmup_steps", self.warmup_steps, ">= 0")
+        for name in ("adam_b1", "adam_b2"):
+            _check(0 <= getattr(self, name) < 1, name, getattr(self, name), "from 0 to below 1")
+        _check(self.adam_eps > 0, "adam_eps", self.adam_eps, "> 0")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -177,7 +254,7 @@ class Config:
 
 NOTEBOOK = Config(
     preset="notebook",
-    field=FieldConfig(
+    field=MLPConfig(
         point_encoding=EncodingConfig(10, identity=False, multiply_by_pi=True, order="coordinate"),
         viewdir_encoding=EncodingConfig(4, identity=False, multiply_by_pi=True, order="coordinate"),
         density_from="bottleneck",
@@ -205,7 +282,7 @@ NOTEBOOK = Config(
 
 PAPER = Config(
     preset="paper",
-    field=FieldConfig(
+    field=MLPConfig(
         point_encoding=EncodingConfig(10, identity=True, multiply_by_pi=False, order="frequency"),
         viewdir_encoding=EncodingConfig(4, identity=True, multiply_by_pi=False, order="frequency"),
         density_from="trunk",
@@ -231,7 +308,42 @@ PAPER = Config(
     ),
 )
 
-PRESETS = {config.preset: config for config in (NOTEBOOK, PAPER)}
+PLANES = Config(
+    preset="planes",
+    field=PlanesConfig(
+        viewdir_encoding=EncodingConfig(2, identity=True, multiply_by_pi=False, order="frequency"),
+    ),
+    render=RenderConfig(
+        networks="proposal",
+        coarse_t="bins",
+        fine_t="intervals",
+        fine_weight_floor=3e-3,
+        fine_gradient=False,
+        last_interval=0.0,
+        viewdir_space="world",
+        num_coarse=32,
+        num_fine=14,
+    ),
+    train=TrainConfig(
+        loss="mean",
+        learning_rate=1e-2,
+        final_learning_rate=1e-3,
+        clip_norm=0.0,
+        num_rays=1024,
+        num_steps=10_000,
+        holdout=16,
+        warmup_steps=20,
+        adam_b1=0.8,
+        adam_b2=0.95,
+        adam_eps=1e-15,
+    ),
+)
+
+PRESETS = {config.preset: config for config in (NOTEBOOK, PAPER, PLANES)}
+_FIELDS: dict[str, tuple[type[FieldConfig], str]] = {  # its settings, its preset by default
+    "mlp": (MLPConfig, "notebook"),
+    "planes": (PlanesConfig, "planes"),
+}
 
 
 def preset(name: str) -> Config:
@@ -246,6 +358,30 @@ def preset(name: str) -> Config:
     if name not in PRESETS:
         raise UserError(f"unknown preset {name!r}: choose one of {', '.join(sorted(PRESETS))}")
     return PRESETS[name]
+
+
+def preset_of(field: str, name: str | None = None) -> Config:
+    """The preset called `name`, or else the one that a field has by default.
+
+    Args:
+      field: the field that it is for; any preset will do for one that is not of this project.
+      name: a preset's name, or None.
+
+    Raises:
+      UserError: if there is none of that name, or it is for another field.
+
+    >>> preset_of("planes").render.networks
+    'proposal'
+    """
+    settings, default = _FIELDS.get(field, (FieldConfig, "notebook"))
+    config = preset(name or default)
+    if not isinstance(config.field, settings):
+        owner = next(owner for owner, (cls, _) in _FIELDS.items() if isinstance(config.field, cls))
+        raise UserError(
+            f"preset {config.preset!r} is for the field {owner!r}, not {field!r}: leave out "
+            f"--preset, or add --field={owner}"
+        )
+    return config
 
 
 def override(config: Config, *assignments: str) -> Config:
@@ -287,7 +423,18 @@ def from_json(values: dict[str, Any]) -> Config:
 
 def field_from_json(values: dict[str, Any]) -> FieldConfig:
     """The `field` part alone, as the header of a parameter file holds it."""
-    return _build(FieldConfig, values, "field")
+    return typing.cast(FieldConfig, _build(_chosen(FieldConfig, values), values, "field"))
+
+
+def has_box(config: Config) -> bool:
+    """Whether the field spans a box, which is to be that of the scene."""
+    return isinstance(config.field, PlanesConfig)
+
+
+def in_box(config: Config, low: Vector, high: Vector) -> Config:
+    """The settings for a scene whose rays lie between two corners, in the field's space."""
+    assert isinstance(config.field, PlanesConfig)
+    return dataclasses.replace(config, field=dataclasses.replace(config.field, low=low, high=high))
 
 
 def _build(cls: type[T], values: Any, where: str) -> T:
@@ -299,12 +446,22 @@ def _build(cls: type[T], values: Any, where: str) -> T:
     hints = typing.get_type_hints(cls)
     arguments = {}
     for name, value in values.items():
-        hint = hints[name]
+        hint = _chosen(hints[name], value)
         if dataclasses.is_dataclass(hint):
             arguments[name] = _build(typing.cast(type[Any], hint), value, f"{where}.{name}")
         else:
             arguments[name] = _coerce(value, hint, f"{where}.{name}")
     return cls(**arguments)
+
+
+def _chosen(hint: Any, values: Any) -> Any:
+    """Of several classes of settings, the one that has the fields which `values` names."""
+    classes = typing.get_args(hint) if typing.get_origin(hint) is types.UnionType else (hint,)
+    if len(classes) == 1 or not isinstance(values, dict):
+        return classes[0]
+    return max(
+        classes, key=lambda cls: len({f.name for f in dataclasses.fields(cls)} & set(values))
+    )
 
 
 def _assign(cls: Any, values: Any, path: list[str], text: str, assignment: str) -> None:
@@ -314,10 +471,11 @@ def _assign(cls: Any, values: Any, path: list[str], text: str, assignment: str) 
     settable = [field for field in hints if field != "preset"]
     if name not in settable:
         raise UserError(f"--set={assignment}: no field {name!r}; there are {', '.join(settable)}")
-    if dataclasses.is_dataclass(hints[name]) != bool(rest):
+    hint = _chosen(hints[name], values.get(name))
+    if dataclasses.is_dataclass(hint) != bool(rest):
         raise UserError(f"--set={assignment}: name one field, e.g. render.num_fine=64")
     if rest:
-        _assign(hints[name], values[name], rest, text, assignment)
+        _assign(hint, values[name], rest, text, assignment)
     else:
         values[name] = _parse(text)
 
@@ -335,6 +493,11 @@ def _coerce(value: Any, hint: Any, where: str) -> Any:
             return float(value)
     if typing.get_origin(hint) is Literal:
         return value
+    if typing.get_origin(hint) is tuple:
+        inner = typing.get_args(hint)
+        if not isinstance(value, (list, tuple)) or len(value) != len(inner):
+            raise UserError(f"{where}: expected {len(inner)} numbers in brackets, found {value!r}")
+        return tuple(_coerce(v, h, where) for v, h in zip(value, inner, strict=True))
     if type(value) is not hint:
         raise UserError(f"{where}: expected {hint.__name__}, found {value!r}")
     return value

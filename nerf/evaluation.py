@@ -59,7 +59,10 @@ def ssim(image: npt.NDArray[np.float32], truth: npt.NDArray[np.float32]) -> floa
     if min(image.shape[:2]) < 11:
         return float("nan")
     with jax.numpy_dtype_promotion("standard"):  # dm-pix mixes integers and floats
-        return float(dm_pix.ssim(jnp.asarray(image), jnp.asarray(truth)))
+        return float(_jitted_ssim(jnp.asarray(image), jnp.asarray(truth)))
+
+
+_jitted_ssim = jax.jit(lambda image, truth: dm_pix.ssim(image, truth))
 
 
 def score(index: int, image: npt.NDArray[np.float32], truth: npt.NDArray[np.float32]) -> ViewScore:

@@ -14,7 +14,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from nerf.config import FieldConfig
+from nerf.config import FieldConfig, MLPConfig
 from nerf.errors import UserError
 
 Params = Any  # a tree of float32 arrays; its structure belongs to the backend
@@ -59,18 +59,73 @@ class ApplyFn(Protocol):
         """
 
 
+class DensityFn(Protocol):
+    def __call__(self, params: Params, points: jax.Array, /) -> jax.Array:
+        """A guess of the density at points.
+
+        Args:
+          params: of the proposal.
+          points: `[..., 3]`, scene units or NDC.
+
+        Returns:
+          `[...]`, >= 0, per unit of length.
+        """
+
+
+class PenaltyFn(Protocol):
+    def __call__(self, params: Params, /) -> jax.Array:
+        """What parameters of one network add to the loss by themselves, `[]`."""
+
+
+class RatesFn(Protocol):
+    def __call__(self, params: Params, /) -> Params:
+        """A tree like `params` that says how many times the learning rate each array takes."""
+
+
+def no_penalty(params: Params, /) -> jax.Array:
+    """The `PenaltyFn` of a field that has none."""
+    return jnp.zeros(())
+
+
+def equal_rates(params: Params, /) -> Params:
+    """The `RatesFn` of a field whose arrays all learn alike."""
+    return jax.tree.map(lambda _: 1.0, params)
+
+
+class Proposal(NamedTuple):
+    """A cheap density with parameters of its own, which says where along a ray to look.
+
+    It learns from the field's weights alone, see `nerf.render.proposal`.
+    """
+
+    init: InitFn
+    density: DensityFn
+    rates: RatesFn = equal_rates
+
+
 class RadianceField(NamedTuple):
-    """A field as two pure functions; see `InitFn` and `ApplyFn` for the contract."""
+    """A field as pure functions.
+
+    Attributes:
+      init, apply: see `InitFn` and `ApplyFn` for the contract.
+      penalty: a regulariser, for training.
+      rates: how fast each array learns, beside the learning rate.
+      proposal: for `networks="proposal"`; None where the field has none.
+    """
 
     init: InitFn
     apply: ApplyFn
+    penalty: PenaltyFn = no_penalty
+    rates: RatesFn = equal_rates
+    proposal: Proposal | None = None
 
 
-FieldFactory = Callable[[FieldConfig], RadianceField]
+FieldFactory = Callable[[Any], RadianceField]  # of the field's own settings, a `FieldConfig`
 
 _FACTORIES: dict[tuple[str, str], str | FieldFactory] = {
     ("haiku", "mlp"): "nerf.backends.haiku_mlp:make",
     ("flax", "mlp"): "nerf.backends.flax_mlp:make",
+    ("flax", "planes"): "nerf.backends.flax_planes:make",
 }
 
 
@@ -120,7 +175,7 @@ def make_field(backend: str, field: str, config: FieldConfig) -> RadianceField:
 
 
 def activate(
-    raw_rgb: jax.Array, raw_density: jax.Array, config: FieldConfig, key: jax.Array | None
+    raw_rgb: jax.Array, raw_density: jax.Array, config: MLPConfig, key: jax.Array | None
 ) -> FieldOutput:
     """Noise and activations, the same for every implementation of the MLP.
 

@@ -26,13 +26,14 @@ from nerf.config import PRECISIONS, Config
 from nerf.errors import UserError
 from nerf.jobs.evaluate import evaluate
 from nerf.jobs.job import Job, VideoConfig
+from nerf.jobs.renderers import views_box
 from nerf.jobs.train import TrainOptions, train
 from nerf.jobs.video import render_video
-from nerf.render.rays import NETWORKS
+from nerf.render.rays import abstract_networks
 from nerf.scenes import registry
 from nerf.scenes.scene import Scene
 from nerf.training.interrupt import Interrupted, interrupt_at_once
-from nerf.training.loop import LoopConfig
+from nerf.training.loop import NO_END, LoopConfig
 
 _MIN_EVAL_EVERY = 100  # by default; a picture can take as long as some steps
 
@@ -88,7 +89,7 @@ def _convert() -> None:
         )
     resolved = _load_scene() if FLAGS.init_from == "pretrained" else None
     start = initial.load(FLAGS.init_from, FLAGS.backend, resolved)
-    config = _config(start.header)
+    config = _config(start.header, resolved.scene if resolved else None)
     field = field_lib.make_field(FLAGS.backend, FLAGS.field, config.field)
     parameters.check(start.params, field, config, start.origin)
     if as_folder:
@@ -125,7 +126,7 @@ def _run() -> None:
         run_dir=run_dir,
         training=training,
     )
-    config = _config(start.header)
+    config = _config(start.header, resolved.scene)
     field = field_lib.make_field(FLAGS.backend, FLAGS.field, config.field)
     if start.params is not None:
         parameters.check(start.params, field, config, start.origin)
@@ -180,7 +181,7 @@ def _do(job: Job, start: initial.Start) -> None:
         params, step = train(job, params, options)
         if step < options.loop.num_steps and step == FLAGS.stop_at:
             print(
-                f"stopped at step {step} of {options.loop.num_steps}, as --stop_at says; the same "
+                f"stopped at step {step} of {options.loop.goal}, as --stop_at says; the same "
                 "command without it goes on"
             )
             return
@@ -197,6 +198,8 @@ def _do(job: Job, start: initial.Start) -> None:
 
 def _train_options(config: Config, start: initial.Start) -> TrainOptions:
     num_steps = config.train.num_steps
+    if FLAGS.train_seconds is not None and FLAGS.steps is None:
+        num_steps = NO_END
     eval_every = FLAGS.eval_every
     if eval_every is None:
         eval_every = max(_MIN_EVAL_EVERY, num_steps // 10)
@@ -248,10 +251,10 @@ def _load_scene() -> registry.Resolved:
     )
 
 
-def _config(header: parameters.Header | None) -> Config:
+def _config(header: parameters.Header | None, scene: Scene | None) -> Config:
     """The preset or the settings that come with the parameters, then the flags on top."""
     if header is None:
-        config = config_lib.preset(FLAGS.preset or "notebook")
+        config = _fitted(config_lib.preset_of(FLAGS.field, FLAGS.preset), scene)
     else:
         if FLAGS.field != header.field:
             raise UserError(f"the parameters are of the field {header.field!r}: add --field=...")
@@ -277,6 +280,20 @@ def _config(header: parameters.Header | None) -> Config:
     return config_lib.override(config, *FLAGS.set)
 
 
+def _fitted(config: Config, scene: Scene | None) -> Config:
+    """The settings for a scene's box, where they are of a field that has one."""
+    if scene is None or not config_lib.has_box(config):
+        return config
+    low, high = views_box(scene, config.render, [])
+    return config_lib.in_box(config, _rounded(low), _rounded(high))
+
+
+def _rounded(corner: jax.Array) -> config_lib.Vector:
+    """To so few digits that every device finds the same."""
+    x, y, z = (round(float(value), 3) for value in corner)
+    return x, y, z
+
+
 def _video(width: int, height: int) -> VideoConfig:
     num_frames = FLAGS.frames
     if num_frames is None:
@@ -291,8 +308,7 @@ def _precision(name: str) -> str:
 
 def _print_header(job: Job, start: initial.Start) -> None:
     scene, config = job.scene, job.config
-    abstract = field_lib.abstract_params(job.field)
-    networks = len(NETWORKS[config.render.networks])
+    num_params = parameters.count(abstract_networks(job.field, config.render))
     held_out = ", ".join(map(str, scene.split(config.train.holdout).test))
     height, width = scene.cameras.height, scene.cameras.width
     device = (
@@ -303,7 +319,7 @@ def _print_header(job: Job, start: initial.Start) -> None:
         "device": f"{device}, JAX {jax.__version__}",
         "precision": _precision(job.precision),
         "backend": f"{job.backend}, field {job.field_name}, preset {config.preset}, "
-        f"{parameters.count(abstract) * networks:,} parameters",
+        f"{num_params:,} parameters",
         "scene": f"{scene.name}, source: {scene.source} ({scene.origin}), {scene.num_views} views "
         f"of {width}x{height}, {scene.num_views * width * height:,} rays, held out {held_out}",
         "parameters": start.origin,

@@ -152,6 +152,11 @@ def choose_rays_per_piece(num_rays: int, preferred: int | None, *, on_cpu: int) 
     return largest_divisor(num_rays, preferred)
 
 
+def quick_compilation() -> dict[str, Any] | None:
+    """For `jax.jit` of what runs once: a CPU takes longer to optimise it than to do it."""
+    return {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
+
+
 @functools.cache
 def compiler_options() -> dict[str, Any] | None:
     """For `jax.jit` of programs that are made of a field's small products.

@@ -21,8 +21,8 @@ from nerf import config as config_lib
 from nerf.backends import convert, published
 from nerf.config import Config
 from nerf.errors import UserError
-from nerf.field import Params, RadianceField, abstract_params
-from nerf.render.rays import NETWORKS
+from nerf.field import Params, RadianceField
+from nerf.render.rays import NETWORKS, abstract_networks
 
 FILE_NAME = "params.safetensors"
 _HEADER_KEY = "nerf"
@@ -126,9 +126,9 @@ def check(params: Params, field: RadianceField, config: Config, origin: str) -> 
             f"{origin} holds the networks {', '.join(sorted(params))}, but preset "
             f"{config.preset!r} with networks={config.render.networks} needs {', '.join(names)}"
         )
-    expected = abstract_params(field)
+    expected = abstract_networks(field, config.render)
     for name in names:
-        lines = convert.differences(params[name], expected)
+        lines = convert.differences(params[name], expected[name])
         if lines:
             raise UserError(
                 f"{origin} does not fit the field of preset {config.preset!r}; what differs: "

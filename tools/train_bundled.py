@@ -11,6 +11,7 @@ zeros for the other four: the same function, in the layout of the published para
 import argparse
 import subprocess
 import sys
+import typing
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,8 @@ from nerf import config, field, parameters
 from nerf.backends import convert
 
 NUM_OCTAVES = 6
+
+MLP = typing.cast(config.MLPConfig, config.NOTEBOOK.field)
 
 
 def widen(matrix: npt.NDArray[np.float32], num_octaves: int, wider: int) -> npt.NDArray[np.float32]:
@@ -42,7 +45,7 @@ def widen(matrix: npt.NDArray[np.float32], num_octaves: int, wider: int) -> npt.
 
 def widen_params(params: field.Params, layout: str, num_octaves: int, wider: int) -> field.Params:
     """`widen` for every matrix of the MLP that reads the encoded point."""
-    skip_layer = config.NOTEBOOK.field.skip_layer
+    skip_layer = MLP.skip_layer
     widened = {}
     for network, tree in params.items():
         layers = dict(convert.LAYOUTS[layout].to_layers(tree))
@@ -70,9 +73,9 @@ def main() -> None:
     ]
     subprocess.run(train, check=True)
     loaded = parameters.load(run_dir, "haiku")
-    wider = config.NOTEBOOK.field.point_encoding.num_frequencies
+    wider = MLP.point_encoding.num_frequencies
     params = widen_params(loaded.params, "haiku", NUM_OCTAVES, wider)
-    nerf = field.make_field("haiku", "mlp", config.NOTEBOOK.field)
+    nerf = field.make_field("haiku", "mlp", MLP)
     parameters.check(params, nerf, config.NOTEBOOK, str(run_dir))
     folder = Path(field.__file__).parent / "assets" / args.scene / "params"
     parameters.save_published(folder, params, "haiku")

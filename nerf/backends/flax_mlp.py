@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from nerf.config import FieldConfig
+from nerf.config import MLPConfig
 from nerf.encoding import encode
 from nerf.field import FieldOutput, Params, RadianceField, activate
 
@@ -14,7 +14,7 @@ from nerf.field import FieldOutput, Params, RadianceField, activate
 class NerfMLP(nn.Module):
     """Trunk with one skip, density head, bottleneck, view-dependent colour head."""
 
-    config: FieldConfig
+    config: MLPConfig
 
     @nn.compact
     def __call__(
@@ -40,7 +40,7 @@ class NerfMLP(nn.Module):
         return activate(raw_rgb, raw_density[..., 0], config, key)
 
 
-def make(config: FieldConfig) -> RadianceField:
+def make(config: MLPConfig) -> RadianceField:
     """A `RadianceField` whose parameters are `{"params": {layer: {"kernel", "bias"}}}`."""
     module = NerfMLP(config)
 

@@ -4,7 +4,7 @@ import haiku as hk
 import jax
 import jax.numpy as jnp
 
-from nerf.config import FieldConfig
+from nerf.config import MLPConfig
 from nerf.encoding import encode
 from nerf.field import FieldOutput, Params, RadianceField, activate
 
@@ -31,7 +31,7 @@ class ColorBlock(hk.Module):
         return self.linear_layer(features)
 
 
-def make(config: FieldConfig) -> RadianceField:
+def make(config: MLPConfig) -> RadianceField:
     """A `RadianceField` whose parameters are `{module: {"w", "b"}}`."""
 
     def network(

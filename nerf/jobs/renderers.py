@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
-from nerf.cameras import Rays
+from nerf.cameras import Rays, scene_rays
 from nerf.config import Config, RenderConfig
 from nerf.field import Params
 from nerf.jobs.job import Job, RenderMethod
@@ -114,8 +114,12 @@ def _fast_or(exact: Renderer, job: Job, params: Params, views: Sequence[View]) -
 
 
 def _pays(job: Job, num_pixels: int, min_evaluations: int) -> bool:
-    """Whether preparing is worth it; values are checked in exact pictures alone."""
-    return not job.debug and _evaluations(job, num_pixels) >= min_evaluations
+    """Whether preparing is worth it: not where a proposal tells already where to look.
+
+    Values are checked in exact pictures alone.
+    """
+    proposes = job.config.render.networks == "proposal"
+    return not (job.debug or proposes) and _evaluations(job, num_pixels) >= min_evaluations
 
 
 def _evaluations(job: Job, num_pixels: int) -> int:
@@ -133,18 +137,43 @@ def views_box(
     scene: Scene, config: RenderConfig, views: Sequence[View]
 ) -> tuple[jax.Array, jax.Array]:
     """Corners of a box around what some views and those of a scene see."""
-    both = [*views, *(view_of(scene, index) for index in range(scene.num_views))]
-    return density_grid.box_around([_corner_rays(scene, config, view) for view in both])
+    groups: dict[tuple[float, int, int], list[View]] = {}
+    for view in (*views, *(view_of(scene, index) for index in range(scene.num_views))):
+        camera, _ = view
+        groups.setdefault((camera.focal, camera.height, camera.width), []).append(view)
+    return density_grid.box_around(
+        [_corner_rays(scene, config, group) for group in groups.values()]
+    )
 
 
-def _corner_rays(scene: Scene, config: RenderConfig, view: View) -> Rays:
-    """Rays that bound a view's: in NDC and in world space alike, the others lie between them."""
-    camera, _ = view
-    rays = image_rays(*view, ndc=scene.ndc, config=config)
-    right, below = camera.width - 1, (camera.height - 1) * camera.width
-    corners = np.array([0, right, below, below + right])
-    bounding: Rays = jax.tree.map(lambda x: x[corners], rays)
-    return bounding
+def _corner_rays(scene: Scene, config: RenderConfig, views: Sequence[View]) -> Rays:
+    """Rays `[num_views, 4]` that bound those of views of the same intrinsics.
+
+    In NDC and in world space alike, all others lie between them.
+    """
+    camera, _ = views[0]
+    camtoworlds = np.stack([camera.camtoworlds for camera, _ in views])
+    bounds = np.stack([bounds for _, bounds in views])
+
+    def rays(camtoworlds: jax.Array, bounds: jax.Array) -> Rays:
+        columns, rows = jnp.meshgrid(
+            jnp.array([0, camera.width - 1]), jnp.array([0, camera.height - 1])
+        )
+        shape = (len(views), 4)
+        return scene_rays(
+            jnp.broadcast_to(columns.reshape(1, 4), shape),
+            jnp.broadcast_to(rows.reshape(1, 4), shape),
+            jnp.broadcast_to(camtoworlds[:, None], (*shape, 3, 4)),
+            camera,
+            jnp.broadcast_to(bounds[:, :1], shape),
+            jnp.broadcast_to(bounds[:, 1:], shape),
+            ndc=scene.ndc,
+            viewdir_space=config.viewdir_space,
+            pixel_offset=config.pixel_offset,
+        )
+
+    found: Rays = jax.jit(rays)(camtoworlds, bounds)
+    return found
 
 
 def compared_rays(scene: Scene, config: Config) -> tuple[Rays, npt.NDArray[np.float32]]:

@@ -2,7 +2,8 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import tqdm
 
+import nerf
 from nerf import charts, evaluation, parameters, pictures, run_folder
 from nerf.errors import UserError
 from nerf.field import Params
@@ -153,10 +155,16 @@ def _train_once(
                 log=log,
                 config=options.loop,
                 hooks=loop.Hooks(save, checkpoints.wait, preview.evaluate, should_stop),
-                seconds_before=float(before[-1].get("seconds", 0.0)) if before else 0.0,
+                seconds_before=_seconds_before(before),
                 evaluate_first=given and not is_scored,
             )
     return state, int(state.step) - first_step
+
+
+def _seconds_before(readings: Sequence[Mapping[str, float]]) -> float:
+    """What the run has taken up to now: earlier processes up to what was saved, and this one."""
+    recorded = float(readings[-1].get("seconds") or 0.0) if readings else 0.0
+    return recorded + time.monotonic() - nerf.STARTED
 
 
 def _first_state(
@@ -171,18 +179,18 @@ def _first_state(
     state = init_state(
         job.field, job.config, jax.random.fold_in(key, restarts) if restarts else key, params
     )
-    num_steps = options.loop.num_steps
+    goal = options.loop.goal
     if checkpoints.latest_step is not None:
         state, notice = checkpoints.restore(state)
         if notice:
             print(f"note: {notice}")
-        print(f"going on at step {int(state.step)} of {num_steps}")
+        print(f"going on at step {int(state.step)} of {goal}")
     elif options.continue_from is not None:
         state = resume.continued(options.continue_from, job.backend, state)
         if restarts:
             state = state._replace(key=jax.random.fold_in(state.key, restarts))
         resume.copy_metrics(options.continue_from, job.run_dir)
-        print(f"going on from {options.continue_from} at step {int(state.step)} of {num_steps}")
+        print(f"going on from {options.continue_from} at step {int(state.step)} of {goal}")
     return state
 
 

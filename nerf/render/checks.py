@@ -29,7 +29,7 @@ def check_rendering(rendering: Rendering) -> None:
     Raises:
       AssertionError: inside a function that `checked` has wrapped.
     """
-    for composite in rendering:
+    for composite in (rendering.coarse, rendering.fine):
         check_composite(composite)
 
 

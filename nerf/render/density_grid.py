@@ -30,13 +30,18 @@ class DensityGrid(NamedTuple):
 
 def box_around(rays: Sequence[Rays]) -> tuple[jax.Array, jax.Array]:
     """Corners `[3]` of the smallest box that holds all rays from near to far, and a bit more."""
-    ends = [
-        ray.origins + t[..., None] * ray.directions for ray in rays for t in (ray.near, ray.far)
-    ]
-    points = jnp.concatenate([end.reshape(-1, 3) for end in ends])
-    low, high = jnp.min(points, axis=0), jnp.max(points, axis=0)
-    margin = 1e-3 * (high - low) + 1e-6
-    return low - margin, high + margin
+
+    def box(rays: Sequence[Rays]) -> tuple[jax.Array, jax.Array]:
+        ends = [
+            ray.origins + t[..., None] * ray.directions for ray in rays for t in (ray.near, ray.far)
+        ]
+        points = jnp.concatenate([end.reshape(-1, 3) for end in ends])
+        low, high = jnp.min(points, axis=0), jnp.max(points, axis=0)
+        margin = 1e-3 * (high - low) + 1e-6
+        return low - margin, high + margin
+
+    corners: tuple[jax.Array, jax.Array] = jax.jit(box)(rays)
+    return corners
 
 
 def make_measure(

@@ -5,6 +5,7 @@ whatever the resolution, and memory is bounded by the chunk. Within a chunk, a C
 smaller pieces whose activations stay in its cache.
 """
 
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, TypeVar
 
@@ -26,7 +27,8 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 RAYS_PER_CHUNK = 1024
-CPU_RAYS_PER_PIECE = 16
+CPU_RAYS_PER_PIECE = 16  # at the least; more where a ray takes few evaluations
+_CPU_EVALUATIONS_PER_PIECE = 3072
 
 
 class Picture(NamedTuple):
@@ -90,7 +92,9 @@ def jit_chunk_renderer(
       What `jax.jit` returns, of parameters and rays.
     """
     piece = parallel.choose_rays_per_piece(
-        RAYS_PER_CHUNK // mesh.size, rays_per_piece, on_cpu=CPU_RAYS_PER_PIECE
+        RAYS_PER_CHUNK // mesh.size,
+        rays_per_piece,
+        on_cpu=max(CPU_RAYS_PER_PIECE, _CPU_EVALUATIONS_PER_PIECE // config.evaluations_per_ray),
     )
 
     def render_piece(params: Params, rays: Rays) -> RenderedChunk:
@@ -135,14 +139,29 @@ def image_rays(
       Rays `[height * width]`.
     """
     chex.assert_shape(bounds, (2,))
+    intrinsics = (camera.focal, camera.height, camera.width)
+    rays: Rays = _image_rays(camera.camtoworlds, bounds, intrinsics, ndc, config)
+    return rays
+
+
+@functools.partial(jax.jit, static_argnums=(2, 3, 4))
+def _image_rays(
+    camtoworld: Any,
+    bounds: jax.Array,
+    intrinsics: tuple[float, int, int],
+    ndc: bool,
+    config: RenderConfig,
+) -> Rays:
+    camera = Cameras(camtoworld, *intrinsics)
     columns, rows, camtoworlds = _pixels(camera)
+    near, far = (jnp.broadcast_to(bound, columns.shape) for bound in bounds.astype(jnp.float32))
     return scene_rays(
         columns,
         rows,
         camtoworlds,
         camera,
-        jnp.full(columns.shape, bounds[0], jnp.float32),
-        jnp.full(columns.shape, bounds[1], jnp.float32),
+        near,
+        far,
         ndc=ndc,
         viewdir_space=config.viewdir_space,
         pixel_offset=config.pixel_offset,
@@ -213,14 +232,23 @@ def _depth(
 ) -> npt.NDArray[np.float32]:
     if not ndc:
         return t  # the ray parameter of a pinhole ray is depth
-    columns, rows, camtoworlds = _pixels(camera)
+    intrinsics = (camera.focal, camera.height, camera.width)
+    return np.asarray(_depth_from_ndc(t, camera.camtoworlds, intrinsics, config.pixel_offset))
+
+
+@functools.partial(jax.jit, static_argnums=(2, 3))
+def _depth_from_ndc(
+    t: jax.Array, camtoworld: Any, intrinsics: tuple[float, int, int], pixel_offset: float
+) -> jax.Array:
+    focal, height, width = intrinsics
+    columns, rows, camtoworlds = _pixels(Cameras(camtoworld, *intrinsics))
     origins, directions = pinhole_rays(
         columns,
         rows,
         camtoworlds,
-        focal=camera.focal,
-        height=camera.height,
-        width=camera.width,
-        pixel_offset=config.pixel_offset,
+        focal=focal,
+        height=height,
+        width=width,
+        pixel_offset=pixel_offset,
     )
-    return np.asarray(depth_from_ndc(jnp.asarray(t), origins, directions))
+    return depth_from_ndc(t, origins, directions)

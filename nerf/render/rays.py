@@ -1,8 +1,9 @@
 """Rendering rays: the coarse pass, the fine pass, and which network serves which.
 
 The renderer takes a field as functions and its parameters as a tree; it never sees a network.
-Parameters are `{"shared": tree}` where one network serves both passes and
-`{"coarse": tree, "fine": tree}` where there are two.
+Parameters are `{"shared": tree}` where one network serves both passes,
+`{"coarse": tree, "fine": tree}` where there are two, and `{"proposal": tree, "fine": tree}` where
+the field's own proposal takes the place of the coarse network.
 """
 
 from typing import NamedTuple
@@ -13,24 +14,57 @@ import jax.numpy as jnp
 
 from nerf.cameras import Rays
 from nerf.config import RenderConfig
-from nerf.field import FieldOutput, Params, RadianceField
+from nerf.errors import UserError
+from nerf.field import FieldOutput, Params, Proposal, RadianceField
 from nerf.render import sampling, volume
+from nerf.render.proposal import mismatch
 
-NETWORKS = {"shared": ("shared",), "separate": ("coarse", "fine")}
+PROPOSAL = "proposal"
+NETWORKS = {"shared": ("shared",), "separate": ("coarse", "fine"), "proposal": (PROPOSAL, "fine")}
 
 
 class Rendering(NamedTuple):
-    """The two passes over the same rays; `fine` is the picture."""
+    """The two passes over the same rays; `fine` is the picture.
+
+    Attributes:
+      coarse: a proposal has no colours; there, `rgb` is black.
+      fine: the picture.
+      mismatch: `[num_rays]`, >= 0, what a proposal is to learn from, see `nerf.render.proposal`;
+        zero where there is none.
+    """
 
     coarse: volume.Composite
     fine: volume.Composite
+    mismatch: jax.Array
+
+
+def parts(field: RadianceField, config: RenderConfig) -> dict[str, RadianceField | Proposal]:
+    """What has parameters of its own, by the name of these parameters.
+
+    Raises:
+      UserError: if there is to be a proposal, and the field has none.
+    """
+    owners: dict[str, RadianceField | Proposal] = dict.fromkeys(NETWORKS[config.networks], field)
+    if config.networks == "proposal":
+        if field.proposal is None:
+            raise UserError(
+                "networks=proposal needs a field that proposes where to look, which this one does "
+                "not: choose networks=shared or separate"
+            )
+        owners[PROPOSAL] = field.proposal
+    return owners
 
 
 def init_params(field: RadianceField, config: RenderConfig, key: jax.Array) -> Params:
     """Fresh parameters for every network that `config.networks` calls for."""
-    names = NETWORKS[config.networks]
-    keys = jax.random.split(key, len(names))
-    return {name: field.init(k) for name, k in zip(names, keys, strict=True)}
+    owners = parts(field, config)
+    keys = jax.random.split(key, len(owners))
+    return {name: owner.init(k) for (name, owner), k in zip(owners.items(), keys, strict=True)}
+
+
+def abstract_networks(field: RadianceField, config: RenderConfig) -> Params:
+    """Shapes and dtypes of what `init_params` returns, without making it."""
+    return jax.eval_shape(lambda key: init_params(field, config, key), jax.random.key(0))
 
 
 def evaluate_along_rays(
@@ -87,9 +121,12 @@ def render_rays(
       Both passes. With one network the fine pass composites the coarse samples' outputs
       together with those of the new samples; with two, the second network sees all samples.
 
-    Source: Mildenhall et al. 2020, section 5.2.
+    Source: Mildenhall et al. 2020, section 5.2; with a proposal, Barron et al. 2022
+    (mip-NeRF 360), section 3.
     """
     keys = _split_ray_keys(ray_keys, 4)
+    if config.networks == "proposal":
+        return _render_proposed(field, params, rays, config, keys)
     coarse_params, fine_params = (params[name] for name in _first_and_last(config))
     coarse_rule = {"linspace": sampling.linspace_t_vals, "bins": sampling.bin_t_vals}
     t_vals = coarse_rule[config.coarse_t](keys[0], rays.near, rays.far, config.num_coarse)
@@ -106,7 +143,37 @@ def render_rays(
     else:
         all_t_vals = jnp.sort(all_t_vals, axis=-1)
         output = evaluate_along_rays(field, fine_params, rays, all_t_vals, keys[3])
-    return Rendering(coarse, _composite(output, all_t_vals, rays, config))
+    fine = _composite(output, all_t_vals, rays, config)
+    return Rendering(coarse, fine, jnp.zeros_like(rays.near))
+
+
+def _render_proposed(
+    field: RadianceField,
+    params: Params,
+    rays: Rays,
+    config: RenderConfig,
+    keys: list[jax.Array | None],
+) -> Rendering:
+    """A proposal's densities in even bins, then the field in the middles of new intervals."""
+    assert field.proposal is not None
+    num_rays, num_coarse = *rays.near.shape, config.num_coarse
+    scale = jnp.linalg.norm(rays.directions, axis=-1, keepdims=True)
+    span = (rays.far - rays.near)[:, None]
+    t_vals = sampling.bin_t_vals(keys[0], rays.near, rays.far, num_coarse)
+    points = rays.origins[:, None, :] + t_vals[..., None] * rays.directions[:, None, :]
+    density = field.proposal.density(params[PROPOSAL], points.reshape(-1, 3))
+    chex.assert_shape(density, (num_rays * num_coarse,))
+    lengths = jnp.broadcast_to(span * scale / num_coarse, t_vals.shape)
+    black = jnp.zeros_like(points)
+    coarse = volume.accumulate(black, density.reshape(t_vals.shape), lengths, t_vals)
+
+    bins = rays.near[:, None] + span * jnp.linspace(0.0, 1.0, num_coarse + 1)[None]
+    edges = sampling.proposed_edges(keys[2], bins, jax.lax.stop_gradient(coarse.weights), config)
+    t_vals = 0.5 * (edges[:, 1:] + edges[:, :-1])
+    output = evaluate_along_rays(field, params["fine"], rays, t_vals, keys[3])
+    lengths = (edges[:, 1:] - edges[:, :-1]) * scale
+    fine = volume.accumulate(output.rgb, output.density, lengths, t_vals)
+    return Rendering(coarse, fine, mismatch(edges, fine.weights, bins, coarse.weights))
 
 
 def _point_keys(ray_keys: jax.Array, num_samples: int) -> jax.Array:

@@ -172,6 +172,34 @@ def fine_t_vals(
     return new if config.fine_gradient else jax.lax.stop_gradient(new)
 
 
+def proposed_edges(
+    ray_keys: jax.Array | None, edges: jax.Array, weights: jax.Array, config: RenderConfig
+) -> jax.Array:
+    """Cuts each ray into intervals of equal share of a proposal's weights.
+
+    Args:
+      ray_keys: `[num_rays]`, shifts all inner edges of a ray by up to half a share; None does not.
+      edges: `[num_rays, num_coarse + 1]`, increasing.
+      weights: `[num_rays, num_coarse]`, >= 0, the proposal's compositing weights. They are blurred
+        with those beside them, so that what lies at the border of a bin is not missed.
+      config: `num_fine` is the number of intervals; `fine_weight_floor` is added to each weight.
+
+    Returns:
+      `[num_rays, num_fine + 1]`, increasing, without a gradient.
+
+    Source: Barron et al. 2022 (mip-NeRF 360), section 3.
+    """
+    num_rays, num_coarse = weights.shape
+    chex.assert_shape(edges, (num_rays, num_coarse + 1))
+    padded = jnp.pad(weights, ((0, 0), (1, 1)))
+    blurred = 0.5 * weights + 0.25 * (padded[:, :-2] + padded[:, 2:])
+    shift = 0.0 if ray_keys is None else _uniform(ray_keys, num_rays, 1) - 0.5
+    share = (jnp.arange(config.num_fine + 1, dtype=weights.dtype)[None] + shift) / config.num_fine
+    share = jnp.broadcast_to(jnp.clip(share, 0.0, 1.0), (num_rays, config.num_fine + 1))
+    found = invert_piecewise_constant(share, edges, blurred + config.fine_weight_floor)
+    return jax.lax.stop_gradient(found)
+
+
 def _uniform(ray_keys: jax.Array, num_rays: int, num: int) -> jax.Array:
     """`[num_rays, num]` uniform in [0, 1), each row from its own key."""
     chex.assert_shape(ray_keys, (num_rays,))

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 import orbax.checkpoint as ocp
 
 from nerf import parameters
@@ -295,9 +295,12 @@ def _write_reason(error: BaseException) -> str:
 
 
 def _to_tree(state: TrainState) -> dict[str, Any]:
-    """Orbax stores plain arrays, so the random key goes as its bits."""
-    tree = {**state._asdict(), "key": jax.random.key_data(state.key)}
-    return {**tree, "checksum": jnp.uint32(_checksum(tree))}
+    """Orbax stores plain arrays, so the random key goes as its bits.
+
+    They are copies on the host: those on several devices Orbax would cut into slices first.
+    """
+    tree = jax.device_get({**state._asdict(), "key": jax.random.key_data(state.key)})
+    return {**tree, "checksum": np.array(_checksum(tree), np.uint32)}
 
 
 def _checksum(tree: dict[str, Any]) -> int:

@@ -1,5 +1,6 @@
 """The training loop: steps, progress, metrics, health, held-out scores, states saved."""
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple, Protocol
@@ -9,23 +10,29 @@ import jax
 from nerf.progress import progress_bar
 from nerf.training import health
 from nerf.training.metrics import MetricsLog
-from nerf.training.step import Metrics, StepFn, TrainingViews, TrainState
+from nerf.training.step import Metrics, Pace, StepFn, TrainingViews, TrainState
 
 TEST_PSNR = "test_psnr"
+NO_END = 2**31 - 1  # number of steps of a run that ends with its time alone
+_SCORES_OF_TIMED_RUN = 10
+_SHARE_OF_SCORES = 0.1  # of a timed run's seconds, no more
+_SECONDS_OF_FIRST_SCORE = 2.0  # a guess; its renderer is to be compiled
 
 
 class LoopConfig(NamedTuple):
     """When the loop stops and what it does on its way.
 
     Attributes:
-      num_steps: the step at which the run is complete.
+      num_steps: the step at which the run is complete; `NO_END` where only its time decides.
       stop_at: a step at which to stop before that; None for none.
-      max_seconds: stop earlier after this much time, compilation included; None for no limit.
+      max_seconds: the run is complete after this much time, compilation and pictures included,
+        and the learning rate follows the time; None for no limit.
       log_every: steps between two readings.
       save_every: the most steps that can be lost. A state is written in the background, and the
         next waits until it is on disk; so that even then no more is lost, there are two an
         interval.
-      eval_every: steps between two held-out scores, 0 for none.
+      eval_every: steps between two held-out scores, 0 for none; where `num_steps` is `NO_END`,
+        anything else stands for ten in the time, or fewer if they would take a tenth of it.
       steps_per_call: the most steps that are handed to the device at once; the loop looks at the
         clock and for interrupts in between.
     """
@@ -46,8 +53,24 @@ class LoopConfig(NamedTuple):
     def saves_at(self, step: int) -> bool:
         return step % max(1, self.save_every // 2) == 0
 
+    @property
+    def is_timed(self) -> bool:
+        """Whether nothing but the time tells when the run is complete."""
+        return self.max_seconds is not None and self.num_steps == NO_END
+
+    @property
+    def goal(self) -> str:
+        """When the run is complete, in words."""
+        return f"{self.max_seconds:g} s" if self.is_timed else f"{self.num_steps}"
+
     def evaluates_at(self, step: int) -> bool:
-        return self.eval_every > 0 and step % self.eval_every == 0
+        return not self.is_timed and self.eval_every > 0 and step % self.eval_every == 0
+
+    def score_number(self, seconds: float) -> int:
+        """How many of a timed run's scores are due."""
+        if not self.is_timed or self.max_seconds is None or self.eval_every == 0:
+            return 0
+        return int(_SCORES_OF_TIMED_RUN * min(seconds / self.max_seconds, 1.0))
 
     def next_stop(self, step: int) -> int:
         """The step up to which the device can be left alone."""
@@ -114,21 +137,22 @@ def train(
     """
     first_step, score = int(state.step), None
     meter = _Meter(num_rays, first_step, seconds_before)
-    bar = progress_bar(
-        total=config.num_steps, initial=first_step, desc="training", unit="step", unit_scale=False
-    )
-    with bar:
+    scores_done = config.score_number(meter.seconds)
+    with _Bar(config, first_step, meter) as bar:
         if evaluate_first and config.evaluates_at(first_step):
             _evaluate(state, hooks, log, meter)
         for before, step in _stretches(first_step, config, meter):
-            state, metrics = step_fn(state, views, step - before)
-            is_last, evaluates = step == config.last_step, config.evaluates_at(step)
+            state, metrics = step_fn(state, views, step - before, *meter.pace(config, before, step))
+            due = config.score_number(meter.seconds)
+            is_last = step == config.last_step
+            evaluates = config.evaluates_at(step) or (due > scores_done and meter.may_score)
+            scores_done = due if evaluates else scores_done
             saves = evaluates or config.saves_at(step)
             if step == first_step + 1 or step % config.log_every == 0 or saves or is_last:
                 reading = _read(state, metrics, meter)
                 log.write(step, reading)
-                bar.set_postfix_str(_postfix(reading), refresh=False)
-            bar.update(step - before)
+                bar.show(reading)
+            bar.advance(step)
             if hooks.should_stop():
                 break
             if evaluates:
@@ -143,6 +167,41 @@ def train(
     return state
 
 
+class _Bar:
+    """Progress in steps, or in seconds where the time decides; a context manager."""
+
+    def __init__(self, config: LoopConfig, step: int, meter: "_Meter"):
+        self._meter = meter
+        self._in_seconds = config.is_timed
+        self._step = step
+        total = config.max_seconds if self._in_seconds else config.num_steps
+        self._bar = progress_bar(
+            total=math.ceil(total or 0.0),
+            initial=self._count(),
+            desc="training",
+            unit="s" if self._in_seconds else "step",
+        )
+
+    def __enter__(self) -> "_Bar":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+
+    def show(self, reading: Mapping[str, float]) -> None:
+        """Puts a reading behind the bar."""
+        step = f"step {self._step}, " if self._in_seconds else ""
+        self._bar.set_postfix_str(step + _postfix(reading), refresh=False)
+
+    def advance(self, step: int) -> None:
+        """Moves on to a step."""
+        self._step = step
+        self._bar.update(min(self._count(), self._bar.total) - self._bar.n)
+
+    def _count(self) -> int:
+        return int(self._meter.seconds) if self._in_seconds else self._step
+
+
 class _Meter:
     """Seconds of the run, and the rate since the reading before; the first covers compilation."""
 
@@ -151,16 +210,27 @@ class _Meter:
         self._start = time.monotonic()
         self._before = seconds_before
         self._last_step, self._last_time = step, self._start
-
-    @property
-    def seconds_here(self) -> float:
-        """Since this process began to train."""
-        return time.monotonic() - self._start
+        self._last_pace: float | None = None
+        self._scoring = _SECONDS_OF_FIRST_SCORE
+        self._num_scores = 0
 
     @property
     def seconds(self) -> float:
         """Of the whole run, without what was lost."""
-        return self._before + self.seconds_here
+        return self._before + time.monotonic() - self._start
+
+    def pace(self, config: LoopConfig, before: int, step: int) -> tuple[Pace] | tuple[()]:
+        """What the steps from `before` to `step` are told of a run whose time is limited.
+
+        Each is taken to last as long as those before. Where the number of steps is limited as
+        well, what is nearer to its end counts.
+        """
+        if config.max_seconds is None:
+            return ()
+        done = max(self.seconds / config.max_seconds, before / config.num_steps)
+        last, self._last_pace = self._last_pace, done
+        per_step = 0.0 if last is None else (done - last) / (step - before)
+        return (Pace(min(done, 1.0), per_step),)
 
     def rate(self, step: int) -> dict[str, float]:
         """Steps and rays a second since the last call."""
@@ -169,16 +239,23 @@ class _Meter:
         self._last_step, self._last_time = step, now
         return {"rays_per_second": round(self._num_rays * steps, 1), "steps_per_second": steps}
 
+    @property
+    def may_score(self) -> bool:
+        """Whether held-out scores have taken a small enough share of the time so far."""
+        return self._scoring <= _SHARE_OF_SCORES * (time.monotonic() - self._start)
+
     def leave_out(self, seconds: float) -> None:
-        """Time that was not spent on steps does not slow the next rate."""
+        """Time that was spent on a score does not slow the next rate."""
         self._last_time += seconds
+        self._scoring = seconds if self._num_scores == 0 else self._scoring + seconds
+        self._num_scores += 1
 
 
 def _stretches(first_step: int, config: LoopConfig, meter: _Meter) -> Iterator[tuple[int, int]]:
     """Numbers of steps before and after each call; the first is one step, which compiles."""
     step = first_step
     while step < config.last_step:
-        if config.max_seconds is not None and meter.seconds_here > config.max_seconds:
+        if config.max_seconds is not None and meter.seconds > config.max_seconds:
             return
         before, step = step, step + 1 if step == first_step else config.next_stop(step)
         yield before, step

@@ -15,13 +15,14 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from nerf import parallel
 from nerf.cameras import Cameras, Rays, scene_rays
 from nerf.config import Config, RenderConfig, TrainConfig
-from nerf.field import Params, RadianceField
+from nerf.field import Params, Proposal, RadianceField
 from nerf.render.checks import checked
-from nerf.render.rays import init_params, render_rays
+from nerf.render.rays import init_params, parts, render_rays
 from nerf.training import health
 from nerf.training.health import Health, Signs
 
-CPU_RAYS_PER_PIECE = 8
+CPU_RAYS_PER_PIECE = 8  # at the least; more where a ray takes few evaluations
+_CPU_EVALUATIONS_PER_PIECE = 2048
 WARMUP_START = 0.01  # of the learning rate, as in JaxNeRF
 
 
@@ -90,11 +91,31 @@ class Seen(NamedTuple):
     rgb: jax.Array
 
 
+class Pace(NamedTuple):
+    """How far a run has come whose end is not a number of steps but a time.
+
+    Attributes:
+      done: the share of the run that is over, in [0, 1].
+      per_step: what each step adds to it.
+    """
+
+    done: float | jax.Array
+    per_step: float | jax.Array
+
+
 class StepFn(Protocol):
     def __call__(
-        self, state: TrainState, views: TrainingViews, num_steps: int = 1, /
+        self,
+        state: TrainState,
+        views: TrainingViews,
+        num_steps: int = 1,
+        pace: Pace | None = None,
+        /,
     ) -> tuple[TrainState, Metrics]:
-        """The state after so many steps, and the metrics of the last; it takes the state over."""
+        """The state after so many steps, and the metrics of the last; it takes the state over.
+
+        The learning rate follows the number of steps done, or the pace where one is given.
+        """
 
 
 def learning_rate(config: TrainConfig) -> optax.Schedule:
@@ -108,21 +129,49 @@ def learning_rate(config: TrainConfig) -> optax.Schedule:
     )
 
 
+def paced_step(config: TrainConfig, step: jax.Array, done: jax.Array) -> jax.Array:
+    """The step of a run of `num_steps` that stands where a run of some time does.
+
+    The warm-up takes its number of steps in either.
+
+    Args:
+      config: the run's.
+      step: `[]`, number of steps done.
+      done: `[]`, the share of the run that is over.
+    """
+    length = max(config.num_steps - config.warmup_steps, 1)
+    behind = config.warmup_steps + jnp.minimum(done, 1.0) * length
+    return jnp.where(step < config.warmup_steps, step.astype(jnp.float32), behind)
+
+
 def make_optimizer(config: TrainConfig) -> optax.GradientTransformation:
-    """Adam under the learning rate of `learning_rate`, behind gradient clipping if asked for."""
+    """Adam behind gradient clipping if asked for; the learning rate is left to the step."""
     clip = [optax.clip_by_global_norm(config.clip_norm)] if config.clip_norm else []
-    return optax.chain(*clip, optax.adam(learning_rate(config)))
+    adam = optax.scale_by_adam(b1=config.adam_b1, b2=config.adam_b2, eps=config.adam_eps)
+    return optax.chain(*clip, adam)
+
+
+def learning_rates(field: RadianceField, params: Params, config: RenderConfig) -> Params:
+    """A tree like `params`: how many times the learning rate each array takes."""
+    return {name: owner.rates(params[name]) for name, owner in parts(field, config).items()}
 
 
 def init_state(
     field: RadianceField, config: Config, key: jax.Array, params: Params | None = None
 ) -> TrainState:
     """The state before the first step; fresh parameters unless some are given."""
-    params_key, run_key = jax.random.split(key)
-    if params is None:
-        params = init_params(field, config.render, params_key)
-    opt_state = make_optimizer(config.train).init(params)
-    return TrainState(params, opt_state, jnp.zeros((), jnp.int32), run_key, health.init())
+
+    def init(key: jax.Array, params: Params | None) -> TrainState:
+        params_key, run_key = jax.random.split(key)
+        if params is None:
+            params = init_params(field, config.render, params_key)
+        opt_state = make_optimizer(config.train).init(params)
+        return TrainState(params, opt_state, jnp.zeros((), jnp.int32), run_key, health.init())
+
+    # One program, where otherwise each operation would be one of its own.
+    jitted = jax.jit(init, compiler_options=parallel.quick_compilation())
+    state: TrainState = jitted(key, params)
+    return state
 
 
 def draw_batch(
@@ -176,27 +225,41 @@ def photometric_loss(
       config: `train.loss` sums or averages over the three channels; rays are averaged.
 
     Returns:
-      The loss, and what was seen.
+      The loss, and what was seen. A proposal has no colour of its own; in the place of its error
+      stands its mismatch.
 
-    Source: Mildenhall et al. 2020, equation 6.
+    Source: Mildenhall et al. 2020, equation 6; Barron et al. 2022, equation 13.
     """
     rendering = render_rays(field, params, batch.rays, config.render, ray_keys=batch.ray_keys)
-    coarse = jnp.mean(jnp.square(rendering.coarse.rgb - batch.rgb))
     fine = jnp.mean(jnp.square(rendering.fine.rgb - batch.rgb))
     channels = {"sum": 3.0, "mean": 1.0}[config.train.loss]
+    if config.render.networks == "proposal":
+        loss = channels * fine + jnp.mean(rendering.mismatch)
+    else:
+        coarse = jnp.mean(jnp.square(rendering.coarse.rgb - batch.rgb))
+        loss = channels * (coarse + fine)
     rgb = rendering.fine.rgb
     seen = Seen(
         mse=fine,
-        acc=jnp.stack([jnp.mean(composite.acc) for composite in rendering]),
+        acc=jnp.stack([jnp.mean(rendering.coarse.acc), jnp.mean(rendering.fine.acc)]),
         rgb=jnp.mean(jnp.stack([rgb, jnp.square(rgb)]), axis=1),
     )
-    return channels * (coarse + fine), jax.lax.stop_gradient(seen)
+    return loss, jax.lax.stop_gradient(seen)
+
+
+def penalty(field: RadianceField, params: Params, config: RenderConfig) -> jax.Array:
+    """What the parameters of all networks add to the loss by themselves."""
+    owners = parts(field, config).items()
+    named = [
+        owner.penalty(params[name]) for name, owner in owners if not isinstance(owner, Proposal)
+    ]
+    return sum(named, jnp.zeros(()))
 
 
 def loss_and_gradient(
     field: RadianceField, params: Params, batch: Batch, config: Config, rays_per_piece: int
 ) -> tuple[jax.Array, Seen, Params]:
-    """`photometric_loss` and its gradient, accumulated over pieces of the batch.
+    """`photometric_loss` with `penalty`, and the gradient, accumulated over pieces of the batch.
 
     Small pieces keep a CPU's activations in its cache; the result is the same to rounding.
 
@@ -216,8 +279,10 @@ def loss_and_gradient(
     value_and_grad = jax.value_and_grad(
         lambda params, piece: photometric_loss(field, params, piece, config), has_aux=True
     )
+    penalised = jax.value_and_grad(lambda params: penalty(field, params, config.render))(params)
     if num_pieces == 1:
         (loss, seen), gradient = value_and_grad(params, batch)
+        loss, gradient = jax.tree.map(jnp.add, (loss, gradient), penalised)
         return loss, seen, gradient
 
     def add_piece(total: Any, piece: Batch) -> tuple[Any, None]:
@@ -225,12 +290,18 @@ def loss_and_gradient(
 
     pieces = jax.tree.map(lambda x: x.reshape(num_pieces, rays_per_piece, *x.shape[1:]), batch)
     one_piece = jax.tree.map(lambda x: x[0], pieces)
-    nothing = jax.tree.map(
+    (_, nothing), _ = jax.tree.map(
         lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(value_and_grad, params, one_piece)
     )
-    total, _ = jax.lax.scan(add_piece, nothing, pieces)
+    extra, extra_gradient = jax.tree.map(lambda x: x * num_pieces, penalised)
+    total, _ = jax.lax.scan(add_piece, ((extra, nothing), extra_gradient), pieces)
     (loss, seen), gradient = jax.tree.map(lambda x: x / num_pieces, total)
     return loss, seen, gradient
+
+
+def cpu_rays_per_piece(config: RenderConfig) -> int:
+    """So many that the activations of one piece stay in a core's cache."""
+    return max(CPU_RAYS_PER_PIECE, _CPU_EVALUATIONS_PER_PIECE // config.evaluations_per_ray)
 
 
 def make_step(
@@ -250,7 +321,8 @@ def make_step(
       cameras: the intrinsics of the views.
       ndc: whether the scene's rays are warped.
       rays_per_piece: the most rays that go through a device at once, see `loss_and_gradient`; by
-        default all of its share on an accelerator and `CPU_RAYS_PER_PIECE` on a CPU.
+        default all of its share on an accelerator, and on a CPU as many as make about 2,000
+        evaluations, but no fewer than `CPU_RAYS_PER_PIECE`.
       debug: whether values are checked, see `nerf.render.checks`; on one device.
     """
     mesh = parallel.make_mesh(1 if debug else config.train.num_rays)
@@ -276,9 +348,9 @@ def jit_step(
     Returns:
       What `jax.jit` returns, of state, views and number of steps.
     """
-    optimizer = make_optimizer(config.train)
+    optimizer, schedule = make_optimizer(config.train), learning_rate(config.train)
     piece = parallel.choose_rays_per_piece(
-        config.train.num_rays // mesh.size, rays_per_piece, on_cpu=CPU_RAYS_PER_PIECE
+        config.train.num_rays // mesh.size, rays_per_piece, on_cpu=cpu_rays_per_piece(config.render)
     )
 
     def one_share(params: Params, batch: Batch) -> tuple[jax.Array, Seen, Params]:
@@ -286,7 +358,9 @@ def jit_step(
 
     all_shares = parallel.share_out(mesh, one_share, average=True)
 
-    def step(state: TrainState, views: TrainingViews) -> tuple[TrainState, Metrics]:
+    def step(
+        state: TrainState, views: TrainingViews, done: jax.Array | None
+    ) -> tuple[TrainState, Metrics]:
         batch = draw_batch(
             jax.random.fold_in(state.key, state.step),
             views,
@@ -298,7 +372,13 @@ def jit_step(
         loss, seen, gradient = all_shares(state.params, batch)
         with jax.numpy_dtype_promotion("standard"):  # Optax raises floats to integer counts
             updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
+            rate = schedule(
+                state.step if done is None else paced_step(config.train, state.step, done)
+            )
+        rates = learning_rates(field, state.params, config.render)
+        params = jax.tree.map(
+            lambda x, update, times: x - rate * times * update, state.params, updates, rates
+        )
         if debug:
             chex.assert_tree_all_finite((loss, gradient))
         signs = _signs(loss, _norm(gradient), seen, batch)
@@ -312,12 +392,19 @@ def jit_step(
         return new_state, metrics
 
     def steps(
-        state: TrainState, views: TrainingViews, num_steps: int | jax.Array = 1
+        state: TrainState,
+        views: TrainingViews,
+        num_steps: int | jax.Array = 1,
+        pace: Pace | None = None,
     ) -> tuple[TrainState, Metrics]:
+        def body(
+            number: jax.Array, carry: tuple[TrainState, Metrics]
+        ) -> tuple[TrainState, Metrics]:
+            done = None if pace is None else pace.done + number.astype(jnp.float32) * pace.per_step
+            return step(carry[0], views, done)
+
         nothing = Metrics(*jnp.zeros(len(Metrics._fields), jnp.float32))
-        last: tuple[TrainState, Metrics] = jax.lax.fori_loop(
-            0, num_steps, lambda _, carry: step(carry[0], views), (state, nothing)
-        )
+        last: tuple[TrainState, Metrics] = jax.lax.fori_loop(0, num_steps, body, (state, nothing))
         return last
 
     everywhere = NamedSharding(mesh, PartitionSpec()) if mesh.size > 1 else None
@@ -340,4 +427,4 @@ def _signs(loss: jax.Array, grad_norm: jax.Array, seen: Seen, batch: Batch) -> S
 
 def _norm(tree: Params) -> jax.Array:
     """The Euclidean norm over all arrays of a tree."""
-    return jnp.sqrt(sum(jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(tree)))
+    return jnp.sqrt(sum(jnp.vdot(leaf, leaf) for leaf in jax.tree.leaves(tree)))
