@@ -407,8 +407,9 @@ def override(config: Config, *assignments: str) -> Config:
 
 
 def to_json(config: Config) -> dict[str, Any]:
-    """The nested dictionary of plain values that `from_json` reads."""
-    return dataclasses.asdict(config)
+    """The nested dictionary of plain values, as JSON has them, that `from_json` reads."""
+    plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(config)))
+    return plain
 
 
 def from_json(values: dict[str, Any]) -> Config:

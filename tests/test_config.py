@@ -1,4 +1,4 @@
-"""The two presets row by row, overriding one field, the JSON form, and every value refused."""
+"""The presets row by row, overriding one field, the JSON form, and every value refused."""
 
 import dataclasses
 import json
@@ -9,11 +9,13 @@ import pytest
 from nerf.config import (
     NOTEBOOK,
     PAPER,
+    PLANES,
     PRESETS,
     field_from_json,
     from_json,
     override,
     preset,
+    preset_of,
     to_json,
 )
 from nerf.errors import UserError
@@ -53,6 +55,13 @@ TABLE = {  # field: (notebook, paper)
     "train.num_steps": (150_000, 200_000),
     "train.holdout": (16, 8),
     "train.warmup_steps": (0, 0),
+    "train.adam_b1": (0.9, 0.9),
+    "train.adam_b2": (0.999, 0.999),
+    "train.adam_eps": (1e-8, 1e-8),
+}
+# What depends on another setting and cannot be set alone.
+TOGETHER = {
+    "proposal": ("render.networks=proposal", "render.fine_t=intervals", "render.coarse_t=bins"),
 }
 
 OUT_OF_RANGE = [
@@ -78,6 +87,30 @@ OUT_OF_RANGE = [
     "train.num_steps=-1",
     "train.holdout=1",
     "train.warmup_steps=-1",
+    "train.adam_b1=-0.1",
+    "train.adam_b1=1",
+    "train.adam_b2=1",
+    "train.adam_eps=0",
+    "render.fine_t=intervals",
+]
+OUT_OF_RANGE_OF_PLANES = [
+    "field.resolution=[1, 4, 4]",
+    "field.proposal_resolution=[4, 4, 1]",
+    "field.num_levels=0",
+    "field.growth=0.5",
+    "field.num_features=0",
+    "field.width=0",
+    "field.num_handed_on=0",
+    "field.smoothness=-1",
+    "field.plane_rate=0",
+    "field.proposal_rate=0",
+    "field.high=[1, -1, 1]",
+    "field.low=[NaN, 0, 0]",
+    "field.low=[0, 0]",
+    "field.low=0",
+    "field.resolution=[4.5, 4, 4]",
+    "field.num_levels=20",
+    "render.coarse_t=linspace",
 ]
 
 AT_THE_EDGE = [
@@ -144,11 +177,63 @@ def test_presets_carry_their_names():
     assert {name: config.preset for name, config in PRESETS.items()} == {
         "notebook": "notebook",
         "paper": "paper",
+        "planes": "planes",
     }
 
 
+@pytest.mark.parametrize(
+    ("field", "name", "expected"),
+    [
+        ("mlp", None, "notebook"),
+        ("mlp", "paper", "paper"),
+        ("planes", None, "planes"),
+        ("planes", "planes", "planes"),
+        ("fog", None, "notebook"),  # of somebody else
+        ("fog", "planes", "planes"),
+    ],
+)
+def test_each_field_has_its_presets(field, name, expected):
+    assert preset_of(field, name).preset == expected
+
+
+@pytest.mark.parametrize(
+    ("field", "name", "owner"), [("planes", "paper", "mlp"), ("mlp", "planes", "planes")]
+)
+def test_a_preset_of_another_field_is_refused_with_the_way_out(field, name, owner):
+    message = f"preset '{name}' is for the field '{owner}', not '{field}': .*--field={owner}"
+    with pytest.raises(UserError, match=message):
+        preset_of(field, name)
+
+
+def test_a_proposal_is_chosen_with_all_that_goes_with_it():
+    together = TOGETHER["proposal"]
+    render = override(NOTEBOOK, *together).render
+    assert (render.networks, render.evaluations_per_ray) == ("proposal", render.num_fine)
+    for missing in together[:2]:
+        with pytest.raises(UserError, match="fine_t must be intervals where networks is proposal"):
+            override(NOTEBOOK, *(assignment for assignment in together if assignment != missing))
+
+
+def test_three_numbers_are_given_in_brackets():
+    changed = override(PLANES, "field.low=[-2, -3.5, -4]", "field.resolution=[4, 5, 6]").field
+    assert (changed.low, changed.resolution) == ((-2.0, -3.5, -4.0), (4, 5, 6))
+    assert [changed.level(number) for number in (0, 1, -1)] == [
+        (4, 5, 6),
+        (11, 14, 16),
+        (11, 14, 16),
+    ]
+
+
+@pytest.mark.parametrize("assignment", OUT_OF_RANGE_OF_PLANES)
+def test_values_of_planes_out_of_range_are_refused_by_name(assignment):
+    name = assignment.partition("=")[0].rpartition(".")[2].replace("num_levels=20", "resolution")
+    name = "resolution" if assignment.endswith("levels=20") else name
+    with pytest.raises(UserError, match=rf"\b{name}\b"):
+        override(PLANES, assignment)
+
+
 def test_an_unknown_preset_is_refused_with_the_known_ones():
-    with pytest.raises(UserError, match=r"'novel'.*notebook, paper"):
+    with pytest.raises(UserError, match=r"'novel'.*notebook, paper, planes"):
         preset("novel")
 
 
@@ -219,7 +304,9 @@ def test_json_with_a_value_of_another_type_is_refused_by_name(path):
 
 
 def test_a_choice_that_does_not_exist_is_answered_with_the_choices():
-    with pytest.raises(UserError, match="networks: 'three' is not one of shared, separate"):
+    with pytest.raises(
+        UserError, match="networks: 'three' is not one of shared, separate, proposal"
+    ):
         override(NOTEBOOK, "render.networks=three")
 
 
@@ -243,7 +330,8 @@ def test_what_is_not_an_assignment_to_a_field_is_refused(assignment, message):
 
 @pytest.mark.parametrize("config", PRESETS.values(), ids=PRESETS)
 def test_json_round_trip(config):
-    changed = override(override(config, "render.num_fine=7"), "field.density_noise=0.25")
+    changed = override(config, "render.num_fine=7", "field.compute_dtype=bfloat16")
+    assert changed.field.compute_dtype == "bfloat16"
     text = json.dumps(to_json(changed))
     assert from_json(json.loads(text)) == changed
     assert field_from_json(json.loads(text)["field"]) == changed.field

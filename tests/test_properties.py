@@ -1,9 +1,10 @@
 """Laws that hold for all settings: they survive the disk, and `--resume` tells them apart."""
 
+import dataclasses
 import json
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from settings import CONFIGS
 
@@ -61,7 +62,9 @@ def test_every_setting_can_be_given_by_its_name(config):
     assignments = [
         f"{name}={json.dumps(value)}" for name, value in flat(config).items() if name != "preset"
     ]
-    start = config_lib.preset(config.preset)
+    planes = isinstance(config.field, config_lib.PlanesConfig)
+    preset = config_lib.PLANES if planes else config_lib.NOTEBOOK
+    start = dataclasses.replace(preset, preset=config.preset)
     assert config_lib.override(start, *assignments) == config
 
 
@@ -77,11 +80,17 @@ def test_the_same_settings_go_on(tmp_path, config):
 def test_other_settings_are_refused_and_each_difference_named(tmp_path, before, now):
     run_folder.write_json(tmp_path / "config.json", record(before))
     old, new = flat(before), flat(now)
+    assume(old.keys() == new.keys())
     different = [name for name in old if old[name] != new[name] and name != "train.num_steps"]
     message = verdict(tmp_path, record(now))
     assert (message is not None) == bool(different)
     for name in different[:8]:
         assert f"{name} was {old[name]!r} and is now {new[name]!r}" in message
+
+
+def test_settings_of_another_field_are_refused(tmp_path):
+    run_folder.write_json(tmp_path / "config.json", record(config_lib.NOTEBOOK))
+    assert "was" in verdict(tmp_path, record(config_lib.PLANES))
 
 
 @QUICK

@@ -58,9 +58,12 @@ def run(tmp_path, clock):
         hooks=None,
         **more,
     ):
-        saved = []
+        saved, paces = [], train.paces
+        paces.clear()
 
-        def step_fn(state, views, num_steps):
+        def step_fn(state, views, num_steps, pace=None):
+            assert (pace is None) == (config.max_seconds is None)
+            paces.append(pace)
             assert 1 <= num_steps <= config.steps_per_call
             assert views is VIEWS
             step = int(state.step) + num_steps
@@ -92,6 +95,7 @@ def run(tmp_path, clock):
             )
         return end, saved
 
+    train.paces = []
     return train
 
 
@@ -218,6 +222,25 @@ def test_the_time_limit_stops_after_the_step_that_passes_it(run, tmp_path, max_s
     assert state.step == reached
     assert saved == [reached]
     assert steps_on_disk(tmp_path) == [reached]
+
+
+def test_what_came_before_counts_for_the_time_limit(run):
+    state, _ = run(config=LoopConfig(10, max_seconds=9.0), seconds_before=4.0)
+    assert state.step == 3
+    state, saved = run(start(5), config=LoopConfig(10, max_seconds=9.0), seconds_before=9.5)
+    assert (state.step, saved) == (5, [])
+
+
+def test_a_limited_time_sets_the_pace(run):
+    """Each call is told how much of the time is gone, and takes its steps to last as before."""
+    run(config=LoopConfig(loop.NO_END, max_seconds=20.0, steps_per_call=3), seconds_before=2.0)
+    assert [round(pace.done, 6) for pace in run.paces] == [0.1, 0.2, 0.5, 0.8]
+    assert [round(pace.per_step, 6) for pace in run.paces] == [0.0, 0.033333, 0.1, 0.1]
+
+
+def test_of_time_and_steps_the_nearer_end_sets_the_pace(run):
+    run(config=LoopConfig(4, max_seconds=1000.0))
+    assert [round(pace.done, 6) for pace in run.paces] == [0.0, 0.25, 0.5, 0.75]
 
 
 @pytest.mark.parametrize(("stop_at", "reached"), [(4, 4), (10, 10), (12, 10)])

@@ -1,9 +1,9 @@
 """Feature planes in Flax (Linen): three planes a level, multiplied, and a small MLP behind them.
 
-Each level has a plane of features across each pair of axes. A point's features on a level are the
-product of what the three planes have at its shadows; those of all levels go through a small MLP.
-Looking features up costs a tenth of what the layers of the NeRF MLP do, and a plane's texel learns
-from the points around it alone, so training takes a hundredth of the time.
+Each level has a plane of features across each pair of axes; all planes stand in one table. A
+point's features on a level are the product of what the three planes have at its shadows; those of
+all levels go through a small MLP. That costs a hundredth of what the layers of the NeRF MLP do, and
+a plane's texel learns from the points around it alone.
 
 A point outside the box has the features of the nearest point inside.
 
@@ -12,19 +12,19 @@ exponential, Müller et al. 2022 (Instant NGP), section 5.4; the proposal, Barro
 (mip-NeRF 360), section 3, with a grid in the place of its MLP.
 """
 
-import itertools
 from functools import partial
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from nerf.config import PlanesConfig
 from nerf.encoding import encode
 from nerf.field import FieldOutput, Params, Proposal, RadianceField
-from nerf.render.interpolation import interpolate
+from nerf.render.interpolation import interpolate, num_rows
 
-AXES = {"xy": (0, 1), "xz": (0, 2), "yz": (1, 2)}
+_AXES = [np.array(axes) for axes in ((0, 1), (0, 2), (1, 2))]  # xy, xz, yz
 _MAX_LOG_DENSITY = 11.0  # e^11 over the size of the box is a wall
 _LOG_DENSITY_SCALE = 10.0  # of the proposal's grid, whose texels then learn as fast as planes do
 
@@ -39,11 +39,13 @@ class Planes(nn.Module):
         config = self.config
         dtype = jnp.dtype(config.compute_dtype)
         dense = partial(nn.Dense, dtype=dtype)
+        texels = plane_texels(config)
+        rows = self.param("planes", _near_a_third, (num_rows(texels), config.num_features))
         unit = unit_points(points, config).reshape(-1, 3)
-        features = jnp.concatenate(
-            [self._level(unit, number) for number in range(config.num_levels)], axis=-1
-        )
-        features = features.reshape(*points.shape[:-1], -1).astype(dtype)
+        shadows = jnp.stack([unit[:, axes] for axes in _AXES * config.num_levels], axis=1)
+        found = interpolate(rows, shadows, texels)
+        found = found.reshape(-1, config.num_levels, len(_AXES), config.num_features)
+        features = jnp.prod(found, axis=2).reshape(*points.shape[:-1], -1).astype(dtype)
         hidden = nn.relu(dense(config.width, name="density_hidden")(features))
         log_density, handed_on = jnp.split(
             dense(1 + config.num_handed_on, name="density")(hidden), [1], axis=-1
@@ -55,16 +57,6 @@ class Planes(nn.Module):
         rgb = jax.nn.sigmoid(raw_rgb.astype(jnp.float32))
         return FieldOutput(rgb, density_of(log_density[..., 0], config))
 
-    def _level(self, unit: jax.Array, number: int) -> jax.Array:
-        """The product of three planes at points `[num_points, 3]` of the unit cube."""
-        texels = self.config.level(number)
-        features = jnp.ones(())
-        for name, axes in AXES.items():
-            shape = (*(texels[axis] for axis in axes), self.config.num_features)
-            plane = self.param(f"{name}_{number}", _near_a_third, shape)
-            features = features * interpolate(plane, jnp.stack([unit[:, a] for a in axes], axis=-1))
-        return features
-
 
 class LogDensityGrid(nn.Module):
     """A grid of logarithms of densities, interpolated."""
@@ -73,11 +65,17 @@ class LogDensityGrid(nn.Module):
 
     @nn.compact
     def __call__(self, points: jax.Array) -> jax.Array:
-        shape = (*self.config.proposal_resolution, 1)
-        grid = self.param("log_density", nn.initializers.zeros_init(), shape)
-        unit = unit_points(points, self.config)
-        found = interpolate(grid, unit.reshape(-1, 3)).reshape(points.shape[:-1])
+        texels = [self.config.proposal_resolution]
+        rows = self.param("log_density", nn.initializers.zeros_init(), (num_rows(texels), 1))
+        unit = unit_points(points, self.config).reshape(-1, 1, 3)
+        found = interpolate(rows, unit, texels).reshape(points.shape[:-1])
         return density_of(_LOG_DENSITY_SCALE * found, self.config)
+
+
+def plane_texels(config: PlanesConfig) -> list[tuple[int, int]]:
+    """Texels along both axes of every plane, level by level, in the order of `_AXES`."""
+    levels = [config.level(number) for number in range(config.num_levels)]
+    return [(texels[a], texels[b]) for texels in levels for a, b in _AXES]
 
 
 def unit_points(points: jax.Array, config: PlanesConfig) -> jax.Array:
@@ -122,8 +120,8 @@ def _variation_gradient(plane: jax.Array) -> jax.Array:
 
 
 def make(config: PlanesConfig) -> RadianceField:
-    """A `RadianceField`: `{"params": {plane: array, layer: {"kernel", "bias"}}}`."""
-    planes, grid = Planes(config), LogDensityGrid(config)
+    """A `RadianceField`: `{"params": {"planes": rows, layer: {"kernel", "bias"}}}`."""
+    planes, grid, texels = Planes(config), LogDensityGrid(config), plane_texels(config)
     example = jnp.zeros((1, 3))
 
     def init(key: jax.Array, /) -> Params:
@@ -142,12 +140,17 @@ def make(config: PlanesConfig) -> RadianceField:
         return output
 
     def penalty(params: Params, /) -> jax.Array:
-        variation = sum(total_variation(params["params"][name]) for name in names)
+        rows = params["params"]["planes"]
+        planes = jnp.split(rows, np.cumsum([a * b for a, b in texels])[:-1])
+        variation = sum(
+            total_variation(plane.reshape(*counts, config.num_features))
+            for plane, counts in zip(planes, texels, strict=True)
+        )
         return config.smoothness * jnp.asarray(variation)
 
     def rates(params: Params, /) -> Params:
         layers = {name: jax.tree.map(lambda _: 1.0, x) for name, x in params["params"].items()}
-        return {"params": layers | dict.fromkeys(names, config.plane_rate)}
+        return {"params": {**layers, "planes": config.plane_rate}}
 
     def init_proposal(key: jax.Array, /) -> Params:
         return grid.init(key, example)
@@ -160,7 +163,6 @@ def make(config: PlanesConfig) -> RadianceField:
     def proposal_rates(params: Params, /) -> Params:
         return jax.tree.map(lambda _: config.proposal_rate / _LOG_DENSITY_SCALE, params)
 
-    names = [f"{name}_{n}" for name, n in itertools.product(AXES, range(config.num_levels))]
     proposal = Proposal(init_proposal, propose, proposal_rates)
     return RadianceField(init, apply, penalty, rates, proposal)
 

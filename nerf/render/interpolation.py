@@ -1,49 +1,65 @@
-"""Multilinear interpolation in a table of features, in the form that a CPU does fastest.
+"""Multilinear interpolation in tables of features, in the form that a CPU does fastest.
 
-XLA gathers rows of a flat table, and adds to them in the gradient, at a few nanoseconds a row
-(`benchmarks/results/gather-*.json`): slices of more dimensions, windows of several texels and
-products with interpolation matrices are all slower.
+All tables stand in one, and all corners are fetched at once: XLA then makes one gather and, for the
+gradient, one scatter, each at a few nanoseconds a row; `benchmarks.gather` compares the forms.
 """
 
 import itertools
-import math
+from collections.abc import Sequence
 
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 
-def interpolate(table: jax.Array, unit: jax.Array) -> jax.Array:
-    """Interpolates linearly between the texels of a table whose corners are those of a unit box.
+def num_rows(texels: Sequence[Sequence[int]]) -> int:
+    """How many rows tables of so many texels along their axes take together.
+
+    >>> num_rows([(2, 3), (4, 5)])
+    26
+    """
+    return int(sum(np.prod(counts) for counts in texels))
+
+
+def interpolate(rows: jax.Array, unit: jax.Array, texels: Sequence[Sequence[int]]) -> jax.Array:
+    """Interpolates linearly between the texels of tables whose corners are those of a unit box.
 
     Args:
-      table: `[*texels, num_features]`, at least 2 texels along each axis.
-      unit: `[num_points, len(texels)]`, in [0, 1]; beyond, the outermost texels go on linearly.
+      rows: `[num_rows, num_features]`, the tables one after the other, each in row-major order.
+      unit: `[num_points, num_tables, num_axes]`, in [0, 1], where to look in each table; beyond,
+        the outermost texels go on linearly.
+      texels: for each table the number of texels along each axis, at least 2.
 
     Returns:
-      `[num_points, num_features]`; exact where the table is a linear function.
+      `[num_points, num_tables, num_features]`; exact where a table is a linear function.
 
     >>> ramp = jnp.array([[0.0], [1.0], [4.0]])  # at 0, 1/2 and 1
-    >>> interpolate(ramp, jnp.array([[0.25], [0.75], [1.0]]))[:, 0].tolist()
+    >>> where = jnp.array([0.25, 0.75, 1.0]).reshape(3, 1, 1)
+    >>> interpolate(ramp, where, [(3,)])[:, 0, 0].tolist()
     [0.5, 2.5, 4.0]
     """
-    *texels, num_features = table.shape
-    num_points, num_axes = unit.shape
-    chex.assert_equal(num_axes, len(texels))
-    rows = table.reshape(math.prod(texels), num_features)
-    strides = [math.prod(texels[axis + 1 :]) for axis in range(num_axes)]
-    first = jnp.zeros(num_points, jnp.int32)
-    within = []
-    for axis, (count, stride) in enumerate(zip(texels, strides, strict=True)):
-        position = unit[:, axis] * (count - 1)
-        left = jnp.clip(jnp.floor(position), 0.0, count - 2.0)
-        within.append((position - left)[:, None])
-        first = first + left.astype(jnp.int32) * stride
-    found = jnp.zeros((num_points, num_features), table.dtype)
-    for corner in itertools.product((0, 1), repeat=num_axes):
-        offset = sum(stride * side for stride, side in zip(strides, corner, strict=True))
-        share = jnp.ones((), unit.dtype)
-        for fraction, side in zip(within, corner, strict=True):
-            share = share * (fraction if side else 1.0 - fraction)
-        found = found + share * rows.at[first + offset].get(mode="promise_in_bounds")
-    return found
+    counts = np.array(texels)
+    num_tables, num_axes = counts.shape
+    chex.assert_shape(unit, (None, num_tables, num_axes))
+    chex.assert_shape(rows, (num_rows(texels), None))
+    sizes = np.prod(counts, axis=1)
+    strides = np.cumprod(np.append(counts[:, 1:], np.ones((num_tables, 1), int), 1)[:, ::-1], 1)
+    strides = strides[:, ::-1]  # [num_tables, num_axes], of the axes of a table
+    position = unit * jnp.array(counts - 1, unit.dtype)[None]
+    left = jnp.clip(jnp.floor(position), 0.0, jnp.array(counts - 2, unit.dtype)[None])
+    within = position - left
+    first = jnp.sum(left.astype(jnp.int32) * jnp.array(strides, jnp.int32)[None], axis=-1)
+    first = first + jnp.array(np.cumsum(sizes) - sizes, jnp.int32)[None]
+
+    sides = np.array(list(itertools.product((0, 1), repeat=num_axes)))  # of the 2^num_axes corners
+    offsets = jnp.array(strides @ sides.T, jnp.int32)  # [num_tables, num_corners]
+    index = first[..., None] + offsets[None]
+    share = jnp.prod(
+        jnp.where(
+            jnp.array(sides, bool)[None, None], within[..., None, :], 1.0 - within[..., None, :]
+        ),
+        axis=-1,
+    )
+    corners = rows.at[index].get(mode="promise_in_bounds")
+    return jnp.sum(share[..., None] * corners, axis=-2)
