@@ -39,7 +39,7 @@ SMALL = (
 )
 
 
-@pytest.fixture(params=sorted(PRESETS))
+@pytest.fixture(params=["notebook", "paper"])
 def config(request):
     """A preset with a small field and few samples."""
     config = PRESETS[request.param]

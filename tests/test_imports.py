@@ -68,7 +68,11 @@ def modules():
         ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
         for path in sorted(PACKAGE.rglob("*.py"))
     )
-    return [name for name in names if not name.endswith(tuple(f"{b}_mlp" for b in LIBRARIES))]
+    return [
+        name
+        for name in names
+        if not name.startswith(tuple(f"nerf.backends.{b}_" for b in LIBRARIES))
+    ]
 
 
 def test_importing_the_package_loads_no_backend(tmp_path):
@@ -185,4 +189,8 @@ def test_only_the_implementations_import_their_library():
         for library in LIBRARIES
         if name.split(".")[0] == library
     }
-    assert importing == {"backends/haiku_mlp.py": "haiku", "backends/flax_mlp.py": "flax"}
+    assert importing == {
+        "backends/haiku_mlp.py": "haiku",
+        "backends/flax_mlp.py": "flax",
+        "backends/flax_planes.py": "flax",
+    }

@@ -15,6 +15,7 @@ from nerf.field import FieldOutput, RadianceField, make_field
 from nerf.render.image import RAYS_PER_CHUNK, image_rays, make_chunk_renderer
 from nerf.training.step import (
     Batch,
+    Pace,
     TrainingViews,
     draw_batch,
     init_state,
@@ -22,6 +23,7 @@ from nerf.training.step import (
     loss_and_gradient,
     make_optimizer,
     make_step,
+    paced_step,
     photometric_loss,
 )
 
@@ -266,10 +268,11 @@ def updates(settings, gradients):
     optimizer = make_optimizer(settings)
     params = jax.tree.map(jnp.zeros_like, gradients[0])
     state = optimizer.init(params)
-    for gradient in gradients:
+    for number, gradient in enumerate(gradients):
         with jax.numpy_dtype_promotion("standard"):  # as in the step
             update, state = optimizer.update(gradient, state, params)
-        yield jax.device_get(update)
+            rate = learning_rate(settings)(number)
+        yield jax.device_get(jax.tree.map(lambda x, rate=rate: -rate * x, update))
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -312,6 +315,28 @@ def test_the_learning_rate_is_divided_by_ten_over_the_run(preset, first):
     np.testing.assert_allclose(ratios, 10 ** (-1 / 20), rtol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("step", "done", "expected"),
+    [(0, 0.0, 0), (3, 0.9, 3), (5, 0.0, 5), (9, 0.5, 52.5), (9, 1, 100)],
+)
+def test_a_run_of_some_time_stands_where_one_of_some_steps_does(step, done, expected):
+    """The warm-up by steps, then the share of what is left that is over."""
+    settings = dataclasses.replace(tiny("notebook").train, num_steps=100, warmup_steps=5)
+    found = paced_step(settings, jnp.int32(step), jnp.float32(done))
+    assert float(found) == pytest.approx(expected)
+
+
+def test_the_learning_rate_follows_the_pace(views, cameras, key):
+    """Half of the time gone, with steps of a tenth of it: two of them end at the rate of 0.6."""
+    settings = tiny("notebook", learning_rate=0.1, num_steps=1000)
+    step = make_step(WALL, settings, cameras, ndc=True)
+    after, _ = step(init_state(WALL, settings, key), views, 1, Pace(0.5, 0.1))
+    moved = np.abs(0.5 - np.asarray(after.params["shared"]["rgb"]))
+    np.testing.assert_allclose(moved, float(learning_rate(settings.train)(500)), rtol=1e-3)
+    again, _ = step(after, views, 2, Pace(1.0, 0.0))
+    assert again.step == 3
+
+
 def adam_by_hand(gradients, lr, final_lr, num_steps, clip_norm):
     m = v = np.zeros(2)
     for step, gradient in enumerate(np.array(gradients, np.float64)):
@@ -350,7 +375,8 @@ def test_a_step_is_draw_then_descend(views, cameras, key):
     assert metrics.loss == pytest.approx(6 * error.mean(), rel=1e-5)
     assert metrics.psnr == pytest.approx(-10 * np.log10(error.mean()), rel=1e-5)
     assert metrics.grad_norm == pytest.approx(np.linalg.norm(gradient), rel=1e-5)
-    colour = 0.5 - 0.1 * np.sign(gradient)  # Adam's first step
+    rate = float(learning_rate(settings.train)(7))
+    colour = 0.5 - rate * np.sign(gradient)  # Adam's first step
     np.testing.assert_allclose(after.params["shared"]["rgb"], colour, rtol=1e-4)
     assert after.step == 8
     np.testing.assert_array_equal(jax.random.key_data(after.key), run_key)
@@ -420,7 +446,7 @@ def test_debug_refuses_a_loss_that_is_not_finite(views, cameras, key):
 def test_given_parameters_are_where_training_starts(key):
     params = {"shared": {"rgb": jnp.array([0.1, 0.2, 0.3])}}
     state = init_state(WALL, tiny("notebook"), key, params)
-    assert state.params is params
+    np.testing.assert_array_equal(state.params["shared"]["rgb"], params["shared"]["rgb"])
     assert state.step == 0
     fresh = init_state(WALL, tiny("paper"), key)
     assert sorted(fresh.params) == ["coarse", "fine"]

@@ -45,7 +45,8 @@ class Planes(nn.Module):
         shadows = jnp.stack([unit[:, axes] for axes in _AXES * config.num_levels], axis=1)
         found = interpolate(rows, shadows, texels)
         found = found.reshape(-1, config.num_levels, len(_AXES), config.num_features)
-        features = jnp.prod(found, axis=2).reshape(*points.shape[:-1], -1).astype(dtype)
+        num_features = config.num_levels * config.num_features
+        features = jnp.prod(found, axis=2).reshape(*points.shape[:-1], num_features).astype(dtype)
         hidden = nn.relu(dense(config.width, name="density_hidden")(features))
         log_density, handed_on = jnp.split(
             dense(1 + config.num_handed_on, name="density")(hidden), [1], axis=-1

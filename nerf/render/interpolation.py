@@ -1,7 +1,7 @@
 """Multilinear interpolation in tables of features, in the form that a CPU does fastest.
 
 All tables stand in one, and all corners are fetched at once: XLA then makes one gather and, for the
-gradient, one scatter, each at a few nanoseconds a row; `benchmarks.gather` compares the forms.
+gradient, one scatter, each at a few nanoseconds a row.
 """
 
 import itertools

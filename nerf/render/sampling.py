@@ -185,7 +185,8 @@ def proposed_edges(
       config: `num_fine` is the number of intervals; `fine_weight_floor` is added to each weight.
 
     Returns:
-      `[num_rays, num_fine + 1]`, increasing, without a gradient.
+      `[num_rays, num_fine + 1]`, increasing, from the first of `edges` to the last, without a
+      gradient.
 
     Source: Barron et al. 2022 (mip-NeRF 360), section 3.
     """
@@ -193,10 +194,11 @@ def proposed_edges(
     chex.assert_shape(edges, (num_rays, num_coarse + 1))
     padded = jnp.pad(weights, ((0, 0), (1, 1)))
     blurred = 0.5 * weights + 0.25 * (padded[:, :-2] + padded[:, 2:])
-    shift = 0.0 if ray_keys is None else _uniform(ray_keys, num_rays, 1) - 0.5
-    share = (jnp.arange(config.num_fine + 1, dtype=weights.dtype)[None] + shift) / config.num_fine
-    share = jnp.broadcast_to(jnp.clip(share, 0.0, 1.0), (num_rays, config.num_fine + 1))
-    found = invert_piecewise_constant(share, edges, blurred + config.fine_weight_floor)
+    shift = jnp.zeros((1, 1)) if ray_keys is None else _uniform(ray_keys, num_rays, 1) - 0.5
+    share = (jnp.arange(1, config.num_fine, dtype=weights.dtype)[None] + shift) / config.num_fine
+    share = jnp.broadcast_to(share, (num_rays, config.num_fine - 1))
+    inner = invert_piecewise_constant(share, edges, blurred + config.fine_weight_floor)
+    found = jnp.concatenate([edges[:, :1], inner, edges[:, -1:]], axis=-1)
     return jax.lax.stop_gradient(found)
 
 
