@@ -14,7 +14,8 @@ unexport PYTHONPATH
 .PHONY: help demo test lint lint-format lint-check lint-types bench clean
 
 help:
-	@echo "make demo   score the bundled flower's pretrained field, draw pictures and a video"
+	@echo "make demo   score the bundled flower's pretrained MLP, train the field planes for a minute,"
+	@echo "            draw pictures and both videos"
 	@echo "make test   run the tests and doctests (NERF_DATA_DIR=... also those on photographs)"
 	@echo "make lint   check format, code and types"
 	@echo "make bench  measure training speed on this machine"
@@ -24,6 +25,11 @@ help:
 demo: $(READY)
 	@$(PY) -m nerf.main --backend=haiku --scene=procedural:flower --offline \
 		--run_dir=demo/flower $(DEMO_FLAGS)
+	@$(PY) -m nerf.main --field=planes --scene=procedural:flower --offline --mode=train \
+		--train_seconds=60 --run_dir=demo/flower-planes $(DEMO_FLAGS)
+	@test ! -f demo/flower-planes/video.mp4 || $(PY) -m tools.videos_beside \
+		--out=demo/beside.mp4 "MLP, pretrained=demo/flower/video.mp4" \
+		"planes, trained for a minute=demo/flower-planes/video.mp4"
 
 test: $(READY)
 	@$(PY) -m pytest $(TEST_FLAGS)

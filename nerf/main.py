@@ -8,15 +8,18 @@ python -m nerf.main --mode=convert --init_from=FOLDER_OR_FILE --out=FILE --backe
 
 import contextlib
 import dataclasses
+import functools
 import os
 import shlex
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import jax
 from absl import app, flags
 
+import nerf
 from nerf import command_line, compile_cache, devices, initial, parallel, parameters, run_folder
 from nerf import config as config_lib
 from nerf import field as field_lib
@@ -40,8 +43,14 @@ _MIN_EVAL_EVERY = 100  # by default; a picture can take as long as some steps
 flags.adopt_module_key_flags(command_line)  # for --help
 
 
-def main(argv: Sequence[str]) -> None:
-    """Runs what the flags ask for; a user's mistake ends with one sentence and status 1."""
+def main(argv: Sequence[str], started: float | None = None) -> None:
+    """Runs what the flags ask for; a user's mistake ends with one sentence and status 1.
+
+    Args:
+      argv: the name of the program, and nothing else.
+      started: what `time.monotonic` was when the run's time began; None for now.
+    """
+    started = time.monotonic() if started is None else started
     try:
         if len(argv) > 1:
             raise UserError(f"unexpected argument {argv[1]!r}: everything is a --flag=value")
@@ -54,7 +63,7 @@ def main(argv: Sequence[str]) -> None:
             if FLAGS.mode == "convert":
                 _convert()
             else:
-                _run()
+                _run(started)
     except Interrupted as interrupt:
         with contextlib.suppress(OSError):  # the terminal may be gone
             print(f"{interrupt}; to go on: {_same_command()}", file=sys.stderr)
@@ -113,7 +122,7 @@ def _same_command() -> str:
     return shlex.join(["python", "-m", "nerf.main", *sys.argv[1:]])
 
 
-def _run() -> None:
+def _run(started: float) -> None:
     training = FLAGS.mode == "train"
     resolved = _load_scene()
     for notice in (*devices.notices(), *resolved.notices):
@@ -150,7 +159,7 @@ def _run() -> None:
         if training:
             _check_training(job, start)
         _print_header(job, start)
-        _do(job, start)
+        _do(job, start, started)
 
 
 def _run_dir(scene: Scene) -> Path:
@@ -174,10 +183,10 @@ def _check_training(job: Job, start: initial.Start) -> None:
         run_folder.check_same_training(start.run, job.record("train"), elsewhere=True)
 
 
-def _do(job: Job, start: initial.Start) -> None:
+def _do(job: Job, start: initial.Start, started: float) -> None:
     params, step = start.params, start.header.step if start.header else None
     if FLAGS.mode == "train":
-        options = _train_options(job.config, start)
+        options = _train_options(job.config, start, started)
         params, step = train(job, params, options)
         if step < options.loop.num_steps and step == FLAGS.stop_at:
             print(
@@ -196,7 +205,7 @@ def _do(job: Job, start: initial.Start) -> None:
         print(f"everything is in {job.run_dir}, the pictures in {renders}")
 
 
-def _train_options(config: Config, start: initial.Start) -> TrainOptions:
+def _train_options(config: Config, start: initial.Start, started: float) -> TrainOptions:
     num_steps = config.train.num_steps
     if FLAGS.train_seconds is not None and FLAGS.steps is None:
         num_steps = NO_END
@@ -216,6 +225,7 @@ def _train_options(config: Config, start: initial.Start) -> TrainOptions:
         tensorboard=FLAGS.tensorboard,
         rays_per_piece=FLAGS.rays_per_piece,
         continue_from=start.run,
+        started=started,
     )
 
 
@@ -257,7 +267,9 @@ def _config(header: parameters.Header | None, scene: Scene | None) -> Config:
         config = _fitted(config_lib.preset_of(FLAGS.field, FLAGS.preset), scene)
     else:
         if FLAGS.field != header.field:
-            raise UserError(f"the parameters are of the field {header.field!r}: add --field=...")
+            raise UserError(
+                f"the parameters are of the field {header.field!r}: add --field={header.field}"
+            )
         if FLAGS.preset not in (None, header.config.preset):
             raise UserError(
                 f"the parameters were trained with preset {header.config.preset!r}, not "
@@ -330,4 +342,4 @@ def _print_header(job: Job, start: initial.Start) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main, flags_parser=parse_flags)
+    app.run(functools.partial(main, started=nerf.STARTED), flags_parser=parse_flags)

@@ -12,7 +12,6 @@ import jax.numpy as jnp
 import numpy as np
 import tqdm
 
-import nerf
 from nerf import charts, evaluation, parameters, pictures, run_folder
 from nerf.errors import UserError
 from nerf.field import Params
@@ -48,6 +47,7 @@ class TrainOptions:
       tensorboard: whether readings and pictures also go to TensorBoard.
       rays_per_piece: the most rays that go through a device at once; None lets the device decide.
       continue_from: a run folder whose training state, of either backend, goes on in this one.
+      started: what `time.monotonic` was when this process's part of the run's time began.
     """
 
     loop: loop.LoopConfig
@@ -55,6 +55,7 @@ class TrainOptions:
     tensorboard: bool = False
     rays_per_piece: int | None = None
     continue_from: Path | None = None
+    started: float = dataclasses.field(default_factory=time.monotonic)
 
 
 def train(job: Job, params: Params | None, options: TrainOptions) -> tuple[Params, int]:
@@ -155,16 +156,16 @@ def _train_once(
                 log=log,
                 config=options.loop,
                 hooks=loop.Hooks(save, checkpoints.wait, preview.evaluate, should_stop),
-                seconds_before=_seconds_before(before),
+                seconds_before=_seconds_before(before, options.started),
                 evaluate_first=given and not is_scored,
             )
     return state, int(state.step) - first_step
 
 
-def _seconds_before(readings: Sequence[Mapping[str, float]]) -> float:
+def _seconds_before(readings: Sequence[Mapping[str, float]], started: float) -> float:
     """What the run has taken up to now: earlier processes up to what was saved, and this one."""
     recorded = float(readings[-1].get("seconds") or 0.0) if readings else 0.0
-    return recorded + time.monotonic() - nerf.STARTED
+    return recorded + time.monotonic() - started
 
 
 def _first_state(
