@@ -74,6 +74,34 @@ def write_growth_chart(path: Path, result: dict[str, Any]) -> None:
     _save(figure, path)
 
 
+def write_quality_chart(path: Path, result: dict[str, Any]) -> None:
+    """Held-out PSNR over seconds, a panel for each scene, a line for each field."""
+    from matplotlib.figure import Figure
+
+    scenes = result["scenes"]
+    figure = Figure(figsize=(4.0 * len(scenes) + 1.0, 3.8), dpi=100, layout="constrained")
+    axes_row = figure.subplots(1, len(scenes), squeeze=False)[0]
+    for axes, scene in zip(axes_row, scenes, strict=True):
+        for colour, curve in zip((_FAST, _EXACT, _FLOOR), scene["curves"], strict=False):
+            seconds = [point["limit"] for point in curve["points"]]
+            psnr = [point["psnr"] for point in curve["points"]]
+            axes.semilogx(seconds, psnr, "o-", color=colour, label=curve["field"])
+            for x, y in zip(seconds, psnr, strict=True):
+                axes.annotate(f"{y:.1f}", (x, y), (0, 6), textcoords="offset points", ha="center")
+        axes.set_xticks(seconds, [f"{value:g}" for value in seconds])
+        axes.minorticks_off()
+        axes.set(
+            title=f"{scene['scene']} ({scene['source']})",
+            xlabel="seconds from the start of the process",
+            ylabel="held-out PSNR, dB",
+        )
+        axes.margins(y=0.2)
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+    axes_row[0].legend(frameon=False)
+    _save(figure, path)
+
+
 def _write(
     path: Path,
     groups: list[tuple[str, list[tuple[str, float, str, str]]]],

@@ -128,6 +128,34 @@ def curve(figures: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def quality(figures: dict[str, Any]) -> str:
+    """One scene: PSNR and SSIM of each field after each time."""
+    height, width = figures["resolution"]
+    lines = [
+        f"{figures['scene']} ({figures['source']}), {width}x{height}, means of the held-out views",
+        f"  {'field':<10}{'seconds':>8}{'steps':>9}{'PSNR':>10}{'SSIM':>8}{'parameters':>13}",
+    ]
+    for curve in figures["curves"]:
+        for point in curve["points"]:
+            lines.append(
+                f"  {curve['field']:<10}{point['limit']:>8g}{point['steps']:>9,}"
+                f"{point['psnr']:>7.2f} dB{point['ssim']:>8.4f}{point['num_parameters']:>13,}"
+            )
+    return "\n".join(lines)
+
+
+def process_seconds(result: dict[str, Any]) -> dict[str, float]:
+    """Of each run, with its scores, for `--against`."""
+    return {
+        f"{scene['scene']} ({scene['source']}), {curve['field']}, {point['limit']:g} s": point[
+            "process_seconds"
+        ]
+        for scene in result["scenes"]
+        for curve in scene["curves"]
+        for point in curve["points"]
+    }
+
+
 def point_seconds(result: dict[str, Any]) -> dict[str, float]:
     """Median seconds by a name of what was measured; for `against`."""
     return {
