@@ -300,3 +300,15 @@ def test_a_step_does_not_depend_on_the_pieces(rays_per_piece):
         return np.array(metrics)
 
     np.testing.assert_allclose(after_one_step(rays_per_piece), after_one_step(64), rtol=1e-4)
+
+
+def test_a_mismatch_of_the_proposal_is_no_explosion():
+    """What collapse is judged by is the error of the colours, and the penalty."""
+    config = wall_config()
+    field = make_field("flax", "planes", config.field)
+    before = init_state(field, config, jax.random.key(0))
+    penalty = float(field.penalty(before.params["fine"]))
+    after, metrics = make_step(field, config, CAMERA, ndc=True)(before, wall_views())
+    error = 10 ** (-float(metrics.psnr) / 10)
+    assert float(after.health.mean_loss) == pytest.approx(error + penalty, rel=1e-3)
+    assert float(metrics.loss) > error + penalty

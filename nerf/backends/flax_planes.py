@@ -7,9 +7,9 @@ a plane's texel learns from the points around it alone.
 
 A point outside the box has the features of the nearest point inside.
 
-Source: the product of planes, Fridovich-Keil et al. 2023 (K-Planes), equation 4; density by an
-exponential, Müller et al. 2022 (Instant NGP), section 5.4; the proposal, Barron et al. 2022
-(mip-NeRF 360), section 3, with a grid in the place of its MLP.
+Source: the product of planes, Fridovich-Keil et al. 2023 (K-Planes); density by an exponential,
+Müller et al. 2022 (Instant NGP); the proposal, Barron et al. 2022 (mip-NeRF 360), section 3, with
+a grid in the place of its MLP.
 """
 
 from functools import partial

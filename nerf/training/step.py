@@ -84,11 +84,13 @@ class Seen(NamedTuple):
       mse: `[]`, squared error of the fine pass, over all channels.
       acc: `[2]`, coverage in the coarse and in the fine pass.
       rgb: `[2, 3]`, the fine pass's colour, and its square.
+      mismatch: `[]`, of the proposal, zero where there is none.
     """
 
     mse: jax.Array
     acc: jax.Array
     rgb: jax.Array
+    mismatch: jax.Array
 
 
 class Pace(NamedTuple):
@@ -233,8 +235,9 @@ def photometric_loss(
     rendering = render_rays(field, params, batch.rays, config.render, ray_keys=batch.ray_keys)
     fine = jnp.mean(jnp.square(rendering.fine.rgb - batch.rgb))
     channels = {"sum": 3.0, "mean": 1.0}[config.train.loss]
+    mismatch = jnp.mean(rendering.mismatch)
     if config.render.networks == "proposal":
-        loss = channels * fine + jnp.mean(rendering.mismatch)
+        loss = channels * fine + mismatch
     else:
         coarse = jnp.mean(jnp.square(rendering.coarse.rgb - batch.rgb))
         loss = channels * (coarse + fine)
@@ -243,6 +246,7 @@ def photometric_loss(
         mse=fine,
         acc=jnp.stack([jnp.mean(rendering.coarse.acc), jnp.mean(rendering.fine.acc)]),
         rgb=jnp.mean(jnp.stack([rgb, jnp.square(rgb)]), axis=1),
+        mismatch=mismatch,
     )
     return loss, jax.lax.stop_gradient(seen)
 
@@ -422,7 +426,8 @@ def _signs(loss: jax.Array, grad_norm: jax.Array, seen: Seen, batch: Batch) -> S
     mean, mean_square = seen.rgb
     rgb_std = jnp.sqrt(jnp.maximum(mean_square - jnp.square(mean), 0.0))
     pixel_std = jnp.std(batch.rgb, axis=0)
-    return Signs(loss, grad_norm, seen.acc, jnp.max(rgb_std), jnp.max(pixel_std))
+    # A proposal's mismatch grows as the field gets sharper, which is no explosion.
+    return Signs(loss - seen.mismatch, grad_norm, seen.acc, jnp.max(rgb_std), jnp.max(pixel_std))
 
 
 def _norm(tree: Params) -> jax.Array:
