@@ -297,10 +297,12 @@ def _write_reason(error: BaseException) -> str:
 def _to_tree(state: TrainState) -> dict[str, Any]:
     """Orbax stores plain arrays, so the random key goes as its bits.
 
-    They are copies on the host: those on several devices Orbax would cut into slices first.
+    They are copies on one device: those on several Orbax would cut into slices first.
     """
     tree = jax.device_get({**state._asdict(), "key": jax.random.key_data(state.key)})
-    return {**tree, "checksum": np.array(_checksum(tree), np.uint32)}
+    tree["checksum"] = np.array(_checksum(tree), np.uint32)
+    copies: dict[str, Any] = jax.device_put(tree, jax.local_devices()[0])
+    return copies
 
 
 def _checksum(tree: dict[str, Any]) -> int:
