@@ -158,11 +158,12 @@ def test_growth_has_every_point_and_its_work(tmp_path):
         assert [point["value"] for point in figures["points"]] == list(values)
         assert all(point["seconds"]["min"] > 0 for point in figures["points"])
         assert all(point["seconds"]["n"] == 2 for point in figures["points"])
-        flags_again = (f"--curve={curve}", f"--values={values[0]}", f"--against={out}")
-        again = call_benchmark(growth, *flags, *flags_again, f"--out={tmp_path / 'again.json'}")
-        unit = growth.CURVES[curve].unit
-        assert re.search(rf"{curve}, {values[0]} {unit}: [0-9.]+ times its seconds", again.out)
-        assert f"{curve}, {values[1]} " not in again.out
+        if curve == "rays":  # the others are compared alike
+            flags_again = (f"--curve={curve}", f"--values={values[0]}", f"--against={out}")
+            again = call_benchmark(growth, *flags, *flags_again, f"--out={tmp_path / 'again.json'}")
+            unit = growth.CURVES[curve].unit
+            assert re.search(rf"{curve}, {values[0]} {unit}: [0-9.]+ times its seconds", again.out)
+            assert f"{curve}, {values[1]} " not in again.out
         work[curve] = figures["points"][1]["flop"] / figures["points"][0]["flop"]
         assert len(read_images([chart])[0]) > 300
     assert (work["rays"], work["samples"], work["resolution"]) == (2.0, 2.0, 4.0)
