@@ -29,7 +29,7 @@ def write_training_chart(path: Path, lines: Sequence[Mapping[str, Any]], title: 
     figure.suptitle(title)
     loss_axes, psnr_axes = figure.subplots(1, 2)
     _draw(loss_axes, series(lines, "loss"), "training batch")
-    loss_axes.set(title="Loss", xlabel="step", ylabel="squared error", yscale="log")
+    loss_axes.set(title="Loss", xlabel="step", ylabel="loss", yscale="log")
     _draw(psnr_axes, series(lines, "psnr"), "training batch")
     steps, scores = series(lines, "test_psnr")
     if len(steps):
