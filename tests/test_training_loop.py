@@ -261,6 +261,14 @@ def psnr_of_step(clock):
     return {"evaluate": evaluate}
 
 
+def test_a_run_of_some_time_scores_its_last_step_and_few_before(run, clock):
+    """A score of 7 s is more than a tenth of the 10 s that there are."""
+    config = LoopConfig(loop.NO_END, max_seconds=10.0, eval_every=1)
+    state, saved = run(config=config, hooks=psnr_of_step(clock))
+    assert state.step == 5
+    assert [save for save in saved if isinstance(save, tuple)] == [(5, 25.0)]
+
+
 def test_scores_are_logged_and_saved_with_their_state(run, tmp_path, clock):
     config = LoopConfig(6, log_every=100, save_every=4, eval_every=3)
     _, saved = run(config=config, hooks=psnr_of_step(clock))

@@ -145,7 +145,10 @@ def train(
             state, metrics = step_fn(state, views, step - before, *meter.pace(config, before, step))
             due = config.score_number(meter.seconds)
             is_last = step == config.last_step
-            evaluates = config.evaluates_at(step) or (due > scores_done and meter.may_score)
+            is_over = due == _SCORES_OF_TIMED_RUN
+            evaluates = config.evaluates_at(step) or (
+                due > scores_done and (is_over or meter.may_score)
+            )
             scores_done = due if evaluates else scores_done
             saves = evaluates or config.saves_at(step)
             if step == first_step + 1 or step % config.log_every == 0 or saves or is_last:
