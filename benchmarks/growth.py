@@ -167,7 +167,7 @@ def _with_resolution(config: Config, value: int) -> tuple[timing.Contender, floa
             render_image(render_chunk, params, camera, bounds, ndc=True, config=config.render)
 
     evaluations = camera.height * camera.width * config.render.evaluations_per_ray
-    return draw, float(evaluations * forward_flop(params["shared"]))
+    return draw, float(evaluations * forward_flop(field, params["shared"]))
 
 
 def _replaced(config: Config, part: str, **changes: int) -> Config:

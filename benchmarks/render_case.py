@@ -100,7 +100,7 @@ def measure(setting: Setting, plan: Plan) -> dict[str, Any]:
     for name, figures in (("exact", exact_figures), ("fast", quick_figures)):
         seconds = spreads[name]["median"]
         evaluations = num_rays * figures["evaluations_per_ray"]
-        flop_per_second = evaluations * forward_flop(network) / seconds
+        flop_per_second = evaluations * forward_flop(subject.field, network) / seconds
         methods[name] = {
             **figures,
             "picture_seconds": spreads[name],
@@ -118,7 +118,7 @@ def measure(setting: Setting, plan: Plan) -> dict[str, Any]:
         "precision": setting.precision,
         "height": camera.height,
         "width": camera.width,
-        "flop_per_evaluation": forward_flop(network),
+        "flop_per_evaluation": forward_flop(subject.field, network),
         "ceiling": {
             "size": plan.product_size,
             "seconds": spreads[PRODUCT],

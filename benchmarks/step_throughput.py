@@ -39,7 +39,7 @@ FLAGS = command_line.new_flags()
 command_line.define_product(FLAGS)
 flags.DEFINE_list("backend", None, "which backends (all that exist)", flag_values=FLAGS)
 flags.DEFINE_string("field", "mlp", "which field", flag_values=FLAGS)
-flags.DEFINE_list("preset", ["notebook", "paper"], "which conventions", flag_values=FLAGS)
+flags.DEFINE_list("preset", None, "which conventions (all of the field)", flag_values=FLAGS)
 flags.DEFINE_list("rays", ["1024"], "rays a step, one number or several", flag_values=FLAGS)
 flags.DEFINE_integer("steps", 5, "readings of each backend in each case", flag_values=FLAGS)
 flags.DEFINE_integer("warmup", 2, "steps before the first reading", flag_values=FLAGS)
@@ -96,7 +96,9 @@ def make_plan() -> Plan:
         convertible = tuple(name for name in backends if name in convert.LAYOUTS)
         backends = convertible or backends[:1]
     precisions = command_line.precisions(FLAGS)
-    presets = [_preset(name) for name in command_line.entries(FLAGS, "preset")]
+    named = FLAGS.preset is not None
+    names = command_line.entries(FLAGS, "preset") if named else config_lib.presets_of(FLAGS.field)
+    presets = [_preset(name) for name in names]
     rays = [_number_of_rays(text) for text in command_line.entries(FLAGS, "rays")]
     return Plan(
         backends,
@@ -119,7 +121,7 @@ def _number_of_rays(text: str) -> int:
 
 
 def _preset(name: str) -> Config:
-    config = config_lib.preset(name)
+    config = config_lib.preset_of(FLAGS.field, name)
     for assignment in FLAGS.set:
         if assignment.replace(" ", "").startswith("train.num_rays="):
             raise UserError(f"--set={assignment}: say it with --rays")

@@ -1,8 +1,9 @@
 """What a training step has to compute, counted from the settings and the parameters' shapes."""
 
 import math
+from collections.abc import Iterator
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -32,16 +33,39 @@ class Work(NamedTuple):
         return self.flop / self.evaluations
 
 
-def forward_flop(params: Params) -> int:
-    """Operations of the products with all matrices of one network, for one point.
+def forward_flop(field: RadianceField, params: Params) -> int:
+    """Operations of all matrix products that a field does for one point.
 
-        sum over matrices [inputs, outputs] of 2 inputs outputs
+        sum over products [rows, inputs] x [inputs, outputs] of 2 rows inputs outputs
 
-    >>> forward_flop({"matrix": jnp.zeros((60, 256)), "bias": jnp.zeros(256)})
-    30720
+    Args:
+      field: what is evaluated, in the abstract.
+      params: of one network.
+
+    >>> def double(params, points, viewdirs, /, *, key=None):
+    ...     return FieldOutput(points @ params, jnp.zeros(points.shape[:-1]))
+    >>> forward_flop(RadianceField(lambda key: None, double), jnp.zeros((3, 3)))
+    18
     """
-    matrices = [leaf.shape for leaf in jax.tree.leaves(params) if leaf.ndim == 2]
-    return sum(2 * math.prod(shape) for shape in matrices)
+    point = jax.ShapeDtypeStruct((1, 3), jnp.float32)
+    total = 0
+    for equation in equations(jax.make_jaxpr(field.apply)(params, point, point).jaxpr):
+        if equation.primitive.name == "dot_general":
+            (contracted, _), _ = equation.params["dimension_numbers"]
+            inputs = math.prod(equation.invars[0].aval.shape[axis] for axis in contracted)
+            total += 2 * inputs * math.prod(equation.outvars[0].aval.shape)
+    return total
+
+
+def equations(jaxpr: Any) -> Iterator[Any]:
+    """The equations of a jaxpr, those of its inner ones too."""
+    for equation in jaxpr.eqns:
+        yield equation
+        for value in equation.params.values():
+            for part in value if isinstance(value, tuple | list) else (value,):
+                inner = getattr(part, "jaxpr", part)
+                if hasattr(inner, "eqns"):
+                    yield from equations(inner)
 
 
 def work_per_ray(field: RadianceField, config: Config) -> Work:
@@ -57,10 +81,10 @@ def work_per_ray(field: RadianceField, config: Config) -> Work:
         key: jax.Array | None = None,
     ) -> FieldOutput:
         evaluations = math.prod(points.shape[:-1])
-        calls.append(Work(evaluations, PASSES * evaluations * forward_flop(params)))
+        calls.append(Work(evaluations, PASSES * evaluations * forward_flop(field, params)))
         return field.apply(params, points, viewdirs, key=key)
 
-    counted = RadianceField(field.init, counting_apply)
+    counted = field._replace(apply=counting_apply)
     params = jax.eval_shape(partial(init_params, field, config.render), jax.random.key(0))
     ray = jax.eval_shape(_one_ray)
 

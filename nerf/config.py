@@ -360,6 +360,16 @@ def preset(name: str) -> Config:
     return PRESETS[name]
 
 
+def presets_of(field: str) -> tuple[str, ...]:
+    """The names of the presets that are for a field.
+
+    >>> presets_of("mlp")
+    ('notebook', 'paper')
+    """
+    settings, _ = _FIELDS.get(field, (FieldConfig, ""))
+    return tuple(name for name, config in PRESETS.items() if isinstance(config.field, settings))
+
+
 def preset_of(field: str, name: str | None = None) -> Config:
     """The preset called `name`, or else the one that a field has by default.
 

@@ -310,3 +310,20 @@ def test_examples(module):
     failed, attempted = doctest.testmod(module)
     assert attempted > 0
     assert failed == 0
+
+
+def test_a_field_of_another_kind_is_measured_with_its_own_preset(tmp_path):
+    out = tmp_path / "planes.json"
+    flags = ("--field=planes", "--steps=1", "--warmup=1", "--product=64", "--rays=64")
+    ended = call_benchmark(step_throughput, *flags, f"--out={out}")
+    assert ended.status == 0, ended.err
+    (case,) = json.loads(out.read_text(encoding="utf-8"))["cases"]
+    assert (case["preset"], case["evaluations_per_ray"]) == ("planes", 14)
+    layers = ((2 * 16, 64), (64, 16), (15 + 15, 64), (64, 3))  # looking features up is no product
+    assert case["flop_per_evaluation"] == 3 * sum(2 * a * b for a, b in layers)
+    assert case["compilations_while_measured"] == 0
+
+
+def test_a_preset_of_another_field_is_refused(tmp_path):
+    flags = ("--field=planes", "--preset=paper", f"--out={tmp_path / 'out.json'}")
+    assert_is_one_sentence(call_benchmark(step_throughput, *flags), "is for the field 'mlp'")

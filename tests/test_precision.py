@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from benchmarks.work import equations
 from nerf import config as config_lib
 from nerf import parameters
 from nerf.backends.convert import convert
@@ -27,17 +28,6 @@ def tiny(preset, *more):
     small = ("field.width=32", "field.rgb_width=16", "render.num_coarse=8", "render.num_fine=8")
     rays = ("train.num_rays=32", "train.num_steps=100", "train.learning_rate=2e-3")
     return config_lib.override(config_lib.preset(preset), *small, *rays, *more)
-
-
-def equations(jaxpr):
-    """The equations of a jaxpr, those of its inner ones too."""
-    for equation in jaxpr.eqns:
-        yield equation
-        for value in equation.params.values():
-            for part in value if isinstance(value, tuple | list) else (value,):
-                inner = getattr(part, "jaxpr", part)
-                if hasattr(inner, "eqns"):
-                    yield from equations(inner)
 
 
 def traced(backend, config):
