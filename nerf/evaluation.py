@@ -62,7 +62,7 @@ def ssim(image: npt.NDArray[np.float32], truth: npt.NDArray[np.float32]) -> floa
         return float(_jitted_ssim(jnp.asarray(image), jnp.asarray(truth)))
 
 
-_jitted_ssim = jax.jit(lambda image, truth: dm_pix.ssim(image, truth))
+_jitted_ssim = jax.jit(dm_pix.ssim)
 
 
 def score(index: int, image: npt.NDArray[np.float32], truth: npt.NDArray[np.float32]) -> ViewScore:

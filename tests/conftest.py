@@ -61,3 +61,11 @@ def golden_dir():
     if not golden.is_dir():
         pytest.skip("no goldens: neither NERF_GOLDEN_DIR nor NERF_DATA_DIR leads to them")
     return golden
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory):
+    """The folder of a tiny scene in LLFF layout, see `command_line.write_scene`."""
+    from command_line import write_scene  # which loads the program, with the settings above
+
+    return write_scene(tmp_path_factory.mktemp("scenes") / "meadow")

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from command_line import call_benchmark, write_scene
+from command_line import call_benchmark
 from PIL import Image
 
 from benchmarks import quality
@@ -14,11 +14,6 @@ SMALL = (
     "--set=field.resolution=[8, 6, 4]",
     "--set=field.num_features=4",
 )
-
-
-@pytest.fixture(scope="module")
-def scene(tmp_path_factory):
-    return write_scene(tmp_path_factory.mktemp("scenes") / "meadow")
 
 
 def test_every_figure_is_there(scene, tmp_path):

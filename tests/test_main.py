@@ -23,7 +23,6 @@ from command_line import (
     run_process,
     start,
     start_shell,
-    write_scene,
 )
 from conftest import BACKENDS
 from PIL import Image
@@ -47,11 +46,6 @@ def train_flags(scene, backend, *more):
         *TINY,
         *more,
     )
-
-
-@pytest.fixture(scope="module")
-def scene(tmp_path_factory):
-    return write_scene(tmp_path_factory.mktemp("scenes") / "meadow")
 
 
 @pytest.fixture(scope="module")

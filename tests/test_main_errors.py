@@ -12,11 +12,6 @@ from PIL import Image
 
 
 @pytest.fixture(scope="module")
-def scene(tmp_path_factory):
-    return write_scene(tmp_path_factory.mktemp("scenes") / "meadow")
-
-
-@pytest.fixture(scope="module")
 def trained(scene, tmp_path_factory):
     folder = tmp_path_factory.mktemp("trained") / "run"
     call_well(*_train(scene, folder), "--steps=2")

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from command_line import TINY_FIELD, assert_is_one_sentence, call, call_well, write_scene
+from command_line import TINY_FIELD, assert_is_one_sentence, call, call_well
 from PIL import Image
 
 from nerf import parameters
@@ -17,11 +17,6 @@ SMALL = (
     "--set=field.width=8",
     "--set=field.proposal_resolution=[6, 6, 8]",
 )
-
-
-@pytest.fixture(scope="module")
-def scene(tmp_path_factory):
-    return write_scene(tmp_path_factory.mktemp("scenes") / "meadow")
 
 
 @pytest.fixture(scope="module")

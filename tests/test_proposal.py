@@ -26,10 +26,14 @@ def field_of(density, proposal):
     def apply(params, points, viewdirs, /, *, key=None):
         return FieldOutput(jnp.full(points.shape, 0.5), density(points))
 
-    nothing = lambda key: {}  # noqa: E731
-    return RadianceField(
-        nothing, apply, proposal=Proposal(nothing, lambda params, points: proposal(points))
-    )
+    def propose(params, points):
+        return proposal(points)
+
+    return RadianceField(no_params, apply, proposal=Proposal(no_params, propose))
+
+
+def no_params(key):
+    return {}
 
 
 def constant(value):
@@ -144,8 +148,11 @@ def test_constant_density_covers_by_the_exponential_law(key, density, randomised
     np.testing.assert_allclose(seen.fine.rgb, np.full((5, 3), 0.5 * expected), atol=1e-5)
 
 
+def wall(points):
+    return jnp.where(jnp.abs(points[..., 2] - 2.0) < 0.25, 50.0, 0.0)
+
+
 def test_samples_gather_where_the_proposal_is_dense():
-    wall = lambda points: jnp.where(jnp.abs(points[..., 2] - 2.0) < 0.25, 50.0, 0.0)  # noqa: E731
     seen = render_rays(field_of(wall, wall), PARAMS, rays_along_z(), RENDER).fine
     at_wall = np.abs(2.0 * np.asarray(seen.t_vals) - 2.0) < 0.75
     assert at_wall.mean() > 0.7
@@ -170,7 +177,7 @@ def test_the_picture_teaches_the_field_and_the_mismatch_the_proposal():
 
 
 def test_a_field_without_a_proposal_is_refused():
-    field = RadianceField(lambda key: {}, lambda *_, key=None: None)
+    field = RadianceField(no_params, lambda *_, key=None: None)
     with pytest.raises(UserError, match="networks=proposal needs a field that proposes"):
         init_params(field, RENDER, jax.random.key(0))
 

@@ -142,7 +142,7 @@ def train(
         if evaluate_first and config.evaluates_at(first_step):
             _evaluate(state, hooks, log, meter)
         for before, step in _stretches(first_step, config, meter):
-            state, metrics = step_fn(state, views, step - before, *meter.pace(config, before, step))
+            state, metrics = step_fn(state, views, step - before, meter.pace(config, before, step))
             due = config.score_number(meter.seconds)
             is_last = step == config.last_step
             is_over = due == _SCORES_OF_TIMED_RUN
@@ -222,18 +222,18 @@ class _Meter:
         """Of the whole run, without what was lost."""
         return self._before + time.monotonic() - self._start
 
-    def pace(self, config: LoopConfig, before: int, step: int) -> tuple[Pace] | tuple[()]:
+    def pace(self, config: LoopConfig, before: int, step: int) -> Pace | None:
         """What the steps from `before` to `step` are told of a run whose time is limited.
 
         Each is taken to last as long as those before. Where the number of steps is limited as
         well, what is nearer to its end counts.
         """
         if config.max_seconds is None:
-            return ()
+            return None
         done = max(self.seconds / config.max_seconds, before / config.num_steps)
         last, self._last_pace = self._last_pace, done
         per_step = 0.0 if last is None else (done - last) / (step - before)
-        return (Pace(min(done, 1.0), per_step),)
+        return Pace(min(done, 1.0), per_step)
 
     def rate(self, step: int) -> dict[str, float]:
         """Steps and rays a second since the last call."""
