@@ -12,7 +12,6 @@ from command_line import (
     assert_is_one_sentence,
     call_benchmark,
     call_well,
-    write_scene,
 )
 
 from benchmarks import growth, render_throughput
@@ -24,11 +23,6 @@ METHOD_KEYS = (
     "trace_seconds lower_seconds compile_seconds peak_bytes evaluations_per_ray rays_per_second "
     "evaluations_per_second flop_per_second share_of_ceiling"
 )
-
-
-@pytest.fixture(scope="module")
-def scene(tmp_path_factory):
-    return write_scene(tmp_path_factory.mktemp("scenes") / "row")
 
 
 @pytest.fixture(scope="module")

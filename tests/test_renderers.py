@@ -4,15 +4,10 @@ import json
 
 import numpy as np
 import pytest
-from command_line import SMOOTH, call, call_well, write_scene
+from command_line import SMOOTH, call, call_well
 
 from nerf.jobs import renderers
 from nerf.scenes.images import read_images
-
-
-@pytest.fixture(scope="module")
-def scene(tmp_path_factory):
-    return write_scene(tmp_path_factory.mktemp("scenes") / "row")
 
 
 @pytest.fixture(scope="module")

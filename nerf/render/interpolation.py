@@ -1,7 +1,8 @@
 """Multilinear interpolation in tables of features, in the form that a CPU does fastest.
 
 All tables stand in one, and all corners are fetched at once: XLA then makes one gather and, for the
-gradient, one scatter, each at a few nanoseconds a row.
+gradient, one scatter, each at a few nanoseconds a row. For one feature without a gradient, as in
+`nerf.render.density_grid`, JAX's own `map_coordinates` is a sixth faster.
 """
 
 import itertools
