@@ -26,8 +26,8 @@ import tqdm
 
 from benchmarks import machine
 from nerf import config as config_lib
+from nerf import config_text, parallel
 from nerf import field as field_lib
-from nerf import parallel
 from nerf.config import Config
 from nerf.render.rays import render_rays
 from nerf.scenes import registry
@@ -115,7 +115,7 @@ def settings(preset: str, lr_factor: float, changes: Mapping[str, str]) -> Confi
         final_learning_rate=lr_factor * base.train.final_learning_rate,
     )
     config = dataclasses.replace(base, render=render, train=train)
-    return config_lib.override(config, *(f"{name}={value}" for name, value in changes.items()))
+    return config_text.override(config, *(f"{name}={value}" for name, value in changes.items()))
 
 
 def measure(

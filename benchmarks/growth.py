@@ -22,6 +22,7 @@ from benchmarks.step_case import compile_step
 from benchmarks.synthetic_views import BOUNDS, make_views
 from benchmarks.work import forward_flop, work_per_ray
 from nerf import config as config_lib
+from nerf import config_text
 from nerf import field as field_lib
 from nerf.config import PRECISIONS, Config
 from nerf.errors import UserError
@@ -67,7 +68,7 @@ def main(argv: Sequence[str]) -> None:
 def measure_curves(plan: dict[str, tuple[int, ...]]) -> command_line.Measurements:
     """Measures one curve after the other."""
     (precision,) = command_line.precisions(FLAGS)
-    config = config_lib.override(config_lib.NOTEBOOK, *FLAGS.set)
+    config = config_text.override(config_lib.NOTEBOOK, *FLAGS.set)
     for name, values in plan.items():
         with jax.default_matmul_precision(PRECISIONS[precision]):
             yield _measure(name, values, config)

@@ -10,7 +10,7 @@ from benchmarks import machine, timing
 from benchmarks.ceiling import make_product, product_flop
 from benchmarks.work import forward_flop
 from nerf import config as config_lib
-from nerf import evaluation, initial, parallel, parameters
+from nerf import config_text, evaluation, initial, parallel, parameters
 from nerf import field as field_lib
 from nerf.cameras import Rays
 from nerf.config import Config, RenderConfig
@@ -130,7 +130,7 @@ def measure(setting: Setting, plan: Plan) -> dict[str, Any]:
         "quality": _quality(subject, held_out, renderers) if plan.quality else None,
         "compilations_while_measured": compilations.count,
         "process_peak_bytes": machine.process_peak_bytes(),
-        "config": config_lib.to_json(config),
+        "config": config_text.to_json(config),
     }
 
 
@@ -139,7 +139,7 @@ def _load(setting: Setting, plan: Plan) -> Subject:
     start = initial.load(plan.init_from, setting.backend, resolved)
     config = start.header.config if start.header else config_lib.NOTEBOOK
     dtype = config_lib.compute_dtype(setting.precision)
-    config = config_lib.override(config, f"field.compute_dtype={dtype}", *plan.overrides)
+    config = config_text.override(config, f"field.compute_dtype={dtype}", *plan.overrides)
     field = field_lib.make_field(setting.backend, plan.field, config.field)
     parameters.check(start.params, field, config, start.origin)
     return Subject(resolved.scene, field, config, start.params)

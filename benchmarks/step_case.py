@@ -11,9 +11,8 @@ import jax.numpy as jnp
 from benchmarks import timing
 from benchmarks.ceiling import make_product, product_flop
 from benchmarks.work import Work, work_per_ray
-from nerf import config as config_lib
+from nerf import config_text, parallel
 from nerf import field as field_lib
-from nerf import parallel
 from nerf.backends import convert
 from nerf.cameras import Cameras
 from nerf.config import Config
@@ -102,7 +101,7 @@ def measure(case: Case, plan: Plan) -> dict[str, Any]:
         "backends": backends,
         "ratios": _ratios(readings, plan.backends),
         "compilations_while_measured": compilations.count,
-        "config": config_lib.to_json(config),
+        "config": config_text.to_json(config),
     }
 
 

@@ -24,7 +24,7 @@ from benchmarks import charts, command_line, report
 from benchmarks.step_case import Case, Plan, measure
 from benchmarks.synthetic_views import make_views
 from nerf import config as config_lib
-from nerf import parallel
+from nerf import config_text, parallel
 from nerf.backends import convert
 from nerf.config import PRECISIONS, Config
 from nerf.errors import UserError
@@ -125,7 +125,7 @@ def _preset(name: str) -> Config:
     for assignment in FLAGS.set:
         if assignment.replace(" ", "").startswith("train.num_rays="):
             raise UserError(f"--set={assignment}: say it with --rays")
-    return config_lib.override(config, *FLAGS.set)
+    return config_text.override(config, *FLAGS.set)
 
 
 def _with_rays(config: Config, num_rays: int) -> Config:

@@ -20,7 +20,16 @@ import jax
 from absl import app, flags
 
 import nerf
-from nerf import command_line, compile_cache, devices, initial, parallel, parameters, run_folder
+from nerf import (
+    command_line,
+    compile_cache,
+    config_text,
+    devices,
+    initial,
+    parallel,
+    parameters,
+    run_folder,
+)
 from nerf import config as config_lib
 from nerf import field as field_lib
 from nerf.backends import convert
@@ -289,7 +298,7 @@ def _config(header: parameters.Header | None, scene: Scene | None) -> Config:
     dtype = config_lib.compute_dtype(FLAGS.precision)
     field = dataclasses.replace(config.field, compute_dtype=dtype)
     config = dataclasses.replace(config, field=field, train=train)
-    return config_lib.override(config, *FLAGS.set)
+    return config_text.override(config, *FLAGS.set)
 
 
 def _fitted(config: Config, scene: Scene | None) -> Config:

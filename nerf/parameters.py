@@ -17,7 +17,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from nerf import config as config_lib
+from nerf import config_text
 from nerf.backends import convert, published
 from nerf.config import Config
 from nerf.errors import UserError
@@ -175,7 +175,7 @@ def _parse_header(text: str, path: Path) -> Header:
         values = json.loads(text)
         if values.pop("format") != _FORMAT:
             raise UserError(f"{path} was written in a format that this version does not know")
-        values["config"] = config_lib.from_json(values["config"])
+        values["config"] = config_text.from_json(values["config"])
         header = Header(**values)
         for name in ("field", "layout", "scene", "source", "provenance"):
             if not isinstance(getattr(header, name), str):

@@ -14,8 +14,7 @@ from typing import Any
 import filelock
 import jax
 
-from nerf import config as config_lib
-from nerf import parameters
+from nerf import config_text, parameters
 from nerf.errors import UserError, listed
 from nerf.training import checkpoint
 
@@ -158,7 +157,7 @@ def check_same_training(run_dir: Path, now: dict[str, Any], *, elsewhere: bool =
         raise UserError(f"{path} lacks settings of the training run; give another --run_dir")
     names = [n for n in _SAME_TO_GO_ON if not (elsewhere and n in _MAY_DIFFER_ELSEWHERE)]
     # An older version's settings lack those that came later, whose defaults it had.
-    settings = config_lib.to_json(config_lib.from_json(before["config"]))
+    settings = config_text.to_json(config_text.from_json(before["config"]))
     old = {name: before[name] for name in names} | _flatten(settings)
     new = {name: now[name] for name in names} | _flatten(now["config"])
     different = [

@@ -12,7 +12,7 @@ import pytest
 from command_line import TINY_FIELD, assert_is_one_sentence, call_benchmark
 
 from benchmarks import ceiling, machine, step_throughput, synthetic_views, timing, work
-from nerf import config, field
+from nerf import config, config_text, field
 from nerf.backends import convert
 from nerf.scenes.images import read_images
 from nerf.training.step import draw_batch
@@ -78,7 +78,7 @@ def test_file_holds_every_figure(measured):
         assert [set(ratio) for ratio in case["ratios"]] == [
             {"of", "to", "median", "min", "max", "n"}
         ]
-        assert config.from_json(case["config"]).train.num_rays == case["num_rays"] == 32
+        assert config_text.from_json(case["config"]).train.num_rays == case["num_rays"] == 32
 
 
 def test_figures_are_positive_and_finite(measured):
@@ -266,7 +266,7 @@ def test_work_of_the_presets(backend, preset, evaluations, teraflop):
 def test_flop_follow_from_the_layers(backend):
     settings = config.NOTEBOOK
     for flag in TINY_FIELD:
-        settings = config.override(settings, flag.removeprefix("--set="))
+        settings = config_text.override(settings, flag.removeprefix("--set="))
     counted = work.work_per_ray(field.make_field(backend, "mlp", settings.field), settings)
     trunk = 60 * 16 + (60 + 16) * 16 + 16 * 16
     heads = 16 * 1 + 16 * 16 + (16 + 24) * 8 + 8 * 3

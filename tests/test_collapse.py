@@ -4,6 +4,7 @@ import pytest
 
 from benchmarks import collapse
 from nerf import config as config_lib
+from nerf import config_text
 from nerf.scenes import registry
 
 WELL = {"seed": 0, "psnr": 20.0, "spread": 0.8, "acc": 0.9, "collapsed": False, "noticed": None}
@@ -43,7 +44,7 @@ def test_each_kind_of_prevention_changes_one_thing_alone(preset):
 
 
 def differences(before, after):
-    one, other = (config_lib.to_json(config) for config in (before, after))
+    one, other = (config_text.to_json(config) for config in (before, after))
     return [
         name
         for part in ("field", "render", "train")
@@ -56,7 +57,7 @@ def test_it_runs(backend):
     scene = registry.load_scene("procedural:flower", size=(12, 16)).scene
     tiny = ("field.width=8", "field.num_layers=2", "field.skip_layer=1", "train.learning_rate=1e38")
     base = collapse.settings("notebook", 1.0, collapse.VARIANTS["none"])
-    config = config_lib.override(base, *tiny, "train.final_learning_rate=1e38")
+    config = config_text.override(base, *tiny, "train.final_learning_rate=1e38")
     runs = collapse.measure(backend, config, scene, num_seeds=2, num_steps=10)
     assert [run["seed"] for run in runs] == [0, 1]
     for run in runs:

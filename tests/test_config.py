@@ -11,13 +11,10 @@ from nerf.config import (
     PAPER,
     PLANES,
     PRESETS,
-    field_from_json,
-    from_json,
-    override,
     preset,
     preset_of,
-    to_json,
 )
+from nerf.config_text import field_from_json, from_json, override, to_json
 from nerf.errors import UserError
 
 TABLE = {  # field: (notebook, paper)

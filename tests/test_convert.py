@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from conftest import BACKENDS
 
-from nerf import config as config_lib
-from nerf import parameters
+from nerf import config_text, parameters
 from nerf.backends.convert import convert, differences
 from nerf.cameras import Cameras
 from nerf.config import NOTEBOOK, PRESETS
@@ -44,7 +43,7 @@ def config(request):
     """A preset with a small field and few samples."""
     config = PRESETS[request.param]
     for assignment in SMALL:
-        config = config_lib.override(config, assignment)
+        config = config_text.override(config, assignment)
     return config
 
 
@@ -297,7 +296,7 @@ def test_differences_are_listed_array_by_array():
 
 
 def test_parameters_of_another_shape_are_refused_with_all_that_differs(backend):
-    smaller = config_lib.override(NOTEBOOK, "field.rgb_width=64")
+    smaller = config_text.override(NOTEBOOK, "field.rgb_width=64")
     shapes = abstract_params(make_field(backend, "mlp", smaller.field))
     field = make_field(backend, "mlp", NOTEBOOK.field)
     message = refusal(parameters.check, {"shared": shapes}, field, NOTEBOOK, "the file")

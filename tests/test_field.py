@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from conftest import BACKENDS
 
-from nerf import config as config_lib
+from nerf import config_text
 from nerf import field as field_lib
 from nerf.backends.convert import convert
 from nerf.config import NOTEBOOK, PRESETS
@@ -37,7 +37,7 @@ def small(preset, *assignments):
     """A field small enough to be computed point by point."""
     config = PRESETS[preset]
     for assignment in (*SMALL, *assignments):
-        config = config_lib.override(config, assignment)
+        config = config_text.override(config, assignment)
     return config.field
 
 

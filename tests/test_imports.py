@@ -12,8 +12,7 @@ from command_line import TINY, TINY_FIELD, write_scene
 from conftest import BACKENDS
 
 import nerf
-from nerf import config as config_lib
-from nerf import parameters
+from nerf import config_text, parameters
 from nerf.backends.convert import convert
 from nerf.config import NOTEBOOK
 from nerf.field import make_field
@@ -112,7 +111,7 @@ def scene(tmp_path_factory):
 def write_parameters_of(backend, path):
     config = NOTEBOOK
     for flag in TINY_FIELD:
-        config = config_lib.override(config, flag.removeprefix("--set="))
+        config = config_text.override(config, flag.removeprefix("--set="))
     field = make_field(backend, "mlp", config.field)
     params = {"shared": jax.device_get(field.init(jax.random.key(0)))}
     if backend == "haiku":

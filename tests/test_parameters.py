@@ -11,8 +11,7 @@ import safetensors
 import safetensors.numpy
 from full_disk import full_disk
 
-from nerf import config as config_lib
-from nerf import parameters
+from nerf import config_text, parameters
 from nerf.backends import published
 from nerf.config import PAPER, PRESETS
 from nerf.errors import UserError
@@ -25,7 +24,7 @@ FLAX = {"shared": {"params": {"density": {"kernel": np.float32([[7.0]])}}}}
 HEADER = Header(
     field="mlp",
     layout="haiku",
-    config=config_lib.override(PAPER, "field.width=32"),
+    config=config_text.override(PAPER, "field.width=32"),
     scene="mälarenö",
     source="procedural",
     step=1234,

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from nerf import config as config_lib
+from nerf import config_text
 from nerf.backends.flax_planes import plane_texels, total_variation
 from nerf.cameras import Cameras
 from nerf.config import PLANES
@@ -26,7 +27,7 @@ SMALL = (
     "field.low=[-1, -2, 0]",
     "field.high=[3, 1, 2]",
 )
-CONFIG = config_lib.override(PLANES, *SMALL)
+CONFIG = config_text.override(PLANES, *SMALL)
 SETTINGS = CONFIG.field
 FIELD = make_field("flax", "planes", SETTINGS)
 
@@ -248,7 +249,7 @@ def wall_views():
 
 
 def wall_config(*assignments):
-    config = config_lib.override(
+    config = config_text.override(
         PLANES,
         "field.resolution=[12, 10, 8]",
         "field.num_features=8",

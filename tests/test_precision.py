@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.work import equations
 from nerf import config as config_lib
-from nerf import parameters
+from nerf import config_text, parameters
 from nerf.backends.convert import convert
 from nerf.cameras import Cameras
 from nerf.evaluation import psnr
@@ -27,7 +27,7 @@ BFLOAT16 = "field.compute_dtype=bfloat16"
 def tiny(preset, *more):
     small = ("field.width=32", "field.rgb_width=16", "render.num_coarse=8", "render.num_fine=8")
     rays = ("train.num_rays=32", "train.num_steps=100", "train.learning_rate=2e-3")
-    return config_lib.override(config_lib.preset(preset), *small, *rays, *more)
+    return config_text.override(config_lib.preset(preset), *small, *rays, *more)
 
 
 def traced(backend, config):
@@ -77,7 +77,7 @@ def flower():
 def picture(backend, dtype):
     """One view of the bundled flower, with the shipped parameters."""
     scene, folder = flower()
-    config = config_lib.override(
+    config = config_text.override(
         config_lib.NOTEBOOK,
         f"field.compute_dtype={dtype}",
         "render.num_coarse=24",

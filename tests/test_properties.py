@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from settings import CONFIGS
 
 from nerf import config as config_lib
-from nerf import run_folder
+from nerf import config_text, run_folder
 from nerf.errors import UserError
 
 QUICK = settings(
@@ -32,13 +32,13 @@ def record(config, **more):
         "init_from": "none",
         "seed": 0,
         "precision": "float32",
-        "config": config_lib.to_json(config),
+        "config": config_text.to_json(config),
         **more,
     }
 
 
 def flat(config):
-    return run_folder._flatten(config_lib.to_json(config))
+    return run_folder._flatten(config_text.to_json(config))
 
 
 def verdict(folder, now, **more):
@@ -53,7 +53,7 @@ def verdict(folder, now, **more):
 @QUICK
 @given(CONFIGS)
 def test_settings_survive_json(config):
-    assert config_lib.from_json(json.loads(json.dumps(config_lib.to_json(config)))) == config
+    assert config_text.from_json(json.loads(json.dumps(config_text.to_json(config)))) == config
 
 
 @QUICK
@@ -65,7 +65,7 @@ def test_every_setting_can_be_given_by_its_name(config):
     planes = isinstance(config.field, config_lib.PlanesConfig)
     preset = config_lib.PLANES if planes else config_lib.NOTEBOOK
     start = dataclasses.replace(preset, preset=config.preset)
-    assert config_lib.override(start, *assignments) == config
+    assert config_text.override(start, *assignments) == config
 
 
 @QUICK
@@ -97,7 +97,7 @@ def test_settings_of_another_field_are_refused(tmp_path):
 @given(CONFIGS, st.integers(0, 2**31 - 1))
 def test_the_number_of_steps_may_change(tmp_path, config, num_steps):
     run_folder.write_json(tmp_path / "config.json", record(config))
-    longer = config_lib.override(config, f"train.num_steps={num_steps}")
+    longer = config_text.override(config, f"train.num_steps={num_steps}")
     assert verdict(tmp_path, record(longer)) is None
 
 
@@ -128,12 +128,12 @@ def test_a_run_goes_on_elsewhere_with_the_same_work_alone(tmp_path, name, value,
 @given(CONFIGS, st.data())
 def test_settings_that_an_older_version_lacked_are_taken_to_be_the_defaults(tmp_path, config, data):
     later = ("field.compute_dtype", "train.warmup_steps")
-    defaults = config_lib.override(config, *(f"{n}={json.dumps(DEFAULTS[n])}" for n in later))
-    values = config_lib.to_json(defaults)
+    defaults = config_text.override(config, *(f"{n}={json.dumps(DEFAULTS[n])}" for n in later))
+    values = config_text.to_json(defaults)
     for name in data.draw(st.sets(st.sampled_from(later), min_size=1)):
         part, _, field = name.partition(".")
         del values[part][field]
-    assert config_lib.from_json(values) == defaults
+    assert config_text.from_json(values) == defaults
     run_folder.write_json(tmp_path / "config.json", record(config) | {"config": values})
     assert verdict(tmp_path, record(defaults)) is None
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nerf import config as config_lib
+from nerf import config_text
 from nerf.cameras import Rays
 from nerf.config import NOTEBOOK, PLANES
 from nerf.errors import UserError
@@ -183,7 +183,7 @@ def test_a_field_without_a_proposal_is_refused():
 
 
 def test_other_networks_have_no_mismatch():
-    settings = config_lib.override(NOTEBOOK, "render.num_coarse=4", "render.num_fine=4")
+    settings = config_text.override(NOTEBOOK, "render.num_coarse=4", "render.num_fine=4")
     field = field_of(constant(1.0), constant(1.0))
     seen = render_rays(field, {"shared": {}}, rays_along_z(), settings.render)
     np.testing.assert_array_equal(seen.mismatch, np.zeros(5))

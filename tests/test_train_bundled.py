@@ -3,7 +3,7 @@ import dataclasses
 import jax
 import numpy as np
 
-from nerf import config, field
+from nerf import config, config_text, field
 from nerf.backends import convert
 from nerf.render.rays import init_params
 from tools import train_bundled
@@ -11,7 +11,7 @@ from tools import train_bundled
 
 def test_wider_encoding_is_the_same_function(backend, key):
     wide = dataclasses.replace(config.NOTEBOOK.field, width=32, rgb_width=16)
-    narrow = config.override(
+    narrow = config_text.override(
         dataclasses.replace(config.NOTEBOOK, field=wide), "field.point_encoding.num_frequencies=6"
     )
     params = init_params(field.make_field(backend, "mlp", narrow.field), narrow.render, key)

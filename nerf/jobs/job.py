@@ -4,8 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any, Literal
 
-from nerf import config as config_lib
-from nerf import parameters, run_folder
+from nerf import config_text, parameters, run_folder
 from nerf.config import Config
 from nerf.field import RadianceField
 from nerf.scenes.scene import Scene
@@ -83,7 +82,7 @@ class Job:
             "init_from": self.init_from,
             "seed": self.seed,
             "precision": self.precision,
-            "config": config_lib.to_json(self.config),
+            "config": config_text.to_json(self.config),
             "render": self.render or "default",
             "video": dataclasses.asdict(self.video),
             "device": run_folder.device_name(),

@@ -10,7 +10,8 @@ import jax
 from nerf.progress import progress_bar
 from nerf.training import health
 from nerf.training.metrics import MetricsLog
-from nerf.training.step import Metrics, Pace, StepFn, TrainingViews, TrainState
+from nerf.training.optimizer import Pace
+from nerf.training.step import Metrics, StepFn, TrainingViews, TrainState
 
 TEST_PSNR = "test_psnr"
 NO_END = 2**31 - 1  # number of steps of a run that ends with its time alone

@@ -9,21 +9,26 @@ from typing import Any, NamedTuple, Protocol
 import chex
 import jax
 import jax.numpy as jnp
-import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from nerf import parallel
 from nerf.cameras import Cameras, Rays, scene_rays
-from nerf.config import Config, RenderConfig, TrainConfig
+from nerf.config import Config, RenderConfig
 from nerf.field import Params, Proposal, RadianceField
 from nerf.render.checks import checked
 from nerf.render.rays import init_params, parts, render_rays
 from nerf.training import health
 from nerf.training.health import Health, Signs
+from nerf.training.optimizer import (
+    Pace,
+    learning_rate,
+    learning_rates,
+    make_optimizer,
+    paced_step,
+)
 
 CPU_RAYS_PER_PIECE = 8  # at the least; more where a ray takes few evaluations
 _CPU_EVALUATIONS_PER_PIECE = 2048
-WARMUP_START = 0.01  # of the learning rate, as in JaxNeRF
 
 
 class TrainState(NamedTuple):
@@ -93,18 +98,6 @@ class Seen(NamedTuple):
     mismatch: jax.Array
 
 
-class Pace(NamedTuple):
-    """How far a run has come whose end is not a number of steps but a time.
-
-    Attributes:
-      done: the share of the run that is over, in [0, 1].
-      per_step: what each step adds to it.
-    """
-
-    done: float | jax.Array
-    per_step: float | jax.Array
-
-
 class StepFn(Protocol):
     def __call__(
         self,
@@ -118,44 +111,6 @@ class StepFn(Protocol):
 
         The learning rate follows the number of steps done, or the pace where one is given.
         """
-
-
-def learning_rate(config: TrainConfig) -> optax.Schedule:
-    """The learning rate as a function of the number of steps done; see `TrainConfig`."""
-    return optax.warmup_exponential_decay_schedule(
-        init_value=WARMUP_START * config.learning_rate,
-        peak_value=config.learning_rate,
-        warmup_steps=config.warmup_steps,
-        transition_steps=max(config.num_steps - config.warmup_steps, 1),
-        decay_rate=config.final_learning_rate / config.learning_rate,
-    )
-
-
-def paced_step(config: TrainConfig, step: jax.Array, done: jax.Array) -> jax.Array:
-    """The step of a run of `num_steps` that stands where a run of some time does.
-
-    The warm-up takes its number of steps in either.
-
-    Args:
-      config: the run's.
-      step: `[]`, number of steps done.
-      done: `[]`, the share of the run that is over.
-    """
-    length = max(config.num_steps - config.warmup_steps, 1)
-    behind = config.warmup_steps + jnp.minimum(done, 1.0) * length
-    return jnp.where(step < config.warmup_steps, step.astype(jnp.float32), behind)
-
-
-def make_optimizer(config: TrainConfig) -> optax.GradientTransformation:
-    """Adam behind gradient clipping if asked for; the learning rate is left to the step."""
-    clip = [optax.clip_by_global_norm(config.clip_norm)] if config.clip_norm else []
-    adam = optax.scale_by_adam(b1=config.adam_b1, b2=config.adam_b2, eps=config.adam_eps)
-    return optax.chain(*clip, adam)
-
-
-def learning_rates(field: RadianceField, params: Params, config: RenderConfig) -> Params:
-    """A tree like `params`: how many times the learning rate each array takes."""
-    return {name: owner.rates(params[name]) for name, owner in parts(field, config).items()}
 
 
 def init_state(
