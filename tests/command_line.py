@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import os
 import re
 import subprocess
@@ -11,9 +12,11 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
+from conftest import BACKENDS
 from PIL import Image
 
-from nerf import main
+from nerf import main, parameters
+from nerf.training import metrics
 
 HEIGHT, WIDTH, NUM_VIEWS = 12, 16, 5
 TINY_FIELD = (
@@ -142,3 +145,32 @@ def contents(folder):
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
+
+
+def other(backend):
+    return next(name for name in BACKENDS if name != backend)
+
+
+def train_flags(scene, backend, *more):
+    return (
+        "--mode=train",
+        f"--backend={backend}",
+        f"--scene={scene}",
+        "--frames=2",
+        "--steps=4",
+        *TINY,
+        *more,
+    )
+
+
+def scores(folder):
+    return json.loads((folder / "eval.json").read_text())
+
+
+def readings(folder):
+    return metrics.read(folder)
+
+
+def leaves(path, layout):
+    params = parameters.load(path, layout).params
+    return parameters.checksum(params), parameters.count(params)

@@ -63,9 +63,27 @@ def golden_dir():
     return golden
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def scene(tmp_path_factory):
     """The folder of a tiny scene in LLFF layout, see `command_line.write_scene`."""
     from command_line import write_scene  # which loads the program, with the settings above
 
     return write_scene(tmp_path_factory.mktemp("scenes") / "meadow")
+
+
+@pytest.fixture(scope="session")
+def trained(scene, tmp_path_factory):
+    """A run folder for each backend, trained from nothing, and what was printed."""
+    from command_line import call_well, train_flags
+
+    folder = tmp_path_factory.mktemp("trained")
+    made = {}
+    for backend in BACKENDS:
+        out = call_well(*train_flags(scene, backend, f"--run_dir={folder / backend}"))
+        made[backend] = (folder / backend, out)
+    return made
+
+
+@pytest.fixture
+def run_dir(trained, backend):
+    return trained[backend][0]
