@@ -66,10 +66,11 @@ def test_a_run_whose_time_is_over_does_no_more_steps(trained):
 def test_its_parameters_are_scored_from_the_file(scene, trained, tmp_path):
     run_dir, *_ = trained
     before = json.loads((run_dir / "eval.json").read_text())
-    call_well(
+    out = call_well(
         *("--field=planes", f"--scene={scene}", f"--init_from={run_dir / 'params.safetensors'}"),
-        *(f"--run_dir={tmp_path / 'again'}", "--frames=0"),
+        *(f"--run_dir={tmp_path / 'again'}", "--frames=0", "--render=fast"),
     )
+    assert out.count("rendering exactly: the field's own proposal") == 1
     after = json.loads((tmp_path / "again" / "eval.json").read_text())
     assert after["psnr"] == pytest.approx(before["psnr"], abs=1e-3)
 

@@ -93,6 +93,8 @@ def preview_renderer(job: Job, view: View) -> Callable[[Params], ChunkFn]:
 def _fast_or(exact: Renderer, job: Job, params: Params, views: Sequence[View]) -> Renderer:
     """The fast renderer with the fewest samples that suffice; the exact one where none do."""
     num_pixels = sum(camera.height * camera.width for camera, _ in views)
+    if job.render == "fast" and job.config.render.networks == "proposal":
+        print("rendering exactly: the field's own proposal says already where to look")
     if not _pays(job, num_pixels, _MIN_EVALUATIONS):
         return exact
     start = time.monotonic()
