@@ -129,7 +129,7 @@ def measure(
         field,
         config,
         scene.cameras,
-        ndc=scene.ndc,
+        space=scene.space,
     )
 
     @jax.jit
@@ -139,7 +139,7 @@ def measure(
             test,
             scene.cameras,
             num_rays=NUM_TEST_RAYS,
-            ndc=scene.ndc,
+            space=scene.space,
             config=config.render,
         )
         fine = render_rays(field, state.params, batch.rays, config.render).fine

@@ -165,7 +165,7 @@ def _with_resolution(config: Config, value: int) -> tuple[timing.Contender, floa
 
     def draw(repeats: int) -> None:
         for _ in range(repeats):
-            render_image(render_chunk, params, camera, bounds, ndc=True, config=config.render)
+            render_image(render_chunk, params, camera, bounds, space="ndc", config=config.render)
 
     evaluations = camera.height * camera.width * config.render.evaluations_per_ray
     return draw, float(evaluations * forward_flop(field, params["shared"]))

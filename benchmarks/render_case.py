@@ -72,7 +72,7 @@ def measure(setting: Setting, plan: Plan) -> dict[str, Any]:
     def draw(render_chunk: ChunkFn, view: View) -> Any:
         camera, bounds = view
         return render_image(
-            render_chunk, subject.params, camera, bounds, ndc=scene.ndc, config=config.render
+            render_chunk, subject.params, camera, bounds, space=scene.space, config=config.render
         )
 
     def contender(render_chunk: ChunkFn) -> timing.Contender:
@@ -203,7 +203,7 @@ def _quality(
         camera, bounds = view_of(scene, index)
         drawn = {
             name: render_image(
-                chunk, subject.params, camera, bounds, ndc=scene.ndc, config=config.render
+                chunk, subject.params, camera, bounds, space=scene.space, config=config.render
             ).rgb
             for name, chunk in renderers.items()
         }
@@ -224,7 +224,7 @@ def _first_rays(subject: Subject) -> Rays:
     """A chunk of rays, for its shapes."""
     camera, bounds = view_of(subject.scene, 0)
     render: RenderConfig = subject.config.render
-    rays = image_rays(camera, bounds, ndc=subject.scene.ndc, config=render)
+    rays = image_rays(camera, bounds, space=subject.scene.space, config=render)
     index = np.arange(RAYS_PER_CHUNK) % (camera.height * camera.width)
     chunk: Rays = jax.tree.map(lambda x: x[index], rays)
     return chunk

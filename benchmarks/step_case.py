@@ -133,7 +133,7 @@ def compile_step(
     """Compiles a training step, for all devices; it takes the state's buffers over."""
     mesh = parallel.make_mesh(config.train.num_rays)
     state, views = parallel.everywhere(mesh, (state, views))
-    jitted = jit_step(field, config, cameras, mesh, ndc=True, rays_per_piece=rays_per_piece)
+    jitted = jit_step(field, config, cameras, mesh, space="ndc", rays_per_piece=rays_per_piece)
     stages, lowered, compiled = timing.compile_in_stages(jitted, state, views)
     return Prepared(Step(compiled, state, views), stages, lowered, timing.peak_bytes(compiled))
 

@@ -13,34 +13,48 @@ import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
+from nerf.lenses import Lens, slopes
+
 
 class Cameras(NamedTuple):
-    """One pinhole camera, or several that share their intrinsics.
+    """One camera, or several with pictures of one size.
 
     Attributes:
       camtoworlds: `[..., 3, 4]` float32, positions in scene units.
-      focal: focal length in pixels.
+      focal: focal length in pixels, of all; with lenses, their mean, which the warp to NDC and
+        pictures from new places take.
       height, width: picture size in pixels.
+      lens: `[...]`, one a camera; None for pinhole cameras whose axis meets the picture in its
+        middle.
     """
 
     camtoworlds: npt.NDArray[np.float32]
     focal: float
     height: int
     width: int
+    lens: Lens | None = None
+
+    def view(self, index: int) -> "Cameras":
+        """One of several."""
+        lens = jax.tree.map(lambda x: x[index], self.lens)
+        return self._replace(camtoworlds=self.camtoworlds[index], lens=lens)
 
     def resized(self, height: int, width: int) -> "Cameras":
-        """The same cameras with pictures of another size; the width keeps its field of view."""
-        return self._replace(focal=self.focal * width / self.width, height=height, width=width)
+        """Pinhole cameras in the same places with pictures of another size, as wide a view."""
+        focal = self.focal * width / self.width
+        return Cameras(self.camtoworlds, focal, height, width)
 
 
 class Rays(NamedTuple):
-    """Rays `origins + t * directions` for t in [near, far].
+    """Rays `origins + t * directions` for t in [near, far], or their contraction, see `positions`.
 
     Attributes:
       origins: `[..., 3]`, scene units or NDC.
       directions: `[..., 3]`, not normalised.
       viewdirs: `[..., 3]`, unit vectors: what the field is told about the direction.
       near, far: `[...]`, range of the ray parameter t.
+      depths: `[..., 2]`, for contracted rays, whose t runs from 0 to 1: the depths there, in scene
+        units; None for straight ones.
     """
 
     origins: jax.Array
@@ -48,6 +62,15 @@ class Rays(NamedTuple):
     viewdirs: jax.Array
     near: jax.Array
     far: jax.Array
+    depths: jax.Array | None = None
+
+
+# The space that a field lives in:
+#   ndc         normalised device coordinates, for cameras that all look one way
+#   world       scene units, for what fits into a box
+#   contracted  scene units up to 1 from the origin on each axis, and all that lies beyond brought
+#               into a box of twice that size, for cameras amid a scene without an end
+Space = Literal["ndc", "world", "contracted"]
 
 
 NDC_NEAR_PLANE = 1.0  # distance of the near plane from the world's origin, in scene units
@@ -69,8 +92,9 @@ def pinhole_rays(
     height: int,
     width: int,
     pixel_offset: float = 0.0,
+    lens: Lens | None = None,
 ) -> tuple[jax.Array, jax.Array]:
-    """Rays through pixels of a pinhole camera.
+    """Rays through pixels of a pinhole camera, or of one with a lens.
 
         direction = R [(i + offset - W/2) / f, -(j + offset - H/2) / f, -1]
 
@@ -82,6 +106,7 @@ def pinhole_rays(
       height: picture height H in pixels.
       width: picture width W in pixels.
       pixel_offset: 0 (bmild/nerf, the published notebook) or 0.5 (pixel centres).
+      lens: `[...]`, one a pixel, instead of focal length, size and offset.
 
     Returns:
       origins and directions, each `[..., 3]`, in scene units.
@@ -97,8 +122,11 @@ def pinhole_rays(
     batch_shape = columns.shape
     chex.assert_shape(rows, batch_shape)
     chex.assert_shape(camtoworlds, (*batch_shape, 3, 4))
-    x = (columns.astype(jnp.float32) + (pixel_offset - 0.5 * width)) / focal
-    y = (rows.astype(jnp.float32) + (pixel_offset - 0.5 * height)) / focal
+    if lens is None:
+        x = (columns.astype(jnp.float32) + (pixel_offset - 0.5 * width)) / focal
+        y = (rows.astype(jnp.float32) + (pixel_offset - 0.5 * height)) / focal
+    else:
+        x, y = jnp.moveaxis(slopes(columns, rows, lens), -1, 0)
     local = jnp.stack([x, -y, -jnp.ones_like(x)], axis=-1)
     directions = jnp.sum(local[..., None, :] * camtoworlds[..., :3], axis=-1)
     return camtoworlds[..., 3], directions
@@ -179,20 +207,23 @@ def scene_rays(
     near: jax.Array,
     far: jax.Array,
     *,
-    ndc: bool,
+    space: Space,
     viewdir_space: Literal["ndc", "world"],
     pixel_offset: float,
+    lens: Lens | None = None,
 ) -> Rays:
     """Rays through pixels, in the space that the field lives in.
 
     Args:
       columns, rows: `[...]`, pixel coordinates.
       camtoworlds: `[..., 3, 4]`, one matrix a pixel.
-      cameras: intrinsics; its own matrices are not used.
-      near, far: `[...]`, depth range in scene units; ignored with NDC, where t runs from 0 to 1.
-      ndc: whether to warp into normalised device coordinates.
-      viewdir_space: where `viewdirs` are taken from; "ndc" means "world" without the warp.
+      cameras: intrinsics; its own matrices and lenses are not used.
+      near, far: `[...]`, depth range in scene units; not used with NDC. There and in contracted
+        space t runs from 0 to 1.
+      space: which the field lives in, see `Space`.
+      viewdir_space: where `viewdirs` are taken from; "ndc" means "world" in another space.
       pixel_offset: see `pinhole_rays`.
+      lens: `[...]`, one a pixel; None for pinhole cameras.
     """
     chex.assert_shape([near, far], columns.shape)
     origins, directions = pinhole_rays(
@@ -203,12 +234,85 @@ def scene_rays(
         height=cameras.height,
         width=cameras.width,
         pixel_offset=pixel_offset,
+        lens=lens,
     )
-    if not ndc:
+    zero = jnp.zeros_like(near)
+    if space == "world":
         return Rays(origins, directions, normalize(directions), near, far)
+    if space == "contracted":
+        depths = jnp.stack([near, far], axis=-1)
+        return Rays(origins, directions, normalize(directions), zero, zero + 1.0, depths)
     warped_origins, warped_directions = ndc_rays(
         origins, directions, focal=cameras.focal, height=cameras.height, width=cameras.width
     )
     seen = warped_directions if viewdir_space == "ndc" else directions
-    zero = jnp.zeros_like(near)
     return Rays(warped_origins, warped_directions, normalize(seen), zero, zero + 1.0)
+
+
+def positions(rays: Rays, t_vals: jax.Array) -> jax.Array:
+    """Points along rays, in the space that the field lives in.
+
+    Args:
+      rays: `[num_rays]`.
+      t_vals: `[num_rays, num_samples]`, ray parameters.
+
+    Returns:
+      `[num_rays, num_samples, 3]`: `origins + t directions`; of contracted rays `contract` of that
+      at the depth which `depth_of_contracted` gives.
+    """
+    num_rays, _ = t_vals.shape
+    chex.assert_shape([rays.origins, rays.directions], (num_rays, 3))
+    t = t_vals if rays.depths is None else depth_of_contracted(t_vals, rays.depths)
+    points = rays.origins[:, None, :] + t[..., None] * rays.directions[:, None, :]
+    return points if rays.depths is None else contract(points)
+
+
+def contract(points: jax.Array) -> jax.Array:
+    """Brings all of space into the cube from -1 to 1, what lies within 1 into its inner half.
+
+        x -> x / 2                         where |x| <= 1
+        x -> (1 - 1 / (2 |x|)) x / |x|     beyond, with |x| the greatest of |x_i|
+
+    Args:
+      points: `[..., 3]`, scene units.
+
+    Returns:
+      `[..., 3]`, from -1 to 1.
+
+    Source: Barron et al. 2022 (mip-NeRF 360), equation 10, halved, with the norm of Tancik et al.
+    2023 (Nerfstudio).
+
+    >>> contract(jnp.array([[0.5, 0.0, 0.0], [4.0, 0.0, -2.0]])).tolist()
+    [[0.25, 0.0, 0.0], [0.875, 0.0, -0.4375]]
+    """
+    chex.assert_axis_dimension(points, -1, 3)
+    size = jnp.max(jnp.abs(points), axis=-1, keepdims=True)
+    beyond = jnp.maximum(size, 1.0)
+    return jnp.where(size <= 1.0, 0.5 * points, (1.0 - 0.5 / beyond) * points / beyond)
+
+
+def depth_of_contracted(t_vals: jax.Array, depths: jax.Array) -> jax.Array:
+    """The depth at parameter t of a contracted ray: even near the camera, then even in 1 / depth.
+
+        g(depth) = depth / 4 up to 2, then 1 - 1 / depth;   t runs evenly through g
+
+    Args:
+      t_vals: `[..., num_samples]`, from 0 to 1.
+      depths: `[..., 2]`, at t = 0 and at t = 1, scene units.
+
+    Returns:
+      `[..., num_samples]`, scene units.
+
+    Source: the samples of Nerfstudio (Tancik et al. 2023), linear and then in disparity.
+
+    >>> t_vals = jnp.array([[0.0, 0.25, 0.5, 0.75]])
+    >>> depth_of_contracted(t_vals, jnp.array([[0.0, 1e6]])).round(3).tolist()
+    [[0.0, 1.0, 2.0, 4.0]]
+    """
+    near, far = jnp.moveaxis(_even_in_depth(depths), -1, 0)
+    even = near[..., None] + t_vals * (far - near)[..., None]
+    return jnp.where(even < 0.5, 4.0 * even, 1.0 / jnp.maximum(1.0 - even, 1e-7))
+
+
+def _even_in_depth(depths: jax.Array) -> jax.Array:
+    return jnp.where(depths < 2.0, 0.25 * depths, 1.0 - 1.0 / jnp.maximum(depths, 2.0))

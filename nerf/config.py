@@ -20,7 +20,9 @@ Counts = tuple[int, int, int]
 # What users call a precision of matrix products, and what JAX calls it.
 PRECISIONS = {"float32": "highest", "tf32": "tensorfloat32", "bfloat16": "bfloat16"}
 ComputeDtype = Literal["float32", "bfloat16"]
+Background = Literal["black", "white"]
 _MAX_TEXELS = 4096  # along one axis
+_EVEN_TEXELS = (40, 40, 40)  # of planes that know no axis of depth, on the coarsest level
 
 
 def compute_dtype(precision: str) -> ComputeDtype:
@@ -107,7 +109,8 @@ class PlanesConfig:
     """Three planes of features a level, multiplied, and a small MLP: `nerf.backends.flax_planes`.
 
     `low` and `high` are the corners of the box that the planes span, in the space the field lives
-    in; training takes them from the scene's views. `resolution` counts the coarsest level's
+    in; training takes them from the scene. Beyond it the field goes on as at its `border`, or is
+    `empty`. `resolution` counts the coarsest level's
     texels along x, y and z; each level has `growth` times as many as the one before.
     `num_features` is that of a texel, `width` that of the hidden layers. `num_handed_on` features
     go from the density's layers to the colour's. `proposal_resolution` is that of the grid that
@@ -118,6 +121,7 @@ class PlanesConfig:
     viewdir_encoding: EncodingConfig
     low: Vector = (-1.0, -1.0, -1.0)
     high: Vector = (1.0, 1.0, 1.0)
+    beyond: Literal["border", "empty"] = "border"
     resolution: Counts = (48, 36, 24)
     num_levels: int = 2
     growth: float = 2.7
@@ -164,7 +168,7 @@ class RenderConfig:
     and `fine_t` choose the rules of `nerf.render.sampling`, which a proposal makes "bins" and
     "intervals"; `last_interval` is the length given to the last sample of a ray, where samples
     have no intervals of their own; `viewdir_space` says which direction the field sees where a
-    scene uses NDC.
+    scene uses NDC; `background` what is seen through what the field does not cover.
     """
 
     networks: Literal["shared", "separate", "proposal"]
@@ -174,6 +178,7 @@ class RenderConfig:
     fine_gradient: bool
     last_interval: float
     viewdir_space: Literal["ndc", "world"]
+    background: Background = "black"
     pixel_offset: float = 0.0
     num_coarse: int = 64
     num_fine: int = 128
@@ -400,3 +405,20 @@ def in_box(config: Config, low: Vector, high: Vector) -> Config:
     """The settings for a scene whose rays lie between two corners, in the field's space."""
     assert isinstance(config.field, PlanesConfig)
     return dataclasses.replace(config, field=dataclasses.replace(config.field, low=low, high=high))
+
+
+def all_around(config: Config, *, is_bounded: bool) -> Config:
+    """The settings for cameras that look in many directions: no axis is that of depth.
+
+    Args:
+      config: of a field that spans a box.
+      is_bounded: whether nothing is to be beyond the box.
+    """
+    assert isinstance(config.field, PlanesConfig)
+    field = dataclasses.replace(
+        config.field,
+        beyond="empty" if is_bounded else "border",
+        resolution=_EVEN_TEXELS,
+        proposal_resolution=_EVEN_TEXELS,
+    )
+    return dataclasses.replace(config, field=field)

@@ -302,11 +302,19 @@ def _config(header: parameters.Header | None, scene: Scene | None) -> Config:
 
 
 def _fitted(config: Config, scene: Scene | None) -> Config:
-    """The settings for a scene's box, where they are of a field that has one."""
-    if scene is None or not config_lib.has_box(config):
+    """The settings for a scene's background, and its box where they are of a field with one."""
+    if scene is None:
         return config
-    low, high = views_box(scene, config.render, [])
-    return config_lib.in_box(config, _rounded(low), _rounded(high))
+    render = dataclasses.replace(config.render, background=scene.background)
+    config = dataclasses.replace(config, render=render)
+    if not config_lib.has_box(config):
+        return config
+    if scene.space == "ndc":
+        low, high = views_box(scene, config.render, [])
+        return config_lib.in_box(config, _rounded(low), _rounded(high))
+    config = config_lib.all_around(config, is_bounded=scene.space == "world")
+    corners = scene.box or ((-1.0, -1.0, -1.0), (1.0, 1.0, 1.0))
+    return config_lib.in_box(config, *corners)
 
 
 def _rounded(corner: jax.Array) -> config_lib.Vector:

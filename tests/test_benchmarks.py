@@ -276,7 +276,7 @@ def test_flop_follow_from_the_layers(backend):
 def test_rig_gives_finite_rays(key):
     views, cameras = synthetic_views.make_views(seed=0)
     settings = config.NOTEBOOK.render
-    draw = partial(draw_batch, cameras=cameras, num_rays=64, ndc=True, config=settings)
+    draw = partial(draw_batch, cameras=cameras, num_rays=64, space="ndc", config=settings)
     batch = jax.jit(draw)(key, views)
     for array in jax.tree.leaves((batch.rays, batch.rgb)):
         assert np.isfinite(array).all()

@@ -1,5 +1,6 @@
 """Rays through pixels, and the warp into normalised device coordinates and back."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -179,7 +180,7 @@ def test_depth_at_infinity_is_large_and_finite():
     assert np.all(np.isfinite(depth) & (depth > 1e5))
 
 
-def rays_of_a_scene(ndc, viewdir_space, pixel_offset=0.0):
+def rays_of_a_scene(space, viewdir_space, pixel_offset=0.0):
     columns, rows = pixels(20)
     return scene_rays(
         jnp.asarray(columns),
@@ -188,7 +189,7 @@ def rays_of_a_scene(ndc, viewdir_space, pixel_offset=0.0):
         Cameras(forward_facing(1)[0], FOCAL, HEIGHT, WIDTH),
         jnp.full(20, 2.0),
         jnp.full(20, 6.0),
-        ndc=ndc,
+        space=space,
         viewdir_space=viewdir_space,
         pixel_offset=pixel_offset,
     )
@@ -196,30 +197,30 @@ def rays_of_a_scene(ndc, viewdir_space, pixel_offset=0.0):
 
 @pytest.mark.parametrize("viewdir_space", ["ndc", "world"])
 def test_without_ndc_rays_are_those_of_the_pinhole_camera(viewdir_space):
-    rays = rays_of_a_scene(ndc=False, viewdir_space=viewdir_space)
+    rays = rays_of_a_scene(space="world", viewdir_space=viewdir_space)
     origins, directions = world_rays()
     lengths = np.linalg.norm(directions, axis=-1, keepdims=True)
     expected = Rays(origins, directions, directions / lengths, np.full(20, 2.0), np.full(20, 6.0))
-    for found, wanted in zip(rays, expected, strict=True):
+    for found, wanted in zip(jax.tree.leaves(rays), jax.tree.leaves(expected), strict=True):
         assert found.dtype == jnp.float32
         np.testing.assert_allclose(found, wanted, atol=1e-6)
 
 
 @pytest.mark.parametrize("viewdir_space", ["ndc", "world"])
 def test_with_ndc_rays_are_warped_and_viewdirs_come_from_the_space_that_is_named(viewdir_space):
-    rays = rays_of_a_scene(ndc=True, viewdir_space=viewdir_space)
+    rays = rays_of_a_scene(space="ndc", viewdir_space=viewdir_space)
     world = world_rays()
     origins, directions = warped_rays(*world)
     seen = directions if viewdir_space == "ndc" else world[1]
     viewdirs = seen / np.linalg.norm(seen, axis=-1, keepdims=True)
     expected = Rays(origins, directions, viewdirs, np.zeros(20), np.ones(20))
-    for found, wanted in zip(rays, expected, strict=True):
+    for found, wanted in zip(jax.tree.leaves(rays), jax.tree.leaves(expected), strict=True):
         assert found.dtype == jnp.float32
         np.testing.assert_allclose(found, wanted, atol=1e-6)
 
 
 def test_the_pixel_offset_reaches_the_rays():
-    shifted = rays_of_a_scene(ndc=False, viewdir_space="world", pixel_offset=0.5)
+    shifted = rays_of_a_scene(space="world", viewdir_space="world", pixel_offset=0.5)
     right, up, _, _ = np.moveaxis(forward_facing(20), -1, 0)
     _, directions = world_rays()
     expected = directions + 0.5 / FOCAL * (right - up)

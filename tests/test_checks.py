@@ -70,7 +70,7 @@ def scene_rays(columns=(4,), matrices=(4, 3, 4), near=(4,), far=(4,)):
 
 def image_rays(matrix=(3, 4), bounds=BOUNDS):
     view = CAMERA._replace(camtoworlds=np.ones(matrix, np.float32))
-    return image.image_rays(view, bounds, ndc=True, config=CONFIG)
+    return image.image_rays(view, bounds, space="ndc", config=CONFIG)
 
 
 def composite(rgb=(4, 5, 3), density=(4, 5), t_vals=(4, 5), directions=(4, 3)):

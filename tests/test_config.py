@@ -41,6 +41,7 @@ TABLE = {  # field: (notebook, paper)
     "render.fine_gradient": (True, False),
     "render.last_interval": (0.0, 1e10),
     "render.viewdir_space": ("ndc", "world"),
+    "render.background": ("black", "black"),
     "render.pixel_offset": (0.0, 0.0),
     "render.num_coarse": (64, 64),
     "render.num_fine": (128, 128),

@@ -179,7 +179,9 @@ def training_views():
 def test_both_backends_have_the_same_loss_and_gradient(
     config, haiku_params, key, quick_compilation
 ):
-    batch = draw_batch(key, training_views(), CAMERA, num_rays=32, ndc=True, config=config.render)
+    batch = draw_batch(
+        key, training_views(), CAMERA, num_rays=32, space="ndc", config=config.render
+    )
     results = {}
     for backend, field in fields(config).items():
         params = convert(haiku_params, "haiku", backend)
@@ -202,7 +204,7 @@ def test_ten_steps_of_either_backend_lead_to_the_same_parameters(
     for backend, field in fields(config).items():
         params = jax.tree.map(jnp.array, convert(haiku_params, "haiku", backend))
         state = init_state(field, config, key, params)
-        step = make_step(field, config, CAMERA, ndc=True, rays_per_piece=16)
+        step = make_step(field, config, CAMERA, space="ndc", rays_per_piece=16)
         losses = []
         for _ in range(10):
             state, metrics = step(state, views)

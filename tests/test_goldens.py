@@ -54,7 +54,7 @@ def view(scene, index):
 
 
 def rays_of(scene, index):
-    return image_rays(*view(scene, index), ndc=scene.ndc, config=NOTEBOOK.render)
+    return image_rays(*view(scene, index), space=scene.space, config=NOTEBOOK.render)
 
 
 def agreement(found, expected):
@@ -81,8 +81,8 @@ def test_the_field_agrees_with_the_published_one(flower_dir, goldens, backend):
 
 def test_the_rays_of_a_picture_agree_with_the_published_ones(scene, goldens):
     expected = goldens("rays_view_000")
-    for ndc, prefix in ((False, ""), (True, "ndc_")):
-        rays = image_rays(*view(scene, 0), ndc=ndc, config=NOTEBOOK.render)
+    for space, prefix in (("world", ""), ("ndc", "ndc_")):
+        rays = image_rays(*view(scene, 0), space=space, config=NOTEBOOK.render)
         directions = expected[f"{prefix}directions"].reshape(-1, 3)
         np.testing.assert_allclose(
             rays.origins, expected[f"{prefix}origins"].reshape(-1, 3), atol=1e-4
@@ -105,7 +105,7 @@ def pictures(flower_dir, scene):
     render_chunk = make_chunk_renderer(field, NOTEBOOK.render)
     return {
         index: render_image(
-            render_chunk, params, *view(scene, index), ndc=scene.ndc, config=NOTEBOOK.render
+            render_chunk, params, *view(scene, index), space=scene.space, config=NOTEBOOK.render
         ).rgb
         for index in PHOTOGRAPHS
     }

@@ -142,7 +142,7 @@ def trained(params, num_steps, learning_rate=1e-3):
 @functools.cache
 def step_of(field, settings):
     cameras = Cameras(np.eye(3, 4, dtype=np.float32)[None], 4.0, 4, 5)
-    return make_step(field, settings, cameras, ndc=True, rays_per_piece=8)
+    return make_step(field, settings, cameras, space="ndc", rays_per_piece=8)
 
 
 def fog_params(density, slope=1.0):

@@ -97,12 +97,12 @@ def test_a_third_field_renders_to_its_closed_form(preset, sphere, key):
     config = dataclasses.replace(PRESETS[preset], num_coarse=128, num_fine=256)
     view = camera(9, 12)
     params = init_params(sphere, config, key)
-    rays = image_rays(view, BOUNDS, ndc=False, config=config)
+    rays = image_rays(view, BOUNDS, space="world", config=config)
     fine = jax.jit(functools.partial(render_rays, sphere, config=config))(params, rays).fine
     assert_is_the_sphere(config, rays, *map(np.asarray, (fine.rgb, fine.depth, fine.acc)))
 
     picture = render_image(
-        make_chunk_renderer(sphere, config), params, view, BOUNDS, ndc=False, config=config
+        make_chunk_renderer(sphere, config), params, view, BOUNDS, space="world", config=config
     )
     flat = (picture.rgb.reshape(-1, 3), picture.depth.ravel(), picture.acc.ravel())
     assert_is_the_sphere(config, rays, *flat)
@@ -112,21 +112,21 @@ def test_the_third_field_is_gone_after_its_test():
     assert nerf.field.backends() == ("flax", "haiku")
 
 
-@pytest.mark.parametrize("ndc", [False, True])
-def test_a_picture_is_its_rays_one_by_one(backend, ndc, key):
+@pytest.mark.parametrize("space", ["world", "ndc", "contracted"])
+def test_a_picture_is_its_rays_one_by_one(backend, space, key):
     field, config, view = make_field(backend, "mlp", TINY), PRESETS["paper"], camera(3, 5)
     params = init_params(field, config, key)
     render_chunk = make_chunk_renderer(field, config)
-    picture = render_image(render_chunk, params, view, BOUNDS, ndc=ndc, config=config)
+    picture = render_image(render_chunk, params, view, BOUNDS, space=space, config=config)
     render = jax.jit(functools.partial(render_rays, field, config=config))
-    rays = jax.tree.map(np.asarray, image_rays(view, BOUNDS, ndc=ndc, config=config))
+    rays = jax.tree.map(np.asarray, image_rays(view, BOUNDS, space=space, config=config))
     for row in range(3):
         for column in range(5):
             ray = jax.tree.map(lambda x, n=row * 5 + column: x[n : n + 1], rays)
             fine = render(params, ray).fine
             np.testing.assert_allclose(picture.rgb[row, column], fine.rgb[0], atol=1e-5)
             np.testing.assert_allclose(picture.acc[row, column], fine.acc[0], atol=1e-5)
-            if not ndc:
+            if space == "world":
                 np.testing.assert_allclose(picture.depth[row, column], fine.depth[0], rtol=1e-5)
 
 
@@ -139,7 +139,7 @@ def test_neither_chunks_nor_their_padding_change_the_picture(
 
     def picture(rays_per_piece):
         render_chunk = make_chunk_renderer(sphere, config, rays_per_piece=rays_per_piece)
-        return render_image(render_chunk, params, view, BOUNDS, ndc=False, config=config)
+        return render_image(render_chunk, params, view, BOUNDS, space="world", config=config)
 
     expected = picture(image.RAYS_PER_CHUNK)
     monkeypatch.setattr(image, "RAYS_PER_CHUNK", rays_per_chunk)
@@ -165,7 +165,9 @@ def test_one_compilation_whatever_the_resolution(sphere, monkeypatch, key):
     params = init_params(sphere, config, key)
     counts = []
     for height, width in [(2, 3), (9, 7), (1, 1)]:
-        render_image(render_chunk, params, camera(height, width), BOUNDS, ndc=False, config=config)
+        render_image(
+            render_chunk, params, camera(height, width), BOUNDS, space="world", config=config
+        )
         counts.append(len(traces))
     assert set(traces) == {(64, 3)}  # pieces of the chunk, never the whole of it
     assert counts == [2, 2, 2]  # the coarse and the new samples, traced once
@@ -179,7 +181,7 @@ def test_progress_counts_the_rays_of_the_picture(sphere, monkeypatch, key):
         init_params(sphere, config, key),
         camera(5, 8),
         BOUNDS,
-        ndc=False,
+        space="world",
         config=config,
         progress=lambda done, total: calls.append((done, total)),
     )
@@ -194,12 +196,12 @@ def halves(params, points, viewdirs, /, *, key=None):
     return FieldOutput(rgb.astype(jnp.float32), jnp.full(points.shape[:-1], 1e6))
 
 
-@pytest.mark.parametrize("ndc", [False, True])
-def test_right_is_to_the_right_and_up_is_at_the_top(ndc):
+@pytest.mark.parametrize("space", ["world", "ndc", "contracted"])
+def test_right_is_to_the_right_and_up_is_at_the_top(space):
     config = dataclasses.replace(PRESETS["notebook"], pixel_offset=0.5)
     view = Cameras(np.eye(3, 4, dtype=np.float32), 5.0, 4, 6)
     render_chunk = make_chunk_renderer(RadianceField(None, halves), config)
-    rgb = render_image(render_chunk, {"shared": {}}, view, BOUNDS, ndc=ndc, config=config).rgb
+    rgb = render_image(render_chunk, {"shared": {}}, view, BOUNDS, space=space, config=config).rgb
     np.testing.assert_allclose(rgb[..., 0], np.tile([0, 0, 0, 1, 1, 1], (4, 1)), atol=1e-6)
     np.testing.assert_allclose(rgb[..., 1].T, np.tile([1, 1, 0, 0], (6, 1)), atol=1e-6)
 
@@ -221,7 +223,7 @@ def test_depth_is_along_the_axis_in_scene_units_although_the_field_lives_in_ndc(
     view = Cameras(turned, 4.0, 5, 8)
     render_chunk = make_chunk_renderer(RadianceField(None, wall), config, rays_per_piece=40)
     params = {"shared": {}, "coarse": {}, "fine": {}}
-    depth = render_image(render_chunk, params, view, BOUNDS, ndc=True, config=config).depth
+    depth = render_image(render_chunk, params, view, BOUNDS, space="ndc", config=config).depth
     rows, columns = np.mgrid[0:5, 0:8] + pixel_offset
     local = np.stack([(columns - 4) / 4, -(rows - 2.5) / 4, -np.ones((5, 8))], axis=-1)
     expected = (-4 - turned[2, 3]) / (local @ turned[2, :3])

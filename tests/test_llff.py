@@ -98,7 +98,7 @@ def test_distances_between_cameras_scale_by_unit_scale() -> None:
     np.testing.assert_allclose(scene.bounds, scene.unit_scale * poses_bounds[:, 15:], rtol=1e-6)
     assert scene.cameras.camtoworlds.dtype == scene.bounds.dtype == np.float32
     assert scene.source == "procedural"
-    assert scene.ndc
+    assert scene.space == "ndc"
 
 
 def test_columns_turn_from_down_right_back_to_right_up_back() -> None:

@@ -39,7 +39,7 @@ def steps_on(num_devices, backend, views, num_steps, rays_per_piece=24, calls=1)
     """The state and metrics after some steps, on the host."""
     field = make_field(backend, "mlp", SETTINGS.field)
     mesh = Mesh(np.array(jax.devices()[:num_devices]), (parallel.AXIS,))
-    step = jit_step(field, SETTINGS, CAMERAS, mesh, ndc=True, rays_per_piece=rays_per_piece)
+    step = jit_step(field, SETTINGS, CAMERAS, mesh, space="ndc", rays_per_piece=rays_per_piece)
     fresh = init_state(field, SETTINGS, jax.random.key(1))
     state, views = parallel.everywhere(mesh, (fresh, views))
     for _ in range(calls):
@@ -98,7 +98,7 @@ def test_steps_in_one_call_are_steps_in_several(backend, views):
 def test_one_step_is_over_before_the_next_begins(views):
     """Cores that had two of them would wait for each other, each in another one, for ever."""
     field = make_field("flax", "mlp", SETTINGS.field)
-    step = make_step(field, SETTINGS, CAMERAS, ndc=True)
+    step = make_step(field, SETTINGS, CAMERAS, space="ndc")
     state = init_state(field, SETTINGS, jax.random.key(0))
     for _ in range(20):
         state, metrics = step(state, views, 50)
@@ -113,7 +113,7 @@ def test_a_call_with_another_number_of_steps_compiles_nothing(views):
         traces.append(1)
         return field.apply(*args, **kwargs)
 
-    step = make_step(field._replace(apply=apply), SETTINGS, CAMERAS, ndc=True, rays_per_piece=8)
+    step = make_step(field._replace(apply=apply), SETTINGS, CAMERAS, space="ndc", rays_per_piece=8)
     state, _ = step(init_state(field, SETTINGS, jax.random.key(0)), views, 1)
     traced = len(traces)
     for num_steps in (1, 3, 2):

@@ -269,7 +269,7 @@ def test_training_finds_the_wall():
     """A view from where no camera was: its colours, and the distance of the wall."""
     config = wall_config()
     field = make_field("flax", "planes", config.field)
-    step = make_step(field, config, CAMERA, ndc=True)
+    step = make_step(field, config, CAMERA, space="ndc")
     state, views, losses = init_state(field, config, jax.random.key(0)), wall_views(), []
     for _ in range(200):
         state, metrics = step(state, views)
@@ -283,7 +283,7 @@ def test_training_finds_the_wall():
         state.params,
         CAMERA._replace(camtoworlds=between),
         np.float32([1.0, 10.0]),
-        ndc=True,
+        space="ndc",
         config=config.render,
     )
     assert psnr(picture.rgb, wall(between[:2, 3])) > 28.0
@@ -296,7 +296,7 @@ def test_a_step_does_not_depend_on_the_pieces(rays_per_piece):
     field, views = make_field("flax", "planes", config.field), wall_views()
 
     def after_one_step(rays_per_piece):
-        step = make_step(field, config, CAMERA, ndc=True, rays_per_piece=rays_per_piece)
+        step = make_step(field, config, CAMERA, space="ndc", rays_per_piece=rays_per_piece)
         _, metrics = step(init_state(field, config, jax.random.key(0)), views)
         return np.array(metrics)
 
@@ -309,7 +309,7 @@ def test_a_mismatch_of_the_proposal_is_no_explosion():
     field = make_field("flax", "planes", config.field)
     before = init_state(field, config, jax.random.key(0))
     penalty = float(field.penalty(before.params["fine"]))
-    after, metrics = make_step(field, config, CAMERA, ndc=True)(before, wall_views())
+    after, metrics = make_step(field, config, CAMERA, space="ndc")(before, wall_views())
     error = 10 ** (-float(metrics.psnr) / 10)
     assert float(after.health.mean_loss) == pytest.approx(error + penalty, rel=1e-3)
     assert float(metrics.loss) > error + penalty

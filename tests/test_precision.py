@@ -55,7 +55,7 @@ def test_sines_exponentials_and_sums_of_weights_stay_float32(backend, preset):
     config = tiny(preset, BFLOAT16)
     field = make_field(backend, "mlp", config.field)
     params = abstract_networks(field, config.render)
-    rays = image_rays(CAMERA, np.float32([1, 5]), ndc=True, config=config.render)
+    rays = image_rays(CAMERA, np.float32([1, 5]), space="ndc", config=config.render)
     closed = jax.make_jaxpr(lambda params: render_rays(field, params, rays, config.render))(params)
     names = {"sin", "cos", "exp", "expm1", "cumsum", "logistic", "sort"}
     found = [e for e in equations(closed.jaxpr) if e.primitive.name in names]
@@ -86,7 +86,7 @@ def picture(backend, dtype):
     field = make_field(backend, "mlp", config.field)
     params = parameters.load(folder, backend).params
     camera = scene.cameras._replace(camtoworlds=scene.cameras.camtoworlds[16])
-    rays = image_rays(camera, scene.bounds[16], ndc=True, config=config.render)
+    rays = image_rays(camera, scene.bounds[16], space="ndc", config=config.render)
     render = jax.jit(lambda params: render_rays(field, params, rays, config.render).fine.rgb)
     return np.asarray(render(params))
 
@@ -120,7 +120,7 @@ def test_training_in_bfloat16_keeps_its_state_in_float32_and_learns(backend, pre
         jnp.stack([u, v, 1 - u], axis=-1)[None], jnp.eye(3, 4)[None], jnp.array([[1.0, 5.0]])
     )
     cameras = CAMERA._replace(camtoworlds=CAMERA.camtoworlds[None])
-    step = make_step(field, config, cameras, ndc=True, rays_per_piece=16)
+    step = make_step(field, config, cameras, space="ndc", rays_per_piece=16)
     losses = []
     for _ in range(60):
         state, metrics = step(state, views)

@@ -17,7 +17,7 @@ def scene(num_views):
         images=np.zeros((num_views, 2, 3, 3), np.float32),
         cameras=Cameras(np.zeros((num_views, 3, 4), np.float32), 1.0, 2, 3),
         bounds=np.ones((num_views, 2), np.float32),
-        ndc=True,
+        space="ndc",
         unit_scale=1.0,
     )
 

@@ -78,9 +78,9 @@ def pixels_of(batch):
     return np.rint(np.asarray(batch.rgb) * 10).astype(int).T
 
 
-def draw(views, cameras, key, num_rays, preset="notebook", ndc=True):
+def draw(views, cameras, key, num_rays, preset="notebook", space="ndc"):
     render = config.preset(preset).render
-    return draw_batch(key, views, cameras, num_rays=num_rays, ndc=ndc, config=render)
+    return draw_batch(key, views, cameras, num_rays=num_rays, space=space, config=render)
 
 
 def _colour(params, points, viewdirs, /, *, key=None):
@@ -113,15 +113,15 @@ def test_every_pixel_is_drawn_equally_often(views, cameras, key):
     assert low < statistic < high
 
 
-@pytest.mark.parametrize("ndc", [True, False])
+@pytest.mark.parametrize("space", ["ndc", "world", "contracted"])
 @pytest.mark.parametrize("preset", PRESETS)
-def test_a_rays_colour_is_that_of_its_pixel(views, cameras, key, preset, ndc):
-    batch = draw(views, cameras, key, 200, preset, ndc)
+def test_a_rays_colour_is_that_of_its_pixel(views, cameras, key, preset, space):
+    batch = draw(views, cameras, key, 200, preset, space)
     every = [
         image_rays(
             cameras._replace(camtoworlds=cameras.camtoworlds[v]),
             np.asarray(views.bounds[v]),
-            ndc=ndc,
+            space=space,
             config=config.preset(preset).render,
         )
         for v in range(NUM_VIEWS)
@@ -133,7 +133,7 @@ def test_a_rays_colour_is_that_of_its_pixel(views, cameras, key, preset, ndc):
 
 
 def test_a_ray_starts_at_its_camera_and_goes_through_its_pixel(views, cameras, key):
-    batch = draw(views, cameras, key, 100, ndc=False)
+    batch = draw(views, cameras, key, 100, space="world")
     view, row, column = pixels_of(batch)
     local = [(column - WIDTH / 2) / 6.0, -(row - HEIGHT / 2) / 6.0, -np.ones(100)]
     directions = np.einsum("nij,jn->ni", cameras.camtoworlds[view, :, :3], np.array(local))
@@ -160,7 +160,7 @@ def two_rays(cameras, key):
     render = config.NOTEBOOK.render
     bounds = np.array([1.0, 5.0], np.float32)
     rays = image_rays(
-        cameras._replace(camtoworlds=cameras.camtoworlds[0]), bounds, ndc=True, config=render
+        cameras._replace(camtoworlds=cameras.camtoworlds[0]), bounds, space="ndc", config=render
     )
     rays = jax.tree.map(lambda x: x[:2], rays)
     truth = jnp.array([[0.0, 0.0, 0.0], [1.0, 1.0, 1.0]])
@@ -263,7 +263,7 @@ def test_pieces_that_would_leave_rays_out_are_refused(views, cameras, key, rays_
 
 def test_a_step_is_draw_then_descend(views, cameras, key):
     settings = tiny("notebook", learning_rate=0.1)
-    step = make_step(WALL, settings, cameras, ndc=True, rays_per_piece=4)
+    step = make_step(WALL, settings, cameras, space="ndc", rays_per_piece=4)
     before = init_state(WALL, settings, key)._replace(step=jnp.int32(7))
     batch = draw(views, cameras, jax.random.fold_in(before.key, 7), 12)
     run_key = np.array(jax.random.key_data(before.key))
@@ -283,7 +283,7 @@ def test_a_step_is_draw_then_descend(views, cameras, key):
 def test_the_learning_rate_follows_the_pace(views, cameras, key):
     """Half of the time gone, with steps of a tenth of it: two of them end at the rate of 0.6."""
     settings = tiny("notebook", learning_rate=0.1, num_steps=1000)
-    step = make_step(WALL, settings, cameras, ndc=True)
+    step = make_step(WALL, settings, cameras, space="ndc")
     after, _ = step(init_state(WALL, settings, key), views, 1, Pace(0.5, 0.1))
     moved = np.abs(0.5 - np.asarray(after.params["shared"]["rgb"]))
     np.testing.assert_allclose(moved, float(learning_rate(settings.train)(500)), rtol=1e-3)
@@ -302,7 +302,7 @@ def test_jitter_is_fresh_for_every_ray_and_at_every_step(cameras, key):
     one_pixel = cameras._replace(height=1, width=1)
     views = TrainingViews(jnp.ones((1, 1, 1, 3)), jnp.eye(3, 4)[None], jnp.array([[1.0, 5.0]]))
     field = RadianceField(MIST.init, apply)
-    step = make_step(field, tiny("notebook"), one_pixel, ndc=True, rays_per_piece=12)
+    step = make_step(field, tiny("notebook"), one_pixel, space="ndc", rays_per_piece=12)
     losses = []
     for number in (0, 1, 2):
         state = init_state(MIST, tiny("notebook"), key)._replace(step=jnp.int32(number))
@@ -347,7 +347,7 @@ def test_debug_refuses_a_loss_that_is_not_finite(views, cameras, key):
     settings = tiny("notebook")
     bad = {"shared": {"rgb": jnp.array([jnp.nan, 0.5, 0.5])}}
     state = init_state(WALL, settings, key, bad)
-    step = make_step(WALL, settings, cameras, ndc=True, rays_per_piece=12, debug=True)
+    step = make_step(WALL, settings, cameras, space="ndc", rays_per_piece=12, debug=True)
     with pytest.raises(AssertionError):
         step(state, views)
 
@@ -377,7 +377,9 @@ def learner(backend, preset):
         return field.apply(*args, **kwargs)
 
     camera = Cameras(np.eye(3, 4, dtype=np.float32)[None], 4.0, HEIGHT, WIDTH)
-    step = make_step(RadianceField(field.init, apply), settings, camera, ndc=True, rays_per_piece=8)
+    step = make_step(
+        RadianceField(field.init, apply), settings, camera, space="ndc", rays_per_piece=8
+    )
     return settings, field, step, traces
 
 

@@ -5,7 +5,7 @@ point's features on a level are the product of what the three planes have at its
 all levels go through a small MLP. That costs a hundredth of what the layers of the NeRF MLP do, and
 a plane's texel learns from the points around it alone.
 
-A point outside the box has the features of the nearest point inside.
+A point outside the box has the features of the nearest point inside, or no density at all.
 
 Source: the product of planes, Fridovich-Keil et al. 2023 (K-Planes); density by an exponential,
 Müller et al. 2022 (Instant NGP); the proposal, Barron et al. 2022 (mip-NeRF 360), section 3, with
@@ -56,7 +56,8 @@ class Planes(nn.Module):
         hidden = nn.relu(dense(config.width, name="rgb_hidden")(hidden))
         raw_rgb = dense(3, name="rgb")(hidden)
         rgb = jax.nn.sigmoid(raw_rgb.astype(jnp.float32))
-        return FieldOutput(rgb, density_of(log_density[..., 0], config))
+        density = density_of(log_density[..., 0], config)
+        return FieldOutput(rgb, jnp.where(in_reach(points, config), density, 0.0))
 
 
 class LogDensityGrid(nn.Module):
@@ -70,13 +71,24 @@ class LogDensityGrid(nn.Module):
         rows = self.param("log_density", nn.initializers.zeros_init(), (num_rows(texels), 1))
         unit = unit_points(points, self.config).reshape(-1, 1, 3)
         found = interpolate(rows, unit, texels).reshape(points.shape[:-1])
-        return density_of(_LOG_DENSITY_SCALE * found, self.config)
+        density = density_of(_LOG_DENSITY_SCALE * found, self.config)
+        return jnp.where(in_reach(points, self.config), density, 0.0)
 
 
 def plane_texels(config: PlanesConfig) -> list[tuple[int, int]]:
     """Texels along both axes of every plane, level by level, in the order of `_AXES`."""
     levels = [config.level(number) for number in range(config.num_levels)]
     return [(texels[a], texels[b]) for texels in levels for a, b in _AXES]
+
+
+def in_reach(points: jax.Array, config: PlanesConfig) -> jax.Array:
+    """Whether the field may be dense at points `[..., 3]`."""
+    if config.beyond == "border":
+        return jnp.ones(points.shape[:-1], bool)
+    low, high = (
+        jnp.array(x).reshape((1,) * (points.ndim - 1) + (3,)) for x in (config.low, config.high)
+    )
+    return jnp.all((points >= low) & (points <= high), axis=-1)
 
 
 def unit_points(points: jax.Array, config: PlanesConfig) -> jax.Array:

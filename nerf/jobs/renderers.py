@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +14,7 @@ from nerf.config import Config, RenderConfig
 from nerf.field import Params
 from nerf.jobs.job import Job, RenderMethod
 from nerf.jobs.views import View, view_of
+from nerf.lenses import Lens
 from nerf.render import density_grid, fast
 from nerf.render.image import RAYS_PER_CHUNK, ChunkFn, image_rays, make_chunk_renderer
 from nerf.scenes.scene import Scene
@@ -27,6 +28,7 @@ _GRID_SHARE = 0.1
 _RESOLUTIONS = (fast.RESOLUTION, (128, 128, 96), (96, 96, 64), (64, 64, 48))
 _PREVIEW_SAMPLING = fast.Sampling(64)
 _COMPARED_RAYS = 8 * RAYS_PER_CHUNK
+_TICKS_WITH_LENS = 7  # pixels along each side whose rays bound a view's
 
 
 class Renderer(NamedTuple):
@@ -95,6 +97,8 @@ def _fast_or(exact: Renderer, job: Job, params: Params, views: Sequence[View]) -
     num_pixels = sum(camera.height * camera.width for camera, _ in views)
     if job.render == "fast" and job.config.render.networks == "proposal":
         print("rendering exactly: the field's own proposal says already where to look")
+    elif job.render == "fast" and job.scene.space == "contracted":
+        print("rendering exactly: rays are not straight in contracted space")
     if not _pays(job, num_pixels, _MIN_EVALUATIONS):
         return exact
     start = time.monotonic()
@@ -118,10 +122,10 @@ def _fast_or(exact: Renderer, job: Job, params: Params, views: Sequence[View]) -
 def _pays(job: Job, num_pixels: int, min_evaluations: int) -> bool:
     """Whether preparing is worth it: not where a proposal tells already where to look.
 
-    Values are checked in exact pictures alone.
+    Values are checked in exact pictures alone, and contracted rays are rendered exactly.
     """
-    proposes = job.config.render.networks == "proposal"
-    return not (job.debug or proposes) and _evaluations(job, num_pixels) >= min_evaluations
+    exactly = job.config.render.networks == "proposal" or job.scene.space == "contracted"
+    return not (job.debug or exactly) and _evaluations(job, num_pixels) >= min_evaluations
 
 
 def _evaluations(job: Job, num_pixels: int) -> int:
@@ -139,42 +143,50 @@ def views_box(
     scene: Scene, config: RenderConfig, views: Sequence[View]
 ) -> tuple[jax.Array, jax.Array]:
     """Corners of a box around what some views and those of a scene see."""
-    groups: dict[tuple[float, int, int], list[View]] = {}
+    groups: dict[tuple[Any, ...], list[View]] = {}
     for view in (*views, *(view_of(scene, index) for index in range(scene.num_views))):
         camera, _ = view
-        groups.setdefault((camera.focal, camera.height, camera.width), []).append(view)
+        intrinsics = (camera.focal, camera.height, camera.width, jax.tree.structure(camera.lens))
+        groups.setdefault(intrinsics, []).append(view)
     return density_grid.box_around(
         [_corner_rays(scene, config, group) for group in groups.values()]
     )
 
 
 def _corner_rays(scene: Scene, config: RenderConfig, views: Sequence[View]) -> Rays:
-    """Rays `[num_views, 4]` that bound those of views of the same intrinsics.
+    """Rays `[num_views, num_rays]` that bound those of views of the same intrinsics.
 
-    In NDC and in world space alike, all others lie between them.
+    In NDC and in world space alike, all others lie between those of the corners, and with a lens
+    nearly between those of some pixels along the border.
     """
     camera, _ = views[0]
     camtoworlds = np.stack([camera.camtoworlds for camera, _ in views])
     bounds = np.stack([bounds for _, bounds in views])
+    lens = None
+    if camera.lens is not None:
+        lens = jax.tree.map(lambda *each: np.stack(each), *(camera.lens for camera, _ in views))
+    ticks = np.linspace(0, 1, 2 if lens is None else _TICKS_WITH_LENS)
 
-    def rays(camtoworlds: jax.Array, bounds: jax.Array) -> Rays:
+    def rays(camtoworlds: jax.Array, bounds: jax.Array, lens: Lens | None) -> Rays:
         columns, rows = jnp.meshgrid(
-            jnp.array([0, camera.width - 1]), jnp.array([0, camera.height - 1])
+            jnp.asarray(np.round(ticks * (camera.width - 1)).astype(np.int32)),
+            jnp.asarray(np.round(ticks * (camera.height - 1)).astype(np.int32)),
         )
-        shape = (len(views), 4)
+        shape = (len(views), columns.size)
         return scene_rays(
-            jnp.broadcast_to(columns.reshape(1, 4), shape),
-            jnp.broadcast_to(rows.reshape(1, 4), shape),
+            jnp.broadcast_to(columns.reshape(1, -1), shape),
+            jnp.broadcast_to(rows.reshape(1, -1), shape),
             jnp.broadcast_to(camtoworlds[:, None], (*shape, 3, 4)),
             camera,
             jnp.broadcast_to(bounds[:, :1], shape),
             jnp.broadcast_to(bounds[:, 1:], shape),
-            ndc=scene.ndc,
+            space=scene.space,
             viewdir_space=config.viewdir_space,
             pixel_offset=config.pixel_offset,
+            lens=jax.tree.map(lambda x: jnp.broadcast_to(x[:, None], (*shape, *x.shape[1:])), lens),
         )
 
-    found: Rays = jax.jit(rays)(camtoworlds, bounds)
+    found: Rays = jax.jit(rays)(camtoworlds, bounds, lens)
     return found
 
 
@@ -182,7 +194,8 @@ def compared_rays(scene: Scene, config: Config) -> tuple[Rays, npt.NDArray[np.fl
     """Rays of the held-out views, always the same, and what the photographs show there."""
     indices = np.array(scene.split(config.train.holdout).test)
     rays = [
-        image_rays(*view_of(scene, index), ndc=scene.ndc, config=config.render) for index in indices
+        image_rays(*view_of(scene, index), space=scene.space, config=config.render)
+        for index in indices
     ]
     all_rays: Rays = jax.tree.map(lambda *parts: jnp.concatenate(parts), *rays)
     truth = scene.images[indices].reshape(-1, 3)

@@ -78,7 +78,7 @@ def train(job: Job, params: Params | None, options: TrainOptions) -> tuple[Param
         job.field,
         job.config,
         job.scene.cameras,
-        ndc=job.scene.ndc,
+        space=job.scene.space,
         rays_per_piece=options.rays_per_piece,
         debug=job.debug,
     )
@@ -110,6 +110,7 @@ def _training_views(job: Job) -> TrainingViews:
         jnp.asarray(scene.images[indices]),
         jnp.asarray(scene.cameras.camtoworlds[indices]),
         jnp.asarray(scene.bounds[indices]),
+        jax.tree.map(lambda x: jnp.asarray(x[indices]), scene.cameras.lens),
     )
     print(f"training on {views.images[..., 0].size:,} rays of {len(indices)} views")
     return views

@@ -19,8 +19,7 @@ View = tuple[Cameras, npt.NDArray[np.float32]]
 
 def view_of(scene: Scene, index: int) -> View:
     """Camera and bounds of one view of a scene."""
-    camera = scene.cameras._replace(camtoworlds=scene.cameras.camtoworlds[index])
-    return camera, scene.bounds[index]
+    return scene.cameras.view(index), scene.bounds[index]
 
 
 def render_view(
@@ -52,7 +51,7 @@ def render_view(
         params,
         camera,
         bounds,
-        ndc=job.scene.ndc,
+        space=job.scene.space,
         config=job.config.render,
         progress=progress,
     )

@@ -25,7 +25,7 @@ import numpy.typing as npt
 from jax.sharding import Mesh
 
 from nerf import evaluation, parallel
-from nerf.cameras import Rays
+from nerf.cameras import Rays, positions
 from nerf.config import RenderConfig
 from nerf.field import Params, RadianceField
 from nerf.render import density_grid, sampling, volume
@@ -222,11 +222,13 @@ def render_rays_fast(
       field: what to render.
       params: one tree or two, as `config.networks` says; the last draws the picture.
       grid: its densities.
-      rays: `[num_rays]`.
-      config: networks and last interval.
+      rays: `[num_rays]`, straight ones.
+      config: networks, last interval, background.
       how: samples a ray, and the grid's part in their densities.
       rays_per_piece: how many rays go through the field at once; a divisor of `num_rays`.
     """
+    if rays.depths is not None:
+        raise ValueError("contracted rays are rendered exactly: the grid is looked up along lines")
     optical_depth = _look_up(grid, rays)
     unit = _place(optical_depth, how.num_samples)
     unit_middle = 0.5 * (unit[:, 1:] + unit[:, :-1])
@@ -252,7 +254,8 @@ def render_rays_fast(
     density = jnp.maximum(density + how.trend * (mean_in_grid - middle_in_grid), 0.0)
     density = (1.0 - how.smoothing) * density + how.smoothing * mean_in_grid
     density = jnp.concatenate([density, wall], axis=-1)
-    return volume.accumulate(output.rgb, density, lengths, t_vals)
+    seen = volume.accumulate(output.rgb, density, lengths, t_vals)
+    return volume.over(seen, config.background)
 
 
 def _look_up(grid: DensityGrid, rays: Rays) -> jax.Array:
@@ -264,7 +267,7 @@ def _look_up(grid: DensityGrid, rays: Rays) -> jax.Array:
     unit = (jnp.arange(LOOKUPS, dtype=jnp.float32) + 0.5) / LOOKUPS
     span = (rays.far - rays.near)[:, None]
     t_vals = rays.near[:, None] + span * unit[None]
-    points = rays.origins[:, None, :] + t_vals[..., None] * rays.directions[:, None, :]
+    points = positions(rays, t_vals)
     lengths = span * jnp.linalg.norm(rays.directions, axis=-1, keepdims=True) / LOOKUPS
     optical_depth = jnp.cumsum(density_grid.density_at(grid, points) * lengths, axis=-1)
     return jnp.pad(optical_depth, ((0, 0), (1, 0)))

@@ -17,9 +17,18 @@ import numpy.typing as npt
 from jax.sharding import Mesh
 
 from nerf import parallel
-from nerf.cameras import Cameras, Rays, depth_from_ndc, pinhole_rays, scene_rays
+from nerf.cameras import (
+    Cameras,
+    Rays,
+    Space,
+    depth_from_ndc,
+    depth_of_contracted,
+    pinhole_rays,
+    scene_rays,
+)
 from nerf.config import RenderConfig
 from nerf.field import Params, RadianceField
+from nerf.lenses import Lens
 from nerf.render.checks import check_rendering, checked
 from nerf.render.rays import render_rays
 
@@ -125,14 +134,14 @@ def map_pieces(function: Callable[[T], R], tree: T, piece: int) -> R:
 
 
 def image_rays(
-    camera: Cameras, bounds: npt.NDArray[np.float32], *, ndc: bool, config: RenderConfig
+    camera: Cameras, bounds: npt.NDArray[np.float32], *, space: Space, config: RenderConfig
 ) -> Rays:
     """The rays of every pixel of one camera, row by row.
 
     Args:
       camera: its `camtoworlds` is `[3, 4]`.
       bounds: `[2]`, near and far in scene units.
-      ndc: whether to warp.
+      space: which the field lives in.
       config: pixel and direction conventions.
 
     Returns:
@@ -140,20 +149,21 @@ def image_rays(
     """
     chex.assert_shape(bounds, (2,))
     intrinsics = (camera.focal, camera.height, camera.width)
-    rays: Rays = _image_rays(camera.camtoworlds, bounds, intrinsics, ndc, config)
+    rays: Rays = _image_rays(camera.camtoworlds, camera.lens, bounds, intrinsics, space, config)
     return rays
 
 
-@functools.partial(jax.jit, static_argnums=(2, 3, 4))
+@functools.partial(jax.jit, static_argnums=(3, 4, 5))
 def _image_rays(
     camtoworld: Any,
+    lens: Lens | None,
     bounds: jax.Array,
     intrinsics: tuple[float, int, int],
-    ndc: bool,
+    space: Space,
     config: RenderConfig,
 ) -> Rays:
-    camera = Cameras(camtoworld, *intrinsics)
-    columns, rows, camtoworlds = _pixels(camera)
+    camera = Cameras(camtoworld, *intrinsics, lens)
+    columns, rows, camtoworlds, lenses = _pixels(camera)
     near, far = (jnp.broadcast_to(bound, columns.shape) for bound in bounds.astype(jnp.float32))
     return scene_rays(
         columns,
@@ -162,9 +172,10 @@ def _image_rays(
         camera,
         near,
         far,
-        ndc=ndc,
+        space=space,
         viewdir_space=config.viewdir_space,
         pixel_offset=config.pixel_offset,
+        lens=lenses,
     )
 
 
@@ -174,7 +185,7 @@ def render_image(
     camera: Cameras,
     bounds: npt.NDArray[np.float32],
     *,
-    ndc: bool,
+    space: Space,
     config: RenderConfig,
     progress: Progress | None = None,
 ) -> Picture:
@@ -185,11 +196,11 @@ def render_image(
       params: the field's parameters.
       camera: its `camtoworlds` is `[3, 4]`; its size is the picture's.
       bounds: `[2]`, near and far in scene units; not used with NDC.
-      ndc: whether the field lives in NDC.
+      space: which the field lives in.
       config: what `render_chunk` was made with.
       progress: called with the number of rays done and the number of all rays.
     """
-    rays = image_rays(camera, bounds, ndc=ndc, config=config)
+    rays = image_rays(camera, bounds, space=space, config=config)
     num_rays = camera.height * camera.width
     chunks: list[RenderedChunk] = []
     waiting: list[RenderedChunk] = []
@@ -206,17 +217,21 @@ def render_image(
         waiting.append(rendered)
     fetch()
     rgb, t, acc = (np.concatenate(parts)[:num_rays] for parts in zip(*chunks, strict=True))
-    depth = _depth(t, camera, ndc=ndc, config=config)
+    depth = _depth(t, camera, bounds, space=space, config=config)
     shape = (camera.height, camera.width)
     return Picture(rgb.reshape(*shape, 3), depth.reshape(shape), acc.reshape(shape))
 
 
-def _pixels(camera: Cameras) -> tuple[jax.Array, jax.Array, jax.Array]:
+def _pixels(camera: Cameras) -> tuple[jax.Array, jax.Array, jax.Array, Lens | None]:
+    """Columns and rows of all pixels, the camera's matrix for each, and its lens."""
     chex.assert_shape(camera.camtoworlds, (3, 4))
     index = jnp.arange(camera.height * camera.width)
     rows, columns = jnp.divmod(index, camera.width)
-    camtoworlds = jnp.broadcast_to(jnp.asarray(camera.camtoworlds)[None], (len(index), 3, 4))
-    return columns, rows, camtoworlds
+
+    def for_each(x: Any) -> jax.Array:
+        return jnp.broadcast_to(jnp.asarray(x)[None], (len(index), *jnp.shape(x)))
+
+    return columns, rows, for_each(camera.camtoworlds), jax.tree.map(for_each, camera.lens)
 
 
 def _chunks(rays: Rays, num_rays: int) -> Iterator[Rays]:
@@ -228,20 +243,32 @@ def _chunks(rays: Rays, num_rays: int) -> Iterator[Rays]:
 
 
 def _depth(
-    t: npt.NDArray[np.float32], camera: Cameras, *, ndc: bool, config: RenderConfig
+    t: npt.NDArray[np.float32],
+    camera: Cameras,
+    bounds: npt.NDArray[np.float32],
+    *,
+    space: Space,
+    config: RenderConfig,
 ) -> npt.NDArray[np.float32]:
-    if not ndc:
+    if space == "world":
         return t  # the ray parameter of a pinhole ray is depth
+    if space == "contracted":
+        return np.asarray(depth_of_contracted(jnp.asarray(t), jnp.asarray(bounds)))
     intrinsics = (camera.focal, camera.height, camera.width)
-    return np.asarray(_depth_from_ndc(t, camera.camtoworlds, intrinsics, config.pixel_offset))
+    depth = _depth_from_ndc(t, camera.camtoworlds, camera.lens, intrinsics, config.pixel_offset)
+    return np.asarray(depth)
 
 
-@functools.partial(jax.jit, static_argnums=(2, 3))
+@functools.partial(jax.jit, static_argnums=(3, 4))
 def _depth_from_ndc(
-    t: jax.Array, camtoworld: Any, intrinsics: tuple[float, int, int], pixel_offset: float
+    t: jax.Array,
+    camtoworld: Any,
+    lens: Lens | None,
+    intrinsics: tuple[float, int, int],
+    pixel_offset: float,
 ) -> jax.Array:
     focal, height, width = intrinsics
-    columns, rows, camtoworlds = _pixels(Cameras(camtoworld, *intrinsics))
+    columns, rows, camtoworlds, lenses = _pixels(Cameras(camtoworld, *intrinsics, lens))
     origins, directions = pinhole_rays(
         columns,
         rows,
@@ -250,5 +277,6 @@ def _depth_from_ndc(
         height=height,
         width=width,
         pixel_offset=pixel_offset,
+        lens=lenses,
     )
     return depth_from_ndc(t, origins, directions)

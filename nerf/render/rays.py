@@ -12,7 +12,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from nerf.cameras import Rays
+from nerf.cameras import Rays, positions
 from nerf.config import RenderConfig
 from nerf.errors import UserError
 from nerf.field import FieldOutput, Params, Proposal, RadianceField
@@ -88,7 +88,7 @@ def evaluate_along_rays(
     """
     num_rays, num_samples = t_vals.shape
     chex.assert_shape([rays.origins, rays.directions, rays.viewdirs], (num_rays, 3))
-    points = rays.origins[:, None, :] + t_vals[..., None] * rays.directions[:, None, :]
+    points = positions(rays, t_vals)
     viewdirs = jnp.broadcast_to(rays.viewdirs[:, None, :], points.shape)
     keys = None if ray_keys is None else _point_keys(ray_keys, num_samples)
     # Flat, since XLA multiplies [num_points, features] faster than [num_rays, num_samples, ...].
@@ -157,22 +157,21 @@ def _render_proposed(
     """A proposal's densities in even bins, then the field in the middles of new intervals."""
     assert field.proposal is not None
     num_rays, num_coarse = *rays.near.shape, config.num_coarse
-    scale = jnp.linalg.norm(rays.directions, axis=-1, keepdims=True)
     span = (rays.far - rays.near)[:, None]
     t_vals = sampling.bin_t_vals(keys[0], rays.near, rays.far, num_coarse)
-    points = rays.origins[:, None, :] + t_vals[..., None] * rays.directions[:, None, :]
+    bins = rays.near[:, None] + span * jnp.linspace(0.0, 1.0, num_coarse + 1)[None]
+    points = positions(rays, t_vals)
     density = field.proposal.density(params[PROPOSAL], points.reshape(-1, 3))
     chex.assert_shape(density, (num_rays * num_coarse,))
-    lengths = jnp.broadcast_to(span * scale / num_coarse, t_vals.shape)
+    lengths = _lengths(rays, bins)
     black = jnp.zeros_like(points)
     coarse = volume.accumulate(black, density.reshape(t_vals.shape), lengths, t_vals)
 
-    bins = rays.near[:, None] + span * jnp.linspace(0.0, 1.0, num_coarse + 1)[None]
     edges = sampling.proposed_edges(keys[2], bins, jax.lax.stop_gradient(coarse.weights), config)
     t_vals = 0.5 * (edges[:, 1:] + edges[:, :-1])
     output = evaluate_along_rays(field, params["fine"], rays, t_vals, keys[3])
-    lengths = (edges[:, 1:] - edges[:, :-1]) * scale
-    fine = volume.accumulate(output.rgb, output.density, lengths, t_vals)
+    fine = volume.accumulate(output.rgb, output.density, _lengths(rays, edges), t_vals)
+    fine = volume.over(fine, config.background)
     return Rendering(coarse, fine, mismatch(edges, fine.weights, bins, coarse.weights))
 
 
@@ -206,10 +205,22 @@ def _merge(first: FieldOutput, second: FieldOutput, order: jax.Array) -> FieldOu
 def _composite(
     output: FieldOutput, t_vals: jax.Array, rays: Rays, config: RenderConfig
 ) -> volume.Composite:
-    return volume.composite(
-        output.rgb,
-        output.density,
-        t_vals,
-        rays.directions,
-        last_interval=config.last_interval,
-    )
+    if rays.depths is None:
+        lengths = volume.interval_lengths(t_vals, rays.directions, config.last_interval)
+    else:
+        last = jnp.full((t_vals.shape[0], 1), config.last_interval, t_vals.dtype)
+        lengths = jnp.concatenate([_lengths(rays, t_vals), last], axis=-1)
+    found = volume.accumulate(output.rgb, output.density, lengths, t_vals)
+    return volume.over(found, config.background)
+
+
+def _lengths(rays: Rays, edges: jax.Array) -> jax.Array:
+    """Of the intervals between parameters `[num_rays, num_samples + 1]`, in the field's space."""
+    if rays.depths is None:
+        scale = jnp.linalg.norm(rays.directions, axis=-1, keepdims=True)
+        lengths: jax.Array = (edges[:, 1:] - edges[:, :-1]) * scale
+        return lengths
+    ends = positions(rays, edges)
+    # A little apart, since the gradient of a length is not defined at zero.
+    lengths = jnp.linalg.norm(ends[:, 1:] - ends[:, :-1] + 1e-9, axis=-1)
+    return lengths

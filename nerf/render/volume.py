@@ -10,6 +10,8 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from nerf.config import Background
+
 
 class Composite(NamedTuple):
     """What one ray sees.
@@ -111,6 +113,20 @@ def composite(
     """
     lengths = interval_lengths(t_vals, directions, last_interval)
     return accumulate(rgb, density, lengths, t_vals)
+
+
+def over(seen: Composite, background: Background) -> Composite:
+    """Puts a background behind what is seen, where it was black.
+
+    >>> half = Composite(
+    ...     jnp.full((1, 3), 0.3), *[jnp.full(1, 0.5)] * 2, *[jnp.ones((1, 1))] * 2
+    ... )
+    >>> over(half, "white").rgb.round(3).tolist()
+    [[0.8, 0.8, 0.8]]
+    """
+    if background == "black":
+        return seen
+    return seen._replace(rgb=seen.rgb + (1.0 - seen.acc)[..., None])
 
 
 def accumulate(

@@ -48,7 +48,7 @@ def load_llff(
         the `images_N` with the largest N that holds any, else `images`.
 
     Returns:
-      A scene with `ndc=True`; grey pictures become RGB, transparent ones lie over white.
+      A scene with `space="ndc"`; grey pictures become RGB, transparent ones lie over white.
 
     Raises:
       UserError: if anything is missing, unreadable or inconsistent.
@@ -120,7 +120,7 @@ def build_scene(
             width=width,
         ),
         bounds=bounds.astype(np.float32),
-        ndc=True,
+        space="ndc",
         unit_scale=unit_scale,
     )
 

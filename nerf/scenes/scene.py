@@ -10,7 +10,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from nerf.cameras import Cameras
+from nerf.cameras import Cameras, Space
+from nerf.config import Background, Vector
 
 Source = Literal["photographs", "procedural"]
 
@@ -34,8 +35,11 @@ class Scene:
       images: `[num_views, height, width, 3]` float32, sRGB in [0, 1].
       cameras: `camtoworlds` is `[num_views, 3, 4]`.
       bounds: `[num_views, 2]` float32, nearest and farthest depth of each view in scene units.
-      ndc: whether rays are to be warped into normalised device coordinates (forward-facing).
+      space: which a field of it lives in.
       unit_scale: scene units per unit of the source files.
+      box: corners of what a field in world space is to span, scene units; None in other spaces.
+      background: what is seen where nothing is.
+      given_split: training and test views where the files name them, else None.
     """
 
     name: str
@@ -45,19 +49,24 @@ class Scene:
     images: npt.NDArray[np.float32]
     cameras: Cameras
     bounds: npt.NDArray[np.float32]
-    ndc: bool
+    space: Space
     unit_scale: float
+    box: tuple[Vector, Vector] | None = None
+    background: Background = "black"
+    given_split: Split | None = None
 
     @property
     def num_views(self) -> int:
         return len(self.images)
 
     def split(self, holdout: int) -> Split:
-        """Holds out every `holdout`-th view, from view 0 on.
+        """Holds out every `holdout`-th view, from view 0 on, unless the files say which.
 
         >>> every_third = [i for i in range(7) if i % 3 == 0]
         >>> every_third
         [0, 3, 6]
         """
+        if self.given_split is not None:
+            return self.given_split
         test = tuple(range(0, self.num_views, holdout))
         return Split(tuple(i for i in range(self.num_views) if i not in test), test)

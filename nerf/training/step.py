@@ -12,9 +12,10 @@ import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from nerf import parallel
-from nerf.cameras import Cameras, Rays, scene_rays
+from nerf.cameras import Cameras, Rays, Space, scene_rays
 from nerf.config import Config, RenderConfig
 from nerf.field import Params, Proposal, RadianceField
+from nerf.lenses import Lens
 from nerf.render.checks import checked
 from nerf.render.rays import init_params, parts, render_rays
 from nerf.training import health
@@ -56,11 +57,13 @@ class TrainingViews(NamedTuple):
       images: `[num_views, height, width, 3]`, sRGB in [0, 1].
       camtoworlds: `[num_views, 3, 4]`.
       bounds: `[num_views, 2]`, near and far in scene units.
+      lens: `[num_views]`, see `nerf.cameras.Cameras`.
     """
 
     images: jax.Array
     camtoworlds: jax.Array
     bounds: jax.Array
+    lens: Lens | None = None
 
 
 class Batch(NamedTuple):
@@ -137,7 +140,7 @@ def draw_batch(
     cameras: Cameras,
     *,
     num_rays: int,
-    ndc: bool,
+    space: Space,
     config: RenderConfig,
 ) -> Batch:
     """Draws pixels uniformly from every pixel of every view, with replacement.
@@ -145,9 +148,9 @@ def draw_batch(
     Args:
       key: for the pixels and for the rays' own keys.
       views: where to draw from.
-      cameras: the intrinsics that the views share.
+      cameras: the size and the focal length that the views share.
       num_rays: how many.
-      ndc: whether the scene's rays are warped.
+      space: which the field lives in.
       config: how rays are made.
     """
     num_views, height, width, _ = views.images.shape
@@ -163,9 +166,10 @@ def draw_batch(
         cameras,
         views.bounds[view, 0],
         views.bounds[view, 1],
-        ndc=ndc,
+        space=space,
         viewdir_space=config.viewdir_space,
         pixel_offset=config.pixel_offset,
+        lens=jax.tree.map(lambda x: x[view], views.lens),
     )
     return Batch(rays, views.images[view, row, column], jax.random.split(ray_key, num_rays))
 
@@ -268,7 +272,7 @@ def make_step(
     config: Config,
     cameras: Cameras,
     *,
-    ndc: bool,
+    space: Space,
     rays_per_piece: int | None = None,
     debug: bool = False,
 ) -> StepFn:
@@ -278,7 +282,7 @@ def make_step(
       field: what is trained.
       config: samples, loss, optimiser.
       cameras: the intrinsics of the views.
-      ndc: whether the scene's rays are warped.
+      space: which the field lives in.
       rays_per_piece: the most rays that go through a device at once, see `loss_and_gradient`; by
         default all of its share on an accelerator, and on a CPU as many as make about 2,000
         evaluations, but no fewer than `CPU_RAYS_PER_PIECE`.
@@ -286,7 +290,7 @@ def make_step(
     """
     mesh = parallel.make_mesh(1 if debug else config.train.num_rays)
     jitted = jit_step(
-        field, config, cameras, mesh, ndc=ndc, rays_per_piece=rays_per_piece, debug=debug
+        field, config, cameras, mesh, space=space, rays_per_piece=rays_per_piece, debug=debug
     )
     placed = parallel.placing(mesh, checked(jitted) if debug else jitted)
     return lambda *arguments: parallel.one_at_a_time(placed(*arguments))
@@ -298,7 +302,7 @@ def jit_step(
     cameras: Cameras,
     mesh: Mesh,
     *,
-    ndc: bool,
+    space: Space,
     rays_per_piece: int | None = None,
     debug: bool = False,
 ) -> Any:
@@ -325,7 +329,7 @@ def jit_step(
             views,
             cameras,
             num_rays=config.train.num_rays,
-            ndc=ndc,
+            space=space,
             config=config.render,
         )
         loss, seen, gradient = all_shares(state.params, batch)
