@@ -32,7 +32,7 @@ demo: $(READY)
 		"planes, trained for a minute=demo/flower-planes/video.mp4"
 
 test: $(READY)
-	@$(PY) -m pytest $(TEST_FLAGS)
+	@$(PY) -m pytest -n 2 --dist loadfile $(TEST_FLAGS)
 
 lint: lint-format lint-check lint-types
 

@@ -9,8 +9,10 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from nerf.cameras import Space
 from nerf.errors import UserError
-from nerf.scenes.llff import look_at, mean_pose
+from nerf.scenes.normalize import look_at, mean_pose
+from nerf.scenes.rigs import find_rig, upright
 
 Poses = npt.NDArray[np.float32]
 
@@ -38,7 +40,7 @@ def camera_path(name: str, poses: Poses, bounds: Poses, num_frames: int) -> Pose
     >>> camera_path("loop", np.eye(3, 4)[None], np.ones((1, 2)), 8)
     Traceback (most recent call last):
     ...
-    nerf.errors.UserError: unknown camera path 'loop': choose one of interpolate, spiral
+    nerf.errors.UserError: unknown camera path 'loop': choose one of interpolate, orbit, spiral
     """
     if name not in PATHS:
         raise UserError(f"unknown camera path {name!r}: choose one of {', '.join(sorted(PATHS))}")
@@ -101,7 +103,51 @@ def interpolate(poses: Poses, bounds: Poses, num_frames: int) -> Poses:
     return np.concatenate([rotations, positions[..., None]], axis=-1).astype(np.float32)
 
 
-PATHS: dict[str, CameraPath] = {"spiral": spiral, "interpolate": interpolate}
+def orbit(poses: Poses, bounds: Poses, num_frames: int) -> Poses:
+    """Around what the cameras look at, level, at their mean height and distance.
+
+    Where they stand all around, the path is a closed circle; where they leave a gap of more than a
+    quarter turn, it swings to and fro along the rest.
+
+    Args:
+      poses: `[num_views, 3, 4]`.
+      bounds: not used.
+      num_frames: how many poses to make.
+    """
+    del bounds
+    precise = poses.astype(np.float64)
+    rig = find_rig(precise)
+    to_upright = upright(rig.up)
+    offsets = (precise[:, :, 3] - rig.focus) @ to_upright.T
+    height, radius = offsets[:, 1].mean(), np.hypot(offsets[:, 0], offsets[:, 2]).mean()
+    if radius < 1e-9:  # nothing to look at: one camera, or all at one place
+        return np.repeat(poses[:1], num_frames, axis=0)
+    angles = np.sort(np.arctan2(offsets[:, 0], offsets[:, 2]))
+    gaps = np.diff(np.append(angles, angles[0] + 2 * np.pi))
+    widest = int(np.argmax(gaps))
+    turn = np.linspace(0.0, 2 * np.pi, num_frames, endpoint=False)
+    start = angles[(widest + 1) % len(angles)]
+    way = start + turn
+    if gaps[widest] > 0.5 * np.pi:
+        way = start + (2 * np.pi - gaps[widest]) * 0.5 * (1.0 - np.cos(turn))
+    circle = np.stack([radius * np.sin(way), np.full(num_frames, height), radius * np.cos(way)], 1)
+    centres = rig.focus + circle @ to_upright
+    return np.stack([look_at(c - rig.focus, rig.up, c) for c in centres]).astype(np.float32)
+
+
+PATHS: dict[str, CameraPath] = {"spiral": spiral, "orbit": orbit, "interpolate": interpolate}
+
+
+def suitable_path(space: Space, poses: Poses) -> str:
+    """The name of the path that suits a scene.
+
+    Args:
+      space: that its field lives in.
+      poses: `[num_views, 3, 4]`.
+    """
+    if space == "ndc":
+        return "spiral"
+    return "orbit" if find_rig(poses).kind == "inward" else "interpolate"
 
 
 def _focus_depth(bounds: Poses) -> float:

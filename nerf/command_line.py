@@ -10,10 +10,13 @@ from absl import flags, logging
 from nerf import config as config_lib
 from nerf import field as field_lib
 from nerf.camera_paths import PATHS
-from nerf.config import PRECISIONS
+from nerf.cameras import Space
+from nerf.config import PRECISIONS, Background
 from nerf.errors import UserError
 from nerf.jobs.job import RenderMethod
 from nerf.jobs.train import ON_COLLAPSE
+from nerf.scenes.formats import FORMATS, MAX_SIZE, Reading
+from nerf.scenes.normalize import Normalization
 
 MODES = ("evaluate", "train", "render", "convert")
 _MAX_SIZE = 16384  # of a side of the video's frames; more no encoder takes
@@ -28,6 +31,7 @@ _RANGES = {
     "eval_every": (0, 2**31 - 1),
     "frames": (0, 100_000),
     "factor": (1, 2**31 - 1),
+    "max_size": (0, 2**31 - 1),
     "seed": (0, 2**31 - 1),
 }
 
@@ -46,7 +50,26 @@ flags.DEFINE_multi_string(
 )
 flags.DEFINE_string("scene", "flower", "a folder, a name, llff:NAME or procedural:NAME")
 flags.DEFINE_string("data_dir", None, "where named scenes lie ($NERF_DATA_DIR, else data/llff)")
-flags.DEFINE_integer("factor", None, "read images_FACTOR of a folder (the smallest there is)")
+flags.DEFINE_string(
+    "format", None, f"of a folder: {', '.join(FORMATS)} (the one whose files it has)"
+)
+flags.DEFINE_integer(
+    "factor",
+    None,
+    "pictures so many times smaller: those in images_FACTOR, else scaled (LLFF: the smallest there "
+    "are)",
+)
+flags.DEFINE_integer("max_size", MAX_SIZE, "scale pictures to this longer side; 0: never")
+flags.DEFINE_string(
+    "space",
+    None,
+    f"which space the field lives in: {', '.join(typing.get_args(Space))} (what suits the cameras)",
+)
+flags.DEFINE_float("near", None, "nearest depth of all views in the files' unit (from the files)")
+flags.DEFINE_float("far", None, "farthest depth of all views in the files' unit (from the files)")
+flags.DEFINE_string(
+    "background", None, "behind transparent pictures: white or black (white where they are)"
+)
 flags.DEFINE_bool("offline", False, "make no network attempt (so does NERF_OFFLINE=1)")
 flags.DEFINE_string("mirror", None, "base address to download the published scenes from")
 flags.DEFINE_string("mode", "evaluate", "evaluate, train (ends with evaluate), render or convert")
@@ -95,7 +118,9 @@ flags.DEFINE_string(
     "exact, or fast, which looks where a grid of densities says (exact for scores; fast for the "
     "video and previews)",
 )
-flags.DEFINE_string("path", "spiral", f"camera path of the video: {', '.join(sorted(PATHS))}")
+flags.DEFINE_string(
+    "path", None, f"camera path of the video: {', '.join(sorted(PATHS))} (what suits the cameras)"
+)
 flags.DEFINE_integer("frames", None, "frames of the video, 0 for none (120; 30 on a CPU)")
 flags.DEFINE_string("size", None, "WIDTHxHEIGHT of the video's frames (the scene's own)")
 flags.DEFINE_string("out", None, "convert: a .safetensors file, or a folder (published layout)")
@@ -125,7 +150,10 @@ def check_flags() -> None:
     choices = {
         "mode": MODES,
         "precision": tuple(PRECISIONS),
-        "path": tuple(PATHS),
+        "path": (None, *PATHS),
+        "format": (None, *FORMATS),
+        "space": (None, *typing.get_args(Space)),
+        "background": (None, *typing.get_args(Background)),
         "on_collapse": ON_COLLAPSE,
         "render": (None, *typing.get_args(RenderMethod)),
     }
@@ -141,13 +169,25 @@ def check_flags() -> None:
             raise UserError(f"--{name} must be at most {largest}, not {value}")
     if FLAGS.mode == "render" and FLAGS.frames == 0:
         raise UserError("--mode=render makes nothing but the video, and --frames=0 is none")
-    for name in ("train_seconds", "lr"):
+    for name in ("train_seconds", "lr", "near", "far"):
         value = FLAGS[name].value
         if value is not None and not value > 0:
             raise UserError(f"--{name} must be more than 0, not {value}")
+    if FLAGS.near is not None and FLAGS.far is not None and FLAGS.near >= FLAGS.far:
+        raise UserError(f"--near={FLAGS.near} must be less than --far={FLAGS.far}")
     field_lib.check_names(FLAGS.backend, FLAGS.field)
     config_lib.preset_of(FLAGS.field, FLAGS.preset)
     video_size(126, 94)
+
+
+def reading() -> Reading:
+    """How a folder is read."""
+    return Reading(
+        format=FLAGS.format,
+        factor=FLAGS.factor,
+        max_size=FLAGS.max_size,
+        normalization=Normalization(FLAGS.space, FLAGS.near, FLAGS.far, FLAGS.background),
+    )
 
 
 def video_size(width: int, height: int) -> tuple[int, int]:

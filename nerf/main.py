@@ -33,9 +33,10 @@ from nerf import (
 from nerf import config as config_lib
 from nerf import field as field_lib
 from nerf.backends import convert
-from nerf.command_line import FLAGS, check_flags, parse_flags, video_size
+from nerf.camera_paths import suitable_path
+from nerf.command_line import FLAGS, check_flags, parse_flags, reading, video_size
 from nerf.config import PRECISIONS, Config
-from nerf.errors import UserError
+from nerf.errors import UserError, listed
 from nerf.jobs.evaluate import evaluate
 from nerf.jobs.job import Job, VideoConfig
 from nerf.jobs.renderers import views_box
@@ -47,6 +48,11 @@ from nerf.scenes.scene import Scene
 from nerf.training.interrupt import Interrupted, interrupt_at_once
 from nerf.training.loop import NO_END, LoopConfig
 
+_SPACES = {
+    "ndc": "ndc, for cameras that all look one way",
+    "world": "world, a box around what all cameras see",
+    "contracted": "contracted, without an end",
+}
 _MIN_EVAL_EVERY = 100  # by default; a picture can take as long as some steps
 
 flags.adopt_module_key_flags(command_line)  # for --help
@@ -156,7 +162,7 @@ def _run(started: float) -> None:
         config=config,
         scene=resolved.scene,
         run_dir=run_dir,
-        video=_video(resolved.scene.cameras.width, resolved.scene.cameras.height),
+        video=_video(resolved.scene),
         precision=FLAGS.precision,
         seed=FLAGS.seed,
         init_from=start.provenance,
@@ -265,7 +271,7 @@ def _load_scene() -> registry.Resolved:
         FLAGS.scene,
         data_dir=Path(FLAGS.data_dir) if FLAGS.data_dir else None,
         offline=FLAGS.offline,
-        factor=FLAGS.factor,
+        reading=reading(),
         base_url=FLAGS.mirror,
     )
 
@@ -323,11 +329,12 @@ def _rounded(corner: jax.Array) -> config_lib.Vector:
     return x, y, z
 
 
-def _video(width: int, height: int) -> VideoConfig:
+def _video(scene: Scene) -> VideoConfig:
     num_frames = FLAGS.frames
     if num_frames is None:
         num_frames = 30 if jax.default_backend() == "cpu" else 120
-    return VideoConfig(FLAGS.path, num_frames, video_size(width, height))
+    path = FLAGS.path or suitable_path(scene.space, scene.cameras.camtoworlds)
+    return VideoConfig(path, num_frames, video_size(scene.cameras.width, scene.cameras.height))
 
 
 def _precision(name: str) -> str:
@@ -338,7 +345,7 @@ def _precision(name: str) -> str:
 def _print_header(job: Job, start: initial.Start) -> None:
     scene, config = job.scene, job.config
     num_params = parameters.count(abstract_networks(job.field, config.render))
-    held_out = ", ".join(map(str, scene.split(config.train.holdout).test))
+    held_out = listed(scene.split(config.train.holdout).test)
     height, width = scene.cameras.height, scene.cameras.width
     device = (
         f"{jax.default_backend()} ({run_folder.device_name()}), {jax.local_device_count()} in use, "
@@ -351,6 +358,7 @@ def _print_header(job: Job, start: initial.Start) -> None:
         f"{num_params:,} parameters",
         "scene": f"{scene.name}, source: {scene.source} ({scene.origin}), {scene.num_views} views "
         f"of {width}x{height}, {scene.num_views * width * height:,} rays, held out {held_out}",
+        "space": _SPACES[scene.space],
         "parameters": start.origin,
         "run folder": str(job.run_dir),
     }

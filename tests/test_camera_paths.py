@@ -9,7 +9,7 @@ from scipy.spatial.transform import Rotation
 
 from nerf.camera_paths import PATHS, camera_path, interpolate, spiral
 from nerf.errors import UserError
-from nerf.scenes.llff import recentre
+from nerf.scenes.normalize import recentre
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def test_one_view_is_enough(name: str) -> None:
 
 
 def test_unknown_names_and_no_frames_are_refused(poses: np.ndarray, bounds: np.ndarray) -> None:
-    with pytest.raises(UserError, match=r"'loop'.*interpolate, spiral"):
+    with pytest.raises(UserError, match=r"'loop'.*interpolate, orbit, spiral"):
         camera_path("loop", poses, bounds, 3)
     with pytest.raises(UserError, match="not 0"):
         camera_path("spiral", poses, bounds, 0)

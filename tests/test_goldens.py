@@ -17,7 +17,7 @@ from nerf.evaluation import psnr
 from nerf.field import make_field
 from nerf.render.image import image_rays, make_chunk_renderer, render_image
 from nerf.render.rays import render_rays
-from nerf.scenes.llff import load_llff
+from nerf.scenes.formats import load_folder
 
 HELD_OUT = {0: 22.26, 16: 23.14, 32: 24.20}  # dB against the photographs
 TRAINED_ON = {20: 28.86}
@@ -27,7 +27,7 @@ STRIDE = 16  # of the pixels that the second backend renders
 
 @pytest.fixture(scope="module")
 def scene(flower_dir):
-    return load_llff(flower_dir)
+    return load_folder(flower_dir).scene
 
 
 @pytest.fixture(scope="module")

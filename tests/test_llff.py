@@ -15,9 +15,20 @@ from scipy.spatial.transform import Rotation
 from nerf.cameras import ndc_rays, pinhole_rays
 from nerf.errors import UserError
 from nerf.scenes import llff
-from nerf.scenes.llff import build_scene, load_llff
+from nerf.scenes.formats import Reading, load_folder
+from nerf.scenes.llff import build_scene
+from nerf.scenes.normalize import Normalization, in_front, mean_pose
 
 HEIGHT, WIDTH = 6, 8
+
+
+def normalized(poses_bounds):
+    capture = llff.from_poses_bounds(poses_bounds, Path(), [])
+    return in_front(capture.camtoworlds, capture.bounds)[:3]
+
+
+def load_llff(folder, factor=None):
+    return load_folder(folder, Reading("llff", factor)).scene
 
 
 def make_poses_bounds(num_views: int = 5, seed: int = 0) -> np.ndarray:
@@ -68,14 +79,14 @@ def change_poses(folder: Path, change: Callable[[np.ndarray], None]) -> None:
 
 def test_a_camera_at_the_mean_becomes_the_identity() -> None:
     poses_bounds = make_poses_bounds(num_views=1)
-    poses, bounds, _ = llff.normalize_poses(poses_bounds)
+    poses, bounds, _ = normalized(poses_bounds)
     np.testing.assert_allclose(poses[0], np.eye(3, 4), atol=1e-12)
     np.testing.assert_allclose(bounds.min(), 4 / 3)
 
 
 def test_the_mean_of_recentred_poses_is_the_identity_and_they_stay_rigid() -> None:
-    poses, _, _ = llff.normalize_poses(make_poses_bounds())
-    np.testing.assert_allclose(llff.mean_pose(poses), np.eye(3, 4), atol=1e-12)
+    poses, _, _ = normalized(make_poses_bounds())
+    np.testing.assert_allclose(mean_pose(poses), np.eye(3, 4), atol=1e-12)
     rotations = poses[:, :, :3]
     expected = np.tile(np.eye(3), (5, 1, 1))
     np.testing.assert_allclose(rotations.swapaxes(1, 2) @ rotations, expected, atol=1e-12)
@@ -105,7 +116,7 @@ def test_columns_turn_from_down_right_back_to_right_up_back() -> None:
     """The first camera's right, seen from the second, is the same before and after."""
     matrices = make_poses_bounds()[:, :15].reshape(5, 3, 5)
     down, right, back = (matrices[:, :, i] for i in range(3))
-    poses, _, _ = llff.normalize_poses(make_poses_bounds())
+    poses, _, _ = normalized(make_poses_bounds())
     for column, axis in enumerate((right, -down, back)):
         for other, other_axis in enumerate((right, -down, back)):
             np.testing.assert_allclose(
@@ -166,16 +177,48 @@ def test_every_kind_of_pixel_becomes_rgb_in_0_1(
 
 
 def test_factor_none_reads_the_smallest_pictures_there_are(folder: Path) -> None:
-    poses_bounds = make_poses_bounds()
-    for images in ("images", "images_4", "images_8x"):
-        write_scene(folder, [f"{i}.png" for i in range(5)], poses_bounds, images)
+    several_sizes(folder)
     (folder / "images_64").mkdir()  # empty: holds nothing to read
     assert load_llff(folder).origin.endswith("images_32")
     assert load_llff(folder, factor=4).origin.endswith("images_4")
     assert load_llff(folder, factor=1).origin.endswith("images")
+
+
+def several_sizes(folder: Path) -> None:
+    """Pictures of 256 x 192 and smaller copies, and what only looks like a folder of copies."""
+    poses_bounds = make_poses_bounds()
+    poses_bounds[:, [4, 9]] = 32 * HEIGHT, 32 * WIDTH
+    np.save(folder / "poses_bounds.npy", poses_bounds)
+    for images, scale in (("images", 32), ("images_4", 8), ("images_8x", 4)):
+        (folder / images).mkdir()
+        for i in range(5):
+            picture = Image.new("RGB", (WIDTH * scale, HEIGHT * scale), (10 * i,) * 3)
+            picture.save(folder / images / f"{i}.png")
+
+
+def test_a_factor_without_a_folder_scales_larger_pictures(folder: Path) -> None:
+    several_sizes(folder)
+    scene = load_llff(folder, factor=16)
+    assert scene.origin.endswith("images_4")
+    assert scene.images.shape == (5, 2 * HEIGHT, 2 * WIDTH, 3)
+    np.testing.assert_allclose(scene.images[3], 30 / 255, atol=1e-4)
+    assert scene.cameras.focal == pytest.approx(load_llff(folder, factor=1).cameras.focal / 16)
+
+
+def test_a_factor_of_smaller_pictures_alone_is_refused(folder: Path) -> None:
+    (folder / "images_64").mkdir()
     message = refusal(folder, factor=16)
     assert "images_16" in message
-    assert "images, images_4, images_32, images_64" in message
+    assert "images_32, images_64" in message
+
+
+def test_copies_that_are_not_so_many_times_smaller_give_way_to_the_originals(folder: Path) -> None:
+    several_sizes(folder)
+    for i in range(5):
+        Image.new("RGB", (100, 75)).save(folder / "images_4" / f"{i}.png")
+    loaded = load_folder(folder, Reading("llff", 4))
+    assert loaded.scene.images.shape == (5, 8 * HEIGHT, 8 * WIDTH, 3)
+    assert any("another size" in note for note in loaded.notes)
 
 
 # What is missing.
@@ -267,13 +310,15 @@ def test_impossible_cameras_are_named(folder: Path, column: int, value: float, f
     assert fault in message
 
 
-def test_a_view_that_looks_back_is_named(folder: Path) -> None:
+def test_with_a_view_that_looks_back_there_is_no_ndc(folder: Path) -> None:
     def turn_round(poses_bounds: np.ndarray) -> None:
         poses_bounds[2, [1, 6, 11]] *= -1  # right
         poses_bounds[2, [2, 7, 12]] *= -1  # back
 
     change_poses(folder, turn_round)
-    assert "view 2 (image002)" in refusal(folder)
+    assert load_llff(folder).space == "contracted"
+    with pytest.raises(UserError, match="not a forward-facing scene"):
+        load_folder(folder, Reading(normalization=Normalization("ndc")))
 
 
 # Pictures and poses that do not match.
@@ -346,8 +391,8 @@ def test_two_pictures_of_one_name(folder: Path) -> None:
 def test_different_sizes_name_one_of_each(folder: Path) -> None:
     Image.new("RGB", (WIDTH + 1, HEIGHT)).save(folder / "images_32" / "image003.png")
     message = refusal(folder)
-    assert "image000.png is 8 x 6" in message
-    assert "image003.png is 9 x 6" in message
+    assert "4 of 8 x 6, 1 of 9 x 6" in message
+    assert "image003.png" in message
 
 
 @pytest.mark.parametrize("name", ["image003.png", "image003.jpg"])

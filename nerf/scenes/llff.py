@@ -6,68 +6,70 @@ farthest depth. Columns 0 to 2 of the matrix are the axes [down, right, back] of
 Row i belongs to the i-th picture in the order of the file names.
 
 Pictures lie in `images` (the originals) or `images_N` (both sides divided by N). Any of them may
-be missing. The order of pixels in the file counts; an EXIF rotation is not applied, because the
-programs that make the poses do not apply it either.
+be missing.
 
 Source: Mildenhall et al. 2019 (LLFF); bmild/nerf `load_llff.py` for scale and centre.
 """
 
+import io
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from nerf.cameras import Cameras
 from nerf.errors import UserError, listed
-from nerf.scenes.images import SUFFIXES, image_files, read_images, to_float
+from nerf.lenses import Lens
+from nerf.scenes.capture import Array, Capture
+from nerf.scenes.files import IMAGE_SUFFIXES, check_inside, read_bytes
+from nerf.scenes.images import image_files, to_float
+from nerf.scenes.normalize import make_scene
 from nerf.scenes.scene import Scene, Source
 
 POSES_FILE = "poses_bounds.npy"
-_NEAREST_DEPTH = 1.0 / 0.75  # what the nearest bound becomes, so that all lies beyond z = -1
-
-Array = npt.NDArray[np.float64]
+_MAX_BYTES = 2**28
 
 
-def load_llff(
-    folder: Path,
-    *,
-    name: str | None = None,
-    source: Source = "photographs",
-    factor: int | None = None,
-) -> Scene:
-    """Reads a scene in LLFF layout.
+def read_llff(folder: Path, factor: int | None = None) -> Capture:
+    """Reads poses and finds the pictures.
 
     Args:
       folder: holds `poses_bounds.npy` and `images` or `images_N`.
-      name: what to call the scene; None takes the folder's name.
-      source: what to say about the pictures' origin.
       factor: 1 reads `images`, N reads `images_N`; None reads the smallest pictures there are:
         the `images_N` with the largest N that holds any, else `images`.
-
-    Returns:
-      A scene with `space="ndc"`; grey pictures become RGB, transparent ones lie over white.
 
     Raises:
       UserError: if anything is missing, unreadable or inconsistent.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise UserError(f"{folder} is not a folder: give the folder that holds {POSES_FILE}")
-    poses_bounds = _read_poses_bounds(folder / POSES_FILE)
+    poses_bounds = _read_poses_bounds(folder, folder / POSES_FILE)
     image_folder, files = _choose_images(folder, factor)
     _check_counts(folder, image_folder, files, len(poses_bounds))
-    image_names = tuple(file.stem for file in files)
-    _check_values(poses_bounds, image_names, folder / POSES_FILE)
-    return build_scene(
-        read_images(files),
-        poses_bounds,
-        name=folder.resolve().name if name is None else name,
-        source=source,
-        origin=str(image_folder),
-        image_names=image_names,
+    names = tuple(file.stem for file in files)
+    _check_values(poses_bounds, names, folder / POSES_FILE)
+    return from_poses_bounds(poses_bounds, folder, files)
+
+
+def from_poses_bounds(poses_bounds: Array, folder: Path, files: Sequence[Path]) -> Capture:
+    """The capture of poses `[num_views, 17]`, see the module's text, and their pictures."""
+    matrices = poses_bounds[:, :15].reshape(-1, 3, 5)
+    down, right, back, positions, sizes = np.moveaxis(matrices, -1, 0)
+    height, width, focal = sizes.T
+    num_views = len(poses_bounds)
+    return Capture(
+        format="llff",
+        folder=folder,
+        files=tuple(files),
+        camtoworlds=np.stack([right, -down, back, positions], axis=-1),
+        lens=Lens(
+            focal=np.stack([focal, focal], axis=-1),
+            centre=0.5 * np.stack([width, height], axis=-1),
+            distortion=np.zeros((num_views, 6)),
+            fisheye=np.zeros(num_views, bool),
+        ),
+        sizes=np.stack([width, height], axis=-1).astype(np.int64),
+        bounds=poses_bounds[:, 15:],
     )
 
 
@@ -79,6 +81,7 @@ def build_scene(
     source: Source,
     origin: str,
     image_names: Sequence[str] | None = None,
+    is_transparent: bool = False,
 ) -> Scene:
     """Makes a scene of pictures and their LLFF poses; reads no file.
 
@@ -89,13 +92,14 @@ def build_scene(
       source: "photographs" or "procedural".
       origin: where it was found; error messages begin with it.
       image_names: one a view; None numbers them.
+      is_transparent: whether the pictures were, and lie over white.
 
     Raises:
-      UserError: if the poses are not finite, not those of a forward-facing scene, or have bounds
-        that are not 0 < near < far, or if the numbers of pictures and poses differ.
+      UserError: if the poses are not finite or have bounds that are not 0 < near < far, or if the
+        numbers of pictures and poses differ.
     """
     poses_bounds = np.asarray(poses_bounds, np.float64)
-    num_views, height, width, _ = images.shape
+    num_views, _, _, _ = images.shape
     if poses_bounds.shape != (num_views, 17):
         raise UserError(
             f"{origin}: {num_views} images need poses of shape ({num_views}, 17), "
@@ -103,89 +107,31 @@ def build_scene(
         )
     names = tuple(image_names or (f"view_{i:03d}" for i in range(num_views)))
     _check_values(poses_bounds, names, origin)
-    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        poses, bounds, unit_scale = normalize_poses(poses_bounds)
-    _check_forward_facing(poses, names, origin)
-    original_width, original_focal = poses_bounds[0, 9], poses_bounds[0, 14]
-    return Scene(
+    capture = from_poses_bounds(poses_bounds, Path(), [Path(f"{name}.png") for name in names])
+    return make_scene(
+        capture,
+        to_float(images),
         name=name,
         source=source,
         origin=origin,
-        image_names=names,
-        images=to_float(images),
-        cameras=Cameras(
-            camtoworlds=poses.astype(np.float32),
-            focal=float(original_focal * width / original_width),
-            height=height,
-            width=width,
-        ),
-        bounds=bounds.astype(np.float32),
-        space="ndc",
-        unit_scale=unit_scale,
+        is_transparent=is_transparent,
     )
-
-
-class NormalizedPoses(NamedTuple):
-    """Poses and bounds in scene units; see `normalize_poses`."""
-
-    camtoworlds: Array
-    bounds: Array
-    unit_scale: float
-
-
-def normalize_poses(poses_bounds: Array) -> NormalizedPoses:
-    """Brings LLFF poses into the conventions of `Scene`.
-
-        scale = 1 / (0.75 min near);   pose_i <- inverse(mean pose) pose_i
-
-    Args:
-      poses_bounds: `[num_views, 17]`, see the module's text.
-
-    Returns:
-      camtoworlds `[num_views, 3, 4]` with the columns [right, up, back | position], bounds
-      `[num_views, 2]`, both in scene units, and the scale: scene units per unit of the file.
-    """
-    matrices = poses_bounds[:, :15].reshape(-1, 3, 5)
-    down, right, back, positions = (matrices[:, :, i] for i in range(4))
-    bounds = poses_bounds[:, 15:]
-    scale = _NEAREST_DEPTH / float(bounds.min())
-    poses = np.stack([right, -down, back, positions * scale], axis=-1)
-    return NormalizedPoses(recentre(poses), bounds * scale, scale)
-
-
-def look_at(back: Array, up: Array, position: Array) -> Array:
-    """The pose `[3, 4]` that looks along `-back` with `up` upwards, as nearly as it can be."""
-    back = back / np.linalg.norm(back)
-    right = np.cross(up, back)
-    right = right / np.linalg.norm(right)
-    return np.stack([right, np.cross(back, right), back, position], axis=-1)
-
-
-def mean_pose(poses: Array) -> Array:
-    """The pose in the middle of `[num_views, 3, 4]`: mean position, mean view, mean up."""
-    return look_at(poses[:, :, 2].sum(0), poses[:, :, 1].sum(0), poses[:, :, 3].mean(0))
-
-
-def recentre(poses: Array) -> Array:
-    """Moves the world so that the mean pose of `[num_views, 3, 4]` is the identity."""
-    mean = mean_pose(poses)
-    inverse_rotation = mean[:, :3].T
-    moved = poses.copy()
-    moved[:, :, 3] -= mean[:, 3]
-    return inverse_rotation @ moved
 
 
 # The poses file.
 
 
-def _read_poses_bounds(path: Path) -> Array:
+def _read_poses_bounds(folder: Path, path: Path) -> Array:
     if not path.is_file():
         raise UserError(
             f"no {POSES_FILE} in {path.parent}: make it with LLFF's imgs2poses.py (COLMAP), "
             "or give another folder"
         )
+    check_inside(folder, path)
     try:
-        array = np.load(path, allow_pickle=False)
+        with io.BytesIO(read_bytes(path, _MAX_BYTES)) as file:
+            _check_size(file)
+            array = np.load(file, allow_pickle=False)
     except (OSError, ValueError, EOFError, SyntaxError, MemoryError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
@@ -200,6 +146,19 @@ def _read_poses_bounds(path: Path) -> Array:
             f"not {array.shape}"
         )
     return array.astype(np.float64)
+
+
+def _check_size(file: io.BytesIO) -> None:
+    """Raises ValueError if an array's header announces more than the file holds."""
+    version = np.lib.format.read_magic(file)
+    read = {(1, 0): np.lib.format.read_array_header_1_0}.get(
+        version, np.lib.format.read_array_header_2_0
+    )
+    shape, _, dtype = read(file)
+    num_bytes = math.prod(shape) * dtype.itemsize
+    if num_bytes > len(file.getbuffer()):
+        raise ValueError(f"it announces {num_bytes:,} bytes and has {len(file.getbuffer()):,}")
+    file.seek(0)
 
 
 def _check_values(poses_bounds: Array, names: Sequence[str], where: Path | str) -> None:
@@ -226,16 +185,6 @@ def _check_values(poses_bounds: Array, names: Sequence[str], where: Path | str) 
             raise UserError(f"{where}: the poses of {_views(is_faulty, names)} {fault}: repair it")
 
 
-def _check_forward_facing(poses: Array, names: Sequence[str], where: str) -> None:
-    looks_away = poses[:, 2, 2] <= 0
-    if looks_away.any() or not np.isfinite(poses).all():
-        raise UserError(
-            f"{where}: not a forward-facing scene, which LLFF data must be: "
-            f"{_views(looks_away, names) if looks_away.any() else 'the views cancel out and'} "
-            "look against the mean viewing direction"
-        )
-
-
 def _views(mask: npt.ArrayLike, names: Sequence[str]) -> str:
     return _named_views(np.flatnonzero(mask).tolist(), names)
 
@@ -259,20 +208,25 @@ def _image_folders(folder: Path) -> dict[int, Path]:
 
 
 def _choose_images(folder: Path, factor: int | None) -> tuple[Path, list[Path]]:
+    """The pictures of a factor, or those that can be scaled to it; else the smallest."""
     folders = _image_folders(folder)
     there = listed(path.name for path in folders.values()) or "neither"
     if not folders:
         raise UserError(f"no images or images_N folder in {folder}: put the pictures there")
-    if factor is not None and factor not in folders:
-        wanted = "images" if factor == 1 else f"images_{factor}"
-        raise UserError(f"no folder {wanted} in {folder} for factor {factor}; there is {there}")
-    candidates = sorted(folders, reverse=True) if factor is None else [factor]
-    for candidate in candidates:
+    smaller = sorted((n for n in folders if factor is None or n <= factor), reverse=True)
+    if factor is not None and not smaller:
+        raise UserError(
+            f"no folder images_{factor} in {folder} for factor {factor}, nor larger pictures to "
+            f"scale; there is {there}"
+        )
+    for candidate in smaller:
         files = image_files(folders[candidate])
         if files:
+            for file in files:
+                check_inside(folder, file)
             return folders[candidate], files
-    looked_in = listed(str(folders[candidate]) for candidate in candidates)
-    raise UserError(f"no pictures ({', '.join(SUFFIXES)}) in {looked_in}: put them there")
+    looked_in = listed(str(folders[candidate]) for candidate in smaller)
+    raise UserError(f"no pictures ({', '.join(IMAGE_SUFFIXES)}) in {looked_in}: put them there")
 
 
 def _check_counts(folder: Path, image_folder: Path, files: Sequence[Path], num_poses: int) -> None:

@@ -1,6 +1,6 @@
 """From what the user calls a scene to the scene.
 
-    a folder            flowers/mine, ./mine      a folder in LLFF layout
+    a folder            flowers/mine, ./mine      see `nerf.scenes.formats`
     a name              flower                    data folder, cache, download, bundled scene
     llff:NAME           llff:flower               the same, but never the bundled scene
     procedural:NAME     procedural:flower         always the bundled scene
@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from nerf.errors import UserError
-from nerf.scenes import download, llff
+from nerf.scenes import download, formats, llff
+from nerf.scenes.formats import Reading
 from nerf.scenes.scene import Scene, Source
 
 DEFAULT_DATA_DIR = Path("data/llff")
@@ -29,7 +30,7 @@ class Resolved(NamedTuple):
 
     Attributes:
       scene: the scene.
-      folder: the LLFF folder it came from; None for a bundled scene.
+      folder: the folder it came from; None for a bundled scene.
       notices: one-line remarks that the user must see.
     """
 
@@ -47,6 +48,7 @@ class _Sources(NamedTuple):
     base_url: str
     rows: Sequence[download.ManifestRow]
     timeouts: download.Timeouts
+    reading: Reading
 
 
 def load_scene(
@@ -54,7 +56,7 @@ def load_scene(
     *,
     data_dir: Path | None = None,
     offline: bool = False,
-    factor: int | None = None,
+    reading: Reading = Reading(),  # noqa: B008 (frozen)
     base_url: str | None = None,
     size: tuple[int, int] = (94, 126),
     cache_dir: Path | None = None,
@@ -67,7 +69,7 @@ def load_scene(
       name: a folder, a name, `llff:NAME` or `procedural:NAME`.
       data_dir: where named scenes lie; None means `$NERF_DATA_DIR`, else data/llff.
       offline: makes no network attempt; so does NERF_OFFLINE=1.
-      factor: which pictures of an LLFF folder to read, see `nerf.scenes.llff.load_llff`.
+      reading: how a folder is read.
       base_url: a mirror of the published files; None means their own repository.
       size: height and width of a bundled scene's pictures, in pixels.
       cache_dir: where downloads and traced views lie; None means `$NERF_CACHE_DIR`, else the
@@ -88,7 +90,7 @@ def load_scene(
         return Resolved(_load_procedural(bare, size, cache_dir), None)
     if _is_folder(bare):
         folder = Path(bare).expanduser()
-        return Resolved(llff.load_llff(folder, factor=factor), folder)
+        return _load(folder, None, reading, cache_dir)
     sources = _Sources(
         data_dir=data_dir or Path(os.environ.get("NERF_DATA_DIR") or DEFAULT_DATA_DIR),
         cache_dir=cache_dir,
@@ -96,8 +98,9 @@ def load_scene(
         base_url=base_url or download.BASE_URL,
         rows=download.read_manifest() if rows is None else rows,
         timeouts=timeouts,
+        reading=reading,
     )
-    return _load_named(bare, sources, factor, size, strict=known_prefix)
+    return _load_named(bare, sources, size, strict=known_prefix)
 
 
 def find_pretrained(name: str, source: Source, folder: Path | None) -> Path | None:
@@ -118,16 +121,15 @@ def find_pretrained(name: str, source: Source, folder: Path | None) -> Path | No
 
 def known_names(data_dir: Path, rows: Sequence[download.ManifestRow]) -> tuple[str, ...]:
     """All names that lead somewhere: in the data folder, on the network, or bundled."""
-    found = {path.parent.name for path in data_dir.glob(f"*/{llff.POSES_FILE}")}
+    folders = sorted(data_dir.iterdir()) if data_dir.is_dir() else []
+    found = {path.name for path in folders if path.is_dir() and formats.formats_in(path)}
     return tuple(sorted(found.union(download.scene_names(rows), _procedural_names())))
 
 
-def _load_named(
-    name: str, sources: _Sources, factor: int | None, size: tuple[int, int], *, strict: bool
-) -> Resolved:
+def _load_named(name: str, sources: _Sources, size: tuple[int, int], *, strict: bool) -> Resolved:
     local = sources.data_dir / name
     if local.is_dir():
-        return Resolved(llff.load_llff(local, name=name, factor=factor), local)
+        return _load(local, name, sources.reading, sources.cache_dir)
     can_download = name in download.scene_names(sources.rows)
     is_bundled = name in _procedural_names()
     if not (can_download or is_bundled):
@@ -140,7 +142,7 @@ def _load_named(
     if can_download:
         found = _cached_or_downloaded(name, sources, has_bundled=is_bundled and not strict)
         if isinstance(found, Path):
-            return Resolved(llff.load_llff(found, name=name, factor=factor), found)
+            return _load(found, name, sources.reading, sources.cache_dir)
         reason = found
     absence = f"the photographs of {name} are not in {local}, and {reason}"
     if is_bundled and not strict:
@@ -148,6 +150,11 @@ def _load_named(
         return Resolved(_load_procedural(name, size, sources.cache_dir), None, (notice,))
     bundled = f", or take procedural:{name}" if is_bundled else ""
     raise UserError(f"{absence}: put them there{bundled}")
+
+
+def _load(folder: Path, name: str | None, reading: Reading, cache_dir: Path) -> Resolved:
+    loaded = formats.load_folder(folder, reading, name=name, cache_dir=cache_dir)
+    return Resolved(loaded.scene, folder, loaded.notes)
 
 
 def _cached_or_downloaded(name: str, sources: _Sources, *, has_bundled: bool) -> Path | str:

@@ -1,0 +1,146 @@
+"""What a folder of pictures and poses holds, what is wrong with it, and what to do.
+
+python -m nerf.inspect FOLDER
+python -m nerf.inspect FOLDER --picture=cameras.png
+python -m nerf.inspect FOLDER --to=nerfstudio --out=FOLDER
+
+The exit status is 0 only where training can start.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from absl import app, flags
+
+from nerf.errors import UserError, listed
+from nerf.scenes import formats, images, survey
+from nerf.scenes.capture import MIN_VIEWS, Capture, Problems
+from nerf.scenes.export import Pixels, export
+from nerf.scenes.formats import FORMATS, Loaded, Reading
+from nerf.scenes.normalize import Normalization, scaled_lens
+
+FLAGS = flags.FLAGS
+
+
+def _define_flags() -> None:
+    """Those of `nerf.main` that say how a folder is read, and three of its own."""
+    from nerf import command_line
+
+    del command_line  # which defines them
+    flags.DEFINE_string("picture", None, "draw cameras, bounds and points here, a .png file")
+    flags.DEFINE_string("to", None, f"write the scene in another format: {', '.join(FORMATS)}")
+    flags.DEFINE_integer("holdout", 16, "every so many views are held out")
+
+
+def main(argv: Sequence[str]) -> None:
+    """Prints what is found; ends with status 1 where training cannot start."""
+    try:
+        _run(argv)
+    except Problems as problems:
+        for problem in problems.problems:
+            print(f"problem: {problem}", file=sys.stderr)
+        print("training cannot start", file=sys.stderr)
+        sys.exit(1)
+    except UserError as error:
+        print(f"problem: {error}", file=sys.stderr)
+        print("training cannot start", file=sys.stderr)
+        sys.exit(1)
+    except OSError as error:
+        what = error.filename or "a file or the output"
+        print(f"error: {what} cannot be read or written: {error.strerror}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _run(argv: Sequence[str]) -> None:
+    from nerf import command_line
+
+    if len(argv) != 2:
+        raise UserError("give one folder: python -m nerf.inspect FOLDER (--help lists the flags)")
+    if FLAGS.to is not None and FLAGS.to not in FORMATS:
+        raise UserError(f"unknown format {FLAGS.to!r}: choose one of {', '.join(FORMATS)}")
+    if (FLAGS.to is None) != (FLAGS.out is None):
+        raise UserError("--to and --out go together: a format, and the folder to write")
+    if FLAGS.picture is not None and not FLAGS.picture.lower().endswith(".png"):
+        raise UserError(f"--picture={FLAGS.picture} must end with .png")
+    if FLAGS.holdout < 2:
+        raise UserError(f"--holdout must be at least 2, not {FLAGS.holdout}")
+    command_line.check_flags()
+    reading = command_line.reading()
+    folder = Path(argv[1]).expanduser()
+    capture = formats.read_capture(folder, reading)
+    for line in survey.describe_capture(capture):
+        print(line)
+    for note in capture.notes:
+        print(f"note: {note}")
+    if FLAGS.picture is not None:
+        survey.draw(Path(FLAGS.picture), capture, _bounds(capture, reading.normalization))
+        print(f"picture: {FLAGS.picture}")
+    loaded = formats.load_folder(folder, reading)
+    for note in loaded.notes[len(capture.notes) :]:
+        print(f"note: {note}")
+    for line in survey.describe_scene(loaded, FLAGS.holdout):
+        print(line)
+    if FLAGS.to is not None:
+        _export(loaded, reading)
+    split = loaded.scene.split(FLAGS.holdout)
+    if loaded.scene.num_views < MIN_VIEWS or not split.train or not split.test:
+        raise UserError(
+            f"{loaded.scene.num_views} views are too few to train on some and hold out others: "
+            "take more pictures"
+        )
+    print(
+        f"training can start: python -m nerf.main --field=planes --scene={folder} --mode=train "
+        "--train_seconds=60"
+    )
+
+
+def _export(loaded: Loaded, reading: Reading) -> None:
+    capture, scene = loaded.capture, loaded.scene
+    height, width = scene.cameras.height, scene.cameras.width
+    files, turns = [], []
+    for file, lens_size in zip(capture.files, capture.sizes, strict=True):
+        header = images.read_header(file)
+        turn = header.size != (width, height) and formats.has_proportions(
+            images.shown_size(header, upright=True), lens_size
+        )
+        turns.append(turn and header.orientation != 1)
+        files.append(file if header.size == (width, height) else None)
+
+    def read(index: int) -> "np.ndarray[tuple[int, ...], np.dtype[np.float32]]":
+        pixels = images.read_image(capture.files[index], upright=turns[index])
+        if pixels.shape[:2] == (height, width):
+            return pixels
+        return images.shrink(pixels, height, width)
+
+    out = Path(FLAGS.out)
+    lens = scaled_lens(capture, height, width)
+    bounds = _bounds(capture, reading.normalization)
+    pixels = Pixels((width, height), files, read)
+    for note in export(capture, lens, bounds, pixels, FLAGS.to, out):
+        print(f"note: {note}")
+    print(f"written as {FLAGS.to}: {out}, {listed(sorted(p.name for p in out.iterdir()))}")
+
+
+def _bounds(
+    capture: Capture, wanted: Normalization
+) -> "np.ndarray[tuple[int, ...], np.dtype[np.float64]] | None":
+    """Near and far of the files, or those that are given."""
+    if wanted.near is None and wanted.far is None:
+        return capture.bounds
+    bounds = np.tile([np.nan, np.nan], (capture.num_views, 1))
+    if capture.bounds is not None:
+        bounds = capture.bounds.copy()
+    if wanted.near is not None:
+        bounds[:, 0] = wanted.near
+    if wanted.far is not None:
+        bounds[:, 1] = wanted.far
+    return None if np.isnan(bounds).any() else bounds
+
+
+if __name__ == "__main__":
+    from nerf.command_line import parse_flags
+
+    _define_flags()
+    app.run(main, flags_parser=parse_flags)

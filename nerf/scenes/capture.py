@@ -1,0 +1,160 @@
+"""What a capture's files say, in one set of conventions and in their own unit of length.
+
+Each format has a reader that returns a `Capture`; `nerf.scenes.normalize` makes a `Scene` of it,
+and `nerf.scenes.export` writes it in another format. Conventions differ between formats, and are
+turned into ours by the readers alone:
+
+    format       matrix             columns or axes             a pixel's centre  principal point
+    here         camera to world    right, up, back | position  (i, j)            free
+    LLFF         camera to world    down, right, back           (i, j)            (W / 2, H / 2)
+    Blender      camera to world    right, up, back             (i + .5, j + .5)  (W / 2, H / 2)
+    nerfstudio,  camera to world    right, up, back             (i + .5, j + .5)  cx, cy
+     instant-ngp
+    COLMAP       world to camera    right, down, forward        (i + .5, j + .5)  cx, cy
+
+A camera looks along -back, that is along its forward axis. World axes are the files' own; which way
+is up is found from the cameras.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+import numpy.typing as npt
+
+from nerf.errors import UserError, listed
+from nerf.lenses import Lens
+from nerf.scenes.scene import Split
+
+Array = npt.NDArray[np.float64]
+HALF_PIXEL = 0.5  # what a principal point loses where a file counts from a pixel's corner
+MIN_VIEWS = 2  # one to train on, one to hold out
+
+
+@dataclasses.dataclass(frozen=True)
+class Capture:
+    """Posed pictures as a folder's files describe them.
+
+    Attributes:
+      format: a name of `nerf.scenes.formats.FORMATS`.
+      folder: where they lie.
+      files: the pictures, `[num_views]`; each lies in the folder.
+      camtoworlds: `[num_views, 3, 4]`, the module's text says how; in the files' unit.
+      lens: `[num_views]`, float64; `distortion` and `fisheye` are never None.
+      sizes: `[num_views, 2]`, width and height in pixels that the lenses are for; 0 where the files
+        do not say, and the pictures' own size counts.
+      bounds: `[num_views, 2]`, nearest and farthest depth; None where nothing tells.
+      points: `[num_points, 3]`, the surfaces' points where the files have some, else `[0, 3]`.
+      split: which views are for training and which for tests, where the files say so.
+      notes: one-line remarks that the user should see.
+    """
+
+    format: str
+    folder: Path
+    files: tuple[Path, ...]
+    camtoworlds: Array
+    lens: Lens
+    sizes: npt.NDArray[np.int64]
+    bounds: Array | None = None
+    points: Array = dataclasses.field(default_factory=lambda: np.zeros((0, 3)))
+    split: Split | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def num_views(self) -> int:
+        return len(self.files)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The pictures' names within the folder that holds them all, without their endings."""
+        shared = _shared_folder(self.files)
+        return tuple(file.relative_to(shared).with_suffix("").as_posix() for file in self.files)
+
+
+class Problems(UserError):
+    """Everything that is wrong with a capture, one sentence each; all are told by nerf.inspect."""
+
+    def __init__(self, problems: Sequence[str]):
+        self.problems = tuple(problems)
+        more = len(self.problems) - 1
+        rest = f" (and {more} more: python -m nerf.inspect FOLDER lists all)" if more else ""
+        super().__init__(self.problems[0] + rest)
+
+
+def refuse(problems: Sequence[str]) -> NoReturn:
+    raise Problems(problems)
+
+
+def make_lens(intrinsics: Sequence[Sequence[float]], fisheye: Sequence[bool]) -> Lens:
+    """A lens a view, from rows of fx, fy, cx, cy, k1 to k4, p1, p2 that count from corners."""
+    rows = np.array(intrinsics, np.float64).reshape(-1, 10)
+    return Lens(rows[:, :2], rows[:, 2:4] - HALF_PIXEL, rows[:, 4:], np.array(fisheye, bool))
+
+
+def check_numbers(capture: Capture) -> list[str]:
+    """Sentences about views whose numbers cannot be those of a camera."""
+    rotations, lens = capture.camtoworlds[:, :, :3], capture.lens
+    assert lens.distortion is not None
+    with np.errstate(all="ignore"):
+        products = np.swapaxes(rotations, 1, 2) @ rotations
+        is_skewed = ~np.all(np.abs(products - np.eye(3)) < 0.05, axis=(1, 2))
+        is_mirrored = ~is_skewed & (np.linalg.det(np.nan_to_num(rotations)) < 0)
+        faults = [
+            (
+                ~np.isfinite(capture.camtoworlds).all((1, 2)),
+                "a pose with NaN or infinity",
+                "make the poses again",
+            ),
+            (
+                is_skewed & np.isfinite(capture.camtoworlds).all((1, 2)),
+                "a rotation whose columns are not perpendicular unit vectors",
+                "make the poses again, without a scale in the matrix",
+            ),
+            (is_mirrored, "a rotation that mirrors", "change the sign of one of its axes"),
+            (
+                (np.abs(capture.camtoworlds[:, :, 3]) > 1e9).any(1),
+                "a position beyond 1e9",
+                "bring the poses to a usual unit of length",
+            ),
+            (
+                ~(np.isfinite(lens.focal) & (lens.focal > 0) & (lens.focal < 1e7)).all(1),
+                "a focal length that is not between 0 and 1e7 pixels",
+                "give fl_x, or camera_angle_x in radians",
+            ),
+            (
+                ~(np.isfinite(lens.centre) & (np.abs(lens.centre) < 1e6)).all(1),
+                "a principal point that is not near the picture",
+                "give cx and cy in pixels",
+            ),
+            (
+                ~(np.isfinite(lens.distortion) & (np.abs(lens.distortion) < 1e3)).all(1),
+                "distortion that is not finite, or beyond all lenses",
+                "calibrate the camera again",
+            ),
+        ]
+        if capture.bounds is not None:
+            near, far = capture.bounds.T
+            good = np.isfinite(capture.bounds).all(1) & (near > 0) & (far > near) & (far < 1e12)
+            faults.append((~good, "bounds that are not 0 < near < far", "give --near and --far"))
+    return [
+        f"{named(mask, capture.names)} {'has' if mask.sum() == 1 else 'have'} {fault}: {advice}"
+        for mask, fault, advice in faults
+        if mask.any()
+    ]
+
+
+def named(mask: npt.NDArray[np.bool_], names: Sequence[str]) -> str:
+    """`views 3 (IMG_3), 7 (IMG_7)`."""
+    indices = np.flatnonzero(mask).tolist()
+    label = "view" if len(indices) == 1 else "views"
+    return f"{label} {listed(f'{i} ({names[i]})' for i in indices)}"
+
+
+def _shared_folder(files: Sequence[Path]) -> Path:
+    parents = [file.parent for file in files]
+    shared = parents[0]
+    while not all(parent.is_relative_to(shared) for parent in parents):
+        shared = shared.parent
+    return shared

@@ -1,0 +1,325 @@
+"""From a folder to a scene, whatever format it is in.
+
+    llff         poses_bounds.npy
+    blender      transforms_train.json
+    nerfstudio   transforms.json; instant-ngp's is the same
+    colmap       sparse/0 or colmap/sparse/0
+
+The first that is found is taken, unless a format is asked for.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from nerf.errors import UserError, listed
+from nerf.progress import progress_bar
+from nerf.scenes import colmap, images, llff, transforms
+from nerf.scenes.capture import Capture, Problems, check_numbers
+from nerf.scenes.download import default_cache_dir
+from nerf.scenes.files import find_image
+from nerf.scenes.normalize import DEFAULT, Normalization, make_scene
+from nerf.scenes.scene import Scene, Source
+
+MAX_SIZE = 1008  # of a picture's longer side, unless the user says otherwise
+MAX_BYTES = 2**34  # of all pictures of a scene in memory
+_MANY = 2**25  # pixels to be scaled, from which on a bar is shown
+
+
+class Reader(Protocol):
+    def __call__(self, folder: Path, factor: int | None = None, /) -> Capture:
+        """The capture in a folder, with pictures `factor` times smaller where there are some."""
+
+
+FORMATS: dict[str, Reader] = {
+    "llff": llff.read_llff,
+    "blender": transforms.read_blender,
+    "nerfstudio": transforms.read_nerfstudio,
+    "colmap": colmap.read_colmap,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Reading:
+    """How a folder is read.
+
+    Attributes:
+      format: one of `FORMATS`; None looks which one it is.
+      factor: how many times smaller than the originals the pictures are to be; None leaves it to
+        `max_size`, and in an LLFF folder takes the smallest pictures that are there.
+      max_size: of the longer side in pixels; 0 for no limit.
+      normalization: space, bounds and background.
+    """
+
+    format: str | None = None
+    factor: int | None = None
+    max_size: int = MAX_SIZE
+    normalization: Normalization = DEFAULT
+
+
+class Loaded(NamedTuple):
+    """A scene, what it was made of, and one-line remarks."""
+
+    scene: Scene
+    capture: Capture
+    notes: tuple[str, ...]
+
+
+def formats_in(folder: Path) -> list[str]:
+    """The formats whose files a folder has."""
+    found = {
+        "llff": (folder / llff.POSES_FILE).exists(),
+        "blender": (folder / transforms.BLENDER_FILE).exists(),
+        "nerfstudio": (folder / transforms.NERFSTUDIO_FILE).exists(),
+        "colmap": colmap.find_model(folder) is not None,
+    }
+    return [name for name in FORMATS if found[name]]
+
+
+def read_capture(folder: Path, reading: Reading = Reading()) -> Capture:
+    """Reads what a folder says, but no pixel.
+
+    Raises:
+      UserError: if it is no folder, holds no known format, or what it says is impossible.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder} is not a folder: give the folder of a scene")
+    if reading.format is not None and reading.format not in FORMATS:
+        raise UserError(f"unknown format {reading.format!r}: choose one of {', '.join(FORMATS)}")
+    found = formats_in(folder)
+    if reading.format is None and not found:
+        raise UserError(
+            f"no scene in {folder}: {llff.POSES_FILE} (LLFF), {transforms.BLENDER_FILE} (Blender), "
+            f"{transforms.NERFSTUDIO_FILE} (nerfstudio, instant-ngp) and sparse/0 (COLMAP) are "
+            "looked for; docs/captures.md says how to make them from photographs"
+        )
+    chosen = reading.format or found[0]
+    capture = FORMATS[chosen](folder, reading.factor)
+    problems = check_numbers(capture)
+    if problems:
+        raise Problems(problems)
+    others = [name for name in found if name != chosen]
+    if others and reading.format is None:
+        note = f"read as {chosen}; --format={others[0]} would take the other files that are there"
+        capture = dataclasses.replace(capture, notes=(*capture.notes, note))
+    return capture
+
+
+def load_folder(
+    folder: Path,
+    reading: Reading = Reading(),
+    *,
+    name: str | None = None,
+    source: Source = "photographs",
+    cache_dir: Path | None = None,
+) -> Loaded:
+    """Reads a scene.
+
+    Args:
+      folder: of a capture.
+      reading: how.
+      name: what to call the scene; None takes the folder's name.
+      source: what to say about the pictures' origin.
+      cache_dir: where pictures that were made smaller are kept; None means the user's.
+
+    Raises:
+      UserError: if anything is missing, unreadable or inconsistent.
+    """
+    folder = Path(folder)
+    capture = read_capture(folder, reading)
+    capture, sizes, upright = match_sizes(capture)
+    height, width, remarks = target_size(capture, sizes, reading)
+    kept = (cache_dir or default_cache_dir()) / "scaled"
+    pixels = _read_pixels(capture.files, sizes, upright, height, width, kept)
+    is_transparent = any(x.shape[-1] == 4 and (x[..., 3] < 1).any() for x in pixels)
+    background = reading.normalization.background or "white"
+    scene = make_scene(
+        capture,
+        np.stack([images.over(x, background) for x in pixels]),
+        name=folder.resolve().name if name is None else name,
+        source=source,
+        origin=f"{capture.format}, {capture.files[0].parent}",
+        wanted=reading.normalization,
+        is_transparent=is_transparent,
+    )
+    return Loaded(scene, capture, (*capture.notes, *remarks))
+
+
+def match_sizes(
+    capture: Capture,
+) -> tuple[Capture, npt.NDArray[np.int64], list[bool]]:
+    """Which picture has which size, and whether it is to be turned upright for its lens to fit.
+
+    Returns:
+      The capture, with originals in the place of pictures in `images_N` that are not N times
+      smaller, width and height `[num_views, 2]` of each picture as it is to be seen, and whether
+      its EXIF orientation is applied: where only then its proportions are those of its lens.
+
+    Raises:
+      UserError: if a picture cannot be read, or does not have the proportions of its lens.
+    """
+    files, problems, sizes, upright, replaced = list(capture.files), [], [], [], []
+    for index, (file, lens_size) in enumerate(zip(capture.files, capture.sizes, strict=True)):
+        try:
+            original = _original_of(capture, file, lens_size)
+            if original is not None:
+                replaced.append(file.name)
+                files[index] = file = original
+            header = images.read_header(file)
+        except UserError as problem:
+            problems.append(str(problem))
+            continue
+        fits = [
+            turn
+            for turn in (False, True)
+            if has_proportions(images.shown_size(header, upright=turn), lens_size)
+        ]
+        if not fits:
+            (w, h), (wanted_w, wanted_h) = header.size, lens_size
+            problems.append(
+                f"{file} is {w} x {h}, which does not have the proportions of its camera, "
+                f"{wanted_w} x {wanted_h}: give the pictures that the poses were made from"
+            )
+            continue
+        upright.append(fits[0])
+        sizes.append(images.shown_size(header, upright=fits[0]))
+    if problems:
+        raise Problems(problems)
+    notes = list(capture.notes)
+    if any(upright):
+        notes.append(f"{sum(upright)} pictures are turned as their EXIF orientation says")
+    if replaced:
+        notes.append(f"the smaller copies of {listed(replaced)} have another size; originals serve")
+    changed = dataclasses.replace(capture, files=tuple(files), notes=tuple(notes))
+    return changed, np.array(sizes, np.int64), upright
+
+
+def target_size(
+    capture: Capture, sizes: npt.NDArray[np.int64], reading: Reading
+) -> tuple[int, int, list[str]]:
+    """Height and width that all pictures get, and a remark where that is less than they have.
+
+    Raises:
+      UserError: if they differ in size, or take too much memory.
+    """
+    counts = Counter((int(w), int(h)) for w, h in sizes)
+    if len(counts) > 1:
+        groups = listed(f"{n} of {w} x {h}" for (w, h), n in counts.most_common())
+        rarest = counts.most_common()[-1][0]
+        example = next(
+            file for file, size in zip(capture.files, sizes.tolist(), strict=True)
+            if tuple(size) == rarest
+        )  # fmt: skip
+        raise UserError(
+            f"the images differ in size: {groups}, for example {example.name}; a scene has one "
+            "size: take out the fewer ones, or scale them and their poses"
+        )
+    ((width, height),) = counts
+    shrunk = 1.0
+    if reading.factor is not None:
+        shrunk = max(1.0, reading.factor * width / float(capture.sizes[0, 0]))
+    longer = max(width, height)
+    if reading.max_size and longer / shrunk > reading.max_size:
+        shrunk = longer / reading.max_size
+    if shrunk > 1.0 + 1.0 / longer:
+        new_width, new_height = (max(1, round(side / shrunk)) for side in (width, height))
+        remarks = [f"pictures of {width}x{height} are scaled to {new_width}x{new_height}"]
+        if reading.factor is None:
+            remarks[0] += " (--max_size says to how much, 0 not at all)"
+        width, height = new_width, new_height
+    else:
+        remarks = []
+    num_bytes = 12 * width * height * len(sizes)
+    if num_bytes > MAX_BYTES:
+        raise UserError(
+            f"{len(sizes)} pictures of {width} x {height} take {num_bytes / 2**30:.0f} GiB, more "
+            f"than {MAX_BYTES / 2**30:.0f}: give a smaller --max_size, or a --factor"
+        )
+    return height, width, remarks
+
+
+def _original_of(capture: Capture, file: Path, lens_size: npt.NDArray[np.int64]) -> Path | None:
+    """The picture in `images` of one in `images_N` that is not N times smaller; else None."""
+    relative = file.relative_to(capture.folder)
+    folder = relative.parts[0]
+    if not folder.startswith("images_") or len(relative.parts) < 2:
+        return None
+    factor = int(folder.removeprefix("images_"))
+    size = images.read_header(file).size
+    if all(abs(a - b / factor) <= 1 for a, b in zip(size, lens_size.tolist(), strict=True)):
+        return None
+    name = Path("images", *relative.parts[1:]).as_posix()
+    original = find_image(capture.folder, name, None)
+    return original if original is not None and original != file else None
+
+
+def has_proportions(size: tuple[int, int], lens_size: npt.NDArray[np.int64]) -> bool:
+    """Whether both sides are the lens's by one scale, to a pixel."""
+    (width, height), (lens_width, lens_height) = size, (float(x) for x in lens_size)
+    return bool(
+        abs(height - lens_height * width / lens_width) <= 1.0
+        or abs(width - lens_width * height / lens_height) <= 1.0
+    )
+
+
+def _read_pixels(
+    files: Sequence[Path],
+    sizes: npt.NDArray[np.int64],
+    upright: Sequence[bool],
+    height: int,
+    width: int,
+    kept: Path,
+) -> list[npt.NDArray[np.float32]]:
+    """The pictures at one size; those that are made smaller are kept for the next time."""
+    is_scaled = tuple(sizes[0]) != (width, height)
+    show = is_scaled and int(sizes.prod(axis=1).sum()) > _MANY
+    found = []
+    with contextlib.ExitStack() as stack:
+        bar = None
+        if show:
+            bar = stack.enter_context(
+                progress_bar(total=len(files), desc="scaling pictures", unit="picture")
+            )
+        for file, turn in zip(files, upright, strict=True):
+            pixels = (
+                _scaled(file, turn, height, width, kept)
+                if is_scaled
+                else images.read_image(file, upright=turn)
+            )
+            if pixels.shape[:2] != (height, width):
+                raise UserError(
+                    f"{file} does not have the size that its header says: copy it again"
+                )
+            found.append(pixels)
+            if bar is not None:
+                bar.update()
+    return found
+
+
+def _scaled(
+    file: Path, upright: bool, height: int, width: int, kept: Path
+) -> npt.NDArray[np.float32]:
+    """A picture at a smaller size, to 16 bits; a copy that cannot be kept is passed over."""
+    status = file.stat()
+    what = (str(file.resolve()), status.st_mtime_ns, status.st_size, upright, height, width)
+    path = kept / f"{hashlib.sha256(repr(what).encode()).hexdigest()[:32]}.npy"
+    with contextlib.suppress(OSError, ValueError, EOFError):
+        levels = np.load(path, allow_pickle=False)
+        if levels.dtype == np.uint16 and levels.shape[:2] == (height, width):
+            return np.asarray(levels / np.float32(65535), np.float32)
+    small = images.shrink(images.read_image(file, upright=upright), height, width)
+    levels = np.round(small * 65535).astype(np.uint16)
+    with contextlib.suppress(OSError):
+        kept.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".{path.stem}.{os.getpid()}.partial.npy")
+        np.save(partial, levels)
+        os.replace(partial, path)
+    return np.asarray(levels / np.float32(65535), np.float32)

@@ -1,0 +1,291 @@
+"""From a capture to a scene: which space suits its cameras, its unit of length, near and far."""
+
+import dataclasses
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from nerf.cameras import NDC_NEAR_PLANE, Cameras, Space
+from nerf.config import Background
+from nerf.errors import UserError
+from nerf.lenses import Lens
+from nerf.scenes.capture import HALF_PIXEL, Array, Capture
+from nerf.scenes.rigs import Rig, find_rig, upright
+from nerf.scenes.scene import Scene, Source
+
+NEAREST_DEPTH = 1.0 / 0.75  # what the nearest bound becomes, so that all lies beyond z = -1
+_LEAST_TOWARDS = 0.1  # component along -z of any ray that can be warped into NDC
+_NEAR_CONTRACTED = 0.1  # scene units, where the cameras are up to 1 from the middle
+_FAR_CONTRACTED = 1e3
+_NEAR_SHARE, _FAR_SHARE = 0.3, 10.0  # of the distance to the focus, where nothing else tells
+
+
+@dataclasses.dataclass(frozen=True)
+class Normalization:
+    """What the user decides; None leaves it to what is found.
+
+    Attributes:
+      space: which space a field is to live in.
+      near, far: bounds of all views, in the files' unit.
+      background: what transparent pictures lie over, and what is seen where nothing is.
+    """
+
+    space: Space | None = None
+    near: float | None = None
+    far: float | None = None
+    background: Background | None = None
+
+
+DEFAULT = Normalization()
+
+
+class Posed(NamedTuple):
+    """Poses and bounds in scene units; `box_size` is half the side of the box around the origin."""
+
+    camtoworlds: Array
+    bounds: Array
+    unit_scale: float
+    box_size: float | None = None
+
+
+def make_scene(
+    capture: Capture,
+    images: npt.NDArray[np.float32],
+    *,
+    name: str,
+    source: Source,
+    origin: str,
+    wanted: Normalization = DEFAULT,
+    is_transparent: bool = False,
+) -> Scene:
+    """Makes a scene of a capture and its pictures.
+
+    Args:
+      capture: checked, see `nerf.scenes.capture.check_numbers`.
+      images: `[num_views, height, width, 3]` in [0, 1].
+      name, source, origin: see `Scene`.
+      wanted: what the user decides.
+      is_transparent: whether the pictures are, so that nothing is behind the object.
+
+    Raises:
+      UserError: if the cameras do not admit the space that is wanted, or nothing tells where the
+        scene lies.
+    """
+    _, height, width, _ = images.shape
+    rig = find_rig(capture.camtoworlds)
+    lens = scaled_lens(capture, height, width)
+    bounds = _known_bounds(capture, rig, wanted)
+    posed, space = _place(capture, rig, bounds, lens, (height, width), wanted, is_transparent)
+    corner = None if posed.box_size is None else (posed.box_size,) * 3
+    return Scene(
+        name=name,
+        source=source,
+        origin=origin,
+        image_names=capture.names,
+        images=images,
+        cameras=Cameras(
+            posed.camtoworlds.astype(np.float32),
+            focal=float(np.mean(lens.focal)),
+            height=height,
+            width=width,
+            lens=simplest(lens, height, width),
+        ),
+        bounds=posed.bounds.astype(np.float32),
+        space=space,
+        unit_scale=posed.unit_scale,
+        box=None if corner is None else ((-corner[0], -corner[1], -corner[2]), corner),
+        background=wanted.background or ("white" if is_transparent else "black"),
+        given_split=capture.split,
+    )
+
+
+def scaled_lens(capture: Capture, height: int, width: int) -> Lens:
+    """The lenses for pictures of another size.
+
+    LLFF's principal point is the picture's middle at any size, and its focal length follows the
+    width; elsewhere both are scaled from the picture's corner.
+    """
+    lens = capture.lens
+    scale = np.array([[width, height]]) / capture.sizes
+    if capture.format == "llff":
+        middle = np.broadcast_to([0.5 * width, 0.5 * height], lens.centre.shape)
+        return lens._replace(focal=np.asarray(lens.focal) * scale[:, :1], centre=middle)
+    centre = (np.asarray(lens.centre) + HALF_PIXEL) * scale - HALF_PIXEL
+    return lens._replace(focal=np.asarray(lens.focal) * scale, centre=centre)
+
+
+def simplest(lens: Lens, height: int, width: int) -> Lens | None:
+    """The same lenses without what they do not need: distortion, or all of it."""
+    assert lens.distortion is not None
+    assert lens.fisheye is not None
+    focal, centre = np.asarray(lens.focal), np.asarray(lens.centre)
+    if lens.distortion.any() or lens.fisheye.any():
+        return Lens(
+            focal.astype(np.float32),
+            centre.astype(np.float32),
+            np.asarray(lens.distortion, np.float32),
+            np.asarray(lens.fisheye, bool),
+        )
+    is_one = np.allclose(focal, focal[0, 0], rtol=1e-9, atol=0.0)
+    is_central = np.allclose(centre, [0.5 * width, 0.5 * height], rtol=0.0, atol=1e-6)
+    if is_one and is_central:
+        return None
+    return Lens(focal.astype(np.float32), centre.astype(np.float32))
+
+
+def _known_bounds(capture: Capture, rig: Rig, wanted: Normalization) -> Array | None:
+    """`[num_views, 2]` in the files' unit: given, or from the files, or from the cameras' focus."""
+    num_views = capture.num_views
+    if wanted.near is not None and wanted.far is not None:
+        return np.tile([wanted.near, wanted.far], (num_views, 1))
+    bounds = capture.bounds
+    if bounds is None and rig.num_aimed == num_views:
+        distance = np.linalg.norm(capture.camtoworlds[:, :, 3] - rig.focus, axis=-1)
+        if distance.min() > 0:
+            bounds = distance[:, None] * np.array([[_NEAR_SHARE, _FAR_SHARE]])
+    if bounds is None:
+        return None
+    near = bounds[:, 0] if wanted.near is None else np.full(num_views, wanted.near)
+    far = bounds[:, 1] if wanted.far is None else np.full(num_views, wanted.far)
+    if (near >= far).any():
+        raise UserError(
+            f"--near={wanted.near} and --far={wanted.far} are not below and above each other for "
+            "all views: give both, in the files' unit of length"
+        )
+    return np.stack([near, far], axis=-1)
+
+
+def _place(
+    capture: Capture,
+    rig: Rig,
+    bounds: Array | None,
+    lens: Lens,
+    size: tuple[int, int],
+    wanted: Normalization,
+    is_transparent: bool,
+) -> tuple[Posed, Space]:
+    """Poses and bounds in the space that suits, or in the one that is wanted."""
+    asked = wanted.space == "ndc"
+    if asked or (wanted.space is None and rig.kind == "forward" and not is_transparent):
+        reason = "nothing tells where the scene begins: give --near and --far"
+        if bounds is not None:
+            posed = in_front(capture.camtoworlds, bounds)
+            reason = _why_not_ndc(posed, lens, size)
+            if not reason:
+                return posed, "ndc"
+        if asked:
+            raise UserError(f"{capture.folder}: --space=ndc is not possible: {reason}")
+    bounded = is_transparent and rig.kind != "free"
+    if wanted.space == "world" or (wanted.space is None and bounded):
+        return _in_box(capture, rig, bounds, lens, size, wanted), "world"
+    return _contracted(capture, rig, bounds), "contracted"
+
+
+def in_front(camtoworlds: Array, bounds: Array) -> Posed:
+    """Poses and bounds of a forward-facing rig, whose mean pose becomes the identity.
+
+        scale = 1 / (0.75 min near);   pose_i <- inverse(mean pose) pose_i
+
+    Source: bmild/nerf `load_llff.py`.
+    """
+    scale = NEAREST_DEPTH / float(bounds.min())
+    poses = camtoworlds.copy()
+    poses[:, :, 3] *= scale
+    return Posed(recentre(poses), bounds * scale, scale)
+
+
+def _why_not_ndc(posed: Posed, lens: Lens, size: tuple[int, int]) -> str:
+    """Why the warp is not possible; empty where it is."""
+    height, width = size
+    poses = posed.camtoworlds
+    if not np.isfinite(poses).all():
+        return "the views cancel out"
+    focal, centre = np.asarray(lens.focal), np.asarray(lens.centre)
+    corners = np.array([[0, 0], [width, 0], [0, height], [width, height]])
+    slopes = (corners[None] - centre[:, None]) / focal[:, None]
+    local = np.stack([slopes[..., 0], -slopes[..., 1], -np.ones(slopes.shape[:2])], axis=-1)
+    directions = np.einsum("vij,vcj->vci", poses[:, :, :3], local)
+    directions = directions / np.linalg.norm(directions, axis=-1, keepdims=True)
+    if (directions[..., 2] > -_LEAST_TOWARDS).any():
+        return "not a forward-facing scene, some rays lead away from the mean viewing direction"
+    if (poses[:, 2, 3] <= -NDC_NEAR_PLANE).any():
+        return "some cameras stand beyond the nearest bound of others"
+    return ""
+
+
+def _in_box(
+    capture: Capture,
+    rig: Rig,
+    bounds: Array | None,
+    lens: Lens,
+    size: tuple[int, int],
+    wanted: Normalization,
+) -> Posed:
+    """Poses around a box of side 2, which all cameras see as a whole."""
+    distance = np.linalg.norm(capture.camtoworlds[:, :, 3] - rig.focus, axis=-1)
+    half_angle = np.arctan(0.5 * max(size) / np.asarray(lens.focal).mean(axis=-1))
+    radius = float(np.max(distance * np.tan(half_angle)))
+    if bounds is not None and (capture.bounds is not None or wanted.far is not None):
+        radius = min(radius, float(np.max(bounds[:, 1] - distance)) if rig.num_aimed else radius)
+    if not np.isfinite(radius) or radius <= 0:
+        raise UserError(
+            f"{capture.folder}: the cameras do not tell how large the scene is: give --near and "
+            "--far"
+        )
+    scale = 1.0 / radius
+    poses = _around(capture.camtoworlds, rig.focus, rig.up, scale)
+    reach = np.sqrt(3.0)
+    near = np.maximum(distance * scale - reach, 0.05)
+    return Posed(poses, np.stack([near, distance * scale + reach], axis=-1), scale, 1.0)
+
+
+def _contracted(capture: Capture, rig: Rig, bounds: Array | None) -> Posed:
+    """Poses within 1 of the origin, which is the focus, or the cameras' own middle."""
+    positions = capture.camtoworlds[:, :, 3]
+    middle = rig.focus if rig.kind == "inward" else positions.mean(axis=0)
+    spread = float(np.abs((positions - middle) @ upright(rig.up).T).max())
+    if rig.kind == "forward" and bounds is not None:
+        spread = max(spread, 0.25 * float(bounds[:, 0].min()))
+    if not spread > 0:
+        raise UserError(
+            f"{capture.folder}: all cameras stand at one point, from which no depth can be told: "
+            "take pictures from several places"
+        )
+    scale = 1.0 / spread
+    poses = _around(capture.camtoworlds, middle, rig.up, scale)
+    near = _NEAR_CONTRACTED
+    if capture.bounds is not None and bounds is not None:
+        near = float(np.clip(0.8 * scale * bounds[:, 0].min(), 0.01, 1.0))
+    limits = np.tile([near, _FAR_CONTRACTED], (len(poses), 1))
+    return Posed(poses, limits, scale)
+
+
+def _around(camtoworlds: Array, middle: Array, up: Array, scale: float) -> Array:
+    """Poses with `middle` at the origin, `up` along +y, and lengths times `scale`."""
+    poses = camtoworlds.copy()
+    poses[:, :, 3] = (poses[:, :, 3] - middle) * scale
+    return upright(up) @ poses
+
+
+def look_at(back: Array, up: Array, position: Array) -> Array:
+    """The pose `[3, 4]` that looks along `-back` with `up` upwards, as nearly as it can be."""
+    back = back / np.linalg.norm(back)
+    right = np.cross(up, back)
+    right = right / np.linalg.norm(right)
+    return np.stack([right, np.cross(back, right), back, position], axis=-1)
+
+
+def mean_pose(poses: Array) -> Array:
+    """The pose in the middle of `[num_views, 3, 4]`: mean position, mean view, mean up."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return look_at(poses[:, :, 2].sum(0), poses[:, :, 1].sum(0), poses[:, :, 3].mean(0))
+
+
+def recentre(poses: Array) -> Array:
+    """Moves the world so that the mean pose of `[num_views, 3, 4]` is the identity."""
+    mean = mean_pose(poses)
+    inverse_rotation = mean[:, :3].T
+    moved = poses.copy()
+    moved[:, :, 3] -= mean[:, 3]
+    return inverse_rotation @ moved
