@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from nerf.errors import UserError
-from nerf.scenes import download, formats, llff
+from nerf.scenes import download, formats, images, llff
 from nerf.scenes.formats import Reading
 from nerf.scenes.scene import Scene, Source
 
@@ -192,12 +192,14 @@ def _load_procedural(name: str, size: tuple[int, int], cache_dir: Path) -> Scene
         raise UserError(f"no bundled scene {name!r}: choose one of {names}")
     height, width = size
     views = procedural.views_kept_in(cache_dir / "traced", name, height=height, width=width)
+    transparent = views.images.shape[-1] == 4
     return llff.build_scene(
-        views.images,
+        images.over(images.to_float(views.images), "white"),
         views.poses_bounds,
         name=name,
         source="procedural",
         origin=f"bundled procedural scene {name}",
+        is_transparent=transparent,
     )
 
 

@@ -25,9 +25,7 @@ def views_kept_in(folder: Path, name: str, *, height: int, width: int) -> Proced
     with contextlib.suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             kept = ProceduralViews(**{field: arrays[field] for field in ProceduralViews._fields})
-        if kept.images.shape[1:] == (height, width, 3) and len(kept.images) == len(
-            kept.poses_bounds
-        ):
+        if kept.images.shape[1:3] == (height, width) and len(kept.images) == len(kept.poses_bounds):
             return kept
     traced = views(name, height=height, width=width)
     with contextlib.suppress(OSError):

@@ -9,24 +9,31 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from nerf.scenes.procedural import flower, room
+from nerf.scenes.procedural import all_around, flower, room
 from nerf.scenes.procedural.baking import World, bake
-from nerf.scenes.procedural.rig import Rig, camera_poses, pixel_rays, pose_rows
+from nerf.scenes.procedural.rig import OrbitRig, Rig, camera_poses, pixel_rays, pose_rows
 from nerf.scenes.procedural.shading import encode_srgb, shade
 from nerf.scenes.procedural.surfaces import Array
 from nerf.scenes.procedural.tracing import first_hit
 
-_MAKERS: dict[str, tuple[Callable[[], World], Rig]] = {
+_MAKERS: dict[str, tuple[Callable[[], World], Rig | OrbitRig]] = {
     "flower": (flower.world, flower.RIG),
     "room": (room.world, room.RIG),
+    "table": (all_around.table, all_around.TABLE_RIG),
+    "courtyard": (all_around.courtyard, all_around.COURTYARD_RIG),
 }
+TRANSPARENT = ("table",)  # before nothing
 NAMES: tuple[str, ...] = tuple(_MAKERS)
 _BLOCK = 65536
 _BOUNDS_GRID = (94, 126)
 
 
 class ProceduralViews(NamedTuple):
-    """`images` `[V, H, W, 3]` sRGB, `depth` `[V, H, W]` along -z, `poses_bounds` `[V, 17]`."""
+    """`images` sRGB, `depth` `[V, H, W]` along -z, `poses_bounds` `[V, 17]`.
+
+    Images are `[V, H, W, 3]`; `[V, H, W, 4]`, with alpha, where there is nothing behind a scene,
+    and the depth there is inf.
+    """
 
     images: NDArray[np.uint8]
     depth: NDArray[np.float32]
@@ -50,7 +57,7 @@ def _scene(name: str) -> tuple[World, tuple[Array, ...]]:
     return made, bake(made)
 
 
-def _maker(name: str) -> tuple[Callable[[], World], Rig]:
+def _maker(name: str) -> tuple[Callable[[], World], Rig | OrbitRig]:
     if name not in _MAKERS:
         raise ValueError(
             f"There is no procedural scene {name!r}: choose one of {', '.join(NAMES)}."
@@ -132,17 +139,19 @@ def views(
     world, grids = _scene(name)
     poses = camera_poses(rig)
     chosen = np.arange(rig.num_views) if indices is None else np.array(indices, np.int64)
-    images = np.zeros((len(chosen), height, width, 3), np.uint8)
+    images = np.zeros((len(chosen), height, width, 4), np.uint8)
     depth = np.zeros((len(chosen), height, width), np.float32)
     for k, view in enumerate(chosen):
         images[k], depth[k] = _picture(world, grids, poses[view], height, width, supersample)
+    if name not in TRANSPARENT:
+        images = images[..., :3].copy()
     return ProceduralViews(images, depth, _poses_bounds(name)[chosen])
 
 
 def _picture(
     world: World, grids: tuple[Array, ...], pose: Array, height: int, width: int, supersample: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """One view: uint8 `[H, W, 3]` and depth `[H, W]`."""
+    """One view: uint8 `[H, W, 4]` and depth `[H, W]`."""
     rows, columns = (g.ravel().astype(np.float64) for g in np.indices((height, width)))
 
     def look(c: Array, r: Array) -> tuple[Array, Array, NDArray[np.int64]]:
@@ -150,6 +159,7 @@ def _picture(
         return _trace_flat(world, grids, pose[None, :, 3], d)
 
     rgb, t, which = look(columns, rows)
+    alpha = (which >= 0).astype(np.float64)
     if supersample > 1:
         edge = np.flatnonzero(_rough(rgb.reshape(height, width, 3), which.reshape(height, width)))
         offsets = (np.arange(supersample) + 0.5) / supersample - 0.5
@@ -158,9 +168,13 @@ def _picture(
         for start in range(0, len(edge), chunk):
             part = edge[start : start + chunk]
             c, r = columns[part, None] + dx, rows[part, None] + dy
-            rgb[part] = look(c.ravel(), r.ravel())[0].reshape(len(part), -1, 3).mean(axis=1)
-    image = np.round(255.0 * np.clip(encode_srgb(rgb), 0.0, 1.0)).astype(np.uint8)
-    return image.reshape(height, width, 3), t.astype(np.float32).reshape(height, width)
+            colours, _, hits = look(c.ravel(), r.ravel())
+            alpha[part] = (hits >= 0).reshape(len(part), -1).mean(axis=1)
+            rgb[part] = colours.reshape(len(part), -1, 3).mean(axis=1)
+    covered = np.where(alpha > 0, alpha, 1.0)[:, None]
+    shown = np.concatenate([encode_srgb(rgb / covered), alpha[:, None]], axis=-1)
+    image = np.round(255.0 * np.clip(shown, 0.0, 1.0)).astype(np.uint8)
+    return image.reshape(height, width, 4), t.astype(np.float32).reshape(height, width)
 
 
 def _rough(rgb: Array, which: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -187,6 +201,7 @@ def _bounds(name: str) -> Array:
     for pose in camera_poses(_maker(name)[1]):
         d = pixel_rays(pose, columns, rows, height, width)
         t, _ = first_hit(world.surfaces, pose[None, :, 3], d)
+        t = t[np.isfinite(t)]
         limits.append((0.94 * t.min(), 1.1 * t.max()))
     return np.array(limits)
 

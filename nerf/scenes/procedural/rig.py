@@ -1,4 +1,4 @@
-"""A forward-facing rig: cameras on a disc that look at one focus point, in LLFF's layout."""
+"""Rigs in LLFF's layout: cameras on a disc that look at one focus point, or all around it."""
 
 from __future__ import annotations
 
@@ -20,6 +20,18 @@ class Rig(NamedTuple):
     focus: tuple[float, float, float]
 
 
+class OrbitRig(NamedTuple):
+    """`num_views` cameras at `distance` all around `focus`, which they look at (scene units).
+
+    `elevation` is from where to where they stand above the horizon, in degrees.
+    """
+
+    num_views: int
+    focus: tuple[float, float, float]
+    distance: float
+    elevation: tuple[float, float]
+
+
 def view_order(num_views: int) -> list[int]:
     """Ranks by view, 0 innermost: every 8th, which may be held out, lies inside the others."""
     held_out = range(0, num_views, 8)
@@ -29,8 +41,25 @@ def view_order(num_views: int) -> list[int]:
     return [next(chosen) if view % 8 == 0 else next(rest) for view in range(num_views)]
 
 
-def camera_poses(rig: Rig) -> Array:
+def camera_poses(rig: Rig | OrbitRig) -> Array:
     """Camera-to-world matrices `[V, 3, 4]`: columns right, up, back, centre."""
+    return _disc_poses(rig) if isinstance(rig, Rig) else _orbit_poses(rig)
+
+
+def _orbit_poses(rig: OrbitRig) -> Array:
+    """Golden-angle steps, so that any few views in a row, and every 8th, stand all around."""
+    view = np.arange(rig.num_views)
+    low, high = np.sin(np.radians(rig.elevation))
+    height = low + (high - low) * ((view * 0.6180339887498949) % 1.0)
+    angle = 2.399963229728653 * view
+    ring = np.sqrt(1.0 - height**2)
+    back = np.stack([ring * np.sin(angle), height, ring * np.cos(angle)], axis=-1)
+    centres = np.asarray(rig.focus) + rig.distance * back
+    right = unit(np.cross(np.array([[0.0, 1.0, 0.0]]), back))
+    return np.stack([right, np.cross(back, right), back, centres], axis=-1)
+
+
+def _disc_poses(rig: Rig) -> Array:
     rank = np.array(view_order(rig.num_views), np.float64)
     ring = np.sqrt((rank + 0.5) / rig.num_views)
     angle = 2.399963229728653 * rank
