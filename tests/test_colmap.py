@@ -1,5 +1,6 @@
 """Laws of the COLMAP reader: what pycolmap wrote is read as pycolmap reads it."""
 
+import contextlib
 import struct
 
 import numpy as np
@@ -125,12 +126,11 @@ def test_a_file_that_ends_early_is_refused(folder, name):
         start = 4 if path.suffix == ".bin" else len(whole) - 8
         for end in {start, len(whole) // 2, len(whole) - 3}:
             path.write_bytes(whole[:end])
-            try:
-                load_folder(folder)
-            except UserError as error:
-                assert "\n" not in str(error)
-            else:
-                assert path.suffix == ".txt"  # where a line may end early and still be one
+            if path.suffix == ".bin":
+                assert "ends before what it announces" in refusal(folder)
+            else:  # a line may end early and still be one
+                with contextlib.suppress(UserError):
+                    load_folder(folder)
 
 
 def test_a_count_is_not_believed(folder):

@@ -374,7 +374,7 @@ def test_without_bounds_those_of_a_forward_rig_follow_from_its_focus(tmp_path):
     folder = write_nerfstudio(tmp_path, poses=forward_poses())
     scene = load_folder(folder).scene
     near, far = scene.bounds.T
-    assert (0 < near).all()
+    assert (near > 0).all()
     assert (near < far).all()
 
 

@@ -17,6 +17,7 @@ def read_bytes(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
     Raises:
       UserError: if it is no file, leaves its folder by a link, cannot be read or is too large.
     """
+    check_inside(path.parent, path)
     try:
         if not path.is_file():
             raise UserError(f"no file {path}: put it there, or give another folder")

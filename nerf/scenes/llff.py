@@ -14,6 +14,7 @@ Source: Mildenhall et al. 2019 (LLFF); bmild/nerf `load_llff.py` for scale and c
 import io
 import math
 import re
+import tokenize
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -43,7 +44,7 @@ def read_llff(folder: Path, factor: int | None = None) -> Capture:
     Raises:
       UserError: if anything is missing, unreadable or inconsistent.
     """
-    poses_bounds = _read_poses_bounds(folder, folder / POSES_FILE)
+    poses_bounds = _read_poses_bounds(folder / POSES_FILE)
     image_folder, files = _choose_images(folder, factor)
     _check_counts(folder, image_folder, files, len(poses_bounds))
     names = tuple(file.stem for file in files)
@@ -121,18 +122,18 @@ def build_scene(
 # The poses file.
 
 
-def _read_poses_bounds(folder: Path, path: Path) -> Array:
+def _read_poses_bounds(path: Path) -> Array:
     if not path.is_file():
         raise UserError(
             f"no {POSES_FILE} in {path.parent}: make it with LLFF's imgs2poses.py (COLMAP), "
             "or give another folder"
         )
-    check_inside(folder, path)
+    content = read_bytes(path, _MAX_BYTES)
     try:
-        with io.BytesIO(read_bytes(path, _MAX_BYTES)) as file:
+        with io.BytesIO(content) as file:
             _check_size(file)
             array = np.load(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError, SyntaxError, MemoryError) as error:
+    except (ValueError, EOFError, SyntaxError, tokenize.TokenError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
             f"cannot read {path} as an array of numbers ({reason}): copy or make it again"

@@ -1,0 +1,363 @@
+"""Feeds broken captures to the readers, and reports whatever is not one clear sentence.
+
+python -m tools.fuzz_captures --num=100000 --seed=0
+
+Small captures in every format are broken in one to three places: bytes flipped, cut, doubled,
+overwritten with counts, NaN and infinity; values of JSON files exchanged for other kinds; numbers
+in texts for words; files removed, emptied, exchanged, or made links that lead out. Each input is
+made from its number alone, so any can be made again: `--first=N --num=1 --keep=FOLDER`.
+
+A reader may return a scene or raise a UserError of one line. Anything else is reported with its
+number: another exception, more than 10 seconds, more than 512 MiB, or a file opened that is neither
+in the capture nor in the cache. The exit status says whether there was any.
+"""
+
+import argparse
+import io
+import json
+import os
+import resource
+import signal
+import struct
+import sys
+import tempfile
+import time
+import traceback
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from PIL import Image
+
+from nerf.errors import UserError
+from nerf.lenses import Lens
+from nerf.scenes import survey
+from nerf.scenes.capture import Capture
+from nerf.scenes.export import Pixels, export
+from nerf.scenes.formats import FORMATS, Reading, load_folder
+from nerf.scenes.normalize import look_at
+
+MAX_SECONDS = 10
+MAX_BYTES = 2**29
+SECRET = b"nobody may read this"
+Files = dict[str, bytes]
+T = TypeVar("T")
+_WORDS = (
+    *("", "nan", "-inf", "1e999", "0", "-1", "1e-320", str(2**63), str(-(2**70)), "9" * 5000),
+    *("../../secret", "/etc/passwd", "a\0b", "x" * 3000, "\ud7ff", "[", "{}", "true", "OPENCV"),
+)
+_VALUES: tuple[Any, ...] = (
+    *(None, True, False, 0, -1, 1, 1e308, -1e308, 1e-320, 2**31, 2**63, 2**100, 10**400),
+    *(float("nan"), float("inf"), "", "images", "../secret.png", "/etc/passwd", "a\0b", "x" * 3000),
+    *([], [[]], {}, [None], [[1, 2], [3]], {"a": {}}, "OPENCV_FISHEYE", [[0] * 4] * 4),
+)
+
+
+def make_seeds(home: Path) -> list[Files]:
+    """Small captures in every format, and COLMAP's in both of its forms, as files in memory."""
+    back = np.array([[1.0, 0.1, 1.0], [-1.0, 0.2, 1.0], [0.3, 0.1, -1.0], [0.0, 0.3, 1.0]])
+    back /= np.linalg.norm(back, axis=-1, keepdims=True)
+    poses = np.stack([look_at(b, np.array([0.0, 1.0, 0.0]), 3.0 * b) for b in back])
+    num_views = len(poses)
+    lens = Lens(
+        np.full((num_views, 2), 6.0), np.tile([3.0, 2.0], (num_views, 1)),
+        np.zeros((num_views, 6)), np.zeros(num_views, bool),
+    )  # fmt: skip
+    bounds = np.tile([1.0, 5.0], (num_views, 1))
+    files = tuple(home / f"view_{i}.png" for i in range(num_views))
+    sizes = np.tile([6, 4], (num_views, 1))
+    points = np.random.default_rng(0).normal(size=(12, 3))
+    capture = Capture("llff", home, files, poses, lens, sizes, bounds, points)
+    pixels = np.random.default_rng(0).random((num_views, 4, 6, 3)).astype(np.float32)
+    bent = lens._replace(distortion=np.tile([0.1, 0.01, 0, 0, 0.001, 0], (num_views, 1)))
+    seeds = []
+    for number, to in enumerate([*FORMATS, "nerfstudio", "colmap"]):
+        out = home / str(number)
+        shown = bent if number >= len(FORMATS) else lens
+        export(capture, shown, bounds, Pixels((6, 4), [None] * 4, lambda i: pixels[i]), to, out)
+        seeds.append(_in_memory(out))
+    seeds.append({**seeds[list(FORMATS).index("colmap")], **_as_text(poses)})
+    for name in ("cameras", "images", "points3D"):
+        del seeds[-1][f"sparse/0/{name}.bin"]
+    as_jpeg = io.BytesIO()
+    Image.fromarray((255 * pixels[0]).astype(np.uint8)).save(as_jpeg, "JPEG")
+    seeds.append({name.replace(".png", ".jpg"): content for name, content in seeds[0].items()})
+    for name in seeds[-1]:
+        if name.endswith(".jpg"):
+            seeds[-1][name] = as_jpeg.getvalue()
+    return seeds
+
+
+def _in_memory(folder: Path) -> Files:
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+
+
+def _as_text(poses: np.ndarray) -> Files:
+    """COLMAP's text form of some cameras; the rotations are not theirs, which does not matter."""
+    images = "".join(
+        f"{i} 0.9 0.1 0.2 0.3 0 0 {i} 1 view_{i}.png\n1.0 2.0 1 3.0 1.0 2\n"
+        for i in range(len(poses))
+    )
+    points = "".join(f"{i} {i} 0.5 1 0 0 0 0.1 1 0\n" for i in range(10))
+    return {
+        "sparse/0/cameras.txt": b"# cameras\n1 OPENCV 6 4 6 6 3 2 0.1 0 0 0\n",
+        "sparse/0/images.txt": images.encode(),
+        "sparse/0/points3D.txt": points.encode(),
+    }
+
+
+class Links(dict[str, str]):
+    """Symbolic links of an input by name: where they lead."""
+
+
+def break_files(rng: np.random.Generator, seed: Files) -> tuple[Files, Links]:
+    """One to three breaks in some capture's files."""
+    files, links = dict(seed), Links()
+    for _ in range(rng.integers(1, 4)):
+        name = _pick(rng, _weighed(files))
+        _break_one(rng, files, links, name)
+    return files, links
+
+
+def _weighed(files: Files) -> list[str]:
+    """Names of files, those that are no pictures four times as often."""
+    return [n for n in files for _ in range(1 if n.startswith("images/") else 4)] or [""]
+
+
+def _pick(rng: np.random.Generator, things: Sequence[T]) -> T:
+    return things[int(rng.integers(len(things)))]
+
+
+def _break_one(rng: np.random.Generator, files: Files, links: Links, name: str) -> None:
+    content = files.get(name, b"")
+    kind = int(rng.integers(12))
+    if name.endswith(".json") and rng.random() < 0.7:
+        files[name] = _break_json(rng, content)
+    elif name.endswith(".txt") and rng.random() < 0.6:
+        files[name] = _break_text(rng, content)
+    elif kind < 3:
+        files[name] = _flip(rng, content)
+    elif kind == 3:
+        files[name] = content[: int(rng.integers(len(content) + 1))]
+    elif kind < 7:
+        files[name] = _overwrite(rng, content)
+    elif kind == 7:
+        start, end = sorted(int(x) for x in rng.integers(len(content) + 1, size=2))
+        files[name] = content[:end] + content[start:]
+    elif kind == 8:
+        files.pop(name, None)
+        if rng.random() < 0.5:
+            links[name] = _pick(rng, ("../secret", "/etc/passwd", ".", name, "images"))
+    elif kind == 9:
+        files[name] = files.get(_pick(rng, list(files) or [name]), b"")
+    elif kind == 10:
+        files[name] = rng.bytes(int(rng.integers(64)))
+    else:
+        files[f"{name}/inside"] = files.pop(name, b"")
+
+
+def _flip(rng: np.random.Generator, content: bytes) -> bytes:
+    if not content:
+        return content
+    changed = bytearray(content)
+    for _ in range(int(rng.integers(1, 9))):
+        changed[int(rng.integers(len(changed)))] ^= 1 << int(rng.integers(8))
+    return bytes(changed)
+
+
+def _overwrite(rng: np.random.Generator, content: bytes) -> bytes:
+    """Numbers of a kind that headers and tables hold, somewhere, often at the beginning."""
+    number = _pick(rng, (0, 1, 2**16, 2**31 - 1, 2**32 - 1, 2**40, 2**63, 2**64 - 1))
+    value = _pick(rng, (float("nan"), float("inf"), -1.0, 0.0, 1e300, 1e-300))
+    piece = _pick(
+        rng,
+        (
+            struct.pack("<Q", number),
+            struct.pack("<I", number & 0xFFFFFFFF),
+            struct.pack(">I", number & 0xFFFFFFFF),
+            struct.pack("<d", value),
+            str(number).encode(),
+        ),
+    )
+    limit = len(content) if rng.random() < 0.5 else min(len(content), 160)
+    at = int(rng.integers(limit + 1))
+    return content[:at] + piece + content[at + len(piece) :]
+
+
+def _break_text(rng: np.random.Generator, content: bytes) -> bytes:
+    words = content.decode("utf-8", "replace").split(" ")
+    words[int(rng.integers(len(words)))] = _pick(rng, _WORDS)
+    return " ".join(words).encode("utf-8", "replace")
+
+
+def _break_json(rng: np.random.Generator, content: bytes) -> bytes:
+    """Exchanges or removes a value, however deep; or nests the whole beyond reason."""
+    try:
+        tree = json.loads(content)
+    except (ValueError, RecursionError):
+        return content
+    if rng.random() < 0.02:
+        return b"[" * 200_000
+    places: list[tuple[Any, Any]] = []
+
+    def collect(node: Any) -> None:
+        keys = list(node) if isinstance(node, dict) else range(len(node))
+        for key in keys:
+            places.append((node, key))
+            if isinstance(node[key], (dict, list)):
+                collect(node[key])
+
+    if isinstance(tree, (dict, list)):
+        collect(tree)
+    for _ in range(int(rng.integers(1, 4))):
+        if not places:
+            break
+        node, key = _pick(rng, places)
+        try:
+            if rng.random() < 0.2:
+                del node[key]
+            else:
+                node[key] = _pick(rng, _VALUES)
+        except (KeyError, IndexError):
+            continue
+    try:
+        return json.dumps(tree).encode("utf-8", "surrogatepass")
+    except ValueError:  # a number too long to be written
+        return content
+
+
+def write(folder: Path, files: Files, links: Links) -> None:
+    """Writes an input; names that no system takes are left out."""
+    for name, content in files.items():
+        path = folder / name
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        except (OSError, ValueError):
+            continue
+    for name, target in links.items():
+        try:
+            (folder / name).symlink_to(target)
+        except (OSError, ValueError):
+            continue
+
+
+class _Guard:
+    """Notes files that are opened where they must not be."""
+
+    def __init__(self, allowed: list[Path]):
+        self._allowed = tuple(os.path.realpath(path) for path in allowed)
+        self.is_on = False
+        self.opened: list[str] = []
+        sys.addaudithook(self._hook)
+
+    def _hook(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if not self.is_on or event not in ("open", "os.listdir", "os.scandir", "os.remove"):
+            return
+        path = arguments[0]
+        if isinstance(path, (str, bytes, os.PathLike)):
+            real = os.path.realpath(os.fsdecode(path))
+            if not real.startswith(self._allowed):
+                self.opened.append(real)
+
+
+def try_one(folder: Path, cache: Path, guard: _Guard) -> str:
+    """What became of an input: "scene", the beginning of a refusal, or "FAULT: ..."."""
+
+    def stop(*_: Any) -> None:
+        raise TimeoutError
+
+    signal.signal(signal.SIGALRM, stop)
+    signal.alarm(MAX_SECONDS)
+    guard.opened.clear()
+    guard.is_on = True
+    try:
+        loaded = load_folder(folder, Reading(max_size=0), cache_dir=cache)
+        for _ in (*survey.describe_capture(loaded.capture), *survey.describe_scene(loaded, 2)):
+            pass
+        arrays = (loaded.scene.images, loaded.scene.cameras.camtoworlds, loaded.scene.bounds)
+        outcome = "scene"
+        if not all(np.isfinite(array).all() for array in arrays):
+            outcome = "FAULT: a scene with NaN or infinity"
+    except UserError as error:
+        outcome = "refused"
+        if "\n" in str(error) or not str(error) or "MemoryError" in str(error):
+            outcome = f"FAULT: a sentence of another kind: {str(error)[:300]!r}"
+        elif SECRET.decode() in str(error):
+            outcome = "FAULT: a secret was told"
+    except TimeoutError:
+        outcome = f"FAULT: more than {MAX_SECONDS} s"
+    except BaseException as error:  # whatever it is, it is what is looked for
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        outcome = f"FAULT: {type(error).__name__}: {str(error)[:200]} ({where.name}:{where.lineno})"
+    finally:
+        guard.is_on = False
+        signal.alarm(0)
+    if guard.opened:
+        outcome = f"FAULT: opened {guard.opened[0]}"
+    return outcome
+
+
+def run(first: int, num: int, seed: int, keep: Path | None = None) -> Counter[str]:
+    """Tries inputs; returns how often each outcome was met, and prints faults as they come."""
+    found: Counter[str] = Counter()
+    with tempfile.TemporaryDirectory(prefix="nerf-fuzz-") as made:
+        home = Path(made)
+        seeds = make_seeds(home / "seeds")
+        (home / "secret").write_bytes(SECRET)
+        cache = home / "cache"
+        prefixes = [Path(sys.prefix), Path(sys.base_prefix), Path(__file__).parents[1]]
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        start = time.monotonic()
+        inputs = home / "inputs"
+        guard = _Guard([inputs, cache, *prefixes])
+        for number in range(first, first + num):
+            rng = np.random.default_rng([seed, number])
+            files, links = break_files(rng, _pick(rng, seeds))
+            folder = inputs / "scene"
+            folder.mkdir(parents=True)
+            write(folder, files, links)
+            if keep is not None:
+                keep.mkdir(parents=True, exist_ok=True)
+                write(keep, files, links)
+            outcome = try_one(folder, cache, guard)
+            found[outcome] += 1
+            if outcome.startswith("FAULT") and found[outcome] <= 3:
+                print(f"input {number} of seed {seed}: {outcome}", flush=True)
+            _remove(folder)
+            if (number - first + 1) % 10_000 == 0:
+                rate = (number - first + 1) / (time.monotonic() - start)
+                print(f"{number - first + 1:,} inputs, {rate:.0f} a second", flush=True)
+        grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
+        if grown > MAX_BYTES:
+            found["FAULT: memory"] += 1
+            print(f"memory grew by {grown / 2**20:.0f} MiB")
+    return found
+
+
+def _remove(folder: Path) -> None:
+    """Without following links."""
+    for path in sorted(folder.rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
+    folder.rmdir()
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--num", type=int, default=1000, help="how many inputs")
+    parser.add_argument("--first", type=int, default=0, help="the number of the first")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--keep", type=Path, help="also write the input here")
+    options = parser.parse_args()
+    found = run(options.first, options.num, options.seed, options.keep)
+    for outcome, count in found.most_common():
+        print(f"{count:>8,}  {outcome}")
+    sys.exit(any(outcome.startswith("FAULT") for outcome in found))
+
+
+if __name__ == "__main__":
+    main()
