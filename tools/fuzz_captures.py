@@ -8,8 +8,8 @@ in texts for words; files removed, emptied, exchanged, or made links that lead o
 made from its number alone, so any can be made again: `--first=N --num=1 --keep=FOLDER`.
 
 A reader may return a scene or raise a UserError of one line. Anything else is reported with its
-number: another exception, more than 10 seconds, more than 512 MiB, or a file opened that is neither
-in the capture nor in the cache. The exit status says whether there was any.
+number: another exception, a warning, more than 10 seconds, more than 512 MiB, or a file opened that
+is neither in the capture nor in the cache. The exit status says whether there was any.
 """
 
 import argparse
@@ -23,6 +23,7 @@ import sys
 import tempfile
 import time
 import traceback
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -275,9 +276,11 @@ def try_one(folder: Path, cache: Path, guard: _Guard) -> str:
     guard.opened.clear()
     guard.is_on = True
     try:
-        loaded = load_folder(folder, Reading(max_size=0), cache_dir=cache)
-        for _ in (*survey.describe_capture(loaded.capture), *survey.describe_scene(loaded, 2)):
-            pass
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # nor is a user to see one
+            loaded = load_folder(folder, Reading(max_size=0), cache_dir=cache)
+            for _ in (*survey.describe_capture(loaded.capture), *survey.describe_scene(loaded, 2)):
+                pass
         arrays = (loaded.scene.images, loaded.scene.cameras.camtoworlds, loaded.scene.bounds)
         outcome = "scene"
         if not all(np.isfinite(array).all() for array in arrays):
@@ -291,6 +294,7 @@ def try_one(folder: Path, cache: Path, guard: _Guard) -> str:
     except TimeoutError:
         outcome = f"FAULT: more than {MAX_SECONDS} s"
     except BaseException as error:  # whatever it is, it is what is looked for
+        guard.is_on = False
         where = traceback.extract_tb(error.__traceback__)[-1]
         outcome = f"FAULT: {type(error).__name__}: {str(error)[:200]} ({where.name}:{where.lineno})"
     finally:

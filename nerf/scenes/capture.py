@@ -119,8 +119,8 @@ def check_numbers(capture: Capture) -> list[str]:
                 "bring the poses to a usual unit of length",
             ),
             (
-                ~(np.isfinite(lens.focal) & (lens.focal > 0) & (lens.focal < 1e7)).all(1),
-                "a focal length that is not between 0 and 1e7 pixels",
+                ~(np.isfinite(lens.focal) & (lens.focal > 0.01) & (lens.focal < 1e7)).all(1),
+                "a focal length that is not between 0.01 and 1e7 pixels",
                 "give fl_x, or camera_angle_x in radians",
             ),
             (
@@ -136,8 +136,10 @@ def check_numbers(capture: Capture) -> list[str]:
         ]
         if capture.bounds is not None:
             near, far = capture.bounds.T
-            good = np.isfinite(capture.bounds).all(1) & (near > 0) & (far > near) & (far < 1e12)
-            faults.append((~good, "bounds that are not 0 < near < far", "give --near and --far"))
+            good = np.isfinite(capture.bounds).all(1) & (near > 1e-9) & (far > near) & (far < 1e12)
+            faults.append(
+                (~good, "bounds that are not 0 < near < far, within 1e12", "give --near and --far")
+            )
     return [
         f"{named(mask, capture.names)} {'has' if mask.sum() == 1 else 'have'} {fault}: {advice}"
         for mask, fault, advice in faults

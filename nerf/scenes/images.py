@@ -1,8 +1,10 @@
 """Pictures on disk: which there are, and what they hold, as float32 sRGB in [0, 1]."""
 
+import contextlib
 import struct
+import warnings
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -80,7 +82,6 @@ _DECODING_ERRORS = (
     struct.error,
     zlib.error,
 )
-_BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 
 def image_size(file: Path) -> tuple[int, int]:
@@ -95,20 +96,28 @@ def read_header(file: Path) -> Header:
       UserError: if it cannot be read, or has more than `MAX_PIXELS`.
     """
     try:
-        with Image.open(file) as picture:
+        with _quiet(), Image.open(file) as picture:
             size = picture.size
             exif = Image.Exif()
             exif.load(picture.info.get("exif") or b"")
             orientation = exif.get(_ORIENTATION, 1)
             is_transparent = "A" in picture.getbands() or "transparency" in picture.info
             picture.verify()  # of a PNG, every checksum up to its end
-    except _BOMBS as error:
+    except Image.DecompressionBombError as error:
         raise _too_large(file) from error
     except _DECODING_ERRORS as error:
         raise _unreadable(file, error) from error
     if size[0] * size[1] > MAX_PIXELS:
         raise _too_large(file)
     return Header(size, orientation if isinstance(orientation, int) else 1, is_transparent)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without Pillow's warnings, of odd metadata and of sizes that are checked here."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def shown_size(header: Header, *, upright: bool) -> tuple[int, int]:
@@ -124,7 +133,7 @@ def read_image(file: Path, *, upright: bool = False) -> npt.NDArray[np.float32]:
     transparent picture are not multiplied by its alpha.
     """
     try:
-        with Image.open(file) as opened:
+        with _quiet(), Image.open(file) as opened:
             picture = ImageOps.exif_transpose(opened) if upright else opened
             if picture.mode.startswith("I") or picture.mode == "F":  # grey with 16 bits
                 scale = np.float32(65535)
@@ -132,7 +141,7 @@ def read_image(file: Path, *, upright: bool = False) -> npt.NDArray[np.float32]:
                 return np.repeat(np.clip(grey, 0.0, 1.0)[..., None], 3, axis=-1)
             transparent = "A" in picture.getbands() or "transparency" in picture.info
             return to_float(np.asarray(picture.convert("RGBA" if transparent else "RGB")))
-    except _BOMBS as error:
+    except Image.DecompressionBombError as error:
         raise _too_large(file) from error
     except _DECODING_ERRORS as error:
         raise _unreadable(file, error) from error
