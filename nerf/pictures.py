@@ -47,21 +47,24 @@ def write_sheet(path: Path, sheet: ByteImage) -> None:
     iio.imwrite(path, sheet, extension=".png")
 
 
-def colour_depth(depth: FloatImage) -> FloatImage:
-    """Depth as colours, near bright and far dark, even in 1/depth.
+def colour_depth(depth: FloatImage, acc: FloatImage | None = None) -> FloatImage:
+    """Depth as colours, near bright and far dark, even in 1/depth; black where nothing is.
 
     Args:
       depth: `[height, width]`, > 0, any unit.
+      acc: `[height, width]`, coverage; nothing is where it is below a half.
 
     Returns:
       `[height, width, 3]` in [0, 1]; the range is the picture's own, less its extreme percents.
     """
     disparity = 1.0 / np.maximum(depth, 1e-9)
-    low, high = np.percentile(disparity, [1.0, 99.0])
+    is_covered = np.full(depth.shape, True) if acc is None else acc >= 0.5
+    low, high = np.percentile(disparity[is_covered] if is_covered.any() else 0.0, [1.0, 99.0])
     level = np.clip((disparity - low) / max(high - low, 1e-9), 0.0, 1.0)
     stops = np.linspace(0.0, 1.0, len(_MAGMA))
     channels = [np.interp(level, stops, _MAGMA[:, c]) for c in range(3)]
-    return (np.stack(channels, axis=-1) / 255.0).astype(np.float32)
+    colours = np.where(is_covered[..., None], np.stack(channels, axis=-1) / 255.0, 0.0)
+    return colours.astype(np.float32)
 
 
 def enlarge(image: ByteImage, min_width: int = _MIN_SHOWN_WIDTH) -> ByteImage:

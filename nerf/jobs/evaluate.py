@@ -72,9 +72,12 @@ def evaluate(job: Job, params: Params, step: int | None) -> dict[str, Any]:
 def _write_view(job: Job, picture: Picture, score: evaluation.ViewScore) -> Path:
     """Writes one held-out view in every form; returns the path of the comparison."""
     stem = job.run_dir / run_folder.RENDERS_FOLDER / f"view_{score.index:03d}"
-    depth = pictures.colour_depth(picture.depth)
+    is_bounded = job.scene.space == "world"  # elsewhere there is something in any direction
+    covered = picture.acc if is_bounded else np.ones_like(picture.acc)
+    depth = pictures.colour_depth(picture.depth, covered)
     truth = job.scene.images[score.index]
-    near, far = np.percentile(picture.depth, [1.0, 99.0])
+    is_seen = covered >= 0.5
+    near, far = np.percentile(picture.depth[is_seen] if is_seen.any() else 0.0, [1.0, 99.0])
     panels = [
         (f"rendered: {score.psnr:.2f} dB, SSIM {score.ssim:.3f}", picture.rgb),
         (f"{job.truth_name}, view {score.index}", truth),
