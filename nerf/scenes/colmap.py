@@ -24,6 +24,7 @@ _MODEL_FOLDERS = ("sparse/0", "colmap/sparse/0", "sparse", "colmap/sparse", "col
 _IMAGE_FOLDERS = ("images", "input", "rgb", "colmap/images", ".")
 _MAX_BYTES = 2**31
 _MAX_NAME = 1024
+_MAX_DEPTH = 1e12
 _MIN_POINTS = 8  # a picture must show for its bounds to be told from them
 
 # What each model's parameters are, in COLMAP's order. `f` is both focal lengths.
@@ -395,8 +396,9 @@ def _bounds(
     for pose, image in zip(camtoworlds, images, strict=True):
         seen = [points[number] for number in image.point_ids.tolist() if number in points]
         positions = np.array(seen) if len(seen) >= _MIN_POINTS else everything
-        depth = (positions - pose[:, 3]) @ -pose[:, 2]
-        depth = depth[depth > 0]
+        with np.errstate(all="ignore"):
+            depth = (positions - pose[:, 3]) @ -pose[:, 2]
+        depth = depth[(depth > 0) & (depth < _MAX_DEPTH)]
         if len(depth) < _MIN_POINTS:
             return None
         near, far = np.percentile(depth, [0.1, 99.9])

@@ -50,7 +50,7 @@ def _orbit_poses(rig: OrbitRig) -> Array:
     """Golden-angle steps, so that any few views in a row, and every 8th, stand all around."""
     view = np.arange(rig.num_views)
     low, high = np.sin(np.radians(rig.elevation))
-    height = low + (high - low) * ((view * 0.6180339887498949) % 1.0)
+    height = low + (high - low) * ((view * 0.7548776662466927) % 1.0)  # no step of the angle's
     angle = 2.399963229728653 * view
     ring = np.sqrt(1.0 - height**2)
     back = np.stack([ring * np.sin(angle), height, ring * np.cos(angle)], axis=-1)
