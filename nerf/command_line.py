@@ -1,5 +1,6 @@
 """The flags of `python -m nerf.main`, and what is wrong with them."""
 
+import math
 import re
 import sys
 import typing
@@ -173,6 +174,8 @@ def check_flags() -> None:
         value = FLAGS[name].value
         if value is not None and not value > 0:
             raise UserError(f"--{name} must be more than 0, not {value}")
+    if FLAGS.far == math.inf or FLAGS.near == math.inf:
+        raise UserError("--near and --far must be finite: leave --far out for what has no end")
     if FLAGS.near is not None and FLAGS.far is not None and FLAGS.near >= FLAGS.far:
         raise UserError(f"--near={FLAGS.near} must be less than --far={FLAGS.far}")
     field_lib.check_names(FLAGS.backend, FLAGS.field)
