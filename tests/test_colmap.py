@@ -8,7 +8,7 @@ import pytest
 from captures import refusal, write_pictures
 
 from nerf.errors import UserError
-from nerf.scenes import colmap
+from nerf.scenes import colmap_files
 from nerf.scenes.formats import Reading, load_folder
 
 SIZE = (64, 48)
@@ -198,7 +198,7 @@ def test_names_may_hold_spaces_and_folders(tmp_path):
 
 def test_models_have_the_numbers_that_colmap_gives_them():
     pycolmap = pytest.importorskip("pycolmap")
-    for number, name in colmap.MODEL_IDS.items():
+    for number, name in colmap_files.MODEL_IDS.items():
         assert int(getattr(pycolmap.CameraModelId, name)) == number
         camera = pycolmap.Camera.create_from_model_name(1, name, 1.0, 2, 2)
-        assert len(camera.params) == len(colmap.MODELS[name])
+        assert len(camera.params) == len(colmap_files.MODELS[name])

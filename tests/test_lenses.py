@@ -103,7 +103,8 @@ MODELS = {
 def test_colmap_sees_the_same(model):
     pycolmap = pytest.importorskip("pycolmap")
     from nerf.scenes.capture import make_lens
-    from nerf.scenes.colmap import Camera, _intrinsics
+    from nerf.scenes.colmap import _intrinsics
+    from nerf.scenes.colmap_files import Camera
 
     params = MODELS[model]
     camera = pycolmap.Camera(model=model, width=100, height=77, params=params, camera_id=1)

@@ -4,70 +4,42 @@
 `points3D` the points. Pictures lie in `images` (or `images_N`) under the names that COLMAP gave
 them.
 
-Source: COLMAP's documentation, "Output Format" and "Camera Models".
+`nerf.scenes.colmap_files` reads these files; here they become a capture.
 """
 
-import contextlib
-import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from nerf.errors import UserError, listed
 from nerf.scenes.capture import Array, Capture, make_lens
-from nerf.scenes.files import IMAGE_SUFFIXES, check_inside, find_image, read_bytes
+from nerf.scenes.colmap_files import (
+    MODELS,
+    Camera,
+    Image,
+    form_of,
+    lines_of,
+    numbers_in,
+    points_by_number,
+    read_cameras,
+    read_images,
+)
+from nerf.scenes.files import IMAGE_SUFFIXES, check_inside, find_image
 
 _MODEL_FOLDERS = ("sparse/0", "colmap/sparse/0", "sparse", "colmap/sparse", "colmap", ".")
 _IMAGE_FOLDERS = ("images", "input", "rgb", "colmap/images", ".")
-_MAX_BYTES = 2**31
-_MAX_NAME = 1024
 _MAX_DEPTH = 1e12
 _MIN_POINTS = 8  # a picture must show for its bounds to be told from them
 
-# What each model's parameters are, in COLMAP's order. `f` is both focal lengths.
-MODELS: dict[str, tuple[str, ...]] = {
-    "SIMPLE_PINHOLE": ("f", "cx", "cy"),
-    "PINHOLE": ("fx", "fy", "cx", "cy"),
-    "SIMPLE_RADIAL": ("f", "cx", "cy", "k1"),
-    "RADIAL": ("f", "cx", "cy", "k1", "k2"),
-    "OPENCV": ("fx", "fy", "cx", "cy", "k1", "k2", "p1", "p2"),
-    "OPENCV_FISHEYE": ("fx", "fy", "cx", "cy", "k1", "k2", "k3", "k4"),
-    "SIMPLE_RADIAL_FISHEYE": ("f", "cx", "cy", "k1"),
-    "RADIAL_FISHEYE": ("f", "cx", "cy", "k1", "k2"),
-}
-MODEL_IDS = {0: "SIMPLE_PINHOLE", 1: "PINHOLE", 2: "SIMPLE_RADIAL", 3: "RADIAL", 4: "OPENCV"}
-MODEL_IDS |= {5: "OPENCV_FISHEYE", 8: "SIMPLE_RADIAL_FISHEYE", 9: "RADIAL_FISHEYE"}
-_OTHER_MODELS = {6: "FULL_OPENCV", 7: "FOV", 10: "THIN_PRISM_FISHEYE"}
 _ROW = ("fx", "fy", "cx", "cy", "k1", "k2", "k3", "k4", "p1", "p2")
-
-
-class Camera(NamedTuple):
-    """A line of `cameras`."""
-
-    model: str
-    width: int
-    height: int
-    params: tuple[float, ...]
-
-
-class Image(NamedTuple):
-    """An entry of `images`: `rotation` is a quaternion, w first; both are world to camera."""
-
-    name: str
-    camera_id: int
-    rotation: tuple[float, ...]
-    translation: tuple[float, ...]
-    point_ids: npt.NDArray[np.int64]
 
 
 def find_model(folder: Path) -> Path | None:
     """The folder of the model, None where there is none."""
     for name in _MODEL_FOLDERS:
         path = folder / name
-        if _form(path) is not None:
+        if form_of(path) is not None:
             return path
     return None
 
@@ -93,10 +65,10 @@ def read_colmap(folder: Path, factor: int | None = None) -> Capture:
     points: dict[int, Array] = {}
     notes: list[str] = []
     try:
-        points = _read_points(model)
+        points = points_by_number(model)
     except UserError as problem:
         notes.append(f"no points: {problem}")
-    others = [path.name for path in sorted(model.parent.iterdir()) if _form(path) is not None]
+    others = [path.name for path in sorted(model.parent.iterdir()) if form_of(path) is not None]
     if len(others) > 1:
         notes.append(
             f"COLMAP made {len(others)} models ({listed(others)}), of which {model.name} is read: "
@@ -138,214 +110,6 @@ def read_colmap(folder: Path, factor: int | None = None) -> Capture:
         bounds=_bounds(camtoworlds, kept, points) if given is None else given,
         points=np.array(list(points.values())).reshape(-1, 3),
         notes=tuple(notes),
-    )
-
-
-def read_cameras(model: Path) -> dict[int, Camera]:
-    """The cameras of a model by their numbers."""
-    if _form(model) == "bin":
-        return dict(_cameras_in_binary(model / "cameras.bin"))
-    return dict(_cameras_in_text(model / "cameras.txt"))
-
-
-def read_images(model: Path) -> list[Image]:
-    """The posed images of a model in the order of their names."""
-    if _form(model) == "bin":
-        images = list(_images_in_binary(model / "images.bin"))
-    else:
-        images = list(_images_in_text(model / "images.txt"))
-    if not images:
-        raise UserError(f"{model} has no posed image: COLMAP found no pose; take more pictures")
-    names = [image.name for image in images]
-    doubled = sorted({name for name in names if names.count(name) > 1}) if len(names) < 5000 else []
-    if doubled:
-        raise UserError(f"{model} names {listed(doubled)} more than once: run COLMAP again")
-    return sorted(images, key=lambda image: image.name)
-
-
-def read_points(model: Path) -> Array:
-    """The points of a model, `[num_points, 3]`."""
-    return np.array(list(_read_points(model).values())).reshape(-1, 3)
-
-
-def _form(model: Path) -> str | None:
-    """Whether a folder holds a model in binary or in text form, or none."""
-    for form in ("bin", "txt"):
-        with contextlib.suppress(OSError):
-            if all((model / f"{part}.{form}").is_file() for part in ("cameras", "images")):
-                return form
-    return None
-
-
-def _read_points(model: Path) -> dict[int, Array]:
-    if _form(model) == "bin":
-        found = dict(_points_in_binary(model / "points3D.bin"))
-    else:
-        found = dict(_points_in_text(model / "points3D.txt"))
-    return {number: point for number, point in found.items() if np.isfinite(point).all()}
-
-
-# The binary form: little endian, counts before what they count.
-
-
-class _Bytes:
-    """A file's bytes, taken from its front; never more of them than there are."""
-
-    def __init__(self, path: Path):
-        self._path, self._data, self._at = path, read_bytes(path, _MAX_BYTES), 0
-
-    def take(self, form: str) -> tuple[float | int, ...]:
-        size = struct.calcsize(form)
-        self._check(size)
-        values = struct.unpack_from(form, self._data, self._at)
-        self._at += size
-        return values
-
-    def count(self, at_least: int) -> int:
-        """A number of things that take at least so many bytes each."""
-        (number,) = self.take("<Q")
-        self._check(int(number) * at_least)
-        return int(number)
-
-    def array(self, number: int, dtype: npt.DTypeLike) -> npt.NDArray[np.void]:
-        kind = np.dtype(dtype)
-        self._check(number * kind.itemsize)
-        found = np.frombuffer(self._data, kind, number, self._at)
-        self._at += number * kind.itemsize
-        return found
-
-    def skip(self, size: int) -> None:
-        self._check(size)
-        self._at += size
-
-    def name(self) -> str:
-        end = self._data.find(b"\0", self._at, self._at + _MAX_NAME)
-        if end < 0:
-            raise self._broken("a name has no end")
-        text = self._data[self._at : end]
-        self._at = end + 1
-        try:
-            return text.decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise self._broken("a name is not in UTF-8") from error
-
-    def _check(self, size: int) -> None:
-        if size > len(self._data) - self._at:
-            raise self._broken("it ends before what it announces")
-
-    def _broken(self, what: str) -> UserError:
-        return UserError(f"{self._path} is broken ({what}): copy it again, or run COLMAP again")
-
-
-def _cameras_in_binary(path: Path) -> Iterator[tuple[int, Camera]]:
-    data = _Bytes(path)
-    for _ in range(data.count(at_least=24)):
-        number, model_id, width, height = (int(x) for x in data.take("<iiQQ"))
-        if model_id not in MODEL_IDS:
-            raise _unknown_model(path, _OTHER_MODELS.get(model_id, f"number {model_id}"))
-        model = MODEL_IDS[model_id]
-        params = data.take(f"<{len(MODELS[model])}d")
-        yield number, _camera(path, model, width, height, params)
-
-
-def _images_in_binary(path: Path) -> Iterator[Image]:
-    data = _Bytes(path)
-    for _ in range(data.count(at_least=73)):
-        data.take("<i")
-        pose = data.take("<7d")
-        (camera_id,) = data.take("<i")
-        name = data.name()
-        num_points = data.count(at_least=24)
-        seen = data.array(num_points, [("xy", "<2f8"), ("id", "<i8")])
-        yield Image(name, int(camera_id), pose[:4], pose[4:], seen["id"].astype(np.int64))
-
-
-def _points_in_binary(path: Path) -> Iterator[tuple[int, Array]]:
-    data = _Bytes(path)
-    for _ in range(data.count(at_least=51)):
-        (number,) = data.take("<Q")
-        point = np.array(data.take("<3d"))
-        data.skip(3 + 8)  # colour and error
-        data.skip(8 * data.count(at_least=8))  # the pictures that show it
-        yield int(number), point
-
-
-# The text form: words, one thing a line.
-
-
-def _lines(path: Path) -> Iterator[tuple[str, list[str]]]:
-    """Where each line is, and its words, lines of comment left out."""
-    text = read_bytes(path, _MAX_BYTES).decode("utf-8", errors="replace")
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.startswith("#"):
-            yield f"{path}, line {number}", line.split()
-
-
-def _numbers(where: str, words: Sequence[str]) -> tuple[float, ...]:
-    try:
-        return tuple(float(word) for word in words)
-    except ValueError as error:
-        raise UserError(f"{where} has {error}: copy the file again, or run COLMAP again") from error
-
-
-def _whole(where: str, word: str) -> int:
-    (value,) = _numbers(where, [word])
-    if value != value or abs(value) >= 2**63 or value != int(value):
-        raise UserError(f"{where} has {word} where a whole number is: copy the file again")
-    return int(value)
-
-
-def _cameras_in_text(path: Path) -> Iterator[tuple[int, Camera]]:
-    for where, words in _lines(path):
-        if not words:
-            continue
-        if len(words) < 4:
-            raise UserError(f"{where} has fewer than 4 words: copy the file again")
-        if words[1] not in MODELS:
-            raise _unknown_model(path, words[1][:50])
-        number, width, height = (_whole(where, words[i]) for i in (0, 2, 3))
-        yield number, _camera(path, words[1], width, height, _numbers(where, words[4:]))
-
-
-def _images_in_text(path: Path) -> Iterator[Image]:
-    lines = _lines(path)
-    for where, words in lines:
-        if not words:
-            continue
-        if len(words) < 10:
-            raise UserError(f"{where} has fewer than 10 words: copy the file again")
-        pose, camera_id = _numbers(where, words[1:8]), _whole(where, words[8])
-        where, points = next(lines, (where, []))
-        ids = np.array([_whole(where, word) for word in points[2::3]], np.int64)
-        yield Image(" ".join(words[9:]), camera_id, pose[:4], pose[4:], ids)
-
-
-def _points_in_text(path: Path) -> Iterator[tuple[int, Array]]:
-    for where, words in _lines(path):
-        if not words:
-            continue
-        if len(words) < 8:
-            raise UserError(f"{where} has fewer than 8 words: copy the file again")
-        yield _whole(where, words[0]), np.array(_numbers(where, words[1:4]))
-
-
-def _camera(
-    path: Path, model: str, width: int, height: int, params: Sequence[float | int]
-) -> Camera:
-    if len(params) != len(MODELS[model]):
-        raise UserError(
-            f"{path}: a camera of model {model} has {len(params)} parameters, not "
-            f"{len(MODELS[model])}: copy the file again"
-        )
-    if not (0 < width < 2**31 and 0 < height < 2**31):
-        raise UserError(f"{path}: a camera has {width} x {height} pixels: copy the file again")
-    return Camera(model, width, height, tuple(float(value) for value in params))
-
-
-def _unknown_model(path: Path, model: str) -> UserError:
-    return UserError(
-        f"{path} has a camera of model {model}, and only {', '.join(MODELS)} are read: run "
-        "`colmap image_undistorter` first, or COLMAP again with --ImageReader.camera_model OPENCV"
     )
 
 
@@ -414,9 +178,9 @@ def _given_bounds(model: Path, images: Sequence[Image]) -> Array | None:
     if not path.is_file():
         return None
     given = {}
-    for where, words in _lines(path):
+    for where, words in lines_of(path):
         if len(words) >= 3:
-            given[" ".join(words[:-2])] = _numbers(where, words[-2:])
+            given[" ".join(words[:-2])] = numbers_in(where, words[-2:])
     if not all(image.name in given for image in images):
         return None
     return np.array([given[image.name] for image in images])

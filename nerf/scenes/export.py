@@ -20,7 +20,7 @@ from PIL import Image
 
 from nerf.errors import UserError
 from nerf.lenses import Lens
-from nerf.scenes import colmap, llff, transforms
+from nerf.scenes import colmap, colmap_files, llff, transforms
 from nerf.scenes.capture import HALF_PIXEL, Array, Capture
 
 _IMAGES = "images"
@@ -268,7 +268,7 @@ def _write_colmap(
     model.mkdir(parents=True)
     each = [_colmap_camera(lens, index, size) for index in range(len(names))]
     numbers = {camera: number for number, camera in enumerate(dict.fromkeys(each), 1)}
-    ids = {name: number for number, name in colmap.MODEL_IDS.items()}
+    ids = {name: number for number, name in colmap_files.MODEL_IDS.items()}
     cameras = struct.pack("<Q", len(numbers))
     for camera, number in numbers.items():
         cameras += struct.pack("<iiQQ", number, ids[camera.model], camera.width, camera.height)
@@ -291,7 +291,7 @@ def _write_colmap(
         (model / colmap.BOUNDS_FILE).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def _colmap_camera(lens: Lens, index: int, size: tuple[int, int]) -> colmap.Camera:
+def _colmap_camera(lens: Lens, index: int, size: tuple[int, int]) -> colmap_files.Camera:
     assert lens.distortion is not None
     assert lens.fisheye is not None
     pinhole = [*np.asarray(lens.focal)[index], *(np.asarray(lens.centre)[index] + HALF_PIXEL)]
@@ -301,7 +301,7 @@ def _colmap_camera(lens: Lens, index: int, size: tuple[int, int]) -> colmap.Came
         model, more = "OPENCV_FISHEYE", [k1, k2, k3, k4]
     elif any((k1, k2, p1, p2)):
         model, more = "OPENCV", [k1, k2, p1, p2]
-    return colmap.Camera(model, *size, tuple(float(value) for value in (*pinhole, *more)))
+    return colmap_files.Camera(model, *size, tuple(float(value) for value in (*pinhole, *more)))
 
 
 def _world_to_camera(camtoworld: Array) -> tuple[list[float], list[float]]:

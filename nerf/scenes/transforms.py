@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nerf.errors import UserError, listed
-from nerf.scenes import colmap
+from nerf.scenes import colmap, colmap_files
 from nerf.scenes.capture import Array, Capture, make_lens, refuse
 from nerf.scenes.files import find_image, read_json
 from nerf.scenes.scene import Split
@@ -247,7 +247,7 @@ def _points(folder: Path, content: Mapping[str, Any], notes: list[str]) -> Array
     if model is None:
         return np.zeros((0, 3))
     try:
-        points = colmap.read_points(model)
+        points = colmap_files.read_points(model)
     except UserError as error:
         notes.append(f"the points of COLMAP beside {NERFSTUDIO_FILE} are not used: {error}")
         return np.zeros((0, 3))
