@@ -286,6 +286,8 @@ def test_frames_without_a_picture_are_left_out_with_a_note(tmp_path):
     loaded = load_folder(folder)
     assert loaded.scene.num_views == 5
     assert any("images/view_3.png" in note for note in loaded.notes)
+    write_pictures(folder, ["images/extra.jpg"])
+    assert any("no pose and are not used: extra.jpg" in x for x in load_folder(folder).notes)
     for path in (folder / "images").iterdir():
         path.unlink()
     assert "none of the 6 pictures" in refusal(folder)

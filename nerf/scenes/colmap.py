@@ -25,7 +25,7 @@ from nerf.scenes.colmap_files import (
     read_cameras,
     read_images,
 )
-from nerf.scenes.files import IMAGE_SUFFIXES, check_inside, find_image
+from nerf.scenes.files import check_inside, find_image, without_pose
 
 _MODEL_FOLDERS = ("sparse/0", "colmap/sparse/0", "sparse", "colmap/sparse", "colmap", ".")
 _IMAGE_FOLDERS = ("images", "input", "rgb", "colmap/images", ".")
@@ -85,7 +85,7 @@ def read_colmap(folder: Path, factor: int | None = None) -> Capture:
         )
     if missing:
         notes.append(f"{len(missing)} poses have no picture and are left out: {listed(missing)}")
-    unposed = _without_pose(posed)
+    unposed = without_pose(file for _, file in posed)
     if unposed:
         notes.append(f"{len(unposed)} pictures have no pose and are not used: {listed(unposed)}")
     kept = [image for image, _ in posed]
@@ -205,16 +205,3 @@ def _find(folder: Path, root: Path, name: str, factor: int | None) -> Path | Non
     if Path(name).is_absolute() or ".." in Path(name).parts:
         relative = Path(name)  # for the sentence that refuses it
     return find_image(folder, relative.as_posix(), factor)
-
-
-def _without_pose(posed: Sequence[tuple[Image, Path]]) -> list[str]:
-    """Names of pictures beside those that have a pose."""
-    used = {file for _, file in posed}
-    folders = sorted({file.parent for file in used})
-    there = [
-        path
-        for folder in folders
-        for path in sorted(folder.iterdir())
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
-    ]
-    return [path.name for path in there if path not in used]

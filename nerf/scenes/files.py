@@ -1,7 +1,7 @@
 """Files of a capture, which may be anything: bounded in size, and never outside their folder."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -114,6 +114,18 @@ def _candidates(folder: Path, name: str, factor: int | None) -> Iterator[Path]:
             yield smaller.joinpath(*parts[index + 1 :])
     else:
         yield whole
+
+
+def without_pose(files: Iterable[Path]) -> list[str]:
+    """Names of the pictures that lie beside those that have a pose."""
+    used = set(files)
+    there = [
+        path
+        for folder in sorted({file.parent for file in used})
+        for path in sorted(folder.iterdir())
+        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+    ]
+    return [path.name for path in there if path not in used]
 
 
 def smaller_folders(folder: Path) -> list[Path]:

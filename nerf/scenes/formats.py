@@ -13,7 +13,7 @@ import dataclasses
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -138,12 +138,16 @@ def load_folder(
     capture, sizes, upright = match_sizes(capture)
     height, width, remarks = target_size(capture, sizes, reading)
     kept = (cache_dir or default_cache_dir()) / "scaled"
-    pixels = _read_pixels(capture.files, sizes, upright, height, width, kept)
-    is_transparent = any(x.shape[-1] == 4 and (x[..., 3] < 1).any() for x in pixels)
     background = reading.normalization.background or "white"
+    pixels, is_transparent = np.empty((0, height, width, 3), np.float32), False
+    for index, picture in enumerate(_pictures(capture.files, sizes, upright, height, width, kept)):
+        if index == 0:  # not before one was decoded: a header can announce anything
+            pixels = np.empty((capture.num_views, height, width, 3), np.float32)
+        is_transparent |= picture.shape[-1] == 4 and bool((picture[..., 3] < 1).any())
+        pixels[index] = images.over(picture, background)
     scene = make_scene(
         capture,
-        np.stack([images.over(x, background) for x in pixels]),
+        pixels,
         name=folder.resolve().name if name is None else name,
         source=source,
         origin=f"{capture.format}, {capture.files[0].parent}",
@@ -270,18 +274,17 @@ def has_proportions(size: tuple[int, int], lens_size: npt.NDArray[np.int64]) -> 
     )
 
 
-def _read_pixels(
+def _pictures(
     files: Sequence[Path],
     sizes: npt.NDArray[np.int64],
     upright: Sequence[bool],
     height: int,
     width: int,
     kept: Path,
-) -> list[npt.NDArray[np.float32]]:
+) -> Iterator[npt.NDArray[np.float32]]:
     """The pictures at one size; those that are made smaller are kept for the next time."""
     is_scaled = tuple(sizes[0]) != (width, height)
     show = is_scaled and int(sizes.prod(axis=1).sum()) > _MANY
-    found = []
     with contextlib.ExitStack() as stack:
         bar = None
         if show:
@@ -298,10 +301,9 @@ def _read_pixels(
                 raise UserError(
                     f"{file} does not have the size that its header says: copy it again"
                 )
-            found.append(pixels)
+            yield pixels
             if bar is not None:
                 bar.update()
-    return found
 
 
 def _scaled(

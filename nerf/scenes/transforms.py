@@ -20,7 +20,7 @@ import numpy as np
 from nerf.errors import UserError, listed
 from nerf.scenes import colmap, colmap_files
 from nerf.scenes.capture import Array, Capture, make_lens, refuse
-from nerf.scenes.files import find_image, read_json
+from nerf.scenes.files import find_image, read_json, without_pose
 from nerf.scenes.scene import Split
 
 NERFSTUDIO_FILE = "transforms.json"
@@ -283,6 +283,10 @@ def _assemble(
                 numbers[index] = 0.5 * size[index - 2]
         rows.append(numbers)
         sizes.append(size)
+    unposed = without_pose(frame.file for frame in frames)
+    if unposed:
+        more = f"{len(unposed)} pictures have no pose and are not used: {listed(unposed)}"
+        notes = [*notes, more]
     bounds = [frame.bounds for frame in frames]
     return Capture(
         format=name,
