@@ -111,6 +111,7 @@ def _training_views(job: Job) -> TrainingViews:
         jnp.asarray(scene.cameras.camtoworlds[indices]),
         jnp.asarray(scene.bounds[indices]),
         jax.tree.map(lambda x: jnp.asarray(x[indices]), scene.cameras.lens),
+        None if scene.alpha is None else jnp.asarray(scene.alpha[indices]),
     )
     print(f"training on {views.images[..., 0].size:,} rays of {len(indices)} views")
     return views

@@ -139,11 +139,13 @@ def load_folder(
     height, width, remarks = target_size(capture, sizes, reading)
     kept = (cache_dir or default_cache_dir()) / "scaled"
     background = reading.normalization.background or "white"
-    pixels, is_transparent = np.empty((0, height, width, 3), np.float32), False
+    pixels, alpha = np.empty((0, height, width, 3), np.float32), None
     for index, picture in enumerate(_pictures(capture.files, sizes, upright, height, width, kept)):
         if index == 0:  # not before one was decoded: a header can announce anything
             pixels = np.empty((capture.num_views, height, width, 3), np.float32)
-        is_transparent |= picture.shape[-1] == 4 and bool((picture[..., 3] < 1).any())
+        if picture.shape[-1] == 4 and (picture[..., 3] < 1).any():
+            alpha = np.ones(pixels.shape[:3], np.float32) if alpha is None else alpha
+            alpha[index] = picture[..., 3]
         pixels[index] = images.over(picture, background)
     scene = make_scene(
         capture,
@@ -152,7 +154,7 @@ def load_folder(
         source=source,
         origin=f"{capture.format}, {capture.files[0].parent}",
         wanted=reading.normalization,
-        is_transparent=is_transparent,
+        alpha=alpha,
     )
     return Loaded(scene, capture, (*capture.notes, *remarks))
 

@@ -82,7 +82,7 @@ def build_scene(
     source: Source,
     origin: str,
     image_names: Sequence[str] | None = None,
-    is_transparent: bool = False,
+    alpha: npt.NDArray[np.float32] | None = None,
 ) -> Scene:
     """Makes a scene of pictures and their LLFF poses; reads no file.
 
@@ -93,7 +93,7 @@ def build_scene(
       source: "photographs" or "procedural".
       origin: where it was found; error messages begin with it.
       image_names: one a view; None numbers them.
-      is_transparent: whether the pictures were, and lie over white.
+      alpha: `[num_views, height, width]`, if the pictures were transparent; they lie over white.
 
     Raises:
       UserError: if the poses are not finite or have bounds that are not 0 < near < far, or if the
@@ -115,7 +115,7 @@ def build_scene(
         name=name,
         source=source,
         origin=origin,
-        is_transparent=is_transparent,
+        alpha=alpha,
     )
 
 

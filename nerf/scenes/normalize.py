@@ -57,7 +57,7 @@ def make_scene(
     source: Source,
     origin: str,
     wanted: Normalization = DEFAULT,
-    is_transparent: bool = False,
+    alpha: npt.NDArray[np.float32] | None = None,
 ) -> Scene:
     """Makes a scene of a capture and its pictures.
 
@@ -66,7 +66,8 @@ def make_scene(
       images: `[num_views, height, width, 3]` in [0, 1].
       name, source, origin: see `Scene`.
       wanted: what the user decides.
-      is_transparent: whether the pictures are, so that nothing is behind the object.
+      alpha: `[num_views, height, width]`, if the pictures are transparent, so that nothing is
+        behind the object.
 
     Raises:
       UserError: if the cameras do not admit the space that is wanted, or nothing tells where the
@@ -76,7 +77,7 @@ def make_scene(
     rig = find_rig(capture.camtoworlds)
     lens = scaled_lens(capture, height, width)
     bounds = _known_bounds(capture, rig, wanted)
-    posed, space = _place(capture, rig, bounds, lens, (height, width), wanted, is_transparent)
+    posed, space = _place(capture, rig, bounds, lens, (height, width), wanted, alpha is not None)
     corner = None if posed.box_size is None else (posed.box_size,) * 3
     return Scene(
         name=name,
@@ -95,7 +96,8 @@ def make_scene(
         space=space,
         unit_scale=posed.unit_scale,
         box=None if corner is None else ((-corner[0], -corner[1], -corner[2]), corner),
-        background=wanted.background or ("white" if is_transparent else "black"),
+        background=wanted.background or ("black" if alpha is None else "white"),
+        alpha=alpha,
         given_split=capture.split,
     )
 

@@ -192,14 +192,14 @@ def _load_procedural(name: str, size: tuple[int, int], cache_dir: Path) -> Scene
         raise UserError(f"no bundled scene {name!r}: choose one of {names}")
     height, width = size
     views = procedural.views_kept_in(cache_dir / "traced", name, height=height, width=width)
-    transparent = views.images.shape[-1] == 4
+    pixels = images.to_float(views.images)
     return llff.build_scene(
-        images.over(images.to_float(views.images), "white"),
+        images.over(pixels, "white"),
         views.poses_bounds,
         name=name,
         source="procedural",
         origin=f"bundled procedural scene {name}",
-        is_transparent=transparent,
+        alpha=pixels[..., 3] if pixels.shape[-1] == 4 else None,
     )
 
 

@@ -38,7 +38,8 @@ class Scene:
       space: which a field of it lives in.
       unit_scale: scene units per unit of the source files.
       box: corners of what a field in world space is to span, scene units; None in other spaces.
-      background: what is seen where nothing is.
+      background: what is seen where nothing is, and what transparent images lie over.
+      alpha: `[num_views, height, width]` float32, in [0, 1], of transparent images; else None.
       given_split: training and test views where the files name them, else None.
     """
 
@@ -53,6 +54,7 @@ class Scene:
     unit_scale: float
     box: tuple[Vector, Vector] | None = None
     background: Background = "black"
+    alpha: npt.NDArray[np.float32] | None = None
     given_split: Split | None = None
 
     @property

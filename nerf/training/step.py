@@ -18,6 +18,7 @@ from nerf.field import Params, Proposal, RadianceField
 from nerf.lenses import Lens
 from nerf.render.checks import checked
 from nerf.render.rays import init_params, parts, render_rays
+from nerf.render.volume import Composite
 from nerf.training import health
 from nerf.training.health import Health, Signs
 from nerf.training.optimizer import (
@@ -58,20 +59,26 @@ class TrainingViews(NamedTuple):
       camtoworlds: `[num_views, 3, 4]`.
       bounds: `[num_views, 2]`, near and far in scene units.
       lens: `[num_views]`, see `nerf.cameras.Cameras`.
+      alpha: `[num_views, height, width]`, in [0, 1], of transparent pictures; else None.
     """
 
     images: jax.Array
     camtoworlds: jax.Array
     bounds: jax.Array
     lens: Lens | None = None
+    alpha: jax.Array | None = None
 
 
 class Batch(NamedTuple):
-    """Rays `[num_rays]`, the colours `[num_rays, 3]` to match, and one key a ray."""
+    """Rays `[num_rays]`, the colours `[num_rays, 3]` to match, one key a ray, and what is covered.
+
+    `alpha` is `[num_rays]` of transparent pictures, whose colours lie over the background; or None.
+    """
 
     rays: Rays
     rgb: jax.Array
     ray_keys: jax.Array
+    alpha: jax.Array | None = None
 
 
 class Metrics(NamedTuple):
@@ -171,7 +178,9 @@ def draw_batch(
         pixel_offset=config.pixel_offset,
         lens=jax.tree.map(lambda x: x[view], views.lens),
     )
-    return Batch(rays, views.images[view, row, column], jax.random.split(ray_key, num_rays))
+    alpha = None if views.alpha is None else views.alpha[view, row, column]
+    rgb = views.images[view, row, column]
+    return Batch(rays, rgb, jax.random.split(ray_key, num_rays), alpha)
 
 
 def photometric_loss(
@@ -187,7 +196,7 @@ def photometric_loss(
 
     Returns:
       The loss, and what was seen. A proposal has no colour of its own; in the place of its error
-      stands its mismatch.
+      stands its mismatch. See `squared_error` for transparent pictures.
 
     Source: Mildenhall et al. 2020, equation 6; Barron et al. 2022, equation 13.
     """
@@ -195,11 +204,11 @@ def photometric_loss(
     fine = jnp.mean(jnp.square(rendering.fine.rgb - batch.rgb))
     channels = {"sum": 3.0, "mean": 1.0}[config.train.loss]
     mismatch = jnp.mean(rendering.mismatch)
+    loss = channels * squared_error(rendering.fine, batch, config.render)
     if config.render.networks == "proposal":
-        loss = channels * fine + mismatch
+        loss = loss + mismatch
     else:
-        coarse = jnp.mean(jnp.square(rendering.coarse.rgb - batch.rgb))
-        loss = channels * (coarse + fine)
+        loss = loss + channels * squared_error(rendering.coarse, batch, config.render)
     rgb = rendering.fine.rgb
     seen = Seen(
         mse=fine,
@@ -208,6 +217,30 @@ def photometric_loss(
         mismatch=mismatch,
     )
     return loss, jax.lax.stop_gradient(seen)
+
+
+def squared_error(seen: Composite, batch: Batch, config: RenderConfig) -> jax.Array:
+    """The mean squared error of colours; of transparent pictures over all backgrounds.
+
+        mean over b in [0, 1] of |error of the colours over b|^2
+          = |error over 1/2|^2 + (error of the coverage)^2 / 12
+
+    Before the one background that pictures lie over, a fog of its colour costs nothing where there
+    should be none.
+
+    Args:
+      seen: `[num_rays]`, over the background of `config`.
+      batch: `[num_rays]`, over the same.
+      config: which background.
+
+    Source: random backgrounds in training, Müller et al. 2022 (Instant NGP); here their mean.
+    """
+    error = seen.rgb - batch.rgb
+    if batch.alpha is None:
+        return jnp.mean(jnp.square(error))
+    behind = {"black": 0.0, "white": 1.0}[config.background]
+    excess = (batch.alpha - seen.acc)[:, None]  # of the background
+    return jnp.mean(jnp.square(error + (0.5 - behind) * excess) + jnp.square(excess) / 12.0)
 
 
 def penalty(field: RadianceField, params: Params, config: RenderConfig) -> jax.Array:
