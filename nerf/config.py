@@ -22,6 +22,7 @@ PRECISIONS = {"float32": "highest", "tf32": "tensorfloat32", "bfloat16": "bfloat
 ComputeDtype = Literal["float32", "bfloat16"]
 Background = Literal["black", "white"]
 _MAX_TEXELS = 4096  # along one axis
+_SAMPLES_ALL_AROUND = 64, 32  # of the proposal and of the field
 _EVEN_TEXELS = (40, 40, 40)  # of planes that know no axis of depth, on the coarsest level
 
 
@@ -131,7 +132,7 @@ class PlanesConfig:
     proposal_resolution: Counts = (48, 36, 48)
     smoothness: float = 1e-4
     plane_rate: float = 10.0
-    proposal_rate: float = 100.0
+    proposal_rate: float = 10.0
     compute_dtype: ComputeDtype = "float32"
 
     def __post_init__(self) -> None:
@@ -410,6 +411,8 @@ def in_box(config: Config, low: Vector, high: Vector) -> Config:
 def all_around(config: Config, *, is_bounded: bool) -> Config:
     """The settings for cameras that look in many directions: no axis is that of depth.
 
+    Rays then meet the scene anywhere along their way, and more samples find out where.
+
     Args:
       config: of a field that spans a box.
       is_bounded: whether nothing is to be beyond the box.
@@ -421,4 +424,8 @@ def all_around(config: Config, *, is_bounded: bool) -> Config:
         resolution=_EVEN_TEXELS,
         proposal_resolution=_EVEN_TEXELS,
     )
-    return dataclasses.replace(config, field=field)
+    render = config.render
+    if render.networks == "proposal":
+        coarse, fine = _SAMPLES_ALL_AROUND
+        render = dataclasses.replace(render, num_coarse=coarse, num_fine=fine)
+    return dataclasses.replace(config, field=field, render=render)
