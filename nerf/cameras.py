@@ -13,7 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
+from nerf.config import Vector
 from nerf.lenses import Lens, slopes
+
+Box = tuple[Vector, Vector]  # the lowest and the highest corner
 
 
 class Cameras(NamedTuple):
@@ -26,6 +29,8 @@ class Cameras(NamedTuple):
       height, width: picture size in pixels.
       lens: `[...]`, one a camera; None for pinhole cameras whose axis meets the picture in its
         middle.
+      box: corners of a box, in world space, outside of which is nothing: there, rays begin and end
+        at its faces; None for no such box.
     """
 
     camtoworlds: npt.NDArray[np.float32]
@@ -33,6 +38,7 @@ class Cameras(NamedTuple):
     height: int
     width: int
     lens: Lens | None = None
+    box: Box | None = None
 
     def view(self, index: int) -> "Cameras":
         """One of several."""
@@ -42,7 +48,7 @@ class Cameras(NamedTuple):
     def resized(self, height: int, width: int) -> "Cameras":
         """Pinhole cameras in the same places with pictures of another size, as wide a view."""
         focal = self.focal * width / self.width
-        return Cameras(self.camtoworlds, focal, height, width)
+        return Cameras(self.camtoworlds, focal, height, width, box=self.box)
 
 
 class Rays(NamedTuple):
@@ -217,7 +223,7 @@ def scene_rays(
     Args:
       columns, rows: `[...]`, pixel coordinates.
       camtoworlds: `[..., 3, 4]`, one matrix a pixel.
-      cameras: intrinsics; its own matrices and lenses are not used.
+      cameras: intrinsics, and the box of world space; its own matrices and lenses are not used.
       near, far: `[...]`, depth range in scene units; not used with NDC. There and in contracted
         space t runs from 0 to 1.
       space: which the field lives in, see `Space`.
@@ -238,6 +244,8 @@ def scene_rays(
     )
     zero = jnp.zeros_like(near)
     if space == "world":
+        if cameras.box is not None:
+            near, far = within_box(origins, directions, near, far, cameras.box)
         return Rays(origins, directions, normalize(directions), near, far)
     if space == "contracted":
         depths = jnp.stack([near, far], axis=-1)
@@ -247,6 +255,39 @@ def scene_rays(
     )
     seen = warped_directions if viewdir_space == "ndc" else directions
     return Rays(warped_origins, warped_directions, normalize(seen), zero, zero + 1.0)
+
+
+def within_box(
+    origins: jax.Array, directions: jax.Array, near: jax.Array, far: jax.Array, box: Box
+) -> tuple[jax.Array, jax.Array]:
+    """Where rays are between near and far and in a box; nearly nowhere where they miss it.
+
+    Args:
+      origins, directions: `[..., 3]`.
+      near, far: `[...]`.
+      box: its corners.
+
+    Returns:
+      near and far, `[...]`, with near < far.
+
+    Source: the slabs of Kay and Kajiya 1986.
+
+    >>> ahead, past = jnp.array([0.0, 0.0, -1.0]), jnp.array([0.0, 1.0, -1.0])
+    >>> rays = jnp.array([[0.0, 0.0, 3.0]] * 2), jnp.stack([ahead, past])
+    >>> near, far = within_box(
+    ...     *rays, jnp.zeros(2), jnp.full(2, 9.0), ((-1.0,) * 3, (1.0,) * 3)
+    ... )
+    >>> near.tolist(), (far - near > 1e-3).tolist()
+    ([2.0, 2.0], [True, False])
+    """
+    shape = (1,) * (origins.ndim - 1) + (3,)
+    low, high = (jnp.array(corner, jnp.float32).reshape(shape) for corner in box)
+    tiny = jnp.where(directions < 0, -1e-9, 1e-9)
+    inverse = 1.0 / jnp.where(jnp.abs(directions) < 1e-9, tiny, directions)
+    at_low, at_high = (low - origins) * inverse, (high - origins) * inverse
+    near = jnp.maximum(near, jnp.max(jnp.minimum(at_low, at_high), axis=-1))
+    far = jnp.minimum(far, jnp.min(jnp.maximum(at_low, at_high), axis=-1))
+    return near, jnp.maximum(far, near + 1e-5)
 
 
 def positions(rays: Rays, t_vals: jax.Array) -> jax.Array:

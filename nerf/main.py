@@ -319,7 +319,7 @@ def _fitted(config: Config, scene: Scene | None) -> Config:
         low, high = views_box(scene, config.render, [])
         return config_lib.in_box(config, _rounded(low), _rounded(high))
     config = config_lib.all_around(config, is_bounded=scene.space == "world")
-    corners = scene.box or ((-1.0, -1.0, -1.0), (1.0, 1.0, 1.0))
+    corners = scene.cameras.box or ((-1.0, -1.0, -1.0), (1.0, 1.0, 1.0))
     return config_lib.in_box(config, *corners)
 
 

@@ -14,6 +14,7 @@ from nerf.cameras import (
     normalize,
     pinhole_rays,
     scene_rays,
+    within_box,
 )
 
 HEIGHT, WIDTH, FOCAL = 6, 8, 5.0
@@ -225,3 +226,39 @@ def test_the_pixel_offset_reaches_the_rays():
     _, directions = world_rays()
     expected = directions + 0.5 / FOCAL * (right - up)
     np.testing.assert_allclose(shifted.directions, expected, atol=1e-6)
+
+
+# Boxes.
+
+
+def test_in_a_box_rays_begin_and_end_at_its_faces():
+    """By sampling: what lies between near and far is inside, what lies beyond them is not."""
+    rng = np.random.default_rng(0)
+    origins, directions = (jnp.asarray(x, jnp.float32) for x in rng.normal(size=(2, 300, 3)))
+    box = ((-1.0, -0.5, -2.0), (0.5, 1.0, 1.0))
+    near, far = jnp.full(300, 0.1), jnp.full(300, 5.0)
+    found_near, found_far = within_box(origins, directions, near, far, box)
+    t = jnp.linspace(0.1, 5.0, 400)[None]
+    points = origins[:, None] + t[..., None] * directions[:, None]
+    is_inside = ((points >= jnp.array(box[0])) & (points <= jnp.array(box[1]))).all(-1)
+    expected = (t >= found_near[:, None]) & (t <= found_far[:, None])
+    assert np.mean(is_inside != expected) < 1e-3  # at the faces alone
+    assert 0.1 < is_inside.any(axis=1).mean() < 0.9
+    assert (found_near < found_far).all()
+
+
+@pytest.mark.parametrize("axis", range(3))
+def test_rays_along_the_axes_meet_the_box_as_well(axis):
+    direction = -jnp.eye(3)[axis][None]
+    box = ((-1.0,) * 3, (1.0,) * 3)
+    near, far = within_box(-3.0 * direction, direction, jnp.zeros(1), jnp.full(1, 9.0), box)
+    np.testing.assert_allclose([near[0], far[0]], [2.0, 4.0], rtol=1e-6)
+
+
+def test_cameras_in_a_box_make_such_rays():
+    cameras = Cameras(None, FOCAL, HEIGHT, WIDTH, box=((-1.0,) * 3, (1.0,) * 3))
+    pose = jnp.eye(3, 4).at[2, 3].set(3.0)[None]
+    middle = jnp.array([WIDTH // 2]), jnp.array([HEIGHT // 2])
+    options = {"space": "world", "viewdir_space": "world", "pixel_offset": 0.0}
+    rays = scene_rays(*middle, pose, cameras, jnp.full(1, 0.5), jnp.full(1, 9.0), **options)
+    np.testing.assert_allclose([rays.near[0], rays.far[0]], [2.0, 4.0], rtol=0.05)

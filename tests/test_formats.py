@@ -385,13 +385,13 @@ def test_a_space_can_be_asked_for(tmp_path, space):
     folder = write_nerfstudio(tmp_path)
     scene = load_folder(folder, Reading(normalization=Normalization(space=space))).scene
     assert scene.space == space
-    assert (scene.box is not None) == (space == "world")
+    assert (scene.cameras.box is not None) == (space == "world")
 
 
 def test_in_world_space_every_camera_sees_the_box_from_outside(tmp_path):
     scene = load_folder(write_nerfstudio(tmp_path, channels=4)).scene
     positions = scene.cameras.camtoworlds[:, :, 3]
-    assert scene.box == ((-1.0, -1.0, -1.0), (1.0, 1.0, 1.0))
+    assert scene.cameras.box == ((-1.0, -1.0, -1.0), (1.0, 1.0, 1.0))
     distance = np.linalg.norm(positions, axis=-1)
     np.testing.assert_allclose(distance, distance[0], rtol=0.05)
     assert (scene.bounds[:, 0] <= np.maximum(distance - np.sqrt(3), 0.06)).all()

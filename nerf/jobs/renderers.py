@@ -143,6 +143,9 @@ def views_box(
     scene: Scene, config: RenderConfig, views: Sequence[View]
 ) -> tuple[jax.Array, jax.Array]:
     """Corners of a box around what some views and those of a scene see."""
+    if scene.cameras.box is not None:
+        low, high = scene.cameras.box
+        return jnp.array(low), jnp.array(high)
     groups: dict[tuple[Any, ...], list[View]] = {}
     for view in (*views, *(view_of(scene, index) for index in range(scene.num_views))):
         camera, _ = view

@@ -18,6 +18,7 @@ from jax.sharding import Mesh
 
 from nerf import parallel
 from nerf.cameras import (
+    Box,
     Cameras,
     Rays,
     Space,
@@ -148,7 +149,7 @@ def image_rays(
       Rays `[height * width]`.
     """
     chex.assert_shape(bounds, (2,))
-    intrinsics = (camera.focal, camera.height, camera.width)
+    intrinsics = (camera.focal, camera.height, camera.width, camera.box)
     rays: Rays = _image_rays(camera.camtoworlds, camera.lens, bounds, intrinsics, space, config)
     return rays
 
@@ -158,11 +159,12 @@ def _image_rays(
     camtoworld: Any,
     lens: Lens | None,
     bounds: jax.Array,
-    intrinsics: tuple[float, int, int],
+    intrinsics: tuple[float, int, int, Box | None],
     space: Space,
     config: RenderConfig,
 ) -> Rays:
-    camera = Cameras(camtoworld, *intrinsics, lens)
+    focal, height, width, box = intrinsics
+    camera = Cameras(camtoworld, focal, height, width, lens, box)
     columns, rows, camtoworlds, lenses = _pixels(camera)
     near, far = (jnp.broadcast_to(bound, columns.shape) for bound in bounds.astype(jnp.float32))
     return scene_rays(

@@ -78,7 +78,8 @@ def make_scene(
     lens = scaled_lens(capture, height, width)
     bounds = _known_bounds(capture, rig, wanted)
     posed, space = _place(capture, rig, bounds, lens, (height, width), wanted, alpha is not None)
-    corner = None if posed.box_size is None else (posed.box_size,) * 3
+    side = posed.box_size
+    box = None if side is None else ((-side, -side, -side), (side, side, side))
     return Scene(
         name=name,
         source=source,
@@ -91,11 +92,11 @@ def make_scene(
             height=height,
             width=width,
             lens=simplest(lens, height, width),
+            box=box,
         ),
         bounds=posed.bounds.astype(np.float32),
         space=space,
         unit_scale=posed.unit_scale,
-        box=None if corner is None else ((-corner[0], -corner[1], -corner[2]), corner),
         background=wanted.background or ("black" if alpha is None else "white"),
         alpha=alpha,
         given_split=capture.split,

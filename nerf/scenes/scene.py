@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nerf.cameras import Cameras, Space
-from nerf.config import Background, Vector
+from nerf.config import Background
 
 Source = Literal["photographs", "procedural"]
 
@@ -37,7 +37,6 @@ class Scene:
       bounds: `[num_views, 2]` float32, nearest and farthest depth of each view in scene units.
       space: which a field of it lives in.
       unit_scale: scene units per unit of the source files.
-      box: corners of what a field in world space is to span, scene units; None in other spaces.
       background: what is seen where nothing is, and what transparent images lie over.
       alpha: `[num_views, height, width]` float32, in [0, 1], of transparent images; else None.
       given_split: training and test views where the files name them, else None.
@@ -52,7 +51,6 @@ class Scene:
     bounds: npt.NDArray[np.float32]
     space: Space
     unit_scale: float
-    box: tuple[Vector, Vector] | None = None
     background: Background = "black"
     alpha: npt.NDArray[np.float32] | None = None
     given_split: Split | None = None
