@@ -7,6 +7,7 @@ python -m nerf.inspect FOLDER --to=nerfstudio --out=FOLDER
 The exit status is 0 only where training can start.
 """
 
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ from nerf.scenes.formats import FORMATS, Loaded, Reading
 from nerf.scenes.normalize import Normalization, scaled_lens
 
 FLAGS = flags.FLAGS
+_READING = ("format", "factor", "max_size", "space", "near", "far", "background")
 
 
 def _define_flags() -> None:
@@ -77,6 +79,8 @@ def _run(argv: Sequence[str]) -> None:
     if FLAGS.picture is not None:
         survey.draw(Path(FLAGS.picture), capture, _bounds(capture, reading.normalization))
         print(f"picture: {FLAGS.picture}")
+    if capture.num_views < MIN_VIEWS:
+        raise UserError("one view is too few: one is held out, and none is left to train on")
     loaded = formats.load_folder(folder, reading)
     for note in loaded.notes[len(capture.notes) :]:
         print(f"note: {note}")
@@ -90,26 +94,26 @@ def _run(argv: Sequence[str]) -> None:
             f"{loaded.scene.num_views} views are too few to train on some and hold out others: "
             "take more pictures"
         )
-    print(
-        f"training can start: python -m nerf.main --field=planes --scene={folder} --mode=train "
-        "--train_seconds=60"
-    )
+    given = [
+        f"--{name}={FLAGS[name].value}" for name in _READING if not FLAGS[name].using_default_value
+    ]
+    if FLAGS.holdout != 16:
+        given.append(f"--set=train.holdout={FLAGS.holdout}")
+    command = ["python", "-m", "nerf.main", "--field=planes", f"--scene={folder}", *given]
+    print(f"training can start: {shlex.join([*command, '--mode=train', '--train_seconds=60'])}")
 
 
 def _export(loaded: Loaded, reading: Reading) -> None:
     capture, scene = loaded.capture, loaded.scene
     height, width = scene.cameras.height, scene.cameras.width
-    files, turns = [], []
-    for file, lens_size in zip(capture.files, capture.sizes, strict=True):
-        header = images.read_header(file)
-        turn = header.size != (width, height) and formats.has_proportions(
-            images.shown_size(header, upright=True), lens_size
-        )
-        turns.append(turn and header.orientation != 1)
-        files.append(file if header.size == (width, height) else None)
+    shown = [images.read_header(file).size for file in capture.files]
+    files = [
+        file if size == (width, height) and not turn else None
+        for file, size, turn in zip(capture.files, shown, loaded.upright, strict=True)
+    ]
 
     def read(index: int) -> "np.ndarray[tuple[int, ...], np.dtype[np.float32]]":
-        pixels = images.read_image(capture.files[index], upright=turns[index])
+        pixels = images.read_image(capture.files[index], upright=loaded.upright[index])
         if pixels.shape[:2] == (height, width):
             return pixels
         return images.shrink(pixels, height, width)

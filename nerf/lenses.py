@@ -99,6 +99,29 @@ def pixels(slopes: jax.Array, lens: Lens) -> jax.Array:
     return shown * jnp.asarray(lens.focal) + jnp.asarray(lens.centre)
 
 
+def share_without_ray(lens: Lens, height: int, width: int) -> float:
+    """The share of a picture's pixels that no ray leads to, on a grid.
+
+    Beyond some radius strong distortion turns back, and a fisheye may see farther off its axis
+    than a slope can say; the ray that such a pixel gets is another pixel's.
+
+    Args:
+      lens: of one camera, with distortion.
+      height, width: of its pictures.
+    """
+    columns, rows = np.meshgrid(np.linspace(0, width - 1, 25), np.linspace(0, height - 1, 25))
+    num = columns.size
+    each = jax.tree.map(lambda x: jnp.broadcast_to(jnp.asarray(x)[None], (num, *x.shape)), lens)
+    found = _there_and_back(columns.ravel(), rows.ravel(), each)
+    error = np.abs(np.asarray(found) - np.stack([columns.ravel(), rows.ravel()], axis=-1))
+    return float(np.mean(~(error.max(axis=-1) < 0.5)))
+
+
+@jax.jit
+def _there_and_back(columns: jax.Array, rows: jax.Array, lens: Lens) -> jax.Array:
+    return pixels(slopes(columns, rows, lens), lens)
+
+
 def _radial(squared: jax.Array, distortion: jax.Array) -> jax.Array:
     """1 + k1 q + k2 q^2 + k3 q^3 + k4 q^4 of `[..., 1]`."""
     k1, k2, k3, k4 = (distortion[..., i, None] for i in range(4))

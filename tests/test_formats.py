@@ -166,16 +166,16 @@ def test_endings_may_be_missing(tmp_path, written_as):
 def test_points_are_brought_to_where_the_poses_are(tmp_path):
     """nerfstudio leaves COLMAP's points where they were before `applied_transform`."""
     folder = write_nerfstudio(tmp_path)
-    turn = [[0.0, -1.0, 0.0, 2.0], [1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]]
+    turn = [[0.0, -1.0, 0.0, 0.2], [1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]]
     content = json.loads((folder / "transforms.json").read_text())
     (folder / "transforms.json").write_text(json.dumps({**content, "applied_transform": turn}))
     model = folder / "colmap" / "sparse" / "0"
     model.mkdir(parents=True)
     (model / "cameras.txt").write_text("1 PINHOLE 12 8 10 10 6 4\n")
     (model / "images.txt").write_text("1 1 0 0 0 0 0 0 1 view_0.png\n\n")
-    (model / "points3D.txt").write_text("7 1.0 2.0 3.0 0 0 0 0.5 1 0\n")
+    (model / "points3D.txt").write_text("7 0.1 0.2 0.3 0 0 0 0.5 1 0\n")
     points = load_folder(folder, Reading("nerfstudio")).capture.points
-    np.testing.assert_allclose(points, [[0.0, 1.0, 3.0]])
+    np.testing.assert_allclose(points, [[0.0, 0.1, 0.3]])
 
 
 def test_blender_holds_out_its_test_views(tmp_path):

@@ -30,6 +30,9 @@ from nerf.scenes.scene import Split
 
 Array = npt.NDArray[np.float64]
 HALF_PIXEL = 0.5  # what a principal point loses where a file counts from a pixel's corner
+MIN_POINTS = 8  # a picture must show for its bounds to be told from them
+MAX_DEPTH = 1e12
+_LEAST_SEEN = 0.01
 MIN_VIEWS = 2  # one to train on, one to hold out
 
 
@@ -145,6 +148,54 @@ def check_numbers(capture: Capture) -> list[str]:
         for mask, fault, advice in faults
         if mask.any()
     ]
+
+
+def with_rotations(capture: Capture) -> Capture:
+    """The capture with the nearest rotations, where a matrix is one but for rounding or a scale."""
+    turns = capture.camtoworlds[:, :, :3]
+    left, _, right = np.linalg.svd(turns)
+    nearest = left @ right
+    if np.abs(nearest - turns).max() < 1e-6:
+        return capture
+    poses = np.concatenate([nearest, capture.camtoworlds[:, :, 3:]], axis=-1)
+    return dataclasses.replace(capture, camtoworlds=poses)
+
+
+def with_points(capture: Capture, points: Array) -> Capture:
+    """The capture with points that others made, and with bounds from them where it has none.
+
+    Points that hardly any view shows lie in another frame than the poses: they are left out.
+    """
+    depths = [depths_in_view(capture, index, points) for index in range(capture.num_views)]
+    seen = float(np.mean([len(depth) for depth in depths])) / len(points)
+    if seen < _LEAST_SEEN:
+        note = (
+            f"the {len(points)} points beside the poses are not used: the views show {seen:.1%} of "
+            "them, so they lie in another frame"
+        )
+        return dataclasses.replace(capture, notes=(*capture.notes, note))
+    bounds = capture.bounds
+    if bounds is None and min(len(depth) for depth in depths) >= MIN_POINTS:
+        bounds = np.array([near_and_far(depth) for depth in depths])
+    return dataclasses.replace(capture, points=points, bounds=bounds)
+
+
+def depths_in_view(capture: Capture, index: int, points: Array) -> Array:
+    """Depths of the points `[num_points, 3]` that lie in a view's frame, were its lens straight."""
+    pose = capture.camtoworlds[index]
+    with np.errstate(all="ignore"):
+        local = (points - pose[:, 3]) @ pose[:, :3]
+        depth = -local[:, 2]
+        slopes = local[:, :2] * [1, -1] / depth[:, None]
+        pixels = slopes * np.asarray(capture.lens.focal)[index] + capture.lens.centre[index]
+        inside = ((pixels >= 0) & (pixels < capture.sizes[index])).all(axis=1)
+    return np.asarray(depth[inside & (depth > 0) & (depth < MAX_DEPTH)])
+
+
+def near_and_far(depths: Array) -> tuple[float, float]:
+    """The nearest and the farthest of a thousand left out, as LLFF's `imgs2poses.py` does."""
+    near, far = np.percentile(depths, [0.1, 99.9])
+    return float(near), float(max(far, near * (1 + 1e-6)))
 
 
 def named(mask: npt.NDArray[np.bool_], names: Sequence[str]) -> str:

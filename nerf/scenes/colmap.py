@@ -13,7 +13,14 @@ from pathlib import Path
 import numpy as np
 
 from nerf.errors import UserError, listed
-from nerf.scenes.capture import Array, Capture, make_lens
+from nerf.scenes.capture import (
+    MAX_DEPTH,
+    MIN_POINTS,
+    Array,
+    Capture,
+    make_lens,
+    near_and_far,
+)
 from nerf.scenes.colmap_files import (
     MODELS,
     Camera,
@@ -29,8 +36,6 @@ from nerf.scenes.files import check_inside, find_image, without_pose
 
 _MODEL_FOLDERS = ("sparse/0", "colmap/sparse/0", "sparse", "colmap/sparse", "colmap", ".")
 _IMAGE_FOLDERS = ("images", "input", "rgb", "colmap/images", ".")
-_MAX_DEPTH = 1e12
-_MIN_POINTS = 8  # a picture must show for its bounds to be told from them
 
 _ROW = ("fx", "fy", "cx", "cy", "k1", "k2", "k3", "k4", "p1", "p2")
 
@@ -68,7 +73,9 @@ def read_colmap(folder: Path, factor: int | None = None) -> Capture:
         points = points_by_number(model)
     except UserError as problem:
         notes.append(f"no points: {problem}")
-    others = [path.name for path in sorted(model.parent.iterdir()) if form_of(path) is not None]
+    others = []
+    if model.name.isdigit() and model != folder:
+        others = [p.name for p in sorted(model.parent.iterdir()) if form_of(p) is not None]
     if len(others) > 1:
         notes.append(
             f"COLMAP made {len(others)} models ({listed(others)}), of which {model.name} is read: "
@@ -149,24 +156,20 @@ def _camtoworld(image: Image, model: Path) -> Array:
 def _bounds(
     camtoworlds: Array, images: Sequence[Image], points: Mapping[int, Array]
 ) -> Array | None:
-    """Nearest and farthest depth of the points that each picture shows.
-
-    The nearest and the farthest of a thousand are left out, as LLFF's `imgs2poses.py` does.
-    """
-    if len(points) < _MIN_POINTS:
+    """Nearest and farthest depth of the points that each picture shows."""
+    if len(points) < MIN_POINTS:
         return None
     everything = np.array(list(points.values()))
     found = []
     for pose, image in zip(camtoworlds, images, strict=True):
         seen = [points[number] for number in image.point_ids.tolist() if number in points]
-        positions = np.array(seen) if len(seen) >= _MIN_POINTS else everything
+        positions = np.array(seen) if len(seen) >= MIN_POINTS else everything
         with np.errstate(all="ignore"):
             depth = (positions - pose[:, 3]) @ -pose[:, 2]
-        depth = depth[(depth > 0) & (depth < _MAX_DEPTH)]
-        if len(depth) < _MIN_POINTS:
+        depth = depth[(depth > 0) & (depth < MAX_DEPTH)]
+        if len(depth) < MIN_POINTS:
             return None
-        near, far = np.percentile(depth, [0.1, 99.9])
-        found.append((near, max(far, near * (1 + 1e-6))))
+        found.append(near_and_far(depth))
     return np.array(found)
 
 

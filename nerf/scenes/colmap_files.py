@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nerf.errors import UserError, listed
-from nerf.scenes.files import read_bytes
+from nerf.scenes.files import natural, read_bytes
 
 Array = npt.NDArray[np.float64]
 
@@ -74,7 +74,7 @@ def read_images(model: Path) -> list[Image]:
     doubled = sorted({name for name in names if names.count(name) > 1}) if len(names) < 5000 else []
     if doubled:
         raise UserError(f"{model} names {listed(doubled)} more than once: run COLMAP again")
-    return sorted(images, key=lambda image: image.name)
+    return sorted(images, key=lambda image: natural(image.name))
 
 
 def read_points(model: Path) -> Array:

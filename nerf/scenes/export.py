@@ -80,11 +80,10 @@ def _names(capture: Capture, pixels: Pixels, *, keep_order: bool, as_png: bool) 
     """The pictures' names below `images`; in their own order where the format has no names."""
     stems = list(capture.names)
     if keep_order:
-        flat = [stem.replace("/", "_") for stem in stems]
-        stems = flat
-        if flat != sorted(flat) or len(set(flat)) < len(flat):
-            digits = len(str(len(flat)))
-            stems = [f"{index:0{digits}d}_{stem}" for index, stem in enumerate(flat)]
+        stems = [stem.replace("/", "_") for stem in stems]
+    if len(set(stems)) < len(stems) or (keep_order and stems != sorted(stems)):
+        digits = len(str(len(stems)))
+        stems = [f"{i:0{digits}d}_{stem.replace('/', '_')}" for i, stem in enumerate(stems)]
     endings = [".png" if file is None or as_png else file.suffix for file in pixels.files]
     return [f"{stem}{ending}" for stem, ending in zip(stems, endings, strict=True)]
 

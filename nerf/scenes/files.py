@@ -1,6 +1,7 @@
 """Files of a capture, which may be anything: bounded in size, and never outside their folder."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -56,6 +57,8 @@ def inside(folder: Path, name: str) -> Path:
       UserError: if the name, or a symbolic link on the way, leads out of the folder.
     """
     path = PurePosixPath(name.replace("\\", "/"))
+    if not path.parts:
+        raise UserError(f"{name!r} names no picture: name one, relative to {folder}")
     leads_out = path.is_absolute() or ".." in path.parts or ":" in name[:3]
     if leads_out or "\0" in name or len(name) > 1024:
         shown = name if len(name) < 200 else f"{name[:200]}..."
@@ -130,12 +133,28 @@ def without_pose(files: Iterable[Path]) -> list[str]:
 
 def smaller_folders(folder: Path) -> list[Path]:
     """`images_2`, `images_4` ..., the largest pictures first."""
-    found = []
-    for path in folder.glob("images_*"):
-        number = path.name.removeprefix("images_")
-        if number.isascii() and number.isdigit() and int(number[:9]) >= 1 and path.is_dir():
-            found.append((int(number[:9]), path))
-    return [path for _, path in sorted(found)]
+    factors = {path: copies_factor(path.name) for path in folder.glob("images_*") if path.is_dir()}
+    return sorted((path for path, n in factors.items() if n), key=lambda path: factors[path] or 0)
+
+
+def natural(name: str) -> list[tuple[int, str]]:
+    """A key that sorts names as people do.
+
+    >>> sorted(["b10", "b9", "a"], key=natural)
+    ['a', 'b9', 'b10']
+    """
+    parts = re.split(r"([0-9]+)", name)
+    return [(int(part[:18]) if part.isdigit() else 0, part) for part in parts]
+
+
+def copies_factor(name: str) -> int | None:
+    """N of a folder's name `images_N`; None for other names.
+
+    >>> copies_factor("images_4"), copies_factor("images_raw"), copies_factor("images")
+    (4, None, None)
+    """
+    match = re.fullmatch(r"images_([1-9][0-9]{0,8})", name)
+    return int(match[1]) if match else None
 
 
 def _endings(path: Path) -> Sequence[str]:

@@ -17,20 +17,24 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+import jax
 import numpy as np
 import numpy.typing as npt
 
 from nerf.errors import UserError, listed
+from nerf.lenses import share_without_ray
 from nerf.progress import progress_bar
 from nerf.scenes import colmap, images, llff, transforms
-from nerf.scenes.capture import Capture, Problems, check_numbers
+from nerf.scenes.capture import Capture, Problems, check_numbers, with_rotations
 from nerf.scenes.download import default_cache_dir
-from nerf.scenes.files import find_image
-from nerf.scenes.normalize import DEFAULT, Normalization, make_scene
+from nerf.scenes.files import copies_factor, find_image
+from nerf.scenes.normalize import DEFAULT, Normalization, make_scene, scaled_lens, simplest
 from nerf.scenes.scene import Scene, Source
 
 MAX_SIZE = 1008  # of a picture's longer side, unless the user says otherwise
 MAX_BYTES = 2**34  # of all pictures of a scene in memory
+_MAX_LENSES = 20  # that are checked
+_LEAST_TRANSPARENT = 0.001  # share of the pixels; of fewer none counts
 _MANY = 2**25  # pixels to be scaled, from which on a bar is shown
 
 
@@ -66,11 +70,12 @@ class Reading:
 
 
 class Loaded(NamedTuple):
-    """A scene, what it was made of, and one-line remarks."""
+    """A scene, what it was made of, one-line remarks, and which pictures were turned upright."""
 
     scene: Scene
     capture: Capture
     notes: tuple[str, ...]
+    upright: tuple[bool, ...]
 
 
 def formats_in(folder: Path) -> list[str]:
@@ -106,6 +111,7 @@ def read_capture(folder: Path, reading: Reading = Reading()) -> Capture:
     problems = check_numbers(capture)
     if problems:
         raise Problems(problems)
+    capture = with_rotations(capture)
     others = [name for name in found if name != chosen]
     if others and reading.format is None:
         note = f"read as {chosen}; --format={others[0]} would take the other files that are there"
@@ -137,6 +143,7 @@ def load_folder(
     capture = read_capture(folder, reading)
     capture, sizes, upright = match_sizes(capture)
     height, width, remarks = target_size(capture, sizes, reading)
+    remarks += check_lenses(capture, height, width)
     kept = (cache_dir or default_cache_dir()) / "scaled"
     background = reading.normalization.background or "white"
     pixels, alpha = np.empty((0, height, width, 3), np.float32), None
@@ -147,6 +154,12 @@ def load_folder(
             alpha = np.ones(pixels.shape[:3], np.float32) if alpha is None else alpha
             alpha[index] = picture[..., 3]
         pixels[index] = images.over(picture, background)
+    if alpha is not None:
+        share = float(np.mean(alpha < 1))
+        if share < _LEAST_TRANSPARENT:
+            alpha = None
+        else:
+            remarks.append(f"{share:.0%} of the pixels are transparent: nothing is behind them")
     scene = make_scene(
         capture,
         pixels,
@@ -156,7 +169,7 @@ def load_folder(
         wanted=reading.normalization,
         alpha=alpha,
     )
-    return Loaded(scene, capture, (*capture.notes, *remarks))
+    return Loaded(scene, capture, (*capture.notes, *remarks), tuple(upright))
 
 
 def match_sizes(
@@ -231,7 +244,7 @@ def target_size(
     ((width, height),) = counts
     shrunk = 1.0
     if reading.factor is not None:
-        shrunk = max(1.0, reading.factor * width / float(capture.sizes[0, 0]))
+        shrunk = max(1.0, reading.factor * width / float(capture.sizes[:, 0].min()))
     longer = max(width, height)
     if reading.max_size and longer / shrunk > reading.max_size:
         shrunk = longer / reading.max_size
@@ -252,13 +265,40 @@ def target_size(
     return height, width, remarks
 
 
+def check_lenses(capture: Capture, height: int, width: int) -> list[str]:
+    """Remarks on lenses that give no ray to some of their pixels.
+
+    Raises:
+      UserError: if one gives none to most of them.
+    """
+    lens = simplest(scaled_lens(capture, height, width), height, width)
+    if lens is None or lens.distortion is None:
+        return []
+    rows = np.concatenate([np.asarray(x, np.float64).reshape(len(lens.focal), -1) for x in lens], 1)
+    _, firsts = np.unique(rows, axis=0, return_index=True)
+    shares = {
+        int(index): share_without_ray(jax.tree.map(lambda x, i=index: x[i], lens), height, width)
+        for index in firsts[:_MAX_LENSES]
+    }
+    worst = max(shares, key=lambda index: shares[index])
+    if shares[worst] == 0:
+        return []
+    text = (
+        f"{shares[worst]:.0%} of the pixels of view {worst} ({capture.names[worst]}) and its like "
+        "lie where its distortion turns back, or more than 86 degrees off its axis, and get a "
+        "wrong ray"
+    )
+    if shares[worst] > 0.5:
+        raise UserError(f"{text}: calibrate the camera again, or undistort and crop the pictures")
+    return [text]
+
+
 def _original_of(capture: Capture, file: Path, lens_size: npt.NDArray[np.int64]) -> Path | None:
     """The picture in `images` of one in `images_N` that is not N times smaller; else None."""
     relative = file.relative_to(capture.folder)
-    folder = relative.parts[0]
-    if not folder.startswith("images_") or len(relative.parts) < 2:
+    factor = copies_factor(relative.parts[0])
+    if factor is None or len(relative.parts) < 2:
         return None
-    factor = int(folder.removeprefix("images_"))
     size = images.read_header(file).size
     if all(abs(a - b / factor) <= 1 for a, b in zip(size, lens_size.tolist(), strict=True)):
         return None

@@ -17,6 +17,8 @@ from nerf.errors import UserError, listed
 from nerf.scenes.files import IMAGE_SUFFIXES
 
 MAX_PIXELS = 2**26  # of one picture; about 8192 x 8192
+# Others are not decoded whatever a file is called: some of Pillow's start other programs.
+_FORMATS = ("PNG", "JPEG", "MPO")
 _ORIENTATION = 0x0112  # the EXIF tag
 _TURNS = (5, 6, 7, 8)  # its values that exchange width and height
 
@@ -96,7 +98,7 @@ def read_header(file: Path) -> Header:
       UserError: if it cannot be read, or has more than `MAX_PIXELS`.
     """
     try:
-        with _quiet(), Image.open(file) as picture:
+        with _quiet(), Image.open(file, formats=_FORMATS) as picture:
             size = picture.size
             exif = Image.Exif()
             exif.load(picture.info.get("exif") or b"")
@@ -133,7 +135,7 @@ def read_image(file: Path, *, upright: bool = False) -> npt.NDArray[np.float32]:
     transparent picture are not multiplied by its alpha.
     """
     try:
-        with _quiet(), Image.open(file) as opened:
+        with _quiet(), Image.open(file, formats=_FORMATS) as opened:
             picture = ImageOps.exif_transpose(opened) if upright else opened
             if picture.mode.startswith("I") or picture.mode == "F":  # grey with 16 bits
                 scale = np.float32(65535)

@@ -3,13 +3,15 @@
 import dataclasses
 from typing import NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
 from nerf.cameras import NDC_NEAR_PLANE, Cameras, Space
 from nerf.config import Background
 from nerf.errors import UserError
-from nerf.lenses import Lens
+from nerf.lenses import Lens, slopes
 from nerf.scenes.capture import HALF_PIXEL, Array, Capture
 from nerf.scenes.rigs import Rig, find_rig, upright
 from nerf.scenes.scene import Scene, Source
@@ -182,7 +184,7 @@ def _place(
     bounded = is_transparent and rig.kind != "free"
     if wanted.space == "world" or (wanted.space is None and bounded):
         return _in_box(capture, rig, bounds, lens, size, wanted), "world"
-    return _contracted(capture, rig, bounds), "contracted"
+    return _contracted(capture, rig, bounds, wanted), "contracted"
 
 
 def in_front(camtoworlds: Array, bounds: Array) -> Posed:
@@ -204,10 +206,8 @@ def _why_not_ndc(posed: Posed, lens: Lens, size: tuple[int, int]) -> str:
     poses = posed.camtoworlds
     if not np.isfinite(poses).all():
         return "the views cancel out"
-    focal, centre = np.asarray(lens.focal), np.asarray(lens.centre)
-    corners = np.array([[0, 0], [width, 0], [0, height], [width, height]])
-    slopes = (corners[None] - centre[:, None]) / focal[:, None]
-    local = np.stack([slopes[..., 0], -slopes[..., 1], -np.ones(slopes.shape[:2])], axis=-1)
+    seen = _border_slopes(lens, height, width)
+    local = np.stack([seen[..., 0], -seen[..., 1], -np.ones(seen.shape[:2])], axis=-1)
     directions = np.einsum("vij,vcj->vci", poses[:, :, :3], local)
     directions = directions / np.linalg.norm(directions, axis=-1, keepdims=True)
     if (directions[..., 2] > -_LEAST_TOWARDS).any():
@@ -215,6 +215,21 @@ def _why_not_ndc(posed: Posed, lens: Lens, size: tuple[int, int]) -> str:
     if (poses[:, 2, 3] <= -NDC_NEAR_PLANE).any():
         return "some cameras stand beyond the nearest bound of others"
     return ""
+
+
+def _border_slopes(lens: Lens, height: int, width: int) -> Array:
+    """Slopes `[num_views, num_pixels, 2]` of pixels all over each view, the corners among them."""
+    ticks = np.linspace(0, 1, 5)
+    columns, rows = (x.ravel() for x in np.meshgrid(ticks * (width - 1), ticks * (height - 1)))
+    if not (np.any(lens.distortion) or np.any(lens.fisheye)):
+        focal, centre = np.asarray(lens.focal)[:, None], np.asarray(lens.centre)[:, None]
+        return np.asarray((np.stack([columns, rows], axis=-1)[None] - centre) / focal)
+    shape = (len(lens.focal), columns.size)
+    each = jax.tree.map(
+        lambda x: jnp.broadcast_to(jnp.asarray(x)[:, None], (*shape, *x.shape[1:])), lens
+    )
+    pixels = (jnp.broadcast_to(jnp.asarray(x)[None], shape) for x in (columns, rows))
+    return np.asarray(jax.jit(slopes)(*pixels, each), np.float64)
 
 
 def _in_box(
@@ -243,7 +258,7 @@ def _in_box(
     return Posed(poses, np.stack([near, distance * scale + reach], axis=-1), scale, 1.0)
 
 
-def _contracted(capture: Capture, rig: Rig, bounds: Array | None) -> Posed:
+def _contracted(capture: Capture, rig: Rig, bounds: Array | None, wanted: Normalization) -> Posed:
     """Poses within 1 of the origin, which is the focus, or the cameras' own middle."""
     positions = capture.camtoworlds[:, :, 3]
     middle = rig.focus if rig.kind == "inward" else positions.mean(axis=0)
@@ -258,9 +273,12 @@ def _contracted(capture: Capture, rig: Rig, bounds: Array | None) -> Posed:
     scale = 1.0 / spread
     poses = _around(capture.camtoworlds, middle, rig.up, scale)
     near = _NEAR_CONTRACTED
-    if capture.bounds is not None and bounds is not None:
+    if wanted.near is not None:
+        near = scale * wanted.near
+    elif capture.bounds is not None and bounds is not None:
         near = float(np.clip(0.8 * scale * bounds[:, 0].min(), 0.01, 1.0))
-    limits = np.tile([near, _FAR_CONTRACTED], (len(poses), 1))
+    far = max(_FAR_CONTRACTED if wanted.far is None else scale * wanted.far, near * (1 + 1e-3))
+    limits = np.tile([near, far], (len(poses), 1))
     return Posed(poses, limits, scale)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from nerf.errors import UserError, listed
-from nerf.scenes.capture import Array, Capture
+from nerf.scenes.capture import Array, Capture, depths_in_view
 from nerf.scenes.formats import Loaded
 from nerf.scenes.rigs import Rig, find_rig, upright
 
@@ -47,7 +47,8 @@ def describe_scene(loaded: Loaded, holdout: int) -> Iterator[str]:
     scene = loaded.scene
     height, width = scene.cameras.height, scene.cameras.width
     split = scene.split(holdout)
-    yield _line("pictures", f"{width}x{height}, over {scene.background} where they are transparent")
+    over = "" if scene.alpha is None else f", transparent, over {scene.background}"
+    yield _line("pictures", f"{width}x{height}{over}")
     near, far = scene.bounds[:, 0].min(), scene.bounds[:, 1].max()
     yield _line("space", _SPACES[scene.space])
     yield _line(
@@ -72,7 +73,8 @@ def _lens(capture: Capture) -> str:
     focal, sizes = np.asarray(lens.focal), capture.sizes
     low, high = focal[:, 0].min(), focal[:, 0].max()
     shown = f"{low:.1f}" if high - low < 0.05 else f"{low:.1f} to {high:.1f}"
-    angle = np.degrees(2 * np.arctan(0.5 * sizes[:, 0] / focal[:, 0])).mean()
+    half = 0.5 * sizes[:, 0] / focal[:, 0]
+    angle = np.degrees(2 * np.where(lens.fisheye, half, np.arctan(half))).mean()
     off = np.abs(np.asarray(lens.centre) + 0.5 - 0.5 * sizes).max()
     kind = "fisheye" if lens.fisheye.all() else "perspective and fisheye"
     kind = kind if lens.fisheye.any() else "perspective"
@@ -112,16 +114,8 @@ def _coverage(capture: Capture, rig: Rig) -> str:
 def _seen_share(capture: Capture) -> float:
     """The mean share of the views in whose frame a point lies."""
     some = capture.points[:: max(1, len(capture.points) // 1000)]
-    seen = []
-    focal, centre = np.asarray(capture.lens.focal), np.asarray(capture.lens.centre)
-    for index in range(capture.num_views):
-        pose = capture.camtoworlds[index]
-        local = (some - pose[:, 3]) @ pose[:, :3]
-        with np.errstate(all="ignore"):
-            pixels = local[:, :2] * [1, -1] / -local[:, 2:] * focal[index] + centre[index]
-            inside = ((pixels >= 0) & (pixels < capture.sizes[index])).all(axis=1)
-        seen.append(np.mean(inside & (local[:, 2] < 0)))
-    return float(np.mean(seen))
+    views = range(capture.num_views)
+    return float(np.mean([len(depths_in_view(capture, i, some)) for i in views])) / len(some)
 
 
 def draw(path: Path, capture: Capture, bounds: Array | None) -> None:

@@ -12,15 +12,23 @@ Source: nerfstudio's "Data conventions" page and `nerfstudio_dataparser.py`; ins
 
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from nerf.errors import UserError, listed
 from nerf.scenes import colmap, colmap_files
-from nerf.scenes.capture import Array, Capture, make_lens, refuse
-from nerf.scenes.files import find_image, read_json, without_pose
+from nerf.scenes.capture import Array, Capture, make_lens, refuse, with_points
+from nerf.scenes.files import (
+    IMAGE_SUFFIXES,
+    copies_factor,
+    find_image,
+    natural,
+    read_json,
+    without_pose,
+)
+from nerf.scenes.images import image_size
 from nerf.scenes.scene import Split
 
 NERFSTUDIO_FILE = "transforms.json"
@@ -37,6 +45,7 @@ _MAX_FRAMES = 100_000
 class _Frame(NamedTuple):
     """One frame: `intrinsics` are `_INTRINSICS`, the centre NaN for the picture's middle."""
 
+    name: str
     file: Path
     matrix: Array
     intrinsics: list[float]
@@ -133,7 +142,7 @@ def _read_frames(
         )
     missing = f"{len(without_picture)} frames of {path.name} have no picture and are left out: "
     notes = [missing + listed(without_picture)] if without_picture else []
-    return frames, notes
+    return sorted(frames, key=lambda frame: natural(frame.name)), notes
 
 
 def _read_frame(
@@ -169,7 +178,7 @@ def _read_frame(
         return None
     fisheye = model in _FISHEYE or values.get("is_fisheye") is True
     size = int(width), int(height)
-    return _Frame(file, matrix, numbers, angle, fisheye, size, bounds, part)
+    return _Frame(name, file, matrix, numbers, angle, fisheye, size, bounds, part)
 
 
 class _Numbers:
@@ -225,7 +234,7 @@ def _named_split(path: Path, content: Mapping[str, Any], frames: Sequence[_Frame
             raise UserError(f"{path}: {key}_filenames must be a list of names: make it again")
         chosen[key] = {_stem(name) for name in names or ()}
     held_out = chosen["test"] or chosen["val"]
-    stems = [_stem(frame.file.relative_to(path.parent).as_posix()) for frame in frames]
+    stems = [_stem(frame.name) for frame in frames]
     train = tuple(i for i, stem in enumerate(stems) if stem in chosen["train"])
     test = tuple(i for i, stem in enumerate(stems) if stem in held_out and i not in train)
     if not train or not test:
@@ -237,8 +246,10 @@ def _named_split(path: Path, content: Mapping[str, Any], frames: Sequence[_Frame
 
 
 def _stem(name: str) -> str:
-    parts = Path(name.replace("\\", "/")).with_suffix("").parts
-    return "/".join(part for part in parts if part != ".")
+    """A picture's name without its ending, in one form."""
+    path = PurePosixPath(name.replace("\\", "/"))
+    known = path.suffix.lower() in IMAGE_SUFFIXES
+    return (path.with_suffix("") if known else path).as_posix()
 
 
 def _points(folder: Path, content: Mapping[str, Any], notes: list[str]) -> Array:
@@ -258,6 +269,17 @@ def _points(folder: Path, content: Mapping[str, Any], notes: list[str]) -> Array
     return np.asarray(points * scale)
 
 
+def _original_size(folder: Path, frame: _Frame) -> tuple[int, int]:
+    """Width and height of the picture that a frame names, whose file may be a smaller copy."""
+    original = find_image(folder, frame.name, None)
+    file = frame.file if original is None else original
+    width, height = image_size(file)
+    relative = file.relative_to(folder).parts
+    named = PurePosixPath(frame.name.replace("\\", "/")).parts
+    factor = copies_factor(relative[0]) if len(relative) > 1 and relative[0] not in named else None
+    return width * (factor or 1), height * (factor or 1)
+
+
 def _assemble(
     name: str,
     folder: Path,
@@ -267,11 +289,9 @@ def _assemble(
     notes: Sequence[str],
 ) -> Capture:
     """The capture of some frames; what depends on the pictures' size is read from their headers."""
-    from nerf.scenes.images import image_size
-
     rows, sizes = [], []
     for frame in frames:
-        size = frame.size if min(frame.size) > 0 else image_size(frame.file)
+        size = frame.size if min(frame.size) > 0 else _original_size(folder, frame)
         numbers = list(frame.intrinsics)
         if math.isnan(numbers[0]):
             assert frame.angle is not None
@@ -288,7 +308,7 @@ def _assemble(
         more = f"{len(unposed)} pictures have no pose and are not used: {listed(unposed)}"
         notes = [*notes, more]
     bounds = [frame.bounds for frame in frames]
-    return Capture(
+    capture = Capture(
         format=name,
         folder=folder,
         files=tuple(frame.file for frame in frames),
@@ -296,7 +316,7 @@ def _assemble(
         lens=make_lens(rows, [frame.fisheye for frame in frames]),
         sizes=np.array(sizes, np.int64),
         bounds=None if None in bounds else np.array(bounds, np.float64),
-        points=points,
         split=split,
         notes=tuple(notes),
     )
+    return with_points(capture, points) if len(points) else capture
