@@ -327,7 +327,11 @@ def contract(points: jax.Array) -> jax.Array:
     [[0.25, 0.0, 0.0], [0.875, 0.0, -0.4375]]
     """
     chex.assert_axis_dimension(points, -1, 3)
-    size = jnp.max(jnp.abs(points), axis=-1, keepdims=True)
+    x, y, z = (jnp.abs(points[..., i, None]) for i in range(3))
+    # Not `jnp.max`: its gradient divides by how many equal the maximum, which are none where the
+    # compiler computes the points twice and rounds them otherwise.
+    larger = jnp.where(x >= y, x, y)
+    size = jnp.where(larger >= z, larger, z)
     beyond = jnp.maximum(size, 1.0)
     return jnp.where(size <= 1.0, 0.5 * points, (1.0 - 0.5 / beyond) * points / beyond)
 
