@@ -52,16 +52,16 @@ def corner_by_corner(
 ) -> jax.Array:
     """Four gathers from one table, each of one corner in all planes."""
     counts = np.array(texels)
-    last = jnp.array(counts, jnp.float32) - 1.0
+    last = jnp.array(counts, jnp.float32)[None] - 1.0
     left = jnp.clip(jnp.floor(unit * last), 0.0, last - 1.0)
     within = unit * last - left
     starts = np.cumsum(counts.prod(1)) - counts.prod(1)
-    first = left[..., 0] * jnp.array(counts[:, 1], jnp.float32) + left[..., 1]
-    first = first.astype(jnp.int32) + jnp.array(starts, jnp.int32)
+    first = left[..., 0] * jnp.array(counts[None, :, 1], jnp.float32) + left[..., 1]
+    first = first.astype(jnp.int32) + jnp.array(starts, jnp.int32)[None]
     total = jnp.zeros((*first.shape, rows.shape[-1]))
     for a, b in itertools.product((0, 1), repeat=2):
         share = (within if a else 1.0 - within)[..., 0] * (within if b else 1.0 - within)[..., 1]
-        index = first + jnp.array(a * counts[:, 1] + b, jnp.int32)
+        index = first + jnp.array(a * counts[:, 1] + b, jnp.int32)[None]
         corner = rows.at[index].get(mode="promise_in_bounds")
         total = total + share[..., None] * corner
     return total

@@ -20,7 +20,7 @@ CONFIG = dataclasses.replace(NOTEBOOK.render, num_coarse=4, num_fine=4)
 BOUNDS = np.array([2.0, 6.0], np.float32)
 INTRINSICS = {"focal": 5.0, "height": 6, "width": 8}
 CAMERA = Cameras(np.eye(3, 4, dtype=np.float32), **INTRINSICS)
-SCENE = {"ndc": True, "viewdir_space": "ndc", "pixel_offset": 0.0}
+SCENE = {"space": "ndc", "viewdir_space": "ndc", "pixel_offset": 0.0}
 
 
 def ones(*shape):

@@ -120,7 +120,15 @@ def test_the_first_lines_say_what_runs_and_the_last_where_it_went(trained, backe
     run_dir, out = trained[backend]
     lines = out.splitlines()
     first = dict(line.split(":", 1) for line in lines[:6])
-    assert list(first) == ["device", "precision", "backend", "scene", "parameters", "run folder"]
+    assert list(first) == [
+        "device",
+        "precision",
+        "backend",
+        "scene",
+        "space",
+        "parameters",
+        "run folder",
+    ]
     assert "cpu" in first["device"]
     assert "float32" in first["precision"]
     assert re.search(rf"{backend}, field mlp, preset notebook, [\d,]+ parameters", first["backend"])

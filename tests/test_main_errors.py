@@ -137,7 +137,7 @@ def _cut(path, size):
 
 def _without_poses(folder):
     (folder / "poses_bounds.npy").unlink()
-    return "no poses_bounds.npy in"
+    return "poses_bounds.npy (LLFF), transforms_train.json (Blender)"
 
 
 def _fewer_images(folder):
@@ -153,7 +153,7 @@ def _no_images(folder):
 
 def _other_size(folder):
     Image.new("RGB", (7, 5)).save(folder / "images" / "image002.png")
-    return "image002.png is 7 x 5"
+    return "4 of 16 x 12, 1 of 7 x 5"
 
 
 def _truncated_png(folder):

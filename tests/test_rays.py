@@ -123,7 +123,7 @@ def test_both_passes_equal_a_loop(preset, networks):
     rays = random_rays(5)
     rendering = compiled(cloud(), config)(params_of(config), rays)
     for n in range(5):
-        ray = Rays(*(np.asarray(x[n], np.float64) for x in rays))
+        ray = jax.tree.map(lambda x, n=n: np.asarray(x[n], np.float64), rays)
         for found, expected in zip(rendering[:2], render_by_loop(ray, config), strict=True):
             for name in found._fields:
                 np.testing.assert_allclose(

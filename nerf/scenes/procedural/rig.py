@@ -47,7 +47,7 @@ def camera_poses(rig: Rig | OrbitRig) -> Array:
 
 
 def _orbit_poses(rig: OrbitRig) -> Array:
-    """Golden-angle steps, so that any few views in a row, and every 8th, stand all around."""
+    """Steps of the golden angle, so that any few views in a row stand all around."""
     view = np.arange(rig.num_views)
     low, high = np.sin(np.radians(rig.elevation))
     height = low + (high - low) * ((view * 0.7548776662466927) % 1.0)  # no step of the angle's
