@@ -11,6 +11,7 @@ be missing.
 Source: Mildenhall et al. 2019 (LLFF); bmild/nerf `load_llff.py` for scale and centre.
 """
 
+import dataclasses
 import io
 import math
 import re
@@ -49,7 +50,14 @@ def read_llff(folder: Path, factor: int | None = None) -> Capture:
     _check_counts(folder, image_folder, files, len(poses_bounds))
     names = tuple(file.stem for file in files)
     _check_values(poses_bounds, names, folder / POSES_FILE)
-    return from_poses_bounds(poses_bounds, folder, files)
+    capture = from_poses_bounds(poses_bounds, folder, files)
+    larger = [path.name for path in _image_folders(folder).values() if path != image_folder]
+    if factor is None and larger:
+        note = (
+            f"pictures are those of {image_folder.name}; there is {listed(larger)} too (--factor)"
+        )
+        return dataclasses.replace(capture, notes=(note,))
+    return capture
 
 
 def from_poses_bounds(poses_bounds: Array, folder: Path, files: Sequence[Path]) -> Capture:
