@@ -108,6 +108,18 @@ def test_a_second_model_is_mentioned(folder):
     assert any("2 models" in note for note in load_folder(folder).notes)
 
 
+def test_of_several_models_the_largest_is_read(folder, tmp_path):
+    """COLMAP often begins with two pictures that go with no other."""
+    import shutil
+
+    shutil.move(folder / "sparse" / "0", folder / "sparse" / "1")
+    small = write_text(tmp_path / "small")
+    shutil.copytree(small / "sparse" / "0", folder / "sparse" / "0")
+    loaded = load_folder(folder)
+    assert loaded.scene.num_views == 8
+    assert any("of which 1 is read, the largest" in note for note in loaded.notes)
+
+
 def test_without_points_bounds_come_from_the_cameras(folder):
     for path in (folder / "sparse" / "0").glob("points3D.*"):
         path.unlink()

@@ -7,6 +7,7 @@ them.
 `nerf.scenes.colmap_files` reads these files; here they become a capture.
 """
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -34,19 +35,33 @@ from nerf.scenes.colmap_files import (
 )
 from nerf.scenes.files import check_inside, find_image, without_pose
 
-_MODEL_FOLDERS = ("sparse/0", "colmap/sparse/0", "sparse", "colmap/sparse", "colmap", ".")
+_MODEL_FOLDERS = ("sparse", "colmap/sparse", "colmap", ".")
 _IMAGE_FOLDERS = ("images", "input", "rgb", "colmap/images", ".")
 
 _ROW = ("fx", "fy", "cx", "cy", "k1", "k2", "k3", "k4", "p1", "p2")
 
 
 def find_model(folder: Path) -> Path | None:
-    """The folder of the model, None where there is none."""
+    """The folder of the model with the most poses; None where there is none."""
     for name in _MODEL_FOLDERS:
-        path = folder / name
-        if form_of(path) is not None:
-            return path
+        models = models_in(folder / name)
+        if models:
+            return max(models, key=_size_of_images)
+        if form_of(folder / name) is not None:
+            return folder / name
     return None
+
+
+def models_in(folder: Path) -> list[Path]:
+    """COLMAP's models in a folder: `0`, and more of them where not all pictures fit together."""
+    with contextlib.suppress(OSError):
+        paths = sorted(path for path in folder.iterdir() if path.name.isdigit())
+        return [path for path in paths if form_of(path) is not None]
+    return []
+
+
+def _size_of_images(model: Path) -> int:
+    return (model / f"images.{form_of(model)}").stat().st_size
 
 
 def read_colmap(folder: Path, factor: int | None = None) -> Capture:
@@ -73,13 +88,12 @@ def read_colmap(folder: Path, factor: int | None = None) -> Capture:
         points = points_by_number(model)
     except UserError as problem:
         notes.append(f"no points: {problem}")
-    others = []
-    if model.name.isdigit() and model != folder:
-        others = [p.name for p in sorted(model.parent.iterdir()) if form_of(p) is not None]
-    if len(others) > 1:
+    models = models_in(model.parent) if model != folder else []
+    if len(models) > 1:
+        names = listed(path.name for path in models)
         notes.append(
-            f"COLMAP made {len(others)} models ({listed(others)}), of which {model.name} is read: "
-            "pictures of the others did not fit together with it"
+            f"COLMAP made {len(models)} models ({names}), of which {model.name} is read, the "
+            "largest: pictures of the others did not fit together with it"
         )
     root = _image_folder(folder, images, factor)
     found = [(image, _find(folder, root, image.name, factor)) for image in images]
