@@ -119,7 +119,7 @@ def test_no_file_holds_an_absolute_path(run_dir, scene):
 def test_the_first_lines_say_what_runs_and_the_last_where_it_went(trained, backend, scene):
     run_dir, out = trained[backend]
     lines = out.splitlines()
-    first = dict(line.split(":", 1) for line in lines[:6])
+    first = dict(line.split(":", 1) for line in lines[:7])
     assert list(first) == [
         "device",
         "precision",
@@ -134,7 +134,7 @@ def test_the_first_lines_say_what_runs_and_the_last_where_it_went(trained, backe
     assert re.search(rf"{backend}, field mlp, preset notebook, [\d,]+ parameters", first["backend"])
     count = parameters.count(parameters.load(run_dir, backend).params)
     assert f" {count:,} parameters" in first["backend"]
-    assert f"meadow, source: photographs ({scene}" in first["scene"]
+    assert f"meadow, source: photographs (llff, {scene}" in first["scene"]
     assert f"{NUM_VIEWS * HEIGHT * WIDTH:,} rays" in first["scene"]
     assert "held out 0" in first["scene"]
     assert lines[-1].endswith(f"the pictures in {run_dir / 'renders'}")
