@@ -121,6 +121,16 @@ def test_views_are_in_the_order_that_people_count_in(tmp_path):
     np.testing.assert_allclose(loaded.capture.camtoworlds, poses, atol=1e-12)
 
 
+def test_what_is_not_heeded_is_told(tmp_path):
+    def change(content):
+        content["frames"][1]["mask_path"] = "masks/1.png"
+        content["train_filenames"] = ["images/view_0.png"]
+
+    notes = load_folder(write_nerfstudio(tmp_path, change=change)).notes
+    assert any("mask_path" in note for note in notes)
+    assert any("train_filenames" in note for note in notes)
+
+
 # Lenses.
 
 

@@ -65,6 +65,7 @@ def read_nerfstudio(folder: Path, factor: int | None = None) -> Capture:
     path = folder / NERFSTUDIO_FILE
     content = read_json(path)
     frames, notes = _read_frames(path, content, "", factor)
+    notes += _unread(content)
     split = _named_split(path, content, frames)
     points = _points(folder, content, notes)
     return _assemble("nerfstudio", folder, frames, points, split, notes)
@@ -219,6 +220,18 @@ def _matrix(rows: Any, where: str) -> Array:
     if not np.isfinite(matrix).all():
         raise UserError(f"{where} holds NaN or infinity: make the poses again")
     return matrix[:3]
+
+
+def _unread(content: Mapping[str, Any]) -> list[str]:
+    """Remarks on what a file says and is not heeded."""
+    notes = []
+    if any("mask_path" in frame for frame in content["frames"]):
+        notes.append("masks (mask_path) are not read: every pixel counts")
+    if content.get("train_filenames") and not (
+        content.get("test_filenames") or content.get("val_filenames")
+    ):
+        notes.append("train_filenames without test_filenames or val_filenames is not heeded")
+    return notes
 
 
 def _named_split(path: Path, content: Mapping[str, Any], frames: Sequence[_Frame]) -> Split | None:
