@@ -313,14 +313,10 @@ def run(first: int, num: int, seed: int, keep: Path | None = None) -> Counter[st
         seeds = make_seeds(home / "seeds")
         (home / "secret").write_bytes(SECRET)
         cache = home / "cache"
-        prefixes = [Path(sys.prefix), Path(sys.base_prefix), Path(__file__).parents[1]]
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         start = time.monotonic()
         inputs = home / "inputs"
-        for number, files in enumerate(seeds):  # JAX looks at the machine when it first computes
-            write(home / "whole" / str(number), files, Links())
-            load_folder(home / "whole" / str(number), Reading(max_size=0), cache_dir=cache)
-        guard = _Guard([inputs, cache, *prefixes])
+        guard = watch(home, seeds)
         for number in range(first, first + num):
             rng = np.random.default_rng([seed, number])
             files, links = break_files(rng, _pick(rng, seeds))
@@ -334,7 +330,7 @@ def run(first: int, num: int, seed: int, keep: Path | None = None) -> Counter[st
             found[outcome] += 1
             if outcome.startswith("FAULT") and found[outcome] <= 3:
                 print(f"input {number} of seed {seed}: {outcome}", flush=True)
-            _remove(folder)
+            remove(folder)
             if (number - first + 1) % 10_000 == 0:
                 rate = (number - first + 1) / (time.monotonic() - start)
                 print(f"{number - first + 1:,} inputs, {rate:.0f} a second", flush=True)
@@ -345,8 +341,17 @@ def run(first: int, num: int, seed: int, keep: Path | None = None) -> Counter[st
     return found
 
 
-def _remove(folder: Path) -> None:
-    """Without following links."""
+def watch(home: Path, seeds: list[Files]) -> "_Guard":
+    """Allows files in `inputs` and `cache` of a folder, and those of Python and this project."""
+    for number, files in enumerate(seeds):  # JAX looks at the machine when it first computes
+        write(home / "whole" / str(number), files, Links())
+        load_folder(home / "whole" / str(number), Reading(max_size=0), cache_dir=home / "cache")
+    prefixes = [Path(sys.prefix), Path(sys.base_prefix), Path(__file__).parents[1]]
+    return _Guard([home / "inputs", home / "cache", *prefixes])
+
+
+def remove(folder: Path) -> None:
+    """Removes a folder without following links."""
     for path in sorted(folder.rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
     folder.rmdir()
