@@ -71,12 +71,12 @@ class Rays(NamedTuple):
     depths: jax.Array | None = None
 
 
-# The space that a field lives in:
-#   ndc         normalised device coordinates, for cameras that all look one way
-#   world       scene units, for what fits into a box
-#   contracted  scene units up to 1 from the origin on each axis, and all that lies beyond brought
-#               into a box of twice that size, for cameras amid a scene without an end
-Space = Literal["ndc", "world", "contracted"]
+Space = Literal["ndc", "world", "contracted"]  # that a field lives in
+SPACES: dict[Space, str] = {  # what each is for
+    "ndc": "ndc (normalised device coordinates), for cameras that all look one way",
+    "world": "world, a box around what all cameras see",
+    "contracted": "contracted, without an end: beyond 1 from the origin, 1 / distance counts",
+}
 
 
 NDC_NEAR_PLANE = 1.0  # distance of the near plane from the world's origin, in scene units

@@ -15,38 +15,32 @@ from pathlib import Path
 import numpy as np
 from absl import app, flags
 
+from nerf import command_line
+from nerf.command_line import FLAGS, check_flags, parse_flags, reading
 from nerf.errors import UserError, listed
 from nerf.scenes import formats, images, survey
-from nerf.scenes.capture import MIN_VIEWS, Capture, Problems
+from nerf.scenes.capture import MIN_VIEWS, Problems
 from nerf.scenes.export import Pixels, export
-from nerf.scenes.formats import FORMATS, Loaded, Reading
-from nerf.scenes.normalize import Normalization, scaled_lens
+from nerf.scenes.formats import FORMATS, Loaded
+from nerf.scenes.normalize import Normalization, scaled_lens, with_wanted
 
-FLAGS = flags.FLAGS
 _READING = ("format", "factor", "max_size", "space", "near", "far", "background")
 
 
-def _define_flags() -> None:
-    """Those of `nerf.main` that say how a folder is read, and three of its own."""
-    from nerf import command_line
-
-    del command_line  # which defines them
-    flags.DEFINE_string("picture", None, "draw cameras, bounds and points here, a .png file")
-    flags.DEFINE_string("to", None, f"write the scene in another format: {', '.join(FORMATS)}")
-    flags.DEFINE_integer("holdout", 16, "every so many views are held out")
+# Those of `nerf.main` say how a folder is read.
+flags.DEFINE_string("picture", None, "draw cameras, bounds and points here, a .png file")
+flags.DEFINE_string("to", None, f"write the scene in another format: {', '.join(FORMATS)}")
+flags.DEFINE_integer("holdout", 16, "every so many views are held out")
+flags.adopt_module_key_flags(command_line)
 
 
 def main(argv: Sequence[str]) -> None:
     """Prints what is found; ends with status 1 where training cannot start."""
     try:
         _run(argv)
-    except Problems as problems:
-        for problem in problems.problems:
-            print(f"problem: {problem}", file=sys.stderr)
-        print("training cannot start", file=sys.stderr)
-        sys.exit(1)
     except UserError as error:
-        print(f"problem: {error}", file=sys.stderr)
+        for problem in error.problems if isinstance(error, Problems) else [error]:
+            print(f"problem: {problem}", file=sys.stderr)
         print("training cannot start", file=sys.stderr)
         sys.exit(1)
     except OSError as error:
@@ -56,8 +50,6 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _run(argv: Sequence[str]) -> None:
-    from nerf import command_line
-
     if len(argv) != 2:
         raise UserError("give one folder: python -m nerf.inspect FOLDER (--help lists the flags)")
     if FLAGS.to is not None and FLAGS.to not in FORMATS:
@@ -68,28 +60,29 @@ def _run(argv: Sequence[str]) -> None:
         raise UserError(f"--picture={FLAGS.picture} must end with .png")
     if FLAGS.holdout < 2:
         raise UserError(f"--holdout must be at least 2, not {FLAGS.holdout}")
-    command_line.check_flags()
-    reading = command_line.reading()
+    check_flags()
+    how = reading()
     folder = Path(argv[1]).expanduser()
-    capture = formats.read_capture(folder, reading)
+    capture = formats.read_capture(folder, how)
     for line in survey.describe_capture(capture):
         print(line)
     for note in capture.notes:
         print(f"note: {note}")
     if FLAGS.picture is not None:
-        survey.draw(Path(FLAGS.picture), capture, _bounds(capture, reading.normalization))
+        bounds = with_wanted(capture.bounds, capture.num_views, how.normalization)
+        survey.draw(Path(FLAGS.picture), capture, bounds)
         print(f"picture: {FLAGS.picture}")
     if capture.num_views < MIN_VIEWS:
         raise UserError("one view is too few: one is held out, and none is left to train on")
-    loaded = formats.load_folder(folder, reading)
+    loaded = formats.load_capture(capture, how)
     for note in loaded.notes[len(capture.notes) :]:
         print(f"note: {note}")
     for line in survey.describe_scene(loaded, FLAGS.holdout):
         print(line)
     if FLAGS.to is not None:
-        _export(loaded, reading)
+        _export(loaded, how.normalization)
     split = loaded.scene.split(FLAGS.holdout)
-    if loaded.scene.num_views < MIN_VIEWS or not split.train or not split.test:
+    if not split.train or not split.test:
         raise UserError(
             f"{loaded.scene.num_views} views are too few to train on some and hold out others: "
             "take more pictures"
@@ -97,13 +90,13 @@ def _run(argv: Sequence[str]) -> None:
     given = [
         f"--{name}={FLAGS[name].value}" for name in _READING if not FLAGS[name].using_default_value
     ]
-    if FLAGS.holdout != 16:
+    if not FLAGS["holdout"].using_default_value:
         given.append(f"--set=train.holdout={FLAGS.holdout}")
     command = ["python", "-m", "nerf.main", "--field=planes", f"--scene={folder}", *given]
     print(f"training can start: {shlex.join([*command, '--mode=train', '--train_seconds=60'])}")
 
 
-def _export(loaded: Loaded, reading: Reading) -> None:
+def _export(loaded: Loaded, wanted: Normalization) -> None:
     capture, scene = loaded.capture, loaded.scene
     height, width = scene.cameras.height, scene.cameras.width
     shown = [images.read_header(file).size for file in capture.files]
@@ -120,31 +113,12 @@ def _export(loaded: Loaded, reading: Reading) -> None:
 
     out = Path(FLAGS.out)
     lens = scaled_lens(capture, height, width)
-    bounds = _bounds(capture, reading.normalization)
+    bounds = with_wanted(capture.bounds, capture.num_views, wanted)
     pixels = Pixels((width, height), files, read)
     for note in export(capture, lens, bounds, pixels, FLAGS.to, out):
         print(f"note: {note}")
     print(f"written as {FLAGS.to}: {out}, {listed(sorted(p.name for p in out.iterdir()))}")
 
 
-def _bounds(
-    capture: Capture, wanted: Normalization
-) -> "np.ndarray[tuple[int, ...], np.dtype[np.float64]] | None":
-    """Near and far of the files, or those that are given."""
-    if wanted.near is None and wanted.far is None:
-        return capture.bounds
-    bounds = np.tile([np.nan, np.nan], (capture.num_views, 1))
-    if capture.bounds is not None:
-        bounds = capture.bounds.copy()
-    if wanted.near is not None:
-        bounds[:, 0] = wanted.near
-    if wanted.far is not None:
-        bounds[:, 1] = wanted.far
-    return None if np.isnan(bounds).any() else bounds
-
-
 if __name__ == "__main__":
-    from nerf.command_line import parse_flags
-
-    _define_flags()
     app.run(main, flags_parser=parse_flags)

@@ -34,6 +34,7 @@ from nerf import config as config_lib
 from nerf import field as field_lib
 from nerf.backends import convert
 from nerf.camera_paths import suitable_path
+from nerf.cameras import SPACES
 from nerf.command_line import FLAGS, check_flags, parse_flags, reading, video_size
 from nerf.config import PRECISIONS, Config
 from nerf.errors import UserError, listed
@@ -48,11 +49,6 @@ from nerf.scenes.scene import Scene
 from nerf.training.interrupt import Interrupted, interrupt_at_once
 from nerf.training.loop import NO_END, LoopConfig
 
-_SPACES = {
-    "ndc": "ndc, for cameras that all look one way",
-    "world": "world, a box around what all cameras see",
-    "contracted": "contracted, without an end",
-}
 _MIN_EVAL_EVERY = 100  # by default; a picture can take as long as some steps
 
 flags.adopt_module_key_flags(command_line)  # for --help
@@ -358,7 +354,7 @@ def _print_header(job: Job, start: initial.Start) -> None:
         f"{num_params:,} parameters",
         "scene": f"{scene.name}, source: {scene.source} ({scene.origin}), {scene.num_views} views "
         f"of {width}x{height}, {scene.num_views * width * height:,} rays, held out {held_out}",
-        "space": _SPACES[scene.space],
+        "space": SPACES[scene.space],
         "parameters": start.origin,
         "run folder": str(job.run_dir),
     }

@@ -297,7 +297,7 @@ def test_views_that_are_not_finite_are_named(folder: Path, value: float, column:
 @pytest.mark.parametrize("bounds", [(0, 9), (-1, 9), (9, 8), (9, 9)])
 def test_bad_bounds_are_named(folder: Path, bounds: tuple[int, int]) -> None:
     change_poses(folder, lambda p: p.__setitem__((2, slice(15, 17)), bounds))
-    assert "view 2 (image002) have bounds" in refusal(folder)
+    assert "view 2 (image002) has bounds" in refusal(folder)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,6 @@ is up is found from the cameras.
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -86,10 +85,6 @@ class Problems(UserError):
         super().__init__(self.problems[0] + rest)
 
 
-def refuse(problems: Sequence[str]) -> NoReturn:
-    raise Problems(problems)
-
-
 def make_lens(intrinsics: Sequence[Sequence[float]], fisheye: Sequence[bool]) -> Lens:
     """A lens a view, from rows of fx, fy, cx, cy, k1 to k4, p1, p2 that count from corners."""
     rows = np.array(intrinsics, np.float64).reshape(-1, 10)
@@ -144,7 +139,8 @@ def check_numbers(capture: Capture) -> list[str]:
                 (~good, "bounds that are not 0 < near < far, within 1e12", "give --near and --far")
             )
     return [
-        f"{named(mask, capture.names)} {'has' if mask.sum() == 1 else 'have'} {fault}: {advice}"
+        f"{named_views(np.flatnonzero(mask).tolist(), capture.names)} "
+        f"{'has' if mask.sum() == 1 else 'have'} {fault}: {advice}"
         for mask, fault, advice in faults
         if mask.any()
     ]
@@ -198,9 +194,8 @@ def near_and_far(depths: Array) -> tuple[float, float]:
     return float(near), float(max(far, near * (1 + 1e-6)))
 
 
-def named(mask: npt.NDArray[np.bool_], names: Sequence[str]) -> str:
+def named_views(indices: Sequence[int], names: Sequence[str]) -> str:
     """`views 3 (IMG_3), 7 (IMG_7)`."""
-    indices = np.flatnonzero(mask).tolist()
     label = "view" if len(indices) == 1 else "views"
     return f"{label} {listed(f'{i} ({names[i]})' for i in indices)}"
 

@@ -210,12 +210,17 @@ def _whole(where: str, word: str) -> int:
     return int(value)
 
 
+def _rows(lines: Iterator[tuple[str, list[str]]], at_least: int) -> Iterator[tuple[str, list[str]]]:
+    """The lines that are not empty, which have so many words."""
+    for where, words in lines:
+        if words and len(words) < at_least:
+            raise UserError(f"{where} has fewer than {at_least} words: copy the file again")
+        if words:
+            yield where, words
+
+
 def _cameras_in_text(path: Path) -> Iterator[tuple[int, Camera]]:
-    for where, words in lines_of(path):
-        if not words:
-            continue
-        if len(words) < 4:
-            raise UserError(f"{where} has fewer than 4 words: copy the file again")
+    for where, words in _rows(lines_of(path), at_least=4):
         if words[1] not in MODELS:
             raise _unknown_model(path, words[1][:50])
         number, width, height = (_whole(where, words[i]) for i in (0, 2, 3))
@@ -224,23 +229,15 @@ def _cameras_in_text(path: Path) -> Iterator[tuple[int, Camera]]:
 
 def _images_in_text(path: Path) -> Iterator[Image]:
     lines = lines_of(path)
-    for where, words in lines:
-        if not words:
-            continue
-        if len(words) < 10:
-            raise UserError(f"{where} has fewer than 10 words: copy the file again")
+    for where, words in _rows(lines, at_least=10):
         pose, camera_id = numbers_in(where, words[1:8]), _whole(where, words[8])
-        where, points = next(lines, (where, []))
-        ids = np.array([_whole(where, word) for word in points[2::3]], np.int64)
+        there, points = next(lines, (where, []))  # which may be empty
+        ids = np.array([_whole(there, word) for word in points[2::3]], np.int64)
         yield Image(" ".join(words[9:]), camera_id, pose[:4], pose[4:], ids)
 
 
 def _points_in_text(path: Path) -> Iterator[tuple[int, Array]]:
-    for where, words in lines_of(path):
-        if not words:
-            continue
-        if len(words) < 8:
-            raise UserError(f"{where} has fewer than 8 words: copy the file again")
+    for where, words in _rows(lines_of(path), at_least=8):
         yield _whole(where, words[0]), np.array(numbers_in(where, words[1:4]))
 
 

@@ -40,6 +40,17 @@ class Pixels(NamedTuple):
     read: Callable[[int], npt.NDArray[np.float32]]
 
 
+class _Writing(NamedTuple):
+    """All that a writer needs; `export` says what each is, `names` are the pictures'."""
+
+    capture: Capture
+    lens: Lens
+    bounds: Array | None
+    size: tuple[int, int]
+    names: Sequence[str]
+    out: Path
+
+
 def export(
     capture: Capture, lens: Lens, bounds: Array | None, pixels: Pixels, to: str, out: Path
 ) -> list[str]:
@@ -64,13 +75,14 @@ def export(
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"--out={out} is there already: give a new folder")
     check, write = _WRITERS[to]
-    notes = check(capture, lens, bounds, pixels.size)
     as_png = to == "blender"  # whose readers add this ending by themselves
     names = _names(capture, pixels, keep_order=to == "llff", as_png=as_png)
+    writing = _Writing(capture, lens, bounds, pixels.size, names, out)
+    notes = check(writing)
     try:
         for index, name in enumerate(names):
             _write_picture(out / _IMAGES / name, pixels, index)
-        write(capture, lens, bounds, pixels.size, names, out)
+        write(writing)
     except OSError as error:
         raise UserError(f"cannot write to {out}: {error.strerror or error}") from error
     return notes
@@ -101,13 +113,11 @@ def _write_picture(path: Path, pixels: Pixels, index: int) -> None:
 # LLFF.
 
 
-def _check_llff(
-    capture: Capture, lens: Lens, bounds: Array | None, size: tuple[int, int]
-) -> list[str]:
-    notes = _check_pinhole(lens, size)
-    if bounds is None:
+def _check_llff(writing: _Writing) -> list[str]:
+    notes = _check_pinhole(writing.lens, writing.size)
+    if writing.bounds is None:
         raise UserError("LLFF needs bounds, and nothing tells them: give --near and --far")
-    return [*notes, *_lost_split(capture)]
+    return [*notes, *_lost_split(writing.capture)]
 
 
 def _check_pinhole(lens: Lens, size: tuple[int, int]) -> list[str]:
@@ -131,14 +141,8 @@ def _check_pinhole(lens: Lens, size: tuple[int, int]) -> list[str]:
     return []
 
 
-def _write_llff(
-    capture: Capture,
-    lens: Lens,
-    bounds: Array | None,
-    size: tuple[int, int],
-    names: Sequence[str],
-    out: Path,
-) -> None:
+def _write_llff(writing: _Writing) -> None:
+    capture, lens, bounds, size, names, out = writing
     assert bounds is not None
     width, height = size
     right, up, back, positions = np.moveaxis(capture.camtoworlds, -1, 0)
@@ -153,60 +157,42 @@ def _write_llff(
 # transforms.json.
 
 
-def _check_transforms(
-    capture: Capture, lens: Lens, bounds: Array | None, size: tuple[int, int]
-) -> list[str]:
-    lost = len(capture.points) > 0
-    return [f"{len(capture.points)} points are not written"] if lost else []
+def _check_transforms(writing: _Writing) -> list[str]:
+    num_lost = len(writing.capture.points)
+    return [f"{num_lost} points are not written"] if num_lost else []
 
 
-def _write_nerfstudio(
-    capture: Capture,
-    lens: Lens,
-    bounds: Array | None,
-    size: tuple[int, int],
-    names: Sequence[str],
-    out: Path,
-) -> None:
-    content = _transforms(capture, lens, bounds, size, names, range(len(names)))
-    if capture.split is not None:
-        chosen = {"train": capture.split.train, "val": (), "test": capture.split.test}
+def _write_nerfstudio(writing: _Writing) -> None:
+    split, names = writing.capture.split, writing.names
+    content = _transforms(writing, range(len(names)))
+    if split is not None:
+        chosen = {"train": split.train, "val": (), "test": split.test}
         for part, indices in chosen.items():
             content[f"{part}_filenames"] = [f"{_IMAGES}/{names[i]}" for i in indices]
-    _write_json(out / transforms.NERFSTUDIO_FILE, content)
+    _write_json(writing.out / transforms.NERFSTUDIO_FILE, content)
 
 
-def _write_blender(
-    capture: Capture,
-    lens: Lens,
-    bounds: Array | None,
-    size: tuple[int, int],
-    names: Sequence[str],
-    out: Path,
-) -> None:
+def _write_blender(writing: _Writing) -> None:
+    split, names = writing.capture.split, writing.names
     parts: dict[str, Sequence[int]] = {"train": range(len(names))}
-    if capture.split is not None:
-        train, test = capture.split
+    if split is not None:
+        train, test = split
         rest = [i for i in range(len(names)) if i not in {*train, *test}]
         parts = {"train": train, "test": test, **({"val": rest} if rest else {})}
     stems = [f"./{_IMAGES}/{Path(name).with_suffix('').as_posix()}" for name in names]
     for part, indices in parts.items():
-        content = _transforms(capture, lens, bounds, size, names, indices)
+        content = _transforms(writing, indices)
         for frame, index in zip(content["frames"], indices, strict=True):
             frame["file_path"] = stems[index]
-        content["camera_angle_x"] = 2.0 * math.atan(0.5 * size[0] / np.asarray(lens.focal)[0, 0])
-        _write_json(out / f"transforms_{part}.json", content)
+        content["camera_angle_x"] = 2.0 * math.atan(
+            0.5 * writing.size[0] / np.asarray(writing.lens.focal)[0, 0]
+        )
+        _write_json(writing.out / f"transforms_{part}.json", content)
 
 
-def _transforms(
-    capture: Capture,
-    lens: Lens,
-    bounds: Array | None,
-    size: tuple[int, int],
-    names: Sequence[str],
-    indices: Sequence[int],
-) -> dict[str, Any]:
+def _transforms(writing: _Writing, indices: Sequence[int]) -> dict[str, Any]:
     """What a file of frames holds; intrinsics stand once if all views share them."""
+    capture, lens, bounds, size, names, _ = writing
     each = [_intrinsics(lens, index, size) for index in range(len(names))]
     shared = each[0] if all(one == each[0] for one in each) else {}
     frames = []
@@ -241,9 +227,8 @@ def _write_json(path: Path, content: dict[str, Any]) -> None:
 # COLMAP.
 
 
-def _check_colmap(
-    capture: Capture, lens: Lens, bounds: Array | None, size: tuple[int, int]
-) -> list[str]:
+def _check_colmap(writing: _Writing) -> list[str]:
+    lens = writing.lens
     assert lens.distortion is not None
     assert lens.fisheye is not None
     distortion = np.asarray(lens.distortion)
@@ -252,17 +237,11 @@ def _check_colmap(
             "COLMAP's OPENCV model has no k3 and k4, and its OPENCV_FISHEYE no p1 and p2, which "
             "these lenses have: choose --to=nerfstudio"
         )
-    return _lost_split(capture)
+    return _lost_split(writing.capture)
 
 
-def _write_colmap(
-    capture: Capture,
-    lens: Lens,
-    bounds: Array | None,
-    size: tuple[int, int],
-    names: Sequence[str],
-    out: Path,
-) -> None:
+def _write_colmap(writing: _Writing) -> None:
+    capture, lens, bounds, size, names, out = writing
     model = out / "sparse" / "0"
     model.mkdir(parents=True)
     each = [_colmap_camera(lens, index, size) for index in range(len(names))]

@@ -57,6 +57,9 @@ class Reading:
     normalization: Normalization = DEFAULT
 
 
+DEFAULT_READING = Reading()
+
+
 class Loaded(NamedTuple):
     """A scene, what it was made of, one-line remarks, and which pictures were turned upright."""
 
@@ -77,7 +80,7 @@ def formats_in(folder: Path) -> list[str]:
     return [name for name in FORMATS if found[name]]
 
 
-def read_capture(folder: Path, reading: Reading = Reading()) -> Capture:
+def read_capture(folder: Path, reading: Reading = DEFAULT_READING) -> Capture:
     """Reads what a folder says, but no pixel.
 
     Raises:
@@ -109,16 +112,29 @@ def read_capture(folder: Path, reading: Reading = Reading()) -> Capture:
 
 def load_folder(
     folder: Path,
-    reading: Reading = Reading(),
+    reading: Reading = DEFAULT_READING,
     *,
     name: str | None = None,
     source: Source = "photographs",
     cache_dir: Path | None = None,
 ) -> Loaded:
-    """Reads a scene.
+    """Reads a scene: `read_capture`, then `load_capture`, which says what the arguments are."""
+    capture = read_capture(Path(folder), reading)
+    return load_capture(capture, reading, name=name, source=source, cache_dir=cache_dir)
+
+
+def load_capture(
+    capture: Capture,
+    reading: Reading = DEFAULT_READING,
+    *,
+    name: str | None = None,
+    source: Source = "photographs",
+    cache_dir: Path | None = None,
+) -> Loaded:
+    """Reads the pictures of a capture and makes a scene of both.
 
     Args:
-      folder: of a capture.
+      capture: from `read_capture`.
       reading: how.
       name: what to call the scene; None takes the folder's name.
       source: what to say about the pictures' origin.
@@ -127,8 +143,6 @@ def load_folder(
     Raises:
       UserError: if anything is missing, unreadable or inconsistent.
     """
-    folder = Path(folder)
-    capture = read_capture(folder, reading)
     capture, sizes, upright = match_sizes(capture)
     height, width, remarks = target_size(capture, sizes, reading.factor, reading.max_size)
     remarks += check_lenses(capture, height, width)
@@ -153,7 +167,7 @@ def load_folder(
     scene = make_scene(
         capture,
         pixels,
-        name=folder.resolve().name if name is None else name,
+        name=capture.folder.resolve().name if name is None else name,
         source=source,
         origin=f"{capture.format}, {capture.files[0].parent}",
         wanted=reading.normalization,

@@ -24,8 +24,8 @@ import numpy.typing as npt
 
 from nerf.errors import UserError, listed
 from nerf.lenses import Lens
-from nerf.scenes.capture import Array, Capture
-from nerf.scenes.files import IMAGE_SUFFIXES, check_inside, read_bytes
+from nerf.scenes.capture import Array, Capture, Problems, check_numbers, named_views
+from nerf.scenes.files import IMAGE_SUFFIXES, check_inside, copies_factor, read_bytes
 from nerf.scenes.images import image_files, to_float
 from nerf.scenes.normalize import make_scene
 from nerf.scenes.scene import Scene, Source
@@ -117,6 +117,9 @@ def build_scene(
     names = tuple(image_names or (f"view_{i:03d}" for i in range(num_views)))
     _check_values(poses_bounds, names, origin)
     capture = from_poses_bounds(poses_bounds, Path(), [Path(f"{name}.png") for name in names])
+    problems = check_numbers(capture)
+    if problems:
+        raise Problems([f"{origin}: {problem}" for problem in problems])
     return make_scene(
         capture,
         to_float(images),
@@ -171,36 +174,20 @@ def _check_size(file: io.BytesIO) -> None:
 
 
 def _check_values(poses_bounds: Array, names: Sequence[str], where: Path | str) -> None:
-    """Raises UserError with the views whose numbers cannot be those of a camera."""
-    matrices = poses_bounds[:, :15].reshape(-1, 3, 5)
-    near, far = poses_bounds[:, 15], poses_bounds[:, 16]
-    sizes = matrices[:, :, 4]
-    rotations = matrices[:, :, :3]
-    with np.errstate(invalid="ignore", over="ignore"):
-        products = np.swapaxes(rotations, 1, 2) @ rotations
-        skewed = ~np.all(np.abs(products - np.eye(3)) < 0.05, axis=(1, 2))
-        faults = (
-            (~np.isfinite(poses_bounds).all(1), "hold NaN or infinity"),
-            ((near <= 0) | (far <= near), "have bounds that are not 0 < near < far"),
-            ((sizes <= 0).any(1), "have a height, width or focal length that is not positive"),
-            (skewed, "have a rotation whose columns are not perpendicular unit vectors"),
-            (
-                ~np.isclose(sizes, sizes[:1], rtol=1e-3).all(1),
-                "differ in height, width or focal length from the first, but one camera must serve",
-            ),
-        )
+    """Raises UserError with the views of which no capture can be made; see `check_numbers`."""
+    sizes = poses_bounds[:, :15].reshape(-1, 3, 5)[:, :, 4]
+    faults = (
+        (~np.isfinite(poses_bounds).all(1), "hold NaN or infinity"),
+        ((sizes <= 0).any(1), "have a height, width or focal length that is not positive"),
+        (
+            ~np.isclose(sizes, sizes[:1], rtol=1e-3).all(1),
+            "differ in height, width or focal length from the first, but one camera must serve",
+        ),
+    )
     for is_faulty, fault in faults:
         if np.any(is_faulty):
-            raise UserError(f"{where}: the poses of {_views(is_faulty, names)} {fault}: repair it")
-
-
-def _views(mask: npt.ArrayLike, names: Sequence[str]) -> str:
-    return _named_views(np.flatnonzero(mask).tolist(), names)
-
-
-def _named_views(indices: Sequence[int], names: Sequence[str]) -> str:
-    label = "view" if len(indices) == 1 else "views"
-    return f"{label} {listed(f'{i} ({names[i]})' for i in indices)}"
+            views = named_views(np.flatnonzero(is_faulty).tolist(), names)
+            raise UserError(f"{where}: the poses of {views} {fault}: repair it")
 
 
 # Which pictures there are, and whether each pose has one.
@@ -210,9 +197,9 @@ def _image_folders(folder: Path) -> dict[int, Path]:
     """The picture folders of a scene by their factor, 1 for the originals."""
     folders: dict[int, Path] = {}
     for path in sorted(folder.iterdir()):
-        match = re.fullmatch(r"images(?:_([1-9]\d*))?", path.name)
-        if match and path.is_dir():
-            folders.setdefault(int(match[1] or 1), path)
+        factor = 1 if path.name == "images" else copies_factor(path.name)
+        if factor is not None and path.is_dir():
+            folders.setdefault(factor, path)
     return dict(sorted(folders.items()))
 
 
@@ -275,7 +262,7 @@ def _missing_images(names: Sequence[str], num_poses: int, complete: Sequence[str
     complete = complete or _counted_names(names, num_poses)
     if complete:
         missing = [i for i, name in enumerate(complete) if name not in names]
-        return f"no image for {_named_views(missing, complete)}"
+        return f"no image for {named_views(missing, complete)}"
     last = listed(range(len(names), num_poses))
     return f"the names do not tell which are missing; in their order, views {last} have no image"
 

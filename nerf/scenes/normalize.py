@@ -141,18 +141,25 @@ def simplest(lens: Lens, height: int, width: int) -> Lens | None:
 
 def _known_bounds(capture: Capture, rig: Rig, wanted: Normalization) -> Array | None:
     """`[num_views, 2]` in the files' unit: given, or from the files, or from the cameras' focus."""
-    num_views = capture.num_views
-    if wanted.near is not None and wanted.far is not None:
-        return np.tile([wanted.near, wanted.far], (num_views, 1))
     bounds = capture.bounds
-    if bounds is None and rig.num_aimed == num_views:
+    if bounds is None and rig.num_aimed == capture.num_views:
         distance = np.linalg.norm(capture.camtoworlds[:, :, 3] - rig.focus, axis=-1)
         if distance.min() > 0:
             bounds = distance[:, None] * np.array([[_NEAR_SHARE, _FAR_SHARE]])
-    if bounds is None:
+    return with_wanted(bounds, capture.num_views, wanted)
+
+
+def with_wanted(bounds: Array | None, num_views: int, wanted: Normalization) -> Array | None:
+    """Bounds `[num_views, 2]` with those that the user gives; None where one of both is unknown.
+
+    Raises:
+      UserError: if near is then not below far.
+    """
+    near, far = (None, None) if bounds is None else bounds.T
+    near = near if wanted.near is None else np.full(num_views, wanted.near)
+    far = far if wanted.far is None else np.full(num_views, wanted.far)
+    if near is None or far is None:
         return None
-    near = bounds[:, 0] if wanted.near is None else np.full(num_views, wanted.near)
-    far = bounds[:, 1] if wanted.far is None else np.full(num_views, wanted.far)
     if (near >= far).any():
         raise UserError(
             f"--near={wanted.near} and --far={wanted.far} are not below and above each other for "

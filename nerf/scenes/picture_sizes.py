@@ -41,11 +41,12 @@ def match_sizes(
     files, problems, sizes, upright, replaced = list(capture.files), [], [], [], []
     for index, (file, lens_size) in enumerate(zip(capture.files, capture.sizes, strict=True)):
         try:
-            original = _original_of(capture, file, lens_size)
+            header = images.read_header(file)
+            original = _original_of(capture, file, header.size, lens_size)
             if original is not None:
                 replaced.append(file.name)
                 files[index] = file = original
-            header = images.read_header(file)
+                header = images.read_header(file)
         except UserError as problem:
             problems.append(str(problem))
             continue
@@ -152,13 +153,14 @@ def check_lenses(capture: Capture, height: int, width: int) -> list[str]:
     return [text]
 
 
-def _original_of(capture: Capture, file: Path, lens_size: npt.NDArray[np.int64]) -> Path | None:
+def _original_of(
+    capture: Capture, file: Path, size: tuple[int, int], lens_size: npt.NDArray[np.int64]
+) -> Path | None:
     """The picture in `images` of one in `images_N` that is not N times smaller; else None."""
     relative = file.relative_to(capture.folder)
     factor = copies_factor(relative.parts[0])
     if factor is None or len(relative.parts) < 2:
         return None
-    size = images.read_header(file).size
     if all(abs(a - b / factor) <= 1 for a, b in zip(size, lens_size.tolist(), strict=True)):
         return None
     name = Path("images", *relative.parts[1:]).as_posix()

@@ -56,7 +56,7 @@ def load_scene(
     *,
     data_dir: Path | None = None,
     offline: bool = False,
-    reading: Reading = Reading(),  # noqa: B008 (frozen)
+    reading: Reading = formats.DEFAULT_READING,
     base_url: str | None = None,
     size: tuple[int, int] = (94, 126),
     cache_dir: Path | None = None,

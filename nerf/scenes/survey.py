@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from nerf.cameras import SPACES
 from nerf.errors import UserError, listed
 from nerf.scenes.capture import Array, Capture, depths_in_view
 from nerf.scenes.formats import Loaded
@@ -14,11 +15,6 @@ _KINDS = {
     "forward": "all look much the same way",
     "inward": "stand around something and look at it",
     "free": "look in many directions",
-}
-_SPACES = {
-    "ndc": "ndc (normalised device coordinates, for forward-facing views)",
-    "world": "world (a box around what all cameras see)",
-    "contracted": "contracted (no end in any direction)",
 }
 _MAX_POINTS = 20_000
 
@@ -50,7 +46,7 @@ def describe_scene(loaded: Loaded, holdout: int) -> Iterator[str]:
     over = "" if scene.alpha is None else f", transparent, over {scene.background}"
     yield _line("pictures", f"{width}x{height}{over}")
     near, far = scene.bounds[:, 0].min(), scene.bounds[:, 1].max()
-    yield _line("space", _SPACES[scene.space])
+    yield _line("space", SPACES[scene.space])
     yield _line(
         "scene units",
         f"{scene.unit_scale:.4g} make one of the files' unit; bounds {near:.3g} to {far:.3g}",

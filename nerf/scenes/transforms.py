@@ -19,7 +19,7 @@ import numpy as np
 
 from nerf.errors import UserError, listed
 from nerf.scenes import colmap, colmap_files
-from nerf.scenes.capture import Array, Capture, make_lens, refuse, with_points
+from nerf.scenes.capture import Array, Capture, Problems, make_lens, with_points
 from nerf.scenes.files import (
     IMAGE_SUFFIXES,
     copies_factor,
@@ -135,7 +135,7 @@ def _read_frames(
             named[frame.file] = number
             frames.append(frame)
     if problems:
-        refuse(problems)
+        raise Problems(problems)
     if not frames:
         raise UserError(
             f"none of the {len(listing)} pictures that {path} names is there, the first of them "
