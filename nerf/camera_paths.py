@@ -12,7 +12,7 @@ import numpy.typing as npt
 from nerf.cameras import Space
 from nerf.errors import UserError
 from nerf.scenes.normalize import look_at, mean_pose
-from nerf.scenes.rigs import find_rig, upright
+from nerf.scenes.rigs import find_rig, upright, widest_gap
 
 Poses = npt.NDArray[np.float32]
 
@@ -122,14 +122,11 @@ def orbit(poses: Poses, bounds: Poses, num_frames: int) -> Poses:
     height, radius = offsets[:, 1].mean(), np.hypot(offsets[:, 0], offsets[:, 2]).mean()
     if radius < 1e-9:  # nothing to look at: one camera, or all at one place
         return np.repeat(poses[:1], num_frames, axis=0)
-    angles = np.sort(np.arctan2(offsets[:, 0], offsets[:, 2]))
-    gaps = np.diff(np.append(angles, angles[0] + 2 * np.pi))
-    widest = int(np.argmax(gaps))
+    start, gap = widest_gap(offsets)
     turn = np.linspace(0.0, 2 * np.pi, num_frames, endpoint=False)
-    start = angles[(widest + 1) % len(angles)]
     way = start + turn
-    if gaps[widest] > 0.5 * np.pi:
-        way = start + (2 * np.pi - gaps[widest]) * 0.5 * (1.0 - np.cos(turn))
+    if gap > 0.5 * np.pi:
+        way = start + (2 * np.pi - gap) * 0.5 * (1.0 - np.cos(turn))
     circle = np.stack([radius * np.sin(way), np.full(num_frames, height), radius * np.cos(way)], 1)
     centres = rig.focus + circle @ to_upright
     return np.stack([look_at(c - rig.focus, rig.up, c) for c in centres]).astype(np.float32)

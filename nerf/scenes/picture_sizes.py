@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import hashlib
-import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from nerf.progress import progress_bar
 from nerf.scenes import images
 from nerf.scenes.capture import Capture, Problems
 from nerf.scenes.files import copies_factor, find_image
+from nerf.scenes.kept_arrays import Arrays, kept_arrays
 from nerf.scenes.normalize import scaled_lens, simplest
 
 MAX_BYTES = 2**34  # of all pictures of a scene in memory
@@ -215,16 +215,15 @@ def _scaled(
     """A picture at a smaller size, to 16 bits; a copy that cannot be kept is passed over."""
     status = file.stat()
     what = (str(file.resolve()), status.st_mtime_ns, status.st_size, upright, height, width)
-    path = kept / f"{hashlib.sha256(repr(what).encode()).hexdigest()[:32]}.npy"
-    with contextlib.suppress(OSError, ValueError, EOFError):
-        levels = np.load(path, allow_pickle=False)
-        if levels.dtype == np.uint16 and levels.shape[:2] == (height, width):
-            return np.asarray(levels / np.float32(65535), np.float32)
-    small = images.shrink(images.read_image(file, upright=upright), height, width)
-    levels = np.round(small * 65535).astype(np.uint16)
-    with contextlib.suppress(OSError):
-        kept.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.stem}.{os.getpid()}.partial.npy")
-        np.save(partial, levels)
-        os.replace(partial, path)
+    path = kept / f"{hashlib.sha256(repr(what).encode()).hexdigest()[:32]}.npz"
+
+    def shrink() -> Arrays:
+        small = images.shrink(images.read_image(file, upright=upright), height, width)
+        return {"levels": np.round(small * 65535).astype(np.uint16)}
+
+    def fits(found: Arrays) -> bool:
+        levels = found["levels"]
+        return levels.dtype == np.uint16 and levels.shape[:2] == (height, width)
+
+    levels = kept_arrays(path, shrink, fits)["levels"]
     return np.asarray(levels / np.float32(65535), np.float32)

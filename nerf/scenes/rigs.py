@@ -74,6 +74,22 @@ def mean_up(poses: Array) -> Array:
     return np.asarray(up / length if length > 1e-3 * len(poses) else poses[0, :, 1])
 
 
+def widest_gap(offsets: Array) -> tuple[float, float]:
+    """The widest part of the horizon, y up, that directions `[num_views, 3]` leave free.
+
+    Returns:
+      Where it ends and how wide it is, in radians; angles go from +z to +x.
+
+    >>> end, width = widest_gap(np.array([[0.0, 0, 1], [1, 0, 0], [0, 0, -1]]))
+    >>> bool(np.isclose(end, 0.0)), bool(np.isclose(width, np.pi))
+    (True, True)
+    """
+    angles = np.sort(np.arctan2(offsets[:, 0], offsets[:, 2]))
+    gaps = np.diff(np.append(angles, angles[0] + 2 * np.pi))
+    widest = int(np.argmax(gaps))
+    return float(angles[(widest + 1) % len(angles)]), float(gaps[widest])
+
+
 def upright(up: Array) -> Array:
     """The rotation `[3, 3]` that brings `up` onto +y by the shortest way."""
     target = np.array([0.0, 1.0, 0.0])

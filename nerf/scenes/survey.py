@@ -9,7 +9,7 @@ from nerf.cameras import SPACES
 from nerf.errors import UserError, listed
 from nerf.scenes.capture import Array, Capture, depths_in_view
 from nerf.scenes.formats import Loaded
-from nerf.scenes.rigs import Rig, find_rig, upright
+from nerf.scenes.rigs import Rig, find_rig, upright, widest_gap
 
 _KINDS = {
     "forward": "all look much the same way",
@@ -95,8 +95,7 @@ def _coverage(capture: Capture, rig: Rig) -> str:
         found = f"views up to {widest:.0f} degrees from their mean"
     else:
         local = back @ upright(rig.up).T
-        angles = np.sort(np.degrees(np.arctan2(local[:, 0], local[:, 2])))
-        gap = np.diff(np.append(angles, angles[0] + 360)).max()
+        gap = np.degrees(widest_gap(local)[1])
         height = np.degrees(np.arcsin(np.clip(local[:, 1], -1, 1)))
         found = (
             f"{360 - gap:.0f} degrees around, the widest gap {gap:.0f}; from {height.min():.0f} to "

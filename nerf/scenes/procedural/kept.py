@@ -1,13 +1,11 @@
 """Views of the bundled scenes, kept in the user's cache folder: tracing them takes seconds."""
 
-import contextlib
 import hashlib
-import os
-import zipfile
 from pathlib import Path
 
 import numpy as np
 
+from nerf.scenes.kept_arrays import Arrays, kept_arrays
 from nerf.scenes.procedural.pictures import ProceduralViews, views
 
 
@@ -22,18 +20,16 @@ def views_kept_in(folder: Path, name: str, *, height: int, width: int) -> Proced
       height, width: of the pictures, in pixels.
     """
     path = folder / f"{name}-{width}x{height}-{_version()}.npz"
-    with contextlib.suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            kept = ProceduralViews(**{field: arrays[field] for field in ProceduralViews._fields})
-        if kept.images.shape[1:3] == (height, width) and len(kept.images) == len(kept.poses_bounds):
-            return kept
-    traced = views(name, height=height, width=width)
-    with contextlib.suppress(OSError):
-        folder.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.{os.getpid()}.partial.npz")
-        np.savez(partial, **traced._asdict())
-        os.replace(partial, path)
-    return traced
+
+    def fits(kept: Arrays) -> bool:
+        images, poses_bounds = kept["images"], kept["poses_bounds"]
+        fields = set(kept) == set(ProceduralViews._fields)
+        return fields and images.shape[:3] == (len(poses_bounds), height, width)
+
+    def trace() -> Arrays:
+        return views(name, height=height, width=width)._asdict()
+
+    return ProceduralViews(**kept_arrays(path, trace, fits))
 
 
 def _version() -> str:
