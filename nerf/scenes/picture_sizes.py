@@ -223,7 +223,7 @@ def _scaled(
 
     def fits(found: Arrays) -> bool:
         levels = found["levels"]
-        return levels.dtype == np.uint16 and levels.shape[:2] == (height, width)
+        return bool(levels.dtype == np.uint16 and levels.shape[:2] == (height, width))
 
     levels = kept_arrays(path, shrink, fits)["levels"]
     return np.asarray(levels / np.float32(65535), np.float32)

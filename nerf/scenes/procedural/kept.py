@@ -24,7 +24,7 @@ def views_kept_in(folder: Path, name: str, *, height: int, width: int) -> Proced
     def fits(kept: Arrays) -> bool:
         images, poses_bounds = kept["images"], kept["poses_bounds"]
         fields = set(kept) == set(ProceduralViews._fields)
-        return fields and images.shape[:3] == (len(poses_bounds), height, width)
+        return bool(fields and images.shape[:3] == (len(poses_bounds), height, width))
 
     def trace() -> Arrays:
         return views(name, height=height, width=width)._asdict()
