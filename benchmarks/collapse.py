@@ -25,22 +25,15 @@ import numpy as np
 import tqdm
 
 from benchmarks import machine
-from nerf import config as config_lib
-from nerf import config_text, parallel
+from nerf import config_text, parallel, presets
 from nerf import field as field_lib
 from nerf.config import Config
 from nerf.render.rays import render_rays
 from nerf.scenes import registry
 from nerf.scenes.scene import Scene
 from nerf.training import health
-from nerf.training.step import (
-    StepFn,
-    TrainingViews,
-    TrainState,
-    draw_batch,
-    init_state,
-    make_step,
-)
+from nerf.training.batch import TrainingViews, draw_batch
+from nerf.training.step import StepFn, TrainState, init_state, make_step
 
 NUM_RAYS, NUM_COARSE, NUM_FINE = 32, 8, 8
 NUM_TEST_RAYS = 512
@@ -106,7 +99,7 @@ def settings(preset: str, lr_factor: float, changes: Mapping[str, str]) -> Confi
 
     The learning rate falls as it would in the first steps of the preset's whole run: hardly.
     """
-    base = config_lib.preset(preset)
+    base = presets.preset(preset)
     render = dataclasses.replace(base.render, num_coarse=NUM_COARSE, num_fine=NUM_FINE)
     train = dataclasses.replace(
         base.train,

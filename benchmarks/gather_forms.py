@@ -19,7 +19,8 @@ import numpy as np
 from absl import app, flags
 
 from benchmarks import timing
-from nerf.config import PLANES, PlanesConfig
+from nerf.config import PlanesConfig
+from nerf.presets import PLANES
 from nerf.render.interpolation import interpolate, num_rows
 
 FLAGS = flags.FLAGS

@@ -21,8 +21,7 @@ from benchmarks import charts, command_line, report, timing
 from benchmarks.step_case import compile_step
 from benchmarks.synthetic_views import BOUNDS, make_views
 from benchmarks.work import forward_flop, work_per_ray
-from nerf import config as config_lib
-from nerf import config_text
+from nerf import config_text, presets
 from nerf import field as field_lib
 from nerf.config import PRECISIONS, Config
 from nerf.errors import UserError
@@ -68,7 +67,7 @@ def main(argv: Sequence[str]) -> None:
 def measure_curves(plan: dict[str, tuple[int, ...]]) -> command_line.Measurements:
     """Measures one curve after the other."""
     (precision,) = command_line.precisions(FLAGS)
-    config = config_text.override(config_lib.NOTEBOOK, *FLAGS.set)
+    config = config_text.override(presets.NOTEBOOK, *FLAGS.set)
     for name, values in plan.items():
         with jax.default_matmul_precision(PRECISIONS[precision]):
             yield _measure(name, values, config)

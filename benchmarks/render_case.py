@@ -10,7 +10,7 @@ from benchmarks import machine, timing
 from benchmarks.ceiling import make_product, product_flop
 from benchmarks.work import forward_flop
 from nerf import config as config_lib
-from nerf import config_text, evaluation, initial, parallel, parameters
+from nerf import config_text, evaluation, initial, parallel, parameters, presets
 from nerf import field as field_lib
 from nerf.cameras import Rays
 from nerf.config import Config, RenderConfig
@@ -137,7 +137,7 @@ def measure(setting: Setting, plan: Plan) -> dict[str, Any]:
 def _load(setting: Setting, plan: Plan) -> Subject:
     resolved = registry.load_scene(setting.scene, data_dir=None, offline=False)
     start = initial.load(plan.init_from, setting.backend, resolved)
-    config = start.header.config if start.header else config_lib.NOTEBOOK
+    config = start.header.config if start.header else presets.NOTEBOOK
     dtype = config_lib.compute_dtype(setting.precision)
     config = config_text.override(config, f"field.compute_dtype={dtype}", *plan.overrides)
     field = field_lib.make_field(setting.backend, plan.field, config.field)

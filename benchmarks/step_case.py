@@ -18,7 +18,8 @@ from nerf.cameras import Cameras
 from nerf.config import Config
 from nerf.field import Params, RadianceField
 from nerf.render.rays import init_params
-from nerf.training.step import Metrics, TrainingViews, TrainState, init_state, jit_step
+from nerf.training.batch import TrainingViews
+from nerf.training.step import Metrics, TrainState, init_state, jit_step
 
 PRODUCT = "product"  # the ceiling's name among the contenders
 

@@ -23,8 +23,7 @@ from absl import flags
 from benchmarks import charts, command_line, report
 from benchmarks.step_case import Case, Plan, measure
 from benchmarks.synthetic_views import make_views
-from nerf import config as config_lib
-from nerf import config_text, parallel
+from nerf import config_text, parallel, presets
 from nerf.backends import convert
 from nerf.config import PRECISIONS, Config
 from nerf.errors import UserError
@@ -97,13 +96,13 @@ def make_plan() -> Plan:
         backends = convertible or backends[:1]
     precisions = command_line.precisions(FLAGS)
     named = FLAGS.preset is not None
-    names = command_line.entries(FLAGS, "preset") if named else config_lib.presets_of(FLAGS.field)
-    presets = [_preset(name) for name in names]
+    names = command_line.entries(FLAGS, "preset") if named else presets.presets_of(FLAGS.field)
+    chosen = [_preset(name) for name in names]
     rays = [_number_of_rays(text) for text in command_line.entries(FLAGS, "rays")]
     return Plan(
         backends,
         FLAGS.field,
-        tuple(_with_rays(config, num) for config in presets for num in rays),
+        tuple(_with_rays(config, num) for config in chosen for num in rays),
         precisions,
         FLAGS.steps,
         FLAGS.warmup,
@@ -121,7 +120,7 @@ def _number_of_rays(text: str) -> int:
 
 
 def _preset(name: str) -> Config:
-    config = config_lib.preset_of(FLAGS.field, name)
+    config = presets.preset_of(FLAGS.field, name)
     for assignment in FLAGS.set:
         if assignment.replace(" ", "").startswith("train.num_rays="):
             raise UserError(f"--set={assignment}: say it with --rays")

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nerf.cameras import Cameras
-from nerf.training.step import TrainingViews
+from nerf.training.batch import TrainingViews
 
 HEIGHT, WIDTH, FOCAL = 94, 126, 108.0  # about those of the published scene `flower`
 BOUNDS = (4 / 3, 16.0)

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from absl import flags, logging
 
-from nerf import config as config_lib
 from nerf import field as field_lib
+from nerf import presets
 from nerf.camera_paths import PATHS
 from nerf.cameras import Space
 from nerf.config import PRECISIONS, Background
@@ -179,7 +179,7 @@ def check_flags() -> None:
     if FLAGS.near is not None and FLAGS.far is not None and FLAGS.near >= FLAGS.far:
         raise UserError(f"--near={FLAGS.near} must be less than --far={FLAGS.far}")
     field_lib.check_names(FLAGS.backend, FLAGS.field)
-    config_lib.preset_of(FLAGS.field, FLAGS.preset)
+    presets.preset_of(FLAGS.field, FLAGS.preset)
     video_size(126, 94)
 
 

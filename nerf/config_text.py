@@ -23,7 +23,7 @@ def override(config: Config, *assignments: str) -> Config:
     Raises:
       UserError: if there is no such field, or a value is not of its type or range.
 
-    >>> from nerf.config import NOTEBOOK
+    >>> from nerf.presets import NOTEBOOK
     >>> override(NOTEBOOK, "render.num_fine=64").render.num_fine
     64
     """

@@ -28,6 +28,7 @@ from nerf import (
     initial,
     parallel,
     parameters,
+    presets,
     run_folder,
 )
 from nerf import config as config_lib
@@ -275,7 +276,7 @@ def _load_scene() -> registry.Resolved:
 def _config(header: parameters.Header | None, scene: Scene | None) -> Config:
     """The preset or the settings that come with the parameters, then the flags on top."""
     if header is None:
-        config = _fitted(config_lib.preset_of(FLAGS.field, FLAGS.preset), scene)
+        config = _fitted(presets.preset_of(FLAGS.field, FLAGS.preset), scene)
     else:
         if FLAGS.field != header.field:
             raise UserError(
@@ -309,14 +310,14 @@ def _fitted(config: Config, scene: Scene | None) -> Config:
         return config
     render = dataclasses.replace(config.render, background=scene.background)
     config = dataclasses.replace(config, render=render)
-    if not config_lib.has_box(config):
+    if not presets.has_box(config):
         return config
     if scene.space == "ndc":
         low, high = views_box(scene, config.render, [])
-        return config_lib.in_box(config, _rounded(low), _rounded(high))
-    config = config_lib.all_around(config, is_bounded=scene.space == "world")
+        return presets.in_box(config, _rounded(low), _rounded(high))
+    config = presets.all_around(config, is_bounded=scene.space == "world")
     corners = scene.cameras.box or ((-1.0, -1.0, -1.0), (1.0, 1.0, 1.0))
-    return config_lib.in_box(config, *corners)
+    return presets.in_box(config, *corners)
 
 
 def _rounded(corner: jax.Array) -> config_lib.Vector:

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 from PIL import Image
 
-from nerf.config import NOTEBOOK
+from nerf.presets import NOTEBOOK
 from nerf.render.image import image_rays
 from nerf.scenes import procedural
 from nerf.scenes.export import Pixels, export

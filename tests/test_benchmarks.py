@@ -12,10 +12,10 @@ import pytest
 from command_line import TINY_FIELD, assert_is_one_sentence, call_benchmark
 
 from benchmarks import ceiling, machine, step_throughput, synthetic_views, timing, work
-from nerf import config, config_text, field
+from nerf import config_text, field, presets
 from nerf.backends import convert
 from nerf.scenes.images import read_images
-from nerf.training.step import draw_batch
+from nerf.training.batch import draw_batch
 
 SHORT = (
     *TINY_FIELD,
@@ -257,14 +257,14 @@ def test_help_lists_the_flags():
     ("preset", "evaluations", "teraflop"), [("notebook", 192, 0.698), ("paper", 256, 0.931)]
 )
 def test_work_of_the_presets(backend, preset, evaluations, teraflop):
-    settings = config.preset(preset)
+    settings = presets.preset(preset)
     counted = work.work_per_ray(field.make_field(backend, "mlp", settings.field), settings)
     assert counted.evaluations == settings.render.evaluations_per_ray == evaluations
     assert 1024 * counted.flop == pytest.approx(teraflop * 1e12, rel=0.01)
 
 
 def test_flop_follow_from_the_layers(backend):
-    settings = config.NOTEBOOK
+    settings = presets.NOTEBOOK
     for flag in TINY_FIELD:
         settings = config_text.override(settings, flag.removeprefix("--set="))
     counted = work.work_per_ray(field.make_field(backend, "mlp", settings.field), settings)
@@ -275,7 +275,7 @@ def test_flop_follow_from_the_layers(backend):
 
 def test_rig_gives_finite_rays(key):
     views, cameras = synthetic_views.make_views(seed=0)
-    settings = config.NOTEBOOK.render
+    settings = presets.NOTEBOOK.render
     draw = partial(draw_batch, cameras=cameras, num_rays=64, space="ndc", config=settings)
     batch = jax.jit(draw)(key, views)
     for array in jax.tree.leaves((batch.rays, batch.rgb)):

@@ -13,14 +13,15 @@ import numpy as np
 import pytest
 from full_disk import full_disk
 
-from nerf import config
+from nerf import presets
 from nerf.cameras import Cameras
 from nerf.errors import UserError
 from nerf.field import make_field
 from nerf.training import checkpoint, health, loop
+from nerf.training.batch import TrainingViews
 from nerf.training.checkpoint import Checkpoints, read_state
 from nerf.training.metrics import MetricsLog
-from nerf.training.step import TrainingViews, TrainState, init_state, make_step
+from nerf.training.step import TrainState, init_state, make_step
 
 PRESETS = ["notebook", "paper"]
 HEIGHT, WIDTH = 3, 4
@@ -34,7 +35,7 @@ def _fast_compilation():
 
 
 def tiny(preset, width=8):
-    base = config.preset(preset)
+    base = presets.preset(preset)
     encoding = dataclasses.replace(base.field.point_encoding, num_frequencies=2)
     return dataclasses.replace(
         base,

@@ -9,8 +9,8 @@ import pytest
 
 from nerf import cameras
 from nerf.cameras import Cameras, Rays
-from nerf.config import NOTEBOOK
 from nerf.field import FieldOutput, RadianceField
+from nerf.presets import NOTEBOOK
 from nerf.render import image, rays, sampling, volume
 from nerf.render.checks import check_composite, check_rendering, checked
 from nerf.render.rays import Rendering

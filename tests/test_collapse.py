@@ -3,8 +3,7 @@
 import pytest
 
 from benchmarks import collapse
-from nerf import config as config_lib
-from nerf import config_text
+from nerf import config_text, presets
 from nerf.scenes import registry
 
 WELL = {"seed": 0, "psnr": 20.0, "spread": 0.8, "acc": 0.9, "collapsed": False, "noticed": None}
@@ -26,7 +25,7 @@ def test_collapsed_unnoticed_and_false_alarms_are_counted_apart():
 @pytest.mark.parametrize("preset", ["notebook", "paper"])
 def test_each_kind_of_prevention_changes_one_thing_alone(preset):
     bare = collapse.settings(preset, 10.0, collapse.VARIANTS["none"])
-    assert bare.train.learning_rate == 10 * config_lib.preset(preset).train.learning_rate
+    assert bare.train.learning_rate == 10 * presets.preset(preset).train.learning_rate
     assert (bare.field.density_noise, bare.train.clip_norm, bare.train.warmup_steps) == (0, 0, 0)
     assert bare.field.density_activation == "relu"
     changed = {

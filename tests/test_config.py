@@ -6,16 +6,9 @@ import typing
 
 import pytest
 
-from nerf.config import (
-    NOTEBOOK,
-    PAPER,
-    PLANES,
-    PRESETS,
-    preset,
-    preset_of,
-)
 from nerf.config_text import field_from_json, from_json, override, to_json
 from nerf.errors import UserError
+from nerf.presets import NOTEBOOK, PAPER, PLANES, PRESETS, preset, preset_of
 
 TABLE = {  # field: (notebook, paper)
     "field.point_encoding.num_frequencies": (10, 10),

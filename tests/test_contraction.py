@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nerf.cameras import Cameras, Rays, contract, depth_of_contracted, positions
-from nerf.config import NOTEBOOK, PAPER, PLANES
 from nerf.field import FieldOutput, Proposal, RadianceField
+from nerf.presets import NOTEBOOK, PAPER, PLANES
 from nerf.render.image import make_chunk_renderer, render_image
 from nerf.render.rays import render_rays
 

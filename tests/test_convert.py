@@ -11,18 +11,14 @@ from conftest import BACKENDS
 from nerf import config_text, parameters
 from nerf.backends.convert import convert, differences
 from nerf.cameras import Cameras
-from nerf.config import NOTEBOOK, PRESETS
 from nerf.errors import UserError
 from nerf.field import abstract_params, make_field
 from nerf.parameters import Header
+from nerf.presets import NOTEBOOK, PRESETS
 from nerf.render.rays import NETWORKS
-from nerf.training.step import (
-    TrainingViews,
-    draw_batch,
-    init_state,
-    loss_and_gradient,
-    make_step,
-)
+from nerf.training.batch import TrainingViews, draw_batch
+from nerf.training.loss import loss_and_gradient
+from nerf.training.step import init_state, make_step
 
 SMALL = (
     "field.point_encoding.num_frequencies=4",

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nerf.config import NOTEBOOK, PAPER
 from nerf.encoding import encode, positional_encoding
+from nerf.presets import NOTEBOOK, PAPER
 
 CONVENTIONS = [
     {"identity": identity, "multiply_by_pi": multiply_by_pi, "order": order}

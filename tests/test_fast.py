@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from nerf.cameras import Rays
-from nerf.config import NOTEBOOK, PAPER
 from nerf.field import FieldOutput, RadianceField
+from nerf.presets import NOTEBOOK, PAPER
 from nerf.render import density_grid, fast
 from nerf.render.density_grid import DensityGrid
 from nerf.render.fast import Sampling

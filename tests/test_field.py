@@ -12,7 +12,6 @@ from conftest import BACKENDS
 from nerf import config_text
 from nerf import field as field_lib
 from nerf.backends.convert import convert
-from nerf.config import NOTEBOOK, PRESETS
 from nerf.errors import UserError
 from nerf.field import (
     FieldOutput,
@@ -22,6 +21,7 @@ from nerf.field import (
     register,
     standard_normal,
 )
+from nerf.presets import NOTEBOOK, PRESETS
 
 SMALL = (
     "field.point_encoding.num_frequencies=3",

@@ -12,9 +12,9 @@ from conftest import BACKENDS
 
 from nerf import parameters
 from nerf.camera_paths import camera_path
-from nerf.config import NOTEBOOK
 from nerf.evaluation import psnr
 from nerf.field import make_field
+from nerf.presets import NOTEBOOK
 from nerf.render.image import image_rays, make_chunk_renderer, render_image
 from nerf.render.rays import render_rays
 from nerf.scenes.formats import load_folder

@@ -8,12 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nerf import config
+from nerf import presets
 from nerf.cameras import Cameras
 from nerf.field import FieldOutput, RadianceField
 from nerf.training import health
+from nerf.training.batch import TrainingViews
 from nerf.training.health import PATIENCE, Signs, TrainingCollapsed
-from nerf.training.step import TrainingViews, init_state, make_step
+from nerf.training.step import init_state, make_step
 
 WELL = {"loss": 0.1, "grad_norm": 1.0, "acc": [0.9, 0.9], "rgb_std": 0.2, "pixel_std": 0.25}
 UPDATE = jax.jit(health.update)
@@ -121,10 +122,10 @@ def trained(params, num_steps, learning_rate=1e-3):
     """The state after some steps of a fog whose density and colours are its parameters."""
     fog = RadianceField(lambda key, /: params, _fog)
     settings = dataclasses.replace(
-        config.NOTEBOOK,
-        render=dataclasses.replace(config.NOTEBOOK.render, num_coarse=4, num_fine=4),
+        presets.NOTEBOOK,
+        render=dataclasses.replace(presets.NOTEBOOK.render, num_coarse=4, num_fine=4),
         train=dataclasses.replace(
-            config.NOTEBOOK.train, num_rays=16, learning_rate=learning_rate, num_steps=1000
+            presets.NOTEBOOK.train, num_rays=16, learning_rate=learning_rate, num_steps=1000
         ),
     )
     views = TrainingViews(

@@ -10,8 +10,8 @@ import pytest
 
 import nerf.field
 from nerf.cameras import Cameras
-from nerf.config import NOTEBOOK, PAPER
 from nerf.field import FieldOutput, RadianceField, make_field, register
+from nerf.presets import NOTEBOOK, PAPER
 from nerf.render import image
 from nerf.render.image import image_rays, make_chunk_renderer, render_image
 from nerf.render.rays import init_params, render_rays

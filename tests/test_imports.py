@@ -14,9 +14,9 @@ from conftest import BACKENDS
 import nerf
 from nerf import config_text, parameters
 from nerf.backends.convert import convert
-from nerf.config import NOTEBOOK
 from nerf.field import make_field
 from nerf.parameters import Header
+from nerf.presets import NOTEBOOK
 
 PACKAGE = Path(nerf.__file__).parent
 ROOT = PACKAGE.parent
@@ -85,8 +85,8 @@ def test_importing_every_other_module_loads_no_backend(tmp_path):
 
 def test_making_a_field_loads_its_backend_alone(backend, loaded_by, tmp_path):
     code = (
-        "import sys; from nerf import config, field; "
-        f"field.make_field({backend!r}, 'mlp', config.NOTEBOOK.field); {LOADED}"
+        "import sys; from nerf import field, presets; "
+        f"field.make_field({backend!r}, 'mlp', presets.NOTEBOOK.field); {LOADED}"
     )
     assert run_python(code, cwd=tmp_path) == loaded_by[backend]
 

@@ -7,14 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nerf import config
+from nerf import presets
 from nerf.training.optimizer import learning_rate, make_optimizer, paced_step
 
 PRESETS = ["notebook", "paper"]
 
 
 def settings_of(preset, **changes):
-    return dataclasses.replace(config.preset(preset).train, **changes)
+    return dataclasses.replace(presets.preset(preset).train, **changes)
 
 
 def updates(settings, gradients):
@@ -42,7 +42,7 @@ def test_adams_first_step_is_the_learning_rate_against_the_gradients_sign(preset
 @pytest.mark.parametrize("warmup_steps", [0, 1, 20])
 def test_the_learning_rate_warms_up_then_falls_to_its_end(preset, warmup_steps):
     settings = dataclasses.replace(
-        config.preset(preset).train, num_steps=100, warmup_steps=warmup_steps
+        presets.preset(preset).train, num_steps=100, warmup_steps=warmup_steps
     )
     rate = learning_rate(settings)
     first, last = settings.learning_rate, settings.final_learning_rate

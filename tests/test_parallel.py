@@ -12,15 +12,16 @@ import pytest
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
-from nerf import config, config_text, parallel
+from nerf import config_text, parallel, presets
 from nerf.cameras import Cameras
 from nerf.field import make_field
-from nerf.training.step import TrainingViews, init_state, jit_step, make_step
+from nerf.training.batch import TrainingViews
+from nerf.training.step import init_state, jit_step, make_step
 
 REPOSITORY = Path(__file__).parents[1]
 TINY = ("width=16", "rgb_width=8", "num_layers=2", "skip_layer=1")
 SETTINGS = config_text.override(
-    config.NOTEBOOK,
+    presets.NOTEBOOK,
     *(f"field.{setting}" for setting in TINY),
     "render.num_coarse=8",
     "render.num_fine=8",

@@ -13,9 +13,9 @@ from full_disk import full_disk
 
 from nerf import config_text, parameters
 from nerf.backends import published
-from nerf.config import PAPER, PRESETS
 from nerf.errors import UserError
 from nerf.parameters import Header
+from nerf.presets import PAPER, PRESETS
 
 ONE = {"shared": {"linear": {"w": np.float32([[1, 2], [3, 4]]), "b": np.float32([5, -0.0])}}}
 TWO = {"coarse": ONE["shared"], "fine": {"linear": {"w": -ONE["shared"]["linear"]["w"]}}}

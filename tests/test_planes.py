@@ -7,15 +7,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nerf import config as config_lib
-from nerf import config_text
+from nerf import config_text, presets
 from nerf.backends.flax_planes import plane_texels, total_variation
 from nerf.cameras import Cameras
-from nerf.config import PLANES
 from nerf.evaluation import psnr
 from nerf.field import FieldOutput, abstract_params, make_field
+from nerf.presets import PLANES
 from nerf.render.image import make_chunk_renderer, render_image
-from nerf.training.step import TrainingViews, init_state, make_step
+from nerf.training.batch import TrainingViews
+from nerf.training.step import init_state, make_step
 
 SMALL = (
     "field.resolution=[4, 3, 2]",
@@ -259,7 +259,7 @@ def wall_config(*assignments):
         "train.num_steps=200",
         *assignments,
     )
-    return config_lib.in_box(config, (-1.5, -1.5, -1.01), (1.5, 1.5, 1.01))
+    return presets.in_box(config, (-1.5, -1.5, -1.01), (1.5, 1.5, 1.01))
 
 
 CAMERA = Cameras(np.eye(3, 4, dtype=np.float32), FOCAL, HEIGHT, WIDTH)

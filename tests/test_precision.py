@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.work import equations
 from nerf import config as config_lib
-from nerf import config_text, parameters
+from nerf import config_text, parameters, presets
 from nerf.backends.convert import convert
 from nerf.cameras import Cameras
 from nerf.evaluation import psnr
@@ -18,7 +18,8 @@ from nerf.field import make_field
 from nerf.render.image import image_rays
 from nerf.render.rays import abstract_networks, render_rays
 from nerf.scenes import registry
-from nerf.training.step import TrainingViews, init_state, make_step
+from nerf.training.batch import TrainingViews
+from nerf.training.step import init_state, make_step
 
 PRESETS = ["notebook", "paper"]
 BFLOAT16 = "field.compute_dtype=bfloat16"
@@ -27,7 +28,7 @@ BFLOAT16 = "field.compute_dtype=bfloat16"
 def tiny(preset, *more):
     small = ("field.width=32", "field.rgb_width=16", "render.num_coarse=8", "render.num_fine=8")
     rays = ("train.num_rays=32", "train.num_steps=100", "train.learning_rate=2e-3")
-    return config_text.override(config_lib.preset(preset), *small, *rays, *more)
+    return config_text.override(presets.preset(preset), *small, *rays, *more)
 
 
 def traced(backend, config):
@@ -78,7 +79,7 @@ def picture(backend, dtype):
     """One view of the bundled flower, with the shipped parameters."""
     scene, folder = flower()
     config = config_text.override(
-        config_lib.NOTEBOOK,
+        presets.NOTEBOOK,
         f"field.compute_dtype={dtype}",
         "render.num_coarse=24",
         "render.num_fine=40",
@@ -171,4 +172,4 @@ def test_a_flag_chooses_the_type():
         "tf32": "float32",
         "bfloat16": "bfloat16",
     }
-    assert dataclasses.replace(config_lib.NOTEBOOK.field).compute_dtype == "float32"
+    assert dataclasses.replace(presets.NOTEBOOK.field).compute_dtype == "float32"

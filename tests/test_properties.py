@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from settings import CONFIGS
 
 from nerf import config as config_lib
-from nerf import config_text, run_folder
+from nerf import config_text, presets, run_folder
 from nerf.errors import UserError
 
 QUICK = settings(
@@ -63,7 +63,7 @@ def test_every_setting_can_be_given_by_its_name(config):
         f"{name}={json.dumps(value)}" for name, value in flat(config).items() if name != "preset"
     ]
     planes = isinstance(config.field, config_lib.PlanesConfig)
-    preset = config_lib.PLANES if planes else config_lib.NOTEBOOK
+    preset = presets.PLANES if planes else presets.NOTEBOOK
     start = dataclasses.replace(preset, preset=config.preset)
     assert config_text.override(start, *assignments) == config
 
@@ -89,8 +89,8 @@ def test_other_settings_are_refused_and_each_difference_named(tmp_path, before, 
 
 
 def test_settings_of_another_field_are_refused(tmp_path):
-    run_folder.write_json(tmp_path / "config.json", record(config_lib.NOTEBOOK))
-    assert "was" in verdict(tmp_path, record(config_lib.PLANES))
+    run_folder.write_json(tmp_path / "config.json", record(presets.NOTEBOOK))
+    assert "was" in verdict(tmp_path, record(presets.PLANES))
 
 
 @QUICK

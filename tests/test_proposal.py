@@ -9,9 +9,9 @@ import pytest
 
 from nerf import config_text
 from nerf.cameras import Rays
-from nerf.config import NOTEBOOK, PLANES
 from nerf.errors import UserError
 from nerf.field import FieldOutput, Proposal, RadianceField
+from nerf.presets import NOTEBOOK, PLANES
 from nerf.render.proposal import mismatch
 from nerf.render.rays import init_params, render_rays
 from nerf.render.sampling import proposed_edges

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from nerf.cameras import Rays, normalize
-from nerf.config import NOTEBOOK, PAPER
 from nerf.field import FieldOutput, RadianceField, make_field
+from nerf.presets import NOTEBOOK, PAPER
 from nerf.render.rays import evaluate_along_rays, init_params, render_rays
 
 PRESETS = {

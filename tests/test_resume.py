@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 from conftest import BACKENDS
 
-from nerf import config, run_folder
+from nerf import presets, run_folder
 from nerf.backends.convert import convert
 from nerf.cameras import Cameras
 from nerf.errors import UserError
 from nerf.field import make_field
 from nerf.training import resume
+from nerf.training.batch import TrainingViews
 from nerf.training.checkpoint import Checkpoints
-from nerf.training.step import TrainingViews, init_state, make_step
+from nerf.training.step import init_state, make_step
 
 PRESETS = ["notebook", "paper"]
 VIEWS = TrainingViews(
@@ -38,7 +39,7 @@ def other(backend):
 
 
 def tiny(preset):
-    base = config.preset(preset)
+    base = presets.preset(preset)
     encoding = dataclasses.replace(base.field.point_encoding, num_frequencies=2)
     return dataclasses.replace(
         base,

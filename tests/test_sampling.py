@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from nerf.config import NOTEBOOK, PAPER
+from nerf.presets import NOTEBOOK, PAPER
 from nerf.render.sampling import (
     bin_t_vals,
     fine_t_vals,

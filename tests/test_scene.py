@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nerf import config
+from nerf import presets
 from nerf.cameras import Cameras
 from nerf.scenes.scene import Scene
 
@@ -34,7 +34,7 @@ def scene(num_views):
     ],
 )
 def test_each_preset_holds_out_every_nth_view_from_the_first(preset, num_views, test):
-    assert scene(num_views).split(config.preset(preset).train.holdout).test == test
+    assert scene(num_views).split(presets.preset(preset).train.holdout).test == test
 
 
 @pytest.mark.parametrize("holdout", [2, 3, 8, 16])

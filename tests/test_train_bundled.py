@@ -3,16 +3,16 @@ import dataclasses
 import jax
 import numpy as np
 
-from nerf import config, config_text, field
+from nerf import config_text, field, presets
 from nerf.backends import convert
 from nerf.render.rays import init_params
 from tools import train_bundled
 
 
 def test_wider_encoding_is_the_same_function(backend, key):
-    wide = dataclasses.replace(config.NOTEBOOK.field, width=32, rgb_width=16)
+    wide = dataclasses.replace(presets.NOTEBOOK.field, width=32, rgb_width=16)
     narrow = config_text.override(
-        dataclasses.replace(config.NOTEBOOK, field=wide), "field.point_encoding.num_frequencies=6"
+        dataclasses.replace(presets.NOTEBOOK, field=wide), "field.point_encoding.num_frequencies=6"
     )
     params = init_params(field.make_field(backend, "mlp", narrow.field), narrow.render, key)
     widened = train_bundled.widen_params(params, backend, 6, 10)

@@ -14,12 +14,13 @@ import pytest
 
 from nerf.errors import UserError
 from nerf.training import health, loop
+from nerf.training.batch import TrainingViews
 from nerf.training.checkpoint import Checkpoints
 from nerf.training.health import TrainingCollapsed
 from nerf.training.interrupt import Interrupted, interrupt_at_once, interrupt_between_steps
 from nerf.training.loop import Hooks, LoopConfig
 from nerf.training.metrics import MetricsLog
-from nerf.training.step import Metrics, TrainingViews, TrainState
+from nerf.training.step import Metrics, TrainState
 
 VIEWS = TrainingViews(jnp.zeros((1, 1, 1, 3)), jnp.zeros((1, 3, 4)), jnp.zeros((1, 2)))
 SECONDS_A_STEP = 2.0

@@ -9,20 +9,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from nerf import config, config_text
+from nerf import config_text, presets
 from nerf.cameras import Cameras
 from nerf.field import FieldOutput, RadianceField, make_field
 from nerf.render.image import RAYS_PER_CHUNK, image_rays, make_chunk_renderer
+from nerf.training.batch import Batch, TrainingViews, draw_batch
+from nerf.training.loss import loss_and_gradient, photometric_loss
 from nerf.training.optimizer import Pace, learning_rate
-from nerf.training.step import (
-    Batch,
-    TrainingViews,
-    draw_batch,
-    init_state,
-    loss_and_gradient,
-    make_step,
-    photometric_loss,
-)
+from nerf.training.step import init_state, make_step
 
 NUM_VIEWS, HEIGHT, WIDTH = 3, 4, 5
 NUM_PIXELS = NUM_VIEWS * HEIGHT * WIDTH
@@ -38,7 +32,7 @@ def _fast_compilation():
 
 def tiny(preset, **train):
     """A preset with few samples, few rays and a tiny field."""
-    base = config.preset(preset)
+    base = presets.preset(preset)
     encoding = dataclasses.replace(base.field.point_encoding, num_frequencies=3)
     return dataclasses.replace(
         base,
@@ -79,7 +73,7 @@ def pixels_of(batch):
 
 
 def draw(views, cameras, key, num_rays, preset="notebook", space="ndc"):
-    render = config.preset(preset).render
+    render = presets.preset(preset).render
     return draw_batch(key, views, cameras, num_rays=num_rays, space=space, config=render)
 
 
@@ -122,7 +116,7 @@ def test_a_rays_colour_is_that_of_its_pixel(views, cameras, key, preset, space):
             cameras._replace(camtoworlds=cameras.camtoworlds[v]),
             np.asarray(views.bounds[v]),
             space=space,
-            config=config.preset(preset).render,
+            config=presets.preset(preset).render,
         )
         for v in range(NUM_VIEWS)
     ]
@@ -158,7 +152,7 @@ def test_every_ray_and_every_draw_has_its_own_key(views, cameras, key):
 
 def two_rays(cameras, key):
     """A black pixel and a white one."""
-    render = config.NOTEBOOK.render
+    render = presets.NOTEBOOK.render
     bounds = np.array([1.0, 5.0], np.float32)
     rays = image_rays(
         cameras._replace(camtoworlds=cameras.camtoworlds[0]), bounds, space="ndc", config=render

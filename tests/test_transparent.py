@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from nerf.cameras import Cameras
-from nerf.config import NOTEBOOK
+from nerf.presets import NOTEBOOK
 from nerf.render.volume import Composite
-from nerf.training.step import Batch, TrainingViews, draw_batch, squared_error
+from nerf.training.batch import Batch, TrainingViews, draw_batch
+from nerf.training.loss import squared_error
 
 
 @pytest.mark.parametrize("background", ["black", "white"])

@@ -17,12 +17,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from nerf import config, field, parameters
+from nerf import config, field, parameters, presets
 from nerf.backends import convert
 
 NUM_OCTAVES = 6
 
-MLP = typing.cast(config.MLPConfig, config.NOTEBOOK.field)
+MLP = typing.cast(config.MLPConfig, presets.NOTEBOOK.field)
 
 
 def widen(matrix: npt.NDArray[np.float32], num_octaves: int, wider: int) -> npt.NDArray[np.float32]:
@@ -76,7 +76,7 @@ def main() -> None:
     wider = MLP.point_encoding.num_frequencies
     params = widen_params(loaded.params, "haiku", NUM_OCTAVES, wider)
     nerf = field.make_field("haiku", "mlp", MLP)
-    parameters.check(params, nerf, config.NOTEBOOK, str(run_dir))
+    parameters.check(params, nerf, presets.NOTEBOOK, str(run_dir))
     folder = Path(field.__file__).parent / "assets" / args.scene / "params"
     parameters.save_published(folder, params, "haiku")
     print(f"{run_dir} -> {folder}")

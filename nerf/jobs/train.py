@@ -21,16 +21,11 @@ from nerf.jobs.views import render_view, view_of
 from nerf.render.image import ChunkFn
 from nerf.scenes.images import read_images
 from nerf.training import loop, metrics, resume
+from nerf.training.batch import TrainingViews
 from nerf.training.checkpoint import Checkpoints
 from nerf.training.health import TrainingCollapsed
 from nerf.training.interrupt import interrupt_between_steps
-from nerf.training.step import (
-    StepFn,
-    TrainingViews,
-    TrainState,
-    init_state,
-    make_step,
-)
+from nerf.training.step import StepFn, TrainState, init_state, make_step
 from nerf.training.tensorboard import TensorboardWriter, open_writer
 
 MAX_RESTARTS = 5

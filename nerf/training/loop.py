@@ -9,9 +9,10 @@ import jax
 
 from nerf.progress import progress_bar
 from nerf.training import health
+from nerf.training.batch import TrainingViews
 from nerf.training.metrics import MetricsLog
 from nerf.training.optimizer import Pace
-from nerf.training.step import Metrics, StepFn, TrainingViews, TrainState
+from nerf.training.step import Metrics, StepFn, TrainState
 
 TEST_PSNR = "test_psnr"
 NO_END = 2**31 - 1  # number of steps of a run that ends with its time alone

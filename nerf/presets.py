@@ -1,0 +1,193 @@
+"""The presets, which name sets of settings, and what of them follows from a scene."""
+
+import dataclasses
+
+from nerf.config import (
+    Config,
+    EncodingConfig,
+    FieldConfig,
+    MLPConfig,
+    PlanesConfig,
+    RenderConfig,
+    TrainConfig,
+    Vector,
+)
+from nerf.errors import UserError
+
+_SAMPLES_ALL_AROUND = 64, 32  # of the proposal and of the field
+_EVEN_TEXELS = (40, 40, 40)  # of planes that know no axis of depth, on the coarsest level
+
+NOTEBOOK = Config(
+    preset="notebook",
+    field=MLPConfig(
+        point_encoding=EncodingConfig(10, identity=False, multiply_by_pi=True, order="coordinate"),
+        viewdir_encoding=EncodingConfig(4, identity=False, multiply_by_pi=True, order="coordinate"),
+        density_from="bottleneck",
+        density_noise=0.0,
+    ),
+    render=RenderConfig(
+        networks="shared",
+        coarse_t="linspace",
+        fine_t="around_samples",
+        fine_weight_floor=1e-7,
+        fine_gradient=True,
+        last_interval=0.0,
+        viewdir_space="ndc",
+    ),
+    train=TrainConfig(
+        loss="sum",
+        learning_rate=2e-4,
+        final_learning_rate=2e-5,
+        clip_norm=1.0,
+        num_rays=1024,
+        num_steps=150_000,
+        holdout=16,
+    ),
+)
+
+PAPER = Config(
+    preset="paper",
+    field=MLPConfig(
+        point_encoding=EncodingConfig(10, identity=True, multiply_by_pi=False, order="frequency"),
+        viewdir_encoding=EncodingConfig(4, identity=True, multiply_by_pi=False, order="frequency"),
+        density_from="trunk",
+        density_noise=1.0,
+    ),
+    render=RenderConfig(
+        networks="separate",
+        coarse_t="bins",
+        fine_t="between_samples",
+        fine_weight_floor=1e-5,
+        fine_gradient=False,
+        last_interval=1e10,
+        viewdir_space="world",
+    ),
+    train=TrainConfig(
+        loss="mean",
+        learning_rate=5e-4,
+        final_learning_rate=5e-5,
+        clip_norm=0.0,
+        num_rays=4096,
+        num_steps=200_000,
+        holdout=8,
+    ),
+)
+
+PLANES = Config(
+    preset="planes",
+    field=PlanesConfig(
+        viewdir_encoding=EncodingConfig(2, identity=True, multiply_by_pi=False, order="frequency"),
+    ),
+    render=RenderConfig(
+        networks="proposal",
+        coarse_t="bins",
+        fine_t="intervals",
+        fine_weight_floor=3e-3,
+        fine_gradient=False,
+        last_interval=0.0,
+        viewdir_space="world",
+        num_coarse=32,
+        num_fine=14,
+    ),
+    train=TrainConfig(
+        loss="mean",
+        learning_rate=1e-2,
+        final_learning_rate=1e-3,
+        clip_norm=0.0,
+        num_rays=1024,
+        num_steps=10_000,
+        holdout=16,
+        warmup_steps=20,
+        adam_b1=0.8,
+        adam_b2=0.95,
+        adam_eps=1e-15,
+    ),
+)
+
+PRESETS = {config.preset: config for config in (NOTEBOOK, PAPER, PLANES)}
+_FIELDS: dict[str, tuple[type[FieldConfig], str]] = {  # its settings, its preset by default
+    "mlp": (MLPConfig, "notebook"),
+    "planes": (PlanesConfig, "planes"),
+}
+
+
+def preset(name: str) -> Config:
+    """The preset called `name`.
+
+    Raises:
+      UserError: if there is none of that name.
+
+    >>> preset("paper").render.networks
+    'separate'
+    """
+    if name not in PRESETS:
+        raise UserError(f"unknown preset {name!r}: choose one of {', '.join(sorted(PRESETS))}")
+    return PRESETS[name]
+
+
+def presets_of(field: str) -> tuple[str, ...]:
+    """The names of the presets that are for a field.
+
+    >>> presets_of("mlp")
+    ('notebook', 'paper')
+    """
+    settings, _ = _FIELDS.get(field, (FieldConfig, ""))
+    return tuple(name for name, config in PRESETS.items() if isinstance(config.field, settings))
+
+
+def preset_of(field: str, name: str | None = None) -> Config:
+    """The preset called `name`, or else the one that a field has by default.
+
+    Args:
+      field: the field that it is for; any preset will do for one that is not of this project.
+      name: a preset's name, or None.
+
+    Raises:
+      UserError: if there is none of that name, or it is for another field.
+
+    >>> preset_of("planes").render.networks
+    'proposal'
+    """
+    settings, default = _FIELDS.get(field, (FieldConfig, "notebook"))
+    config = preset(name or default)
+    if not isinstance(config.field, settings):
+        owner = next(owner for owner, (cls, _) in _FIELDS.items() if isinstance(config.field, cls))
+        raise UserError(
+            f"preset {config.preset!r} is for the field {owner!r}, not {field!r}: leave out "
+            f"--preset, or add --field={owner}"
+        )
+    return config
+
+
+def has_box(config: Config) -> bool:
+    """Whether the field spans a box, which is to be that of the scene."""
+    return isinstance(config.field, PlanesConfig)
+
+
+def in_box(config: Config, low: Vector, high: Vector) -> Config:
+    """The settings for a scene whose rays lie between two corners, in the field's space."""
+    assert isinstance(config.field, PlanesConfig)
+    return dataclasses.replace(config, field=dataclasses.replace(config.field, low=low, high=high))
+
+
+def all_around(config: Config, *, is_bounded: bool) -> Config:
+    """The settings for cameras that look in many directions: no axis is that of depth.
+
+    Rays then meet the scene anywhere along their way, and more samples find out where.
+
+    Args:
+      config: of a field that spans a box.
+      is_bounded: whether nothing is to be beyond the box.
+    """
+    assert isinstance(config.field, PlanesConfig)
+    field = dataclasses.replace(
+        config.field,
+        beyond="empty" if is_bounded else "border",
+        resolution=_EVEN_TEXELS,
+        proposal_resolution=_EVEN_TEXELS,
+    )
+    render = config.render
+    if render.networks == "proposal":
+        coarse, fine = _SAMPLES_ALL_AROUND
+        render = dataclasses.replace(render, num_coarse=coarse, num_fine=fine)
+    return dataclasses.replace(config, field=field, render=render)
