@@ -30,7 +30,8 @@ CONTACT_SHEET_FILE = "contact_sheet.png"
 LOCK_FILE = ".lock"
 COLLAPSED, REPLACED = "collapsed", "replaced"
 _SAME_TO_GO_ON = (
-    "backend", "field", "scene", "source", "resolution", "init_from", "seed", "precision",
+    "backend", "field", "scene", "source", "resolution", "space", "unit_scale", "bounds",
+    "init_from", "seed", "precision",
 )  # fmt: skip
 _MAY_DIFFER = ("train.num_steps",)
 _MAY_DIFFER_ELSEWHERE = ("backend", "init_from", "seed")

@@ -147,9 +147,10 @@ def test_a_file_that_ends_early_is_refused(folder, name):
 
 def test_a_count_is_not_believed(folder):
     path = folder / "sparse" / "0" / "images.bin"
-    if path.is_file():
-        path.write_bytes(struct.pack("<Q", 2**60) + path.read_bytes()[8:])
-        assert "ends before what it announces" in refusal(folder)
+    if not path.is_file():
+        pytest.skip("the text form has no counts")
+    path.write_bytes(struct.pack("<Q", 2**60) + path.read_bytes()[8:])
+    assert "ends before what it announces" in refusal(folder)
 
 
 @pytest.mark.parametrize(

@@ -93,6 +93,22 @@ def test_each_mistake_has_its_sentence(tmp_path, flag, reason):
     assert_is_one_sentence(ended, reason)
 
 
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ("--space=world", "space was 'contracted' and is now 'world'"),
+        ("--near=0.5", "bounds was"),
+        ("--far=7", "bounds was"),
+        ("--max_size=6", "resolution was"),
+    ],
+)
+def test_a_run_does_not_go_on_in_another_space_or_between_other_bounds(tmp_path, changed, said):
+    folder = write_nerfstudio(tmp_path / "scene")
+    begun = flags(folder, "mlp", tmp_path / "run", "--steps=2", "--stop_at=1", "--frames=0")
+    call_well(*begun)
+    assert_is_one_sentence(call(*begun, changed), said)
+
+
 def test_the_inner_half_of_contracted_space_is_that_of_the_cameras(folders):
     from nerf.scenes.formats import load_folder
 

@@ -79,6 +79,9 @@ class Job:
             "scene": self.scene.name,
             "source": self.scene.source,
             "resolution": [self.scene.cameras.height, self.scene.cameras.width],
+            "space": self.scene.space,
+            "unit_scale": _rounded(self.scene.unit_scale),
+            "bounds": [_rounded(bound) for bound in self.scene.bounds.mean(axis=0)],
             "init_from": self.init_from,
             "seed": self.seed,
             "precision": self.precision,
@@ -88,3 +91,8 @@ class Job:
             "device": run_folder.device_name(),
             "versions": run_folder.versions(),
         }
+
+
+def _rounded(value: float) -> float:
+    """To so few digits that every machine finds the same."""
+    return float(f"{value:.5g}")

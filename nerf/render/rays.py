@@ -205,12 +205,14 @@ def _merge(first: FieldOutput, second: FieldOutput, order: jax.Array) -> FieldOu
 def _composite(
     output: FieldOutput, t_vals: jax.Array, rays: Rays, config: RenderConfig
 ) -> volume.Composite:
+    rgb, density = output
     if rays.depths is None:
-        lengths = volume.interval_lengths(t_vals, rays.directions, config.last_interval)
+        last_interval = config.last_interval
+        found = volume.composite(rgb, density, t_vals, rays.directions, last_interval=last_interval)
     else:
         last = jnp.full((t_vals.shape[0], 1), config.last_interval, t_vals.dtype)
         lengths = jnp.concatenate([_lengths(rays, t_vals), last], axis=-1)
-    found = volume.accumulate(output.rgb, output.density, lengths, t_vals)
+        found = volume.accumulate(rgb, density, lengths, t_vals)
     return volume.over(found, config.background)
 
 
