@@ -1,7 +1,7 @@
 """How good a field becomes in how much time: held-out PSNR and SSIM over seconds.
 
     python -m benchmarks.quality                                      # the bundled scenes
-    python -m benchmarks.quality --scene=llff:flower --field=planes --seconds=20,60,180,600
+    python -m benchmarks.quality --scene=llff:flower --field=planes,mlp:quick --seconds=60,180
     python -m benchmarks.quality --chart=quality.png
 
 Each point is a run of its own, as a user would start it: `python -m nerf.main --mode=train
@@ -24,7 +24,7 @@ from absl import flags
 
 from benchmarks import charts, command_line, report
 from nerf import field as field_lib
-from nerf import parameters
+from nerf import parameters, presets
 from nerf.errors import UserError
 from nerf.training import metrics
 
@@ -35,7 +35,12 @@ BENCHMARK = command_line.Benchmark(
 _OF_SCENE = ("scene", "source", "resolution")
 
 FLAGS = command_line.new_flags()
-flags.DEFINE_list("field", ["planes", "mlp"], "which fields", flag_values=FLAGS)
+flags.DEFINE_list(
+    "field",
+    ["planes", "mlp:quick", "mlp"],
+    "which fields, each FIELD or FIELD:PRESET",
+    flag_values=FLAGS,
+)
 flags.DEFINE_string("backend", "flax", "which backend", flag_values=FLAGS)
 flags.DEFINE_list(
     "scene", ["procedural:flower", "procedural:room"], "scenes, as for nerf.main", flag_values=FLAGS
@@ -47,7 +52,7 @@ class Plan(NamedTuple):
     """What is asked for; the help of the flags says what each means."""
 
     scenes: tuple[str, ...]
-    fields: tuple[str, ...]
+    fields: tuple[str, ...]  # FIELD or FIELD:PRESET
     seconds: tuple[float, ...]
     more: tuple[str, ...]  # flags for each run
 
@@ -70,7 +75,9 @@ def make_plan() -> Plan:
     """
     fields = command_line.entries(FLAGS, "field")
     for name in fields:
-        field_lib.check_names(FLAGS.backend, name)
+        field, _, preset = name.partition(":")
+        field_lib.check_names(FLAGS.backend, field)
+        presets.preset_of(field, preset or None)
     (precision, *others) = command_line.precisions(FLAGS)
     if others:
         raise UserError("--precision: one at a time")
@@ -118,13 +125,15 @@ def _pairs(plan: Plan) -> list[tuple[str, float]]:
     return list(itertools.product(plan.fields, plan.seconds))
 
 
-def _run(scene: str, field: str, limit: float, plan: Plan) -> dict[str, Any]:
+def _run(scene: str, name: str, limit: float, plan: Plan) -> dict[str, Any]:
     """One run, in a process and a folder of its own."""
+    field, _, preset = name.partition(":")
     with tempfile.TemporaryDirectory() as folder:
         run_dir = Path(folder) / "run"
         command = [
             *(sys.executable, "-m", "nerf.main", "--mode=train", f"--scene={scene}"),
             *(f"--field={field}", f"--train_seconds={limit:g}", f"--run_dir={run_dir}"),
+            *([f"--preset={preset}"] if preset else []),
             *("--frames=0", "--eval_every=0", "--render=exact", "--nocompile_cache", *plan.more),
         ]
         start = time.monotonic()

@@ -69,6 +69,35 @@ class EncodingConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class GridConfig:
+    """A grid of densities that proposes where to look: `nerf.render.proposal_grid`.
+
+    `low` and `high` are the corners of the box that it spans, in the space the field lives in;
+    training takes them from the scene. Beyond the box it goes on as at its `border`, or is `empty`.
+    `resolution` counts its texels along x, y and z; `rate` is how many times faster than the
+    field's layers it learns.
+    """
+
+    low: Vector = (-1.0, -1.0, -1.0)
+    high: Vector = (1.0, 1.0, 1.0)
+    beyond: Literal["border", "empty"] = "border"
+    resolution: Counts = (48, 36, 48)
+    rate: float = 10.0
+
+    def __post_init__(self) -> None:
+        _check_choices(self)
+        _check_box(self.low, self.high)
+        _check(min(self.resolution) >= 2, "resolution", self.resolution, ">= 2 on each axis")
+        _check(max(self.resolution) <= _MAX_TEXELS, "resolution", self.resolution, "smaller")
+        _check(self.rate > 0, "rate", self.rate, "> 0")
+
+
+def _check_box(low: Vector, high: Vector) -> None:
+    above = all(a < b for a, b in zip(low, high, strict=True))
+    _check(above, "high", high, f"above low = {low} on each axis")
+
+
+@dataclasses.dataclass(frozen=True)
 class MLPConfig:
     """The NeRF MLP (Mildenhall et al. 2020, figure 7) and the two conventions for its density.
 
@@ -77,6 +106,7 @@ class MLPConfig:
     bottleneck behind them. `density_noise` is the standard deviation of the noise that is added
     to the raw density when a key is given. `compute_dtype` is that of the layers' products and of
     the activations between them; parameters, encoding and outputs are float32 in any case.
+    `proposal` serves `networks="proposal"` alone.
     """
 
     point_encoding: EncodingConfig
@@ -89,6 +119,7 @@ class MLPConfig:
     skip_layer: int = 5
     rgb_width: int = 128
     compute_dtype: ComputeDtype = "float32"
+    proposal: GridConfig = GridConfig()
 
     def __post_init__(self) -> None:
         _check_choices(self)
@@ -112,9 +143,8 @@ class PlanesConfig:
     `empty`. `resolution` counts the coarsest level's
     texels along x, y and z; each level has `growth` times as many as the one before.
     `num_features` is that of a texel, `width` that of the hidden layers. `num_handed_on` features
-    go from the density's layers to the colour's. `proposal_resolution` is that of the grid that
-    proposes where to look. `smoothness` weighs the planes' total variation; `plane_rate` and
-    `proposal_rate` are how many times faster than the layers planes and grid learn.
+    go from the density's layers to the colour's. `smoothness` weighs the planes' total variation;
+    `plane_rate` is how many times faster than the layers they learn.
     """
 
     viewdir_encoding: EncodingConfig
@@ -127,25 +157,21 @@ class PlanesConfig:
     num_features: int = 16
     width: int = 64
     num_handed_on: int = 15
-    proposal_resolution: Counts = (48, 36, 48)
     smoothness: float = 1e-4
     plane_rate: float = 10.0
-    proposal_rate: float = 10.0
     compute_dtype: ComputeDtype = "float32"
+    proposal: GridConfig = GridConfig()
 
     def __post_init__(self) -> None:
         _check_choices(self)
         for name in ("num_levels", "num_features", "width", "num_handed_on"):
             _check(getattr(self, name) >= 1, name, getattr(self, name), ">= 1")
-        for name in ("resolution", "proposal_resolution"):
-            _check(min(getattr(self, name)) >= 2, name, getattr(self, name), ">= 2 on each axis")
+        _check(min(self.resolution) >= 2, "resolution", self.resolution, ">= 2 on each axis")
         _check(self.growth >= 1, "growth", self.growth, ">= 1")
         _check(max(self.level(-1)) <= _MAX_TEXELS, "resolution", self.level(-1), "smaller")
         _check(self.smoothness >= 0, "smoothness", self.smoothness, ">= 0")
-        for name in ("plane_rate", "proposal_rate"):
-            _check(getattr(self, name) > 0, name, getattr(self, name), "> 0")
-        above = all(low < high for low, high in zip(self.low, self.high, strict=True))
-        _check(above, "high", self.high, f"above low = {self.low} on each axis")
+        _check(self.plane_rate > 0, "plane_rate", self.plane_rate, "> 0")
+        _check_box(self.low, self.high)
 
     def level(self, number: int) -> tuple[int, ...]:
         """Texels along x, y and z of a level, counted from 0, or from the last with -1."""

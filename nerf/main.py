@@ -276,7 +276,9 @@ def _load_scene() -> registry.Resolved:
 def _config(header: parameters.Header | None, scene: Scene | None) -> Config:
     """The preset or the settings that come with the parameters, then the flags on top."""
     if header is None:
-        config = _fitted(presets.preset_of(FLAGS.field, FLAGS.preset), scene)
+        config = presets.preset_of(FLAGS.field, FLAGS.preset)
+        spans_box = presets.has_box(config_text.override(config, *FLAGS.set))
+        config = config if scene is None else _fitted(config, scene, spans_box)
     else:
         if FLAGS.field != header.field:
             raise UserError(
@@ -304,13 +306,11 @@ def _config(header: parameters.Header | None, scene: Scene | None) -> Config:
     return config_text.override(config, *FLAGS.set)
 
 
-def _fitted(config: Config, scene: Scene | None) -> Config:
-    """The settings for a scene's background, and its box where they are of a field with one."""
-    if scene is None:
-        return config
+def _fitted(config: Config, scene: Scene, spans_box: bool) -> Config:
+    """The settings for a scene's background, and for its box where that is spanned."""
     render = dataclasses.replace(config.render, background=scene.background)
     config = dataclasses.replace(config, render=render)
-    if not presets.has_box(config):
+    if not spans_box:
         return config
     if scene.space == "ndc":
         low, high = views_box(scene, config.render, [])

@@ -22,7 +22,7 @@ from nerf.backends import convert, published
 from nerf.config import Config
 from nerf.errors import UserError
 from nerf.field import Params, RadianceField
-from nerf.render.rays import NETWORKS, abstract_networks
+from nerf.render.rays import NETWORKS, PROPOSAL, abstract_networks
 
 FILE_NAME = "params.safetensors"
 _HEADER_KEY = "nerf"
@@ -109,7 +109,16 @@ def save(path: Path, params: Params, header: Header) -> None:
 
 
 def save_published(folder: Path, params: Params, layout: str) -> None:
-    """Writes the published layout; the only network stands at the top, two stand under names."""
+    """Writes the published layout; the only network stands at the top, two stand under names.
+
+    Raises:
+      UserError: if there is a proposal, which that layout does not know.
+    """
+    if PROPOSAL in params:
+        raise UserError(
+            "the published layout has no place for a proposal of where to look, which these "
+            "parameters have: name a .safetensors file"
+        )
     tree = convert.convert(params, layout, convert.PUBLISHED_LAYOUT)
     published.write(folder, tree.get("shared", tree))
 
@@ -123,7 +132,7 @@ def check(params: Params, field: RadianceField, config: Config, origin: str) -> 
     names = NETWORKS[config.render.networks]
     if set(params) != set(names):
         raise UserError(
-            f"{origin} holds the networks {', '.join(sorted(params))}, but preset "
+            f"found the networks {', '.join(sorted(params))} in {origin}, but preset "
             f"{config.preset!r} with networks={config.render.networks} needs {', '.join(names)}"
         )
     expected = abstract_networks(field, config.render)
@@ -131,7 +140,7 @@ def check(params: Params, field: RadianceField, config: Config, origin: str) -> 
         lines = convert.differences(params[name], expected[name])
         if lines:
             raise UserError(
-                f"{origin} does not fit the field of preset {config.preset!r}; what differs: "
+                f"not what the field of preset {config.preset!r} needs, in {origin}: "
                 + "; ".join(lines)
             )
 

@@ -1,11 +1,13 @@
 """The presets, which name sets of settings, and what of them follows from a scene."""
 
 import dataclasses
+from typing import Any
 
 from nerf.config import (
     Config,
     EncodingConfig,
     FieldConfig,
+    GridConfig,
     MLPConfig,
     PlanesConfig,
     RenderConfig,
@@ -73,6 +75,40 @@ PAPER = Config(
     ),
 )
 
+QUICK = Config(  # the MLP with a proposal and few octaves, for minutes on a CPU
+    preset="quick",
+    field=MLPConfig(
+        point_encoding=EncodingConfig(6, identity=True, multiply_by_pi=False, order="frequency"),
+        viewdir_encoding=EncodingConfig(4, identity=True, multiply_by_pi=False, order="frequency"),
+        density_from="trunk",
+        density_noise=0.0,
+        density_activation="softplus",
+        proposal=GridConfig(rate=100.0),
+    ),
+    render=RenderConfig(
+        networks="proposal",
+        coarse_t="bins",
+        fine_t="intervals",
+        fine_weight_floor=3e-3,
+        fine_gradient=False,
+        last_interval=0.0,
+        viewdir_space="world",
+        num_coarse=32,
+        num_fine=14,
+    ),
+    train=TrainConfig(
+        loss="mean",
+        learning_rate=1e-3,
+        final_learning_rate=1e-4,
+        clip_norm=0.0,
+        num_rays=256,
+        num_steps=10_000,
+        holdout=16,
+        warmup_steps=20,
+        adam_b2=0.99,
+    ),
+)
+
 PLANES = Config(
     preset="planes",
     field=PlanesConfig(
@@ -104,7 +140,7 @@ PLANES = Config(
     ),
 )
 
-PRESETS = {config.preset: config for config in (NOTEBOOK, PAPER, PLANES)}
+PRESETS = {config.preset: config for config in (NOTEBOOK, PAPER, QUICK, PLANES)}
 _FIELDS: dict[str, tuple[type[FieldConfig], str]] = {  # its settings, its preset by default
     "mlp": (MLPConfig, "notebook"),
     "planes": (PlanesConfig, "planes"),
@@ -129,7 +165,7 @@ def presets_of(field: str) -> tuple[str, ...]:
     """The names of the presets that are for a field.
 
     >>> presets_of("mlp")
-    ('notebook', 'paper')
+    ('notebook', 'paper', 'quick')
     """
     settings, _ = _FIELDS.get(field, (FieldConfig, ""))
     return tuple(name for name, config in PRESETS.items() if isinstance(config.field, settings))
@@ -160,14 +196,17 @@ def preset_of(field: str, name: str | None = None) -> Config:
 
 
 def has_box(config: Config) -> bool:
-    """Whether the field spans a box, which is to be that of the scene."""
-    return isinstance(config.field, PlanesConfig)
+    """Whether the field or its proposal spans a box, which is to be that of the scene."""
+    return isinstance(config.field, PlanesConfig) or config.render.networks == "proposal"
 
 
 def in_box(config: Config, low: Vector, high: Vector) -> Config:
     """The settings for a scene whose rays lie between two corners, in the field's space."""
-    assert isinstance(config.field, PlanesConfig)
-    return dataclasses.replace(config, field=dataclasses.replace(config.field, low=low, high=high))
+    proposal = dataclasses.replace(config.field.proposal, low=low, high=high)
+    field = dataclasses.replace(config.field, proposal=proposal)
+    if isinstance(field, PlanesConfig):
+        field = dataclasses.replace(field, low=low, high=high)
+    return dataclasses.replace(config, field=field)
 
 
 def all_around(config: Config, *, is_bounded: bool) -> Config:
@@ -176,16 +215,17 @@ def all_around(config: Config, *, is_bounded: bool) -> Config:
     Rays then meet the scene anywhere along their way, and more samples find out where.
 
     Args:
-      config: of a field that spans a box.
+      config: of a field that spans a box, or whose proposal does.
       is_bounded: whether nothing is to be beyond the box.
     """
-    assert isinstance(config.field, PlanesConfig)
-    field = dataclasses.replace(
-        config.field,
-        beyond="empty" if is_bounded else "border",
-        resolution=_EVEN_TEXELS,
-        proposal_resolution=_EVEN_TEXELS,
-    )
+    even: dict[str, Any] = {
+        "beyond": "empty" if is_bounded else "border",
+        "resolution": _EVEN_TEXELS,
+    }
+    proposal = dataclasses.replace(config.field.proposal, **even)
+    field = dataclasses.replace(config.field, proposal=proposal)
+    if isinstance(field, PlanesConfig):
+        field = dataclasses.replace(field, **even)
     render = config.render
     if render.networks == "proposal":
         coarse, fine = _SAMPLES_ALL_AROUND

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from nerf.config import (
     Config,
     EncodingConfig,
+    GridConfig,
     MLPConfig,
     PlanesConfig,
     RenderConfig,
@@ -33,7 +34,6 @@ _TUPLES = {
     "low": st.tuples(*[st.floats(-100, -1)] * 3),
     "high": st.tuples(*[st.floats(1, 100)] * 3),
     "resolution": st.tuples(*[st.integers(2, 64)] * 3),
-    "proposal_resolution": st.tuples(*[st.integers(2, 64)] * 3),
 }
 
 
@@ -70,5 +70,5 @@ def _fitting(cls, values):
     return {**values, "fine_t": values["fine_t"].replace("intervals", "around_samples")}
 
 
-PARTS = (EncodingConfig, MLPConfig, PlanesConfig, RenderConfig, TrainConfig)
+PARTS = (EncodingConfig, GridConfig, MLPConfig, PlanesConfig, RenderConfig, TrainConfig)
 CONFIGS = parts(Config)

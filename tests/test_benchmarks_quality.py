@@ -42,6 +42,11 @@ def test_every_figure_is_there(scene, tmp_path):
     [
         (["--field=hash"], "has no field 'hash': choose one of mlp, planes"),
         (["--backend=haiku"], "backend 'haiku' has no field 'planes'"),
+        (
+            ["--field=mlp:quik"],
+            "unknown preset 'quik': choose one of notebook, paper, ",
+        ),
+        (["--field=planes:quick"], "preset 'quick' is for the field 'mlp', not 'planes'"),
         (["--seconds=soon"], "--seconds must be numbers, not soon"),
         (["--seconds=0"], "--seconds must be more than 0"),
         (["--scene=./nowhere"], "a run on ./nowhere failed: nowhere is not a folder"),

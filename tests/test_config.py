@@ -27,6 +27,11 @@ TABLE = {  # field: (notebook, paper)
     "field.skip_layer": (5, 5),
     "field.rgb_width": (128, 128),
     "field.compute_dtype": ("float32", "float32"),
+    "field.proposal.low": ((-1.0,) * 3, (-1.0,) * 3),
+    "field.proposal.high": ((1.0,) * 3, (1.0,) * 3),
+    "field.proposal.beyond": ("border", "border"),
+    "field.proposal.resolution": ((48, 36, 48), (48, 36, 48)),
+    "field.proposal.rate": (10.0, 10.0),
     "render.networks": ("shared", "separate"),
     "render.coarse_t": ("linspace", "bins"),
     "render.fine_t": ("around_samples", "between_samples"),
@@ -86,7 +91,7 @@ OUT_OF_RANGE = [
 ]
 OUT_OF_RANGE_OF_PLANES = [
     "field.resolution=[1, 4, 4]",
-    "field.proposal_resolution=[4, 4, 1]",
+    "field.proposal.resolution=[4, 4, 1]",
     "field.num_levels=0",
     "field.growth=0.5",
     "field.num_features=0",
@@ -94,7 +99,7 @@ OUT_OF_RANGE_OF_PLANES = [
     "field.num_handed_on=0",
     "field.smoothness=-1",
     "field.plane_rate=0",
-    "field.proposal_rate=0",
+    "field.proposal.rate=0",
     "field.high=[1, -1, 1]",
     "field.low=[NaN, 0, 0]",
     "field.low=[0, 0]",
@@ -129,7 +134,7 @@ def flatten(values, prefix=""):
         if isinstance(value, dict):
             flat |= flatten(value, f"{prefix}{name}.")
         elif name != "preset":
-            flat[prefix + name] = value
+            flat[prefix + name] = tuple(value) if isinstance(value, list) else value
     return flat
 
 
@@ -150,6 +155,8 @@ def wrong_values(path):
     hint = hint_of(path)
     if typing.get_origin(hint) is typing.Literal:
         return ["nonsense", "3", "null", "[]"]
+    if typing.get_origin(hint) is tuple:
+        return ["3", "[1, 2]", "[1, 2, true]", "null", "many"]
     return {
         bool: ["1", "yes", "null"],
         int: ["1.5", "many", "true", "NaN", "[1]"],
@@ -167,6 +174,7 @@ def test_presets_carry_their_names():
     assert {name: config.preset for name, config in PRESETS.items()} == {
         "notebook": "notebook",
         "paper": "paper",
+        "quick": "quick",
         "planes": "planes",
     }
 
@@ -176,6 +184,7 @@ def test_presets_carry_their_names():
     [
         ("mlp", None, "notebook"),
         ("mlp", "paper", "paper"),
+        ("mlp", "quick", "quick"),
         ("planes", None, "planes"),
         ("planes", "planes", "planes"),
         ("fog", None, "notebook"),  # of somebody else
@@ -187,7 +196,8 @@ def test_each_field_has_its_presets(field, name, expected):
 
 
 @pytest.mark.parametrize(
-    ("field", "name", "owner"), [("planes", "paper", "mlp"), ("mlp", "planes", "planes")]
+    ("field", "name", "owner"),
+    [("planes", "paper", "mlp"), ("planes", "quick", "mlp"), ("mlp", "planes", "planes")],
 )
 def test_a_preset_of_another_field_is_refused_with_the_way_out(field, name, owner):
     message = f"preset '{name}' is for the field '{owner}', not '{field}': .*--field={owner}"

@@ -15,7 +15,7 @@ from nerf.errors import UserError
 from nerf.field import abstract_params, make_field
 from nerf.parameters import Header
 from nerf.presets import NOTEBOOK, PRESETS
-from nerf.render.rays import NETWORKS
+from nerf.render.rays import PROPOSAL, abstract_networks
 from nerf.training.batch import TrainingViews, draw_batch
 from nerf.training.loss import loss_and_gradient
 from nerf.training.step import init_state, make_step
@@ -26,6 +26,7 @@ SMALL = (
     "field.rgb_width=8",
     "field.skip_layer=1",
     "field.num_layers=3",
+    "field.proposal.resolution=[4, 4, 4]",
     "render.num_coarse=8",
     "render.num_fine=8",
     "train.num_rays=32",
@@ -34,7 +35,7 @@ SMALL = (
 )
 
 
-@pytest.fixture(params=["notebook", "paper"])
+@pytest.fixture(params=["notebook", "paper", "quick"])
 def config(request):
     """A preset with a small field and few samples."""
     config = PRESETS[request.param]
@@ -52,10 +53,11 @@ def haiku_params(config):
         scale = (2 / leaf.shape[0]) ** 0.5 if leaf.ndim == 2 else 0.1
         return rng.normal(0.0, scale, leaf.shape).astype(np.float32)
 
-    shapes = abstract_params(make_field("haiku", "mlp", config.field))
-    params = {name: jax.tree.map(draw, shapes) for name in NETWORKS[config.render.networks]}
-    for tree in params.values():
-        tree["linear"]["w"] = np.abs(tree["linear"]["w"])
+    field = make_field("haiku", "mlp", config.field)
+    params = jax.tree.map(draw, abstract_networks(field, config.render))
+    for name, tree in params.items():
+        if name != PROPOSAL:
+            tree["linear"]["w"] = np.abs(tree["linear"]["w"])
     return params
 
 
@@ -108,6 +110,11 @@ def take(thing, form, layout):
 def test_every_form_becomes_every_other_and_comes_back_to_the_bit(
     first, second, config, haiku_params, tmp_path
 ):
+    if PROPOSAL in haiku_params and "published folder" in (first, second):
+        with pytest.raises(UserError, match="has no place for a proposal"):
+            parameters.save_published(tmp_path / "folder", haiku_params, "haiku")
+        assert not (tmp_path / "folder").exists()
+        return
     for leaf in jax.tree.leaves(haiku_params):
         leaf.flat[0] = -0.0
         leaf.flat[-1] = 1e-42  # less than the smallest normal number
@@ -120,7 +127,10 @@ def test_every_form_becomes_every_other_and_comes_back_to_the_bit(
 
 def test_a_converted_tree_has_the_shapes_of_fresh_parameters(backend, config, haiku_params):
     expected = abstract_params(make_field(backend, "mlp", config.field))
-    for tree in convert(haiku_params, "haiku", backend).values():
+    for name, tree in convert(haiku_params, "haiku", backend).items():
+        if name == PROPOSAL:
+            assert_same_bits(tree, haiku_params[name])
+            continue
         assert jax.tree.structure(tree) == jax.tree.structure(expected)
         assert differences(tree, expected) == []
 
@@ -135,7 +145,9 @@ def fields(config):
 def test_both_backends_say_the_same_of_a_point(config, haiku_params, key):
     points = jax.random.uniform(jax.random.key(1), (50, 3), minval=-1.0)
     viewdirs = points / jnp.linalg.norm(points, axis=-1, keepdims=True)
-    for tree in haiku_params.values():
+    for name, tree in haiku_params.items():
+        if name == PROPOSAL:
+            continue
         for noise_key in (None, key):
             haiku, flax = (
                 field.apply(
@@ -298,7 +310,7 @@ def test_parameters_of_another_shape_are_refused_with_all_that_differs(backend):
     shapes = abstract_params(make_field(backend, "mlp", smaller.field))
     field = make_field(backend, "mlp", NOTEBOOK.field)
     message = refusal(parameters.check, {"shared": shapes}, field, NOTEBOOK, "the file")
-    assert message.startswith("the file does not fit the field of preset 'notebook'; what differs:")
+    assert message.startswith("not what the field of preset 'notebook' needs, in the file: ")
     assert sorted(
         part.split(": ")[1] for part in message.split("what differs: ")[1].split("; ")
     ) == ["280x64 where 280x128 is needed", "64 where 128 is needed", "64x3 where 128x3 is needed"]
@@ -311,7 +323,7 @@ def test_parameters_of_other_networks_are_refused(backend):
     message = refusal(
         parameters.check, {"coarse": shapes, "fine": shapes}, field, NOTEBOOK, "the file"
     )
-    assert "holds the networks coarse, fine" in message
+    assert "found the networks coarse, fine in the file" in message
     assert "networks=shared needs shared" in message
 
 

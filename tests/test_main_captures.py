@@ -12,7 +12,8 @@ from nerf import config_text
 from nerf.cameras import contract
 from nerf.scenes.images import read_image
 
-FIELDS = {"mlp": TINY, "planes": SMALL}
+QUICK = ("--preset=quick", "--set=field.proposal.resolution=[6, 6, 8]", *TINY)
+FIELDS = {"mlp": TINY, "mlp, preset quick": QUICK, "planes": SMALL}
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,7 @@ def flags(folder, field, run_dir, *more):
 
 @pytest.mark.parametrize("space", ["world", "contracted"])
 @pytest.mark.parametrize("field", FIELDS)
-def test_both_fields_train_with_cameras_all_around(folders, tmp_path, space, field):
+def test_every_field_trains_with_cameras_all_around(folders, tmp_path, space, field):
     run_dir = tmp_path / "run"
     out = call_well(*flags(folders[space], field, run_dir, "--steps=3", "--frames=2"))
     assert f"space:      {space}" in out
@@ -44,9 +45,10 @@ def test_both_fields_train_with_cameras_all_around(folders, tmp_path, space, fie
     assert record["video"]["path"] == "orbit"
     config = config_text.from_json(record["config"])
     assert config.render.background == {"world": "white", "contracted": "black"}[space]
-    if field == "planes":
-        assert config.field.beyond == {"world": "empty", "contracted": "border"}[space]
-        assert (config.field.low, config.field.high) == ((-1.0,) * 3, (1.0,) * 3)
+    boxes = {"mlp": [], "planes": [config.field, config.field.proposal]}
+    for box in boxes.get(field, [config.field.proposal]):
+        assert box.beyond == {"world": "empty", "contracted": "border"}[space]
+        assert (box.low, box.high) == ((-1.0,) * 3, (1.0,) * 3)
     depth = np.load(run_dir / "renders" / "view_000_depth.npy")
     assert np.isfinite(depth).all()
     assert (depth > 0).all()

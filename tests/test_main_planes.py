@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from command_line import TINY_FIELD, assert_is_one_sentence, call, call_well
+from command_line import assert_is_one_sentence, call, call_well
 from PIL import Image
 
 from nerf import parameters
@@ -15,7 +15,7 @@ SMALL = (
     "--set=field.resolution=[8, 6, 4]",
     "--set=field.num_features=4",
     "--set=field.width=8",
-    "--set=field.proposal_resolution=[6, 6, 8]",
+    "--set=field.proposal.resolution=[6, 6, 8]",
 )
 
 
@@ -93,15 +93,6 @@ def test_what_does_not_go_with_planes_is_refused(scene, tmp_path, flags, reason)
     )
     assert_is_one_sentence(ended, reason)
     assert not (tmp_path / "run").exists()
-
-
-def test_a_field_without_a_proposal_is_refused_where_one_is_asked_for(scene, tmp_path):
-    together = ("networks=proposal", "fine_t=intervals", "coarse_t=bins")
-    ended = call(
-        *("--mode=train", f"--scene={scene}", f"--run_dir={tmp_path / 'run'}", *TINY_FIELD),
-        *(f"--set=render.{assignment}" for assignment in together),
-    )
-    assert_is_one_sentence(ended, "networks=proposal needs a field that proposes")
 
 
 def test_parameters_of_another_field_are_refused(scene, trained, tmp_path):

@@ -21,7 +21,7 @@ from nerf.scenes import registry
 from nerf.training.batch import TrainingViews
 from nerf.training.step import init_state, make_step
 
-PRESETS = ["notebook", "paper"]
+PRESETS = ["notebook", "paper", "quick"]
 BFLOAT16 = "field.compute_dtype=bfloat16"
 
 

@@ -19,7 +19,7 @@ from nerf.training.batch import TrainingViews
 from nerf.training.checkpoint import Checkpoints
 from nerf.training.step import init_state, make_step
 
-PRESETS = ["notebook", "paper"]
+PRESETS = ["notebook", "paper", "quick"]
 VIEWS = TrainingViews(
     jax.random.uniform(jax.random.key(5), (1, 3, 4, 3)),
     jnp.eye(3, 4)[None],

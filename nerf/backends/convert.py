@@ -13,6 +13,7 @@ import numpy as np
 
 from nerf.errors import UserError
 from nerf.field import Params
+from nerf.render.rays import PROPOSAL
 
 Layers = dict[str, tuple[Any, Any]]  # layer name -> (matrix, vector)
 
@@ -92,11 +93,11 @@ def convert(params: Params, source: str, target: str) -> Params:
     """Parameters of the MLP, from the layout of one backend to that of another.
 
     Args:
-      params: `{"shared": tree}` or `{"coarse": tree, "fine": tree}` in the layout `source`.
+      params: one tree for each network, see `nerf.render.rays.NETWORKS`, in the layout `source`.
       source, target: names of layouts, which are names of backends.
 
     Returns:
-      The same arrays under other names.
+      The same arrays under other names; those of a proposal have the same everywhere.
 
     Raises:
       UserError: if a layout is unknown, or `params` is not of the layout `source`.
@@ -108,13 +109,18 @@ def convert(params: Params, source: str, target: str) -> Params:
     if source == target:
         return params
     try:
-        layers = {network: LAYOUTS[source].to_layers(tree) for network, tree in params.items()}
+        layers = {
+            network: LAYOUTS[source].to_layers(tree)
+            for network, tree in params.items()
+            if network != PROPOSAL
+        }
     except (KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"the parameters are not those of the NeRF MLP in the {source} layout: "
             f"missing or unexpected {error}"
         ) from error
-    return {network: LAYOUTS[target].from_layers(tree) for network, tree in layers.items()}
+    converted = {network: LAYOUTS[target].from_layers(tree) for network, tree in layers.items()}
+    return {network: converted.get(network, tree) for network, tree in params.items()}
 
 
 def differences(found: Params, expected: Params) -> list[str]:

@@ -8,8 +8,7 @@ a plane's texel learns from the points around it alone.
 A point outside the box has the features of the nearest point inside, or no density at all.
 
 Source: the product of planes, Fridovich-Keil et al. 2023 (K-Planes); density by an exponential,
-Müller et al. 2022 (Instant NGP); the proposal, Barron et al. 2022 (mip-NeRF 360), section 3, with
-a grid in the place of its MLP.
+Müller et al. 2022 (Instant NGP).
 """
 
 from functools import partial
@@ -21,12 +20,12 @@ import numpy as np
 
 from nerf.config import PlanesConfig
 from nerf.encoding import encode
-from nerf.field import FieldOutput, Params, Proposal, RadianceField
+from nerf.field import FieldOutput, Params, RadianceField
+from nerf.render import proposal_grid
 from nerf.render.interpolation import interpolate, num_rows
+from nerf.render.proposal_grid import density_of, in_reach, unit_points
 
 _AXES = [np.array(axes) for axes in ((0, 1), (0, 2), (1, 2))]  # xy, xz, yz
-_MAX_LOG_DENSITY = 11.0  # e^11 over the size of the box is a wall
-_LOG_DENSITY_SCALE = 10.0  # of the proposal's grid, whose texels then learn as fast as planes do
 
 
 class Planes(nn.Module):
@@ -60,48 +59,10 @@ class Planes(nn.Module):
         return FieldOutput(rgb, jnp.where(in_reach(points, config), density, 0.0))
 
 
-class LogDensityGrid(nn.Module):
-    """A grid of logarithms of densities, interpolated."""
-
-    config: PlanesConfig
-
-    @nn.compact
-    def __call__(self, points: jax.Array) -> jax.Array:
-        texels = [self.config.proposal_resolution]
-        rows = self.param("log_density", nn.initializers.zeros_init(), (num_rows(texels), 1))
-        unit = unit_points(points, self.config).reshape(-1, 1, 3)
-        found = interpolate(rows, unit, texels).reshape(points.shape[:-1])
-        density = density_of(_LOG_DENSITY_SCALE * found, self.config)
-        return jnp.where(in_reach(points, self.config), density, 0.0)
-
-
 def plane_texels(config: PlanesConfig) -> list[tuple[int, int]]:
     """Texels along both axes of every plane, level by level, in the order of `_AXES`."""
     levels = [config.level(number) for number in range(config.num_levels)]
     return [(texels[a], texels[b]) for texels in levels for a, b in _AXES]
-
-
-def in_reach(points: jax.Array, config: PlanesConfig) -> jax.Array:
-    """Whether the field may be dense at points `[..., 3]`."""
-    if config.beyond == "border":
-        return jnp.ones(points.shape[:-1], bool)
-    low, high = (
-        jnp.array(x).reshape((1,) * (points.ndim - 1) + (3,)) for x in (config.low, config.high)
-    )
-    return jnp.all((points >= low) & (points <= high), axis=-1)
-
-
-def unit_points(points: jax.Array, config: PlanesConfig) -> jax.Array:
-    """Points `[..., 3]` in the unit cube that the box becomes; those outside move to its border."""
-    low, high = jnp.array(config.low), jnp.array(config.high)
-    shape = (1,) * (points.ndim - 1) + (3,)
-    return jnp.clip((points - low.reshape(shape)) / (high - low).reshape(shape), 0.0, 1.0)
-
-
-def density_of(log_density: jax.Array, config: PlanesConfig) -> jax.Array:
-    """Density per unit of length; 0 is one of which the box is some optical depth of one thick."""
-    size = sum(high - low for low, high in zip(config.low, config.high, strict=True)) / 3.0
-    return jnp.exp(jnp.minimum(log_density.astype(jnp.float32), _MAX_LOG_DENSITY)) / size
 
 
 @jax.custom_jvp
@@ -134,7 +95,7 @@ def _variation_gradient(plane: jax.Array) -> jax.Array:
 
 def make(config: PlanesConfig) -> RadianceField:
     """A `RadianceField`: `{"params": {"planes": rows, layer: {"kernel", "bias"}}}`."""
-    planes, grid, texels = Planes(config), LogDensityGrid(config), plane_texels(config)
+    planes, texels = Planes(config), plane_texels(config)
     example = jnp.zeros((1, 3))
 
     def init(key: jax.Array, /) -> Params:
@@ -165,18 +126,7 @@ def make(config: PlanesConfig) -> RadianceField:
         layers = {name: jax.tree.map(lambda _: 1.0, x) for name, x in params["params"].items()}
         return {"params": {**layers, "planes": config.plane_rate}}
 
-    def init_proposal(key: jax.Array, /) -> Params:
-        return grid.init(key, example)
-
-    def propose(params: Params, points: jax.Array, /) -> jax.Array:
-        density = grid.apply(params, points)
-        assert isinstance(density, jax.Array)
-        return density
-
-    def proposal_rates(params: Params, /) -> Params:
-        return jax.tree.map(lambda _: config.proposal_rate / _LOG_DENSITY_SCALE, params)
-
-    proposal = Proposal(init_proposal, propose, proposal_rates)
+    proposal = proposal_grid.make(config.proposal)
     return RadianceField(init, apply, penalty, rates, proposal)
 
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from nerf.config import MLPConfig
 from nerf.encoding import encode
 from nerf.field import FieldOutput, Params, RadianceField, activate
+from nerf.render import proposal_grid
 
 
 class LinearReluBlock(hk.Module):
@@ -75,4 +76,4 @@ def make(config: MLPConfig) -> RadianceField:
         assert isinstance(output, FieldOutput)
         return output
 
-    return RadianceField(init, apply)
+    return RadianceField(init, apply, proposal=proposal_grid.make(config.proposal))
