@@ -312,7 +312,7 @@ def test_parameters_of_another_shape_are_refused_with_all_that_differs(backend):
     message = refusal(parameters.check, {"shared": shapes}, field, NOTEBOOK, "the file")
     assert message.startswith("not what the field of preset 'notebook' needs, in the file: ")
     assert sorted(
-        part.split(": ")[1] for part in message.split("what differs: ")[1].split("; ")
+        part.split(": ")[1] for part in message.split("in the file: ")[1].split("; ")
     ) == ["280x64 where 280x128 is needed", "64 where 128 is needed", "64x3 where 128x3 is needed"]
 
 
