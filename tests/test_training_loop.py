@@ -270,6 +270,14 @@ def test_a_run_of_some_time_scores_its_last_step_and_few_before(run, clock):
     assert [save for save in saved if isinstance(save, tuple)] == [(5, 25.0)]
 
 
+def test_the_first_tenth_of_a_run_of_some_time_has_its_score(run, clock):
+    """After it, and one of 7 s of the 7 s that may go to scores, only the last is due."""
+    config = LoopConfig(loop.NO_END, max_seconds=69.0, eval_every=1)
+    state, saved = run(config=config, hooks=psnr_of_step(clock))
+    scored = [save[0] for save in saved if isinstance(save, tuple)]
+    assert scored == [4, int(state.step)]
+
+
 def test_scores_are_logged_and_saved_with_their_state(run, tmp_path, clock):
     config = LoopConfig(6, log_every=100, save_every=4, eval_every=3)
     _, saved = run(config=config, hooks=psnr_of_step(clock))

@@ -18,7 +18,7 @@ TEST_PSNR = "test_psnr"
 NO_END = 2**31 - 1  # number of steps of a run that ends with its time alone
 _SCORES_OF_TIMED_RUN = 10
 _SHARE_OF_SCORES = 0.1  # of a timed run's seconds, no more
-_SECONDS_OF_FIRST_SCORE = 2.0  # a guess; its renderer is to be compiled
+_SECONDS_OF_FIRST_SCORE = 3.0  # a guess; its renderer is to be compiled
 
 
 class LoopConfig(NamedTuple):
@@ -149,7 +149,7 @@ def train(
             is_last = step == config.last_step
             is_over = due == _SCORES_OF_TIMED_RUN
             evaluates = config.evaluates_at(step) or (
-                due > scores_done and (is_over or meter.may_score)
+                due > scores_done and (is_over or meter.may_score(config))
             )
             scores_done = due if evaluates else scores_done
             saves = evaluates or config.saves_at(step)
@@ -244,10 +244,12 @@ class _Meter:
         self._last_step, self._last_time = step, now
         return {"rays_per_second": round(self._num_rays * steps, 1), "steps_per_second": steps}
 
-    @property
-    def may_score(self) -> bool:
-        """Whether held-out scores have taken a small enough share of the time so far."""
-        return self._scoring <= _SHARE_OF_SCORES * (time.monotonic() - self._start)
+    def may_score(self, config: LoopConfig) -> bool:
+        """Whether held-out scores have taken no more than their share of a timed run.
+
+        The share is of the whole time, so that the first pictures are not late.
+        """
+        return self._scoring <= _SHARE_OF_SCORES * (config.max_seconds or 0.0)
 
     def leave_out(self, seconds: float) -> None:
         """Time that was spent on a score does not slow the next rate."""
