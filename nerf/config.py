@@ -239,8 +239,9 @@ class TrainConfig:
     `warmup_steps`, then falls exponentially and reaches `final_learning_rate` at `num_steps`.
     `clip_norm` 0 turns gradient clipping off; `adam_b1`, `adam_b2` and `adam_eps` are the
     decay of the gradient's running mean, that of its square, and what is added to the root of the
-    latter (Kingma & Ba 2015). Every `holdout`-th view, from view 0 on, is held out for
-    evaluation.
+    latter (Kingma & Ba 2015). `distortion` and `coverage` weigh what keeps the light of a ray
+    together and lets it end, see `nerf.training.loss`. Every `holdout`-th view, from view 0 on, is
+    held out for evaluation.
     """
 
     loss: Literal["sum", "mean"]
@@ -254,6 +255,8 @@ class TrainConfig:
     adam_b1: float = 0.9
     adam_b2: float = 0.999
     adam_eps: float = 1e-8
+    distortion: float = 0.0
+    coverage: float = 0.0
 
     def __post_init__(self) -> None:
         _check_choices(self)
@@ -267,6 +270,8 @@ class TrainConfig:
         for name in ("adam_b1", "adam_b2"):
             _check(0 <= getattr(self, name) < 1, name, getattr(self, name), "from 0 to below 1")
         _check(self.adam_eps > 0, "adam_eps", self.adam_eps, "> 0")
+        _check(self.distortion >= 0, "distortion", self.distortion, ">= 0")
+        _check(self.coverage >= 0, "coverage", self.coverage, ">= 0")
 
 
 @dataclasses.dataclass(frozen=True)

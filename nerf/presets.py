@@ -78,12 +78,12 @@ PAPER = Config(
 QUICK = Config(  # the MLP with a proposal and few octaves, for minutes on a CPU
     preset="quick",
     field=MLPConfig(
-        point_encoding=EncodingConfig(6, identity=True, multiply_by_pi=False, order="frequency"),
+        point_encoding=EncodingConfig(7, identity=True, multiply_by_pi=False, order="frequency"),
         viewdir_encoding=EncodingConfig(4, identity=True, multiply_by_pi=False, order="frequency"),
         density_from="trunk",
         density_noise=0.0,
         density_activation="softplus",
-        proposal=GridConfig(rate=100.0),
+        proposal=GridConfig(rate=30.0),
     ),
     render=RenderConfig(
         networks="proposal",
@@ -98,14 +98,16 @@ QUICK = Config(  # the MLP with a proposal and few octaves, for minutes on a CPU
     ),
     train=TrainConfig(
         loss="mean",
-        learning_rate=1e-3,
-        final_learning_rate=1e-4,
+        learning_rate=3e-3,
+        final_learning_rate=3e-4,
         clip_norm=0.0,
         num_rays=256,
         num_steps=10_000,
         holdout=16,
         warmup_steps=20,
         adam_b2=0.99,
+        distortion=3e-4,
+        coverage=0.01,
     ),
 )
 
@@ -137,6 +139,8 @@ PLANES = Config(
         adam_b1=0.8,
         adam_b2=0.95,
         adam_eps=1e-15,
+        distortion=3e-4,
+        coverage=0.01,
     ),
 )
 
@@ -212,7 +216,8 @@ def in_box(config: Config, low: Vector, high: Vector) -> Config:
 def all_around(config: Config, *, is_bounded: bool) -> Config:
     """The settings for cameras that look in many directions: no axis is that of depth.
 
-    Rays then meet the scene anywhere along their way, and more samples find out where.
+    Rays then meet the scene anywhere along their way, and more samples find out where. Beside
+    what is in a box there is nothing that a ray could end in.
 
     Args:
       config: of a field that spans a box, or whose proposal does.
@@ -230,4 +235,5 @@ def all_around(config: Config, *, is_bounded: bool) -> Config:
     if render.networks == "proposal":
         coarse, fine = _SAMPLES_ALL_AROUND
         render = dataclasses.replace(render, num_coarse=coarse, num_fine=fine)
-    return dataclasses.replace(config, field=field, render=render)
+    train = dataclasses.replace(config.train, coverage=0.0) if is_bounded else config.train
+    return dataclasses.replace(config, field=field, render=render, train=train)

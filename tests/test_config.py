@@ -54,6 +54,8 @@ TABLE = {  # field: (notebook, paper)
     "train.adam_b1": (0.9, 0.9),
     "train.adam_b2": (0.999, 0.999),
     "train.adam_eps": (1e-8, 1e-8),
+    "train.distortion": (0.0, 0.0),
+    "train.coverage": (0.0, 0.0),
 }
 # What depends on another setting and cannot be set alone.
 TOGETHER = {
@@ -87,6 +89,8 @@ OUT_OF_RANGE = [
     "train.adam_b1=1",
     "train.adam_b2=1",
     "train.adam_eps=0",
+    "train.distortion=-1",
+    "train.coverage=-1",
     "render.fine_t=intervals",
 ]
 OUT_OF_RANGE_OF_PLANES = [

@@ -104,7 +104,7 @@ def test_a_step_does_not_depend_on_the_pieces(backend, name, preset, rays_per_pi
 @every_case
 def test_a_mismatch_of_the_proposal_is_no_explosion(backend, name, preset):
     """What collapse is judged by is the error of the colours, and the penalty."""
-    config = wall_config(preset)
+    config = wall_config(preset, "train.distortion=0", "train.coverage=0")
     field = make_field(backend, name, config.field)
     before = init_state(field, config, jax.random.key(0))
     penalty = float(field.penalty(before.params["fine"]))
