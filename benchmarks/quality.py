@@ -155,6 +155,7 @@ def _run(scene: str, name: str, limit: float, plan: Plan) -> dict[str, Any]:
         "steps": scored["step"],
         "psnr": scored["psnr"],
         "ssim": scored["ssim"],
+        "depth_error": scored.get("depth_error"),
         "views": scored["views"],
         "num_parameters": parameters.count(params),
     }

@@ -133,13 +133,16 @@ def quality(figures: dict[str, Any]) -> str:
     height, width = figures["resolution"]
     lines = [
         f"{figures['scene']} ({figures['source']}), {width}x{height}, means of the held-out views",
-        f"  {'field':<10}{'seconds':>8}{'steps':>9}{'PSNR':>10}{'SSIM':>8}{'parameters':>13}",
+        f"  {'field':<10}{'seconds':>8}{'steps':>9}{'PSNR':>10}{'SSIM':>8}{'depth off':>11}"
+        f"{'parameters':>13}",
     ]
     for curve in figures["curves"]:
         for point in curve["points"]:
+            error = point.get("depth_error")
             lines.append(
                 f"  {curve['field']:<10}{point['limit']:>8g}{point['steps']:>9,}"
-                f"{point['psnr']:>7.2f} dB{point['ssim']:>8.4f}{point['num_parameters']:>13,}"
+                f"{point['psnr']:>7.2f} dB{point['ssim']:>8.4f}"
+                f"{'' if error is None else f'{error:.1%}':>11}{point['num_parameters']:>13,}"
             )
     return "\n".join(lines)
 

@@ -10,16 +10,18 @@ import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
+from nerf.render.image import Picture
 from nerf.scenes.scene import Split
 
 
 @dataclasses.dataclass(frozen=True)
 class ViewScore:
-    """One view: its index in the scene, PSNR in dB, SSIM."""
+    """One view: its index in the scene, PSNR in dB, SSIM, error of the depth where it is known."""
 
     index: int
     psnr: float
     ssim: float
+    depth_error: float | None = None
 
 
 def psnr(image: npt.NDArray[np.float32], truth: npt.NDArray[np.float32]) -> float:
@@ -65,15 +67,47 @@ def ssim(image: npt.NDArray[np.float32], truth: npt.NDArray[np.float32]) -> floa
 _jitted_ssim = jax.jit(dm_pix.ssim)
 
 
-def score(index: int, image: npt.NDArray[np.float32], truth: npt.NDArray[np.float32]) -> ViewScore:
-    """Both scores of one view."""
-    return ViewScore(index, psnr(image, truth), ssim(image, truth))
+def depth_error(depth: npt.NDArray[np.float32], truth: npt.NDArray[np.float32]) -> float:
+    """The mean of |depth / truth - 1| over pixels where there is something.
+
+    Args:
+      depth: `[height, width]`, along the viewing axis, in any unit.
+      truth: of the same shape and in the same unit, > 0, inf where there is nothing.
+
+    Returns:
+      >= 0; NaN where there is nothing anywhere.
+
+    >>> import numpy as np
+    >>> depth_error(np.array([[1.5, 3.0, 7.0]]), np.array([[2.0, 4.0, np.inf]]))
+    0.25
+    """
+    chex.assert_equal_shape([depth, truth])
+    found, known = (x[np.isfinite(truth)].astype(np.float64) for x in (depth, truth))
+    return float(np.mean(np.abs(found / known - 1.0))) if known.size else float("nan")
+
+
+def score(
+    index: int,
+    picture: Picture,
+    truth: npt.NDArray[np.float32],
+    depth: npt.NDArray[np.float32] | None = None,
+) -> ViewScore:
+    """All scores of one view.
+
+    Args:
+      index: which view.
+      picture: as it was rendered.
+      truth: `[height, width, 3]`, sRGB in [0, 1].
+      depth: `[height, width]`, exact, where it is known.
+    """
+    error = None if depth is None else depth_error(picture.depth, depth)
+    return ViewScore(index, psnr(picture.rgb, truth), ssim(picture.rgb, truth), error)
 
 
 def summary(
     scores: list[ViewScore], split: Split, resolution: tuple[int, int], **labels: Any
 ) -> dict[str, Any]:
-    """What `eval.json` holds.
+    """What `eval.json` holds; errors of the depth where it is known.
 
     Args:
       scores: one for each held-out view.
@@ -81,10 +115,13 @@ def summary(
       resolution: height and width in pixels.
       **labels: scene, source, backend, field, preset, step, render.
     """
+    errors = [s.depth_error for s in scores if s.depth_error is not None]
+    views = [dataclasses.asdict(s) for s in scores]
     return {
         "psnr": float(np.mean([s.psnr for s in scores])),
         "ssim": float(np.mean([s.ssim for s in scores])),
-        "views": [dataclasses.asdict(s) for s in scores],
+        **({"depth_error": float(np.mean(errors))} if errors else {}),
+        "views": [{name: x for name, x in view.items() if x is not None} for view in views],
         "split": {"train": list(split.train), "test": list(split.test)},
         "resolution": list(resolution),
         **labels,

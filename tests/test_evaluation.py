@@ -1,12 +1,14 @@
 """PSNR and SSIM against closed forms and a slow oracle, and the summary of all views."""
 
+import dataclasses
 import json
 import math
 
 import numpy as np
 import pytest
 
-from nerf.evaluation import ViewScore, psnr, score, ssim, summary
+from nerf.evaluation import ViewScore, depth_error, psnr, score, ssim, summary
+from nerf.render.image import Picture
 from nerf.scenes.scene import Split
 
 
@@ -97,7 +99,30 @@ def test_pictures_of_two_sizes_are_refused():
 
 
 def test_a_score_is_both_measures_of_its_view(pair):
-    assert score(7, *pair) == ViewScore(7, psnr(*pair), ssim(*pair))
+    image, truth = pair
+    depth = np.full(image.shape[:2], 3.0, np.float32)
+    picture = Picture(image, depth, np.ones_like(depth))
+    expected = ViewScore(7, psnr(*pair), ssim(*pair))
+    assert score(7, picture, truth) == expected
+    with_depth = dataclasses.replace(expected, depth_error=0.25)
+    assert score(7, picture, truth, depth=np.full_like(depth, 4.0)) == with_depth
+
+
+def test_the_error_of_the_depth_is_relative_and_of_what_is_there_alone():
+    truth = np.array([[1.0, 2.0], [4.0, np.inf]], np.float32)
+    depth = np.array([[1.1, 1.8], [4.4, 5.0]], np.float32)
+    assert depth_error(depth, truth) == pytest.approx(0.1)
+    assert depth_error(3.0 * depth, 3.0 * truth) == pytest.approx(0.1)
+    assert math.isnan(depth_error(depth, np.full_like(truth, np.inf)))
+    with pytest.raises(AssertionError):
+        depth_error(depth, truth[:1])
+
+
+def test_the_summary_has_the_mean_error_of_the_depth_where_it_is_known():
+    scores = [ViewScore(0, 20.0, 0.5, 0.25), ViewScore(16, 23.0, 0.375, 0.75)]
+    result = summary(scores, Split((), (0, 16)), (5, 5))
+    assert result["depth_error"] == 0.5
+    assert [view["depth_error"] for view in result["views"]] == [0.25, 0.75]
 
 
 def test_the_summary_holds_means_views_split_and_labels():

@@ -270,6 +270,8 @@ def test_the_bundled_scene_can_be_asked_for(tmp_path: Path, mirror: Mirror) -> N
     found = load("procedural:flower", tmp_path, mirror, size=(4, 5))
     assert (found.scene.name, found.scene.source, found.folder) == ("flower", "procedural", None)
     assert found.scene.images.shape == (NUM_VIEWS, 4, 5, 3)
+    # A depth of 1 where the nearest bound, which becomes 4/3, is 4.
+    np.testing.assert_allclose(found.scene.depth, np.full((NUM_VIEWS, 4, 5), 1 / 3), rtol=1e-6)
     assert found.notices == ()
 
 

@@ -41,11 +41,12 @@ def evaluate(job: Job, params: Params, step: int | None) -> dict[str, Any]:
     with pixel_bar("test views", num_pixels * len(split.test)) as bar:
         for index, view in zip(split.test, views, strict=True):
             picture = render_with_bar(job, renderer.render_chunk, params, view, index, bar)
-            scores.append(evaluation.score(index, picture.rgb, job.scene.images[index]))
+            depth = None if job.scene.depth is None else job.scene.depth[index]
+            scores.append(evaluation.score(index, picture, job.scene.images[index], depth))
             comparison = _write_view(job, picture, scores[-1])
             bar.write(
-                f"view {index}: PSNR {scores[-1].psnr:.2f} dB, SSIM {scores[-1].ssim:.4f}, "
-                f"{comparison}"
+                f"view {index}: PSNR {scores[-1].psnr:.2f} dB, SSIM {scores[-1].ssim:.4f}"
+                f"{_depth_error(scores[-1].depth_error)}, {comparison}"
             )
     summary = evaluation.summary(
         scores,
@@ -63,10 +64,15 @@ def evaluate(job: Job, params: Params, step: int | None) -> dict[str, Any]:
     _remove_other_views(job.run_dir / run_folder.RENDERS_FOLDER, split.test)
     print(
         f"mean of {len(scores)} held-out views: PSNR {summary['psnr']:.2f} dB, "
-        f"SSIM {summary['ssim']:.4f}{' (fast pictures)' if renderer.method == 'fast' else ''}"
+        f"SSIM {summary['ssim']:.4f}{_depth_error(summary.get('depth_error'))}"
+        f"{' (fast pictures)' if renderer.method == 'fast' else ''}"
     )
     render_video(job, params, renderer)
     return summary
+
+
+def _depth_error(error: float | None) -> str:
+    return "" if error is None else f", depth off by {error:.1%}"
 
 
 def _write_view(job: Job, picture: Picture, score: evaluation.ViewScore) -> Path:

@@ -236,7 +236,7 @@ class _Preview:
         path = self._job.run_dir / run_folder.PROGRESS_FOLDER / f"step_{step:07d}.png"
         path.parent.mkdir(exist_ok=True)
         pictures.write_png(path, picture.rgb)
-        score = evaluation.score(index, picture.rgb, self._job.scene.images[index])
+        score = evaluation.score(index, picture, self._job.scene.images[index])
         if self._board is not None:
             self._board.image(f"view_{index}", step, picture.rgb)
         tqdm.tqdm.write(

@@ -11,10 +11,13 @@ is missing on the server, and a wrong hash are errors: figures of one source mus
 those of the other.
 """
 
+import dataclasses
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+import numpy as np
 
 from nerf.errors import UserError
 from nerf.scenes import download, formats, images, llff
@@ -193,7 +196,7 @@ def _load_procedural(name: str, size: tuple[int, int], cache_dir: Path) -> Scene
     height, width = size
     views = procedural.views_kept_in(cache_dir / "traced", name, height=height, width=width)
     pixels = images.to_float(views.images)
-    return llff.build_scene(
+    scene = llff.build_scene(
         images.over(pixels, "white"),
         views.poses_bounds,
         name=name,
@@ -201,6 +204,8 @@ def _load_procedural(name: str, size: tuple[int, int], cache_dir: Path) -> Scene
         origin=f"bundled procedural scene {name}",
         alpha=pixels[..., 3] if pixels.shape[-1] == 4 else None,
     )
+    depth = (views.depth * scene.unit_scale).astype(np.float32)
+    return dataclasses.replace(scene, depth=depth)
 
 
 def _procedural_names() -> tuple[str, ...]:

@@ -39,6 +39,8 @@ class Scene:
       unit_scale: scene units per unit of the source files.
       background: what is seen where nothing is, and what transparent images lie over.
       alpha: `[num_views, height, width]` float32, in [0, 1], of transparent images; else None.
+      depth: `[num_views, height, width]` float32, along the viewing axis in scene units, inf where
+        there is nothing; where it is known exactly, else None.
       given_split: training and test views where the files name them, else None.
     """
 
@@ -53,6 +55,7 @@ class Scene:
     unit_scale: float
     background: Background = "black"
     alpha: npt.NDArray[np.float32] | None = None
+    depth: npt.NDArray[np.float32] | None = None
     given_split: Split | None = None
 
     @property
