@@ -307,9 +307,10 @@ def _config(header: parameters.Header | None, scene: Scene | None) -> Config:
 
 
 def _fitted(config: Config, scene: Scene, spans_box: bool) -> Config:
-    """The settings for a scene's background, and for its box where that is spanned."""
+    """The settings for a scene's background and pictures, and its box where that is spanned."""
     render = dataclasses.replace(config.render, background=scene.background)
     config = dataclasses.replace(config, render=render)
+    config = presets.for_pictures(config, max(scene.cameras.width, scene.cameras.height))
     if not spans_box:
         return config
     if scene.space == "ndc":

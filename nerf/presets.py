@@ -1,6 +1,7 @@
 """The presets, which name sets of settings, and what of them follows from a scene."""
 
 import dataclasses
+import math
 from typing import Any
 
 from nerf.config import (
@@ -16,6 +17,8 @@ from nerf.config import (
 )
 from nerf.errors import UserError
 
+_USUAL_SIDE = 126  # pixels, of the pictures that `planes` and `quick` were tuned on
+_LEVELS_OF_LARGE_PICTURES = 3, 2.0  # of planes: how many, and how many times finer each is
 _SAMPLES_ALL_AROUND = 64, 32  # of the proposal and of the field
 _EVEN_TEXELS = (40, 40, 40)  # of planes that know no axis of depth, on the coarsest level
 
@@ -210,6 +213,33 @@ def in_box(config: Config, low: Vector, high: Vector) -> Config:
     field = dataclasses.replace(config.field, proposal=proposal)
     if isinstance(field, PlanesConfig):
         field = dataclasses.replace(field, low=low, high=high)
+    return dataclasses.replace(config, field=field)
+
+
+def for_pictures(config: Config, longer_side: int) -> Config:
+    """The settings for pictures of some size: larger ones show what takes finer planes, or octaves.
+
+    The presets of published conventions stay as they are.
+
+    Args:
+      config: of a preset.
+      longer_side: of the pictures, in pixels.
+
+    >>> [
+    ...     for_pictures(QUICK, n).field.point_encoding.num_frequencies
+    ...     for n in (126, 252, 1008)
+    ... ]
+    [7, 8, 10]
+    """
+    doublings = round(math.log2(max(longer_side, _USUAL_SIDE) / _USUAL_SIDE))
+    field = config.field
+    if isinstance(field, PlanesConfig) and doublings > 0:
+        num_levels, growth = _LEVELS_OF_LARGE_PICTURES
+        field = dataclasses.replace(field, num_levels=num_levels, growth=growth)
+    elif isinstance(field, MLPConfig) and config.preset == QUICK.preset:
+        octaves = field.point_encoding.num_frequencies + doublings
+        encoding = dataclasses.replace(field.point_encoding, num_frequencies=octaves)
+        field = dataclasses.replace(field, point_encoding=encoding)
     return dataclasses.replace(config, field=field)
 
 

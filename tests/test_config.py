@@ -8,7 +8,16 @@ import pytest
 
 from nerf.config_text import field_from_json, from_json, override, to_json
 from nerf.errors import UserError
-from nerf.presets import NOTEBOOK, PAPER, PLANES, PRESETS, preset, preset_of
+from nerf.presets import (
+    NOTEBOOK,
+    PAPER,
+    PLANES,
+    PRESETS,
+    QUICK,
+    for_pictures,
+    preset,
+    preset_of,
+)
 
 TABLE = {  # field: (notebook, paper)
     "field.point_encoding.num_frequencies": (10, 10),
@@ -238,6 +247,19 @@ def test_values_of_planes_out_of_range_are_refused_by_name(assignment):
     name = assignment.partition("=")[0].rpartition(".")[2]
     with pytest.raises(UserError, match=rf"\b{name}\b"):
         override(PLANES, assignment)
+
+
+@pytest.mark.parametrize(
+    ("side", "levels", "octaves"),
+    [(12, (2, 2.7), 7), (126, (2, 2.7), 7), (178, (2, 2.7), 7), (179, (3, 2.0), 8),
+     (504, (3, 2.0), 9), (1008, (3, 2.0), 10)],
+)  # fmt: skip
+def test_larger_pictures_take_finer_planes_and_more_octaves(side, levels, octaves):
+    planes = for_pictures(PLANES, side).field
+    assert (planes.num_levels, planes.growth) == levels
+    assert for_pictures(QUICK, side).field.point_encoding.num_frequencies == octaves
+    for published in (NOTEBOOK, PAPER):
+        assert for_pictures(published, side) == published
 
 
 def test_an_unknown_preset_is_refused_with_the_known_ones():
