@@ -1,5 +1,6 @@
 """Charts of results, for the README."""
 
+import itertools
 import os
 from pathlib import Path
 from typing import Any
@@ -75,30 +76,39 @@ def write_growth_chart(path: Path, result: dict[str, Any]) -> None:
 
 
 def write_quality_chart(path: Path, result: dict[str, Any]) -> None:
-    """Held-out PSNR over seconds, a panel for each scene, a line for each field."""
+    """Held-out PSNR above SSIM over seconds, a column for each scene, a line for each field."""
     from matplotlib.figure import Figure
 
     scenes = result["scenes"]
-    figure = Figure(figsize=(4.0 * len(scenes) + 1.0, 3.8), dpi=100, layout="constrained")
-    axes_row = figure.subplots(1, len(scenes), squeeze=False)[0]
-    for axes, scene in zip(axes_row, scenes, strict=True):
-        for colour, curve in zip((_FAST, _EXACT, _FLOOR), scene["curves"], strict=False):
-            seconds = [point["limit"] for point in curve["points"]]
-            psnr = [point["psnr"] for point in curve["points"]]
-            axes.semilogx(seconds, psnr, "o-", color=colour, label=curve["field"])
-            for x, y in zip(seconds, psnr, strict=True):
-                axes.annotate(f"{y:.1f}", (x, y), (0, 6), textcoords="offset points", ha="center")
-        axes.set_xticks(seconds, [f"{value:g}" for value in seconds])
-        axes.minorticks_off()
-        axes.set(
-            title=f"{scene['scene']} ({scene['source']})",
-            xlabel="seconds from the start of the process",
-            ylabel="held-out PSNR, dB",
-        )
-        axes.margins(y=0.2)
-        axes.grid(alpha=0.25)
-        axes.spines[["top", "right"]].set_visible(False)
-    axes_row[0].legend(frameon=False)
+    figure = Figure(figsize=(4.0 * len(scenes) + 1.0, 6.4), dpi=100, layout="constrained")
+    rows = figure.subplots(2, len(scenes), squeeze=False, sharex="col")
+    names = list(dict.fromkeys(curve["field"] for scene in scenes for curve in scene["curves"]))
+    colours = dict(zip(names, itertools.cycle((_FAST, _EXACT, _FLOOR)), strict=False))
+    lines: dict[str, Any] = {}
+    measures = (("psnr", "held-out PSNR, dB", ".1f"), ("ssim", "held-out SSIM", ".2f"))
+    for axes_row, (key, label, digits) in zip(rows, measures, strict=True):
+        for axes, scene in zip(axes_row, scenes, strict=True):
+            for curve in scene["curves"]:
+                name, seconds = curve["field"], [point["limit"] for point in curve["points"]]
+                values = [point[key] for point in curve["points"]]
+                (lines[name],) = axes.semilogx(seconds, values, "o-", color=colours[name])
+                for x, y in zip(seconds, values, strict=True):
+                    axes.annotate(
+                        f"{y:{digits}}", (x, y), (0, 6), textcoords="offset points", ha="center"
+                    )
+            axes.set(ylabel=label)
+            axes.margins(x=0.1, y=0.2)
+            axes.grid(alpha=0.25)
+            axes.spines[["top", "right"]].set_visible(False)
+    for above, below, scene in zip(*rows, scenes, strict=True):
+        limits = {point["limit"] for curve in scene["curves"] for point in curve["points"]}
+        above.set_title(f"{scene['scene']} ({scene['source']})")
+        below.set_xticks(sorted(limits), [f"{value:g}" for value in sorted(limits)])
+        below.minorticks_off()
+        below.set_xlabel("seconds from the start of the process")
+    figure.legend(
+        lines.values(), lines.keys(), loc="outside upper center", ncols=len(lines), frameon=False
+    )
     _save(figure, path)
 
 

@@ -1,0 +1,56 @@
+"""Several results of the benchmark of quality in one chart."""
+
+import json
+
+import pytest
+from PIL import Image
+
+from benchmarks.charts import write_quality_chart
+from nerf.errors import UserError
+from tools.quality_chart import joined, read
+
+
+def curve(field, *psnr):
+    points = [
+        {"limit": 20.0 * 3**i, "steps": 10, "psnr": x, "ssim": x / 100, "num_parameters": 5}
+        for i, x in enumerate(psnr)
+    ]
+    return {"field": field, "points": points}
+
+
+def result(name, *curves, source="procedural"):
+    scene = {"scene": name, "source": source, "resolution": [94, 126], "curves": list(curves)}
+    return {"benchmark": "quality", "scenes": [scene]}
+
+
+def test_curves_of_a_scene_come_together_and_the_later_of_a_field_counts():
+    first = result("flower", curve("planes", 20.0, 30.0), curve("mlp", 9.0))
+    second = result("flower", curve("planes", 21.0, 31.0), curve("mlp:quick", 19.0))
+    photographs = result("flower", curve("planes", 25.0), source="photographs")
+    together = joined([first, second, photographs])["scenes"]
+    assert [scene["source"] for scene in together] == ["procedural", "photographs"]
+    bundled, real = ({c["field"]: c["points"] for c in scene["curves"]} for scene in together)
+    assert list(bundled) == ["planes", "mlp", "mlp:quick"]
+    assert bundled["planes"][0]["psnr"] == 21.0
+    assert real["planes"][0]["psnr"] == 25.0
+    assert len(first["scenes"][0]["curves"]) == 2  # what was joined stays as it was
+
+
+def test_the_chart_has_a_column_for_each_scene(tmp_path):
+    one = result("flower", curve("planes", 20.0, 30.0, 31.0), curve("mlp", 9.0))
+    sizes = []
+    for results in ([one], [one, result("room", curve("mlp:quick", 22.0))]):
+        write_quality_chart(tmp_path / "chart.png", joined(results))
+        with Image.open(tmp_path / "chart.png") as picture:
+            sizes.append(picture.size)
+    assert sizes[1][0] > 1.5 * sizes[0][0]
+    assert sizes[1][1] == sizes[0][1]
+
+
+@pytest.mark.parametrize("text", ["no JSON", "[]", json.dumps({"benchmark": "growth"})])
+def test_what_is_no_result_is_refused(tmp_path, text):
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(UserError, match=r"a\.json is no result"):
+        read(tmp_path / "a.json")
+    with pytest.raises(UserError, match=r"nowhere\.json is no result that can be read"):
+        read(tmp_path / "nowhere.json")
