@@ -44,8 +44,8 @@ flags.DEFINE_string(
 flags.DEFINE_string(
     "preset",
     None,
-    "conventions: notebook (the default) or paper; quick, with which the MLP learns in minutes on a "
-    "CPU; planes for the field of that name",
+    "conventions: notebook (the default) or paper; quick, with which the MLP learns in minutes on "
+    "a CPU; planes for the field of that name",
 )
 flags.DEFINE_multi_string(
     "set", [], "one setting by its dotted name, e.g. --set=render.num_fine=64; may be repeated"

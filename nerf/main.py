@@ -50,6 +50,7 @@ from nerf.scenes.scene import Scene
 from nerf.training.interrupt import Interrupted, interrupt_at_once
 from nerf.training.loop import NO_END, LoopConfig
 
+_EVALUATIONS_OF_AN_HOUR = 2**28  # of the NeRF MLP, in training, on two cores
 _MIN_EVAL_EVERY = 100  # by default; a picture can take as long as some steps
 
 flags.adopt_module_key_flags(command_line)  # for --help
@@ -171,7 +172,19 @@ def _run(started: float) -> None:
         if training:
             _check_training(job, start)
         _print_header(job, start)
+        if training and start.params is None and _takes_long(config):
+            print(
+                f"note: from nothing, preset {config.preset} takes hours on a CPU; --preset=quick "
+                "or --field=planes take minutes"
+            )
         _do(job, start, started)
+
+
+def _takes_long(config: Config) -> bool:
+    """Whether a CPU needs an hour or more for what a run is to learn, or would need it."""
+    evaluations = config.train.num_steps * config.train.num_rays * config.render.evaluations_per_ray
+    is_cpu, proposes = jax.default_backend() == "cpu", config.render.networks == "proposal"
+    return is_cpu and not proposes and evaluations >= _EVALUATIONS_OF_AN_HOUR
 
 
 def _run_dir(scene: Scene) -> Path:

@@ -86,3 +86,15 @@ def test_what_does_not_go_with_it_is_refused(trained, tmp_path, flags, reason):
     )
     assert_is_one_sentence(ended, reason)
     assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "is_told"),
+    [([], True), (["--train_seconds=600"], True), (["--steps=9"], False), (QUICK, False)],
+)
+def test_what_takes_hours_on_a_cpu_names_what_takes_minutes(scene, tmp_path, flags, is_told):
+    out = call_well(
+        *("--mode=train", f"--scene={scene}", f"--run_dir={tmp_path / 'run'}", "--frames=0"),
+        *("--rays=64", "--stop_at=1", *TINY_FIELD, *flags),
+    )
+    assert ("note: from nothing, preset notebook takes hours on a CPU" in out) == is_told
