@@ -285,9 +285,11 @@ def within_box(
     tiny = jnp.where(directions < 0, -1e-9, 1e-9)
     inverse = 1.0 / jnp.where(jnp.abs(directions) < 1e-9, tiny, directions)
     at_low, at_high = (low - origins) * inverse, (high - origins) * inverse
-    near = jnp.maximum(near, jnp.max(jnp.minimum(at_low, at_high), axis=-1))
-    far = jnp.minimum(far, jnp.min(jnp.maximum(at_low, at_high), axis=-1))
-    return near, jnp.maximum(far, near + 1e-5)
+    entered = jnp.max(jnp.minimum(at_low, at_high), axis=-1)
+    left = jnp.min(jnp.maximum(at_low, at_high), axis=-1)
+    # Rays along a side that they do not meet enter anywhere, as far as floats go.
+    near = jnp.clip(entered, near, far)
+    return near, jnp.maximum(jnp.minimum(far, left), near * (1.0 + 1e-5) + 1e-5)
 
 
 def positions(rays: Rays, t_vals: jax.Array) -> jax.Array:

@@ -8,6 +8,7 @@ preset, `quick`, lets the MLP learn in minutes on a CPU, and `planes` is for the
 """
 
 import dataclasses
+import math
 import typing
 from typing import Any, Literal, TypeVar
 
@@ -21,7 +22,8 @@ Counts = tuple[int, int, int]
 PRECISIONS = {"float32": "highest", "tf32": "tensorfloat32", "bfloat16": "bfloat16"}
 ComputeDtype = Literal["float32", "bfloat16"]
 Background = Literal["black", "white"]
-_MAX_TEXELS = 4096  # along one axis
+_MAX_TEXELS = 4096  # of a plane, along one axis
+_MAX_GRID = 2**27  # texels of a grid
 
 
 def compute_dtype(precision: str) -> ComputeDtype:
@@ -88,7 +90,7 @@ class GridConfig:
         _check_choices(self)
         _check_box(self.low, self.high)
         _check(min(self.resolution) >= 2, "resolution", self.resolution, ">= 2 on each axis")
-        _check(max(self.resolution) <= _MAX_TEXELS, "resolution", self.resolution, "smaller")
+        _check(math.prod(self.resolution) <= _MAX_GRID, "resolution", self.resolution, "smaller")
         _check(self.rate > 0, "rate", self.rate, "> 0")
 
 
@@ -140,11 +142,12 @@ class PlanesConfig:
 
     `low` and `high` are the corners of the box that the planes span, in the space the field lives
     in; training takes them from the scene. Beyond it the field goes on as at its `border`, or is
-    `empty`. `resolution` counts the coarsest level's
-    texels along x, y and z; each level has `growth` times as many as the one before.
-    `num_features` is that of a texel, `width` that of the hidden layers. `num_handed_on` features
-    go from the density's layers to the colour's. `smoothness` weighs the planes' total variation;
-    `plane_rate` is how many times faster than the layers they learn.
+    `empty`. `resolution` counts the coarsest level's texels along x, y and z; each level has
+    `growth` times as many as the one before. (Both go together: presets take another number of
+    levels and another growth for large pictures, see `nerf.presets.for_pictures`.) `num_features`
+    is that of a texel, `width` that of the hidden layers. `num_handed_on` features go from the
+    density's layers to the colour's. `smoothness` weighs the planes' total variation; `plane_rate`
+    is how many times faster than the layers they learn. `proposal` says where to look.
     """
 
     viewdir_encoding: EncodingConfig

@@ -324,6 +324,8 @@ def _fitted(config: Config, scene: Scene, spans_box: bool) -> Config:
     render = dataclasses.replace(config.render, background=scene.background)
     config = dataclasses.replace(config, render=render)
     config = presets.for_pictures(config, max(scene.cameras.width, scene.cameras.height))
+    if scene.space == "world":
+        config = presets.before_nothing(config)
     if not spans_box:
         return config
     if scene.space == "ndc":

@@ -184,7 +184,13 @@ def _parse_header(text: str, path: Path) -> Header:
         values = json.loads(text)
         if values.pop("format") != _FORMAT:
             raise UserError(f"{path} was written in a format that this version does not know")
-        values["config"] = config_text.from_json(values["config"])
+        try:
+            values["config"] = config_text.from_json(values["config"])
+        except UserError as error:
+            raise UserError(
+                f"{path} has settings that this version does not know ({error}): use it with the "
+                "version that wrote it, or train anew"
+            ) from error
         header = Header(**values)
         for name in ("field", "layout", "scene", "source", "provenance"):
             if not isinstance(getattr(header, name), str):

@@ -109,7 +109,8 @@ QUICK = Config(  # the MLP with a proposal and few octaves, for minutes on a CPU
         holdout=16,
         warmup_steps=20,
         adam_b2=0.99,
-        distortion=3e-4,
+        adam_eps=1e-15,
+        distortion=1.5e-4,
         coverage=0.01,
     ),
 )
@@ -142,7 +143,7 @@ PLANES = Config(
         adam_b1=0.8,
         adam_b2=0.95,
         adam_eps=1e-15,
-        distortion=3e-4,
+        distortion=1.5e-4,
         coverage=0.01,
     ),
 )
@@ -246,8 +247,7 @@ def for_pictures(config: Config, longer_side: int) -> Config:
 def all_around(config: Config, *, is_bounded: bool) -> Config:
     """The settings for cameras that look in many directions: no axis is that of depth.
 
-    Rays then meet the scene anywhere along their way, and more samples find out where. Beside
-    what is in a box there is nothing that a ray could end in.
+    Rays then meet the scene anywhere along their way, and more samples find out where.
 
     Args:
       config: of a field that spans a box, or whose proposal does.
@@ -265,5 +265,9 @@ def all_around(config: Config, *, is_bounded: bool) -> Config:
     if render.networks == "proposal":
         coarse, fine = _SAMPLES_ALL_AROUND
         render = dataclasses.replace(render, num_coarse=coarse, num_fine=fine)
-    train = dataclasses.replace(config.train, coverage=0.0) if is_bounded else config.train
-    return dataclasses.replace(config, field=field, render=render, train=train)
+    return dataclasses.replace(config, field=field, render=render)
+
+
+def before_nothing(config: Config) -> Config:
+    """The settings for a scene beside which there is nothing that a ray could end in."""
+    return dataclasses.replace(config, train=dataclasses.replace(config.train, coverage=0.0))

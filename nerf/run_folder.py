@@ -158,7 +158,13 @@ def check_same_training(run_dir: Path, now: dict[str, Any], *, elsewhere: bool =
         raise UserError(f"{path} lacks settings of the training run; give another --run_dir")
     names = [n for n in _SAME_TO_GO_ON if not (elsewhere and n in _MAY_DIFFER_ELSEWHERE)]
     # An older version's settings lack those that came later, whose defaults it had.
-    settings = config_text.to_json(config_text.from_json(before["config"]))
+    try:
+        settings = config_text.to_json(config_text.from_json(before["config"]))
+    except UserError as error:
+        raise UserError(
+            f"{path} has settings that this version does not know ({error}): go on with the "
+            "version that wrote it, or train anew with another --run_dir or --noresume"
+        ) from error
     old = {name: before[name] for name in names} | _flatten(settings)
     new = {name: now[name] for name in names} | _flatten(now["config"])
     different = [

@@ -231,6 +231,18 @@ def test_the_pixel_offset_reaches_the_rays():
 # Boxes.
 
 
+@pytest.mark.parametrize("slope", [0.0, 1e-12, 1e-6, 1e-3, 1e-2])
+@pytest.mark.parametrize("far", [9.0, 1e4])
+def test_a_ray_along_a_face_that_it_does_not_meet_has_a_length(slope, far):
+    """It enters the slab behind that face as far away as floats go."""
+    origins, directions = jnp.array([[2.0, 0.0, 0.0]]), jnp.array([[-slope, 0.0, -1.0]])
+    near, far = within_box(
+        origins, directions, jnp.zeros(1), jnp.full(1, far), ((-1.0,) * 3, (1.0,) * 3)
+    )
+    assert np.isfinite([near, far]).all()
+    assert float(near[0]) < float(far[0]) < 1.001 * float(near[0]) + 1e-3
+
+
 def test_in_a_box_rays_begin_and_end_at_its_faces():
     """By sampling: what lies between near and far is inside, what lies beyond them is not."""
     rng = np.random.default_rng(0)
@@ -238,7 +250,7 @@ def test_in_a_box_rays_begin_and_end_at_its_faces():
     box = ((-1.0, -0.5, -2.0), (0.5, 1.0, 1.0))
     near, far = jnp.full(300, 0.1), jnp.full(300, 5.0)
     found_near, found_far = within_box(origins, directions, near, far, box)
-    t = jnp.linspace(0.1, 5.0, 400)[None]
+    t = jnp.linspace(0.1, 4.99, 400)[None]
     points = origins[:, None] + t[..., None] * directions[:, None]
     points = np.asarray(points)
     is_inside = ((points >= box[0]) & (points <= box[1])).all(-1)

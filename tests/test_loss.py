@@ -9,11 +9,12 @@ import pytest
 
 from nerf import config_text
 from nerf.cameras import Rays
-from nerf.field import FieldOutput, RadianceField
-from nerf.presets import NOTEBOOK, PLANES, QUICK, all_around
-from nerf.render.volume import Composite
+from nerf.field import FieldOutput, Proposal, RadianceField
+from nerf.presets import NOTEBOOK, PAPER, PLANES, QUICK, before_nothing
+from nerf.render.rays import NETWORKS, render_rays
+from nerf.render.volume import distortion
 from nerf.training.batch import Batch
-from nerf.training.loss import distortion, photometric_loss
+from nerf.training.loss import photometric_loss
 
 NEAR, FAR = 1.0, 5.0
 
@@ -24,36 +25,34 @@ def rays(num_rays):
     return Rays(jnp.zeros((num_rays, 3)), along_z, along_z, *ends)
 
 
-def seen(weights, t_vals):
-    weights, t_vals = (jnp.asarray(x, jnp.float32) for x in (weights, t_vals))
-    nothing = jnp.zeros(len(weights))
-    return Composite(jnp.zeros((len(weights), 3)), nothing, nothing, weights, t_vals)
-
-
-def random_seen(num_rays=7, num_samples=9, seed=0):
+def random_intervals(num_rays=7, num_samples=9, seed=0):
+    """Weights, and the edges of the intervals that they belong to."""
     rng = np.random.default_rng(seed)
-    t_vals = np.sort(rng.uniform(NEAR, FAR, (num_rays, num_samples)), axis=1)
-    return seen(rng.dirichlet(np.ones(num_samples), num_rays) * 0.8, t_vals)
+    edges = np.sort(rng.uniform(NEAR, FAR, (num_rays, num_samples + 1)), axis=1)
+    weights = 0.8 * rng.dirichlet(np.ones(num_samples), num_rays)
+    return weights, edges
 
 
-def test_distortion_is_the_double_sum():
-    found = random_seen()
-    expected = []
-    for weights, t_vals in zip(np.float64(found.weights), np.float64(found.t_vals), strict=True):
-        edges = [t_vals[0], *(0.5 * (t_vals[1:] + t_vals[:-1])), t_vals[-1]]
-        total = 0.0
-        for i, w in enumerate(weights):
-            for j, other in enumerate(weights):
-                total += w * other * abs(t_vals[i] - t_vals[j]) / (FAR - NEAR)
-            total += w**2 * (edges[i + 1] - edges[i]) / (FAR - NEAR) / 3
-        expected.append(total)
-    np.testing.assert_allclose(distortion(found, rays(7)), expected, rtol=1e-4)
+def distortion_of(weights, edges):
+    weights, edges = (jnp.asarray(x, jnp.float32) for x in (weights, edges))
+    return distortion(weights, edges[:, 1:] - edges[:, :-1])
+
+
+def test_distortion_is_the_integral_over_pairs_of_places():
+    """Of light that comes evenly from each interval, on a fine comb of places."""
+    weights, edges = random_intervals()
+    comb = np.linspace(0.0, 1.0, 400, endpoint=False) + 1 / 800
+    for found, w, e in zip(distortion_of(weights, edges), weights, edges, strict=True):
+        places = e[:-1, None] + (e[1:] - e[:-1])[:, None] * comb
+        light = np.repeat(w[:, None] / 400, 400, axis=1).ravel()
+        apart = np.abs(places.ravel()[:, None] - places.ravel()[None])
+        assert float(found) == pytest.approx(light @ apart @ light, rel=1e-3)
 
 
 def test_distortion_falls_when_light_moves_together_or_goes_out():
-    t_vals = [[1.0, 2.0, 3.0, 4.0, 5.0]]
+    edges = [[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]]
     apart, closer, dimmer, one = (
-        float(distortion(seen([weights], t_vals), rays(1))[0])
+        float(distortion_of([weights], edges)[0])
         for weights in (
             (0.5, 0.0, 0.0, 0.0, 0.5),
             (0.0, 0.5, 0.0, 0.5, 0.0),
@@ -65,13 +64,22 @@ def test_distortion_falls_when_light_moves_together_or_goes_out():
     assert apart == pytest.approx(4 * dimmer)
 
 
-def test_distortion_does_not_depend_on_the_unit_of_length():
-    found, ray = random_seen(), rays(7)
-    larger = found._replace(t_vals=3.0 * found.t_vals)
-    ends = {"near": 3.0 * ray.near, "far": 3.0 * ray.far}
-    np.testing.assert_allclose(
-        distortion(larger, ray._replace(**ends)), distortion(found, ray), rtol=1e-5
+@pytest.mark.parametrize("networks", ["proposal", "shared", "separate"])
+def test_the_renderer_measures_it_in_the_space_of_the_field(networks):
+    """Rays twice as long a step of t; fog that hardly takes light, so that it comes evenly."""
+    density, length = 1e-3, 2.0 * (FAR - NEAR)
+    config = dataclasses.replace(
+        {"proposal": PLANES, "shared": NOTEBOOK, "separate": PAPER}[networks].render,
+        last_interval=0.0,
+        num_coarse=64,
     )
+    ray = rays(3)._replace(directions=2.0 * rays(3).directions)
+    proposal = Proposal(lambda key: {}, lambda params, points: jnp.ones(points.shape[:-1]))
+    field = grey_fog(density)._replace(proposal=proposal)
+    params = {name: {} for name in NETWORKS[networks]}
+    found = render_rays(field, params, ray, config).distortion
+    acc = 1 - np.exp(-density * length)
+    np.testing.assert_allclose(found, acc**2 * length / 3, rtol=0.05)
 
 
 def grey_fog(density):
@@ -108,16 +116,16 @@ def test_coverage_that_is_known_is_not_weighed_again():
 
 
 def test_distortion_is_weighed():
-    """Of fog whose light comes from everywhere alike: 1/3 of the square of what it sums to."""
-    density = 1e-3
-    acc = 1 - np.exp(-density * (FAR - NEAR))
+    """Of fog whose light comes evenly from all of a ray."""
+    density, length = 1e-3, FAR - NEAR
+    acc = 1 - np.exp(-density * length)
     added = loss_in_fog(density, "train.distortion=2") - loss_in_fog(density)
-    assert added == pytest.approx(2 * acc**2 / 3, rel=2e-2)
+    assert added == pytest.approx(2 * acc**2 * length / 3, rel=0.05)
 
 
 @pytest.mark.parametrize("config", [PLANES, QUICK], ids=["planes", "quick"])
 def test_only_before_nothing_may_light_go_on(config):
     assert config.train.coverage > 0
-    assert all_around(config, is_bounded=False).train == config.train
-    around_an_object = all_around(config, is_bounded=True).train
-    assert around_an_object == dataclasses.replace(config.train, coverage=0.0)
+    around_an_object = before_nothing(config)
+    assert around_an_object.train == dataclasses.replace(config.train, coverage=0.0)
+    assert dataclasses.replace(around_an_object, train=config.train) == config

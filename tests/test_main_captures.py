@@ -45,6 +45,7 @@ def test_every_field_trains_with_cameras_all_around(folders, tmp_path, space, fi
     assert record["video"]["path"] == "orbit"
     config = config_text.from_json(record["config"])
     assert config.render.background == {"world": "white", "contracted": "black"}[space]
+    assert (config.train.coverage > 0) == (space == "contracted" and field != "mlp")
     boxes = {"mlp": [], "planes": [config.field, config.field.proposal]}
     for box in boxes.get(field, [config.field.proposal]):
         assert box.beyond == {"world": "empty", "contracted": "border"}[space]

@@ -1,12 +1,15 @@
 """The command line with the field `planes`, and with a time in the place of a number of steps."""
 
 import json
+import shutil
 
+import numpy as np
 import pytest
 from command_line import assert_is_one_sentence, call, call_well
 from PIL import Image
 
 from nerf import parameters
+from nerf.scenes import procedural
 from nerf.training import metrics
 
 SMALL = (
@@ -102,3 +105,42 @@ def test_parameters_of_another_field_are_refused(scene, trained, tmp_path):
         *(f"--run_dir={tmp_path / 'run'}", "--frames=0"),
     )
     assert_is_one_sentence(ended, "the parameters are of the field 'planes': add --field=planes")
+
+
+def test_wider_pictures_take_finer_planes(scene, tmp_path):
+    wide = shutil.copytree(scene, tmp_path / "wide")
+    for path in (wide / "images").iterdir():
+        with Image.open(path) as picture:
+            larger = picture.resize((192, 144))
+        larger.save(path)
+    found = []
+    for folder in (scene, wide):
+        run_dir = tmp_path / f"run-{folder.name}"
+        call_well(
+            *("--mode=train", f"--scene={folder}", f"--run_dir={run_dir}", *SMALL),
+            *("--steps=1", "--frames=0"),
+        )
+        field = parameters.load(run_dir, "flax").header.config.field
+        found.append((field.num_levels, field.growth))
+    assert found == [(2, 2.7), (3, 2.0)]
+
+
+def test_depth_is_scored_where_it_is_known(tmp_path):
+    """Against the scene as it is traced anew, in the unit that the run folder tells."""
+    run_dir = tmp_path / "run"
+    out = call_well(
+        *("--mode=train", "--scene=procedural:room", f"--run_dir={run_dir}", *SMALL),
+        *("--steps=1", "--frames=0"),
+    )
+    scored = json.loads((run_dir / "eval.json").read_text())
+    unit = json.loads((run_dir / "config.json").read_text())["unit_scale"]
+    indices = scored["split"]["test"]
+    exact = unit * procedural.views("room", indices=indices).depth
+    errors = []
+    for index, truth in zip(indices, exact, strict=True):
+        depth = np.load(run_dir / "renders" / f"view_{index:03d}_depth.npy")
+        errors.append(float(np.mean(np.abs(depth / truth - 1))))
+    assert [view["depth_error"] for view in scored["views"]] == pytest.approx(errors, rel=1e-3)
+    assert len(set(errors)) == len(errors)
+    assert scored["depth_error"] == pytest.approx(np.mean(errors), rel=1e-3)
+    assert f"depth off by {scored['depth_error']:.1%}" in out

@@ -216,5 +216,5 @@ def test_planes_learn_faster_than_layers_and_the_proposal_faster_still():
     assert set(jax.tree.leaves(rates)) == {1.0}
     proposal = FIELD.proposal
     assert jax.tree.leaves(proposal.rates(proposal.init(jax.random.key(0)))) == [
-        SETTINGS.proposal.rate / 10.0
+        SETTINGS.proposal.rate
     ]

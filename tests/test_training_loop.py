@@ -271,7 +271,7 @@ def test_a_run_of_some_time_scores_its_last_step_and_few_before(run, clock):
 
 
 def test_the_first_tenth_of_a_run_of_some_time_has_its_score(run, clock):
-    """After it, and one of 7 s of the 7 s that may go to scores, only the last is due."""
+    """Of the 6.9 s that may go to scores, one takes 7 s; after it only the last is due."""
     config = LoopConfig(loop.NO_END, max_seconds=69.0, eval_every=1)
     state, saved = run(config=config, hooks=psnr_of_step(clock))
     scored = [save[0] for save in saved if isinstance(save, tuple)]

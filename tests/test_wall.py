@@ -28,6 +28,8 @@ SMALL = {
     ),
 }
 EVERY_CASE = [("flax", "planes", "planes"), ("flax", "mlp", "quick"), ("haiku", "mlp", "quick")]
+# What 200 steps reach: share of the first loss that is left after 20, PSNR, error of the depth.
+REACHED = {"planes": (0.7, 25.0, 0.15), "quick": (0.85, 20.0, 0.1)}
 every_case = pytest.mark.parametrize(("backend", "name", "preset"), EVERY_CASE)
 
 
@@ -64,14 +66,14 @@ def wall_config(preset, *assignments):
 @every_case
 def test_training_finds_the_wall(backend, name, preset):
     """A view from where no camera was: its colours, and the distance of the wall."""
-    config = wall_config(preset)
+    config, (share_left, decibels, off) = wall_config(preset), REACHED[preset]
     field = make_field(backend, name, config.field)
     step = make_step(field, config, CAMERA, space="ndc")
     state, views, losses = init_state(field, config, jax.random.key(0)), wall_views(), []
     for _ in range(200):
         state, metrics = step(state, views)
         losses.append(float(metrics.loss))
-    assert np.mean(losses[15:20]) < 0.85 * losses[0]
+    assert np.mean(losses[15:20]) < share_left * losses[0]
     assert np.mean(losses[-20:]) < 0.1 * np.mean(losses[15:20])
     between = np.eye(3, 4, dtype=np.float32)
     between[:2, 3] = 0.15, 0.0
@@ -83,8 +85,8 @@ def test_training_finds_the_wall(backend, name, preset):
         space="ndc",
         config=config.render,
     )
-    assert psnr(picture.rgb, wall(between[:2, 3])) > 20.0  # one colour everywhere: 11
-    assert np.median(picture.depth) == pytest.approx(DISTANCE, rel=0.15)
+    assert psnr(picture.rgb, wall(between[:2, 3])) > decibels
+    assert np.median(picture.depth) == pytest.approx(DISTANCE, rel=off)
 
 
 @every_case
@@ -104,7 +106,7 @@ def test_a_step_does_not_depend_on_the_pieces(backend, name, preset, rays_per_pi
 @every_case
 def test_a_mismatch_of_the_proposal_is_no_explosion(backend, name, preset):
     """What collapse is judged by is the error of the colours, and the penalty."""
-    config = wall_config(preset, "train.distortion=0", "train.coverage=0")
+    config = wall_config(preset)
     field = make_field(backend, name, config.field)
     before = init_state(field, config, jax.random.key(0))
     penalty = float(field.penalty(before.params["fine"]))

@@ -13,9 +13,8 @@ from nerf.field import Params, Proposal
 from nerf.render.interpolation import interpolate, num_rows
 
 _MAX_LOG_DENSITY = 11.0  # e^11 over the size of the box is a wall
-_LOG_DENSITY_SCALE = 10.0  # a step of the optimiser is that of a layer's weight, times this
 
-Box = GridConfig | PlanesConfig  # what has the corners of a box, and says what is beyond it
+Boxed = GridConfig | PlanesConfig  # what has the corners of a box, and says what is beyond it
 
 
 def make(config: GridConfig) -> Proposal:
@@ -28,16 +27,15 @@ def make(config: GridConfig) -> Proposal:
     def density(params: Params, points: jax.Array, /) -> jax.Array:
         unit = unit_points(points, config).reshape(-1, 1, 3)
         found = interpolate(params["grid"]["log_density"], unit, texels).reshape(points.shape[:-1])
-        found = density_of(_LOG_DENSITY_SCALE * found, config)
-        return jnp.where(in_reach(points, config), found, 0.0)
+        return jnp.where(in_reach(points, config), density_of(found, config), 0.0)
 
     def rates(params: Params, /) -> Params:
-        return jax.tree.map(lambda _: config.rate / _LOG_DENSITY_SCALE, params)
+        return jax.tree.map(lambda _: config.rate, params)
 
     return Proposal(init, density, rates)
 
 
-def in_reach(points: jax.Array, box: Box) -> jax.Array:
+def in_reach(points: jax.Array, box: Boxed) -> jax.Array:
     """Whether there may be any density at points.
 
     Args:
@@ -53,7 +51,7 @@ def in_reach(points: jax.Array, box: Box) -> jax.Array:
     return jnp.all((points >= low) & (points <= high), axis=-1)
 
 
-def unit_points(points: jax.Array, box: Box) -> jax.Array:
+def unit_points(points: jax.Array, box: Boxed) -> jax.Array:
     """Points in the unit cube that the box becomes; those outside move to its border.
 
     Args:
@@ -72,13 +70,13 @@ def unit_points(points: jax.Array, box: Box) -> jax.Array:
     return jnp.clip((points - low) / (high - low), 0.0, 1.0)
 
 
-def density_of(log_density: jax.Array, box: Box) -> jax.Array:
+def density_of(log_density: jax.Array, box: Boxed) -> jax.Array:
     """Density per unit of length; 0 is one of which the box is some optical depth of one thick."""
     size = sum(high - low for low, high in zip(box.low, box.high, strict=True)) / 3.0
     return jnp.exp(jnp.minimum(log_density.astype(jnp.float32), _MAX_LOG_DENSITY)) / size
 
 
-def _corners(points: jax.Array, box: Box) -> tuple[jax.Array, jax.Array]:
+def _corners(points: jax.Array, box: Boxed) -> tuple[jax.Array, jax.Array]:
     """Both, of as many axes as the points have."""
     chex.assert_axis_dimension(points, -1, 3)
     shape = (1,) * (points.ndim - 1) + (3,)

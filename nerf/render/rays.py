@@ -31,11 +31,14 @@ class Rendering(NamedTuple):
       fine: the picture.
       mismatch: `[num_rays]`, >= 0, what a proposal is to learn from, see `nerf.render.proposal`;
         zero where there is none.
+      distortion: `[num_rays]`, >= 0, of the fine pass, see `nerf.render.volume`, in the field's
+        space; a last interval that is not of the ray is left out.
     """
 
     coarse: volume.Composite
     fine: volume.Composite
     mismatch: jax.Array
+    distortion: jax.Array
 
 
 def parts(field: RadianceField, config: RenderConfig) -> dict[str, RadianceField | Proposal]:
@@ -144,7 +147,9 @@ def render_rays(
         all_t_vals = jnp.sort(all_t_vals, axis=-1)
         output = evaluate_along_rays(field, fine_params, rays, all_t_vals, keys[3])
     fine = _composite(output, all_t_vals, rays, config)
-    return Rendering(coarse, fine, jnp.zeros_like(rays.near))
+    lengths = jnp.pad(_lengths(rays, all_t_vals), ((0, 0), (0, 1)))
+    distortion = volume.distortion(fine.weights, lengths)
+    return Rendering(coarse, fine, jnp.zeros_like(rays.near), distortion)
 
 
 def _render_proposed(
@@ -170,9 +175,11 @@ def _render_proposed(
     edges = sampling.proposed_edges(keys[2], bins, jax.lax.stop_gradient(coarse.weights), config)
     t_vals = 0.5 * (edges[:, 1:] + edges[:, :-1])
     output = evaluate_along_rays(field, params["fine"], rays, t_vals, keys[3])
-    fine = volume.accumulate(output.rgb, output.density, _lengths(rays, edges), t_vals)
+    lengths = _lengths(rays, edges)
+    fine = volume.accumulate(output.rgb, output.density, lengths, t_vals)
     fine = volume.over(fine, config.background)
-    return Rendering(coarse, fine, mismatch(edges, fine.weights, bins, coarse.weights))
+    distortion = volume.distortion(fine.weights, lengths)
+    return Rendering(coarse, fine, mismatch(edges, fine.weights, bins, coarse.weights), distortion)
 
 
 def _point_keys(ray_keys: jax.Array, num_samples: int) -> jax.Array:

@@ -129,6 +129,38 @@ def over(seen: Composite, background: Background) -> Composite:
     return seen._replace(rgb=seen.rgb + (1.0 - seen.acc)[..., None])
 
 
+def distortion(weights: jax.Array, lengths: jax.Array) -> jax.Array:
+    """How far apart the light of a ray comes from.
+
+        sum_ij w_i w_j |m_i - m_j| + 1/3 sum_i w_i^2 length_i
+
+    where m_i is the middle of interval i, measured along the ray. It is least where all light comes
+    from one short interval, or where there is none.
+
+    Args:
+      weights: `[num_rays, num_samples]`, >= 0.
+      lengths: `[num_rays, num_samples]`, >= 0, of intervals that follow each other.
+
+    Returns:
+      `[num_rays]`, >= 0, in units of length.
+
+    Source: Barron et al. 2022 (mip-NeRF 360), equation 15; the double sum in linear time, Sun et
+    al. 2022 (DVGO-v2).
+
+    >>> halves = jnp.array([[0.5, 0.0, 0.5]])
+    >>> found = distortion(halves, jnp.array([[1.0, 2.0, 1.0]]))  # middles 3 apart
+    >>> round(float(found[0]), 4)  # 2 x 1/4 x 3 + 1/3 x (1/4 + 1/4)
+    1.6667
+    """
+    num_rays, num_samples = weights.shape
+    chex.assert_shape(lengths, (num_rays, num_samples))
+    middles = jnp.cumsum(lengths, axis=-1) - 0.5 * lengths
+    before = jnp.cumsum(weights, axis=-1) - weights
+    moment_before = jnp.cumsum(weights * middles, axis=-1) - weights * middles
+    between = 2.0 * jnp.sum(weights * (middles * before - moment_before), axis=-1)
+    return between + jnp.sum(jnp.square(weights) * lengths, axis=-1) / 3.0
+
+
 def accumulate(
     rgb: jax.Array, density: jax.Array, lengths: jax.Array, t_vals: jax.Array
 ) -> Composite:

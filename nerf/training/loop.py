@@ -216,8 +216,7 @@ class _Meter:
         self._before = seconds_before
         self._last_step, self._last_time = step, self._start
         self._last_pace: float | None = None
-        self._scoring = _SECONDS_OF_FIRST_SCORE
-        self._num_scores = 0
+        self._scoring, self._last_score = 0.0, _SECONDS_OF_FIRST_SCORE
 
     @property
     def seconds(self) -> float:
@@ -245,17 +244,17 @@ class _Meter:
         return {"rays_per_second": round(self._num_rays * steps, 1), "steps_per_second": steps}
 
     def may_score(self, config: LoopConfig) -> bool:
-        """Whether held-out scores have taken no more than their share of a timed run.
+        """Whether one more held-out score leaves them all within their share of a timed run.
 
-        The share is of the whole time, so that the first pictures are not late.
+        The share is of the whole time, so that the first pictures are not late; one more is taken
+        to last as long as the last one.
         """
-        return self._scoring <= _SHARE_OF_SCORES * (config.max_seconds or 0.0)
+        return self._scoring + self._last_score <= _SHARE_OF_SCORES * (config.max_seconds or 0.0)
 
     def leave_out(self, seconds: float) -> None:
         """Time that was spent on a score does not slow the next rate."""
         self._last_time += seconds
-        self._scoring = seconds if self._num_scores == 0 else self._scoring + seconds
-        self._num_scores += 1
+        self._scoring, self._last_score = self._scoring + seconds, seconds
 
 
 def _stretches(first_step: int, config: LoopConfig, meter: _Meter) -> Iterator[tuple[int, int]]:

@@ -6,11 +6,9 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from nerf.cameras import Rays
 from nerf.config import Config, RenderConfig
 from nerf.field import Params, Proposal, RadianceField
 from nerf.render.rays import parts, render_rays
-from nerf.render.sampling import interval_edges
 from nerf.render.volume import Composite
 from nerf.training.batch import Batch
 
@@ -22,13 +20,13 @@ class Seen(NamedTuple):
       mse: `[]`, squared error of the fine pass, over all channels.
       acc: `[2]`, coverage in the coarse and in the fine pass.
       rgb: `[2, 3]`, the fine pass's colour, and its square.
-      mismatch: `[]`, of the proposal, zero where there is none.
+      beside: `[]`, what rays add to the loss beside the error of their colours.
     """
 
     mse: jax.Array
     acc: jax.Array
     rgb: jax.Array
-    mismatch: jax.Array
+    beside: jax.Array
 
 
 def photometric_loss(
@@ -36,7 +34,7 @@ def photometric_loss(
 ) -> tuple[jax.Array, Seen]:
     """The squared error of both passes, and what else rays add.
 
-        error + distortion D + coverage mean over rays of (1 - acc)^2
+        error + mismatch + k_d distortion + k_c (1 - acc)^2, means over the rays
 
     Light that does not end anywhere, or that gathers along all of a ray, is how a field explains
     plain surfaces by a fog before them: the pictures are right, the depth is not.
@@ -46,7 +44,7 @@ def photometric_loss(
       params: its parameters.
       batch: rays and colours.
       config: `train.loss` sums or averages over the three channels; rays are averaged.
-        `train.distortion` weighs `distortion`, `train.coverage` what is not covered, but for
+        `train.distortion` and `train.coverage` are k_d and k_c; the latter counts as 0 for
         transparent pictures, whose coverage is known.
 
     Returns:
@@ -58,26 +56,23 @@ def photometric_loss(
     rendering = render_rays(field, params, batch.rays, config.render, ray_keys=batch.ray_keys)
     fine = jnp.mean(jnp.square(rendering.fine.rgb - batch.rgb))
     channels = {"sum": 3.0, "mean": 1.0}[config.train.loss]
-    mismatch = jnp.mean(rendering.mismatch)
+    beside = jnp.mean(rendering.mismatch)
     loss = channels * squared_error(rendering.fine, batch, config.render)
-    if config.render.networks == "proposal":
-        loss = loss + mismatch
-    else:
+    if config.render.networks != "proposal":
         loss = loss + channels * squared_error(rendering.coarse, batch, config.render)
     if config.train.distortion > 0:
-        spread = distortion(rendering.fine, batch.rays)
-        loss = loss + config.train.distortion * jnp.mean(spread)
+        beside = beside + config.train.distortion * jnp.mean(rendering.distortion)
     if config.train.coverage > 0 and batch.alpha is None:
         open_share = 1.0 - rendering.fine.acc
-        loss = loss + config.train.coverage * jnp.mean(jnp.square(open_share))
+        beside = beside + config.train.coverage * jnp.mean(jnp.square(open_share))
     rgb = rendering.fine.rgb
     seen = Seen(
         mse=fine,
         acc=jnp.stack([jnp.mean(rendering.coarse.acc), jnp.mean(rendering.fine.acc)]),
         rgb=jnp.mean(jnp.stack([rgb, jnp.square(rgb)]), axis=1),
-        mismatch=mismatch,
+        beside=beside,
     )
-    return loss, jax.lax.stop_gradient(seen)
+    return loss + beside, jax.lax.stop_gradient(seen)
 
 
 def squared_error(seen: Composite, batch: Batch, config: RenderConfig) -> jax.Array:
@@ -102,46 +97,6 @@ def squared_error(seen: Composite, batch: Batch, config: RenderConfig) -> jax.Ar
     behind = {"black": 0.0, "white": 1.0}[config.background]
     excess = (batch.alpha - seen.acc)[:, None]  # of the background
     return jnp.mean(jnp.square(error + (0.5 - behind) * excess) + jnp.square(excess) / 12.0)
-
-
-def distortion(seen: Composite, rays: Rays) -> jax.Array:
-    """How far apart the light of a ray comes from, as a share of the ray.
-
-        sum_ij w_i w_j |s_i - s_j| + 1/3 sum_i w_i^2 width_i,  s = (t - near) / (far - near)
-
-    It is least where all of it comes from one narrow interval, or where there is none.
-
-    Args:
-      seen: `[num_rays]`; a sample stands for what lies nearest to it.
-      rays: `[num_rays]`.
-
-    Returns:
-      `[num_rays]`, >= 0.
-
-    Source: Barron et al. 2022 (mip-NeRF 360), equation 15; the double sum in linear time, Sun et
-    al. 2022 (DVGO-v2).
-
-    >>> ray = Rays(*[jnp.zeros((1, 3))] * 3, near=jnp.zeros(1), far=jnp.full(1, 4.0))
-    >>> halves = jnp.array(
-    ...     [[0.5, 0.0, 0.5]]
-    ... )  # a quarter of the ray apart, and in the middle
-    >>> seen = Composite(*[jnp.zeros(1)] * 3, halves, jnp.array([[1.0, 1.5, 2.0]]))
-    >>> round(
-    ...     float(distortion(seen, ray)[0]), 4
-    ... )  # 2 x 1/4 x 1/4 + 1/3 x (1/4 + 1/4) x 1/16
-    0.1354
-    """
-    num_rays, _ = seen.weights.shape
-    chex.assert_shape([rays.near, rays.far], (num_rays,))
-    span = (rays.far - rays.near)[:, None]
-    places = (seen.t_vals - rays.near[:, None]) / span
-    edges = interval_edges(seen.t_vals)
-    widths = (edges[:, 1:] - edges[:, :-1]) / span
-    weights = seen.weights
-    before = jnp.cumsum(weights, axis=-1) - weights
-    moment_before = jnp.cumsum(weights * places, axis=-1) - weights * places
-    between = 2.0 * jnp.sum(weights * (places * before - moment_before), axis=-1)
-    return between + jnp.sum(jnp.square(weights) * widths, axis=-1) / 3.0
 
 
 def penalty(field: RadianceField, params: Params, config: RenderConfig) -> jax.Array:

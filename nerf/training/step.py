@@ -218,8 +218,8 @@ def _signs(loss: jax.Array, grad_norm: jax.Array, seen: Seen, batch: Batch) -> S
     mean, mean_square = seen.rgb
     rgb_std = jnp.sqrt(jnp.maximum(mean_square - jnp.square(mean), 0.0))
     pixel_std = jnp.std(batch.rgb, axis=0)
-    # A proposal's mismatch grows as the field gets sharper, which is no explosion.
-    return Signs(loss - seen.mismatch, grad_norm, seen.acc, jnp.max(rgb_std), jnp.max(pixel_std))
+    # A proposal's mismatch, for one, grows as the field gets sharper, which is no explosion.
+    return Signs(loss - seen.beside, grad_norm, seen.acc, jnp.max(rgb_std), jnp.max(pixel_std))
 
 
 def _norm(tree: Params) -> jax.Array:
