@@ -258,6 +258,8 @@ def test_settings_out_of_range_are_refused(file, path, value, reason):
     with pytest.raises(UserError, match=reason) as caught:
         parameters.load(file, "haiku")
     assert "\n" not in str(caught.value)
+    assert str(caught.value).startswith(f"{file} has settings that this version does not know")
+    assert "train anew" in str(caught.value)
 
 
 def test_an_unknown_layout_is_refused(file):
