@@ -83,7 +83,7 @@ def write_quality_chart(path: Path, result: dict[str, Any]) -> None:
     figure = Figure(figsize=(4.0 * len(scenes) + 1.0, 6.4), dpi=100, layout="constrained")
     rows = figure.subplots(2, len(scenes), squeeze=False, sharex="col")
     names = list(dict.fromkeys(curve["field"] for scene in scenes for curve in scene["curves"]))
-    colours = dict(zip(names, itertools.cycle((_FAST, _EXACT, _FLOOR)), strict=False))
+    colours = dict(zip(names, itertools.cycle((_FAST, _EXACT, _THIRD)), strict=False))
     lines: dict[str, Any] = {}
     measures = (("psnr", "held-out PSNR, dB", ".1f"), ("ssim", "held-out SSIM", ".2f"))
     for axes_row, (key, label, digits) in zip(rows, measures, strict=True):
