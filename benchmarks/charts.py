@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-_EXACT, _FAST, _FLOOR = "#08519c", "#d94801", "#bdbdbd"
+_EXACT, _FAST, _FLOOR, _THIRD = "#08519c", "#d94801", "#bdbdbd", "#2e8b57"
 
 
 def write_step_chart(path: Path, result: dict[str, Any]) -> None:
