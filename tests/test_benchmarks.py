@@ -67,7 +67,7 @@ def numbers(node):
 def test_file_holds_every_figure(measured):
     _, result = measured
     assert set(result) == set(RESULT_KEYS.split())
-    assert [case["preset"] for case in result["cases"]] == ["notebook", "paper"]
+    assert [case["preset"] for case in result["cases"]] == ["notebook", "paper", "quick"]
     for case in result["cases"]:
         assert set(case) == set(CASE_KEYS.split())
         assert set(case["backends"]) == set(convert.LAYOUTS)

@@ -211,7 +211,7 @@ def test_both_passes_are_checked(spoilt_pass):
     rendering = [GOOD, GOOD]
     rendering[spoilt_pass] = SPOILT["rgb is not in"]
     with pytest.raises(AssertionError, match="rgb is not in"):
-        checked_and_compiled(check_rendering)(Rendering(*rendering, jnp.zeros(1)))
+        checked_and_compiled(check_rendering)(Rendering(*rendering, *[jnp.zeros(1)] * 2))
 
 
 CHUNK = jax.tree.map(lambda x: jnp.broadcast_to(x[:1], (image.RAYS_PER_CHUNK, *x.shape[1:])), RAYS)
