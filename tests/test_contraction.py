@@ -136,7 +136,12 @@ def test_a_white_background_shines_through_what_does_not_cover_it(preset, densit
 def test_planes_go_on_beyond_their_box_or_end_there(beyond, key):
     from nerf.backends import flax_planes
 
-    config = dataclasses.replace(PLANES.field, beyond=beyond, resolution=(4, 4, 4))
+    config = dataclasses.replace(
+        PLANES.field,
+        beyond=beyond,
+        resolution=(4, 4, 4),
+        proposal=dataclasses.replace(PLANES.field.proposal, beyond=beyond),
+    )
     field = flax_planes.make(config)
     points = jnp.array([[0.0, 0.0, 0.99], [0.0, 0.0, 1.01], [0.0, -3.0, 0.0]])
     params = field.init(key)

@@ -195,7 +195,7 @@ def test_what_a_ray_draws_from_its_key_is_drawn_apart(preset, key):
     rays = take(random_rays(1), jnp.zeros(400, jnp.int32))
     field, params = RadianceField(None, draw_colour), {"coarse": {}, "fine": {}}
     keys = jax.random.split(key, 400)
-    coarse, fine, _ = compiled(field, config)(params, rays, ray_keys=keys)
+    coarse, fine, *_ = compiled(field, config)(params, rays, ray_keys=keys)
     new_t = fine.t_vals.sum(axis=-1) - coarse.t_vals.sum(axis=-1)
     draws = np.stack([coarse.t_vals[:, 0], coarse.rgb[:, 0], new_t, fine.rgb[:, 0]])
     np.testing.assert_allclose(np.corrcoef(draws), np.eye(4), atol=0.3)
