@@ -22,6 +22,18 @@ _LEVELS_OF_LARGE_PICTURES = 3, 2.0  # of planes: how many, and how many times fi
 _SAMPLES_ALL_AROUND = 64, 32  # of the proposal and of the field
 _EVEN_TEXELS = (40, 40, 40)  # of planes that know no axis of depth, on the coarsest level
 
+_PROPOSED = RenderConfig(
+    networks="proposal",
+    coarse_t="bins",
+    fine_t="intervals",
+    fine_weight_floor=3e-3,
+    fine_gradient=False,
+    last_interval=0.0,
+    viewdir_space="world",
+    num_coarse=32,
+    num_fine=14,
+)  # what `quick` and `planes` share
+
 NOTEBOOK = Config(
     preset="notebook",
     field=MLPConfig(
@@ -88,17 +100,7 @@ QUICK = Config(  # the MLP with a proposal and few octaves, for minutes on a CPU
         density_activation="softplus",
         proposal=GridConfig(rate=30.0),
     ),
-    render=RenderConfig(
-        networks="proposal",
-        coarse_t="bins",
-        fine_t="intervals",
-        fine_weight_floor=3e-3,
-        fine_gradient=False,
-        last_interval=0.0,
-        viewdir_space="world",
-        num_coarse=32,
-        num_fine=14,
-    ),
+    render=_PROPOSED,
     train=TrainConfig(
         loss="mean",
         learning_rate=3e-3,
@@ -120,17 +122,7 @@ PLANES = Config(
     field=PlanesConfig(
         viewdir_encoding=EncodingConfig(2, identity=True, multiply_by_pi=False, order="frequency"),
     ),
-    render=RenderConfig(
-        networks="proposal",
-        coarse_t="bins",
-        fine_t="intervals",
-        fine_weight_floor=3e-3,
-        fine_gradient=False,
-        last_interval=0.0,
-        viewdir_space="world",
-        num_coarse=32,
-        num_fine=14,
-    ),
+    render=_PROPOSED,
     train=TrainConfig(
         loss="mean",
         learning_rate=1e-2,

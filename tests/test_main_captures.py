@@ -7,12 +7,12 @@ import pytest
 from captures import convert, write_nerfstudio, write_procedural
 from command_line import TINY, assert_is_one_sentence, call, call_well
 from test_main_planes import SMALL
+from test_main_quick import QUICK
 
 from nerf import config_text
 from nerf.cameras import contract
 from nerf.scenes.images import read_image
 
-QUICK = ("--preset=quick", "--set=field.proposal.resolution=[6, 6, 8]", *TINY)
 FIELDS = {"mlp": TINY, "mlp, preset quick": QUICK, "planes": SMALL}
 
 
