@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
@@ -12,6 +13,7 @@ os.environ["NERF_CACHE_DIR"] = tempfile.mkdtemp(prefix="nerf-test-cache-")
 
 import jax
 import pytest
+from signals import SIGNALS
 
 BACKENDS = ["haiku", "flax"]
 
@@ -87,3 +89,18 @@ def trained(scene, tmp_path_factory):
 @pytest.fixture
 def run_dir(trained, backend):
     return trained[backend][0]
+
+
+@pytest.fixture(params=SIGNALS)
+def signal_number(request):
+    return request.param
+
+
+@pytest.fixture
+def usual_handlers():
+    """Python's own answer to the signals, whatever the tests were started with."""
+    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+    before = {number: signal.signal(number, handler) for number, handler in usual.items()}
+    yield usual
+    for number, handler in before.items():
+        signal.signal(number, handler)

@@ -1,23 +1,21 @@
 """Laws of the training loop: when it stops, what it logs and saves, and what signals do."""
 
 import json
-import os
 import shutil
-import signal
-import threading
 import types
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from signals import handlers, send
 
 from nerf.errors import UserError
 from nerf.training import health, loop
 from nerf.training.batch import TrainingViews
 from nerf.training.checkpoint import Checkpoints
 from nerf.training.health import TrainingCollapsed
-from nerf.training.interrupt import Interrupted, interrupt_at_once, interrupt_between_steps
+from nerf.training.interrupt import Interrupted, interrupt_between_steps
 from nerf.training.loop import Hooks, LoopConfig
 from nerf.training.metrics import MetricsLog
 from nerf.training.step import Metrics, TrainState
@@ -345,32 +343,6 @@ def test_a_state_that_is_refused_is_not_saved(run, tmp_path):
 # Ctrl-C and SIGTERM.
 
 
-SIGNALS = [signal.SIGINT, signal.SIGTERM]
-
-
-@pytest.fixture(params=SIGNALS)
-def number(request):
-    return request.param
-
-
-@pytest.fixture(autouse=True)
-def usual():
-    """Python's own answer to the signals, whatever the tests were started with."""
-    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
-    before = {number: signal.signal(number, handler) for number, handler in usual.items()}
-    yield usual
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
-
-def handlers():
-    return {number: signal.getsignal(number) for number in SIGNALS}
-
-
-def send(number):
-    os.kill(os.getpid(), number)
-
-
 def test_it_stops_between_two_steps_when_told_to(run, tmp_path):
     steps = iter(range(1, 10))
     state, saved = run(hooks={"should_stop": lambda: next(steps) == 5})
@@ -379,75 +351,21 @@ def test_it_stops_between_two_steps_when_told_to(run, tmp_path):
     assert steps_on_disk(tmp_path) == [3, 5]
 
 
-def test_one_signal_finishes_the_step_and_saves(run, tmp_path, usual, number, capsys):
+def test_one_signal_finishes_the_step_and_saves(
+    run, tmp_path, usual_handlers, signal_number, capsys
+):
     ends = []
     with pytest.raises(Interrupted) as caught, interrupt_between_steps() as should_stop:
         ends.append(
             run(
-                before_step=lambda step: step == 5 and send(number),
+                before_step=lambda step: step == 5 and send(signal_number),
                 hooks={"should_stop": should_stop},
             )
         )
     ((state, saved),) = ends
-    assert caught.value.status == 128 + number
+    assert caught.value.status == 128 + signal_number
     assert state.step == 5
     assert saved == [3, 5]
     assert steps_on_disk(tmp_path) == [3, 5]
     assert "stopping after this step" in capsys.readouterr().err
-    assert handlers() == usual
-
-
-@pytest.mark.parametrize("second", SIGNALS)
-def test_a_second_signal_is_heard_at_once(usual, number, second):
-    passed = []
-
-    def impatient():
-        with interrupt_between_steps() as should_stop:
-            send(number)
-            passed.append(should_stop())
-            send(second)
-            passed.append("too far")
-
-    with pytest.raises(Interrupted, match="at once") as caught:
-        impatient()
-    assert caught.value.status == 128 + second
-    assert passed == [True]
-    assert handlers() == usual
-
-
-def test_elsewhere_a_signal_ends_all_at_once(usual, number):
-    with pytest.raises(Interrupted, match="stays") as caught, interrupt_at_once():
-        send(number)
-    assert caught.value.status == 128 + number
-    assert handlers() == usual
-
-
-def test_without_a_signal_nothing_changes(usual):
-    with interrupt_between_steps() as should_stop:
-        assert not should_stop()
-        assert not set(handlers().values()) & set(usual.values())
-    assert handlers() == usual
-
-
-def test_an_error_passes_through_and_the_handlers_are_restored(usual, number):
-    def fail():
-        with interrupt_between_steps():
-            send(number)
-            raise UserError("mine")
-
-    with pytest.raises(UserError, match="mine"):
-        fail()
-    assert handlers() == usual
-
-
-def test_another_thread_leaves_signals_alone(usual):
-    answers = []
-
-    def work():
-        with interrupt_between_steps() as should_stop:
-            answers.extend([should_stop(), handlers() == usual])
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join()
-    assert answers == [False, True]
+    assert handlers() == usual_handlers
