@@ -75,9 +75,9 @@ def make_plan() -> Plan:
     """
     fields = command_line.entries(FLAGS, "field")
     for name in fields:
-        field, _, preset = name.partition(":")
+        field, preset = _field_and_preset(name)
         field_lib.check_names(FLAGS.backend, field)
-        presets.preset_of(field, preset or None)
+        presets.preset_of(field, preset)
     (precision, *others) = command_line.precisions(FLAGS)
     if others:
         raise UserError("--precision: one at a time")
@@ -87,6 +87,11 @@ def make_plan() -> Plan:
         *(f"--set={assignment}" for assignment in FLAGS.set),
     )
     return Plan(command_line.entries(FLAGS, "scene"), fields, _seconds(), more)
+
+
+def _field_and_preset(name: str) -> tuple[str, str | None]:
+    field, _, preset = name.partition(":")
+    return field, preset or None
 
 
 def _seconds() -> tuple[float, ...]:
@@ -127,7 +132,7 @@ def _pairs(plan: Plan) -> list[tuple[str, float]]:
 
 def _run(scene: str, name: str, limit: float, plan: Plan) -> dict[str, Any]:
     """One run, in a process and a folder of its own."""
-    field, _, preset = name.partition(":")
+    field, preset = _field_and_preset(name)
     with tempfile.TemporaryDirectory() as folder:
         run_dir = Path(folder) / "run"
         command = [

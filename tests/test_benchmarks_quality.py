@@ -37,6 +37,20 @@ def test_every_figure_is_there(scene, tmp_path):
         assert picture.width > 300
 
 
+def test_a_run_has_the_preset_that_is_named(scene, tmp_path):
+    """Preset quick alone has a grid among its parameters, here of a hundred thousand texels."""
+    out = tmp_path / "quality.json"
+    sets = ("field.width=8", "field.rgb_width=8", "field.proposal.resolution=[50, 50, 40]")
+    ended = call_benchmark(
+        *(quality, f"--scene={scene}", "--seconds=12", "--field=mlp:quick", f"--out={out}"),
+        *(f"--set={assignment}" for assignment in sets),
+    )
+    assert ended.status == 0, ended.err
+    ((curve,),) = [scene["curves"] for scene in json.loads(out.read_text())["scenes"]]
+    assert curve["field"] == "mlp:quick"
+    assert 100_000 < curve["points"][0]["num_parameters"] < 105_000
+
+
 @pytest.mark.parametrize(
     ("flags", "reason"),
     [
