@@ -25,11 +25,13 @@ import numpy as np
 import tqdm
 
 from benchmarks import machine
-from nerf import config_text, parallel, presets
 from nerf import field as field_lib
-from nerf.config import Config
+from nerf.config import presets
+from nerf.config import text as config_text
+from nerf.config.settings import Config
 from nerf.render.rays import render_rays
-from nerf.scenes import registry
+from nerf.runtime import parallel
+from nerf.scenes import names
 from nerf.scenes.scene import Scene
 from nerf.training import health
 from nerf.training.batch import TrainingViews, draw_batch
@@ -70,7 +72,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=None)
     args = parser.parse_args()
     parallel.use_every_core()
-    scene = registry.load_scene(args.scene).scene
+    scene = names.load_scene(args.scene).scene
     result: dict[str, Any] = {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         **machine.describe(),

@@ -12,9 +12,10 @@ from absl import flags
 
 from benchmarks import machine, report
 from nerf import field as field_lib
-from nerf import parallel, run_folder
-from nerf.config import PRECISIONS
+from nerf.config.settings import PRECISIONS
 from nerf.errors import UserError
+from nerf.runs import run_folder
+from nerf.runtime import parallel
 
 RESULTS = Path(__file__).parent / "results"
 Ranges = Mapping[str, tuple[float, float]]

@@ -5,7 +5,7 @@
 
 Each form interpolates the same points in the same planes, forward, and forward with the gradient
 of the planes' texels; all give the same numbers, which is checked first. The first is what
-`nerf.render.interpolation` does; docs/speed.md says what was learnt.
+`nerf.backends.interpolation` does; docs/speed.md says what was learnt.
 """
 
 import functools
@@ -19,9 +19,9 @@ import numpy as np
 from absl import app, flags
 
 from benchmarks import timing
-from nerf.config import PlanesConfig
-from nerf.presets import PLANES
-from nerf.render.interpolation import interpolate, num_rows
+from nerf.backends.interpolation import interpolate, num_rows
+from nerf.config.presets import PLANES
+from nerf.config.settings import PlanesConfig
 
 FLAGS = flags.FLAGS
 flags.DEFINE_integer("num_points", 14336, "points that are looked up at once, 1,024 rays of 14")

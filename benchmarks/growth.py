@@ -21,11 +21,12 @@ from benchmarks import charts, command_line, report, timing
 from benchmarks.step_case import compile_step
 from benchmarks.synthetic_views import BOUNDS, make_views
 from benchmarks.work import forward_flop, work_per_ray
-from nerf import config_text, presets
 from nerf import field as field_lib
-from nerf.config import PRECISIONS, Config
+from nerf.config import presets
+from nerf.config import text as config_text
+from nerf.config.settings import PRECISIONS, Config
 from nerf.errors import UserError
-from nerf.render.image import make_chunk_renderer, render_image
+from nerf.render.images import make_chunk_renderer, render_image
 from nerf.render.rays import init_params
 from nerf.training.step import init_state
 

@@ -9,7 +9,8 @@ from typing import Any
 import jax
 
 import nerf
-from nerf import devices, parallel, run_folder
+from nerf.runs import run_folder
+from nerf.runtime import devices, parallel
 
 
 def describe() -> dict[str, Any]:

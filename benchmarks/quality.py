@@ -24,9 +24,9 @@ from absl import flags
 
 from benchmarks import charts, command_line, report
 from nerf import field as field_lib
-from nerf import parameters, presets
+from nerf.config import presets
 from nerf.errors import UserError
-from nerf.training import metrics
+from nerf.runs import metrics, parameters
 
 BENCHMARK = command_line.Benchmark(
     "quality", "scenes", report.quality, report.process_seconds, charts.write_quality_chart

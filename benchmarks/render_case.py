@@ -9,18 +9,28 @@ import numpy as np
 from benchmarks import machine, timing
 from benchmarks.ceiling import make_product, product_flop
 from benchmarks.work import forward_flop
-from nerf import config as config_lib
-from nerf import config_text, evaluation, initial, parallel, parameters, presets
 from nerf import field as field_lib
-from nerf.cameras import Rays
-from nerf.config import Config, RenderConfig
+from nerf.config import presets
+from nerf.config import settings as config_lib
+from nerf.config import text as config_text
+from nerf.config.settings import Config, RenderConfig
 from nerf.field import Params, RadianceField
+from nerf.geometry.cameras import Rays
+from nerf.jobs import init_from
 from nerf.jobs.renderers import compared_rays, views_box
 from nerf.jobs.views import View, view_of
-from nerf.render import fast
-from nerf.render.image import RAYS_PER_CHUNK, ChunkFn, image_rays, jit_chunk_renderer, render_image
+from nerf.render import fast, image_metrics
+from nerf.render.images import (
+    RAYS_PER_CHUNK,
+    ChunkFn,
+    image_rays,
+    jit_chunk_renderer,
+    render_image,
+)
 from nerf.render.rays import NETWORKS
-from nerf.scenes import registry
+from nerf.runs import parameters
+from nerf.runtime import parallel
+from nerf.scenes import names
 from nerf.scenes.scene import Scene
 
 PRODUCT = "product"
@@ -135,8 +145,8 @@ def measure(setting: Setting, plan: Plan) -> dict[str, Any]:
 
 
 def _load(setting: Setting, plan: Plan) -> Subject:
-    resolved = registry.load_scene(setting.scene, data_dir=None, offline=False)
-    start = initial.load(plan.init_from, setting.backend, resolved)
+    resolved = names.load_scene(setting.scene, data_dir=None, offline=False)
+    start = init_from.load(plan.init_from, setting.backend, resolved)
     config = start.header.config if start.header else presets.NOTEBOOK
     dtype = config_lib.compute_dtype(setting.precision)
     config = config_text.override(config, f"field.compute_dtype={dtype}", *plan.overrides)
@@ -210,9 +220,9 @@ def _quality(
         views.append(
             {
                 "index": index,
-                "exact_psnr": evaluation.psnr(drawn["exact"], scene.images[index]),
-                "fast_psnr": evaluation.psnr(drawn["fast"], scene.images[index]),
-                "fast_to_exact_psnr": evaluation.psnr(drawn["fast"], drawn["exact"]),
+                "exact_psnr": image_metrics.psnr(drawn["exact"], scene.images[index]),
+                "fast_psnr": image_metrics.psnr(drawn["fast"], scene.images[index]),
+                "fast_to_exact_psnr": image_metrics.psnr(drawn["fast"], drawn["exact"]),
             }
         )
     names = ("exact_psnr", "fast_psnr", "fast_to_exact_psnr")

@@ -21,7 +21,7 @@ from absl import flags
 
 from benchmarks import charts, command_line, report
 from benchmarks.render_case import Plan, Setting, measure
-from nerf.config import PRECISIONS
+from nerf.config.settings import PRECISIONS
 from nerf.errors import UserError
 
 BENCHMARK = command_line.Benchmark(

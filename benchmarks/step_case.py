@@ -11,13 +11,14 @@ import jax.numpy as jnp
 from benchmarks import timing
 from benchmarks.ceiling import make_product, product_flop
 from benchmarks.work import Work, work_per_ray
-from nerf import config_text, parallel
 from nerf import field as field_lib
 from nerf.backends import convert
-from nerf.cameras import Cameras
-from nerf.config import Config
+from nerf.config import text as config_text
+from nerf.config.settings import Config
 from nerf.field import Params, RadianceField
+from nerf.geometry.cameras import Cameras
 from nerf.render.rays import init_params
+from nerf.runtime import parallel
 from nerf.training.batch import TrainingViews
 from nerf.training.step import Metrics, TrainState, init_state, jit_step
 

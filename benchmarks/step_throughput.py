@@ -23,10 +23,12 @@ from absl import flags
 from benchmarks import charts, command_line, report
 from benchmarks.step_case import Case, Plan, measure
 from benchmarks.synthetic_views import make_views
-from nerf import config_text, parallel, presets
 from nerf.backends import convert
-from nerf.config import PRECISIONS, Config
+from nerf.config import presets
+from nerf.config import text as config_text
+from nerf.config.settings import PRECISIONS, Config
 from nerf.errors import UserError
+from nerf.runtime import parallel
 from nerf.training.step import cpu_rays_per_piece
 
 BENCHMARK = command_line.Benchmark(

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nerf.cameras import Cameras
+from nerf.geometry.cameras import Cameras
 from nerf.training.batch import TrainingViews
 
 HEIGHT, WIDTH, FOCAL = 94, 126, 108.0  # about those of the published scene `flower`

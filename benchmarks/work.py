@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from nerf.cameras import Rays
-from nerf.config import Config
+from nerf.config.settings import Config
 from nerf.field import FieldOutput, Params, RadianceField
+from nerf.geometry.cameras import Rays
 from nerf.render.rays import Rendering, init_params, render_rays
 
 # Through each matrix once forward; backward once for the layer's input and once for the matrix.

@@ -7,7 +7,7 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
-from nerf.config import EncodingConfig
+from nerf.config.settings import EncodingConfig
 
 
 def positional_encoding(

@@ -14,7 +14,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from nerf.config import FieldConfig, MLPConfig
+from nerf.config.settings import FieldConfig, MLPConfig
 from nerf.errors import UserError
 
 Params = Any  # a tree of float32 arrays; its structure belongs to the backend
@@ -95,7 +95,7 @@ def equal_rates(params: Params, /) -> Params:
 class Proposal(NamedTuple):
     """A cheap density with parameters of its own, which says where along a ray to look.
 
-    It learns from the field's weights alone, see `nerf.render.proposal`.
+    It learns from the field's weights alone, see `nerf.render.proposal_loss`.
     """
 
     init: InitFn

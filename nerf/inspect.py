@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 from absl import app, flags
 
-from nerf import command_line
-from nerf.command_line import FLAGS, check_flags, parse_flags, reading
+from nerf.captures import formats, image_files, survey
+from nerf.captures.capture import MIN_VIEWS, Problems
+from nerf.captures.export import Pixels, export
+from nerf.captures.formats import FORMATS, Loaded
+from nerf.cli import flags as command_line
+from nerf.cli.flags import FLAGS, check_flags, parse_flags, reading
 from nerf.errors import UserError, listed
-from nerf.scenes import formats, images, survey
-from nerf.scenes.capture import MIN_VIEWS, Problems
-from nerf.scenes.export import Pixels, export
-from nerf.scenes.formats import FORMATS, Loaded
 from nerf.scenes.normalize import Normalization, scaled_lens, with_wanted
 
 _READING = ("format", "factor", "max_size", "space", "near", "far", "background")
@@ -99,17 +99,17 @@ def _run(argv: Sequence[str]) -> None:
 def _export(loaded: Loaded, wanted: Normalization) -> None:
     capture, scene = loaded.capture, loaded.scene
     height, width = scene.cameras.height, scene.cameras.width
-    shown = [images.read_header(file).size for file in capture.files]
+    shown = [image_files.read_header(file).size for file in capture.files]
     files = [
         file if size == (width, height) and not turn else None
         for file, size, turn in zip(capture.files, shown, loaded.upright, strict=True)
     ]
 
     def read(index: int) -> "np.ndarray[tuple[int, ...], np.dtype[np.float32]]":
-        pixels = images.read_image(capture.files[index], upright=loaded.upright[index])
+        pixels = image_files.read_image(capture.files[index], upright=loaded.upright[index])
         if pixels.shape[:2] == (height, width):
             return pixels
-        return images.shrink(pixels, height, width)
+        return image_files.shrink(pixels, height, width)
 
     out = Path(FLAGS.out)
     lens = scaled_lens(capture, height, width)

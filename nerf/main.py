@@ -1,4 +1,4 @@
-"""The command line: flags (`nerf.command_line`) become configs, configs become jobs.
+"""The command line: flags (`nerf.cli.flags`) become configs, configs become jobs.
 
 python -m nerf.main --backend=haiku --scene=flower
 python -m nerf.main --backend=flax --scene=flower --mode=train
@@ -20,34 +20,29 @@ import jax
 from absl import app, flags
 
 import nerf
-from nerf import (
-    command_line,
-    compile_cache,
-    config_text,
-    devices,
-    initial,
-    parallel,
-    parameters,
-    presets,
-    run_folder,
-)
-from nerf import config as config_lib
 from nerf import field as field_lib
 from nerf.backends import convert
-from nerf.camera_paths import suitable_path
-from nerf.cameras import SPACES
-from nerf.command_line import FLAGS, check_flags, parse_flags, reading, video_size
-from nerf.config import PRECISIONS, Config
+from nerf.cli import flags as command_line
+from nerf.cli.flags import FLAGS, check_flags, parse_flags, reading, video_size
+from nerf.config import presets
+from nerf.config import settings as config_lib
+from nerf.config import text as config_text
+from nerf.config.settings import PRECISIONS, Config
 from nerf.errors import UserError, listed
+from nerf.geometry.camera_paths import suitable_path
+from nerf.geometry.cameras import SPACES
+from nerf.jobs import init_from
 from nerf.jobs.evaluate import evaluate
 from nerf.jobs.job import Job, VideoConfig
 from nerf.jobs.renderers import views_box
 from nerf.jobs.train import TrainOptions, train
 from nerf.jobs.video import render_video
 from nerf.render.rays import abstract_networks
-from nerf.scenes import registry
+from nerf.runs import parameters, run_folder
+from nerf.runtime import compile_cache, devices, parallel
+from nerf.runtime.interrupts import Interrupted, interrupt_at_once
+from nerf.scenes import names
 from nerf.scenes.scene import Scene
-from nerf.training.interrupt import Interrupted, interrupt_at_once
 from nerf.training.loop import NO_END, LoopConfig
 
 _EVALUATIONS_OF_AN_HOUR = 2**28  # of the NeRF MLP, in training, on two cores
@@ -110,7 +105,7 @@ def _convert() -> None:
             f" parameters: add --backend={convert.PUBLISHED_LAYOUT}, or name a .safetensors file"
         )
     resolved = _load_scene() if FLAGS.init_from == "pretrained" else None
-    start = initial.load(FLAGS.init_from, FLAGS.backend, resolved)
+    start = init_from.load(FLAGS.init_from, FLAGS.backend, resolved)
     config = _config(start.header, resolved.scene if resolved else None)
     field = field_lib.make_field(FLAGS.backend, FLAGS.field, config.field)
     parameters.check(start.params, field, config, start.origin)
@@ -141,8 +136,8 @@ def _run(started: float) -> None:
     for notice in (*devices.notices(), *resolved.notices):
         print(f"note: {notice}")
     run_dir = _run_dir(resolved.scene)
-    start = initial.load(
-        initial.source(FLAGS.init_from, run_dir, training=training),
+    start = init_from.load(
+        init_from.source(FLAGS.init_from, run_dir, training=training),
         FLAGS.backend,
         resolved,
         run_dir=run_dir,
@@ -196,7 +191,7 @@ def _run_dir(scene: Scene) -> Path:
     return Path(f"runs/{name}{'-retrained' if given else ''}")
 
 
-def _check_training(job: Job, start: initial.Start) -> None:
+def _check_training(job: Job, start: init_from.Start) -> None:
     """Puts an earlier run aside where that is asked for; else refuses to go on with another."""
     if run_folder.holds_training(job.run_dir) and not FLAGS.resume:
         folder = run_folder.set_aside(job.run_dir, run_folder.REPLACED)
@@ -208,7 +203,7 @@ def _check_training(job: Job, start: initial.Start) -> None:
         run_folder.check_same_training(start.run, job.record("train"), elsewhere=True)
 
 
-def _do(job: Job, start: initial.Start, started: float) -> None:
+def _do(job: Job, start: init_from.Start, started: float) -> None:
     params, step = start.params, start.header.step if start.header else None
     if FLAGS.mode == "train":
         options = _train_options(job.config, start, started)
@@ -230,7 +225,7 @@ def _do(job: Job, start: initial.Start, started: float) -> None:
         print(f"everything is in {job.run_dir}, the pictures in {renders}")
 
 
-def _train_options(config: Config, start: initial.Start, started: float) -> TrainOptions:
+def _train_options(config: Config, start: init_from.Start, started: float) -> TrainOptions:
     num_steps = config.train.num_steps
     if FLAGS.train_seconds is not None and FLAGS.steps is None:
         num_steps = NO_END
@@ -254,7 +249,7 @@ def _train_options(config: Config, start: initial.Start, started: float) -> Trai
     )
 
 
-def _check_scene(scene: Scene, config: Config, run_dir: Path, start: initial.Start) -> None:
+def _check_scene(scene: Scene, config: Config, run_dir: Path, start: init_from.Start) -> None:
     """Refuses to train on no view, and results of one scene among those of another."""
     holdout = config.train.holdout
     if FLAGS.mode == "train" and not scene.split(holdout).train:
@@ -276,8 +271,8 @@ def _check_scene(scene: Scene, config: Config, run_dir: Path, start: initial.Sta
     print(f"note: the parameters were trained on {shown}")
 
 
-def _load_scene() -> registry.Resolved:
-    return registry.load_scene(
+def _load_scene() -> names.Resolved:
+    return names.load_scene(
         FLAGS.scene,
         data_dir=Path(FLAGS.data_dir) if FLAGS.data_dir else None,
         offline=FLAGS.offline,
@@ -355,7 +350,7 @@ def _precision(name: str) -> str:
     return f"{name} (the same as float32: a CPU has no tf32)" if same else name
 
 
-def _print_header(job: Job, start: initial.Start) -> None:
+def _print_header(job: Job, start: init_from.Start) -> None:
     scene, config = job.scene, job.config
     num_params = parameters.count(abstract_networks(job.field, config.render))
     held_out = listed(scene.split(config.train.holdout).test)

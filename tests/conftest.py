@@ -13,7 +13,8 @@ os.environ["NERF_CACHE_DIR"] = tempfile.mkdtemp(prefix="nerf-test-cache-")
 
 import jax
 import pytest
-from signals import SIGNALS
+
+from tests.support.signals import SIGNALS
 
 BACKENDS = ["haiku", "flax"]
 
@@ -68,7 +69,7 @@ def golden_dir():
 @pytest.fixture(scope="session")
 def scene(tmp_path_factory):
     """The folder of a tiny scene in LLFF layout, see `command_line.write_scene`."""
-    from command_line import write_scene  # which loads the program, with the settings above
+    from tests.support.command_line import write_scene
 
     return write_scene(tmp_path_factory.mktemp("scenes") / "meadow")
 
@@ -76,7 +77,7 @@ def scene(tmp_path_factory):
 @pytest.fixture(scope="session")
 def trained(scene, tmp_path_factory):
     """A run folder for each backend, trained from nothing, and what was printed."""
-    from command_line import call_well, train_flags
+    from tests.support.command_line import call_well, train_flags
 
     folder = tmp_path_factory.mktemp("trained")
     made = {}

@@ -8,19 +8,20 @@ from pathlib import Path
 
 import jax
 import pytest
-from command_line import TINY, TINY_FIELD, write_scene
-from conftest import BACKENDS
 
 import nerf
-from nerf import config_text, parameters
 from nerf.backends.convert import convert
+from nerf.config import text as config_text
+from nerf.config.presets import NOTEBOOK
 from nerf.field import make_field
-from nerf.parameters import Header
-from nerf.presets import NOTEBOOK
+from nerf.runs import parameters
+from nerf.runs.parameters import Header
+from tests.conftest import BACKENDS
+from tests.support.command_line import TINY, TINY_FIELD, write_scene
 
 PACKAGE = Path(nerf.__file__).parent
 ROOT = PACKAGE.parent
-MAY_NAME_A_BACKEND = {"field.py", "command_line.py"}
+MAY_NAME_A_BACKEND = {"field.py", "cli/flags.py"}
 LIBRARIES = ("haiku", "flax")
 
 
@@ -85,7 +86,7 @@ def test_importing_every_other_module_loads_no_backend(tmp_path):
 
 def test_making_a_field_loads_its_backend_alone(backend, loaded_by, tmp_path):
     code = (
-        "import sys; from nerf import field, presets; "
+        "import sys; from nerf import field; from nerf.config import presets; "
         f"field.make_field({backend!r}, 'mlp', presets.NOTEBOOK.field); {LOADED}"
     )
     assert run_python(code, cwd=tmp_path) == loaded_by[backend]

@@ -32,12 +32,12 @@ from typing import Any, TypeVar
 import numpy as np
 from PIL import Image
 
+from nerf.captures import survey
+from nerf.captures.capture import Capture
+from nerf.captures.export import Pixels, export
+from nerf.captures.formats import FORMATS, Reading, load_folder
 from nerf.errors import UserError
-from nerf.lenses import Lens
-from nerf.scenes import survey
-from nerf.scenes.capture import Capture
-from nerf.scenes.export import Pixels, export
-from nerf.scenes.formats import FORMATS, Reading, load_folder
+from nerf.geometry.lenses import Lens
 from nerf.scenes.normalize import look_at
 
 MAX_SECONDS = 10

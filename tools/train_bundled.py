@@ -17,12 +17,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from nerf import config, field, parameters, presets
+from nerf import field
 from nerf.backends import convert
+from nerf.config import presets, settings
+from nerf.runs import parameters
 
 NUM_OCTAVES = 6
 
-MLP = typing.cast(config.MLPConfig, presets.NOTEBOOK.field)
+MLP = typing.cast(settings.MLPConfig, presets.NOTEBOOK.field)
 
 
 def widen(matrix: npt.NDArray[np.float32], num_octaves: int, wider: int) -> npt.NDArray[np.float32]:

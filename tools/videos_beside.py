@@ -10,8 +10,8 @@ from pathlib import Path
 import imageio.v3 as iio
 import numpy as np
 
-from nerf import pictures
 from nerf.errors import UserError
+from nerf.output import images
 
 
 def write_beside(out: Path, named: list[tuple[str, Path]]) -> None:
@@ -44,8 +44,8 @@ def write_beside(out: Path, named: list[tuple[str, Path]]) -> None:
                 for (caption, _), frame in zip(named, frames, strict=True)
             ]
             files.append(Path(folder) / f"{number:05d}.png")
-            pictures.write_sheet(files[-1], pictures.side_by_side(panels))
-        pictures.write_video(out, files)
+            images.write_sheet(files[-1], images.side_by_side(panels))
+        images.write_video(out, files)
 
 
 def main() -> None:

@@ -6,10 +6,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from nerf.config import MLPConfig
+from nerf.backends import proposal_grid
+from nerf.config.settings import MLPConfig
 from nerf.encoding import encode
 from nerf.field import FieldOutput, Params, RadianceField, activate
-from nerf.render import proposal_grid
 
 
 class NerfMLP(nn.Module):

@@ -18,12 +18,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nerf.config import PlanesConfig
+from nerf.backends import proposal_grid
+from nerf.backends.interpolation import interpolate, num_rows
+from nerf.backends.proposal_grid import density_of, in_reach, unit_points
+from nerf.config.settings import PlanesConfig
 from nerf.encoding import encode
 from nerf.field import FieldOutput, Params, RadianceField
-from nerf.render import proposal_grid
-from nerf.render.interpolation import interpolate, num_rows
-from nerf.render.proposal_grid import density_of, in_reach, unit_points
 
 _AXES = [np.array(axes) for axes in ((0, 1), (0, 2), (1, 2))]  # xy, xz, yz
 

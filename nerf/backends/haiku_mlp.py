@@ -4,10 +4,10 @@ import haiku as hk
 import jax
 import jax.numpy as jnp
 
-from nerf.config import MLPConfig
+from nerf.backends import proposal_grid
+from nerf.config.settings import MLPConfig
 from nerf.encoding import encode
 from nerf.field import FieldOutput, Params, RadianceField, activate
-from nerf.render import proposal_grid
 
 
 class LinearReluBlock(hk.Module):

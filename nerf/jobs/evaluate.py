@@ -6,13 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from nerf import evaluation, parameters, pictures, run_folder
 from nerf.field import Params
 from nerf.jobs.job import Job
 from nerf.jobs.renderers import scoring_renderer
 from nerf.jobs.video import render_video
 from nerf.jobs.views import pixel_bar, render_with_bar, view_of
-from nerf.render.image import Picture
+from nerf.output import images
+from nerf.render import image_metrics
+from nerf.render.images import Picture
+from nerf.runs import parameters, run_folder
 
 
 def evaluate(job: Job, params: Params, step: int | None) -> dict[str, Any]:
@@ -30,7 +32,7 @@ def evaluate(job: Job, params: Params, step: int | None) -> dict[str, Any]:
       UserError: if the video cannot be encoded; the scores and pictures stay.
     """
     if job.video.num_frames:
-        pictures.check_video_encoder()
+        images.check_video_encoder()
     if not run_folder.holds_training(job.run_dir):  # which wrote its own, with its own settings
         parameters.save(job.run_dir / parameters.FILE_NAME, params, job.header(step))
     split = job.scene.split(job.config.train.holdout)
@@ -42,13 +44,13 @@ def evaluate(job: Job, params: Params, step: int | None) -> dict[str, Any]:
         for index, view in zip(split.test, views, strict=True):
             picture = render_with_bar(job, renderer.render_chunk, params, view, index, bar)
             depth = None if job.scene.depth is None else job.scene.depth[index]
-            scores.append(evaluation.score(index, picture, job.scene.images[index], depth))
+            scores.append(image_metrics.score(index, picture, job.scene.images[index], depth))
             comparison = _write_view(job, picture, scores[-1])
             bar.write(
                 f"view {index}: PSNR {scores[-1].psnr:.2f} dB, SSIM {scores[-1].ssim:.4f}"
                 f"{_depth_error(scores[-1].depth_error)}, {comparison}"
             )
-    summary = evaluation.summary(
+    summary = image_metrics.summary(
         scores,
         split,
         (job.scene.cameras.height, job.scene.cameras.width),
@@ -75,12 +77,12 @@ def _depth_error(error: float | None) -> str:
     return "" if error is None else f", depth off by {error:.1%}"
 
 
-def _write_view(job: Job, picture: Picture, score: evaluation.ViewScore) -> Path:
+def _write_view(job: Job, picture: Picture, score: image_metrics.ViewScore) -> Path:
     """Writes one held-out view in every form; returns the path of the comparison."""
     stem = job.run_dir / run_folder.RENDERS_FOLDER / f"view_{score.index:03d}"
     is_bounded = job.scene.space == "world"  # elsewhere there is something in any direction
     covered = picture.acc if is_bounded else np.ones_like(picture.acc)
-    depth = pictures.colour_depth(picture.depth, covered)
+    depth = images.colour_depth(picture.depth, covered)
     truth = job.scene.images[score.index]
     is_seen = covered >= 0.5
     near, far = np.percentile(picture.depth[is_seen] if is_seen.any() else 0.0, [1.0, 99.0])
@@ -90,10 +92,10 @@ def _write_view(job: Job, picture: Picture, score: evaluation.ViewScore) -> Path
         (f"depth: {near:.2f} (bright) to {far:.2f} scene units", depth),
     ]
     comparison = stem.with_name(f"{stem.name}_comparison.png")
-    pictures.write_png(stem.with_suffix(".png"), picture.rgb)
-    pictures.write_png(stem.with_name(f"{stem.name}_depth.png"), depth)
+    images.write_png(stem.with_suffix(".png"), picture.rgb)
+    images.write_png(stem.with_name(f"{stem.name}_depth.png"), depth)
     np.save(stem.with_name(f"{stem.name}_depth.npy"), picture.depth)
-    pictures.write_sheet(comparison, pictures.side_by_side(panels))
+    images.write_sheet(comparison, images.side_by_side(panels))
     return comparison
 
 

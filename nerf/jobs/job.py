@@ -4,9 +4,10 @@ import dataclasses
 from pathlib import Path
 from typing import Any, Literal
 
-from nerf import config_text, parameters, run_folder
-from nerf.config import Config
+from nerf.config import text as config_text
+from nerf.config.settings import Config
 from nerf.field import RadianceField
+from nerf.runs import parameters, run_folder
 from nerf.scenes.scene import Scene
 
 RenderMethod = Literal["exact", "fast"]

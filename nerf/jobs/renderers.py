@@ -9,14 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
-from nerf.cameras import Rays, scene_rays
-from nerf.config import Config, RenderConfig
+from nerf.config.settings import Config, RenderConfig
 from nerf.field import Params
+from nerf.geometry.cameras import Rays, scene_rays
+from nerf.geometry.lenses import Lens
 from nerf.jobs.job import Job, RenderMethod
 from nerf.jobs.views import View, view_of
-from nerf.lenses import Lens
 from nerf.render import density_grid, fast
-from nerf.render.image import RAYS_PER_CHUNK, ChunkFn, image_rays, make_chunk_renderer
+from nerf.render.images import RAYS_PER_CHUNK, ChunkFn, image_rays, make_chunk_renderer
 from nerf.scenes.scene import Scene
 
 # Below so many evaluations of the network, preparing takes longer than it saves: finding out how

@@ -12,21 +12,23 @@ import jax.numpy as jnp
 import numpy as np
 import tqdm
 
-from nerf import charts, evaluation, parameters, pictures, run_folder
+from nerf.captures.image_files import read_images
 from nerf.errors import UserError
 from nerf.field import Params
 from nerf.jobs.job import Job
 from nerf.jobs.renderers import preview_renderer
 from nerf.jobs.views import render_view, view_of
-from nerf.render.image import ChunkFn
-from nerf.scenes.images import read_images
-from nerf.training import loop, metrics, resume
+from nerf.output import charts, images
+from nerf.output.tensorboard import TensorboardWriter, open_writer
+from nerf.render import image_metrics
+from nerf.render.images import ChunkFn
+from nerf.runs import metrics, parameters, resume, run_folder
+from nerf.runs.checkpoints import Checkpoints
+from nerf.runtime.interrupts import interrupt_between_steps
+from nerf.training import loop
 from nerf.training.batch import TrainingViews
-from nerf.training.checkpoint import Checkpoints
 from nerf.training.health import TrainingCollapsed
-from nerf.training.interrupt import interrupt_between_steps
 from nerf.training.step import StepFn, TrainState, init_state, make_step
-from nerf.training.tensorboard import TensorboardWriter, open_writer
 
 MAX_RESTARTS = 5
 ON_COLLAPSE = ("stop", "restart")
@@ -235,8 +237,8 @@ class _Preview:
             return None
         path = self._job.run_dir / run_folder.PROGRESS_FOLDER / f"step_{step:07d}.png"
         path.parent.mkdir(exist_ok=True)
-        pictures.write_png(path, picture.rgb)
-        score = evaluation.score(index, picture, self._job.scene.images[index])
+        images.write_png(path, picture.rgb)
+        score = image_metrics.score(index, picture, self._job.scene.images[index])
         if self._board is not None:
             self._board.image(f"view_{index}", step, picture.rgb)
         tqdm.tqdm.write(
@@ -274,7 +276,7 @@ def _draw_course(job: Job) -> None:
         index = preview_view(job)
         truth = (f"{job.truth_name}, view {index}", job.scene.images[index])
         sheet = job.run_dir / run_folder.CONTACT_SHEET_FILE
-        pictures.write_sheet(sheet, pictures.contact_sheet([*panels, truth]))
+        images.write_sheet(sheet, images.contact_sheet([*panels, truth]))
         print(f"pictures over time: {sheet}")
 
 

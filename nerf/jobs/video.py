@@ -2,12 +2,13 @@
 
 import numpy as np
 
-from nerf import pictures, run_folder
-from nerf.camera_paths import camera_path
 from nerf.field import Params
+from nerf.geometry.camera_paths import camera_path
 from nerf.jobs.job import Job
 from nerf.jobs.renderers import Renderer, video_renderer
 from nerf.jobs.views import pixel_bar, render_with_bar
+from nerf.output import images
+from nerf.runs import run_folder
 
 
 def render_video(job: Job, params: Params, renderer: Renderer | None = None) -> None:
@@ -24,7 +25,7 @@ def render_video(job: Job, params: Params, renderer: Renderer | None = None) -> 
     num_frames, (height, width) = job.video.num_frames, job.video.size
     if not num_frames:
         return
-    pictures.check_video_encoder()
+    images.check_video_encoder()
     scene = job.scene
     poses = camera_path(job.video.path, scene.cameras.camtoworlds, scene.bounds, num_frames)
     cameras = scene.cameras.resized(height, width)
@@ -37,9 +38,9 @@ def render_video(job: Job, params: Params, renderer: Renderer | None = None) -> 
     with pixel_bar(f"video, {num_frames} frames", height * width * num_frames) as bar:
         for number, (file, view) in enumerate(zip(files, views, strict=True)):
             picture = render_with_bar(job, renderer.render_chunk, params, view, number, bar)
-            pictures.write_png(file, picture.rgb)
+            images.write_png(file, picture.rgb)
     video = job.run_dir / run_folder.VIDEO_FILE
-    pictures.write_video(video, files)
+    images.write_video(video, files)
     for file in files:
         file.unlink()
     if not any(folder.iterdir()):

@@ -7,11 +7,11 @@ import numpy as np
 import numpy.typing as npt
 import tqdm
 
-from nerf.cameras import Cameras
 from nerf.field import Params
+from nerf.geometry.cameras import Cameras
 from nerf.jobs.job import Job
-from nerf.progress import progress_bar
-from nerf.render.image import ChunkFn, Picture, render_image
+from nerf.render.images import ChunkFn, Picture, render_image
+from nerf.runtime.progress import progress_bar
 from nerf.scenes.scene import Scene
 
 View = tuple[Cameras, npt.NDArray[np.float32]]
@@ -33,7 +33,7 @@ def render_view(
 
     Args:
       job: whose scene and settings count.
-      render_chunk: from `nerf.render.image.make_chunk_renderer`.
+      render_chunk: from `nerf.render.images.make_chunk_renderer`.
       params: the parameters.
       view: camera and bounds.
       on_rays: told how many rays more are done.

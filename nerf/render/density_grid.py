@@ -7,10 +7,10 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from nerf import parallel
-from nerf.cameras import Rays
 from nerf.field import Params, RadianceField
-from nerf.render.image import map_pieces
+from nerf.geometry.cameras import Rays
+from nerf.render.images import map_pieces
+from nerf.runtime import parallel
 
 CPU_POINTS_PER_PIECE, _POINTS_PER_PIECE = 1024, 65536
 

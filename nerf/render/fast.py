@@ -24,14 +24,14 @@ import numpy as np
 import numpy.typing as npt
 from jax.sharding import Mesh
 
-from nerf import evaluation, parallel
-from nerf.cameras import Rays, positions
-from nerf.config import RenderConfig
+from nerf.config.settings import RenderConfig
 from nerf.field import Params, RadianceField
-from nerf.render import density_grid, sampling, volume
+from nerf.geometry.cameras import Rays, positions
+from nerf.render import density_grid, image_metrics, sampling, volume
 from nerf.render.density_grid import DensityGrid
-from nerf.render.image import RAYS_PER_CHUNK, ChunkFn, RenderedChunk, map_pieces
+from nerf.render.images import RAYS_PER_CHUNK, ChunkFn, RenderedChunk, map_pieces
 from nerf.render.rays import NETWORKS, evaluate_along_rays
+from nerf.runtime import parallel
 
 RESOLUTION = (192, 192, 128)
 LOOKUPS = 96  # stretches of a ray whose density is looked up in the grid
@@ -111,7 +111,7 @@ def make_fast_chunk_renderer(
       field: what to render.
       config: conventions; its numbers of samples do not count.
       how: as from `choose_sampling`.
-      rays_per_piece: see `nerf.render.image.make_chunk_renderer`.
+      rays_per_piece: see `nerf.render.images.make_chunk_renderer`.
 
     Returns:
       A function of parameters, the grid of these parameters, and rays.
@@ -186,10 +186,10 @@ def choose_sampling(
         render_chunk = make_fast_chunk_renderer(field, config, how)
         rendered = [jax.device_get(render_chunk(params, grid, chunk).rgb) for chunk in chunks]
         rgb = np.concatenate(rendered)
-        psnr = evaluation.psnr(rgb, expected)
+        psnr = image_metrics.psnr(rgb, expected)
         loss = 0.0
         if truth is not None:
-            loss = evaluation.psnr(expected, truth) - evaluation.psnr(rgb, truth)
+            loss = image_metrics.psnr(expected, truth) - image_metrics.psnr(rgb, truth)
         return Choice(how, psnr, loss, psnr >= MIN_PSNR and loss <= MAX_LOSS)
 
     low, high = 0, len(NUM_SAMPLES) - 1

@@ -12,12 +12,12 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from nerf.cameras import Rays, positions
-from nerf.config import RenderConfig
+from nerf.config.settings import RenderConfig
 from nerf.errors import UserError
 from nerf.field import FieldOutput, Params, Proposal, RadianceField
+from nerf.geometry.cameras import Rays, positions
 from nerf.render import sampling, volume
-from nerf.render.proposal import mismatch
+from nerf.render.proposal_loss import mismatch
 
 PROPOSAL = "proposal"
 NETWORKS = {"shared": ("shared",), "separate": ("coarse", "fine"), "proposal": (PROPOSAL, "fine")}
@@ -29,8 +29,8 @@ class Rendering(NamedTuple):
     Attributes:
       coarse: a proposal has no colours; there, `rgb` is black.
       fine: the picture.
-      mismatch: `[num_rays]`, >= 0, what a proposal is to learn from, see `nerf.render.proposal`;
-        zero where there is none.
+      mismatch: `[num_rays]`, >= 0, what a proposal is to learn from, zero where there is none;
+        see `nerf.render.proposal_loss`.
       distortion: `[num_rays]`, >= 0, of the fine pass, see `nerf.render.volume`, in the field's
         space; a last interval that is not of the ray is left out.
     """

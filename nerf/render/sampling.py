@@ -9,7 +9,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from nerf.config import RenderConfig
+from nerf.config.settings import RenderConfig
 
 
 def unit_samples(ray_keys: jax.Array | None, num_rays: int, num_samples: int) -> jax.Array:

@@ -10,7 +10,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from nerf.config import Background
+from nerf.config.settings import Background
 
 
 class Composite(NamedTuple):

@@ -8,12 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
-from nerf.cameras import NDC_NEAR_PLANE, Cameras, Space
-from nerf.config import Background
+from nerf.captures.capture import HALF_PIXEL, Array, Capture
+from nerf.config.settings import Background
 from nerf.errors import UserError
-from nerf.lenses import Lens, slopes
-from nerf.scenes.capture import HALF_PIXEL, Array, Capture
-from nerf.scenes.rigs import Rig, find_rig, upright
+from nerf.geometry.cameras import NDC_NEAR_PLANE, Cameras, Space
+from nerf.geometry.lenses import Lens, slopes
+from nerf.geometry.rigs import Rig, find_rig, upright
 from nerf.scenes.scene import Scene, Source
 
 NEAREST_DEPTH = 1.0 / 0.75  # what the nearest bound becomes, so that all lies beyond z = -1
@@ -64,7 +64,7 @@ def make_scene(
     """Makes a scene of a capture and its pictures.
 
     Args:
-      capture: checked, see `nerf.scenes.capture.check_numbers`.
+      capture: checked, see `nerf.captures.capture.check_numbers`.
       images: `[num_views, height, width, 3]` in [0, 1].
       name, source, origin: see `Scene`.
       wanted: what the user decides.

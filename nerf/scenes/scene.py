@@ -10,8 +10,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from nerf.cameras import Cameras, Space
-from nerf.config import Background
+from nerf.config.settings import Background
+from nerf.geometry.cameras import Cameras, Space
 
 Source = Literal["photographs", "procedural"]
 

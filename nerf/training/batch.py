@@ -6,9 +6,9 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from nerf.cameras import Cameras, Rays, Space, scene_rays
-from nerf.config import RenderConfig
-from nerf.lenses import Lens
+from nerf.config.settings import RenderConfig
+from nerf.geometry.cameras import Cameras, Rays, Space, scene_rays
+from nerf.geometry.lenses import Lens
 
 
 class TrainingViews(NamedTuple):
@@ -18,7 +18,7 @@ class TrainingViews(NamedTuple):
       images: `[num_views, height, width, 3]`, sRGB in [0, 1].
       camtoworlds: `[num_views, 3, 4]`.
       bounds: `[num_views, 2]`, near and far in scene units.
-      lens: `[num_views]`, see `nerf.cameras.Cameras`.
+      lens: `[num_views]`, see `nerf.geometry.cameras.Cameras`.
       alpha: `[num_views, height, width]`, in [0, 1], of transparent pictures; else None.
     """
 

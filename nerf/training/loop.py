@@ -7,10 +7,10 @@ from typing import NamedTuple, Protocol
 
 import jax
 
-from nerf.progress import progress_bar
+from nerf.runs.metrics import MetricsLog
+from nerf.runtime.progress import progress_bar
 from nerf.training import health
 from nerf.training.batch import TrainingViews
-from nerf.training.metrics import MetricsLog
 from nerf.training.optimizer import Pace
 from nerf.training.step import Metrics, StepFn, TrainState
 

@@ -6,7 +6,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from nerf.config import Config, RenderConfig
+from nerf.config.settings import Config, RenderConfig
 from nerf.field import Params, Proposal, RadianceField
 from nerf.render.rays import parts, render_rays
 from nerf.render.volume import Composite

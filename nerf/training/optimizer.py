@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from nerf.config import RenderConfig, TrainConfig
+from nerf.config.settings import RenderConfig, TrainConfig
 from nerf.field import Params, RadianceField
 from nerf.render.rays import parts
 

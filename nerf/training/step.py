@@ -11,12 +11,12 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from nerf import parallel
-from nerf.cameras import Cameras, Space
-from nerf.config import Config, RenderConfig
+from nerf.config.settings import Config, RenderConfig
 from nerf.field import Params, RadianceField
+from nerf.geometry.cameras import Cameras, Space
 from nerf.render.checks import checked
 from nerf.render.rays import init_params
+from nerf.runtime import parallel
 from nerf.training import health
 from nerf.training.batch import Batch, TrainingViews, draw_batch
 from nerf.training.health import Health, Signs

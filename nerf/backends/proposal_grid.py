@@ -1,0 +1,83 @@
+"""A grid of densities as a proposal, for any field of any backend: it needs no network.
+
+Source: the proposal, Barron et al. 2022 (mip-NeRF 360), section 3, with a grid in the place of its
+MLP.
+"""
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from nerf.backends.interpolation import interpolate, num_rows
+from nerf.config.settings import GridConfig, PlanesConfig
+from nerf.field import Params, Proposal
+
+_MAX_LOG_DENSITY = 11.0  # e^11 over the size of the box is a wall
+
+Boxed = GridConfig | PlanesConfig  # what has the corners of a box, and says what is beyond it
+
+
+def make(config: GridConfig) -> Proposal:
+    """A proposal with the parameters `{"grid": {"log_density": [num_rows, 1]}}`."""
+    texels = [config.resolution]
+
+    def init(key: jax.Array, /) -> Params:
+        return {"grid": {"log_density": jnp.zeros((num_rows(texels), 1))}}
+
+    def density(params: Params, points: jax.Array, /) -> jax.Array:
+        unit = unit_points(points, config).reshape(-1, 1, 3)
+        found = interpolate(params["grid"]["log_density"], unit, texels).reshape(points.shape[:-1])
+        return jnp.where(in_reach(points, config), density_of(found, config), 0.0)
+
+    def rates(params: Params, /) -> Params:
+        return jax.tree.map(lambda _: config.rate, params)
+
+    return Proposal(init, density, rates)
+
+
+def in_reach(points: jax.Array, box: Boxed) -> jax.Array:
+    """Whether there may be any density at points.
+
+    Args:
+      points: `[..., 3]`.
+      box: beyond it there may be where it goes on as at its border.
+
+    Returns:
+      `[...]`, bool.
+    """
+    if box.beyond == "border":
+        return jnp.ones(points.shape[:-1], bool)
+    low, high = _corners(points, box)
+    return jnp.all((points >= low) & (points <= high), axis=-1)
+
+
+def unit_points(points: jax.Array, box: Boxed) -> jax.Array:
+    """Points in the unit cube that the box becomes; those outside move to its border.
+
+    Args:
+      points: `[..., 3]`.
+      box: the box.
+
+    Returns:
+      `[..., 3]`, in [0, 1].
+
+    >>> unit_points(
+    ...     jnp.array([0.0, 9.0, -9.0]), GridConfig(high=(3.0, 1.0, 1.0))
+    ... ).tolist()
+    [0.25, 1.0, 0.0]
+    """
+    low, high = _corners(points, box)
+    return jnp.clip((points - low) / (high - low), 0.0, 1.0)
+
+
+def density_of(log_density: jax.Array, box: Boxed) -> jax.Array:
+    """Density per unit of length; 0 is one of which the box is some optical depth of one thick."""
+    size = sum(high - low for low, high in zip(box.low, box.high, strict=True)) / 3.0
+    return jnp.exp(jnp.minimum(log_density.astype(jnp.float32), _MAX_LOG_DENSITY)) / size
+
+
+def _corners(points: jax.Array, box: Boxed) -> tuple[jax.Array, jax.Array]:
+    """Both, of as many axes as the points have."""
+    chex.assert_axis_dimension(points, -1, 3)
+    shape = (1,) * (points.ndim - 1) + (3,)
+    return jnp.array(box.low).reshape(shape), jnp.array(box.high).reshape(shape)

@@ -1,0 +1,306 @@
+"""A capture written in another format, so that reading it there gives the same rays and pictures.
+
+Pictures are copied as they are where their size does not change, and written as PNG otherwise. What
+a format has no place for is refused or noted. Near and far are written in every format: LLFF has a
+place for them, the JSON formats get keys `near` and `far` in each frame, and COLMAP a `bounds.txt`
+beside its model, all of which are read again.
+"""
+
+import json
+import math
+import shutil
+import struct
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from nerf.captures import colmap, colmap_files, llff, transforms
+from nerf.captures.capture import HALF_PIXEL, Array, Capture
+from nerf.errors import UserError
+from nerf.geometry.lenses import Lens
+
+_IMAGES = "images"
+
+
+class Pixels(NamedTuple):
+    """The pictures of a capture as they are to be written.
+
+    Attributes:
+      size: width and height.
+      files: to copy, one a view; None where pixels have changed.
+      read: the pixels of a view, `[height, width, 3 or 4]` float32.
+    """
+
+    size: tuple[int, int]
+    files: Sequence[Path | None]
+    read: Callable[[int], npt.NDArray[np.float32]]
+
+
+class _Writing(NamedTuple):
+    """All that a writer needs; `export` says what each is, `names` are the pictures'."""
+
+    capture: Capture
+    lens: Lens
+    bounds: Array | None
+    size: tuple[int, int]
+    names: Sequence[str]
+    out: Path
+
+
+def export(
+    capture: Capture, lens: Lens, bounds: Array | None, pixels: Pixels, to: str, out: Path
+) -> list[str]:
+    """Writes a capture.
+
+    Args:
+      capture: what to write.
+      lens: its lenses for pictures of `pixels.size`.
+      bounds: `[num_views, 2]`, near and far in the capture's unit, where they are known.
+      pixels: its pictures.
+      to: a name of `nerf.captures.formats.FORMATS`.
+      out: a folder that does not exist, or is empty.
+
+    Returns:
+      One-line remarks on what is lost.
+
+    Raises:
+      UserError: if the format has no place for what is to be written, or the folder is taken.
+    """
+    if to not in _WRITERS:
+        raise UserError(f"unknown format {to!r}: choose one of {', '.join(_WRITERS)}")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UserError(f"--out={out} is there already: give a new folder")
+    check, write = _WRITERS[to]
+    as_png = to == "blender"  # whose readers add this ending by themselves
+    names = _names(capture, pixels, keep_order=to == "llff", as_png=as_png)
+    writing = _Writing(capture, lens, bounds, pixels.size, names, out)
+    notes = check(writing)
+    try:
+        for index, name in enumerate(names):
+            _write_picture(out / _IMAGES / name, pixels, index)
+        write(writing)
+    except OSError as error:
+        raise UserError(f"cannot write to {out}: {error.strerror or error}") from error
+    return notes
+
+
+def _names(capture: Capture, pixels: Pixels, *, keep_order: bool, as_png: bool) -> list[str]:
+    """The pictures' names below `images`; in their own order where the format has no names."""
+    stems = list(capture.names)
+    if keep_order:
+        stems = [stem.replace("/", "_") for stem in stems]
+    if len(set(stems)) < len(stems) or (keep_order and stems != sorted(stems)):
+        digits = len(str(len(stems)))
+        stems = [f"{i:0{digits}d}_{stem.replace('/', '_')}" for i, stem in enumerate(stems)]
+    endings = [".png" if file is None or as_png else file.suffix for file in pixels.files]
+    return [f"{stem}{ending}" for stem, ending in zip(stems, endings, strict=True)]
+
+
+def _write_picture(path: Path, pixels: Pixels, index: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    source = pixels.files[index]
+    if source is not None and source.suffix.lower() == path.suffix.lower():
+        shutil.copyfile(source, path)
+    else:
+        levels = np.round(255.0 * np.clip(pixels.read(index), 0.0, 1.0)).astype(np.uint8)
+        Image.fromarray(levels).save(path)
+
+
+# LLFF.
+
+
+def _check_llff(writing: _Writing) -> list[str]:
+    notes = _check_pinhole(writing.lens, writing.size)
+    if writing.bounds is None:
+        raise UserError("LLFF needs bounds, and nothing tells them: give --near and --far")
+    return [*notes, *_lost_split(writing.capture)]
+
+
+def _check_pinhole(lens: Lens, size: tuple[int, int]) -> list[str]:
+    """Refuses lenses that are not one pinhole camera whose axis meets the picture's middle."""
+    assert lens.distortion is not None
+    assert lens.fisheye is not None
+    advice = "undistort the pictures (`colmap image_undistorter`), or choose another format"
+    if lens.distortion.any() or lens.fisheye.any():
+        raise UserError(f"LLFF knows no distortion, which these lenses have: {advice}")
+    focal, centre = np.asarray(lens.focal), np.asarray(lens.centre)
+    if not np.allclose(focal, focal[0, 0], rtol=1e-3):
+        raise UserError(f"LLFF knows one focal length, and these lenses have several: {advice}")
+    offset = float(np.abs(centre - 0.5 * np.array(size)).max())
+    if offset > 1.0:
+        raise UserError(
+            f"LLFF's principal point is the picture's middle, and these are {offset:.1f} pixels "
+            f"off: {advice}"
+        )
+    if offset > 1e-6:
+        return [f"principal points move by {offset:.2f} pixels, to the picture's middle"]
+    return []
+
+
+def _write_llff(writing: _Writing) -> None:
+    capture, lens, bounds, size, names, out = writing
+    assert bounds is not None
+    width, height = size
+    right, up, back, positions = np.moveaxis(capture.camtoworlds, -1, 0)
+    intrinsics = np.stack(
+        [np.full(len(names), height), np.full(len(names), width), np.asarray(lens.focal)[:, 0]], -1
+    )
+    matrices = np.stack([-up, right, back, positions, intrinsics], axis=-1)
+    rows = np.concatenate([matrices.reshape(-1, 15), bounds], axis=-1)
+    np.save(out / llff.POSES_FILE, rows)
+
+
+# transforms.json.
+
+
+def _check_transforms(writing: _Writing) -> list[str]:
+    num_lost = len(writing.capture.points)
+    return [f"{num_lost} points are not written"] if num_lost else []
+
+
+def _write_nerfstudio(writing: _Writing) -> None:
+    split, names = writing.capture.split, writing.names
+    content = _transforms(writing, range(len(names)))
+    if split is not None:
+        chosen = {"train": split.train, "val": (), "test": split.test}
+        for part, indices in chosen.items():
+            content[f"{part}_filenames"] = [f"{_IMAGES}/{names[i]}" for i in indices]
+    _write_json(writing.out / transforms.NERFSTUDIO_FILE, content)
+
+
+def _write_blender(writing: _Writing) -> None:
+    split, names = writing.capture.split, writing.names
+    parts: dict[str, Sequence[int]] = {"train": range(len(names))}
+    if split is not None:
+        train, test = split
+        rest = [i for i in range(len(names)) if i not in {*train, *test}]
+        parts = {"train": train, "test": test, **({"val": rest} if rest else {})}
+    stems = [f"./{_IMAGES}/{Path(name).with_suffix('').as_posix()}" for name in names]
+    for part, indices in parts.items():
+        content = _transforms(writing, indices)
+        for frame, index in zip(content["frames"], indices, strict=True):
+            frame["file_path"] = stems[index]
+        content["camera_angle_x"] = 2.0 * math.atan(
+            0.5 * writing.size[0] / np.asarray(writing.lens.focal)[0, 0]
+        )
+        _write_json(writing.out / f"transforms_{part}.json", content)
+
+
+def _transforms(writing: _Writing, indices: Sequence[int]) -> dict[str, Any]:
+    """What a file of frames holds; intrinsics stand once if all views share them."""
+    capture, lens, bounds, size, names, _ = writing
+    each = [_intrinsics(lens, index, size) for index in range(len(names))]
+    shared = each[0] if all(one == each[0] for one in each) else {}
+    frames = []
+    for index in indices:
+        matrix = np.vstack([capture.camtoworlds[index], [0.0, 0.0, 0.0, 1.0]])
+        frame = {"file_path": f"{_IMAGES}/{names[index]}", "transform_matrix": matrix.tolist()}
+        if not shared:
+            frame |= each[index]
+        if bounds is not None:
+            frame |= {"near": float(bounds[index, 0]), "far": float(bounds[index, 1])}
+        frames.append(frame)
+    return {**shared, "frames": frames}
+
+
+def _intrinsics(lens: Lens, index: int, size: tuple[int, int]) -> dict[str, Any]:
+    assert lens.distortion is not None
+    assert lens.fisheye is not None
+    focal, centre = np.asarray(lens.focal)[index], np.asarray(lens.centre)[index] + HALF_PIXEL
+    pinhole = [*focal.tolist(), *centre.tolist()]
+    values = dict(zip(("fl_x", "fl_y", "cx", "cy"), pinhole, strict=True))
+    names = ("k1", "k2", "k3", "k4", "p1", "p2")
+    distortion = dict(zip(names, np.asarray(lens.distortion)[index].tolist(), strict=True))
+    model = "OPENCV_FISHEYE" if lens.fisheye[index] else "OPENCV"
+    kept = distortion if any(distortion.values()) else {}
+    return {"camera_model": model, "w": size[0], "h": size[1], **values, **kept}
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+# COLMAP.
+
+
+def _check_colmap(writing: _Writing) -> list[str]:
+    lens = writing.lens
+    assert lens.distortion is not None
+    assert lens.fisheye is not None
+    distortion = np.asarray(lens.distortion)
+    if distortion[~np.asarray(lens.fisheye), 2:4].any() or distortion[lens.fisheye, 4:].any():
+        raise UserError(
+            "COLMAP's OPENCV model has no k3 and k4, and its OPENCV_FISHEYE no p1 and p2, which "
+            "these lenses have: choose --to=nerfstudio"
+        )
+    return _lost_split(writing.capture)
+
+
+def _write_colmap(writing: _Writing) -> None:
+    capture, lens, bounds, size, names, out = writing
+    model = out / "sparse" / "0"
+    model.mkdir(parents=True)
+    each = [_colmap_camera(lens, index, size) for index in range(len(names))]
+    numbers = {camera: number for number, camera in enumerate(dict.fromkeys(each), 1)}
+    ids = {name: number for number, name in colmap_files.MODEL_IDS.items()}
+    cameras = struct.pack("<Q", len(numbers))
+    for camera, number in numbers.items():
+        cameras += struct.pack("<iiQQ", number, ids[camera.model], camera.width, camera.height)
+        cameras += struct.pack(f"<{len(camera.params)}d", *camera.params)
+    images = struct.pack("<Q", len(names))
+    for index, (name, camera) in enumerate(zip(names, each, strict=True)):
+        rotation, translation = _world_to_camera(capture.camtoworlds[index])
+        images += struct.pack("<i7di", index + 1, *rotation, *translation, numbers[camera])
+        images += name.encode() + b"\0" + struct.pack("<Q", 0)
+    points = struct.pack("<Q", len(capture.points))
+    for number, point in enumerate(capture.points.tolist(), 1):
+        points += struct.pack("<Q3d3BdQ", number, *point, 128, 128, 128, 0.0, 0)
+    for part, content in (("cameras", cameras), ("images", images), ("points3D", points)):
+        (model / f"{part}.bin").write_bytes(content)
+    if bounds is not None:
+        lines = [
+            f"{name} {near!r} {far!r}"
+            for name, (near, far) in zip(names, bounds.tolist(), strict=True)
+        ]
+        (model / colmap.BOUNDS_FILE).write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _colmap_camera(lens: Lens, index: int, size: tuple[int, int]) -> colmap_files.Camera:
+    assert lens.distortion is not None
+    assert lens.fisheye is not None
+    pinhole = [*np.asarray(lens.focal)[index], *(np.asarray(lens.centre)[index] + HALF_PIXEL)]
+    k1, k2, k3, k4, p1, p2 = np.asarray(lens.distortion)[index]
+    model, more = "PINHOLE", []
+    if lens.fisheye[index]:
+        model, more = "OPENCV_FISHEYE", [k1, k2, k3, k4]
+    elif any((k1, k2, p1, p2)):
+        model, more = "OPENCV", [k1, k2, p1, p2]
+    return colmap_files.Camera(model, *size, tuple(float(value) for value in (*pinhole, *more)))
+
+
+def _world_to_camera(camtoworld: Array) -> tuple[list[float], list[float]]:
+    """Quaternion, w first, and translation; axes right, down, forward."""
+    from scipy.spatial.transform import Rotation
+
+    right, up, back, position = camtoworld.T
+    rotation = np.stack([right, -up, -back])
+    x, y, z, w = Rotation.from_matrix(rotation).as_quat().tolist()
+    return [w, x, y, z], (-rotation @ position).tolist()
+
+
+def _lost_split(capture: Capture) -> list[str]:
+    if capture.split is None:
+        return []
+    return ["which views are for training and which for tests is not written: no place for it"]
+
+
+_WRITERS = {
+    "llff": (_check_llff, _write_llff),
+    "nerfstudio": (_check_transforms, _write_nerfstudio),
+    "blender": (_check_transforms, _write_blender),
+    "colmap": (_check_colmap, _write_colmap),
+}

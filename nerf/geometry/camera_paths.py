@@ -1,0 +1,161 @@
+"""Camera paths: sequences of poses to render a video along.
+
+A path is a function of the poses `[num_views, 3, 4]` and bounds `[num_views, 2]` of a scene, both
+in scene units, and the number of frames; it returns poses `[num_frames, 3, 4]`.
+"""
+
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from nerf.errors import UserError
+from nerf.geometry.cameras import Space
+from nerf.geometry.rigs import find_rig, upright, widest_gap
+from nerf.scenes.normalize import look_at, mean_pose
+
+Poses = npt.NDArray[np.float32]
+
+
+class CameraPath(Protocol):
+    def __call__(self, poses: Poses, bounds: Poses, num_frames: int) -> Poses:
+        """Poses `[num_frames, 3, 4]` float32 for a scene's poses and bounds."""
+
+
+def camera_path(name: str, poses: Poses, bounds: Poses, num_frames: int) -> Poses:
+    """The path called `name`.
+
+    Args:
+      name: one of `PATHS`.
+      poses: `[num_views, 3, 4]`, the scene's cameras.
+      bounds: `[num_views, 2]`, nearest and farthest depth of each.
+      num_frames: how many poses to make, at least 1.
+
+    Returns:
+      `[num_frames, 3, 4]` float32.
+
+    Raises:
+      UserError: if there is no path of that name, or `num_frames` is less than 1.
+
+    >>> camera_path("loop", np.eye(3, 4)[None], np.ones((1, 2)), 8)
+    Traceback (most recent call last):
+    ...
+    nerf.errors.UserError: unknown camera path 'loop': choose one of interpolate, orbit, spiral
+    """
+    if name not in PATHS:
+        raise UserError(f"unknown camera path {name!r}: choose one of {', '.join(sorted(PATHS))}")
+    if num_frames < 1:
+        raise UserError(f"a camera path needs at least 1 frame, not {num_frames}")
+    return PATHS[name](poses, bounds, num_frames)
+
+
+def spiral(poses: Poses, bounds: Poses, num_frames: int, num_rotations: float = 2.0) -> Poses:
+    """A spiral around the mean pose that looks at one point in front of it.
+
+        centre(a) = mean [r_x cos a, -r_y sin a, -r_z sin(a/2), 1],   a in [0, 2 pi num_rotations)
+        1/focus   = 0.25/(0.9 min near) + 0.75/(5 max far)
+
+    The path closes if `num_rotations` is even: its last frame stops short of the first.
+
+    Args:
+      poses: `[num_views, 3, 4]`; the radii r are the 90th percentiles of |position|, so the poses
+        must be centred.
+      bounds: `[num_views, 2]`, nearest and farthest depth of each view.
+      num_frames: how many poses to make.
+      num_rotations: turns around the mean viewing axis.
+
+    Source: bmild/nerf `load_llff.py` (`render_path_spiral`).
+    """
+    precise = poses.astype(np.float64)
+    mean = mean_pose(precise)
+    up = precise[:, :, 1].sum(axis=0)
+    radii = np.percentile(np.abs(precise[:, :, 3]), 90, axis=0)
+    focus = _to_world(mean, np.array([0.0, 0.0, -_focus_depth(bounds)]))
+    angles = np.linspace(0.0, 2 * np.pi * num_rotations, num_frames, endpoint=False)
+    offsets = np.stack([np.cos(angles), -np.sin(angles), -np.sin(angles / 2)], axis=-1)
+    centres = [_to_world(mean, offset) for offset in offsets * radii]
+    return np.stack([look_at(c - focus, up, c) for c in centres]).astype(np.float32)
+
+
+def interpolate(poses: Poses, bounds: Poses, num_frames: int) -> Poses:
+    """Through all views in their order, from the first to the last.
+
+    Positions follow a monotone cubic spline, so the path has no corner and never overshoots a
+    view; rotations turn at a constant rate between neighbours.
+
+    Args:
+      poses: `[num_views, 3, 4]`.
+      bounds: not used.
+      num_frames: how many poses to make.
+    """
+    # Half the program's start-up time, which the spiral does not need.
+    from scipy.interpolate import PchipInterpolator
+    from scipy.spatial.transform import Rotation, Slerp
+
+    del bounds
+    num_views = len(poses)
+    if num_views == 1:
+        return np.repeat(poses, num_frames, axis=0)
+    knots = np.arange(num_views)
+    times = np.linspace(0.0, num_views - 1, num_frames)
+    rotations = Slerp(knots, Rotation.from_matrix(poses[:, :, :3]))(times).as_matrix()
+    positions = PchipInterpolator(knots, poses[:, :, 3])(times)
+    return np.concatenate([rotations, positions[..., None]], axis=-1).astype(np.float32)
+
+
+def orbit(poses: Poses, bounds: Poses, num_frames: int) -> Poses:
+    """Around what the cameras look at, level, at their mean height and distance.
+
+    Where they stand all around, the path is a closed circle; where they leave a gap of more than a
+    quarter turn, it swings to and fro along the rest.
+
+    Args:
+      poses: `[num_views, 3, 4]`.
+      bounds: not used.
+      num_frames: how many poses to make.
+    """
+    del bounds
+    precise = poses.astype(np.float64)
+    rig = find_rig(precise)
+    to_upright = upright(rig.up)
+    offsets = (precise[:, :, 3] - rig.focus) @ to_upright.T
+    height, radius = offsets[:, 1].mean(), np.hypot(offsets[:, 0], offsets[:, 2]).mean()
+    if radius < 1e-9:  # nothing to look at: one camera, or all at one place
+        return np.repeat(poses[:1], num_frames, axis=0)
+    start, gap = widest_gap(offsets)
+    turn = np.linspace(0.0, 2 * np.pi, num_frames, endpoint=False)
+    way = start + turn
+    if gap > 0.5 * np.pi:
+        way = start + (2 * np.pi - gap) * 0.5 * (1.0 - np.cos(turn))
+    circle = np.stack([radius * np.sin(way), np.full(num_frames, height), radius * np.cos(way)], 1)
+    centres = rig.focus + circle @ to_upright
+    return np.stack([look_at(c - rig.focus, rig.up, c) for c in centres]).astype(np.float32)
+
+
+PATHS: dict[str, CameraPath] = {"spiral": spiral, "orbit": orbit, "interpolate": interpolate}
+
+
+def suitable_path(space: Space, poses: Poses) -> str:
+    """The name of the path that suits a scene.
+
+    Args:
+      space: that its field lives in.
+      poses: `[num_views, 3, 4]`.
+    """
+    if space == "ndc":
+        return "spiral"
+    return "orbit" if find_rig(poses).kind == "inward" else "interpolate"
+
+
+def _focus_depth(bounds: Poses) -> float:
+    """A depth between the nearest and the farthest, 3/4 of the way in disparity."""
+    nearest, farthest = 0.9 * float(bounds.min()), 5.0 * float(bounds.max())
+    return 1.0 / (0.25 / nearest + 0.75 / farthest)
+
+
+def _to_world(
+    pose: npt.NDArray[np.float64], point: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """The point `[3]` of a camera's own frame, in the world."""
+    moved: npt.NDArray[np.float64] = pose[:, :3] @ point + pose[:, 3]
+    return moved

@@ -1,0 +1,128 @@
+"""Scores of rendered views against their photographs."""
+
+import dataclasses
+from typing import Any
+
+import chex
+import dm_pix
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpy.typing as npt
+
+from nerf.render.images import Picture
+from nerf.scenes.scene import Split
+
+
+@dataclasses.dataclass(frozen=True)
+class ViewScore:
+    """One view: its index in the scene, PSNR in dB, SSIM, error of the depth where it is known."""
+
+    index: int
+    psnr: float
+    ssim: float
+    depth_error: float | None = None
+
+
+def psnr(image: npt.NDArray[np.float32], truth: npt.NDArray[np.float32]) -> float:
+    """Peak signal-to-noise ratio, -10 log10 of the mean squared error, for values in [0, 1].
+
+    Args:
+      image, truth: `[height, width, 3]`, sRGB in [0, 1].
+
+    Returns:
+      dB; infinite where both are equal.
+
+    >>> import numpy as np
+    >>> round(
+    ...     psnr(np.zeros((2, 2, 3), np.float32), np.full((2, 2, 3), 0.1, np.float32)),
+    ...     3,
+    ... )
+    20.0
+    """
+    chex.assert_equal_shape([image, truth])
+    error = float(np.mean(np.square(image.astype(np.float64) - truth.astype(np.float64))))
+    return float("inf") if error == 0.0 else float(-10.0 * np.log10(error))
+
+
+def ssim(image: npt.NDArray[np.float32], truth: npt.NDArray[np.float32]) -> float:
+    """Structural similarity, mean over pixels and channels, by dm-pix.
+
+    An 11 x 11 Gaussian window of standard deviation 1.5, K1 = 0.01, K2 = 0.03, values in [0, 1]:
+    the settings of Wang et al. 2004 and of JaxNeRF's evaluation.
+
+    Args:
+      image, truth: `[height, width, 3]`, sRGB in [0, 1]; sides of at least 11 pixels.
+
+    Returns:
+      At most 1; NaN where a side is shorter than the window.
+    """
+    chex.assert_equal_shape([image, truth])
+    if min(image.shape[:2]) < 11:
+        return float("nan")
+    with jax.numpy_dtype_promotion("standard"):  # dm-pix mixes integers and floats
+        return float(_jitted_ssim(jnp.asarray(image), jnp.asarray(truth)))
+
+
+_jitted_ssim = jax.jit(dm_pix.ssim)
+
+
+def depth_error(depth: npt.NDArray[np.float32], truth: npt.NDArray[np.float32]) -> float:
+    """The mean of |depth / truth - 1| over pixels where there is something.
+
+    Args:
+      depth: `[height, width]`, along the viewing axis, in any unit.
+      truth: of the same shape and in the same unit, > 0, inf where there is nothing.
+
+    Returns:
+      >= 0; NaN where there is nothing anywhere.
+
+    >>> import numpy as np
+    >>> depth_error(np.array([[1.5, 3.0, 7.0]]), np.array([[2.0, 4.0, np.inf]]))
+    0.25
+    """
+    chex.assert_equal_shape([depth, truth])
+    found, known = (x[np.isfinite(truth)].astype(np.float64) for x in (depth, truth))
+    return float(np.mean(np.abs(found / known - 1.0))) if known.size else float("nan")
+
+
+def score(
+    index: int,
+    picture: Picture,
+    truth: npt.NDArray[np.float32],
+    depth: npt.NDArray[np.float32] | None = None,
+) -> ViewScore:
+    """All scores of one view.
+
+    Args:
+      index: which view.
+      picture: as it was rendered.
+      truth: `[height, width, 3]`, sRGB in [0, 1].
+      depth: `[height, width]`, exact, where it is known.
+    """
+    error = None if depth is None else depth_error(picture.depth, depth)
+    return ViewScore(index, psnr(picture.rgb, truth), ssim(picture.rgb, truth), error)
+
+
+def summary(
+    scores: list[ViewScore], split: Split, resolution: tuple[int, int], **labels: Any
+) -> dict[str, Any]:
+    """What `eval.json` holds; errors of the depth where it is known.
+
+    Args:
+      scores: one for each held-out view.
+      split: indices of the training views and of those held out.
+      resolution: height and width in pixels.
+      **labels: scene, source, backend, field, preset, step, render.
+    """
+    errors = [s.depth_error for s in scores if s.depth_error is not None]
+    views = [dataclasses.asdict(s) for s in scores]
+    return {
+        "psnr": float(np.mean([s.psnr for s in scores])),
+        "ssim": float(np.mean([s.ssim for s in scores])),
+        **({"depth_error": float(np.mean(errors))} if errors else {}),
+        "views": [{name: x for name, x in view.items() if x is not None} for view in views],
+        "split": {"train": list(split.train), "test": list(split.test)},
+        "resolution": list(resolution),
+        **labels,
+    }

@@ -1,0 +1,284 @@
+"""Whole pictures, in chunks of a fixed size.
+
+Rays are rendered `RAYS_PER_CHUNK` at a time, the last chunk padded, so there is one compilation
+whatever the resolution, and memory is bounded by the chunk. Within a chunk, a CPU goes through
+smaller pieces whose activations stay in its cache.
+"""
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, TypeVar
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpy.typing as npt
+from jax.sharding import Mesh
+
+from nerf.config.settings import RenderConfig
+from nerf.field import Params, RadianceField
+from nerf.geometry.cameras import (
+    Box,
+    Cameras,
+    Rays,
+    Space,
+    depth_from_ndc,
+    depth_of_contracted,
+    pinhole_rays,
+    scene_rays,
+)
+from nerf.geometry.lenses import Lens
+from nerf.render.checks import check_rendering, checked
+from nerf.render.rays import render_rays
+from nerf.runtime import parallel
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+RAYS_PER_CHUNK = 1024
+CPU_RAYS_PER_PIECE = 16  # at the least; more where a ray takes few evaluations
+_CPU_EVALUATIONS_PER_PIECE = 3072
+
+
+class Picture(NamedTuple):
+    """One rendered view.
+
+    Attributes:
+      rgb: `[height, width, 3]` float32, sRGB in [0, 1].
+      depth: `[height, width]` float32, along the camera's viewing axis, in scene units.
+      acc: `[height, width]` float32, in [0, 1].
+    """
+
+    rgb: npt.NDArray[np.float32]
+    depth: npt.NDArray[np.float32]
+    acc: npt.NDArray[np.float32]
+
+
+class RenderedChunk(NamedTuple):
+    """The fine pass over one chunk of rays: `[num_rays, 3]`, `[num_rays]`, `[num_rays]`."""
+
+    rgb: jax.Array
+    t: jax.Array
+    acc: jax.Array
+
+
+ChunkFn = Callable[[Params, Rays], RenderedChunk]
+Progress = Callable[[int, int], None]
+
+
+def make_chunk_renderer(
+    field: RadianceField,
+    config: RenderConfig,
+    *,
+    rays_per_piece: int | None = None,
+    debug: bool = False,
+) -> ChunkFn:
+    """The compiled renderer of one chunk of `RAYS_PER_CHUNK` rays, deterministic, on all devices.
+
+    Args:
+      field: what to render.
+      config: samples and conventions.
+      rays_per_piece: the most rays that go through a device at once; by default its whole share
+        of the chunk on an accelerator and `CPU_RAYS_PER_PIECE` on a CPU.
+      debug: whether values are checked, see `nerf.render.checks`; on one device.
+    """
+    mesh = parallel.make_mesh(1 if debug else RAYS_PER_CHUNK)
+    jitted = jit_chunk_renderer(field, config, mesh, rays_per_piece=rays_per_piece, debug=debug)
+    return parallel.placing(mesh, checked(jitted) if debug else jitted)
+
+
+def jit_chunk_renderer(
+    field: RadianceField,
+    config: RenderConfig,
+    mesh: Mesh,
+    *,
+    rays_per_piece: int | None = None,
+    debug: bool = False,
+) -> Any:
+    """`make_chunk_renderer` for arrays that lie on the devices of a mesh already.
+
+    Returns:
+      What `jax.jit` returns, of parameters and rays.
+    """
+    piece = parallel.choose_rays_per_piece(
+        RAYS_PER_CHUNK // mesh.size,
+        rays_per_piece,
+        on_cpu=max(CPU_RAYS_PER_PIECE, _CPU_EVALUATIONS_PER_PIECE // config.evaluations_per_ray),
+    )
+
+    def render_piece(params: Params, rays: Rays) -> RenderedChunk:
+        rendering = render_rays(field, params, rays, config)
+        if debug:
+            check_rendering(rendering)
+        fine = rendering.fine
+        return RenderedChunk(fine.rgb, fine.depth, fine.acc)
+
+    def one_share(params: Params, rays: Rays) -> RenderedChunk:
+        return map_pieces(lambda rays: render_piece(params, rays), rays, piece)
+
+    return parallel.jit_shares(mesh, one_share, debug=debug)
+
+
+def map_pieces(function: Callable[[T], R], tree: T, piece: int) -> R:
+    """A function of arrays `[num, ...]`, rays or points, one piece after the other.
+
+    Args:
+      function: of a tree like the one given, with `piece` for `num`; returns such a tree as well.
+      tree: of arrays `[num, ...]`.
+      piece: a divisor of `num`.
+    """
+    pieces = jax.tree.map(lambda x: x.reshape(-1, piece, *x.shape[1:]), tree)
+    results = jax.lax.map(function, pieces)
+    joined: R = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), results)
+    return joined
+
+
+def image_rays(
+    camera: Cameras, bounds: npt.NDArray[np.float32], *, space: Space, config: RenderConfig
+) -> Rays:
+    """The rays of every pixel of one camera, row by row.
+
+    Args:
+      camera: its `camtoworlds` is `[3, 4]`.
+      bounds: `[2]`, near and far in scene units.
+      space: which the field lives in.
+      config: pixel and direction conventions.
+
+    Returns:
+      Rays `[height * width]`.
+    """
+    chex.assert_shape(bounds, (2,))
+    intrinsics = (camera.focal, camera.height, camera.width, camera.box)
+    rays: Rays = _image_rays(camera.camtoworlds, camera.lens, bounds, intrinsics, space, config)
+    return rays
+
+
+@functools.partial(jax.jit, static_argnums=(3, 4, 5))
+def _image_rays(
+    camtoworld: Any,
+    lens: Lens | None,
+    bounds: jax.Array,
+    intrinsics: tuple[float, int, int, Box | None],
+    space: Space,
+    config: RenderConfig,
+) -> Rays:
+    focal, height, width, box = intrinsics
+    camera = Cameras(camtoworld, focal, height, width, lens, box)
+    columns, rows, camtoworlds, lenses = _pixels(camera)
+    near, far = (jnp.broadcast_to(bound, columns.shape) for bound in bounds.astype(jnp.float32))
+    return scene_rays(
+        columns,
+        rows,
+        camtoworlds,
+        camera,
+        near,
+        far,
+        space=space,
+        viewdir_space=config.viewdir_space,
+        pixel_offset=config.pixel_offset,
+        lens=lenses,
+    )
+
+
+def render_image(
+    render_chunk: ChunkFn,
+    params: Params,
+    camera: Cameras,
+    bounds: npt.NDArray[np.float32],
+    *,
+    space: Space,
+    config: RenderConfig,
+    progress: Progress | None = None,
+) -> Picture:
+    """Renders one view.
+
+    Args:
+      render_chunk: from `make_chunk_renderer`, used for every view and resolution.
+      params: the field's parameters.
+      camera: its `camtoworlds` is `[3, 4]`; its size is the picture's.
+      bounds: `[2]`, near and far in scene units; not used with NDC.
+      space: which the field lives in.
+      config: what `render_chunk` was made with.
+      progress: called with the number of rays done and the number of all rays.
+    """
+    rays = image_rays(camera, bounds, space=space, config=config)
+    num_rays = camera.height * camera.width
+    chunks: list[RenderedChunk] = []
+    waiting: list[RenderedChunk] = []
+
+    def fetch() -> None:
+        chunks.append(jax.device_get(waiting.pop()))
+        if progress is not None:
+            progress(min(len(chunks) * RAYS_PER_CHUNK, num_rays), num_rays)
+
+    for chunk in _chunks(rays, num_rays):
+        rendered = render_chunk(params, chunk)
+        if waiting:  # fetched while the device is busy with the next
+            fetch()
+        waiting.append(rendered)
+    fetch()
+    rgb, t, acc = (np.concatenate(parts)[:num_rays] for parts in zip(*chunks, strict=True))
+    depth = _depth(t, camera, bounds, space=space, config=config)
+    shape = (camera.height, camera.width)
+    return Picture(rgb.reshape(*shape, 3), depth.reshape(shape), acc.reshape(shape))
+
+
+def _pixels(camera: Cameras) -> tuple[jax.Array, jax.Array, jax.Array, Lens | None]:
+    """Columns and rows of all pixels, the camera's matrix for each, and its lens."""
+    chex.assert_shape(camera.camtoworlds, (3, 4))
+    index = jnp.arange(camera.height * camera.width)
+    rows, columns = jnp.divmod(index, camera.width)
+
+    def for_each(x: Any) -> jax.Array:
+        return jnp.broadcast_to(jnp.asarray(x)[None], (len(index), *jnp.shape(x)))
+
+    return columns, rows, for_each(camera.camtoworlds), jax.tree.map(for_each, camera.lens)
+
+
+def _chunks(rays: Rays, num_rays: int) -> Iterator[Rays]:
+    """Chunks of one size, on the host; the last is filled up by repeating the last ray."""
+    rays = jax.device_get(rays)
+    for start in range(0, num_rays, RAYS_PER_CHUNK):
+        index = np.minimum(np.arange(start, start + RAYS_PER_CHUNK), num_rays - 1)
+        yield jax.tree.map(lambda x, index=index: x[index], rays)
+
+
+def _depth(
+    t: npt.NDArray[np.float32],
+    camera: Cameras,
+    bounds: npt.NDArray[np.float32],
+    *,
+    space: Space,
+    config: RenderConfig,
+) -> npt.NDArray[np.float32]:
+    if space == "world":
+        return t  # the ray parameter of a pinhole ray is depth
+    if space == "contracted":
+        return np.asarray(depth_of_contracted(jnp.asarray(t), jnp.asarray(bounds)))
+    intrinsics = (camera.focal, camera.height, camera.width)
+    depth = _depth_from_ndc(t, camera.camtoworlds, camera.lens, intrinsics, config.pixel_offset)
+    return np.asarray(depth)
+
+
+@functools.partial(jax.jit, static_argnums=(3, 4))
+def _depth_from_ndc(
+    t: jax.Array,
+    camtoworld: Any,
+    lens: Lens | None,
+    intrinsics: tuple[float, int, int],
+    pixel_offset: float,
+) -> jax.Array:
+    focal, height, width = intrinsics
+    columns, rows, camtoworlds, lenses = _pixels(Cameras(camtoworld, *intrinsics, lens))
+    origins, directions = pinhole_rays(
+        columns,
+        rows,
+        camtoworlds,
+        focal=focal,
+        height=height,
+        width=width,
+        pixel_offset=pixel_offset,
+        lens=lenses,
+    )
+    return depth_from_ndc(t, origins, directions)

@@ -1,0 +1,222 @@
+"""Parameters on disk: what they are, where they come from, into which backend they go.
+
+A `.safetensors` file holds the arrays of one backend's layout under names such as
+`shared/params/density/kernel`, and a JSON header that says what they are. The published layout
+(`nerf.backends.published`) has no header; what it holds is known by its names and shapes.
+"""
+
+import dataclasses
+import json
+import os
+import zlib
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from nerf.backends import convert, published
+from nerf.config import text as config_text
+from nerf.config.settings import Config
+from nerf.errors import UserError
+from nerf.field import Params, RadianceField
+from nerf.render.rays import NETWORKS, PROPOSAL, abstract_networks
+
+FILE_NAME = "params.safetensors"
+_HEADER_KEY = "nerf"
+_FORMAT = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Header:
+    """What a parameter file says about itself.
+
+    Attributes:
+      field: name of the field, e.g. `mlp`.
+      layout: name of the backend whose tree the arrays form.
+      config: the settings that the parameters were trained with.
+      scene: name of the scene they show.
+      source: `photographs` or `procedural`.
+      step: number of training steps behind them; None where it is not known.
+      provenance: one sentence on where they come from.
+    """
+
+    field: str
+    layout: str
+    config: Config
+    scene: str
+    source: str
+    step: int | None
+    provenance: str
+
+
+class Loaded(NamedTuple):
+    """Parameters in the layout that was asked for, and their header where they have one."""
+
+    params: Params
+    header: Header | None
+
+
+def load(path: Path, layout: str) -> Loaded:
+    """Reads parameters from wherever they lie.
+
+    Args:
+      path: a run folder, a folder in the published layout, or a `.safetensors` file.
+      layout: the backend they are wanted for.
+
+    Raises:
+      UserError: if nothing is there, or what is there is damaged or hostile.
+    """
+    if path.is_dir() and (path / FILE_NAME).is_file():
+        path = path / FILE_NAME
+    if path.is_dir():
+        if not published.is_published(path):
+            raise UserError(
+                f"no parameters in {path}: looked for {FILE_NAME} (a run folder) and for "
+                f"{published.ARRAYS_FILE} with {published.TREE_FILE} (the published layout)"
+            )
+        tree = published.read(path)
+        separate = set(tree) == set(NETWORKS["separate"])
+        params = tree if separate else {"shared": tree}
+        return Loaded(convert.convert(params, convert.PUBLISHED_LAYOUT, layout), None)
+    if not path.is_file():
+        raise UserError(
+            f"no parameters at {path}: expected a run folder, a folder with "
+            f"{published.ARRAYS_FILE} and {published.TREE_FILE}, or a .safetensors file"
+        )
+    params, header = _read_safetensors(path)
+    return Loaded(convert.convert(params, header.layout, layout), header)
+
+
+def save(path: Path, params: Params, header: Header) -> None:
+    """Writes a `.safetensors` file, atomically."""
+    arrays = {
+        jax.tree_util.keystr(key, simple=True, separator="/"): np.asarray(leaf)
+        for key, leaf in jax.tree_util.tree_leaves_with_path(params)
+    }
+    values = dataclasses.asdict(header) | {"format": _FORMAT}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    metadata = {_HEADER_KEY: json.dumps(values)}
+    try:
+        partial.write_bytes(safetensors.numpy.save(arrays, metadata=metadata))
+        os.replace(partial, path)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def save_published(folder: Path, params: Params, layout: str) -> None:
+    """Writes the published layout; the only network stands at the top, two stand under names.
+
+    Raises:
+      UserError: if there is a proposal, which that layout does not know.
+    """
+    if PROPOSAL in params:
+        raise UserError(
+            "the published layout has no place for a proposal of where to look, which these "
+            "parameters have: name a .safetensors file"
+        )
+    tree = convert.convert(params, layout, convert.PUBLISHED_LAYOUT)
+    published.write(folder, tree.get("shared", tree))
+
+
+def check(params: Params, field: RadianceField, config: Config, origin: str) -> None:
+    """Refuses parameters that are not those of `field`.
+
+    Raises:
+      UserError: with a list of what differs.
+    """
+    names = NETWORKS[config.render.networks]
+    if set(params) != set(names):
+        raise UserError(
+            f"found the networks {', '.join(sorted(params))} in {origin}, but preset "
+            f"{config.preset!r} with networks={config.render.networks} needs {', '.join(names)}"
+        )
+    expected = abstract_networks(field, config.render)
+    for name in names:
+        lines = convert.differences(params[name], expected[name])
+        if lines:
+            raise UserError(
+                f"not what the field of preset {config.preset!r} needs, in {origin}: "
+                + "; ".join(lines)
+            )
+
+
+def count(params: Params) -> int:
+    """The number of scalars."""
+    return sum(leaf.size for leaf in jax.tree_util.tree_leaves(params))
+
+
+def checksum(params: Params) -> int:
+    """The CRC-32 of all arrays of a tree, in their order."""
+    total = 0
+    for leaf in jax.tree_util.tree_leaves(params):
+        total = zlib.crc32(np.ascontiguousarray(leaf).tobytes(), total)
+    return total
+
+
+def _read_safetensors(path: Path) -> tuple[Params, Header]:
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        params = _unflatten(arrays)
+    except Exception as error:  # besides its own, for types of number that NumPy lacks
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path} is damaged or not a safetensors file ({reason})") from error
+    if _HEADER_KEY not in metadata:
+        raise UserError(
+            f"{path} has no header {_HEADER_KEY!r}: it was not written by this program, so what "
+            "its arrays mean is not known"
+        )
+    header = _parse_header(metadata[_HEADER_KEY], path)
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise UserError(f"{path}: array {name!r} holds NaN or infinity")
+    return params, header
+
+
+def _parse_header(text: str, path: Path) -> Header:
+    try:
+        values = json.loads(text)
+        if values.pop("format") != _FORMAT:
+            raise UserError(f"{path} was written in a format that this version does not know")
+        try:
+            values["config"] = config_text.from_json(values["config"])
+        except UserError as error:
+            raise UserError(
+                f"{path} has settings that this version does not know ({error}): use it with the "
+                "version that wrote it, or train anew"
+            ) from error
+        header = Header(**values)
+        for name in ("field", "layout", "scene", "source", "provenance"):
+            if not isinstance(getattr(header, name), str):
+                raise TypeError(f"{name} is not a string")
+        if header.step is not None and type(header.step) is not int:
+            raise TypeError("step is not a whole number")
+        return header
+    except UserError:
+        raise
+    except Exception as error:  # JSON, and what it says, can be wrong in nearly any way
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path}: its header cannot be read ({reason})") from error
+
+
+def _unflatten(arrays: dict[str, Any]) -> Params:
+    """`network/module/leaf` to nested dictionaries, in either layout.
+
+    Haiku's module names contain slashes, so the tree is not split at each of them: the first part
+    is the network, the last the leaf; Flax's `params` collection is a level of its own.
+    """
+    tree: dict[str, Any] = {}
+    for name, array in arrays.items():
+        network, _, rest = name.partition("/")
+        module, _, leaf = rest.rpartition("/")
+        node = tree.setdefault(network, {})
+        if module.startswith("params/"):
+            node, module = node.setdefault("params", {}), module.removeprefix("params/")
+        node.setdefault(module, {})[leaf] = array
+    return tree

@@ -1,0 +1,225 @@
+"""The run folder: where everything of one run goes; it holds no absolute path, so it can move."""
+
+import contextlib
+import json
+import math
+import os
+import platform
+import re
+from collections.abc import Iterator, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import filelock
+import jax
+
+from nerf.config import text as config_text
+from nerf.errors import UserError, listed
+from nerf.runs import checkpoints, parameters
+
+CONFIG_FILE = "config.json"
+EVAL_FILE = "eval.json"
+VIDEO_FILE = "video.mp4"
+RENDERS_FOLDER = "renders"
+FRAMES_FOLDER = "frames"
+PROGRESS_FOLDER = "progress"
+TENSORBOARD_FOLDER = "tensorboard"
+CHART_FILE = "training.png"
+CONTACT_SHEET_FILE = "contact_sheet.png"
+LOCK_FILE = ".lock"
+COLLAPSED, REPLACED = "collapsed", "replaced"
+_SAME_TO_GO_ON = (
+    "backend", "field", "scene", "source", "resolution", "space", "unit_scale", "bounds",
+    "init_from", "seed", "precision",
+)  # fmt: skip
+_MAY_DIFFER = ("train.num_steps",)
+_MAY_DIFFER_ELSEWHERE = ("backend", "init_from", "seed")
+_PACKAGES = ("jax", "jaxlib", "optax", "flax", "dm-haiku", "numpy")
+
+
+def default_name(scene: str, source: str, backend: str, field: str) -> str:
+    """`<scene>-<source>-<backend>-<field>`."""
+    return f"{scene}-{source}-{backend}-{field}"
+
+
+def prepare(run_dir: Path) -> None:
+    """Makes the folder and proves that it can be written.
+
+    Raises:
+      UserError: if it cannot.
+    """
+    probe = run_dir / f".probe-{os.getpid()}"
+    try:
+        (run_dir / RENDERS_FOLDER).mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise UserError(
+            f"the run folder {run_dir} cannot be written ({error.strerror}): name another with "
+            "--run_dir"
+        ) from error
+
+
+def holds_training(run_dir: Path) -> bool:
+    """Whether a training run has left checkpoints in the folder."""
+    folder = run_dir / checkpoints.FOLDER
+    return folder.is_dir() and any(child.name.isdigit() for child in folder.iterdir())
+
+
+def write_json(path: Path, values: dict[str, Any]) -> None:
+    """Writes a JSON file; a number that is not finite, which JSON cannot say, becomes null."""
+    _replace(path, json.dumps(_finite(values), indent=2, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Reads what `write_json` wrote.
+
+    Raises:
+      UserError: if it is missing, or not a JSON object.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read ({error}); give another --run_dir") from error
+    if not isinstance(values, dict):
+        raise UserError(f"{path} does not hold a JSON object; give another --run_dir")
+    return values
+
+
+@contextlib.contextmanager
+def locked(run_dir: Path) -> Iterator[None]:
+    """Keeps other processes out of a run folder; the lock ends with the process, however it ends.
+
+    Raises:
+      UserError: if another process is in it.
+    """
+    lock = filelock.FileLock(run_dir / LOCK_FILE, timeout=0)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        raise UserError(
+            f"another process is using the run folder {run_dir}: wait for it, or name another "
+            "with --run_dir"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def set_aside(run_dir: Path, label: str) -> Path:
+    """Moves all that a run folder holds into a new folder in it, so that a run can begin anew.
+
+    Args:
+      run_dir: the run folder.
+      label: COLLAPSED or REPLACED; with REPLACED also what collapsed before is moved.
+
+    Returns:
+      `<run_dir>/<label>-<number>`.
+    """
+    stays = {COLLAPSED: (COLLAPSED, REPLACED), REPLACED: (REPLACED,)}[label]
+    children = [
+        child
+        for child in sorted(run_dir.iterdir())
+        if child.name != LOCK_FILE and not _is_set_aside(child, stays)
+    ]
+    folder = run_dir / f"{label}-{num_set_aside(run_dir, label) + 1}"
+    folder.mkdir()
+    for child in children:
+        child.rename(folder / child.name)
+    return folder
+
+
+def num_set_aside(run_dir: Path, label: str) -> int:
+    """How many folders `set_aside` has made with a label."""
+    return sum(_is_set_aside(child, (label,)) for child in run_dir.iterdir())
+
+
+def _is_set_aside(path: Path, labels: Sequence[str]) -> bool:
+    return re.fullmatch(f"({'|'.join(labels)})-[0-9]+", path.name) is not None
+
+
+def check_same_training(run_dir: Path, now: dict[str, Any], *, elsewhere: bool = False) -> None:
+    """Refuses to go on with a training run under other settings.
+
+    Args:
+      run_dir: holds a training run.
+      now: what `config.json` would hold.
+      elsewhere: whether it is to go on in another folder; then backend, seed and origin may
+        differ, since they have done their work.
+
+    Raises:
+      UserError: with the settings that differ.
+    """
+    path = run_dir / CONFIG_FILE
+    before = read_json(path)
+    if not set(before) >= set(now) or not isinstance(before["config"], dict):
+        raise UserError(f"{path} lacks settings of the training run; give another --run_dir")
+    names = [n for n in _SAME_TO_GO_ON if not (elsewhere and n in _MAY_DIFFER_ELSEWHERE)]
+    # An older version's settings lack those that came later, whose defaults it had.
+    try:
+        settings = config_text.to_json(config_text.from_json(before["config"]))
+    except UserError as error:
+        raise UserError(
+            f"{path} has settings that this version does not know ({error}): go on with the "
+            "version that wrote it, or train anew with another --run_dir or --noresume"
+        ) from error
+    old = {name: before[name] for name in names} | _flatten(settings)
+    new = {name: now[name] for name in names} | _flatten(now["config"])
+    different = [
+        f"{name} was {old.get(name)!r} and is now {new.get(name)!r}"
+        for name in dict.fromkeys([*old, *new])
+        if name not in _MAY_DIFFER and old.get(name) != new.get(name)
+    ]
+    if different:
+        advice = (
+            f"--init_from={run_dir / parameters.FILE_NAME} to begin anew from its parameters alone"
+            if elsewhere
+            else "another --run_dir or --noresume to start anew"
+        )
+        raise UserError(
+            f"{run_dir} holds a training run with other settings: {listed(different)}; "
+            f"give the same settings to go on, or {advice}"
+        )
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that decide what a run computes."""
+    installed = {name: _version(name) for name in _PACKAGES}
+    return {"python": platform.python_version()} | {k: v for k, v in installed.items() if v}
+
+
+def device_name() -> str:
+    """The device that computes, as its runtime calls it, e.g. `cpu` or `NVIDIA H100`."""
+    device = jax.devices()[0]
+    return str(device.device_kind)
+
+
+def _replace(path: Path, text: str) -> None:
+    """Writes a file so that it is either the old one or the new one, never half of one."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)
+
+
+def _finite(values: Any) -> Any:
+    if isinstance(values, dict):
+        return {name: _finite(value) for name, value in values.items()}
+    if isinstance(values, list | tuple):
+        return [_finite(value) for value in values]
+    return None if isinstance(values, float) and not math.isfinite(values) else values
+
+
+def _flatten(values: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested dictionaries as one whose keys are dotted names."""
+    if not isinstance(values, dict):
+        return {prefix.rstrip("."): values}
+    return {k: v for name in values for k, v in _flatten(values[name], f"{prefix}{name}.").items()}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None

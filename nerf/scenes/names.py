@@ -1,0 +1,229 @@
+"""From what the user calls a scene to the scene.
+
+    a folder            flowers/mine, ./mine      see `nerf.captures.formats`
+    a name              flower                    data folder, cache, download, bundled scene
+    llff:NAME           llff:flower               the same, but never the bundled scene
+    procedural:NAME     procedural:flower         always the bundled scene
+
+A name falls back to the bundled ray-traced scene only where the photographs are neither on disk
+nor within reach of the network, and then with a notice. Data that is there but broken, a file that
+is missing on the server, and a wrong hash are errors: figures of one source must never pass for
+those of the other.
+"""
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from nerf.captures import formats, image_files, llff
+from nerf.captures.formats import Reading
+from nerf.errors import UserError
+from nerf.scenes import download
+from nerf.scenes.scene import Scene, Source
+
+DEFAULT_DATA_DIR = Path("data/llff")
+_ASSETS = Path(__file__).parents[1] / "assets"
+
+
+class Resolved(NamedTuple):
+    """A scene and how it was found.
+
+    Attributes:
+      scene: the scene.
+      folder: the folder it came from; None for a bundled scene.
+      notices: one-line remarks that the user must see.
+    """
+
+    scene: Scene
+    folder: Path | None
+    notices: tuple[str, ...] = ()
+
+
+class _Sources(NamedTuple):
+    """Where names are looked for."""
+
+    data_dir: Path
+    cache_dir: Path
+    offline: bool
+    base_url: str
+    rows: Sequence[download.ManifestRow]
+    timeouts: download.Timeouts
+    reading: Reading
+
+
+def load_scene(
+    name: str,
+    *,
+    data_dir: Path | None = None,
+    offline: bool = False,
+    reading: Reading = formats.DEFAULT_READING,
+    base_url: str | None = None,
+    size: tuple[int, int] = (94, 126),
+    cache_dir: Path | None = None,
+    rows: Sequence[download.ManifestRow] | None = None,
+    timeouts: download.Timeouts = download.DEFAULT_TIMEOUTS,
+) -> Resolved:
+    """Finds and reads a scene; the module's text says where.
+
+    Args:
+      name: a folder, a name, `llff:NAME` or `procedural:NAME`.
+      data_dir: where named scenes lie; None means `$NERF_DATA_DIR`, else data/llff.
+      offline: makes no network attempt; so does NERF_OFFLINE=1.
+      reading: how a folder is read.
+      base_url: a mirror of the published files; None means their own repository.
+      size: height and width of a bundled scene's pictures, in pixels.
+      cache_dir: where downloads and traced views lie; None means `$NERF_CACHE_DIR`, else the
+        system's cache.
+      rows: the manifest of what can be downloaded; None means the package's own.
+      timeouts: how long to wait for the network.
+
+    Raises:
+      UserError: if there is no such scene or its data is broken.
+    """
+    prefix, colon, rest = name.partition(":")
+    known_prefix = bool(colon) and prefix in ("llff", "procedural")
+    bare = rest if known_prefix else name
+    if not bare:
+        raise UserError(f"--scene={name} names no scene: give a folder or {_examples()}")
+    cache_dir = cache_dir or download.default_cache_dir()
+    if known_prefix and prefix == "procedural":
+        return Resolved(_load_procedural(bare, size, cache_dir), None)
+    if _is_folder(bare):
+        folder = Path(bare).expanduser()
+        return _load(folder, None, reading, cache_dir)
+    sources = _Sources(
+        data_dir=data_dir or Path(os.environ.get("NERF_DATA_DIR") or DEFAULT_DATA_DIR),
+        cache_dir=cache_dir,
+        offline=offline or _is_set("NERF_OFFLINE"),
+        base_url=base_url or download.BASE_URL,
+        rows=download.read_manifest() if rows is None else rows,
+        timeouts=timeouts,
+        reading=reading,
+    )
+    return _load_named(bare, sources, size, strict=known_prefix)
+
+
+def find_pretrained(name: str, source: Source, folder: Path | None) -> Path | None:
+    """The folder of Haiku parameters that were trained on a scene, if there is one.
+
+    Args:
+      name: the scene's name.
+      source: the scene's source.
+      folder: `Resolved.folder`.
+
+    Returns:
+      `params` in the scene's folder, or in the package for a bundled scene; None if absent.
+    """
+    home = folder if source == "photographs" else _ASSETS / name
+    params = None if home is None else home / "params"
+    return params if params is not None and params.is_dir() else None
+
+
+def known_names(data_dir: Path, rows: Sequence[download.ManifestRow]) -> tuple[str, ...]:
+    """All names that lead somewhere: in the data folder, on the network, or bundled."""
+    folders = sorted(data_dir.iterdir()) if data_dir.is_dir() else []
+    found = {path.name for path in folders if path.is_dir() and formats.formats_in(path)}
+    return tuple(sorted(found.union(download.scene_names(rows), _procedural_names())))
+
+
+def _load_named(name: str, sources: _Sources, size: tuple[int, int], *, strict: bool) -> Resolved:
+    local = sources.data_dir / name
+    if local.is_dir():
+        return _load(local, name, sources.reading, sources.cache_dir)
+    can_download = name in download.scene_names(sources.rows)
+    is_bundled = name in _procedural_names()
+    if not (can_download or is_bundled):
+        names = ", ".join(known_names(sources.data_dir, sources.rows))
+        raise UserError(
+            f"no scene {name!r}: there is no folder {local}, and the known names are {names}; "
+            "give one of them or a folder"
+        )
+    reason = "they are not among the files that can be downloaded"
+    if can_download:
+        found = _cached_or_downloaded(name, sources, has_bundled=is_bundled and not strict)
+        if isinstance(found, Path):
+            return _load(found, name, sources.reading, sources.cache_dir)
+        reason = found
+    absence = f"the photographs of {name} are not in {local}, and {reason}"
+    if is_bundled and not strict:
+        notice = f"{absence}: using the bundled procedural scene {name} instead"
+        return Resolved(_load_procedural(name, size, sources.cache_dir), None, (notice,))
+    bundled = f", or take procedural:{name}" if is_bundled else ""
+    raise UserError(f"{absence}: put them there{bundled}")
+
+
+def _load(folder: Path, name: str | None, reading: Reading, cache_dir: Path) -> Resolved:
+    loaded = formats.load_folder(folder, reading, name=name, cache_dir=cache_dir)
+    return Resolved(loaded.scene, folder, loaded.notes)
+
+
+def _cached_or_downloaded(name: str, sources: _Sources, *, has_bundled: bool) -> Path | str:
+    """The scene's folder in the cache, filled if need be, or the reason why it cannot be."""
+    folder = download.cached_folder(name, sources.cache_dir)
+    num_missing = len(download.missing_files(name, sources.cache_dir, sources.rows))
+    if num_missing == 0:
+        return folder
+    lacks = f"the cache {folder} lacks {num_missing} files of them"
+    if sources.offline:
+        return f"{lacks}, and no download is tried (--offline or NERF_OFFLINE)"
+    try:
+        return download.download_scene(
+            name,
+            cache_dir=sources.cache_dir,
+            rows=sources.rows,
+            base_url=sources.base_url,
+            timeouts=sources.timeouts,
+        )
+    except download.NetworkUnreachable as error:
+        return f"{lacks}, and {error}"
+    except UserError as error:
+        if not has_bundled:
+            raise
+        raise UserError(
+            f"{error}; to go on without the photographs give --offline or procedural:{name}"
+        ) from error
+
+
+def _load_procedural(name: str, size: tuple[int, int], cache_dir: Path) -> Scene:
+    from nerf import procedural
+
+    if name not in procedural.NAMES:
+        names = ", ".join(procedural.NAMES)
+        raise UserError(f"no bundled scene {name!r}: choose one of {names}")
+    height, width = size
+    views = procedural.views_kept_in(cache_dir / "traced", name, height=height, width=width)
+    pixels = image_files.to_float(views.images)
+    scene = llff.build_scene(
+        image_files.over(pixels, "white"),
+        views.poses_bounds,
+        name=name,
+        source="procedural",
+        origin=f"bundled procedural scene {name}",
+        alpha=pixels[..., 3] if pixels.shape[-1] == 4 else None,
+    )
+    depth = (views.depth * scene.unit_scale).astype(np.float32)
+    return dataclasses.replace(scene, depth=depth)
+
+
+def _procedural_names() -> tuple[str, ...]:
+    from nerf import procedural
+
+    return tuple(procedural.NAMES)
+
+
+def _is_folder(name: str) -> bool:
+    separators = [separator for separator in ("/", os.sep, os.altsep) if separator]
+    looks_like_path = name.startswith((".", "~")) or any(s in name for s in separators)
+    return looks_like_path or Path(name).is_dir()
+
+
+def _is_set(variable: str) -> bool:
+    return os.environ.get(variable, "").lower() not in ("", "0", "false", "no")
+
+
+def _examples() -> str:
+    return "a name such as flower, llff:flower or procedural:flower"

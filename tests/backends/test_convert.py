@@ -1,0 +1,338 @@
+"""Parameters from any form to any other: the same bits, and the same training afterwards."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from nerf.backends.convert import convert, differences
+from nerf.config import text as config_text
+from nerf.config.presets import NOTEBOOK, PRESETS
+from nerf.errors import UserError
+from nerf.field import abstract_params, make_field
+from nerf.geometry.cameras import Cameras
+from nerf.render.rays import PROPOSAL, abstract_networks
+from nerf.runs import parameters
+from nerf.runs.parameters import Header
+from nerf.training.batch import TrainingViews, draw_batch
+from nerf.training.loss import loss_and_gradient
+from nerf.training.step import init_state, make_step
+from tests.conftest import BACKENDS
+
+SMALL = (
+    "field.point_encoding.num_frequencies=4",
+    "field.width=16",
+    "field.rgb_width=8",
+    "field.skip_layer=1",
+    "field.num_layers=3",
+    "field.proposal.resolution=[4, 4, 4]",
+    "render.num_coarse=8",
+    "render.num_fine=8",
+    "train.num_rays=32",
+    "train.num_steps=10",
+    "train.learning_rate=0.01",
+)
+
+
+@pytest.fixture(params=["notebook", "paper", "quick"])
+def config(request):
+    """A preset with a small field and few samples."""
+    config = PRESETS[request.param]
+    for assignment in SMALL:
+        config = config_text.override(config, assignment)
+    return config
+
+
+@pytest.fixture
+def haiku_params(config):
+    """Random arrays, biases too, for every network of the preset; none is empty space."""
+    rng = np.random.default_rng(0)
+
+    def draw(leaf):
+        scale = (2 / leaf.shape[0]) ** 0.5 if leaf.ndim == 2 else 0.1
+        return rng.normal(0.0, scale, leaf.shape).astype(np.float32)
+
+    field = make_field("haiku", "mlp", config.field)
+    params = jax.tree.map(draw, abstract_networks(field, config.render))
+    for name, tree in params.items():
+        if name != PROPOSAL:
+            tree["linear"]["w"] = np.abs(tree["linear"]["w"])
+    return params
+
+
+def assert_same_bits(found, expected):
+    assert jax.tree.structure(found) == jax.tree.structure(expected)
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        assert (a.shape, a.dtype, a.tobytes()) == (b.shape, b.dtype, b.tobytes())
+
+
+def assert_close_in_norm(found, expected, tolerance):
+    """Array by array: |found - expected| <= tolerance |expected|, and no array is zero."""
+    expected_leaves = jax.tree_util.tree_leaves_with_path(expected)
+    for (path, b), a in zip(expected_leaves, jax.tree.leaves(found), strict=True):
+        name = jax.tree_util.keystr(path)
+        assert np.linalg.norm(b) > 0, name
+        assert np.linalg.norm(a - b) <= tolerance * np.linalg.norm(b), name
+
+
+# Forms.
+
+FORMS = {
+    "haiku tree": "haiku",
+    "flax tree": "flax",
+    "published folder": "haiku",
+    "haiku file": "haiku",
+    "flax file": "flax",
+}
+
+
+def put(params, form, config, path):
+    """Brings parameters, in the layout of `form`, into that form."""
+    if form.endswith("tree"):
+        return params
+    if form == "published folder":
+        parameters.save_published(path, params, "haiku")
+        return path
+    path = path.with_suffix(".safetensors")
+    header = Header("mlp", FORMS[form], config, "meadow", "photographs", 3, "drawn at random")
+    parameters.save(path, params, header)
+    return path
+
+
+def take(thing, form, layout):
+    if form.endswith("tree"):
+        return convert(thing, FORMS[form], layout)
+    return parameters.load(thing, layout).params
+
+
+@pytest.mark.parametrize(("first", "second"), list(itertools.product(FORMS, FORMS)))
+def test_every_form_becomes_every_other_and_comes_back_to_the_bit(
+    first, second, config, haiku_params, tmp_path
+):
+    if PROPOSAL in haiku_params and "published folder" in (first, second):
+        with pytest.raises(UserError, match="has no place for a proposal"):
+            parameters.save_published(tmp_path / "folder", haiku_params, "haiku")
+        assert not (tmp_path / "folder").exists()
+        return
+    for leaf in jax.tree.leaves(haiku_params):
+        leaf.flat[0] = -0.0
+        leaf.flat[-1] = 1e-42  # less than the smallest normal number
+    start = convert(haiku_params, "haiku", FORMS[first])
+    there = put(start, first, config, tmp_path / "first")
+    then = put(take(there, first, FORMS[second]), second, config, tmp_path / "second")
+    assert_same_bits(take(then, second, "haiku"), haiku_params)
+    assert_same_bits(take(then, second, FORMS[first]), start)
+
+
+def test_a_converted_tree_has_the_shapes_of_fresh_parameters(backend, config, haiku_params):
+    expected = abstract_params(make_field(backend, "mlp", config.field))
+    for name, tree in convert(haiku_params, "haiku", backend).items():
+        if name == PROPOSAL:
+            assert_same_bits(tree, haiku_params[name])
+            continue
+        assert jax.tree.structure(tree) == jax.tree.structure(expected)
+        assert differences(tree, expected) == []
+
+
+# What both backends do with the same parameters.
+
+
+def fields(config):
+    return {backend: make_field(backend, "mlp", config.field) for backend in BACKENDS}
+
+
+def test_both_backends_say_the_same_of_a_point(config, haiku_params, key):
+    points = jax.random.uniform(jax.random.key(1), (50, 3), minval=-1.0)
+    viewdirs = points / jnp.linalg.norm(points, axis=-1, keepdims=True)
+    for name, tree in haiku_params.items():
+        if name == PROPOSAL:
+            continue
+        for noise_key in (None, key):
+            haiku, flax = (
+                field.apply(
+                    convert({"shared": tree}, "haiku", backend)["shared"],
+                    points,
+                    viewdirs,
+                    key=noise_key,
+                )
+                for backend, field in fields(config).items()
+            )
+            np.testing.assert_allclose(flax.rgb, haiku.rgb, rtol=1e-5)
+            np.testing.assert_allclose(flax.density, haiku.density, rtol=1e-5, atol=1e-6)
+            assert np.ptp(haiku.density) > 0.1
+
+
+@pytest.fixture
+def quick_compilation():
+    """Nearly all the time of these tests would go to the compiler."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+CAMERA = Cameras(np.eye(3, 4, dtype=np.float32), focal=8.0, height=6, width=8)
+
+
+def training_views():
+    """Three views of a smooth picture; numbers repeat from call to call."""
+    v, u = np.mgrid[0:1:6j, 0:1:8j]
+    pictures = [np.stack([u, v, 0.5 + 0.4 * np.sin(3 * u + i)], axis=-1) for i in range(3)]
+    matrices = np.tile(np.eye(3, 4), (3, 1, 1))
+    matrices[:, 0, 3] = [-0.1, 0.0, 0.1]
+    arrays = (pictures, matrices, np.tile([1.3, 8.0], (3, 1)))
+    return TrainingViews(*(jnp.asarray(np.asarray(array), jnp.float32) for array in arrays))
+
+
+def test_both_backends_have_the_same_loss_and_gradient(
+    config, haiku_params, key, quick_compilation
+):
+    batch = draw_batch(
+        key, training_views(), CAMERA, num_rays=32, space="ndc", config=config.render
+    )
+    results = {}
+    for backend, field in fields(config).items():
+        params = convert(haiku_params, "haiku", backend)
+        loss, seen, gradient = jax.jit(
+            lambda params, field=field: loss_and_gradient(field, params, batch, config, 16)
+        )(params)
+        results[backend] = (loss, seen, convert(gradient, backend, "haiku"))
+    haiku, flax = (results[backend] for backend in ("haiku", "flax"))
+    np.testing.assert_allclose(flax[0], haiku[0], rtol=1e-4)
+    for ours, theirs in zip(flax[1], haiku[1], strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4)
+    assert_close_in_norm(flax[2], haiku[2], tolerance=1e-4)
+
+
+def test_ten_steps_of_either_backend_lead_to_the_same_parameters(
+    config, haiku_params, key, quick_compilation
+):
+    views = training_views()
+    ends = {}
+    for backend, field in fields(config).items():
+        params = jax.tree.map(jnp.array, convert(haiku_params, "haiku", backend))
+        state = init_state(field, config, key, params)
+        step = make_step(field, config, CAMERA, space="ndc", rays_per_piece=16)
+        losses = []
+        for _ in range(10):
+            state, metrics = step(state, views)
+            losses.append(float(metrics.loss))
+        assert int(state.step) == 10
+        ends[backend] = (convert(jax.device_get(state.params), backend, "haiku"), losses)
+    assert_close_in_norm(ends["flax"][0], ends["haiku"][0], tolerance=1e-3)
+    np.testing.assert_allclose(ends["flax"][1], ends["haiku"][1], rtol=1e-3)
+    moved = jax.tree.map(
+        lambda a, b: np.linalg.norm(a - b) / np.linalg.norm(b), ends["haiku"][0], haiku_params
+    )
+    assert min(jax.tree.leaves(moved)) > 0.02  # far more than the tolerance
+
+
+# Refusals.
+
+
+def refusal(function, *arguments):
+    with pytest.raises(UserError) as caught:
+        function(*arguments)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+@pytest.mark.parametrize("names", [("haiku", "torch"), ("torch", "flax")])
+def test_an_unknown_layout_is_refused_with_the_known_ones(names, haiku_params):
+    message = refusal(convert, haiku_params, *names)
+    assert message == "unknown parameter layout 'torch': there are haiku, flax"
+
+
+def test_the_other_backends_tree_is_refused(backend, haiku_params):
+    params = convert(haiku_params, "haiku", backend)
+    other = next(name for name in BACKENDS if name != backend)
+    assert f"in the {other} layout" in refusal(convert, params, other, backend)
+
+
+def layers_of(params, backend):
+    (tree,) = params.values()
+    return tree["params"] if backend == "flax" else tree
+
+
+@pytest.mark.parametrize("where", ["layer", "array"])
+@pytest.mark.parametrize("what", ["missing", "unexpected"])
+def test_a_tree_with_a_part_too_few_or_too_many_is_not_converted(backend, where, what):
+    source = make_field(backend, "mlp", NOTEBOOK.field)
+    params = {"shared": jax.tree.map(lambda leaf: leaf, abstract_params(source))}
+    layers = layers_of(params, backend)
+    name = {"haiku": "linear_1", "flax": "bottleneck"}[backend]
+    node, part = (layers, name) if where == "layer" else (layers[name], sorted(layers[name])[0])
+    if what == "missing":
+        del node[part]
+    else:
+        part = "another"
+        node[part] = node[next(iter(node))]
+    other = next(name for name in BACKENDS if name != backend)
+    message = refusal(convert, params, backend, other)
+    assert f"not those of the NeRF MLP in the {backend} layout" in message
+    if (what, where) != ("missing", "layer"):  # which changes the number of layers
+        assert part in message
+
+
+def test_a_second_collection_of_variables_is_not_lost_in_silence():
+    tree = abstract_params(make_field("flax", "mlp", NOTEBOOK.field))
+    params = {"shared": {**tree, "batch_stats": {"mean": np.zeros(3, np.float32)}}}
+    assert "unexpected 'batch_stats'" in refusal(convert, params, "flax", "haiku")
+
+
+def test_differences_are_listed_array_by_array():
+    def struct(*shape, dtype="float32"):
+        return jax.ShapeDtypeStruct(shape, dtype)
+
+    expected = {
+        "a": {"w": struct(2, 3), "b": struct(3)},
+        "c": {"w": struct(3, 1), "b": struct(1)},
+        "d": struct(),
+    }
+    found = {
+        "a": {"w": struct(2, 4), "b": struct(3)},
+        "c": {"b": struct(1, dtype="float16"), "u": struct(1)},
+        "d": struct(1),
+    }
+    assert differences(expected, expected) == []
+    assert differences(found, expected) == [
+        "c/w: missing",
+        "c/u: unexpected",
+        "a/w: 2x4 where 2x3 is needed",
+        "c/b: float16 where float32 is needed",
+        "d: 1 where scalar is needed",
+    ]
+
+
+def test_parameters_of_another_shape_are_refused_with_all_that_differs(backend):
+    smaller = config_text.override(NOTEBOOK, "field.rgb_width=64")
+    shapes = abstract_params(make_field(backend, "mlp", smaller.field))
+    field = make_field(backend, "mlp", NOTEBOOK.field)
+    message = refusal(parameters.check, {"shared": shapes}, field, NOTEBOOK, "the file")
+    assert message.startswith("not what the field of preset 'notebook' needs, in the file: ")
+    assert sorted(
+        part.split(": ")[1] for part in message.split("in the file: ")[1].split("; ")
+    ) == ["280x64 where 280x128 is needed", "64 where 128 is needed", "64x3 where 128x3 is needed"]
+
+
+def test_parameters_of_other_networks_are_refused(backend):
+    field = make_field(backend, "mlp", NOTEBOOK.field)
+    shapes = abstract_params(field)
+    parameters.check({"shared": shapes}, field, NOTEBOOK, "the file")
+    message = refusal(
+        parameters.check, {"coarse": shapes, "fine": shapes}, field, NOTEBOOK, "the file"
+    )
+    assert "found the networks coarse, fine in the file" in message
+    assert "networks=shared needs shared" in message
+
+
+def test_the_second_network_is_checked_as_the_first_is(backend):
+    config = PRESETS["paper"]
+    field = make_field(backend, "mlp", config.field)
+    good = abstract_params(field)
+    bad = abstract_params(make_field(backend, "mlp", NOTEBOOK.field))
+    parameters.check({"coarse": good, "fine": good}, field, config, "the file")
+    for params in ({"coarse": good, "fine": bad}, {"coarse": bad, "fine": good}):
+        assert "60x256 where 63x256" in refusal(parameters.check, params, field, config, "it")

@@ -1,0 +1,103 @@
+"""Laws of multilinear interpolation: linear functions exactly, texels themselves, a slow oracle."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from nerf.backends.interpolation import interpolate, num_rows
+
+TABLES = {
+    "a line": [(5,)],
+    "a plane": [(4, 7)],
+    "a grid": [(3, 4, 2)],
+    "three planes": [(4, 7), (2, 2), (6, 3)],
+}
+
+
+def random_rows(texels, num_features=3, seed=0):
+    shape = (num_rows(texels), num_features)
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def random_places(texels, num_points=40, seed=1):
+    shape = (num_points, len(texels), len(texels[0]))
+    return np.random.default_rng(seed).uniform(size=shape).astype(np.float32)
+
+
+def tables(rows, texels):
+    """Each table as an array of its own."""
+    ends = np.cumsum([np.prod(counts) for counts in texels])
+    return [
+        part.reshape(*counts, -1)
+        for part, counts in zip(np.split(rows, ends[:-1]), texels, strict=True)
+    ]
+
+
+def slowly(rows, unit, texels):
+    """Point by point, table by table, corner by corner."""
+    found = np.zeros((*unit.shape[:2], rows.shape[1]))
+    for (i, point), (j, table) in itertools.product(
+        enumerate(unit), enumerate(tables(rows, texels))
+    ):
+        position = np.float64(point[j]) * (np.array(texels[j]) - 1)
+        left = np.minimum(np.floor(position), np.array(texels[j]) - 2).astype(int)
+        for corner in itertools.product((0, 1), repeat=len(left)):
+            near = 1 - np.abs(position - left - corner)
+            found[i, j] += np.prod(near) * table[tuple(left + corner)]
+    return found
+
+
+@pytest.mark.parametrize("texels", TABLES.values(), ids=TABLES)
+def test_it_agrees_with_a_slow_one(texels):
+    rows, unit = random_rows(texels), random_places(texels)
+    np.testing.assert_allclose(
+        interpolate(jnp.asarray(rows), unit, texels), slowly(rows, unit, texels), atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("texels", TABLES.values(), ids=TABLES)
+def test_a_linear_function_is_exact(texels):
+    slopes = np.float32([2.0, -1.0, 0.5])[: len(texels[0])]
+    parts = []
+    for number, counts in enumerate(texels):
+        axes = np.meshgrid(*(np.linspace(0, 1, n) for n in counts), indexing="ij")
+        values = number + sum(a * axis for a, axis in zip(slopes, axes, strict=True))
+        parts.append(values.reshape(-1, 1))
+    unit = random_places(texels)
+    found = interpolate(jnp.asarray(np.concatenate(parts), jnp.float32), unit, texels)
+    expected = np.arange(len(texels))[None] + unit @ slopes
+    np.testing.assert_allclose(found[..., 0], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("texels", TABLES.values(), ids=TABLES)
+def test_at_a_texel_it_is_that_texel(texels):
+    rows = random_rows(texels)
+    counts = np.array(texels)
+    index = np.random.default_rng(2).integers(0, counts, size=(30, *counts.shape))
+    found = interpolate(jnp.asarray(rows), jnp.asarray(index / (counts - 1), jnp.float32), texels)
+    for number, table in enumerate(tables(rows, texels)):
+        np.testing.assert_allclose(
+            found[:, number], table[tuple(index[:, number].T)], rtol=1e-4, atol=1e-5
+        )
+
+
+@pytest.mark.parametrize("texels", TABLES.values(), ids=TABLES)
+def test_the_gradient_gives_each_texel_its_share(texels):
+    """The shares of one place add up to one, and they are what the place takes from each row."""
+    rows, unit = random_rows(texels, num_features=1), random_places(texels, num_points=1)
+    shares = jax.grad(lambda rows: jnp.sum(interpolate(rows, unit, texels)))(jnp.asarray(rows))
+    assert shares.min() >= 0
+    assert float(jnp.sum(shares)) == pytest.approx(len(texels), rel=1e-5)
+    assert np.count_nonzero(shares) <= len(texels) * 2 ** len(texels[0])
+    found = interpolate(jnp.asarray(rows), unit, texels)
+    assert float(jnp.vdot(shares, rows)) == pytest.approx(float(jnp.sum(found)), abs=1e-5)
+
+
+def test_tables_of_another_size_are_refused():
+    with pytest.raises(AssertionError):
+        interpolate(jnp.zeros((27, 2)), jnp.zeros((5, 1, 2)), [(4, 7)])
+    with pytest.raises(AssertionError):
+        interpolate(jnp.zeros((28, 2)), jnp.zeros((5, 2, 2)), [(4, 7)])

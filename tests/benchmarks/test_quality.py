@@ -1,0 +1,74 @@
+"""The benchmark of quality over time, in a short form: every figure is there."""
+
+import json
+
+import pytest
+from PIL import Image
+
+from benchmarks import quality
+from tests.support.command_line import call_benchmark
+
+SMALL = (
+    "--field=planes",
+    "--set=train.num_rays=64",
+    "--set=field.resolution=[8, 6, 4]",
+    "--set=field.num_features=4",
+)
+
+
+def test_every_figure_is_there(scene, tmp_path):
+    out, chart = tmp_path / "quality.json", tmp_path / "quality.png"
+    flags = (f"--scene={scene}", "--seconds=15", *SMALL, f"--out={out}", f"--chart={chart}")
+    ended = call_benchmark(quality, *flags)
+    assert ended.status == 0, ended.err
+    (measured,) = json.loads(out.read_text())["scenes"]
+    assert (measured["scene"], measured["source"]) == ("meadow", "photographs")
+    assert measured["resolution"] == [12, 16]
+    (curve,) = measured["curves"]
+    (point,) = curve["points"]
+    assert (curve["field"], point["limit"]) == ("planes", 15.0)
+    assert point["steps"] > 5
+    assert 0 < point["train_seconds"] < point["process_seconds"]
+    assert 10 < point["psnr"] < 60
+    assert point["ssim"] <= 1
+    assert point["num_parameters"] > 1000
+    assert f"{point['psnr']:.2f} dB" in ended.out
+    with Image.open(chart) as picture:
+        assert picture.width > 300
+
+
+def test_a_run_has_the_preset_that_is_named(scene, tmp_path):
+    """Preset quick alone has a grid among its parameters, here of a hundred thousand texels."""
+    out = tmp_path / "quality.json"
+    sets = ("field.width=8", "field.rgb_width=8", "field.proposal.resolution=[50, 50, 40]")
+    ended = call_benchmark(
+        *(quality, f"--scene={scene}", "--seconds=12", "--field=mlp:quick", f"--out={out}"),
+        *(f"--set={assignment}" for assignment in sets),
+    )
+    assert ended.status == 0, ended.err
+    ((curve,),) = [scene["curves"] for scene in json.loads(out.read_text())["scenes"]]
+    assert curve["field"] == "mlp:quick"
+    assert 100_000 < curve["points"][0]["num_parameters"] < 105_000
+
+
+@pytest.mark.parametrize(
+    ("flags", "reason"),
+    [
+        (["--field=hash"], "has no field 'hash': choose one of mlp, planes"),
+        (["--backend=haiku"], "backend 'haiku' has no field 'planes'"),
+        (
+            ["--field=mlp:quik"],
+            "unknown preset 'quik': choose one of notebook, paper, ",
+        ),
+        (["--field=planes:quick"], "preset 'quick' is for the field 'mlp', not 'planes'"),
+        (["--seconds=soon"], "--seconds must be numbers, not soon"),
+        (["--seconds=0"], "--seconds must be more than 0"),
+        (["--scene=./nowhere"], "a run on ./nowhere failed: nowhere is not a folder"),
+    ],
+)
+def test_a_mistake_is_named(flags, reason, tmp_path):
+    ended = call_benchmark(quality, *flags, f"--out={tmp_path / 'out.json'}")
+    assert ended.status == 1
+    assert reason in ended.err
+    assert ended.err.count("\n") == 1
+    assert not list(tmp_path.iterdir())

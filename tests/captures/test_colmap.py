@@ -1,0 +1,217 @@
+"""Laws of the COLMAP reader: what pycolmap wrote is read as pycolmap reads it."""
+
+import contextlib
+import struct
+
+import numpy as np
+import pytest
+
+from nerf.captures import colmap_files
+from nerf.captures.formats import Reading, load_folder
+from nerf.errors import UserError
+from tests.support.captures import refusal, write_pictures
+
+SIZE = (64, 48)
+
+
+@pytest.fixture(scope="module")
+def reconstruction():
+    pycolmap = pytest.importorskip("pycolmap")
+    pycolmap.set_random_seed(0)
+    options = pycolmap.SyntheticDatasetOptions()
+    options.num_rigs, options.num_frames_per_rig, options.num_points3D = 2, 4, 60
+    options.camera_width, options.camera_height = SIZE
+    options.camera_params = [60.0, 32.5, 23.0, 0.03]
+    return pycolmap.synthesize_dataset(options)
+
+
+@pytest.fixture(params=["bin", "txt"])
+def folder(request, reconstruction, tmp_path):
+    """A scene as COLMAP leaves it, with noise for pictures."""
+    model = tmp_path / "scene" / "sparse" / "0"
+    model.mkdir(parents=True)
+    write = {"bin": reconstruction.write_binary, "txt": reconstruction.write_text}
+    write[request.param](str(model))
+    names = [f"images/{image.name}" for image in reconstruction.images.values()]
+    write_pictures(tmp_path / "scene", names, size=SIZE)
+    return tmp_path / "scene"
+
+
+def test_cameras_images_and_points_are_those_that_were_written(folder, reconstruction):
+    capture = load_folder(folder).capture
+    assert capture.format == "colmap"
+    by_name = {image.name: image for image in reconstruction.images.values()}
+    assert [file.name for file in capture.files] == sorted(by_name)
+    for file, pose in zip(capture.files, capture.camtoworlds, strict=True):
+        image = by_name[file.name]
+        np.testing.assert_allclose(pose[:, 3], image.projection_center(), atol=1e-9)
+        np.testing.assert_allclose(-pose[:, 2], image.viewing_direction(), atol=1e-9)
+        down = image.cam_from_world().rotation.matrix()[1]
+        np.testing.assert_allclose(-pose[:, 1], down, atol=1e-9)
+    expected = np.sort([point.xyz for point in reconstruction.points3D.values()], axis=0)
+    np.testing.assert_allclose(np.sort(capture.points, axis=0), expected, atol=1e-12)
+    np.testing.assert_allclose(capture.lens.centre, [[32.0, 22.5]] * 8)
+    np.testing.assert_allclose(capture.lens.distortion[:, 0], 0.03)
+
+
+def test_bounds_are_depths_of_the_points(folder, reconstruction):
+    capture = load_folder(folder).capture
+    points = np.array([point.xyz for point in reconstruction.points3D.values()])
+    for file, bounds in zip(capture.files, capture.bounds, strict=True):
+        image = next(i for i in reconstruction.images.values() if i.name == file.name)
+        depth = image.cam_from_world() * points
+        near, far = depth[:, 2].min(), depth[:, 2].max()
+        assert near <= bounds[0] < bounds[1] <= far
+        np.testing.assert_allclose(bounds, [near, far], rtol=0.05)
+
+
+def test_pictures_and_poses_that_do_not_match_are_listed(folder):
+    names = sorted(path.name for path in (folder / "images").iterdir())
+    (folder / "images" / names[2]).unlink()
+    write_pictures(folder, ["images/extra.png"], size=SIZE)
+    loaded = load_folder(folder)
+    assert loaded.scene.num_views == 7
+    assert any(f"no picture and are left out: {names[2]}" in note for note in loaded.notes)
+    assert any("no pose and are not used: extra.png" in note for note in loaded.notes)
+    for path in (folder / "images").iterdir():
+        path.unlink()
+    assert "none of the 8 pictures" in refusal(folder)
+
+
+def test_pictures_may_be_smaller_than_colmaps(folder):
+    whole = load_folder(folder).scene
+    (folder / "images").rename(folder / "images_2")
+    names = [path.name for path in (folder / "images_2").iterdir()]
+    write_pictures(folder, [f"images_2/{name}" for name in names], size=(32, 24))
+    half = load_folder(folder).scene
+    assert half.images.shape[1:3] == (24, 32)
+    np.testing.assert_allclose(half.cameras.lens.focal, 0.5 * whole.cameras.lens.focal)
+    np.testing.assert_allclose(
+        half.cameras.lens.centre + 0.5, 0.5 * (whole.cameras.lens.centre + 0.5)
+    )
+
+
+@pytest.mark.parametrize("place", ["colmap/sparse/0", "sparse", "colmap"])
+def test_the_model_is_found_where_tools_leave_it(folder, place):
+    expected = load_folder(folder).scene.cameras.camtoworlds
+    (folder / "sparse" / "0").rename(folder / "model")
+    (folder / "sparse").rmdir()
+    (folder / place).parent.mkdir(parents=True, exist_ok=True)
+    (folder / "model").rename(folder / place)
+    np.testing.assert_array_equal(load_folder(folder).scene.cameras.camtoworlds, expected)
+
+
+def test_a_second_model_is_mentioned(folder):
+    import shutil
+
+    shutil.copytree(folder / "sparse" / "0", folder / "sparse" / "1")
+    assert any("2 models" in note for note in load_folder(folder).notes)
+
+
+def test_of_several_models_the_largest_is_read(folder, tmp_path):
+    """COLMAP often begins with two pictures that go with no other."""
+    import shutil
+
+    shutil.move(folder / "sparse" / "0", folder / "sparse" / "1")
+    small = write_text(tmp_path / "small")
+    shutil.copytree(small / "sparse" / "0", folder / "sparse" / "0")
+    loaded = load_folder(folder)
+    assert loaded.scene.num_views == 8
+    assert any("of which 1 is read, the largest" in note for note in loaded.notes)
+
+
+def test_without_points_bounds_come_from_the_cameras(folder):
+    for path in (folder / "sparse" / "0").glob("points3D.*"):
+        path.unlink()
+    loaded = load_folder(folder)
+    assert loaded.capture.bounds is None
+    assert any("no points" in note for note in loaded.notes)
+
+
+# Broken files.
+
+
+@pytest.mark.parametrize("name", ["cameras", "images"])
+def test_a_file_that_ends_early_is_refused(folder, name):
+    for path in (folder / "sparse" / "0").glob(f"{name}.*"):
+        whole = path.read_bytes()
+        start = 4 if path.suffix == ".bin" else len(whole) - 8
+        for end in {start, len(whole) // 2, len(whole) - 3}:
+            path.write_bytes(whole[:end])
+            if path.suffix == ".bin":
+                assert "ends before what it announces" in refusal(folder)
+            else:  # a line may end early and still be one
+                with contextlib.suppress(UserError):
+                    load_folder(folder)
+
+
+def test_a_count_is_not_believed(folder):
+    path = folder / "sparse" / "0" / "images.bin"
+    if not path.is_file():
+        pytest.skip("the text form has no counts")
+    path.write_bytes(struct.pack("<Q", 2**60) + path.read_bytes()[8:])
+    assert "ends before what it announces" in refusal(folder)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("1 FULL_OPENCV 64 48 " + "1 " * 12, "image_undistorter"),
+        ("1 SPHERICAL 64 48 1", "model SPHERICAL"),
+        ("1 PINHOLE 64 48 1 2 3", "3 parameters, not 4"),
+        ("1 PINHOLE 0 48 1 2 3 4", "0 x 48 pixels"),
+        ("1 PINHOLE wide 48 1 2 3 4", "could not convert"),
+        ("1 PINHOLE", "fewer than 4 words"),
+        ("2 PINHOLE 64 48 50 50 32 24", "not in its list"),
+        ("1 PINHOLE 64 48 -50 50 32 24", "focal length"),
+        ("1 PINHOLE 64 48 nan 50 32 24", "focal length"),
+    ],
+)
+def test_each_mistake_in_a_camera_has_its_sentence(tmp_path, line, said):
+    assert said in refusal(write_text(tmp_path, cameras=line))
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("1 0 0 0 0 0 0 0 1 a.png", "no unit quaternion"),
+        ("1 nan 0 0 0 0 0 0 1 a.png", "no unit quaternion"),
+        ("1 1 0 0 0 inf 0 0 1 a.png", "NaN or infinity"),
+        ("1 1 0 0 0 0 0 0 1 ../a.png", "leads out of"),
+        ("1 1 0 0 0 0 0 0 1 /a.png", "leads out of"),
+        ("1 1 0 0 0 0 0 0", "fewer than 10 words"),
+        ("", "no posed image"),
+    ],
+)
+def test_each_mistake_in_a_pose_has_its_sentence(tmp_path, line, said):
+    assert said in refusal(write_text(tmp_path, images=f"{line}\n\n"))
+
+
+def write_text(
+    folder,
+    cameras="1 PINHOLE 64 48 50 50 32 24",
+    images="1 1 0 0 0 0 0 0 1 a.png\n\n2 1 0 0 0 1 0 0 1 b.png\n\n",
+    points="",
+):
+    model = folder / "sparse" / "0"
+    model.mkdir(parents=True)
+    for name, text in (("cameras", cameras), ("images", images), ("points3D", points)):
+        (model / f"{name}.txt").write_text(f"# a comment\n{text}\n")
+    write_pictures(folder, ["images/a.png", "images/b.png"], size=SIZE)
+    return folder
+
+
+def test_names_may_hold_spaces_and_folders(tmp_path):
+    poses = "1 1 0 0 0 0 0 0 1 left eye/a b.png\n1 2 3\n2 1 0 0 0 1 0 0 1 b.png\n\n"
+    folder = write_text(tmp_path, images=poses)
+    write_pictures(folder, ["images/left eye/a b.png"], size=SIZE)
+    loaded = load_folder(folder, Reading(factor=1))
+    assert set(loaded.scene.image_names) == {"left eye/a b", "b"}
+
+
+def test_models_have_the_numbers_that_colmap_gives_them():
+    pycolmap = pytest.importorskip("pycolmap")
+    for number, name in colmap_files.MODEL_IDS.items():
+        assert int(getattr(pycolmap.CameraModelId, name)) == number
+        camera = pycolmap.Camera.create_from_model_name(1, name, 1.0, 2, 2)
+        assert len(camera.params) == len(colmap_files.MODELS[name])

@@ -1,0 +1,191 @@
+"""Laws of transforms.json, of nerfstudio, instant-ngp and Blender, and what is wrong with one."""
+
+import json
+
+import numpy as np
+import pytest
+
+from nerf.captures.formats import Reading, load_folder
+from nerf.scenes.normalize import Normalization
+from tests.support.captures import (
+    HEIGHT,
+    WIDTH,
+    assert_same,
+    orbit_poses,
+    refusal,
+    transforms,
+    write_nerfstudio,
+    write_pictures,
+)
+
+
+def test_intrinsics_stand_once_or_in_each_frame(tmp_path):
+    def move(content):
+        for frame in content["frames"]:
+            frame |= {key: content[key] for key in ("fl_x", "w", "h")}
+        for key in ("fl_x", "w", "h"):
+            del content[key]
+
+    assert_same(
+        write_nerfstudio(tmp_path / "once"), write_nerfstudio(tmp_path / "each", change=move)
+    )
+
+
+def test_an_angle_of_view_is_a_focal_length(tmp_path):
+    """tan(angle / 2) = (width / 2) / focal."""
+
+    def change(content):
+        del content["fl_x"]
+        content["camera_angle_x"] = 2 * np.arctan(0.5 * WIDTH / 10.0)
+
+    changed = write_nerfstudio(tmp_path / "angle", change=change)
+    assert_same(write_nerfstudio(tmp_path / "focal"), changed)
+
+
+@pytest.mark.parametrize("written_as", ["view_{}", "./images/view_{}", "images/view_{}.png"])
+def test_endings_may_be_missing(tmp_path, written_as):
+    def change(content):
+        for i, frame in enumerate(content["frames"]):
+            name = written_as.format(i)
+            frame["file_path"] = name if "images" in name else f"images/{name}"
+
+    folder = write_nerfstudio(tmp_path, change=change)
+    assert load_folder(folder).scene.num_views == 6
+
+
+def test_points_are_brought_to_where_the_poses_are(tmp_path):
+    """nerfstudio leaves COLMAP's points where they were before `applied_transform`."""
+    folder = write_nerfstudio(tmp_path)
+    turn = [[0.0, -1.0, 0.0, 0.2], [1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]]
+    content = json.loads((folder / "transforms.json").read_text())
+    (folder / "transforms.json").write_text(json.dumps({**content, "applied_transform": turn}))
+    model = folder / "colmap" / "sparse" / "0"
+    model.mkdir(parents=True)
+    (model / "cameras.txt").write_text("1 PINHOLE 12 8 10 10 6 4\n")
+    (model / "images.txt").write_text("1 1 0 0 0 0 0 0 1 view_0.png\n\n")
+    (model / "points3D.txt").write_text("7 0.1 0.2 0.3 0 0 0 0.5 1 0\n")
+    points = load_folder(folder, Reading("nerfstudio")).capture.points
+    np.testing.assert_allclose(points, [[0.0, 0.1, 0.3]])
+
+
+def test_blender_holds_out_its_test_views(tmp_path):
+    poses = orbit_poses(8)
+    for part, numbers in (("train", range(5)), ("test", range(5, 7)), ("val", range(7, 8))):
+        names = [f"{part}/r_{i}" for i in numbers]
+        write_pictures(tmp_path, [f"{name}.png" for name in names], channels=4)
+        content = {"camera_angle_x": 0.7, **transforms(poses[list(numbers)], names)}
+        for key in ("fl_x", "w", "h"):
+            del content[key]
+        (tmp_path / f"transforms_{part}.json").write_text(json.dumps(content))
+    scene = load_folder(tmp_path).scene
+    assert scene.split(16) == ((0, 1, 2, 3, 4), (5, 6))
+    assert (scene.space, scene.background) == ("world", "white")
+    middle = scene.cameras.lens.centre[0]
+    np.testing.assert_allclose(middle, [(WIDTH - 1) / 2, (HEIGHT - 1) / 2])
+    (tmp_path / "transforms_test.json").unlink()
+    assert load_folder(tmp_path).scene.split(16) == ((0, 1, 2, 3, 4), (5,))
+
+
+def test_black_or_white_behind_transparent_pictures(tmp_path):
+    folder = write_nerfstudio(tmp_path, channels=4)
+    white, black = (
+        load_folder(folder, Reading(normalization=Normalization(background=name))).scene
+        for name in ("white", "black")
+    )
+    assert (white.background, black.background) == ("white", "black")
+    alpha = white.images - black.images  # the share of the background, on every channel
+    np.testing.assert_allclose(alpha, alpha[..., :1].repeat(3, -1), atol=1e-6)
+    assert alpha.min() >= 0
+    assert alpha.max() > 0.5
+
+
+# What is wrong.
+
+
+def with_frame(**values):
+    def change(content):
+        content["frames"][2] |= values
+
+    return change
+
+
+def without(*keys):
+    def change(content):
+        for key in keys:
+            del content[key]
+
+    return change
+
+
+NAN_POSE = [[float("nan"), 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
+SKEWED = [[2.0, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
+MIRRORED = [[-1.0, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (without("frames"), "no list of frames"),
+        (without("fl_x"), "no focal length"),
+        (with_frame(file_path=None), "frame 2 has no file_path"),
+        (with_frame(file_path="../secret.png"), "leads out of"),
+        (with_frame(file_path="/etc/passwd"), "leads out of"),
+        (with_frame(file_path="C:\\secret.png"), "leads out of"),
+        (with_frame(file_path="images/view_1.png"), "the same picture as frame 1"),
+        (with_frame(transform_matrix=None), "transform_matrix is missing"),
+        (with_frame(transform_matrix=[[1, 2], [3, 4], [5, 6]]), "not of 4 numbers"),
+        (with_frame(transform_matrix=[["a"] * 4] * 4), "something else than numbers"),
+        (with_frame(transform_matrix=NAN_POSE), "NaN or infinity"),
+        (with_frame(transform_matrix=SKEWED), "not perpendicular unit vectors"),
+        (with_frame(transform_matrix=MIRRORED), "mirrors"),
+        (with_frame(fl_x="wide"), "fl_x must be a number"),
+        (with_frame(fl_x=-1.0), "focal length that is not between"),
+        (with_frame(fl_x=10**400), "must be finite"),
+        (with_frame(w=1.5), "whole numbers of pixels"),
+        (with_frame(w=30), "does not have the proportions of its camera"),
+        (with_frame(camera_model="EQUIRECTANGULAR"), "camera_model 'EQUIRECTANGULAR' is not read"),
+        (with_frame(near=3.0, far=2.0), None),
+    ],
+)
+def test_each_mistake_in_a_transforms_file_has_its_sentence(tmp_path, change, said):
+    folder = write_nerfstudio(tmp_path, change=change)
+    if said is None:  # bounds of one frame alone are not taken
+        assert load_folder(folder).capture.bounds is None
+    else:
+        assert said in refusal(folder)
+
+
+def test_all_that_is_wrong_is_told(tmp_path):
+    def change(content):
+        content["frames"][0]["file_path"] = "../a.png"
+        content["frames"][3]["transform_matrix"] = None
+
+    message = refusal(write_nerfstudio(tmp_path, change=change))
+    assert "and 1 more" in message
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "[" * 100_000, '{"frames": 1e999}', "\xff"])
+def test_what_is_no_json_object_is_refused(tmp_path, text):
+    (tmp_path / "transforms.json").write_text(text, encoding="latin-1")
+    assert "transforms.json" in refusal(tmp_path)
+
+
+def test_frames_without_a_picture_are_left_out_with_a_note(tmp_path):
+    folder = write_nerfstudio(tmp_path)
+    (folder / "images" / "view_3.png").unlink()
+    loaded = load_folder(folder)
+    assert loaded.scene.num_views == 5
+    assert any("images/view_3.png" in note for note in loaded.notes)
+    write_pictures(folder, ["images/extra.jpg"])
+    assert any("no pose and are not used: extra.jpg" in x for x in load_folder(folder).notes)
+    for path in (folder / "images").iterdir():
+        path.unlink()
+    assert "none of the 6 pictures" in refusal(folder)
+
+
+def test_a_link_out_of_the_folder_is_not_followed(tmp_path):
+    folder = write_nerfstudio(tmp_path / "scene")
+    outside = tmp_path / "outside.png"
+    (folder / "images" / "view_2.png").rename(outside)
+    (folder / "images" / "view_2.png").symlink_to(outside)
+    assert "symbolic link that leads out" in refusal(folder)

@@ -1,0 +1,55 @@
+"""Laws of training on transparent pictures: what should be empty must be, not of one colour."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from nerf.config.presets import NOTEBOOK
+from nerf.geometry.cameras import Cameras
+from nerf.render.volume import Composite
+from nerf.training.batch import Batch, TrainingViews, draw_batch
+from nerf.training.loss import squared_error
+
+
+@pytest.mark.parametrize("background", ["black", "white"])
+def test_transparent_pictures_are_compared_over_all_backgrounds(background):
+    """The closed form is the mean over random backgrounds."""
+    rng = np.random.default_rng(0)
+    rgb, truth = rng.random((2, 50, 3))  # over black, and not more than what is covered
+    acc, alpha = rng.random((2, 50))
+    rgb, truth = rgb * acc[:, None], truth * alpha[:, None]
+    behind = {"black": 0.0, "white": 1.0}[background]
+    seen = Composite(
+        rgb + behind * (1 - acc)[:, None], *[jnp.asarray(acc)] * 2, *[jnp.zeros((50, 1))] * 2
+    )
+    batch = Batch(
+        None, jnp.asarray(truth + behind * (1 - alpha)[:, None]), None, jnp.asarray(alpha)
+    )
+    config = dataclasses.replace(NOTEBOOK.render, background=background)
+    found = squared_error(seen, batch, config)
+    b = (np.arange(2000)[:, None, None] + 0.5) / 2000
+    over_b = rgb - truth + b * ((1 - acc) - (1 - alpha))[:, None]
+    np.testing.assert_allclose(found, np.mean(over_b**2), rtol=1e-4)
+
+
+def test_fog_of_the_backgrounds_colour_costs_something():
+    seen = Composite(jnp.ones((4, 3)), *[jnp.full(4, 0.7)] * 2, *[jnp.zeros((4, 1))] * 2)
+    batch = Batch(None, jnp.ones((4, 3)), None, jnp.zeros(4))
+    config = dataclasses.replace(NOTEBOOK.render, background="white")
+    assert squared_error(seen, batch._replace(alpha=None), config) == 0
+    np.testing.assert_allclose(squared_error(seen, batch, config), 0.7**2 / 3, rtol=1e-6)
+
+
+def test_the_alpha_of_a_ray_is_that_of_its_pixel(key):
+    alpha = jax.random.uniform(key, (2, 3, 4))
+    poses = np.tile(np.eye(3, 4, dtype=np.float32), (2, 1, 1))
+    images = jnp.broadcast_to(alpha[..., None], (2, 3, 4, 3))
+    views = TrainingViews(images, poses, jnp.tile(jnp.array([[1.0, 2.0]]), (2, 1)), alpha=alpha)
+    cameras = Cameras(poses, 5.0, 3, 4)
+    config = NOTEBOOK.render
+    batch = draw_batch(key, views, cameras, num_rays=50, space="world", config=config)
+    np.testing.assert_array_equal(batch.alpha, batch.rgb[:, 0])
+    assert batch.alpha.shape == (50,)

@@ -1,0 +1,107 @@
+"""The command line of nerf.inspect, used as a stranger would."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from nerf.captures.formats import FORMATS
+from nerf.captures.image_files import image_size, read_image
+from tests.support.captures import assert_same, orbit_poses, write_nerfstudio, write_procedural
+
+GOOD, BAD = 0, 1
+
+
+def inspect(*arguments):
+    command = [sys.executable, "-m", "nerf.inspect", *map(str, arguments)]
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert "Traceback" not in done.stderr, done.stderr
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write_procedural(tmp_path_factory.mktemp("inspect") / "table", "table")
+
+
+def test_a_good_folder_is_described_and_drawn(folder, tmp_path):
+    status, out, err = inspect(folder, f"--picture={tmp_path / 'cameras.png'}")
+    assert (status, err) == (GOOD, "")
+    for said in (
+        "format:      llff",
+        "views:       56",
+        "bounds:",
+        "coverage:",
+        "held out",
+        "world",
+    ):
+        assert said in out
+    assert "training can start: python -m nerf.main" in out
+    drawn = read_image(tmp_path / "cameras.png")
+    assert drawn.shape[1] > 1000
+    assert len(np.unique(drawn.reshape(-1, drawn.shape[-1]), axis=0)) > 50
+
+
+def test_every_problem_is_a_line_and_the_status_is_not_0(tmp_path):
+    def change(content):
+        content["frames"][0]["file_path"] = "../a.png"
+        content["frames"][3]["transform_matrix"] = None
+
+    status, _, err = inspect(write_nerfstudio(tmp_path, change=change))
+    assert status == BAD
+    problems = [line for line in err.splitlines() if line.startswith("problem: ")]
+    assert len(problems) == 2
+    assert "training cannot start" in err
+
+
+def test_one_view_is_not_enough(tmp_path):
+    status, out, err = inspect(write_nerfstudio(tmp_path, poses=orbit_poses()[:1]))
+    assert status == BAD
+    assert "problem: " in err
+    assert "training can start" not in out
+
+
+def test_export_writes_a_folder_that_is_the_same(folder, tmp_path):
+    for to in FORMATS:
+        status, out, _ = inspect(folder, f"--to={to}", f"--out={tmp_path / to}")
+        assert status == GOOD
+        assert f"written as {to}" in out
+    assert_same(folder, tmp_path / "nerfstudio")
+
+
+def test_export_at_a_smaller_size(folder, tmp_path):
+    out = tmp_path / "small"
+    status, _, _ = inspect(folder, "--to=nerfstudio", f"--out={out}", "--factor=2")
+    assert status == GOOD
+    content = json.loads((out / "transforms.json").read_text())
+    assert (content["w"], content["h"]) == (8, 6)
+    assert image_size(out / content["frames"][0]["file_path"]) == (8, 6)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "give one folder"),
+        (["nowhere"], "nowhere is not a folder"),
+        (["FOLDER", "another"], "give one folder"),
+        (["FOLDER", "--to=ply", "--out=x"], "unknown format 'ply'"),
+        (["FOLDER", "--to=colmap"], "--to and --out go together"),
+        (["FOLDER", "--picture=a.jpg"], "must end with .png"),
+        (["FOLDER", "--holdout=1"], "--holdout must be at least 2"),
+        (["FOLDER", "--format=colmap"], "no COLMAP model"),
+        (["FOLDER", "--near=3", "--far=2"], "must be less than"),
+        (["FOLDER", "--space=flat"], "unknown space 'flat'"),
+        (["FOLDER", "--space=ndc"], "--space=ndc is not possible"),
+        (["FOLDER", "--to=llff", "--out=FOLDER"], "is there already"),
+        (["FOLDER", "--picture=/no/such/folder/a.png"], "cannot write"),
+        (["--nonsense"], "nonsense"),
+    ],
+)
+def test_each_mistake_has_its_sentence(folder, arguments, said):
+    status, _, err = inspect(*(x.replace("FOLDER", str(folder)) for x in arguments))
+    assert status == BAD
+    assert said in err

@@ -1,0 +1,272 @@
+"""Laws of what a person looks at: bytes, colours of depth, comparisons, video."""
+
+import imageio_ffmpeg
+import numpy as np
+import pytest
+from PIL import Image
+
+from nerf.errors import UserError
+from nerf.output import images
+
+GREY = 100 / 255
+
+
+def luminance(image):
+    return image @ np.array([0.2126, 0.7152, 0.0722])
+
+
+# Bytes.
+
+
+@pytest.mark.parametrize(
+    ("value", "byte"),
+    [
+        (0.0, 0),
+        (1.0, 255),
+        (0.5, 128),
+        (0.4 / 255, 0),
+        (0.6 / 255, 1),
+        (254.6 / 255, 255),
+        (-3.0, 0),
+        (1.5, 255),
+        (np.inf, 255),
+        (GREY, 100),
+    ],
+)
+def test_bytes_are_rounded_and_clipped(value, byte):
+    found = images.to_bytes(np.full((1, 1, 3), value, np.float32))
+    assert found.dtype == np.uint8
+    assert found.tolist() == [[[byte] * 3]]
+
+
+def test_every_byte_comes_back():
+    levels = np.arange(256, dtype=np.uint8)
+    np.testing.assert_array_equal(images.to_bytes(levels / np.float32(255)), levels)
+
+
+def test_a_png_is_the_picture_pixel_for_pixel(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
+    images.write_png(tmp_path / "a.png", pixels / np.float32(255))
+    images.write_sheet(tmp_path / "b.png", pixels)
+    for name in ("a.png", "b.png"):
+        with Image.open(tmp_path / name) as image:
+            assert (image.format, image.mode, image.size) == ("PNG", "RGB", (7, 5))
+            np.testing.assert_array_equal(np.asarray(image), pixels)
+
+
+# Depth.
+
+
+def test_near_is_bright_and_far_is_dark():
+    depth = np.linspace(1.0, 50.0, 400, dtype=np.float32).reshape(20, 20)
+    colours = images.colour_depth(depth)
+    assert colours.shape == (20, 20, 3)
+    assert colours.dtype == np.float32
+    brightness = luminance(colours).ravel()
+    assert (np.diff(brightness) <= 0).all()
+    assert brightness[0] > 0.9
+    assert brightness[-1] < 0.05
+    assert len(np.unique(brightness)) > 300
+
+
+def test_colours_are_even_in_the_inverse_of_depth():
+    """The middle of the colour map lies at twice the near depth when far is infinity."""
+    disparity = np.linspace(0.0, 1.0, 101)
+    depth = (1.0 / np.maximum(disparity, 1e-6)).astype(np.float32)[None]
+    colours = images.colour_depth(depth)[0]
+    twice = images.colour_depth(2 * depth)[0]
+    np.testing.assert_allclose(colours, twice, atol=1e-4)  # the picture's own range
+    np.testing.assert_allclose(colours[50], np.divide((181.5, 55, 120.5), 255), atol=1e-3)
+
+
+def test_outliers_do_not_take_the_range():
+    depth = np.linspace(2.0, 4.0, 1000, dtype=np.float32).reshape(25, 40)
+    spoilt = depth.copy()
+    spoilt[0, 0], spoilt[-1, -1] = 1e-4, 1e6
+    inner = (slice(2, -2), slice(None))
+    np.testing.assert_allclose(
+        images.colour_depth(spoilt)[inner], images.colour_depth(depth)[inner], atol=0.02
+    )
+
+
+@pytest.mark.parametrize("depth", [0.0, 1e-30, 3.0, 1e30, np.inf])
+def test_one_depth_everywhere_has_one_finite_colour(depth):
+    colours = images.colour_depth(np.full((3, 4), depth, np.float32))
+    assert np.isfinite(colours).all()
+    assert (colours >= 0).all()
+    assert (colours <= 1).all()
+    assert len(np.unique(colours.reshape(-1, 3), axis=0)) == 1
+
+
+# Comparisons.
+
+
+@pytest.mark.parametrize(
+    ("width", "factor"), [(1, 480), (160, 3), (161, 3), (240, 2), (479, 2), (480, 1), (1000, 1)]
+)
+def test_small_pictures_are_enlarged_by_a_whole_factor(width, factor):
+    image = np.full((2, width, 3), 77, np.uint8)
+    enlarged = images.enlarge(image)
+    assert enlarged.shape == (2 * factor, width * factor, 3)
+    assert (enlarged == 77).all()
+
+
+def test_an_enlarged_picture_keeps_its_places():
+    image = np.zeros((2, 2, 3), np.uint8)
+    image[0, 0], image[1, 1] = (255, 0, 0), (0, 0, 255)
+    enlarged = images.enlarge(image, min_width=40)
+    assert enlarged.shape == (40, 40, 3)
+    for row, column in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        found = enlarged[5 + 29 * row, 5 + 29 * column].astype(int)
+        assert np.abs(found - image[row, column]).max() < 40
+
+
+@pytest.mark.parametrize(
+    ("num", "rows", "columns"), [(1, 1, 1), (4, 1, 4), (5, 2, 3), (8, 2, 4), (11, 3, 4)]
+)
+def test_a_contact_sheet_is_read_row_by_row(num, rows, columns):
+    shades = np.linspace(0.2, 0.8, num)
+    panels = [(str(n), np.full((30, 480, 3), shade, np.float32)) for n, shade in enumerate(shades)]
+    sheet = images.contact_sheet(panels)
+    height, width = (30 + 30 + 8) * rows, (480 + 8) * columns + 8
+    assert sheet.shape == (height, width, 3)
+    for n, shade in enumerate(shades):
+        row, column = divmod(n, columns)
+        middle = sheet[row * 68 + 30 + 15, 8 + column * 488 + 240]
+        assert middle.tolist() == [round(shade * 255)] * 3
+
+
+def test_panels_lie_side_by_side_under_their_captions():
+    rng = np.random.default_rng(0)
+    panels = [(name, rng.uniform(size=(20, 500, 3)).astype(np.float32)) for name in "abc"]
+    sheet = images.side_by_side(panels)
+    top, gap = 30, 8
+    assert sheet.shape == (top + 20 + gap, gap + 3 * (500 + gap), 3)
+    rest = np.ones(sheet.shape[:2], bool)
+    for number, (_, image) in enumerate(panels):
+        left = gap + number * (500 + gap)
+        place = (slice(top, top + 20), slice(left, left + 500))
+        np.testing.assert_array_equal(sheet[place], images.to_bytes(image))
+        rest[place] = False
+        assert (sheet[:top, left : left + 100] < 128).any()  # the caption
+        rest[:top, left : left + 100] = False
+    assert (sheet[rest] == 255).all()
+
+
+def test_panels_of_two_sizes_are_refused():
+    panels = [("a", np.zeros((5, 500, 3), np.float32)), ("b", np.zeros((6, 500, 3), np.float32))]
+    with pytest.raises(AssertionError):
+        images.side_by_side(panels)
+
+
+# Video.
+
+
+def frames(folder, height, width, levels):
+    folder.mkdir(exist_ok=True)
+    paths = []
+    for number, level in enumerate(levels):
+        paths.append(folder / f"frame_{number:03d}.png")
+        images.write_png(paths[-1], np.full((height, width, 3), level, np.float32))
+    return paths
+
+
+def read_video(path):
+    reader = imageio_ffmpeg.read_frames(str(path))
+    header = next(reader)
+    width, height = header["size"]
+    return header, [np.frombuffer(frame, np.uint8).reshape(height, width, 3) for frame in reader]
+
+
+@pytest.mark.parametrize(
+    ("size", "video_size"),
+    [
+        ((270, 482), (270, 482)),
+        ((21, 481), (22, 482)),
+        ((33, 241), (66, 482)),
+        ((3, 5), (288, 480)),
+    ],
+)
+def test_a_video_has_its_frames_in_order_and_an_even_size(tmp_path, size, video_size):
+    levels = (0.1, 0.5, 0.9, 0.3, 0.7)
+    path = tmp_path / "video.mp4"
+    images.write_video(path, frames(tmp_path / "frames", *size, levels))
+    header, shown = read_video(path)
+    assert header["codec"].startswith("h264")
+    assert header["fps"] == 8
+    assert len(shown) == len(levels)
+    for image, level in zip(shown, levels, strict=True):
+        assert image.shape == (*video_size, 3)
+        assert np.abs(image / 255 - level).max() < 0.05
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["frames", "video.mp4"]
+
+
+def test_an_odd_side_is_made_even_by_one_more_pixel_not_by_scaling(tmp_path):
+    """Scaling by so little would blur stripes of one pixel into grey in the middle."""
+    stripes = np.zeros((21, 481, 3), np.float32)
+    stripes[:, ::2] = 1.0
+    images.write_png(tmp_path / "frame.png", stripes)
+    images.write_video(tmp_path / "video.mp4", [tmp_path / "frame.png"])
+    (image,) = read_video(tmp_path / "video.mp4")[1]
+    assert (image[:, :480:2] > 180).all()
+    assert (image[:, 1:480:2] < 75).all()
+    assert (image[:, 481] > 180).all()
+
+
+def test_one_frame_is_a_video(tmp_path):
+    images.write_video(tmp_path / "video.mp4", frames(tmp_path, 20, 480, [0.5]))
+    assert len(read_video(tmp_path / "video.mp4")[1]) == 1
+
+
+@pytest.mark.parametrize(("num_frames", "rate"), [(1, 8), (32, 8), (60, 15), (120, 30), (500, 30)])
+def test_a_video_lasts_four_seconds_within_the_limits_of_its_rate(num_frames, rate):
+    assert images.frames_per_second(num_frames) == rate
+
+
+def encoder(path, script):
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "exit 1",
+        "cat > /dev/null; exit 0",
+        "head -c 9 >/dev/null",
+        'for last; do :; done; : > "$last"; cat > /dev/null',  # an empty file
+    ],
+)
+def test_an_encoder_that_fails_costs_nothing_but_the_video(tmp_path, monkeypatch, script):
+    files = frames(tmp_path / "frames", 270, 480, [0.2, 0.8, 0.5])
+    before = [file.read_bytes() for file in files]
+    video = tmp_path / "run" / "video.mp4"
+    video.parent.mkdir()
+    video.write_bytes(b"the video from before")
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", encoder(tmp_path / "ffmpeg", script))
+    with pytest.raises(UserError, match=r"its 3 frames are kept in .*frames"):
+        images.write_video(video, files)
+    assert [file.read_bytes() for file in files] == before
+    assert video.read_bytes() == b"the video from before"
+    assert list(video.parent.iterdir()) == [video]
+
+
+def test_a_frame_that_is_missing_leaves_no_video(tmp_path):
+    files = frames(tmp_path / "frames", 20, 480, [0.2, 0.8])
+    files[1].unlink()
+    with pytest.raises(UserError, match="could not be encoded"):
+        images.write_video(tmp_path / "video.mp4", files)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["frames"]
+
+
+def test_an_encoder_is_found():
+    images.check_video_encoder()
+
+
+def test_a_missing_encoder_is_named_in_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(tmp_path / "nowhere"))
+    with pytest.raises(UserError, match="no ffmpeg program was found") as caught:
+        images.check_video_encoder()
+    assert "--frames=0" in str(caught.value)
+    assert "\n" not in str(caught.value)

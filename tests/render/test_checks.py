@@ -1,0 +1,254 @@
+"""What the renderer refuses: shapes that do not fit, always; impossible values, under `--debug`."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from nerf.config.presets import NOTEBOOK
+from nerf.field import FieldOutput, RadianceField
+from nerf.geometry import cameras
+from nerf.geometry.cameras import Cameras, Rays
+from nerf.render import images, rays, sampling, volume
+from nerf.render.checks import check_composite, check_rendering, checked
+from nerf.render.rays import Rendering
+from nerf.render.volume import Composite
+
+CONFIG = dataclasses.replace(NOTEBOOK.render, num_coarse=4, num_fine=4)
+BOUNDS = np.array([2.0, 6.0], np.float32)
+INTRINSICS = {"focal": 5.0, "height": 6, "width": 8}
+CAMERA = Cameras(np.eye(3, 4, dtype=np.float32), **INTRINSICS)
+SCENE = {"space": "ndc", "viewdir_space": "ndc", "pixel_offset": 0.0}
+
+
+def ones(*shape):
+    return jnp.ones(shape)
+
+
+def index(*shape):
+    return jnp.ones(shape, jnp.int32)
+
+
+def keys(num):
+    return jax.random.split(jax.random.key(0), num)
+
+
+def fog(params, points, viewdirs, /, *, key=None):
+    """Half absorbed, grey everywhere; `params` spoil it."""
+    shape = points.shape[:-1]
+    return FieldOutput(jnp.full(points.shape, params["rgb"]), jnp.full(shape, params["density"]))
+
+
+FOG = RadianceField(None, fog)
+PARAMS = {"shared": {"rgb": 0.5, "density": 0.7}}
+RAYS = Rays(ones(4, 3), ones(4, 3), ones(4, 3), jnp.zeros(4), ones(4))
+
+
+def render(**changes):
+    ray_keys = changes.pop("ray_keys", None)
+    return rays.render_rays(FOG, PARAMS, RAYS._replace(**changes), CONFIG, ray_keys=ray_keys)
+
+
+def evaluate(field=FOG, params=PARAMS["shared"], t_vals=None, **changes):
+    t_vals = ones(4, 5) if t_vals is None else t_vals
+    return rays.evaluate_along_rays(field, params, RAYS._replace(**changes), t_vals, None)
+
+
+def answering(rgb_shape, density_shape):
+    return RadianceField(
+        None, lambda *_, key=None: FieldOutput(ones(*rgb_shape), ones(*density_shape))
+    )
+
+
+def scene_rays(columns=(4,), matrices=(4, 3, 4), near=(4,), far=(4,)):
+    return cameras.scene_rays(
+        index(*columns), index(4), ones(*matrices), CAMERA, ones(*near), ones(*far), **SCENE
+    )
+
+
+def image_rays(matrix=(3, 4), bounds=BOUNDS):
+    view = CAMERA._replace(camtoworlds=np.ones(matrix, np.float32))
+    return images.image_rays(view, bounds, space="ndc", config=CONFIG)
+
+
+def composite(rgb=(4, 5, 3), density=(4, 5), t_vals=(4, 5), directions=(4, 3)):
+    return volume.composite(
+        ones(*rgb), ones(*density), ones(*t_vals), ones(*directions), last_interval=0.0
+    )
+
+
+WRONG_SHAPES = {
+    "normalize": lambda: cameras.normalize(ones(4, 2)),
+    "pinhole_rays: rows": lambda: cameras.pinhole_rays(
+        index(4), index(1), ones(4, 3, 4), **INTRINSICS
+    ),
+    "pinhole_rays: one matrix": lambda: cameras.pinhole_rays(
+        index(4), index(4), ones(3, 4), **INTRINSICS
+    ),
+    "pinhole_rays: 4x4": lambda: cameras.pinhole_rays(
+        index(4), index(4), ones(4, 4, 4), **INTRINSICS
+    ),
+    "ndc_rays: directions": lambda: cameras.ndc_rays(ones(4, 3), ones(1, 3), **INTRINSICS),
+    "ndc_rays: 2-vectors": lambda: cameras.ndc_rays(ones(4, 2), ones(4, 2), **INTRINSICS),
+    "ndc_rays: 4-vectors": lambda: cameras.ndc_rays(ones(4, 4), ones(4, 4), **INTRINSICS),
+    "depth_from_ndc: t": lambda: cameras.depth_from_ndc(ones(1), ones(4, 3), ones(4, 3)),
+    "depth_from_ndc: origins": lambda: cameras.depth_from_ndc(ones(4), ones(1, 3), ones(4, 3)),
+    "scene_rays: columns": lambda: scene_rays(columns=(1,)),
+    "scene_rays: matrices": lambda: scene_rays(matrices=(1, 3, 4)),
+    "scene_rays: near": lambda: scene_rays(near=(1,)),
+    "scene_rays: far": lambda: scene_rays(far=()),
+    "unit_samples": lambda: sampling.unit_samples(keys(1), 4, 5),
+    "bin_t_vals: far": lambda: sampling.bin_t_vals(None, ones(4), ones(1), 5),
+    "bin_t_vals: keys": lambda: sampling.bin_t_vals(keys(1), ones(4), ones(4), 5),
+    "linspace_t_vals: far": lambda: sampling.linspace_t_vals(None, ones(4), ones(1), 5),
+    "linspace_t_vals: keys": lambda: sampling.linspace_t_vals(keys(1), ones(4), ones(4), 5),
+    "interval_edges": lambda: sampling.interval_edges(ones(4, 5, 6)),
+    "invert: edges": lambda: sampling.invert_piecewise_constant(ones(4, 7), ones(4, 5), ones(4, 5)),
+    "invert: unit": lambda: sampling.invert_piecewise_constant(ones(1, 7), ones(4, 6), ones(4, 5)),
+    "fine_t_vals: weights": lambda: sampling.fine_t_vals(None, ones(4, 5), ones(4, 4), CONFIG),
+    "fine_t_vals: keys": lambda: sampling.fine_t_vals(keys(1), ones(4, 5), ones(4, 5), CONFIG),
+    "interval_lengths": lambda: volume.interval_lengths(ones(4, 5), ones(1, 3), 0.0),
+    "compositing_weights": lambda: volume.compositing_weights(ones(4, 5), ones(4, 1)),
+    "composite: rgb": lambda: composite(rgb=(4, 5, 1)),
+    "composite: density": lambda: composite(density=(4, 1)),
+    "composite: t_vals": lambda: composite(t_vals=(1, 5)),
+    "composite: directions": lambda: composite(directions=(4, 4)),
+    "evaluate_along_rays: origins": lambda: evaluate(origins=ones(1, 3)),
+    "evaluate_along_rays: viewdirs": lambda: evaluate(viewdirs=ones(4, 4)),
+    "evaluate_along_rays: t_vals": lambda: evaluate(t_vals=ones(1, 5)),
+    "evaluate_along_rays: the field's rgb": lambda: evaluate(answering((20, 4), (20,))),
+    "evaluate_along_rays: the field's density": lambda: evaluate(answering((20, 3), (20, 1))),
+    "render_rays: origins": lambda: render(origins=ones(1, 3)),
+    "render_rays: viewdirs": lambda: render(viewdirs=ones(1, 3)),
+    "render_rays: near": lambda: render(near=jnp.zeros(1)),
+    "render_rays: keys": lambda: render(ray_keys=keys(3)),
+    "image_rays: several cameras": lambda: image_rays(matrix=(1, 3, 4)),
+    "image_rays: bounds": lambda: image_rays(bounds=BOUNDS[None]),
+}
+
+
+@pytest.mark.parametrize("call", WRONG_SHAPES.values(), ids=WRONG_SHAPES)
+def test_shapes_that_do_not_fit_are_refused(call):
+    with pytest.raises(AssertionError):
+        jax.eval_shape(call)
+
+
+def test_the_same_calls_with_shapes_that_fit_are_not_refused():
+    calls = [
+        lambda: cameras.normalize(ones(4, 3)),
+        lambda: cameras.pinhole_rays(index(4), index(4), ones(4, 3, 4), **INTRINSICS),
+        lambda: cameras.ndc_rays(ones(4, 3), ones(4, 3), **INTRINSICS),
+        lambda: cameras.depth_from_ndc(ones(4), ones(4, 3), ones(4, 3)),
+        scene_rays,
+        lambda: sampling.unit_samples(keys(4), 4, 5),
+        lambda: sampling.bin_t_vals(keys(4), ones(4), ones(4), 5),
+        lambda: sampling.linspace_t_vals(keys(4), ones(4), ones(4), 5),
+        lambda: sampling.interval_edges(ones(4, 5)),
+        lambda: sampling.invert_piecewise_constant(ones(4, 7), ones(4, 6), ones(4, 5)),
+        lambda: sampling.fine_t_vals(keys(4), ones(4, 5), ones(4, 5), CONFIG),
+        lambda: volume.interval_lengths(ones(4, 5), ones(4, 3), 0.0),
+        lambda: volume.compositing_weights(ones(4, 5), ones(4, 5)),
+        composite,
+        evaluate,
+        lambda: evaluate(answering((20, 3), (20,))),
+        lambda: render(ray_keys=keys(4)),
+        image_rays,
+    ]
+    for call in calls:
+        jax.eval_shape(call)
+
+
+GOOD = Composite(
+    rgb=jnp.full((2, 3), 0.5),
+    depth=jnp.full(2, 1.5),
+    acc=jnp.full(2, 0.9),
+    weights=jnp.full((2, 3), 0.3),
+    t_vals=jnp.array([[1.0, 2.0, 2.0], [0.0, 1.0, 5.0]]),
+)
+SPOILT = {
+    "t_vals are not sorted": GOOD._replace(t_vals=GOOD.t_vals.at[1, 0].set(3.0)),
+    "a weight is negative": GOOD._replace(weights=GOOD.weights.at[0, 1].set(-0.01)),
+    "rgb is not in": GOOD._replace(rgb=GOOD.rgb.at[1, 2].set(1.1)),
+    "acc is not in": GOOD._replace(acc=GOOD.acc.at[0].set(-0.1)),
+}
+NOT_FINITE = {
+    f"{value} in {name}": GOOD._replace(**{name: getattr(GOOD, name).at[0].set(value)})
+    for name in GOOD._fields
+    for value in (jnp.nan, jnp.inf)
+}
+
+
+def checked_and_compiled(check):
+    def with_check(value):
+        check(value)
+        return jax.tree.map(lambda x: 2 * x, value)
+
+    return checked(jax.jit(with_check))
+
+
+def test_what_is_as_it_must_be_passes_unchanged():
+    found = checked_and_compiled(check_composite)(GOOD)
+    for leaf, expected in zip(found, GOOD, strict=True):
+        np.testing.assert_array_equal(leaf, 2 * expected)
+
+
+@pytest.mark.parametrize("message", SPOILT)
+def test_impossible_values_are_named(message):
+    with pytest.raises(AssertionError, match=message):
+        checked_and_compiled(check_composite)(SPOILT[message])
+
+
+@pytest.mark.parametrize("spoilt", NOT_FINITE.values(), ids=NOT_FINITE)
+def test_what_is_not_finite_is_refused(spoilt):
+    with pytest.raises(AssertionError, match="finite"):
+        checked_and_compiled(check_composite)(spoilt)
+
+
+@pytest.mark.parametrize("spoilt_pass", [0, 1], ids=["coarse", "fine"])
+def test_both_passes_are_checked(spoilt_pass):
+    rendering = [GOOD, GOOD]
+    rendering[spoilt_pass] = SPOILT["rgb is not in"]
+    with pytest.raises(AssertionError, match="rgb is not in"):
+        checked_and_compiled(check_rendering)(Rendering(*rendering, *[jnp.zeros(1)] * 2))
+
+
+CHUNK = jax.tree.map(lambda x: jnp.broadcast_to(x[:1], (images.RAYS_PER_CHUNK, *x.shape[1:])), RAYS)
+
+
+@pytest.fixture(scope="module")
+def chunk_renderers():
+    return {debug: images.make_chunk_renderer(FOG, CONFIG, debug=debug) for debug in (False, True)}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"density": jnp.nan}, "finite"),
+        ({"rgb": jnp.inf}, "finite"),
+        ({"rgb": 2.0}, "rgb is not in"),
+        ({"density": -0.5}, "a weight is negative"),
+    ],
+)
+def test_only_with_debug_does_the_renderer_refuse_a_fields_impossible_values(
+    chunk_renderers, change, message
+):
+    params = {"shared": PARAMS["shared"] | change}
+    chunk_renderers[False](params, CHUNK)
+    with pytest.raises(AssertionError, match=message):
+        chunk_renderers[True](params, CHUNK)
+
+
+def test_only_with_debug_does_the_renderer_refuse_rays_that_run_backwards(chunk_renderers):
+    backwards = CHUNK._replace(near=CHUNK.far, far=CHUNK.near)
+    chunk_renderers[False](PARAMS, backwards)
+    with pytest.raises(AssertionError, match="t_vals are not sorted"):
+        chunk_renderers[True](PARAMS, backwards)
+
+
+def test_debug_does_not_change_the_picture(chunk_renderers):
+    plain, debugged = (chunk_renderers[debug](PARAMS, CHUNK) for debug in (False, True))
+    for found, expected in zip(debugged, plain, strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+    np.testing.assert_allclose(plain.acc, 1 - np.exp(-0.7 * np.sqrt(3)), atol=1e-5)

@@ -1,0 +1,147 @@
+"""Field, cameras and pictures of the published flower agree with what its own code computed.
+
+The spiral, the loaded poses, and rays that are made from pixels one by one are compared where
+their laws are: in the tests of the camera paths and of the LLFF loader.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from nerf.captures.formats import load_folder
+from nerf.config.presets import NOTEBOOK
+from nerf.field import make_field
+from nerf.geometry.camera_paths import camera_path
+from nerf.render.image_metrics import psnr
+from nerf.render.images import image_rays, make_chunk_renderer, render_image
+from nerf.render.rays import render_rays
+from nerf.runs import parameters
+from tests.conftest import BACKENDS
+
+HELD_OUT = {0: 22.26, 16: 23.14, 32: 24.20}  # dB against the photographs
+TRAINED_ON = {20: 28.86}
+PHOTOGRAPHS = HELD_OUT | TRAINED_ON
+STRIDE = 16  # of the pixels that the second backend renders
+
+
+@pytest.fixture(scope="module")
+def scene(flower_dir):
+    return load_folder(flower_dir).scene
+
+
+@pytest.fixture(scope="module")
+def goldens(golden_dir):
+    folder = golden_dir / "flower"
+    if not folder.is_dir():
+        pytest.skip(f"the goldens have no folder {folder.name}")
+
+    def read(name):
+        with np.load(folder / f"{name}.npz") as arrays:
+            return dict(arrays)
+
+    return read
+
+
+def published(flower_dir, backend):
+    params = parameters.load(flower_dir / "params", backend).params
+    return make_field(backend, "mlp", NOTEBOOK.field), params
+
+
+def view(scene, index):
+    camera = scene.cameras._replace(camtoworlds=scene.cameras.camtoworlds[index])
+    return camera, scene.bounds[index]
+
+
+def rays_of(scene, index):
+    return image_rays(*view(scene, index), space=scene.space, config=NOTEBOOK.render)
+
+
+def agreement(found, expected):
+    """Peak signal-to-noise ratio of any set of pixels."""
+    return psnr(np.reshape(found, (1, -1, 3)), np.reshape(expected, (1, -1, 3)))
+
+
+def test_the_published_parameters_fit_the_field(flower_dir, backend):
+    field, params = published(flower_dir, backend)
+    parameters.check(params, field, NOTEBOOK, "the published parameters")
+    assert parameters.count(params) == 593_924
+
+
+def test_the_field_agrees_with_the_published_one(flower_dir, goldens, backend):
+    expected = goldens("field")
+    field, params = published(flower_dir, backend)
+    points = jnp.asarray(expected["points"])
+    viewdirs = jnp.broadcast_to(expected["viewdirs"][:, None], points.shape)
+    found = jax.jit(field.apply)(params["shared"], points, viewdirs)
+    np.testing.assert_allclose(found.rgb, expected["rgb"], atol=1e-4)
+    np.testing.assert_allclose(found.density, expected["sigma"], atol=1e-4)
+    assert found.density.max() > 10
+
+
+def test_the_rays_of_a_picture_agree_with_the_published_ones(scene, goldens):
+    expected = goldens("rays_view_000")
+    for space, prefix in (("world", ""), ("ndc", "ndc_")):
+        rays = image_rays(*view(scene, 0), space=space, config=NOTEBOOK.render)
+        directions = expected[f"{prefix}directions"].reshape(-1, 3)
+        np.testing.assert_allclose(
+            rays.origins, expected[f"{prefix}origins"].reshape(-1, 3), atol=1e-4
+        )
+        np.testing.assert_allclose(rays.directions, directions, atol=1e-4)
+        unit = directions / np.linalg.norm(directions, axis=-1, keepdims=True)
+        np.testing.assert_allclose(rays.viewdirs, unit, atol=1e-4)
+
+
+def test_the_spiral_of_the_loaded_poses_agrees_with_the_published_one(scene, goldens):
+    expected = goldens("poses")
+    path = camera_path("spiral", scene.cameras.camtoworlds, scene.bounds, 120)
+    np.testing.assert_allclose(path, expected["render_poses"][..., :4], atol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def pictures(flower_dir, scene):
+    """The four views through one backend, whole."""
+    field, params = published(flower_dir, BACKENDS[1])
+    render_chunk = make_chunk_renderer(field, NOTEBOOK.render)
+    return {
+        index: render_image(
+            render_chunk, params, *view(scene, index), space=scene.space, config=NOTEBOOK.render
+        ).rgb
+        for index in PHOTOGRAPHS
+    }
+
+
+@pytest.mark.parametrize("index", sorted(PHOTOGRAPHS))
+def test_pictures_agree_with_the_published_ones(pictures, goldens, index):
+    assert agreement(pictures[index], goldens("render")[f"view_{index:03d}"]) >= 45
+
+
+@pytest.mark.parametrize(("index", "expected"), sorted(PHOTOGRAPHS.items()))
+def test_pictures_score_what_was_published(pictures, scene, index, expected):
+    assert agreement(pictures[index], scene.images[index]) == pytest.approx(expected, abs=0.1)
+
+
+def test_the_held_out_views_are_those_of_the_preset(scene):
+    split = scene.split(NOTEBOOK.train.holdout)
+    assert split.test == tuple(HELD_OUT)
+    assert set(TRAINED_ON) <= set(split.train)
+
+
+def test_the_other_backend_makes_the_same_pictures(flower_dir, scene, pictures, goldens):
+    """Every 16th pixel of each view: whole pictures would take as long as all the rest."""
+    field, params = published(flower_dir, BACKENDS[0])
+    render = jax.jit(
+        lambda rays: jax.lax.map(
+            lambda piece: render_rays(field, params, piece, NOTEBOOK.render).fine.rgb, rays
+        )
+    )
+    for index in PHOTOGRAPHS:
+        num_pixels = scene.cameras.height * scene.cameras.width
+        chosen = np.arange(0, num_pixels, STRIDE)[: num_pixels // STRIDE // 20 * 20]
+        rays = jax.tree.map(
+            lambda x, chosen=chosen: x[chosen].reshape(20, -1, *x.shape[1:]), rays_of(scene, index)
+        )
+        found = np.asarray(render(rays)).reshape(-1, 3)
+        golden = goldens("render")[f"view_{index:03d}"].reshape(-1, 3)[chosen]
+        assert agreement(found, golden) >= 45
+        assert agreement(found, pictures[index].reshape(-1, 3)[chosen]) >= 60

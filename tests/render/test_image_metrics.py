@@ -1,0 +1,152 @@
+"""PSNR and SSIM against closed forms and a slow oracle, and the summary of all views."""
+
+import dataclasses
+import json
+import math
+
+import numpy as np
+import pytest
+
+from nerf.render.image_metrics import ViewScore, depth_error, psnr, score, ssim, summary
+from nerf.render.images import Picture
+from nerf.scenes.scene import Split
+
+
+@pytest.fixture
+def pair():
+    """A random picture and a blurred, noisy copy of it, `[14, 17, 3]`."""
+    rng = np.random.default_rng(0)
+    image = rng.uniform(size=(14, 17, 3)).astype(np.float32)
+    copy = 0.7 * image + 0.3 * np.roll(image, 1, axis=1) + rng.normal(0, 0.05, image.shape)
+    return image, np.clip(copy, 0, 1).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("error", "decibels"), [(1.0, 0.0), (0.1, 20.0), (0.01, 40.0), (0.5, 6.0206)]
+)
+def test_a_constant_error_has_its_decibels(error, decibels):
+    black = np.zeros((3, 4, 3), np.float32)
+    assert psnr(black + np.float32(error), black) == pytest.approx(decibels, abs=1e-4)
+    assert psnr(black, black + np.float32(error)) == pytest.approx(decibels, abs=1e-4)
+
+
+def test_psnr_averages_the_squares_and_not_the_decibels():
+    truth = np.zeros((2, 2, 3), np.float32)
+    image = truth.copy()
+    image[0, 0] = 0.2  # one pixel in four: mean square 0.01
+    assert psnr(image, truth) == pytest.approx(20.0, abs=1e-5)
+    image = truth.copy()
+    image[..., 1] = 0.3  # one channel in three: mean square 0.03
+    assert psnr(image, truth) == pytest.approx(-10 * math.log10(0.03), abs=1e-5)
+
+
+def test_equal_pictures_have_an_infinite_psnr_and_ssim_one(pair):
+    image, _ = pair
+    assert psnr(image, image) == math.inf
+    assert ssim(image, image) == pytest.approx(1.0, abs=1e-6)
+
+
+def test_ssim_of_two_constant_pictures_compares_their_luminance():
+    a, b = np.full((12, 12, 3), 0.25, np.float32), np.full((12, 12, 3), 0.75, np.float32)
+    luminance = (2 * 0.25 * 0.75 + 0.01**2) / (0.25**2 + 0.75**2 + 0.01**2)
+    assert ssim(a, b) == pytest.approx(luminance, abs=1e-4)
+
+
+def test_ssim_is_symmetrical(pair):
+    image, copy = pair
+    assert ssim(image, copy) == pytest.approx(ssim(copy, image), abs=1e-6)
+
+
+def test_ssim_agrees_with_a_slow_loop(pair):
+    """Wang et al. 2004, equation 13, in windows that lie wholly inside."""
+    image, copy = (x.astype(np.float64) for x in pair)
+    offsets = np.arange(11) - 5
+    bell = np.exp(-(offsets[:, None] ** 2 + offsets[None, :] ** 2) / (2 * 1.5**2))
+    bell /= bell.sum()
+    values = []
+    for channel in range(3):
+        for top in range(14 - 10):
+            for left in range(17 - 10):
+                x = image[top : top + 11, left : left + 11, channel]
+                y = copy[top : top + 11, left : left + 11, channel]
+                mean_x, mean_y = np.sum(bell * x), np.sum(bell * y)
+                var_x = np.sum(bell * (x - mean_x) ** 2)
+                var_y = np.sum(bell * (y - mean_y) ** 2)
+                both = np.sum(bell * (x - mean_x) * (y - mean_y))
+                numerator = (2 * mean_x * mean_y + 0.01**2) * (2 * both + 0.03**2)
+                denominator = (mean_x**2 + mean_y**2 + 0.01**2) * (var_x + var_y + 0.03**2)
+                values.append(numerator / denominator)
+    assert 0.5 < np.mean(values) < 0.95
+    assert ssim(*pair) == pytest.approx(np.mean(values), abs=1e-5)
+
+
+@pytest.mark.parametrize(("height", "width"), [(10, 20), (20, 10)])
+def test_a_picture_smaller_than_the_window_has_no_ssim(height, width):
+    image = np.zeros((height, width, 3), np.float32)
+    assert math.isnan(ssim(image, image))
+
+
+def test_the_smallest_picture_with_an_ssim():
+    image = np.zeros((11, 11, 3), np.float32)
+    assert ssim(image, image) == pytest.approx(1.0)
+
+
+def test_pictures_of_two_sizes_are_refused():
+    small, large = np.zeros((12, 12, 3), np.float32), np.zeros((12, 13, 3), np.float32)
+    for measure in (psnr, ssim):
+        with pytest.raises(AssertionError):
+            measure(small, large)
+
+
+def test_a_score_is_both_measures_of_its_view(pair):
+    image, truth = pair
+    depth = np.full(image.shape[:2], 3.0, np.float32)
+    picture = Picture(image, depth, np.ones_like(depth))
+    expected = ViewScore(7, psnr(*pair), ssim(*pair))
+    assert score(7, picture, truth) == expected
+    with_depth = dataclasses.replace(expected, depth_error=0.25)
+    assert score(7, picture, truth, depth=np.full_like(depth, 4.0)) == with_depth
+
+
+def test_the_error_of_the_depth_is_relative_and_of_what_is_there_alone():
+    truth = np.array([[1.0, 2.0], [4.0, np.inf]], np.float32)
+    depth = np.array([[1.1, 1.8], [4.4, 5.0]], np.float32)
+    assert depth_error(depth, truth) == pytest.approx(0.1)
+    assert depth_error(3.0 * depth, 3.0 * truth) == pytest.approx(0.1)
+    assert math.isnan(depth_error(depth, np.full_like(truth, np.inf)))
+    with pytest.raises(AssertionError):
+        depth_error(depth, truth[:1])
+
+
+def test_the_summary_has_the_mean_error_of_the_depth_where_it_is_known():
+    scores = [ViewScore(0, 20.0, 0.5, 0.25), ViewScore(16, 23.0, 0.375, 0.75)]
+    result = summary(scores, Split((), (0, 16)), (5, 5))
+    assert result["depth_error"] == 0.5
+    assert [view["depth_error"] for view in result["views"]] == [0.25, 0.75]
+
+
+def test_the_summary_holds_means_views_split_and_labels():
+    scores = [ViewScore(0, 20.0, 0.5), ViewScore(16, 23.0, 0.375), ViewScore(32, 29.0, 1.0)]
+    split = Split(train=(1, 2), test=(0, 16, 32))
+    labels = {"scene": "flower", "source": "photographs", "step": None}
+    result = summary(scores, split, (94, 126), **labels)
+    assert result == {
+        "psnr": 24.0,
+        "ssim": 0.625,
+        "views": [
+            {"index": 0, "psnr": 20.0, "ssim": 0.5},
+            {"index": 16, "psnr": 23.0, "ssim": 0.375},
+            {"index": 32, "psnr": 29.0, "ssim": 1.0},
+        ],
+        "split": {"train": [1, 2], "test": [0, 16, 32]},
+        "resolution": [94, 126],
+        **labels,
+    }
+    assert json.loads(json.dumps(result)) == result
+
+
+def test_an_unknown_ssim_leaves_the_mean_unknown_and_the_psnr_known():
+    scores = [ViewScore(0, 20.0, math.nan), ViewScore(1, 30.0, 0.5)]
+    result = summary(scores, Split((), (0, 1)), (5, 5))
+    assert result["psnr"] == 25.0
+    assert math.isnan(result["ssim"])

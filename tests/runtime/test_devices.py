@@ -1,0 +1,64 @@
+"""Laws of the remarks on the device: loud where an accelerator is left unused, silent elsewhere."""
+
+import types
+from importlib import metadata
+
+import jax
+import pytest
+
+from nerf.runtime import devices
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """A machine of which the test says what it has."""
+
+    def make(backend="cpu", packages=(), platforms="", gpu=False):
+        monkeypatch.setattr(jax, "default_backend", lambda: backend)
+        distributions = [types.SimpleNamespace(name=name) for name in ("jax", "numpy", *packages)]
+        monkeypatch.setattr(metadata, "distributions", lambda: iter(distributions))
+        monkeypatch.setattr(
+            devices, "jax", types.SimpleNamespace(default_backend=lambda: backend, config=None)
+        )
+        monkeypatch.setenv("JAX_PLATFORMS", platforms)
+        monkeypatch.setattr(devices.os.path, "exists", lambda path: gpu and path == "/dev/nvidia0")
+        monkeypatch.setattr(devices.shutil, "which", lambda name: None)
+        return devices.notices()
+
+    return make
+
+
+PLUGINS = ["jax-cuda12-plugin", "jax_cuda13_plugin", "jax-rocm7-plugin", "libtpu", "jax-metal"]
+
+
+@pytest.mark.parametrize("plugin", PLUGINS)
+def test_a_plugin_that_is_not_used_is_called_out(machine, plugin):
+    (notice,) = machine(packages=[plugin])
+    assert notice.startswith("!!! RUNNING ON THE CPU although")
+    assert plugin in notice
+    assert "JAX_PLATFORMS" in notice
+    assert "\n" not in notice
+
+
+def test_a_gpu_without_a_plugin_is_called_out(machine):
+    (notice,) = machine(gpu=True)
+    assert notice.startswith("!!! RUNNING ON THE CPU although")
+    assert "pip install 'jax[cuda12]'" in notice
+
+
+def test_a_plain_cpu_is_nothing_to_talk_about(machine):
+    assert machine() == ()
+
+
+@pytest.mark.parametrize("platforms", ["cuda,cpu", "cuda"])
+def test_who_asked_for_the_gpu_first_is_told(machine, platforms):
+    assert len(machine(packages=PLUGINS, platforms=platforms)) == 1
+
+
+@pytest.mark.parametrize("platforms", ["cpu", "cpu,cuda"])
+def test_who_asked_for_the_cpu_is_not_told(machine, platforms):
+    assert machine(packages=PLUGINS, gpu=True, platforms=platforms) == ()
+
+
+def test_a_gpu_that_is_used_is_nothing_to_talk_about(machine):
+    assert machine(backend="gpu", packages=PLUGINS, gpu=True) == ()

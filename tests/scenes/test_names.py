@@ -1,0 +1,321 @@
+"""Where a scene's name leads: disk, cache, network, bundled scene, or a clear error."""
+
+import functools
+import hashlib
+import http.server
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from nerf import procedural
+from nerf.errors import UserError
+from nerf.scenes import names
+from nerf.scenes.download import ManifestRow, Timeouts
+from nerf.scenes.names import Resolved, find_pretrained, load_scene
+
+NUM_VIEWS = 3
+QUICK = Timeouts(probe=1.0, connect=1.0, read=1.0)
+
+
+def make_poses_bounds(num_views: int = NUM_VIEWS) -> np.ndarray:
+    """Cameras in a row that all look along -z, in LLFF's axes and units."""
+    matrix = np.array([[0, 1, 0, 0, 30], [-1, 0, 0, 0, 40], [0, 0, 1, 0, 35.0]])
+    matrices = np.tile(matrix, (num_views, 1, 1))
+    matrices[:, 0, 3] = np.arange(num_views)
+    bounds = np.tile([4.0, 9.0], (num_views, 1))
+    return np.concatenate([matrices.reshape(num_views, 15), bounds], axis=1)
+
+
+def write_scene(folder: Path, shade: int = 0) -> Path:
+    (folder / "images_32").mkdir(parents=True)
+    for i in range(NUM_VIEWS):
+        Image.new("RGB", (8, 6), (shade,) * 3).save(folder / "images_32" / f"image{i:03d}.png")
+    np.save(folder / "poses_bounds.npy", make_poses_bounds())
+    return folder
+
+
+class Views(NamedTuple):
+    images: np.ndarray
+    depth: np.ndarray
+    poses_bounds: np.ndarray
+
+
+def bundled_views(name: str, height: int, width: int) -> Views:
+    images = np.full((NUM_VIEWS, height, width, 3), 255, np.uint8)
+    return Views(images, np.ones(images.shape[:3], np.float32), make_poses_bounds())
+
+
+@pytest.fixture(autouse=True)
+def bundled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real bundled scenes take a while to trace; all that counts here is which one is asked."""
+    monkeypatch.setattr(procedural, "NAMES", ("flower", "room", "bundled_only"))
+    monkeypatch.setattr(
+        procedural, "views_kept_in", lambda folder, name, **size: bundled_views(name, **size)
+    )
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("NERF_DATA_DIR", "NERF_OFFLINE", "NERF_CACHE_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.chdir(tmp_path)
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+class Mirror(NamedTuple):
+    """A served copy of the photographs of `flower`, and what the registry needs to find it."""
+
+    folder: Path
+    url: str
+    rows: tuple[ManifestRow, ...]
+
+
+@pytest.fixture
+def mirror(tmp_path: Path) -> Iterator[Mirror]:
+    root = tmp_path / "served"
+    folder = write_scene(root / "published" / "flower", shade=51)
+    files = sorted(path for path in root.rglob("*") if path.is_file())
+    rows = tuple(
+        ManifestRow(
+            path.relative_to(root).as_posix(),
+            path.stat().st_size,
+            hashlib.sha256(path.read_bytes()).hexdigest(),
+        )
+        for path in files
+    )
+    handler = functools.partial(QuietHandler, directory=str(root))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield Mirror(folder, f"http://127.0.0.1:{server.server_port}", rows)
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def nowhere() -> str:
+    """An address where nothing listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{taken.getsockname()[1]}"
+
+
+@pytest.fixture
+def forbidden_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        pytest.fail("a network attempt was made")
+
+    monkeypatch.setattr(names.download, "download_scene", refuse)
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+
+
+def load(name: str, tmp_path: Path, mirror: Mirror, **settings: object) -> Resolved:
+    """With everything in its place: tests take one thing away."""
+    places = {
+        "data_dir": tmp_path / "photos",
+        "cache_dir": tmp_path / "cache",
+        "base_url": mirror.url,
+        "rows": mirror.rows,
+        "timeouts": QUICK,
+    }
+    return load_scene(name, **{**places, **settings})  # type: ignore[arg-type]
+
+
+def refusal(name: str, tmp_path: Path, mirror: Mirror, **settings: object) -> str:
+    with pytest.raises(UserError) as caught:
+        load(name, tmp_path, mirror, **settings)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def shade(resolved: Resolved) -> int:
+    """Tells the sources apart: 51 is the mirror's, 255 the bundled scene's."""
+    return round(255 * float(resolved.scene.images.mean()))
+
+
+# Folders.
+
+
+@pytest.mark.parametrize("spelling", ["{0}", "{0}/", "./garden", "garden", "llff:./garden"])
+def test_a_folder_is_read_as_it_is(tmp_path: Path, mirror: Mirror, spelling: str) -> None:
+    folder = write_scene(tmp_path / "garden", shade=7)
+    found = load(spelling.format(folder), tmp_path, mirror)
+    assert (found.scene.name, found.scene.source) == ("garden", "photographs")
+    assert found.folder is not None
+    assert found.folder.resolve() == folder
+    assert shade(found) == 7
+    assert found.notices == ()
+
+
+@pytest.mark.parametrize("spelling", ["./flower", "none/flower", "llff:./flower"])
+def test_a_folder_that_is_not_there_never_falls_back(
+    tmp_path: Path, mirror: Mirror, spelling: str
+) -> None:
+    assert "is not a folder" in refusal(spelling, tmp_path, mirror)
+
+
+# Names.
+
+
+@pytest.mark.parametrize("name", ["flower", "llff:flower"])
+@pytest.mark.usefixtures("forbidden_network")
+def test_the_data_folder_comes_first(tmp_path: Path, mirror: Mirror, name: str) -> None:
+    folder = write_scene(tmp_path / "photos" / "flower", shade=9)
+    found = load(name, tmp_path, mirror)
+    assert (found.scene.name, found.scene.source, found.folder) == (
+        "flower",
+        "photographs",
+        folder,
+    )
+    assert shade(found) == 9
+
+
+@pytest.mark.usefixtures("forbidden_network")
+def test_the_data_folder_may_hold_scenes_of_any_name(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, mirror: Mirror
+) -> None:
+    write_scene(tmp_path / "elsewhere" / "my_garden")
+    monkeypatch.setenv("NERF_DATA_DIR", str(tmp_path / "elsewhere"))
+    assert load("my_garden", tmp_path, mirror, data_dir=None).scene.name == "my_garden"
+
+
+@pytest.mark.parametrize("name", ["flower", "llff:flower"])
+def test_broken_data_is_an_error_and_never_replaced(
+    tmp_path: Path, mirror: Mirror, name: str
+) -> None:
+    folder = write_scene(tmp_path / "photos" / "flower")
+    (folder / "images_32" / "image001.png").unlink()
+    assert "2 images" in refusal(name, tmp_path, mirror)
+
+
+def test_a_download_is_used_again_without_the_network(
+    tmp_path: Path, mirror: Mirror, nowhere: str
+) -> None:
+    first = load("flower", tmp_path, mirror)
+    assert (first.scene.source, shade(first), first.notices) == ("photographs", 51, ())
+    assert first.folder == tmp_path / "cache" / "llff" / "flower"
+    for settings in ({"offline": True}, {"base_url": nowhere}):
+        again = load("llff:flower", tmp_path, mirror, **settings)
+        assert (again.folder, shade(again)) == (first.folder, 51)
+
+
+def test_without_a_network_a_name_falls_back_and_says_so(
+    tmp_path: Path, mirror: Mirror, nowhere: str
+) -> None:
+    found = load("flower", tmp_path, mirror, base_url=nowhere, size=(5, 7))
+    assert (found.scene.name, found.scene.source, found.folder) == ("flower", "procedural", None)
+    assert found.scene.images.shape == (NUM_VIEWS, 5, 7, 3)
+    assert shade(found) == 255
+    (notice,) = found.notices
+    for fact in ("flower", str(tmp_path / "photos"), "cannot be reached", "procedural"):
+        assert fact in notice
+
+
+@pytest.mark.parametrize("by_variable", [True, False])
+@pytest.mark.usefixtures("forbidden_network")
+def test_offline_makes_no_attempt(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, mirror: Mirror, by_variable: bool
+) -> None:
+    if by_variable:
+        monkeypatch.setenv("NERF_OFFLINE", "1")
+    found = load("flower", tmp_path, mirror, offline=not by_variable)
+    assert found.scene.source == "procedural"
+    assert "offline" in found.notices[0]
+
+
+def test_nerf_offline_0_is_online(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, mirror: Mirror
+) -> None:
+    monkeypatch.setenv("NERF_OFFLINE", "0")
+    assert load("flower", tmp_path, mirror).scene.source == "photographs"
+
+
+def test_the_strict_name_never_falls_back(tmp_path: Path, mirror: Mirror, nowhere: str) -> None:
+    for settings in ({"offline": True}, {"base_url": nowhere}):
+        message = refusal("llff:flower", tmp_path, mirror, **settings)
+        for fact in ("photographs of flower", str(tmp_path / "photos"), "procedural:flower"):
+            assert fact in message
+    assert "bundled_only" in refusal("llff:bundled_only", tmp_path, mirror)
+
+
+@pytest.mark.parametrize("name", ["flower", "llff:flower"])
+@pytest.mark.parametrize("fault", ["wrong hash", "missing"])
+def test_a_server_with_other_files_is_an_error_and_never_replaced(
+    tmp_path: Path, mirror: Mirror, name: str, fault: str
+) -> None:
+    poses = mirror.folder / "poses_bounds.npy"
+    if fault == "missing":
+        poses.unlink()
+    else:
+        poses.write_bytes(b"something else")
+    message = refusal(name, tmp_path, mirror)
+    assert "poses_bounds.npy" in message
+    assert ("procedural:flower" in message) == (name == "flower")
+
+
+@pytest.mark.usefixtures("forbidden_network")
+def test_the_bundled_scene_can_be_asked_for(tmp_path: Path, mirror: Mirror) -> None:
+    write_scene(tmp_path / "photos" / "flower")
+    found = load("procedural:flower", tmp_path, mirror, size=(4, 5))
+    assert (found.scene.name, found.scene.source, found.folder) == ("flower", "procedural", None)
+    assert found.scene.images.shape == (NUM_VIEWS, 4, 5, 3)
+    # A depth of 1 where the nearest bound, which becomes 4/3, is 4.
+    np.testing.assert_allclose(found.scene.depth, np.full((NUM_VIEWS, 4, 5), 1 / 3), rtol=1e-6)
+    assert found.notices == ()
+
+
+def test_a_scene_that_is_only_bundled_needs_no_network(
+    tmp_path: Path, mirror: Mirror, nowhere: str
+) -> None:
+    found = load("bundled_only", tmp_path, mirror, base_url=nowhere)
+    assert found.scene.source == "procedural"
+    assert "bundled_only" in found.notices[0]
+
+
+@pytest.mark.parametrize("name", ["fern", "blender:lego"])
+def test_unknown_names_list_the_known_ones_and_the_place(
+    tmp_path: Path, mirror: Mirror, name: str
+) -> None:
+    write_scene(tmp_path / "photos" / "my_garden")
+    message = refusal(name, tmp_path, mirror)
+    assert "bundled_only, flower, my_garden, room" in message
+    assert str(tmp_path / "photos" / name) in message
+
+
+def test_unknown_bundled_names_list_the_bundled_ones(tmp_path: Path, mirror: Mirror) -> None:
+    assert "flower, room, bundled_only" in refusal("procedural:fern", tmp_path, mirror)
+
+
+@pytest.mark.parametrize("name", ["", "llff:", "procedural:"])
+def test_an_empty_name_is_refused(tmp_path: Path, mirror: Mirror, name: str) -> None:
+    assert "names no scene" in refusal(name, tmp_path, mirror)
+
+
+# Parameters.
+
+
+def test_parameters_are_found_beside_the_photographs_or_in_the_package(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    beside = tmp_path / "flower" / "params"
+    packaged = tmp_path / "assets" / "flower" / "params"
+    monkeypatch.setattr(names, "_ASSETS", tmp_path / "assets")
+    assert find_pretrained("flower", "photographs", tmp_path / "flower") is None
+    assert find_pretrained("flower", "procedural", None) is None
+    beside.mkdir(parents=True)
+    packaged.mkdir(parents=True)
+    assert find_pretrained("flower", "photographs", tmp_path / "flower") == beside
+    assert find_pretrained("flower", "procedural", None) == packaged
+    assert find_pretrained("room", "procedural", None) is None

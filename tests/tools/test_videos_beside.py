@@ -1,0 +1,44 @@
+"""Two videos beside each other: every frame of both, and what cannot be joined."""
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+
+from nerf.errors import UserError
+from nerf.output import images
+from tools.videos_beside import write_beside
+
+
+def grey_video(folder, name, levels, width=500):
+    """Each frame is of one grey."""
+    files = []
+    for number, level in enumerate(levels):
+        files.append(folder / f"{name}{number}.png")
+        images.write_png(files[-1], np.full((300, width, 3), level, np.float32))
+    images.write_video(folder / f"{name}.mp4", files)
+    return folder / f"{name}.mp4"
+
+
+def test_each_frame_shows_both(tmp_path):
+    rising = grey_video(tmp_path, "rising", [0.2, 0.4, 0.6])
+    falling = grey_video(tmp_path, "falling", [0.8, 0.6, 0.4])
+    write_beside(tmp_path / "both.mp4", [("rising", rising), ("falling", falling)])
+    frames = iio.imread(tmp_path / "both.mp4", plugin="FFMPEG")
+    assert len(frames) == 3
+    middle = frames[:, frames.shape[1] // 2] / 255.0
+    quarter = frames.shape[2] // 4
+    np.testing.assert_allclose(middle[:, quarter].mean(axis=1), [0.2, 0.4, 0.6], atol=0.03)
+    np.testing.assert_allclose(middle[:, 3 * quarter].mean(axis=1), [0.8, 0.6, 0.4], atol=0.03)
+
+
+def test_what_cannot_be_joined_is_explained(tmp_path):
+    video = grey_video(tmp_path, "a", [0.2, 0.4])
+    longer = grey_video(tmp_path, "b", [0.2, 0.4, 0.6])
+    with pytest.raises(UserError, match="do not match: 2 frames of 500x300, 3 frames of 500x300"):
+        write_beside(tmp_path / "out.mp4", [("a", video), ("b", longer)])
+    with pytest.raises(UserError, match=r"no video at .*nowhere\.mp4"):
+        write_beside(tmp_path / "out.mp4", [("a", video), ("b", tmp_path / "nowhere.mp4")])
+    (tmp_path / "text.mp4").write_text("no video")
+    with pytest.raises(UserError, match=r"text\.mp4 cannot be read as a video"):
+        write_beside(tmp_path / "out.mp4", [("a", video), ("b", tmp_path / "text.mp4")])
+    assert not (tmp_path / "out.mp4").exists()

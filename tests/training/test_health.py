@@ -1,0 +1,176 @@
+"""Laws of the run's health: what counts as collapse, from when on, and what does not."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from nerf.config import presets
+from nerf.field import FieldOutput, RadianceField
+from nerf.geometry.cameras import Cameras
+from nerf.training import health
+from nerf.training.batch import TrainingViews
+from nerf.training.health import PATIENCE, Signs, TrainingCollapsed
+from nerf.training.step import init_state, make_step
+
+WELL = {"loss": 0.1, "grad_norm": 1.0, "acc": [0.9, 0.9], "rgb_std": 0.2, "pixel_std": 0.25}
+UPDATE = jax.jit(health.update)
+
+
+def signs(**values):
+    return Signs(**{name: jnp.asarray(v, jnp.float32) for name, v in {**WELL, **values}.items()})
+
+
+def after(*steps, since=None):
+    seen = health.init() if since is None else since
+    for step in steps:
+        seen = UPDATE(seen, step)
+    return jax.device_get(seen)
+
+
+def sign_of(seen):
+    """The sign that `check` names, None where it is content."""
+    try:
+        health.check(seen, 7)
+    except TrainingCollapsed as caught:
+        collapse = caught
+    else:
+        return None
+    assert collapse.step == 7
+    for part in ("step 7", "try "):
+        assert part in str(collapse)
+    assert "\n" not in str(collapse)
+    return collapse.sign
+
+
+UNWELL = {
+    "transparent": [{"acc": [0.0, 0.9]}, {"acc": [0.9, 0.0]}, {"acc": [5e-4, 5e-4]}],
+    "one_colour": [{"rgb_std": 0.0}, {"rgb_std": 0.004}],
+}
+CASES = [(sign, values) for sign, cases in UNWELL.items() for values in cases]
+
+
+@pytest.mark.parametrize(("sign", "values"), CASES)
+def test_what_lasts_is_noticed_within_the_promised_steps(sign, values):
+    unwell = signs(**values)
+    almost = after(*[unwell] * (PATIENCE - 1))
+    assert sign_of(almost) is None
+    assert sign_of(after(unwell, since=almost)) == sign
+    assert PATIENCE < 200
+
+
+@pytest.mark.parametrize(("sign", "values"), CASES)
+def test_a_step_that_is_well_starts_the_count_anew(sign, values):
+    del sign
+    unwell, well = signs(**values), signs()
+    seen = after(*[unwell] * (PATIENCE - 1), well, *[unwell] * (PATIENCE - 1))
+    assert sign_of(seen) is None
+
+
+@pytest.mark.parametrize("name", ["loss", "grad_norm"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_number_that_is_not_finite_is_noticed_at_once(name, value):
+    assert sign_of(after(signs(), signs(**{name: value}))) == "not_finite"
+
+
+def test_a_loss_far_above_its_lowest_is_noticed():
+    low = after(*[signs(loss=0.01)] * 50)
+    assert sign_of(low) is None
+    high = after(*[signs(loss=0.1)] * 150, since=low)
+    assert sign_of(high) == "exploded"
+    assert high.lowest_loss == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize(
+    "losses",
+    [
+        np.linspace(1.0, 0.01, 400),  # falls
+        0.01 + 0.02 * np.random.default_rng(0).random(400),  # noise between 1 and 3 times
+        np.where(np.arange(400) % 50 == 49, 0.3, 0.01),  # one odd batch now and then
+        [*np.full(100, 0.01), *np.geomspace(0.1, 0.01, 60), *np.full(240, 0.01)],  # recovers
+    ],
+    ids=["falls", "noise", "spikes", "recovers"],
+)
+def test_a_loss_that_is_only_restless_is_no_alarm(losses):
+    seen = health.init()
+    for loss in losses:
+        seen = after(signs(loss=loss), since=seen)
+        assert sign_of(seen) is None
+
+
+def test_pixels_of_one_colour_may_be_drawn_in_one_colour():
+    assert sign_of(after(*[signs(rgb_std=0.0, pixel_std=0.005)] * 2 * PATIENCE)) is None
+
+
+def test_a_run_that_is_well_is_left_alone():
+    assert sign_of(after(*[signs()] * 2 * PATIENCE)) is None
+
+
+# From the field to the sign, through the step itself.
+
+
+def _fog(params, points, viewdirs, /, *, key=None):
+    del viewdirs, key
+    rgb = jax.nn.sigmoid(params["slope"] * points + params["shift"])
+    return FieldOutput(rgb, jnp.broadcast_to(jax.nn.relu(params["density"]), points.shape[:-1]))
+
+
+def trained(params, num_steps, learning_rate=1e-3):
+    """The state after some steps of a fog whose density and colours are its parameters."""
+    fog = RadianceField(lambda key, /: params, _fog)
+    settings = dataclasses.replace(
+        presets.NOTEBOOK,
+        render=dataclasses.replace(presets.NOTEBOOK.render, num_coarse=4, num_fine=4),
+        train=dataclasses.replace(
+            presets.NOTEBOOK.train, num_rays=16, learning_rate=learning_rate, num_steps=1000
+        ),
+    )
+    views = TrainingViews(
+        jax.random.uniform(jax.random.key(1), (1, 4, 5, 3)),
+        jnp.eye(3, 4)[None],
+        jnp.array([[1.0, 5.0]]),
+    )
+    step = step_of(fog, settings)
+    state = init_state(fog, settings, jax.random.key(0))
+    for _ in range(num_steps):
+        state, metrics = step(state, views)
+    return state, metrics
+
+
+@functools.cache
+def step_of(field, settings):
+    cameras = Cameras(np.eye(3, 4, dtype=np.float32)[None], 4.0, 4, 5)
+    return make_step(field, settings, cameras, space="ndc", rays_per_piece=8)
+
+
+def fog_params(density, slope=1.0):
+    named = {"density": density, "slope": slope, "shift": 0.0}
+    return {name: np.float32(value) for name, value in named.items()}
+
+
+@pytest.mark.parametrize(
+    ("density", "slope", "sign"),
+    [(3.0, 1.0, None), (-1.0, 1.0, "transparent"), (50.0, 0.0, "one_colour")],
+)
+def test_the_step_counts_what_its_rays_show(density, slope, sign):
+    state, _ = trained(fog_params(density, slope), 20, learning_rate=1e-8)
+    counts = {name: int(getattr(state.health, name)) for name in health.Health._fields[:4]}
+    if sign == "transparent":  # what is nowhere opaque is black everywhere
+        assert counts.pop("one_colour") == 20
+    expected = dict.fromkeys(counts, 0) | ({sign: 20} if sign else {})
+    assert counts == expected
+
+
+def test_a_step_that_is_not_finite_is_not_taken():
+    params = fog_params(3.0) | {"shift": np.float32(np.nan)}
+    state, metrics = trained(params, 3)
+    assert not np.isfinite(metrics.loss)
+    assert state.step == 3
+    assert state.health.not_finite == 3
+    for name in ("density", "slope"):
+        assert state.params["shared"][name] == params[name]
+    for moment in jax.tree.leaves(state.opt_state):
+        assert not np.asarray(moment).any()

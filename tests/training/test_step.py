@@ -1,0 +1,357 @@
+"""Laws of one training step: what is drawn, the loss, its gradient, Adam, and what is random."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import stats
+
+from nerf.config import presets
+from nerf.config import text as config_text
+from nerf.field import FieldOutput, RadianceField, make_field
+from nerf.geometry.cameras import Cameras
+from nerf.render.images import RAYS_PER_CHUNK, image_rays, make_chunk_renderer
+from nerf.training.batch import Batch, TrainingViews, draw_batch
+from nerf.training.loss import loss_and_gradient, photometric_loss
+from nerf.training.optimizer import Pace, learning_rate
+from nerf.training.step import init_state, make_step
+
+NUM_VIEWS, HEIGHT, WIDTH = 3, 4, 5
+NUM_PIXELS = NUM_VIEWS * HEIGHT * WIDTH
+PRESETS = ["notebook", "paper"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _fast_compilation():
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+def tiny(preset, **train):
+    """A preset with few samples, few rays and a tiny field."""
+    base = presets.preset(preset)
+    encoding = dataclasses.replace(base.field.point_encoding, num_frequencies=3)
+    return dataclasses.replace(
+        base,
+        field=dataclasses.replace(
+            base.field, point_encoding=encoding, num_layers=2, skip_layer=1, width=16, rgb_width=8
+        ),
+        render=dataclasses.replace(base.render, num_coarse=6, num_fine=6),
+        train=dataclasses.replace(base.train, **{"num_rays": 12, "num_steps": 10, **train}),
+    )
+
+
+@pytest.fixture(scope="module")
+def cameras():
+    """Three cameras in a row, each turned a little, all looking along -z."""
+    poses = np.zeros((NUM_VIEWS, 3, 4), np.float32)
+    for view, angle in enumerate((0.0, 0.1, -0.2)):
+        cos, sin = np.cos(angle), np.sin(angle)
+        poses[view, :, :3] = [[cos, 0, sin], [0, 1, 0], [-sin, 0, cos]]
+        poses[view, :, 3] = 0.3 * view, -0.2 * view, 0.1 * view
+    return Cameras(poses, focal=6.0, height=HEIGHT, width=WIDTH)
+
+
+@pytest.fixture(scope="module")
+def views(cameras):
+    """The colour of a pixel is its view, row and column, in tenths."""
+    pixels = np.indices((NUM_VIEWS, HEIGHT, WIDTH)).transpose(1, 2, 3, 0)
+    near_far = [(1.0 + v, 5.0 + v) for v in range(NUM_VIEWS)]
+    return TrainingViews(
+        jnp.asarray(pixels / 10.0, jnp.float32),
+        jnp.asarray(cameras.camtoworlds),
+        jnp.asarray(near_far, jnp.float32),
+    )
+
+
+def pixels_of(batch):
+    """View, row and column of each ray, read from its colour."""
+    return np.rint(np.asarray(batch.rgb) * 10).astype(int).T
+
+
+def draw(views, cameras, key, num_rays, preset="notebook", space="ndc"):
+    render = presets.preset(preset).render
+    return draw_batch(key, views, cameras, num_rays=num_rays, space=space, config=render)
+
+
+def _colour(params, points, viewdirs, /, *, key=None):
+    rgb = jnp.broadcast_to(params["rgb"], points.shape)
+    return FieldOutput(rgb, jnp.full(points.shape[:-1], 1e9))
+
+
+def _mist(params, points, viewdirs, /, *, key=None):
+    rgb = jax.nn.sigmoid(params["slope"] * points)
+    return FieldOutput(rgb, jnp.ones(points.shape[:-1]))
+
+
+# Opaque and of one colour, so every ray has that colour; and one whose colour depends on where it
+# is sampled.
+WALL = RadianceField(lambda key, /: {"rgb": jnp.full(3, 0.5)}, _colour)
+MIST = RadianceField(lambda key, /: {"slope": jnp.float32(3.0)}, _mist)
+
+
+# What is drawn.
+
+
+def test_every_pixel_is_drawn_equally_often(views, cameras, key):
+    batch = draw(views, cameras, key, 100 * NUM_PIXELS)
+    drawn = np.ravel_multi_index(pixels_of(batch), (NUM_VIEWS, HEIGHT, WIDTH))
+    counts = np.bincount(drawn, minlength=NUM_PIXELS)
+    assert len(counts) == NUM_PIXELS
+    assert counts.min() > 0
+    statistic, _ = stats.chisquare(counts)
+    low, high = stats.chi2.ppf([1e-4, 1 - 1e-4], NUM_PIXELS - 1)
+    assert low < statistic < high
+
+
+@pytest.mark.parametrize("space", ["ndc", "world", "contracted"])
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_rays_colour_is_that_of_its_pixel(views, cameras, key, preset, space):
+    batch = draw(views, cameras, key, 200, preset, space)
+    every = [
+        image_rays(
+            cameras._replace(camtoworlds=cameras.camtoworlds[v]),
+            np.asarray(views.bounds[v]),
+            space=space,
+            config=presets.preset(preset).render,
+        )
+        for v in range(NUM_VIEWS)
+    ]
+    for i, (view, row, column) in enumerate(pixels_of(batch).T):
+        expected = jax.tree.map(lambda x, at=row * WIDTH + column: x[at], every[view])
+        leaves = (jax.tree.leaves(rays) for rays in (batch.rays, expected))
+        for ours, theirs in zip(*leaves, strict=True):
+            np.testing.assert_allclose(ours[i], theirs, rtol=1e-5, atol=1e-6)
+
+
+def test_a_ray_starts_at_its_camera_and_goes_through_its_pixel(views, cameras, key):
+    batch = draw(views, cameras, key, 100, space="world")
+    view, row, column = pixels_of(batch)
+    local = [(column - WIDTH / 2) / 6.0, -(row - HEIGHT / 2) / 6.0, -np.ones(100)]
+    directions = np.einsum("nij,jn->ni", cameras.camtoworlds[view, :, :3], np.array(local))
+    np.testing.assert_allclose(batch.rays.directions, directions, atol=1e-6)
+    np.testing.assert_allclose(batch.rays.origins, cameras.camtoworlds[view, :, 3])
+    np.testing.assert_allclose(batch.rays.near, 1.0 + view)
+    np.testing.assert_allclose(batch.rays.far, 5.0 + view)
+
+
+def test_every_ray_and_every_draw_has_its_own_key(views, cameras, key):
+    first, second = (draw(views, cameras, k, 50) for k in jax.random.split(key))
+    keys = np.concatenate([jax.random.key_data(batch.ray_keys) for batch in (first, second)])
+    assert len(np.unique(keys, axis=0)) == 100
+    assert not np.array_equal(pixels_of(first), pixels_of(second))
+    again = draw(views, cameras, jax.random.split(key)[0], 50)
+    np.testing.assert_array_equal(pixels_of(again), pixels_of(first))
+
+
+# The loss and its gradient.
+
+
+def two_rays(cameras, key):
+    """A black pixel and a white one."""
+    render = presets.NOTEBOOK.render
+    bounds = np.array([1.0, 5.0], np.float32)
+    rays = image_rays(
+        cameras._replace(camtoworlds=cameras.camtoworlds[0]), bounds, space="ndc", config=render
+    )
+    rays = jax.tree.map(lambda x: x[:2], rays)
+    truth = jnp.array([[0.0, 0.0, 0.0], [1.0, 1.0, 1.0]])
+    return Batch(rays, truth, jax.random.split(key, 2))
+
+
+def test_the_notebooks_loss_sums_over_rgb_and_both_passes(cameras, key):
+    params = {"shared": {"rgb": jnp.array([0.5, 0.75, 1.0])}}
+    loss, seen = photometric_loss(WALL, params, two_rays(cameras, key), tiny("notebook"))
+    black, white = 0.25 + 0.5625 + 1.0, 0.25 + 0.0625 + 0.0
+    assert float(loss) == pytest.approx(2 * (black + white) / 2, rel=1e-6)
+    assert float(seen.mse) == pytest.approx((black + white) / 6, rel=1e-6)
+
+
+def test_what_was_seen_is_coverage_and_the_moments_of_the_colour(cameras, key):
+    rgb = jnp.array([0.5, 0.75, 1.0])
+    _, seen = photometric_loss(
+        WALL, {"shared": {"rgb": rgb}}, two_rays(cameras, key), tiny("notebook")
+    )
+    np.testing.assert_allclose(seen.acc, [1.0, 1.0], rtol=1e-6)
+    np.testing.assert_allclose(seen.rgb, [rgb, rgb**2], rtol=1e-6)
+
+
+@pytest.mark.parametrize("rays_per_piece", [1, 4, 12])
+def test_what_was_seen_does_not_depend_on_the_pieces(views, cameras, key, rays_per_piece):
+    batch = draw(views, cameras, key, 12)
+    params, settings = {"shared": {"slope": jnp.float32(3.0)}}, tiny("notebook")
+    _, whole = photometric_loss(MIST, params, batch, settings)
+    _, seen, _ = loss_and_gradient(MIST, params, batch, settings, rays_per_piece)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), seen, whole)
+
+
+def test_the_papers_loss_is_the_mean_of_each_pass(cameras, key):
+    params = {
+        "coarse": {"rgb": jnp.array([0.0, 0.0, 0.5])},
+        "fine": {"rgb": jnp.array([0.5, 0.75, 1.0])},
+    }
+    loss, seen = photometric_loss(WALL, params, two_rays(cameras, key), tiny("paper"))
+    coarse = (0.25 + 1.0 + 1.0 + 0.25) / 6
+    fine = (0.25 + 0.5625 + 1.0 + 0.25 + 0.0625 + 0.0) / 6
+    assert float(loss) == pytest.approx(coarse + fine, rel=1e-6)
+    assert float(seen.mse) == pytest.approx(fine, rel=1e-6)
+
+
+@pytest.mark.parametrize("rays_per_piece", [1, 4, 12])
+@pytest.mark.parametrize(("preset", "factor"), [("notebook", 4.0), ("paper", 2 / 3)])
+def test_the_gradient_of_one_colour_is_its_distance_from_the_mean(
+    views, cameras, key, preset, factor, rays_per_piece
+):
+    """Both passes have d/dc of the mean square: 2 (c - mean), over rgb or for each channel."""
+    settings = tiny(preset)
+    batch = draw(views, cameras, key, 12)
+    names = {"notebook": ["shared"], "paper": ["coarse", "fine"]}[preset]
+    params = {name: {"rgb": jnp.array([0.5, 0.1, 0.9])} for name in names}
+    loss, seen, gradient = loss_and_gradient(WALL, params, batch, settings, rays_per_piece)
+    expected = factor * (np.array([0.5, 0.1, 0.9]) - np.asarray(batch.rgb).mean(axis=0))
+    for name in names:
+        np.testing.assert_allclose(gradient[name]["rgb"], expected, rtol=1e-5, atol=1e-6)
+    factor = {"notebook": 6, "paper": 2}[preset]
+    assert float(loss) == pytest.approx(factor * float(seen.mse), rel=1e-6)
+
+
+def assert_grouping_does_not_matter(field, settings, batch, key, sizes):
+    params = init_state(field, settings, key).params
+    whole, *others = (
+        jax.jit(functools.partial(loss_and_gradient, field, config=settings, rays_per_piece=n))(
+            params, batch
+        )
+        for n in sizes
+    )
+    scale = max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(whole[2]))
+    assert scale > 1e-3
+    for other in others:
+        for ours, theirs in zip(jax.tree.leaves(other), jax.tree.leaves(whole), strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5 * scale)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_the_gradient_does_not_depend_on_how_rays_are_grouped(views, cameras, key, preset):
+    batch = draw(views, cameras, key, 12, preset)
+    assert_grouping_does_not_matter(MIST, tiny(preset), batch, key, (12, 1))
+
+
+def test_a_noisy_networks_gradient_does_not_depend_on_it_either(views, cameras, key, backend):
+    settings = tiny("paper")
+    field = make_field(backend, "mlp", settings.field)
+    batch = draw(views, cameras, key, 12, "paper")
+    assert_grouping_does_not_matter(field, settings, batch, key, (12, 4))
+
+
+@pytest.mark.parametrize("rays_per_piece", [5, 24])
+def test_pieces_that_would_leave_rays_out_are_refused(views, cameras, key, rays_per_piece):
+    params, batch = {"shared": WALL.init(key)}, draw(views, cameras, key, 12)
+    with pytest.raises(AssertionError):
+        loss_and_gradient(WALL, params, batch, tiny("notebook"), rays_per_piece)
+
+
+# The step.
+
+
+def test_a_step_is_draw_then_descend(views, cameras, key):
+    settings = tiny("notebook", learning_rate=0.1)
+    step = make_step(WALL, settings, cameras, space="ndc", rays_per_piece=4)
+    before = init_state(WALL, settings, key)._replace(step=jnp.int32(7))
+    batch = draw(views, cameras, jax.random.fold_in(before.key, 7), 12)
+    run_key = np.array(jax.random.key_data(before.key))
+    after, metrics = step(before, views)
+    error = np.square(0.5 - np.asarray(batch.rgb))
+    gradient = 4 * (0.5 - np.asarray(batch.rgb).mean(axis=0))
+    assert metrics.loss == pytest.approx(6 * error.mean(), rel=1e-5)
+    assert metrics.psnr == pytest.approx(-10 * np.log10(error.mean()), rel=1e-5)
+    assert metrics.grad_norm == pytest.approx(np.linalg.norm(gradient), rel=1e-5)
+    rate = float(learning_rate(settings.train)(7))
+    colour = 0.5 - rate * np.sign(gradient)  # Adam's first step
+    np.testing.assert_allclose(after.params["shared"]["rgb"], colour, rtol=1e-4)
+    assert after.step == 8
+    np.testing.assert_array_equal(jax.random.key_data(after.key), run_key)
+
+
+def test_the_learning_rate_follows_the_pace(views, cameras, key):
+    """Half of the time gone, with steps of a tenth of it: two of them end at the rate of 0.6."""
+    settings = tiny("notebook", learning_rate=0.1, num_steps=1000)
+    step = make_step(WALL, settings, cameras, space="ndc")
+    after, _ = step(init_state(WALL, settings, key), views, 1, Pace(0.5, 0.1))
+    moved = np.abs(0.5 - np.asarray(after.params["shared"]["rgb"]))
+    np.testing.assert_allclose(moved, float(learning_rate(settings.train)(500)), rtol=1e-3)
+    again, _ = step(after, views, 2, Pace(1.0, 0.0))
+    assert again.step == 3
+
+
+def test_jitter_is_fresh_for_every_ray_and_at_every_step(cameras, key):
+    """One pixel drawn again and again: whatever changes is jitter."""
+    samples = []
+
+    def apply(params, points, viewdirs, /, *, key=None):
+        jax.debug.callback(lambda z: samples.extend(np.reshape(z, (-1, 6))), points[..., 2])
+        return _mist(params, points, viewdirs)
+
+    one_pixel = cameras._replace(height=1, width=1)
+    views = TrainingViews(jnp.ones((1, 1, 1, 3)), jnp.eye(3, 4)[None], jnp.array([[1.0, 5.0]]))
+    field = RadianceField(MIST.init, apply)
+    step = make_step(field, tiny("notebook"), one_pixel, space="ndc", rays_per_piece=12)
+    losses = []
+    for number in (0, 1, 2):
+        state = init_state(MIST, tiny("notebook"), key)._replace(step=jnp.int32(number))
+        losses.append(float(step(state, views)[1].loss))
+    jax.effects_barrier()
+    assert len(set(losses)) == 3
+    assert np.shape(samples) == (3 * 2 * 12, 6)
+    assert len(np.unique(samples, axis=0)) == len(samples)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_keys_reach_the_field_in_training_and_never_in_evaluation(views, cameras, key, preset):
+    settings, keys = tiny(preset), []
+
+    def apply(params, points, viewdirs, /, *, key=None):
+        keys.append(key)
+        return _mist(params, points, viewdirs)
+
+    field = RadianceField(MIST.init, apply)
+    params = init_state(field, settings, key).params
+    batch = draw(views, cameras, key, RAYS_PER_CHUNK, preset)
+    jax.eval_shape(lambda: photometric_loss(field, params, batch, settings))
+    assert len(keys) == 2
+    assert all(key is not None for key in keys)
+    keys.clear()
+    make_chunk_renderer(field, settings.render)(params, batch.rays)
+    assert keys == [None, None]
+
+
+def test_density_noise_changes_the_training_loss(views, cameras, key, backend):
+    batch = draw(views, cameras, key, 12)
+    losses = []
+    for noise in (0.0, 1.0):
+        settings = config_text.override(tiny("notebook"), f"field.density_noise={noise}")
+        field = make_field(backend, "mlp", settings.field)
+        params = init_state(field, settings, key).params
+        losses.append(float(photometric_loss(field, params, batch, settings)[0]))
+    assert abs(losses[0] - losses[1]) > 1e-4 * losses[0]
+
+
+def test_debug_refuses_a_loss_that_is_not_finite(views, cameras, key):
+    settings = tiny("notebook")
+    bad = {"shared": {"rgb": jnp.array([jnp.nan, 0.5, 0.5])}}
+    state = init_state(WALL, settings, key, bad)
+    step = make_step(WALL, settings, cameras, space="ndc", rays_per_piece=12, debug=True)
+    with pytest.raises(AssertionError):
+        step(state, views)
+
+
+def test_given_parameters_are_where_training_starts(key):
+    params = {"shared": {"rgb": jnp.array([0.1, 0.2, 0.3])}}
+    state = init_state(WALL, tiny("notebook"), key, params)
+    np.testing.assert_array_equal(state.params["shared"]["rgb"], params["shared"]["rgb"])
+    assert state.step == 0
+    fresh = init_state(WALL, tiny("paper"), key)
+    assert sorted(fresh.params) == ["coarse", "fine"]
