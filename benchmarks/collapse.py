@@ -34,7 +34,7 @@ from nerf.runtime import parallel
 from nerf.scenes import names
 from nerf.scenes.scene import Scene
 from nerf.training import health
-from nerf.training.batch import TrainingViews, draw_batch
+from nerf.training.batch import TrainingViews, sample_batch
 from nerf.training.step import StepFn, TrainState, init_state, make_step
 
 NUM_RAYS, NUM_COARSE, NUM_FINE = 32, 8, 8
@@ -71,7 +71,7 @@ def main() -> None:
     parser.add_argument("--scene", default="procedural:flower")
     parser.add_argument("--out", type=Path, default=None)
     args = parser.parse_args()
-    parallel.use_every_core()
+    parallel.use_all_cores()
     scene = names.load_scene(args.scene).scene
     result: dict[str, Any] = {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
@@ -129,7 +129,7 @@ def measure(
 
     @jax.jit
     def score(state: TrainState) -> tuple[jax.Array, jax.Array, jax.Array]:
-        batch = draw_batch(
+        batch = sample_batch(
             jax.random.key(0),
             test,
             scene.cameras,

@@ -49,7 +49,7 @@ def new_flags() -> flags.FlagValues:
         "precision", ["float32"], "of matrix products: float32, tf32, bfloat16", flag_values=defined
     )
     flags.DEFINE_integer(
-        "rays_per_piece",
+        "rays_per_microbatch",
         None,
         "at most so many rays go through at once (a device's own choice)",
         flag_values=defined,
@@ -107,7 +107,7 @@ def main(
             return
         settings, measure = prepare()
         earlier = _read_earlier(defined, benchmark.name)
-        parallel.use_every_core()
+        parallel.use_all_cores()
         date = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         name = prefix + machine.file_name(run_folder.device_name(), date[:10])
         out = Path(defined.out) if defined.out else RESULTS / name
@@ -141,7 +141,9 @@ def main(
     except (MemoryError, jax.errors.JaxRuntimeError) as error:
         if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):
             raise
-        _fail("out of memory: try fewer --rays, or --rays_per_piece; cases before are in the file")
+        _fail(
+            "out of memory: try fewer --rays or --rays_per_microbatch; earlier cases are saved"
+        )
 
 
 def check_ranges(defined: flags.FlagValues, ranges: Ranges) -> None:

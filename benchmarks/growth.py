@@ -42,7 +42,7 @@ flags.DEFINE_string("backend", "flax", "which backend", flag_values=FLAGS)
 flags.DEFINE_integer("readings", 3, "readings of each point", flag_values=FLAGS)
 flags.DEFINE_list("values", None, "for one curve: its values", flag_values=FLAGS)
 
-_RANGES = {"readings": (1, 1_000_000), "rays_per_piece": (1, 2**24)}
+_RANGES = {"readings": (1, 1_000_000), "rays_per_microbatch": (1, 2**24)}
 
 
 class Curve(NamedTuple):
@@ -133,7 +133,7 @@ def _step(config: Config) -> tuple[timing.Contender, float]:
     field = field_lib.make_field(FLAGS.backend, "mlp", config.field)
     views, cameras = make_views(0)
     state = init_state(field, config, jax.random.key(0))
-    prepared = compile_step(field, config, state, views, cameras, FLAGS.rays_per_piece)
+    prepared = compile_step(field, config, state, views, cameras, FLAGS.rays_per_microbatch)
     return prepared.step, float(work_per_ray(field, config).flop * config.train.num_rays)
 
 
@@ -160,7 +160,9 @@ def _with_resolution(config: Config, value: int) -> tuple[timing.Contender, floa
     camera = cameras._replace(camtoworlds=cameras.camtoworlds[0]).resized(
         max(1, value * 3 // 4), value
     )
-    render_chunk = make_chunk_renderer(field, config.render, rays_per_piece=FLAGS.rays_per_piece)
+    render_chunk = make_chunk_renderer(
+        field, config.render, rays_per_microbatch=FLAGS.rays_per_microbatch
+    )
     bounds = jax.device_get(jax.numpy.asarray(BOUNDS, jax.numpy.float32))
 
     def draw(repeats: int) -> None:

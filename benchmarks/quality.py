@@ -81,7 +81,11 @@ def make_plan() -> Plan:
     (precision, *others) = command_line.precisions(FLAGS)
     if others:
         raise UserError("--precision: one at a time")
-    piece = [] if FLAGS.rays_per_piece is None else [f"--rays_per_piece={FLAGS.rays_per_piece}"]
+    piece = (
+        []
+        if FLAGS.rays_per_microbatch is None
+        else [f"--rays_per_microbatch={FLAGS.rays_per_microbatch}"]
+    )
     more = (
         *(f"--backend={FLAGS.backend}", f"--precision={precision}", *piece),
         *(f"--set={assignment}" for assignment in FLAGS.set),

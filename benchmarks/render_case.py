@@ -17,7 +17,7 @@ from nerf.config.settings import Config, RenderConfig
 from nerf.field import Params, RadianceField
 from nerf.geometry.cameras import Rays
 from nerf.jobs import init_from
-from nerf.jobs.renderers import compared_rays, views_box
+from nerf.jobs.renderers import compared_rays, scene_box
 from nerf.jobs.views import View, view_of
 from nerf.render import fast, image_metrics
 from nerf.render.images import (
@@ -54,7 +54,7 @@ class Plan(NamedTuple):
     size: tuple[int, int] | None
     pictures: int
     quality: bool
-    rays_per_piece: int | None
+    rays_per_microbatch: int | None
     product_size: int
 
 
@@ -146,7 +146,7 @@ def measure(setting: Setting, plan: Plan) -> dict[str, Any]:
 
 def _load(setting: Setting, plan: Plan) -> Subject:
     resolved = names.load_scene(setting.scene, data_dir=None, offline=False)
-    start = init_from.load(plan.init_from, setting.backend, resolved)
+    start = init_from.load_initial_params(plan.init_from, setting.backend, resolved)
     config = start.header.config if start.header else presets.NOTEBOOK
     dtype = config_lib.compute_dtype(setting.precision)
     config = config_text.override(config, f"field.compute_dtype={dtype}", *plan.overrides)
@@ -158,15 +158,15 @@ def _load(setting: Setting, plan: Plan) -> Subject:
 def _exact(subject: Subject, plan: Plan) -> tuple[ChunkFn, dict[str, Any]]:
     mesh = parallel.make_mesh(RAYS_PER_CHUNK)
     jitted = jit_chunk_renderer(
-        subject.field, subject.config.render, mesh, rays_per_piece=plan.rays_per_piece
+        subject.field, subject.config.render, mesh, rays_per_microbatch=plan.rays_per_microbatch
     )
-    arguments = parallel.everywhere(mesh, (subject.params, _first_rays(subject)))
+    arguments = parallel.replicate(mesh, (subject.params, _first_rays(subject)))
     stages, _, compiled = timing.compile_in_stages(jitted, *arguments)
     figures = {
         "evaluations_per_ray": subject.config.render.evaluations_per_ray,
         **_compilation(stages, compiled),
     }
-    return parallel.placing(mesh, compiled), figures
+    return parallel.with_replicated_arguments(mesh, compiled), figures
 
 
 def _fast(
@@ -174,8 +174,8 @@ def _fast(
 ) -> tuple[ChunkFn, dict[str, Any]]:
     scene, field, config, params = subject
     start = time.perf_counter()
-    box = views_box(scene, config.render, views)
-    measure_grid = fast.make_measure(field, config.render, box, fast.RESOLUTION)
+    box = scene_box(scene, config.render, views)
+    measure_grid = fast.make_density_grid_builder(field, config.render, box, fast.RESOLUTION)
     grid = jax.block_until_ready(measure_grid(params))
     grid_seconds = time.perf_counter() - start
     rays, truth = compared_rays(scene, config)
@@ -183,9 +183,9 @@ def _fast(
     choice_seconds = time.perf_counter() - start - grid_seconds
     mesh = parallel.make_mesh(RAYS_PER_CHUNK)
     jitted = fast.jit_fast_chunk_renderer(
-        field, config.render, choice.sampling, mesh, rays_per_piece=plan.rays_per_piece
+        field, config.render, choice.sampling, mesh, rays_per_microbatch=plan.rays_per_microbatch
     )
-    arguments = parallel.everywhere(mesh, ((params, grid), _first_rays(subject)))
+    arguments = parallel.replicate(mesh, ((params, grid), _first_rays(subject)))
     stages, _, compiled = timing.compile_in_stages(jitted, *arguments)
     figures = {
         "evaluations_per_ray": choice.sampling.num_samples + (config.render.last_interval > 0),
@@ -195,7 +195,7 @@ def _fast(
         "grid_seconds": grid_seconds,
         "choice_seconds": choice_seconds,
     }
-    placed = parallel.placing(mesh, compiled)
+    placed = parallel.with_replicated_arguments(mesh, compiled)
     return lambda params, rays: placed((params, grid), rays), figures
 
 

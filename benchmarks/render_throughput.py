@@ -49,7 +49,7 @@ flags.DEFINE_bool("quality", True, "draw the held-out views both ways", flag_val
 
 _RANGES = {
     "pictures": (1, 1_000_000),
-    "rays_per_piece": (1, 2**24),
+    "rays_per_microbatch": (1, 2**24),
     "product": (1, 65536),
 }
 
@@ -93,7 +93,7 @@ def make_plan() -> Plan:
         _size(),
         FLAGS.pictures,
         FLAGS.quality,
-        FLAGS.rays_per_piece,
+        FLAGS.rays_per_microbatch,
         FLAGS.product,
     )
 

@@ -35,7 +35,7 @@ def step_case(figures: dict[str, Any]) -> str:
         f"{figures['evaluations_per_ray']} evaluations a ray, "
         f"{figures['flop_per_evaluation'] / 1e6:.3f} MFLOP each, forward and backward; "
         f"{figures['flop_per_step'] / 1e12:.4g} TFLOP a step, "
-        f"{figures['rays_per_piece']} rays a piece",
+        f"{figures['rays_per_microbatch']} rays a piece",
         _COLUMNS,
         *(_backend(name, values) for name, values in figures["backends"].items()),
         f"  {'product':<10}{'':>22}  {_range(ceiling['seconds'])}{'':>28}"

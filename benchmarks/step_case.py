@@ -35,7 +35,7 @@ class Plan(NamedTuple):
     steps: int
     warmup: int
     window: float
-    rays_per_piece: int | None
+    rays_per_microbatch: int | None
     product_size: int
     seed: int
 
@@ -45,7 +45,7 @@ class Case(NamedTuple):
 
     config: Config
     precision: str
-    rays_per_piece: int
+    rays_per_microbatch: int
     views: TrainingViews
     cameras: Cameras
 
@@ -59,7 +59,7 @@ class Step:
 
     def __call__(self, repeats: int) -> None:
         for _ in range(repeats):
-            self._state, self.metrics = parallel.one_at_a_time(
+            self._state, self.metrics = parallel.wait_on_cpu(
                 self._compiled(self._state, self._views)
             )
         jax.block_until_ready((self._state, self.metrics))
@@ -90,7 +90,7 @@ def measure(case: Case, plan: Plan) -> dict[str, Any]:
         "preset": config.preset,
         "num_rays": config.train.num_rays,
         "precision": case.precision,
-        "rays_per_piece": case.rays_per_piece,
+        "rays_per_microbatch": case.rays_per_microbatch,
         "evaluations_per_ray": work.evaluations,
         "flop_per_evaluation": work.flop_per_evaluation,
         "flop_per_step": work.flop * config.train.num_rays,
@@ -130,12 +130,14 @@ def compile_step(
     state: TrainState,
     views: TrainingViews,
     cameras: Cameras,
-    rays_per_piece: int | None,
+    rays_per_microbatch: int | None,
 ) -> Prepared:
     """Compiles a training step, for all devices; it takes the state's buffers over."""
     mesh = parallel.make_mesh(config.train.num_rays)
-    state, views = parallel.everywhere(mesh, (state, views))
-    jitted = jit_step(field, config, cameras, mesh, space="ndc", rays_per_piece=rays_per_piece)
+    state, views = parallel.replicate(mesh, (state, views))
+    jitted = jit_step(
+        field, config, cameras, mesh, space="ndc", rays_per_microbatch=rays_per_microbatch
+    )
     stages, lowered, compiled = timing.compile_in_stages(jitted, state, views)
     return Prepared(Step(compiled, state, views), stages, lowered, timing.peak_bytes(compiled))
 
@@ -147,7 +149,7 @@ def _prepare(
     own = jax.tree.map(jnp.array, params)  # a copy, since the step takes its buffers over
     state = init_state(field, case.config, jax.random.key(plan.seed), own)
     prepared = compile_step(
-        field, case.config, state, case.views, case.cameras, case.rays_per_piece
+        field, case.config, state, case.views, case.cameras, case.rays_per_microbatch
     )
     asked = sorted(set(re.findall(r"precision = \[(\w+)", prepared.lowered.as_text())))
     return prepared.step, {

@@ -29,7 +29,7 @@ from nerf.config import text as config_text
 from nerf.config.settings import PRECISIONS, Config
 from nerf.errors import UserError
 from nerf.runtime import parallel
-from nerf.training.step import cpu_rays_per_piece
+from nerf.training.step import cpu_rays_per_microbatch
 
 BENCHMARK = command_line.Benchmark(
     "step_throughput", "cases", report.step_case, report.step_seconds, charts.write_step_chart
@@ -53,7 +53,7 @@ _RANGES = {
     "steps": (1, 1_000_000),
     "warmup": (1, 1_000_000),
     "window": (0.0, 3600.0),
-    "rays_per_piece": (1, _MAX_RAYS),
+    "rays_per_microbatch": (1, _MAX_RAYS),
     "product": (1, 65536),
     "seed": (0, 2**31 - 1),
 }
@@ -75,10 +75,10 @@ def measure_cases(plan: Plan) -> command_line.Measurements:
     views, cameras = make_views(plan.seed)
     for config, precision in itertools.product(plan.configs, plan.precisions):
         num_rays = config.train.num_rays
-        piece = parallel.choose_rays_per_piece(
+        piece = parallel.choose_microbatch_size(
             num_rays // parallel.make_mesh(num_rays).size,
-            plan.rays_per_piece,
-            on_cpu=cpu_rays_per_piece(config.render),
+            plan.rays_per_microbatch,
+            on_cpu=cpu_rays_per_microbatch(config.render),
         )
         case = Case(config, precision, piece, views, cameras)
         with jax.default_matmul_precision(PRECISIONS[precision]):
@@ -109,7 +109,7 @@ def make_plan() -> Plan:
         FLAGS.steps,
         FLAGS.warmup,
         FLAGS.window,
-        FLAGS.rays_per_piece,
+        FLAGS.rays_per_microbatch,
         FLAGS.product,
         FLAGS.seed,
     )

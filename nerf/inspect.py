@@ -1,8 +1,8 @@
 """What a folder of pictures and poses holds, what is wrong with it, and what to do.
 
 python -m nerf.inspect FOLDER
-python -m nerf.inspect FOLDER --picture=cameras.png
-python -m nerf.inspect FOLDER --to=nerfstudio --out=FOLDER
+python -m nerf.inspect FOLDER --plot=cameras.png
+python -m nerf.inspect FOLDER --export_format=nerfstudio --out=FOLDER
 
 The exit status is 0 only where training can start.
 """
@@ -18,18 +18,20 @@ from absl import app, flags
 from nerf.captures import formats, image_files, survey
 from nerf.captures.capture import MIN_VIEWS, Problems
 from nerf.captures.export import Pixels, export
-from nerf.captures.formats import FORMATS, Loaded
+from nerf.captures.formats import FORMATS, LoadedScene
 from nerf.cli import flags as command_line
 from nerf.cli.flags import FLAGS, check_flags, parse_flags, reading
 from nerf.errors import UserError, listed
-from nerf.scenes.normalize import Normalization, scaled_lens, with_wanted
+from nerf.scenes.normalize import NormalizeOptions, override_bounds, scaled_lens
 
 _READING = ("format", "factor", "max_size", "space", "near", "far", "background")
 
 
 # Those of `nerf.main` say how a folder is read.
-flags.DEFINE_string("picture", None, "draw cameras, bounds and points here, a .png file")
-flags.DEFINE_string("to", None, f"write the scene in another format: {', '.join(FORMATS)}")
+flags.DEFINE_string("plot", None, "draw cameras, bounds and points here, a .png file")
+flags.DEFINE_string(
+    "export_format", None, f"write the scene in another format: {', '.join(FORMATS)}"
+)
 flags.DEFINE_integer("holdout", 16, "every so many views are held out")
 flags.adopt_module_key_flags(command_line)
 
@@ -52,12 +54,14 @@ def main(argv: Sequence[str]) -> None:
 def _run(argv: Sequence[str]) -> None:
     if len(argv) != 2:
         raise UserError("give one folder: python -m nerf.inspect FOLDER (--help lists the flags)")
-    if FLAGS.to is not None and FLAGS.to not in FORMATS:
-        raise UserError(f"unknown format {FLAGS.to!r}: choose one of {', '.join(FORMATS)}")
-    if (FLAGS.to is None) != (FLAGS.out is None):
-        raise UserError("--to and --out go together: a format, and the folder to write")
-    if FLAGS.picture is not None and not FLAGS.picture.lower().endswith(".png"):
-        raise UserError(f"--picture={FLAGS.picture} must end with .png")
+    if FLAGS.export_format is not None and FLAGS.export_format not in FORMATS:
+        raise UserError(
+            f"unknown format {FLAGS.export_format!r}: choose one of {', '.join(FORMATS)}"
+        )
+    if (FLAGS.export_format is None) != (FLAGS.out is None):
+        raise UserError("--export_format and --out go together: a format, and the folder to write")
+    if FLAGS.plot is not None and not FLAGS.plot.lower().endswith(".png"):
+        raise UserError(f"--plot={FLAGS.plot} must end with .png")
     if FLAGS.holdout < 2:
         raise UserError(f"--holdout must be at least 2, not {FLAGS.holdout}")
     check_flags()
@@ -68,10 +72,10 @@ def _run(argv: Sequence[str]) -> None:
         print(line)
     for note in capture.notes:
         print(f"note: {note}")
-    if FLAGS.picture is not None:
-        bounds = with_wanted(capture.bounds, capture.num_views, how.normalization)
-        survey.draw(Path(FLAGS.picture), capture, bounds)
-        print(f"picture: {FLAGS.picture}")
+    if FLAGS.plot is not None:
+        bounds = override_bounds(capture.bounds, capture.num_views, how.normalization)
+        survey.draw(Path(FLAGS.plot), capture, bounds)
+        print(f"picture: {FLAGS.plot}")
     if capture.num_views < MIN_VIEWS:
         raise UserError("one view is too few: one is held out, and none is left to train on")
     loaded = formats.load_capture(capture, how)
@@ -79,7 +83,7 @@ def _run(argv: Sequence[str]) -> None:
         print(f"note: {note}")
     for line in survey.describe_scene(loaded, FLAGS.holdout):
         print(line)
-    if FLAGS.to is not None:
+    if FLAGS.export_format is not None:
         _export(loaded, how.normalization)
     split = loaded.scene.split(FLAGS.holdout)
     if not split.train or not split.test:
@@ -96,7 +100,7 @@ def _run(argv: Sequence[str]) -> None:
     print(f"training can start: {shlex.join([*command, '--mode=train', '--train_seconds=60'])}")
 
 
-def _export(loaded: Loaded, wanted: Normalization) -> None:
+def _export(loaded: LoadedScene, wanted: NormalizeOptions) -> None:
     capture, scene = loaded.capture, loaded.scene
     height, width = scene.cameras.height, scene.cameras.width
     shown = [image_files.read_header(file).size for file in capture.files]
@@ -113,11 +117,13 @@ def _export(loaded: Loaded, wanted: Normalization) -> None:
 
     out = Path(FLAGS.out)
     lens = scaled_lens(capture, height, width)
-    bounds = with_wanted(capture.bounds, capture.num_views, wanted)
+    bounds = override_bounds(capture.bounds, capture.num_views, wanted)
     pixels = Pixels((width, height), files, read)
-    for note in export(capture, lens, bounds, pixels, FLAGS.to, out):
+    for note in export(capture, lens, bounds, pixels, FLAGS.export_format, out):
         print(f"note: {note}")
-    print(f"written as {FLAGS.to}: {out}, {listed(sorted(p.name for p in out.iterdir()))}")
+    print(
+        f"written as {FLAGS.export_format}: {out}, {listed(sorted(p.name for p in out.iterdir()))}"
+    )
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ from nerf.geometry.cameras import SPACES
 from nerf.jobs import init_from
 from nerf.jobs.evaluate import evaluate
 from nerf.jobs.job import Job, VideoConfig
-from nerf.jobs.renderers import views_box
+from nerf.jobs.renderers import scene_box
 from nerf.jobs.train import TrainOptions, train
 from nerf.jobs.video import render_video
 from nerf.render.rays import abstract_networks
@@ -43,7 +43,7 @@ from nerf.runtime import compile_cache, devices, parallel
 from nerf.runtime.interrupts import Interrupted, interrupt_at_once
 from nerf.scenes import names
 from nerf.scenes.scene import Scene
-from nerf.training.loop import NO_END, LoopConfig
+from nerf.training.loop import UNLIMITED_STEPS, LoopConfig
 
 _EVALUATIONS_OF_AN_HOUR = 2**28  # of the NeRF MLP, in training, on two cores
 _MIN_EVAL_EVERY = 100  # by default; a picture can take as long as some steps
@@ -63,7 +63,7 @@ def main(argv: Sequence[str], started: float | None = None) -> None:
         if len(argv) > 1:
             raise UserError(f"unexpected argument {argv[1]!r}: everything is a --flag=value")
         check_flags()
-        parallel.use_every_core()
+        parallel.use_all_cores()
         if FLAGS.compile_cache:
             compile_cache.enable()
         jax.config.update("jax_default_matmul_precision", PRECISIONS[FLAGS.precision])
@@ -105,7 +105,7 @@ def _convert() -> None:
             f" parameters: add --backend={convert.PUBLISHED_LAYOUT}, or name a .safetensors file"
         )
     resolved = _load_scene() if FLAGS.init_from == "pretrained" else None
-    start = init_from.load(FLAGS.init_from, FLAGS.backend, resolved)
+    start = init_from.load_initial_params(FLAGS.init_from, FLAGS.backend, resolved)
     config = _config(start.header, resolved.scene if resolved else None)
     field = field_lib.make_field(FLAGS.backend, FLAGS.field, config.field)
     parameters.check(start.params, field, config, start.origin)
@@ -136,8 +136,8 @@ def _run(started: float) -> None:
     for notice in (*devices.notices(), *resolved.notices):
         print(f"note: {notice}")
     run_dir = _run_dir(resolved.scene)
-    start = init_from.load(
-        init_from.source(FLAGS.init_from, run_dir, training=training),
+    start = init_from.load_initial_params(
+        init_from.effective_source(FLAGS.init_from, run_dir, training=training),
         FLAGS.backend,
         resolved,
         run_dir=run_dir,
@@ -159,7 +159,7 @@ def _run(started: float) -> None:
         precision=FLAGS.precision,
         seed=FLAGS.seed,
         init_from=start.provenance,
-        render=FLAGS.render,
+        render=FLAGS.renderer,
         debug=FLAGS.debug,
     )
     run_folder.prepare(run_dir)
@@ -191,7 +191,7 @@ def _run_dir(scene: Scene) -> Path:
     return Path(f"runs/{name}{'-retrained' if given else ''}")
 
 
-def _check_training(job: Job, start: init_from.Start) -> None:
+def _check_training(job: Job, start: init_from.InitialParams) -> None:
     """Puts an earlier run aside where that is asked for; else refuses to go on with another."""
     if run_folder.holds_training(job.run_dir) and not FLAGS.resume:
         folder = run_folder.set_aside(job.run_dir, run_folder.REPLACED)
@@ -203,7 +203,7 @@ def _check_training(job: Job, start: init_from.Start) -> None:
         run_folder.check_same_training(start.run, job.record("train"), elsewhere=True)
 
 
-def _do(job: Job, start: init_from.Start, started: float) -> None:
+def _do(job: Job, start: init_from.InitialParams, started: float) -> None:
     params, step = start.params, start.header.step if start.header else None
     if FLAGS.mode == "train":
         options = _train_options(job.config, start, started)
@@ -225,10 +225,10 @@ def _do(job: Job, start: init_from.Start, started: float) -> None:
         print(f"everything is in {job.run_dir}, the pictures in {renders}")
 
 
-def _train_options(config: Config, start: init_from.Start, started: float) -> TrainOptions:
+def _train_options(config: Config, start: init_from.InitialParams, started: float) -> TrainOptions:
     num_steps = config.train.num_steps
     if FLAGS.train_seconds is not None and FLAGS.steps is None:
-        num_steps = NO_END
+        num_steps = UNLIMITED_STEPS
     eval_every = FLAGS.eval_every
     if eval_every is None:
         eval_every = max(_MIN_EVAL_EVERY, num_steps // 10)
@@ -243,13 +243,15 @@ def _train_options(config: Config, start: init_from.Start, started: float) -> Tr
         ),
         on_collapse=FLAGS.on_collapse,
         tensorboard=FLAGS.tensorboard,
-        rays_per_piece=FLAGS.rays_per_piece,
+        rays_per_microbatch=FLAGS.rays_per_microbatch,
         continue_from=start.run,
         started=started,
     )
 
 
-def _check_scene(scene: Scene, config: Config, run_dir: Path, start: init_from.Start) -> None:
+def _check_scene(
+    scene: Scene, config: Config, run_dir: Path, start: init_from.InitialParams
+) -> None:
     """Refuses to train on no view, and results of one scene among those of another."""
     holdout = config.train.holdout
     if FLAGS.mode == "train" and not scene.split(holdout).train:
@@ -277,7 +279,7 @@ def _load_scene() -> names.Resolved:
         data_dir=Path(FLAGS.data_dir) if FLAGS.data_dir else None,
         offline=FLAGS.offline,
         reading=reading(),
-        base_url=FLAGS.mirror,
+        base_url=FLAGS.download_url,
     )
 
 
@@ -285,7 +287,7 @@ def _config(header: parameters.Header | None, scene: Scene | None) -> Config:
     """The preset or the settings that come with the parameters, then the flags on top."""
     if header is None:
         config = presets.preset_of(FLAGS.field, FLAGS.preset)
-        spans_box = presets.has_box(config_text.override(config, *FLAGS.set))
+        spans_box = presets.uses_box(config_text.override(config, *FLAGS.set))
         config = config if scene is None else _fitted(config, scene, spans_box)
     else:
         if FLAGS.field != header.field:
@@ -318,17 +320,17 @@ def _fitted(config: Config, scene: Scene, spans_box: bool) -> Config:
     """The settings for a scene's background and pictures, and its box where that is spanned."""
     render = dataclasses.replace(config.render, background=scene.background)
     config = dataclasses.replace(config, render=render)
-    config = presets.for_pictures(config, max(scene.cameras.width, scene.cameras.height))
+    config = presets.for_image_size(config, max(scene.cameras.width, scene.cameras.height))
     if scene.space == "world":
-        config = presets.before_nothing(config)
+        config = presets.without_opacity_loss(config)
     if not spans_box:
         return config
     if scene.space == "ndc":
-        low, high = views_box(scene, config.render, [])
-        return presets.in_box(config, _rounded(low), _rounded(high))
-    config = presets.all_around(config, is_bounded=scene.space == "world")
+        low, high = scene_box(scene, config.render, [])
+        return presets.with_box(config, _rounded(low), _rounded(high))
+    config = presets.for_360_capture(config, is_bounded=scene.space == "world")
     corners = scene.cameras.box or ((-1.0, -1.0, -1.0), (1.0, 1.0, 1.0))
-    return presets.in_box(config, *corners)
+    return presets.with_box(config, *corners)
 
 
 def _rounded(corner: jax.Array) -> config_lib.Vector:
@@ -338,10 +340,10 @@ def _rounded(corner: jax.Array) -> config_lib.Vector:
 
 
 def _video(scene: Scene) -> VideoConfig:
-    num_frames = FLAGS.frames
+    num_frames = FLAGS.video_frames
     if num_frames is None:
         num_frames = 30 if jax.default_backend() == "cpu" else 120
-    path = FLAGS.path or suitable_path(scene.space, scene.cameras.camtoworlds)
+    path = FLAGS.camera_path or suitable_path(scene.space, scene.cameras.camtoworlds)
     return VideoConfig(path, num_frames, video_size(scene.cameras.width, scene.cameras.height))
 
 
@@ -350,7 +352,7 @@ def _precision(name: str) -> str:
     return f"{name} (the same as float32: a CPU has no tf32)" if same else name
 
 
-def _print_header(job: Job, start: init_from.Start) -> None:
+def _print_header(job: Job, start: init_from.InitialParams) -> None:
     scene, config = job.scene, job.config
     num_params = parameters.count(abstract_networks(job.field, config.render))
     held_out = listed(scene.split(config.train.holdout).test)

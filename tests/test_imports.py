@@ -131,7 +131,7 @@ def test_a_whole_run_on_one_backend_never_loads_the_other(
     """Even where the parameters come from the other one; train ends with evaluate."""
     other = next(name for name in BACKENDS if name != backend)
     start = write_parameters_of(other, tmp_path / "start")
-    flags = (f"--backend={backend}", f"--mode={mode}", f"--scene={scene}", "--frames=1")
+    flags = (f"--backend={backend}", f"--mode={mode}", f"--scene={scene}", "--video_frames=1")
     paths = (f"--init_from={start}", f"--run_dir={tmp_path / 'run'}")
     last_line = run_python(DRIVER, *flags, *paths, "--steps=1", *TINY, cwd=tmp_path)
     assert last_line == loaded_by[backend]

@@ -35,7 +35,7 @@ from PIL import Image
 from nerf.captures import survey
 from nerf.captures.capture import Capture
 from nerf.captures.export import Pixels, export
-from nerf.captures.formats import FORMATS, Reading, load_folder
+from nerf.captures.formats import FORMATS, CaptureOptions, load_folder
 from nerf.errors import UserError
 from nerf.geometry.lenses import Lens
 from nerf.scenes.normalize import look_at
@@ -278,7 +278,7 @@ def try_one(folder: Path, cache: Path, guard: _Guard) -> str:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # nor is a user to see one
-            loaded = load_folder(folder, Reading(max_size=0), cache_dir=cache)
+            loaded = load_folder(folder, CaptureOptions(max_size=0), cache_dir=cache)
             for _ in (*survey.describe_capture(loaded.capture), *survey.describe_scene(loaded, 2)):
                 pass
         arrays = (loaded.scene.images, loaded.scene.cameras.camtoworlds, loaded.scene.bounds)
@@ -345,7 +345,9 @@ def watch(home: Path, seeds: list[Files]) -> "_Guard":
     """Allows files in `inputs` and `cache` of a folder, and those of Python and this project."""
     for number, files in enumerate(seeds):  # JAX looks at the machine when it first computes
         write(home / "whole" / str(number), files, Links())
-        load_folder(home / "whole" / str(number), Reading(max_size=0), cache_dir=home / "cache")
+        load_folder(
+            home / "whole" / str(number), CaptureOptions(max_size=0), cache_dir=home / "cache"
+        )
     prefixes = [Path(sys.prefix), Path(sys.base_prefix), Path(__file__).parents[1]]
     return _Guard([home / "inputs", home / "cache", *prefixes])
 

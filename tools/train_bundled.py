@@ -71,7 +71,7 @@ def main() -> None:
         *("--backend=haiku", "--mode=train", f"--steps={args.steps}", f"--lr={args.lr}"),
         *("--rays=256", "--set=render.num_coarse=24", "--set=render.num_fine=40"),
         f"--set=field.point_encoding.num_frequencies={NUM_OCTAVES}",
-        *("--save_every=250", "--frames=0", f"--run_dir={run_dir}"),
+        *("--save_every=250", "--video_frames=0", f"--run_dir={run_dir}"),
     ]
     subprocess.run(train, check=True)
     loaded = parameters.load(run_dir, "haiku")

@@ -20,7 +20,7 @@ import numpy as np
 
 from nerf.backends import proposal_grid
 from nerf.backends.interpolation import interpolate, num_rows
-from nerf.backends.proposal_grid import density_of, in_reach, unit_points
+from nerf.backends.proposal_grid import density_from_log, is_in_domain, to_unit_cube
 from nerf.config.settings import PlanesConfig
 from nerf.encoding import encode
 from nerf.field import FieldOutput, Params, RadianceField
@@ -40,7 +40,7 @@ class Planes(nn.Module):
         dense = partial(nn.Dense, dtype=dtype)
         texels = plane_texels(config)
         rows = self.param("planes", _near_a_third, (num_rows(texels), config.num_features))
-        unit = unit_points(points, config).reshape(-1, 3)
+        unit = to_unit_cube(points, config).reshape(-1, 3)
         shadows = jnp.stack([unit[:, axes] for axes in _AXES * config.num_levels], axis=1)
         found = interpolate(rows, shadows, texels)
         found = found.reshape(-1, config.num_levels, len(_AXES), config.num_features)
@@ -48,15 +48,15 @@ class Planes(nn.Module):
         features = jnp.prod(found, axis=2).reshape(*points.shape[:-1], num_features).astype(dtype)
         hidden = nn.relu(dense(config.width, name="density_hidden")(features))
         log_density, handed_on = jnp.split(
-            dense(1 + config.num_handed_on, name="density")(hidden), [1], axis=-1
+            dense(1 + config.num_geometry_features, name="density")(hidden), [1], axis=-1
         )
         encoded_viewdirs = encode(viewdirs, config.viewdir_encoding).astype(dtype)
         hidden = jnp.concatenate([handed_on, encoded_viewdirs], axis=-1)
         hidden = nn.relu(dense(config.width, name="rgb_hidden")(hidden))
         raw_rgb = dense(3, name="rgb")(hidden)
         rgb = jax.nn.sigmoid(raw_rgb.astype(jnp.float32))
-        density = density_of(log_density[..., 0], config)
-        return FieldOutput(rgb, jnp.where(in_reach(points, config), density, 0.0))
+        density = density_from_log(log_density[..., 0], config)
+        return FieldOutput(rgb, jnp.where(is_in_domain(points, config), density, 0.0))
 
 
 def plane_texels(config: PlanesConfig) -> list[tuple[int, int]]:
@@ -120,11 +120,11 @@ def make(config: PlanesConfig) -> RadianceField:
             total_variation(plane.reshape(*counts, config.num_features))
             for plane, counts in zip(planes, texels, strict=True)
         )
-        return config.smoothness * jnp.asarray(variation)
+        return config.total_variation_weight * jnp.asarray(variation)
 
     def rates(params: Params, /) -> Params:
         layers = {name: jax.tree.map(lambda _: 1.0, x) for name, x in params["params"].items()}
-        return {"params": {**layers, "planes": config.plane_rate}}
+        return {"params": {**layers, "planes": config.plane_lr_factor}}
 
     proposal = proposal_grid.make(config.proposal)
     return RadianceField(init, apply, penalty, rates, proposal)

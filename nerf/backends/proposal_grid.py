@@ -25,17 +25,17 @@ def make(config: GridConfig) -> Proposal:
         return {"grid": {"log_density": jnp.zeros((num_rows(texels), 1))}}
 
     def density(params: Params, points: jax.Array, /) -> jax.Array:
-        unit = unit_points(points, config).reshape(-1, 1, 3)
+        unit = to_unit_cube(points, config).reshape(-1, 1, 3)
         found = interpolate(params["grid"]["log_density"], unit, texels).reshape(points.shape[:-1])
-        return jnp.where(in_reach(points, config), density_of(found, config), 0.0)
+        return jnp.where(is_in_domain(points, config), density_from_log(found, config), 0.0)
 
     def rates(params: Params, /) -> Params:
-        return jax.tree.map(lambda _: config.rate, params)
+        return jax.tree.map(lambda _: config.lr_factor, params)
 
     return Proposal(init, density, rates)
 
 
-def in_reach(points: jax.Array, box: Boxed) -> jax.Array:
+def is_in_domain(points: jax.Array, box: Boxed) -> jax.Array:
     """Whether there may be any density at points.
 
     Args:
@@ -45,13 +45,13 @@ def in_reach(points: jax.Array, box: Boxed) -> jax.Array:
     Returns:
       `[...]`, bool.
     """
-    if box.beyond == "border":
+    if box.outside == "border":
         return jnp.ones(points.shape[:-1], bool)
     low, high = _corners(points, box)
     return jnp.all((points >= low) & (points <= high), axis=-1)
 
 
-def unit_points(points: jax.Array, box: Boxed) -> jax.Array:
+def to_unit_cube(points: jax.Array, box: Boxed) -> jax.Array:
     """Points in the unit cube that the box becomes; those outside move to its border.
 
     Args:
@@ -61,7 +61,7 @@ def unit_points(points: jax.Array, box: Boxed) -> jax.Array:
     Returns:
       `[..., 3]`, in [0, 1].
 
-    >>> unit_points(
+    >>> to_unit_cube(
     ...     jnp.array([0.0, 9.0, -9.0]), GridConfig(high=(3.0, 1.0, 1.0))
     ... ).tolist()
     [0.25, 1.0, 0.0]
@@ -70,7 +70,7 @@ def unit_points(points: jax.Array, box: Boxed) -> jax.Array:
     return jnp.clip((points - low) / (high - low), 0.0, 1.0)
 
 
-def density_of(log_density: jax.Array, box: Boxed) -> jax.Array:
+def density_from_log(log_density: jax.Array, box: Boxed) -> jax.Array:
     """Density per unit of length; 0 is one of which the box is some optical depth of one thick."""
     size = sum(high - low for low, high in zip(box.low, box.high, strict=True)) / 3.0
     return jnp.exp(jnp.minimum(log_density.astype(jnp.float32), _MAX_LOG_DENSITY)) / size

@@ -172,7 +172,7 @@ def with_points(capture: Capture, points: Array) -> Capture:
         return dataclasses.replace(capture, notes=(*capture.notes, note))
     bounds = capture.bounds
     if bounds is None and min(len(depth) for depth in depths) >= MIN_POINTS:
-        bounds = np.array([near_and_far(depth) for depth in depths])
+        bounds = np.array([percentile_bounds(depth) for depth in depths])
     return dataclasses.replace(capture, points=points, bounds=bounds)
 
 
@@ -188,7 +188,7 @@ def depths_in_view(capture: Capture, index: int, points: Array) -> Array:
     return np.asarray(depth[inside & (depth > 0) & (depth < MAX_DEPTH)])
 
 
-def near_and_far(depths: Array) -> tuple[float, float]:
+def percentile_bounds(depths: Array) -> tuple[float, float]:
     """The nearest and the farthest of a thousand left out, as LLFF's `imgs2poses.py` does."""
     near, far = np.percentile(depths, [0.1, 99.9])
     return float(near), float(max(far, near * (1 + 1e-6)))

@@ -13,7 +13,14 @@ from pathlib import Path
 
 import numpy as np
 
-from nerf.captures.capture import MAX_DEPTH, MIN_POINTS, Array, Capture, make_lens, near_and_far
+from nerf.captures.capture import (
+    MAX_DEPTH,
+    MIN_POINTS,
+    Array,
+    Capture,
+    make_lens,
+    percentile_bounds,
+)
 from nerf.captures.colmap_files import (
     MODELS,
     Camera,
@@ -25,7 +32,7 @@ from nerf.captures.colmap_files import (
     read_cameras,
     read_images,
 )
-from nerf.captures.files import check_inside, find_image, without_pose
+from nerf.captures.files import check_inside, find_image, images_without_pose
 from nerf.errors import UserError, listed
 
 _MODEL_FOLDERS = ("sparse", "colmap/sparse", "colmap", ".")
@@ -99,7 +106,7 @@ def read_colmap(folder: Path, factor: int | None = None) -> Capture:
         )
     if missing:
         notes.append(f"{len(missing)} poses have no picture and are left out: {listed(missing)}")
-    unposed = without_pose(file for _, file in posed)
+    unposed = images_without_pose(file for _, file in posed)
     if unposed:
         notes.append(f"{len(unposed)} pictures have no pose and are not used: {listed(unposed)}")
     kept = [image for image, _ in posed]
@@ -176,7 +183,7 @@ def _bounds(
         depth = depth[(depth > 0) & (depth < MAX_DEPTH)]
         if len(depth) < MIN_POINTS:
             return None
-        found.append(near_and_far(depth))
+        found.append(percentile_bounds(depth))
     return np.array(found)
 
 

@@ -235,7 +235,7 @@ def _check_colmap(writing: _Writing) -> list[str]:
     if distortion[~np.asarray(lens.fisheye), 2:4].any() or distortion[lens.fisheye, 4:].any():
         raise UserError(
             "COLMAP's OPENCV model has no k3 and k4, and its OPENCV_FISHEYE no p1 and p2, which "
-            "these lenses have: choose --to=nerfstudio"
+            "these lenses have: choose --export_format=nerfstudio"
         )
     return _lost_split(writing.capture)
 

@@ -50,7 +50,7 @@ def read_json(path: Path) -> dict[str, Any]:
     return found
 
 
-def inside(folder: Path, name: str) -> Path:
+def is_inside(folder: Path, name: str) -> Path:
     """A file's path by its name within a folder.
 
     Raises:
@@ -74,10 +74,10 @@ def inside(folder: Path, name: str) -> Path:
 def check_inside(folder: Path, path: Path) -> None:
     """Raises UserError if a symbolic link on the way to a file leads out of the folder."""
     try:
-        is_inside = path.resolve().is_relative_to(folder.resolve())
+        is_within = path.resolve().is_relative_to(folder.resolve())
     except (OSError, RuntimeError, ValueError):  # a loop of links; a name that no system has
-        is_inside = False
-    if not is_inside:
+        is_within = False
+    if not is_within:
         raise UserError(
             f"{path} is a symbolic link that leads out of {folder}: copy what it points to"
         )
@@ -104,7 +104,7 @@ def find_image(folder: Path, name: str, factor: int | None) -> Path | None:
 
 
 def _candidates(folder: Path, name: str, factor: int | None) -> Iterator[Path]:
-    whole = inside(folder, name)
+    whole = is_inside(folder, name)
     relative = whole.relative_to(folder)
     parts = relative.parts
     if "images" in parts[:-1]:
@@ -119,7 +119,7 @@ def _candidates(folder: Path, name: str, factor: int | None) -> Iterator[Path]:
         yield whole
 
 
-def without_pose(files: Iterable[Path]) -> list[str]:
+def images_without_pose(files: Iterable[Path]) -> list[str]:
     """Names of the pictures that lie beside those that have a pose."""
     used = set(files)
     there = [

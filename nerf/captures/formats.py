@@ -16,10 +16,10 @@ import numpy as np
 
 from nerf.captures import colmap, image_files, llff, transforms
 from nerf.captures.capture import Capture, Problems, check_numbers, with_rotations
-from nerf.captures.image_sizes import check_lenses, match_sizes, read_pictures, target_size
+from nerf.captures.image_sizes import check_lenses, load_pixels, match_sizes, target_size
 from nerf.errors import UserError
 from nerf.scenes.download import default_cache_dir
-from nerf.scenes.normalize import DEFAULT, Normalization, make_scene
+from nerf.scenes.normalize import DEFAULT, NormalizeOptions, make_scene
 from nerf.scenes.scene import Scene, Source
 
 MAX_SIZE = 1008  # of a picture's longer side, unless the user says otherwise
@@ -40,7 +40,7 @@ FORMATS: dict[str, Reader] = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Reading:
+class CaptureOptions:
     """How a folder is read.
 
     Attributes:
@@ -54,13 +54,13 @@ class Reading:
     format: str | None = None
     factor: int | None = None
     max_size: int = MAX_SIZE
-    normalization: Normalization = DEFAULT
+    normalization: NormalizeOptions = DEFAULT
 
 
-DEFAULT_READING = Reading()
+DEFAULT_CAPTURE_OPTIONS = CaptureOptions()
 
 
-class Loaded(NamedTuple):
+class LoadedScene(NamedTuple):
     """A scene, what it was made of, one-line remarks, and which pictures were turned upright."""
 
     scene: Scene
@@ -80,7 +80,7 @@ def formats_in(folder: Path) -> list[str]:
     return [name for name in FORMATS if found[name]]
 
 
-def read_capture(folder: Path, reading: Reading = DEFAULT_READING) -> Capture:
+def read_capture(folder: Path, reading: CaptureOptions = DEFAULT_CAPTURE_OPTIONS) -> Capture:
     """Reads what a folder says, but no pixel.
 
     Raises:
@@ -112,12 +112,12 @@ def read_capture(folder: Path, reading: Reading = DEFAULT_READING) -> Capture:
 
 def load_folder(
     folder: Path,
-    reading: Reading = DEFAULT_READING,
+    reading: CaptureOptions = DEFAULT_CAPTURE_OPTIONS,
     *,
     name: str | None = None,
     source: Source = "photographs",
     cache_dir: Path | None = None,
-) -> Loaded:
+) -> LoadedScene:
     """Reads a scene: `read_capture`, then `load_capture`, which says what the arguments are."""
     capture = read_capture(Path(folder), reading)
     return load_capture(capture, reading, name=name, source=source, cache_dir=cache_dir)
@@ -125,12 +125,12 @@ def load_folder(
 
 def load_capture(
     capture: Capture,
-    reading: Reading = DEFAULT_READING,
+    reading: CaptureOptions = DEFAULT_CAPTURE_OPTIONS,
     *,
     name: str | None = None,
     source: Source = "photographs",
     cache_dir: Path | None = None,
-) -> Loaded:
+) -> LoadedScene:
     """Reads the pictures of a capture and makes a scene of both.
 
     Args:
@@ -150,7 +150,7 @@ def load_capture(
     background = reading.normalization.background or "white"
     pixels, alpha = np.empty((0, height, width, 3), np.float32), None
     for index, picture in enumerate(
-        read_pictures(capture.files, sizes, upright, height, width, kept)
+        load_pixels(capture.files, sizes, upright, height, width, kept)
     ):
         if index == 0:  # not before one was decoded: a header can announce anything
             pixels = np.empty((capture.num_views, height, width, 3), np.float32)
@@ -173,4 +173,4 @@ def load_capture(
         wanted=reading.normalization,
         alpha=alpha,
     )
-    return Loaded(scene, capture, (*capture.notes, *remarks), tuple(upright))
+    return LoadedScene(scene, capture, (*capture.notes, *remarks), tuple(upright))

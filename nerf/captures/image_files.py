@@ -60,7 +60,7 @@ def read_images(
     """
     first_of_size: dict[tuple[int, int], Path] = {}
     for file in files:
-        first_of_size.setdefault(shown_size(read_header(file), upright=upright), file)
+        first_of_size.setdefault(upright_size(read_header(file), upright=upright), file)
     if len(first_of_size) > 1:
         sizes = listed(f"{file.name} is {w} x {h}" for (w, h), file in first_of_size.items())
         raise UserError(f"the images in {files[0].parent} differ in size: {sizes}; resize them")
@@ -122,7 +122,7 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-def shown_size(header: Header, *, upright: bool) -> tuple[int, int]:
+def upright_size(header: Header, *, upright: bool) -> tuple[int, int]:
     """Width and height, after a turn where there is to be one."""
     width, height = header.size
     return (height, width) if upright and header.orientation in _TURNS else (width, height)

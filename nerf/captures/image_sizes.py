@@ -16,7 +16,7 @@ from nerf.captures.capture import Capture, Problems
 from nerf.captures.files import copies_factor, find_image
 from nerf.errors import UserError, listed
 from nerf.geometry.lenses import share_without_ray
-from nerf.runtime.array_cache import Arrays, kept_arrays
+from nerf.runtime.array_cache import Arrays, cached_arrays
 from nerf.runtime.progress import progress_bar
 from nerf.scenes.normalize import scaled_lens, simplest
 
@@ -53,7 +53,7 @@ def match_sizes(
         fits = [
             turn
             for turn in (False, True)
-            if has_proportions(image_files.shown_size(header, upright=turn), lens_size)
+            if has_proportions(image_files.upright_size(header, upright=turn), lens_size)
         ]
         if not fits:
             (w, h), (wanted_w, wanted_h) = header.size, lens_size
@@ -63,7 +63,7 @@ def match_sizes(
             )
             continue
         upright.append(fits[0])
-        sizes.append(image_files.shown_size(header, upright=fits[0]))
+        sizes.append(image_files.upright_size(header, upright=fits[0]))
     if problems:
         raise Problems(problems)
     notes = list(capture.notes)
@@ -177,7 +177,7 @@ def has_proportions(size: tuple[int, int], lens_size: npt.NDArray[np.int64]) -> 
     )
 
 
-def read_pictures(
+def load_pixels(
     files: Sequence[Path],
     sizes: npt.NDArray[np.int64],
     upright: Sequence[bool],
@@ -225,5 +225,5 @@ def _scaled(
         levels = found["levels"]
         return bool(levels.dtype == np.uint16 and levels.shape[:2] == (height, width))
 
-    levels = kept_arrays(path, shrink, fits)["levels"]
+    levels = cached_arrays(path, shrink, fits)["levels"]
     return np.asarray(levels / np.float32(65535), np.float32)

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from nerf.captures.capture import Array, Capture, depths_in_view
-from nerf.captures.formats import Loaded
+from nerf.captures.formats import LoadedScene
 from nerf.errors import UserError, listed
 from nerf.geometry.cameras import SPACES
-from nerf.geometry.rigs import Rig, find_rig, upright, widest_gap
+from nerf.geometry.rigs import Rig, classify_rig, upright, widest_gap
 
 _KINDS = {
     "forward": "all look much the same way",
@@ -33,12 +33,12 @@ def describe_capture(capture: Capture) -> Iterator[str]:
     else:
         near, far = capture.bounds.T
         yield _line("bounds", f"{near.min():.4g} to {far.max():.4g}, in the files' unit")
-    rig = find_rig(capture.camtoworlds)
+    rig = classify_rig(capture.camtoworlds)
     yield _line("cameras", f"{_KINDS[rig.kind]}; {_spread(capture, rig)}")
     yield _line("coverage", _coverage(capture, rig))
 
 
-def describe_scene(loaded: Loaded, holdout: int) -> Iterator[str]:
+def describe_scene(loaded: LoadedScene, holdout: int) -> Iterator[str]:
     """Lines about what a field would be trained on."""
     scene = loaded.scene
     height, width = scene.cameras.height, scene.cameras.width
@@ -127,7 +127,7 @@ def draw(path: Path, capture: Capture, bounds: Array | None) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    rig = find_rig(capture.camtoworlds)
+    rig = classify_rig(capture.camtoworlds)
     turn = upright(rig.up)
     positions = capture.camtoworlds[:, :, 3] @ turn.T
     points = capture.points[:: max(1, len(capture.points) // _MAX_POINTS)] @ turn.T

@@ -23,9 +23,9 @@ from nerf.captures.files import (
     IMAGE_SUFFIXES,
     copies_factor,
     find_image,
+    images_without_pose,
     natural,
     read_json,
-    without_pose,
 )
 from nerf.captures.image_files import image_size
 from nerf.errors import UserError, listed
@@ -316,7 +316,7 @@ def _assemble(
                 numbers[index] = 0.5 * size[index - 2]
         rows.append(numbers)
         sizes.append(size)
-    unposed = without_pose(frame.file for frame in frames)
+    unposed = images_without_pose(frame.file for frame in frames)
     if unposed:
         more = f"{len(unposed)} pictures have no pose and are not used: {listed(unposed)}"
         notes = [*notes, more]

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from absl import flags, logging
 
 from nerf import field as field_lib
-from nerf.captures.formats import FORMATS, MAX_SIZE, Reading
+from nerf.captures.formats import FORMATS, MAX_SIZE, CaptureOptions
 from nerf.config import presets
 from nerf.config.settings import PRECISIONS, Background
 from nerf.errors import UserError
@@ -17,7 +17,7 @@ from nerf.geometry.camera_paths import PATHS
 from nerf.geometry.cameras import Space
 from nerf.jobs.job import RenderMethod
 from nerf.jobs.train import ON_COLLAPSE
-from nerf.scenes.normalize import Normalization
+from nerf.scenes.normalize import NormalizeOptions
 
 MODES = ("evaluate", "train", "render", "convert")
 _MAX_SIZE = 16384  # of a side of the video's frames; more no encoder takes
@@ -25,12 +25,12 @@ _MAX_PIXELS = 2**25  # of a frame
 _RANGES = {
     "steps": (0, 2**31 - 1),
     "rays": (1, 2**24),
-    "rays_per_piece": (1, 2**24),
+    "rays_per_microbatch": (1, 2**24),
     "steps_per_call": (1, 10_000),
     "stop_at": (1, 2**31 - 1),
     "save_every": (1, 2**31 - 1),
     "eval_every": (0, 2**31 - 1),
-    "frames": (0, 100_000),
+    "video_frames": (0, 100_000),
     "factor": (1, 2**31 - 1),
     "max_size": (0, 2**31 - 1),
     "seed": (0, 2**31 - 1),
@@ -73,7 +73,7 @@ flags.DEFINE_string(
     "background", None, "behind transparent pictures: white or black (white where they are)"
 )
 flags.DEFINE_bool("offline", False, "make no network attempt (so does NERF_OFFLINE=1)")
-flags.DEFINE_string("mirror", None, "base address to download the published scenes from")
+flags.DEFINE_string("download_url", None, "base address to download the published scenes from")
 flags.DEFINE_string("mode", "evaluate", "evaluate, train (ends with evaluate), render or convert")
 flags.DEFINE_string(
     "init_from",
@@ -91,7 +91,7 @@ flags.DEFINE_float(
 )
 flags.DEFINE_integer("rays", None, "the number of rays a training step")
 flags.DEFINE_integer(
-    "rays_per_piece",
+    "rays_per_microbatch",
     None,
     "in training, the most rays that go through a device at once (the device's choice)",
 )
@@ -115,16 +115,18 @@ flags.DEFINE_integer("seed", 0, "of training")
 flags.DEFINE_bool("compile_cache", True, "keep compiled programs in the user's cache folder")
 flags.DEFINE_string("precision", "float32", "of matrix products: float32, tf32 or bfloat16")
 flags.DEFINE_string(
-    "render",
+    "renderer",
     None,
     "exact, or fast, which looks where a grid of densities says (exact for scores; fast for the "
     "video and previews)",
 )
 flags.DEFINE_string(
-    "path", None, f"camera path of the video: {', '.join(sorted(PATHS))} (what suits the cameras)"
+    "camera_path",
+    None,
+    f"camera path of the video: {', '.join(sorted(PATHS))} (what suits the cameras)",
 )
-flags.DEFINE_integer("frames", None, "frames of the video, 0 for none (120; 30 on a CPU)")
-flags.DEFINE_string("size", None, "WIDTHxHEIGHT of the video's frames (the scene's own)")
+flags.DEFINE_integer("video_frames", None, "frames of the video, 0 for none (120; 30 on a CPU)")
+flags.DEFINE_string("video_size", None, "WIDTHxHEIGHT of the video's frames (the scene's own)")
 flags.DEFINE_string("out", None, "convert: a .safetensors file, or a folder (published layout)")
 flags.DEFINE_bool("debug", False, "check values (finite, sorted, in range) as well as shapes")
 
@@ -152,12 +154,12 @@ def check_flags() -> None:
     choices = {
         "mode": MODES,
         "precision": tuple(PRECISIONS),
-        "path": (None, *PATHS),
+        "camera_path": (None, *PATHS),
         "format": (None, *FORMATS),
         "space": (None, *typing.get_args(Space)),
         "background": (None, *typing.get_args(Background)),
         "on_collapse": ON_COLLAPSE,
-        "render": (None, *typing.get_args(RenderMethod)),
+        "renderer": (None, *typing.get_args(RenderMethod)),
     }
     for name, known in choices.items():
         if FLAGS[name].value not in known:
@@ -169,8 +171,8 @@ def check_flags() -> None:
             raise UserError(f"--{name} must be at least {smallest}, not {value}")
         if value is not None and value > largest:
             raise UserError(f"--{name} must be at most {largest}, not {value}")
-    if FLAGS.mode == "render" and FLAGS.frames == 0:
-        raise UserError("--mode=render makes nothing but the video, and --frames=0 is none")
+    if FLAGS.mode == "render" and FLAGS.video_frames == 0:
+        raise UserError("--mode=render makes nothing but the video, and --video_frames=0 is none")
     for name in ("train_seconds", "lr", "near", "far"):
         value = FLAGS[name].value
         if value is not None and not value > 0:
@@ -184,26 +186,27 @@ def check_flags() -> None:
     video_size(126, 94)
 
 
-def reading() -> Reading:
+def reading() -> CaptureOptions:
     """How a folder is read."""
-    return Reading(
+    return CaptureOptions(
         format=FLAGS.format,
         factor=FLAGS.factor,
         max_size=FLAGS.max_size,
-        normalization=Normalization(FLAGS.space, FLAGS.near, FLAGS.far, FLAGS.background),
+        normalization=NormalizeOptions(FLAGS.space, FLAGS.near, FLAGS.far, FLAGS.background),
     )
 
 
 def video_size(width: int, height: int) -> tuple[int, int]:
     """Height and width of the video."""
-    if FLAGS.size is None:
+    if FLAGS.video_size is None:
         return height, width
-    parts = FLAGS.size.lower().split("x")
+    parts = FLAGS.video_size.lower().split("x")
     if len(parts) != 2 or not all(re.fullmatch("0*[1-9][0-9]{0,8}", part) for part in parts):
-        raise UserError(f"--size={FLAGS.size}: write it as WIDTHxHEIGHT, e.g. 504x378")
+        raise UserError(f"--video_size={FLAGS.video_size}: write it as WIDTHxHEIGHT, e.g. 504x378")
     width, height = map(int, parts)
     if max(width, height) > _MAX_SIZE or width * height > _MAX_PIXELS:
         raise UserError(
-            f"--size={FLAGS.size}: a frame has at most {_MAX_PIXELS} pixels, {_MAX_SIZE} a side"
+            f"--video_size={FLAGS.video_size}: a frame has at most {_MAX_PIXELS} pixels, and at "
+            f"most {_MAX_SIZE} a side"
         )
     return height, width

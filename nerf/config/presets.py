@@ -17,10 +17,10 @@ from nerf.config.settings import (
 )
 from nerf.errors import UserError
 
-_USUAL_SIDE = 126  # pixels, of the pictures that `planes` and `quick` were tuned on
-_LEVELS_OF_LARGE_PICTURES = 3, 2.0  # of planes: how many, and how many times finer each is
-_SAMPLES_ALL_AROUND = 64, 32  # of the proposal and of the field
-_EVEN_TEXELS = (40, 40, 40)  # of planes that know no axis of depth, on the coarsest level
+_REFERENCE_SIDE = 126  # pixels, of the pictures that `planes` and `quick` were tuned on
+_LEVELS_FOR_LARGE_IMAGES = 3, 2.0  # of planes: how many, and how many times finer each is
+_SAMPLES_FOR_360 = 64, 32  # of the proposal and of the field
+_CUBIC_RESOLUTION = (40, 40, 40)  # of planes that know no axis of depth, on the coarsest level
 
 _PROPOSED = RenderConfig(
     networks="proposal",
@@ -98,7 +98,7 @@ QUICK = Config(  # the MLP with a proposal and few octaves, for minutes on a CPU
         density_from="trunk",
         density_noise=0.0,
         density_activation="softplus",
-        proposal=GridConfig(rate=30.0),
+        proposal=GridConfig(lr_factor=30.0),
     ),
     render=_PROPOSED,
     train=TrainConfig(
@@ -112,8 +112,8 @@ QUICK = Config(  # the MLP with a proposal and few octaves, for minutes on a CPU
         warmup_steps=20,
         adam_b2=0.99,
         adam_eps=1e-15,
-        distortion=1.5e-4,
-        coverage=0.01,
+        distortion_loss_weight=1.5e-4,
+        opacity_loss_weight=0.01,
     ),
 )
 
@@ -135,8 +135,8 @@ PLANES = Config(
         adam_b1=0.8,
         adam_b2=0.95,
         adam_eps=1e-15,
-        distortion=1.5e-4,
-        coverage=0.01,
+        distortion_loss_weight=1.5e-4,
+        opacity_loss_weight=0.01,
     ),
 )
 
@@ -195,12 +195,12 @@ def preset_of(field: str, name: str | None = None) -> Config:
     return config
 
 
-def has_box(config: Config) -> bool:
+def uses_box(config: Config) -> bool:
     """Whether the field or its proposal spans a box, which is to be that of the scene."""
     return isinstance(config.field, PlanesConfig) or config.render.networks == "proposal"
 
 
-def in_box(config: Config, low: Vector, high: Vector) -> Config:
+def with_box(config: Config, low: Vector, high: Vector) -> Config:
     """The settings for a scene whose rays lie between two corners, in the field's space."""
     proposal = dataclasses.replace(config.field.proposal, low=low, high=high)
     field = dataclasses.replace(config.field, proposal=proposal)
@@ -209,7 +209,7 @@ def in_box(config: Config, low: Vector, high: Vector) -> Config:
     return dataclasses.replace(config, field=field)
 
 
-def for_pictures(config: Config, longer_side: int) -> Config:
+def for_image_size(config: Config, longer_side: int) -> Config:
     """The settings for pictures of some size: larger ones show what takes finer planes, or octaves.
 
     The presets of published conventions stay as they are.
@@ -219,15 +219,15 @@ def for_pictures(config: Config, longer_side: int) -> Config:
       longer_side: of the pictures, in pixels.
 
     >>> [
-    ...     for_pictures(QUICK, n).field.point_encoding.num_frequencies
+    ...     for_image_size(QUICK, n).field.point_encoding.num_frequencies
     ...     for n in (126, 252, 1008)
     ... ]
     [7, 8, 10]
     """
-    doublings = round(math.log2(max(longer_side, _USUAL_SIDE) / _USUAL_SIDE))
+    doublings = round(math.log2(max(longer_side, _REFERENCE_SIDE) / _REFERENCE_SIDE))
     field = config.field
     if isinstance(field, PlanesConfig) and doublings > 0:
-        num_levels, growth = _LEVELS_OF_LARGE_PICTURES
+        num_levels, growth = _LEVELS_FOR_LARGE_IMAGES
         field = dataclasses.replace(field, num_levels=num_levels, growth=growth)
     elif isinstance(field, MLPConfig) and config.preset == QUICK.preset:
         octaves = field.point_encoding.num_frequencies + doublings
@@ -236,7 +236,7 @@ def for_pictures(config: Config, longer_side: int) -> Config:
     return dataclasses.replace(config, field=field)
 
 
-def all_around(config: Config, *, is_bounded: bool) -> Config:
+def for_360_capture(config: Config, *, is_bounded: bool) -> Config:
     """The settings for cameras that look in many directions: no axis is that of depth.
 
     Rays then meet the scene anywhere along their way, and more samples find out where.
@@ -246,8 +246,8 @@ def all_around(config: Config, *, is_bounded: bool) -> Config:
       is_bounded: whether nothing is to be beyond the box.
     """
     even: dict[str, Any] = {
-        "beyond": "empty" if is_bounded else "border",
-        "resolution": _EVEN_TEXELS,
+        "outside": "empty" if is_bounded else "border",
+        "resolution": _CUBIC_RESOLUTION,
     }
     proposal = dataclasses.replace(config.field.proposal, **even)
     field = dataclasses.replace(config.field, proposal=proposal)
@@ -255,11 +255,13 @@ def all_around(config: Config, *, is_bounded: bool) -> Config:
         field = dataclasses.replace(field, **even)
     render = config.render
     if render.networks == "proposal":
-        coarse, fine = _SAMPLES_ALL_AROUND
+        coarse, fine = _SAMPLES_FOR_360
         render = dataclasses.replace(render, num_coarse=coarse, num_fine=fine)
     return dataclasses.replace(config, field=field, render=render)
 
 
-def before_nothing(config: Config) -> Config:
+def without_opacity_loss(config: Config) -> Config:
     """The settings for a scene beside which there is nothing that a ray could end in."""
-    return dataclasses.replace(config, train=dataclasses.replace(config.train, coverage=0.0))
+    return dataclasses.replace(
+        config, train=dataclasses.replace(config.train, opacity_loss_weight=0.0)
+    )

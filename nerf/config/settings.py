@@ -76,22 +76,22 @@ class GridConfig:
 
     `low` and `high` are the corners of the box that it spans, in the space the field lives in;
     training takes them from the scene. Beyond the box it goes on as at its `border`, or is `empty`.
-    `resolution` counts its texels along x, y and z; `rate` is how many times faster than the
+    `resolution` counts its texels along x, y and z; `lr_factor` is how many times faster than the
     field's layers it learns.
     """
 
     low: Vector = (-1.0, -1.0, -1.0)
     high: Vector = (1.0, 1.0, 1.0)
-    beyond: Literal["border", "empty"] = "border"
+    outside: Literal["border", "empty"] = "border"
     resolution: Counts = (48, 36, 48)
-    rate: float = 10.0
+    lr_factor: float = 10.0
 
     def __post_init__(self) -> None:
         _check_choices(self)
         _check_box(self.low, self.high)
         _check(min(self.resolution) >= 2, "resolution", self.resolution, ">= 2 on each axis")
         _check(math.prod(self.resolution) <= _MAX_GRID, "resolution", self.resolution, "smaller")
-        _check(self.rate > 0, "rate", self.rate, "> 0")
+        _check(self.lr_factor > 0, "lr_factor", self.lr_factor, "> 0")
 
 
 def _check_box(low: Vector, high: Vector) -> None:
@@ -138,42 +138,53 @@ class MLPConfig:
 
 @dataclasses.dataclass(frozen=True)
 class PlanesConfig:
-    """Three planes of features a level, multiplied, and a small MLP: `nerf.backends.flax_planes`.
+    """Three feature planes per level, multiplied, and a small MLP: `nerf.backends.planes`.
 
-    `low` and `high` are the corners of the box that the planes span, in the space the field lives
-    in; training takes them from the scene. Beyond it the field goes on as at its `border`, or is
-    `empty`. `resolution` counts the coarsest level's texels along x, y and z; each level has
-    `growth` times as many as the one before. (Both go together: presets take another number of
-    levels and another growth for large pictures, see `nerf.config.presets.for_pictures`.)
-    `num_features` is that of a texel, `width` that of the hidden layers. `num_handed_on` features
-    go from the density's layers to the colour's. `smoothness` weighs the planes' total variation; `plane_rate`
-    is how many times faster than the layers they learn. `proposal` says where to look.
+    Attributes:
+      viewdir_encoding: of the viewing direction.
+      low, high: corners of the box that the planes span, in the space the field lives in; they are
+        fitted to the scene.
+      outside: of the box, `border` extrapolates the values at its border, `empty` has no density.
+      resolution: texels of the coarsest level along x, y and z.
+      num_levels, growth: each level has `growth` times the texels of the one before.
+      num_features: features of a texel.
+      width: of the hidden layers.
+      num_geometry_features: features that the density's layers pass to the colour's.
+      total_variation_weight: of the planes' total variation in the loss.
+      plane_lr_factor: learning rate of the planes, relative to that of the layers.
+      compute_dtype: of the layers' products and activations.
+      proposal: places the samples.
     """
 
     viewdir_encoding: EncodingConfig
     low: Vector = (-1.0, -1.0, -1.0)
     high: Vector = (1.0, 1.0, 1.0)
-    beyond: Literal["border", "empty"] = "border"
+    outside: Literal["border", "empty"] = "border"
     resolution: Counts = (48, 36, 24)
     num_levels: int = 2
     growth: float = 2.7
     num_features: int = 16
     width: int = 64
-    num_handed_on: int = 15
-    smoothness: float = 1e-4
-    plane_rate: float = 10.0
+    num_geometry_features: int = 15
+    total_variation_weight: float = 1e-4
+    plane_lr_factor: float = 10.0
     compute_dtype: ComputeDtype = "float32"
     proposal: GridConfig = GridConfig()
 
     def __post_init__(self) -> None:
         _check_choices(self)
-        for name in ("num_levels", "num_features", "width", "num_handed_on"):
+        for name in ("num_levels", "num_features", "width", "num_geometry_features"):
             _check(getattr(self, name) >= 1, name, getattr(self, name), ">= 1")
         _check(min(self.resolution) >= 2, "resolution", self.resolution, ">= 2 on each axis")
         _check(self.growth >= 1, "growth", self.growth, ">= 1")
         _check(max(self.level(-1)) <= _MAX_TEXELS, "resolution", self.level(-1), "smaller")
-        _check(self.smoothness >= 0, "smoothness", self.smoothness, ">= 0")
-        _check(self.plane_rate > 0, "plane_rate", self.plane_rate, "> 0")
+        _check(
+            self.total_variation_weight >= 0,
+            "total_variation_weight",
+            self.total_variation_weight,
+            ">= 0",
+        )
+        _check(self.plane_lr_factor > 0, "plane_lr_factor", self.plane_lr_factor, "> 0")
         _check_box(self.low, self.high)
 
     def level(self, number: int) -> tuple[int, ...]:
@@ -242,9 +253,9 @@ class TrainConfig:
     `warmup_steps`, then falls exponentially and reaches `final_learning_rate` at `num_steps`.
     `clip_norm` 0 turns gradient clipping off; `adam_b1`, `adam_b2` and `adam_eps` are the
     decay of the gradient's running mean, that of its square, and what is added to the root of the
-    latter (Kingma & Ba 2015). `distortion` and `coverage` weigh what keeps the light of a ray
-    together and lets it end, see `nerf.training.loss`. Every `holdout`-th view, from view 0 on, is
-    held out for evaluation.
+    latter (Kingma & Ba 2015). `distortion_loss_weight` and `opacity_loss_weight` are the weights of
+    the distortion loss and of the opacity loss, see `nerf.training.loss`. Every
+    `holdout`-th view, from view 0 on, is held out for evaluation.
     """
 
     loss: Literal["sum", "mean"]
@@ -258,8 +269,8 @@ class TrainConfig:
     adam_b1: float = 0.9
     adam_b2: float = 0.999
     adam_eps: float = 1e-8
-    distortion: float = 0.0
-    coverage: float = 0.0
+    distortion_loss_weight: float = 0.0
+    opacity_loss_weight: float = 0.0
 
     def __post_init__(self) -> None:
         _check_choices(self)
@@ -273,8 +284,15 @@ class TrainConfig:
         for name in ("adam_b1", "adam_b2"):
             _check(0 <= getattr(self, name) < 1, name, getattr(self, name), "from 0 to below 1")
         _check(self.adam_eps > 0, "adam_eps", self.adam_eps, "> 0")
-        _check(self.distortion >= 0, "distortion", self.distortion, ">= 0")
-        _check(self.coverage >= 0, "coverage", self.coverage, ">= 0")
+        _check(
+            self.distortion_loss_weight >= 0,
+            "distortion_loss_weight",
+            self.distortion_loss_weight,
+            ">= 0",
+        )
+        _check(
+            self.opacity_loss_weight >= 0, "opacity_loss_weight", self.opacity_loss_weight, ">= 0"
+        )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,6 +12,21 @@ from nerf.errors import UserError
 
 T = TypeVar("T")
 
+# Settings of version 0.1.0 that have other names now; run folders and parameter files keep loading.
+_OLD_NAMES: dict[str, dict[str, str]] = {
+    "GridConfig": {"beyond": "outside", "rate": "lr_factor"},
+    "PlanesConfig": {
+        "beyond": "outside",
+        "num_handed_on": "num_geometry_features",
+        "smoothness": "total_variation_weight",
+        "plane_rate": "plane_lr_factor",
+    },
+    "TrainConfig": {
+        "distortion": "distortion_loss_weight",
+        "coverage": "opacity_loss_weight",
+    },
+}
+
 
 def override(config: Config, *assignments: str) -> Config:
     """Sets fields by their dotted names; ranges are checked when all are set.
@@ -59,6 +74,7 @@ def field_from_json(values: dict[str, Any]) -> FieldConfig:
 
 def _build(cls: type[T], values: Any, where: str) -> T:
     fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    values = _with_current_names(cls, values)
     needed = {name for name, f in fields.items() if f.default is dataclasses.MISSING}
     if not isinstance(values, dict) or not needed <= set(values) <= set(fields):
         found = sorted(values) if isinstance(values, dict) else type(values).__name__
@@ -74,14 +90,25 @@ def _build(cls: type[T], values: Any, where: str) -> T:
     return cls(**arguments)
 
 
+def _with_current_names(cls: type, values: Any) -> Any:
+    """The same settings under the names that they have now."""
+    names = _OLD_NAMES.get(cls.__name__, {})
+    if not isinstance(values, dict):
+        return values
+    return {names.get(name, name): value for name, value in values.items()}
+
+
 def _chosen(hint: Any, values: Any) -> Any:
     """Of several classes of settings, the one that has the fields which `values` names."""
     classes = typing.get_args(hint) if typing.get_origin(hint) is types.UnionType else (hint,)
     if len(classes) == 1 or not isinstance(values, dict):
         return classes[0]
-    return max(
-        classes, key=lambda cls: len({f.name for f in dataclasses.fields(cls)} & set(values))
-    )
+
+    def num_known(cls: Any) -> int:
+        names = {field.name for field in dataclasses.fields(cls)}
+        return len(names & set(_with_current_names(cls, values)))
+
+    return max(classes, key=num_known)
 
 
 def _assign(cls: Any, values: Any, path: list[str], text: str, assignment: str) -> None:
@@ -90,6 +117,9 @@ def _assign(cls: Any, values: Any, path: list[str], text: str, assignment: str) 
     hints = typing.get_type_hints(cls)
     settable = [field for field in hints if field != "preset"]
     if name not in settable:
+        new_name = _OLD_NAMES.get(getattr(cls, "__name__", ""), {}).get(name)
+        if new_name:
+            raise UserError(f"--set={assignment}: {name} is called {new_name} now")
         raise UserError(f"--set={assignment}: no field {name!r}; there are {', '.join(settable)}")
     hint = _chosen(hints[name], values.get(name))
     if dataclasses.is_dataclass(hint) != bool(rest):

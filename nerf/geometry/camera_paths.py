@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from nerf.errors import UserError
 from nerf.geometry.cameras import Space
-from nerf.geometry.rigs import find_rig, upright, widest_gap
+from nerf.geometry.rigs import classify_rig, upright, widest_gap
 from nerf.scenes.normalize import look_at, mean_pose
 
 Poses = npt.NDArray[np.float32]
@@ -116,7 +116,7 @@ def orbit(poses: Poses, bounds: Poses, num_frames: int) -> Poses:
     """
     del bounds
     precise = poses.astype(np.float64)
-    rig = find_rig(precise)
+    rig = classify_rig(precise)
     to_upright = upright(rig.up)
     offsets = (precise[:, :, 3] - rig.focus) @ to_upright.T
     height, radius = offsets[:, 1].mean(), np.hypot(offsets[:, 0], offsets[:, 2]).mean()
@@ -144,7 +144,7 @@ def suitable_path(space: Space, poses: Poses) -> str:
     """
     if space == "ndc":
         return "spiral"
-    return "orbit" if find_rig(poses).kind == "inward" else "interpolate"
+    return "orbit" if classify_rig(poses).kind == "inward" else "interpolate"
 
 
 def _focus_depth(bounds: Poses) -> float:

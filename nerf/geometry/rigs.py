@@ -29,10 +29,10 @@ class Rig(NamedTuple):
     num_aimed: int
 
 
-def find_rig(camtoworlds: npt.NDArray[np.floating]) -> Rig:
+def classify_rig(camtoworlds: npt.NDArray[np.floating]) -> Rig:
     """The rig of poses `[num_views, 3, 4]` whose columns are right, up, back | position.
 
-    >>> find_rig(np.eye(3, 4)[None]).kind
+    >>> classify_rig(np.eye(3, 4)[None]).kind
     'forward'
     """
     poses = np.asarray(camtoworlds, np.float64)

@@ -10,10 +10,10 @@ from nerf.field import Params
 from nerf.jobs.job import Job
 from nerf.jobs.renderers import scoring_renderer
 from nerf.jobs.video import render_video
-from nerf.jobs.views import pixel_bar, render_with_bar, view_of
+from nerf.jobs.views import ray_progress_bar, render_with_progress, view_of
 from nerf.output import images
 from nerf.render import image_metrics
-from nerf.render.images import Picture
+from nerf.render.images import RenderedImage
 from nerf.runs import parameters, run_folder
 
 
@@ -40,9 +40,9 @@ def evaluate(job: Job, params: Params, step: int | None) -> dict[str, Any]:
     renderer = scoring_renderer(job, params, views)
     scores = []
     num_pixels = job.scene.cameras.height * job.scene.cameras.width
-    with pixel_bar("test views", num_pixels * len(split.test)) as bar:
+    with ray_progress_bar("test views", num_pixels * len(split.test)) as bar:
         for index, view in zip(split.test, views, strict=True):
-            picture = render_with_bar(job, renderer.render_chunk, params, view, index, bar)
+            picture = render_with_progress(job, renderer.render_chunk, params, view, index, bar)
             depth = None if job.scene.depth is None else job.scene.depth[index]
             scores.append(image_metrics.score(index, picture, job.scene.images[index], depth))
             comparison = _write_view(job, picture, scores[-1])
@@ -77,12 +77,12 @@ def _depth_error(error: float | None) -> str:
     return "" if error is None else f", depth off by {error:.1%}"
 
 
-def _write_view(job: Job, picture: Picture, score: image_metrics.ViewScore) -> Path:
+def _write_view(job: Job, picture: RenderedImage, score: image_metrics.ViewScore) -> Path:
     """Writes one held-out view in every form; returns the path of the comparison."""
     stem = job.run_dir / run_folder.RENDERS_FOLDER / f"view_{score.index:03d}"
     is_bounded = job.scene.space == "world"  # elsewhere there is something in any direction
     covered = picture.acc if is_bounded else np.ones_like(picture.acc)
-    depth = images.colour_depth(picture.depth, covered)
+    depth = images.colorize_depth(picture.depth, covered)
     truth = job.scene.images[score.index]
     is_seen = covered >= 0.5
     near, far = np.percentile(picture.depth[is_seen] if is_seen.any() else 0.0, [1.0, 99.0])

@@ -9,7 +9,7 @@ from nerf.runs import parameters, run_folder
 from nerf.scenes import names
 
 
-class Start(NamedTuple):
+class InitialParams(NamedTuple):
     """The parameters to begin with.
 
     Attributes:
@@ -27,8 +27,8 @@ class Start(NamedTuple):
     run: Path | None = None
 
 
-def source(init_from: str | None, run_dir: Path, *, training: bool) -> str:
-    """What `load` is to read; a trained run folder is not overwritten by other parameters.
+def effective_source(init_from: str | None, run_dir: Path, *, training: bool) -> str:
+    """What `load_initial_params` reads; a trained run is not overwritten by other parameters.
 
     Args:
       init_from: what was asked for, None for the default.
@@ -50,14 +50,14 @@ def source(init_from: str | None, run_dir: Path, *, training: bool) -> str:
     )
 
 
-def load(
+def load_initial_params(
     init_from: str,
     backend: str,
     resolved: names.Resolved | None,
     *,
     run_dir: Path | None = None,
     training: bool = False,
-) -> Start:
+) -> InitialParams:
     """Reads the parameters a run starts from, in the layout of `backend`.
 
     Args:
@@ -75,7 +75,7 @@ def load(
             raise UserError(
                 "--init_from=none gives no parameters, and only --mode=train can do without"
             )
-        return Start(None, "fresh", "none", None)
+        return InitialParams(None, "fresh", "none", None)
     path = Path(init_from)
     if init_from == "pretrained":
         assert resolved is not None
@@ -84,7 +84,7 @@ def load(
     own = run_dir is not None and _is_within(init_from, run_dir)
     if training and not own and path.is_dir() and run_folder.holds_training(path):
         name = path.resolve().name
-        return Start(
+        return InitialParams(
             loaded.params, f"the training state in {path}", f"the run {name}", loaded.header, path
         )
     if init_from == "pretrained":
@@ -94,7 +94,7 @@ def load(
         provenance = loaded.header.provenance
     else:  # the sum tells one start from another
         provenance = f"parameters with the checksum {parameters.checksum(loaded.params):08x}"
-    return Start(loaded.params, f"the parameters in {path}", provenance, loaded.header)
+    return InitialParams(loaded.params, f"the parameters in {path}", provenance, loaded.header)
 
 
 def _find_pretrained(resolved: names.Resolved) -> Path:

@@ -44,15 +44,15 @@ def exact_renderer(job: Job) -> Renderer:
 
 
 def scoring_renderer(job: Job, params: Params, views: Sequence[View]) -> Renderer:
-    """What held-out views are scored with: exact unless the job says `--render=fast`."""
+    """What held-out views are scored with: exact unless the job says `--renderer=fast`."""
     exact = exact_renderer(job)
-    return _fast_or(exact, job, params, views) if job.render == "fast" else exact
+    return _fast_or_exact(exact, job, params, views) if job.render == "fast" else exact
 
 
 def video_renderer(
     job: Job, params: Params, views: Sequence[View], known: Renderer | None = None
 ) -> Renderer:
-    """What a video is drawn with: fast where that pays, unless the job says `--render=exact`.
+    """What a video is drawn with: fast where that pays, unless the job says `--renderer=exact`.
 
     Args:
       job: what is rendered.
@@ -61,7 +61,7 @@ def video_renderer(
       known: a renderer of the same field, where there is one.
     """
     exact = known if known is not None and known.method == "exact" else exact_renderer(job)
-    return exact if job.render == "exact" else _fast_or(exact, job, params, views)
+    return exact if job.render == "exact" else _fast_or_exact(exact, job, params, views)
 
 
 def preview_renderer(job: Job, view: View) -> Callable[[Params], ChunkFn]:
@@ -76,12 +76,12 @@ def preview_renderer(job: Job, view: View) -> Callable[[Params], ChunkFn]:
     """
     camera, _ = view
     num_pixels = camera.height * camera.width
-    if job.render == "exact" or not _pays(job, num_pixels, _MIN_PREVIEW_EVALUATIONS):
+    if job.render == "exact" or not _is_worthwhile(job, num_pixels, _MIN_PREVIEW_EVALUATIONS):
         exact = exact_renderer(job).render_chunk
         return lambda params: exact
     config = job.config.render
-    measure = fast.make_measure(
-        job.field, config, views_box(job.scene, config, [view]), _resolution(job, num_pixels)
+    measure = fast.make_density_grid_builder(
+        job.field, config, scene_box(job.scene, config, [view]), _resolution(job, num_pixels)
     )
     render_chunk = fast.make_fast_chunk_renderer(job.field, config, _PREVIEW_SAMPLING)
 
@@ -92,20 +92,20 @@ def preview_renderer(job: Job, view: View) -> Callable[[Params], ChunkFn]:
     return prepare
 
 
-def _fast_or(exact: Renderer, job: Job, params: Params, views: Sequence[View]) -> Renderer:
+def _fast_or_exact(exact: Renderer, job: Job, params: Params, views: Sequence[View]) -> Renderer:
     """The fast renderer with the fewest samples that suffice; the exact one where none do."""
     num_pixels = sum(camera.height * camera.width for camera, _ in views)
     if job.render == "fast" and job.config.render.networks == "proposal":
         print("rendering exactly: the field's own proposal says already where to look")
     elif job.render == "fast" and job.scene.space == "contracted":
         print("rendering exactly: rays are not straight in contracted space")
-    if not _pays(job, num_pixels, _MIN_EVALUATIONS):
+    if not _is_worthwhile(job, num_pixels, _MIN_EVALUATIONS):
         return exact
     start = time.monotonic()
     config, resolution = job.config.render, _resolution(job, num_pixels)
-    grid = fast.make_measure(job.field, config, views_box(job.scene, config, views), resolution)(
-        params
-    )
+    grid = fast.make_density_grid_builder(
+        job.field, config, scene_box(job.scene, config, views), resolution
+    )(params)
     rays, truth = compared_rays(job.scene, job.config)
     choice = fast.choose_sampling(job.field, params, config, grid, rays, exact.render_chunk, truth)
     num_samples, seconds = choice.sampling.num_samples, time.monotonic() - start
@@ -119,7 +119,7 @@ def _fast_or(exact: Renderer, job: Job, params: Params, views: Sequence[View]) -
     return Renderer(lambda params, rays: render_chunk(params, grid, rays), "fast")
 
 
-def _pays(job: Job, num_pixels: int, min_evaluations: int) -> bool:
+def _is_worthwhile(job: Job, num_pixels: int, min_evaluations: int) -> bool:
     """Whether preparing is worth it: not where a proposal tells already where to look.
 
     Values are checked in exact pictures alone, and contracted rays are rendered exactly.
@@ -139,7 +139,7 @@ def _resolution(job: Job, num_pixels: int) -> tuple[int, int, int]:
     return fit[0] if fit else _RESOLUTIONS[-1]
 
 
-def views_box(
+def scene_box(
     scene: Scene, config: RenderConfig, views: Sequence[View]
 ) -> tuple[jax.Array, jax.Array]:
     """Corners of a box around what some views and those of a scene see."""

@@ -42,7 +42,7 @@ class TrainOptions:
       loop: when to stop, read, save and score.
       on_collapse: whether a collapsed run stops, or begins again from another key.
       tensorboard: whether readings and pictures also go to TensorBoard.
-      rays_per_piece: the most rays that go through a device at once; None lets the device decide.
+      rays_per_microbatch: rays per microbatch and device at most; None chooses by device.
       continue_from: a run folder whose training state, of either backend, goes on in this one.
       started: what `time.monotonic` was when this process's part of the run's time began.
     """
@@ -50,7 +50,7 @@ class TrainOptions:
     loop: loop.LoopConfig
     on_collapse: Literal["stop", "restart"] = "stop"
     tensorboard: bool = False
-    rays_per_piece: int | None = None
+    rays_per_microbatch: int | None = None
     continue_from: Path | None = None
     started: float = dataclasses.field(default_factory=time.monotonic)
 
@@ -76,7 +76,7 @@ def train(job: Job, params: Params | None, options: TrainOptions) -> tuple[Param
         job.config,
         job.scene.cameras,
         space=job.scene.space,
-        rays_per_piece=options.rays_per_piece,
+        rays_per_microbatch=options.rays_per_microbatch,
         debug=job.debug,
     )
     while True:
@@ -86,7 +86,7 @@ def train(job: Job, params: Params | None, options: TrainOptions) -> tuple[Param
             break
         except TrainingCollapsed as collapse:
             if options.on_collapse == "stop" or restarts == MAX_RESTARTS:
-                raise UserError(_last_words(collapse, job.run_dir, restarts)) from collapse
+                raise UserError(_collapse_message(collapse, job.run_dir, restarts)) from collapse
             folder = run_folder.set_aside(job.run_dir, run_folder.COLLAPSED)
             run_folder.prepare(job.run_dir)
             print(
@@ -96,7 +96,7 @@ def train(job: Job, params: Params | None, options: TrainOptions) -> tuple[Param
     params, step = jax.device_get(state.params), int(state.step)
     if num_trained == 0:  # nothing was left to do; a run that was killed may lack the file
         _save_params(job, params, step)
-    _draw_course(job)
+    _write_charts(job)
     return params, step
 
 
@@ -143,10 +143,10 @@ def _train_once(
             checkpoints.save(state, score)
 
         with (
-            _board(job, options, first_step) as board,
+            _tensorboard_writer(job, options, first_step) as board,
             metrics.MetricsLog(job.run_dir, board) as log,
         ):
-            preview = _Preview(job, board, should_stop)
+            preview = _PreviewRenderer(job, board, should_stop)
             state = loop.train(
                 step_fn,
                 state,
@@ -194,7 +194,7 @@ def _first_state(
     return state
 
 
-def _last_words(collapse: TrainingCollapsed, run_dir: Path, restarts: int) -> str:
+def _collapse_message(collapse: TrainingCollapsed, run_dir: Path, restarts: int) -> str:
     tried = f" (also after {restarts} restarts)" if restarts else ""
     return (
         f"{collapse}{tried}. --on_collapse=restart begins again from another key, --noresume "
@@ -202,7 +202,7 @@ def _last_words(collapse: TrainingCollapsed, run_dir: Path, restarts: int) -> st
     )
 
 
-def _board(
+def _tensorboard_writer(
     job: Job, options: TrainOptions, first_step: int
 ) -> contextlib.AbstractContextManager[TensorboardWriter | None]:
     if not options.tensorboard:
@@ -210,12 +210,12 @@ def _board(
     return open_writer(job.run_dir / run_folder.TENSORBOARD_FOLDER, first_step)
 
 
-class _Preview:
+class _PreviewRenderer:
     """Scores and draws one held-out view, the middle one, while the run is trained."""
 
     def __init__(self, job: Job, board: TensorboardWriter | None, should_stop: loop.AskFn):
         self._job = job
-        self._board = board
+        self._tensorboard_writer = board
         self._should_stop = should_stop
         self._prepare: Callable[[Params], ChunkFn] | None = None
 
@@ -239,8 +239,8 @@ class _Preview:
         path.parent.mkdir(exist_ok=True)
         images.write_png(path, picture.rgb)
         score = image_metrics.score(index, picture, self._job.scene.images[index])
-        if self._board is not None:
-            self._board.image(f"view_{index}", step, picture.rgb)
+        if self._tensorboard_writer is not None:
+            self._tensorboard_writer.image(f"view_{index}", step, picture.rgb)
         tqdm.tqdm.write(
             f"step {step}: held-out view {index}: PSNR {score.psnr:.2f} dB, "
             f"SSIM {score.ssim:.4f}, {path}"
@@ -254,7 +254,7 @@ def preview_view(job: Job) -> int:
     return held_out[len(held_out) // 2]
 
 
-def _draw_course(job: Job) -> None:
+def _write_charts(job: Job) -> None:
     """The loss curve, and the pictures of the preview in their order, with the truth behind."""
     lines = metrics.read(job.run_dir)
     if not lines:

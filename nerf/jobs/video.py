@@ -6,7 +6,7 @@ from nerf.field import Params
 from nerf.geometry.camera_paths import camera_path
 from nerf.jobs.job import Job
 from nerf.jobs.renderers import Renderer, video_renderer
-from nerf.jobs.views import pixel_bar, render_with_bar
+from nerf.jobs.views import ray_progress_bar, render_with_progress
 from nerf.output import images
 from nerf.runs import run_folder
 
@@ -35,9 +35,9 @@ def render_video(job: Job, params: Params, renderer: Renderer | None = None) -> 
     folder = job.run_dir / run_folder.FRAMES_FOLDER
     folder.mkdir(exist_ok=True)
     files = [folder / f"frame_{i:03d}.png" for i in range(num_frames)]
-    with pixel_bar(f"video, {num_frames} frames", height * width * num_frames) as bar:
+    with ray_progress_bar(f"video, {num_frames} frames", height * width * num_frames) as bar:
         for number, (file, view) in enumerate(zip(files, views, strict=True)):
-            picture = render_with_bar(job, renderer.render_chunk, params, view, number, bar)
+            picture = render_with_progress(job, renderer.render_chunk, params, view, number, bar)
             images.write_png(file, picture.rgb)
     video = job.run_dir / run_folder.VIDEO_FILE
     images.write_video(video, files)

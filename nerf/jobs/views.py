@@ -10,7 +10,7 @@ import tqdm
 from nerf.field import Params
 from nerf.geometry.cameras import Cameras
 from nerf.jobs.job import Job
-from nerf.render.images import ChunkFn, Picture, render_image
+from nerf.render.images import ChunkFn, RenderedImage, render_image
 from nerf.runtime.progress import progress_bar
 from nerf.scenes.scene import Scene
 
@@ -28,7 +28,7 @@ def render_view(
     params: Params,
     view: View,
     on_rays: Callable[[int], None] = lambda num_rays: None,
-) -> Picture:
+) -> RenderedImage:
     """Renders one view.
 
     Args:
@@ -57,14 +57,14 @@ def render_view(
     )
 
 
-def render_with_bar(
+def render_with_progress(
     job: Job,
     render_chunk: ChunkFn,
     params: Params,
     view: View,
     number: int,
     bar: "tqdm.tqdm[None]",
-) -> Picture:
+) -> RenderedImage:
     """`render_view`, with its rays on a bar."""
     start = time.monotonic()
     picture = render_view(job, render_chunk, params, view, bar.update)
@@ -72,6 +72,6 @@ def render_with_bar(
     return picture
 
 
-def pixel_bar(what: str, num_pixels: int) -> "tqdm.tqdm[None]":
+def ray_progress_bar(what: str, num_pixels: int) -> "tqdm.tqdm[None]":
     """A bar that counts rays."""
     return progress_bar(total=num_pixels, desc=what, unit="ray", unit_scale=True)

@@ -47,7 +47,7 @@ def write_sheet(path: Path, sheet: ByteImage) -> None:
     iio.imwrite(path, sheet, extension=".png")
 
 
-def colour_depth(depth: FloatImage, acc: FloatImage | None = None) -> FloatImage:
+def colorize_depth(depth: FloatImage, acc: FloatImage | None = None) -> FloatImage:
     """Depth as colours, near bright and far dark, even in 1/depth; black where nothing is.
 
     Args:
@@ -122,7 +122,7 @@ def check_video_encoder() -> None:
     if found is None:
         raise UserError(
             "no ffmpeg program was found to encode the video: install the package imageio-ffmpeg "
-            "with its binary, set IMAGEIO_FFMPEG_EXE, or ask for no video with --frames=0"
+            "with its binary, set IMAGEIO_FFMPEG_EXE, or ask for no video with --video_frames=0"
         )
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from nerf.procedural.views import ProceduralViews, views
-from nerf.runtime.array_cache import Arrays, kept_arrays
+from nerf.runtime.array_cache import Arrays, cached_arrays
 
 
-def views_kept_in(folder: Path, name: str, *, height: int, width: int) -> ProceduralViews:
+def cached_views(folder: Path, name: str, *, height: int, width: int) -> ProceduralViews:
     """`pictures.views`, read where they were traced before with the same code, else traced.
 
     A file that cannot be read or written is passed over.
@@ -29,7 +29,7 @@ def views_kept_in(folder: Path, name: str, *, height: int, width: int) -> Proced
     def trace() -> Arrays:
         return views(name, height=height, width=width)._asdict()
 
-    return ProceduralViews(**kept_arrays(path, trace, fits))
+    return ProceduralViews(**cached_arrays(path, trace, fits))
 
 
 def _version() -> str:

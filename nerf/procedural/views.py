@@ -1,4 +1,4 @@
-"""Pictures, exact depth and cameras of the bundled scenes."""
+"""RenderedImages, exact depth and cameras of the bundled scenes."""
 
 from __future__ import annotations
 

@@ -9,10 +9,10 @@ import jax.numpy as jnp
 
 from nerf.field import Params, RadianceField
 from nerf.geometry.cameras import Rays
-from nerf.render.images import map_pieces
+from nerf.render.images import map_microbatches
 from nerf.runtime import parallel
 
-CPU_POINTS_PER_PIECE, _POINTS_PER_PIECE = 1024, 65536
+CPU_POINTS_PER_MICROBATCH, _POINTS_PER_MICROBATCH = 1024, 65536
 
 
 class DensityGrid(NamedTuple):
@@ -44,7 +44,7 @@ def box_around(rays: Sequence[Rays]) -> tuple[jax.Array, jax.Array]:
     return corners
 
 
-def make_measure(
+def make_grid_builder(
     field: RadianceField, box: tuple[jax.Array, jax.Array], resolution: tuple[int, int, int]
 ) -> Callable[[Params], DensityGrid]:
     """The compiled evaluation of a field at the middle of every cell, on all devices.
@@ -61,7 +61,9 @@ def make_measure(
     chex.assert_shape([low, high], (3,))
     mesh = parallel.make_mesh(resolution[0])
     num_points = resolution[0] // mesh.size * resolution[1] * resolution[2]
-    preferred = CPU_POINTS_PER_PIECE if jax.default_backend() == "cpu" else _POINTS_PER_PIECE
+    preferred = (
+        CPU_POINTS_PER_MICROBATCH if jax.default_backend() == "cpu" else _POINTS_PER_MICROBATCH
+    )
     piece = parallel.largest_divisor(num_points, preferred)
 
     def share(whole: tuple[Params, jax.Array, jax.Array], layers: jax.Array) -> jax.Array:
@@ -75,17 +77,17 @@ def make_measure(
             viewdirs = jnp.broadcast_to(jnp.array([[0.0, 0.0, -1.0]]), points.shape)
             return field.apply(params, points, viewdirs).density
 
-        density = map_pieces(evaluate, jnp.arange(num_points), piece)
+        density = map_microbatches(evaluate, jnp.arange(num_points), piece)
         return density.reshape(len(layers), *resolution[1:])
 
-    jitted = parallel.jit_shares(mesh, share)
-    layers = parallel.everywhere(mesh, jnp.arange(resolution[0]))
+    jitted = parallel.jit_sharded(mesh, share)
+    layers = parallel.replicate(mesh, jnp.arange(resolution[0]))
 
-    def measure(params: Params) -> DensityGrid:
-        density = jitted(parallel.everywhere(mesh, (params, low, high)), layers)
-        return parallel.everywhere(mesh, DensityGrid(density, low, high))
+    def build(params: Params) -> DensityGrid:
+        density = jitted(parallel.replicate(mesh, (params, low, high)), layers)
+        return parallel.replicate(mesh, DensityGrid(density, low, high))
 
-    return measure
+    return build
 
 
 def density_at(grid: DensityGrid, points: jax.Array) -> jax.Array:

@@ -29,19 +29,19 @@ from nerf.field import Params, RadianceField
 from nerf.geometry.cameras import Rays, positions
 from nerf.render import density_grid, image_metrics, sampling, volume
 from nerf.render.density_grid import DensityGrid
-from nerf.render.images import RAYS_PER_CHUNK, ChunkFn, RenderedChunk, map_pieces
-from nerf.render.rays import NETWORKS, evaluate_along_rays
+from nerf.render.images import RAYS_PER_CHUNK, ChunkFn, RenderedChunk, map_microbatches
+from nerf.render.rays import NETWORKS, evaluate_field_along_rays
 from nerf.runtime import parallel
 
 RESOLUTION = (192, 192, 128)
-LOOKUPS = 96  # stretches of a ray whose density is looked up in the grid
+NUM_GRID_SAMPLES = 96  # stretches of a ray whose density is looked up in the grid
 MIN_PSNR = 40.0  # dB against the exact renderer, on the rays that are compared
 MAX_LOSS = 0.03  # dB of PSNR against the photographs, on the same rays
 NUM_SAMPLES = range(16, 97)  # what is tried
 # Found in trials on the published flower and the bundled scenes, around which little changes.
 # Samples follow weight ** _POWER.
 _POWER = 0.75
-_EVERYWHERE = 0.1  # of the samples
+_UNIFORM_SHARE = 0.1  # of the samples
 
 
 class Sampling(NamedTuple):
@@ -68,7 +68,7 @@ class Sampling(NamedTuple):
 BLENDS = ((1.0, 1.0, 0.0), (0.25, 0.5, 0.2))
 
 
-class Choice(NamedTuple):
+class SamplingChoice(NamedTuple):
     """The outcome of `choose_sampling`.
 
     Attributes:
@@ -87,15 +87,15 @@ class Choice(NamedTuple):
 FastChunkFn = Callable[[Params, DensityGrid, Rays], RenderedChunk]
 
 
-def make_measure(
+def make_density_grid_builder(
     field: RadianceField,
     config: RenderConfig,
     box: tuple[jax.Array, jax.Array],
     resolution: tuple[int, int, int] = RESOLUTION,
 ) -> Callable[[Params], DensityGrid]:
-    """The densities of the network that draws the picture; see `density_grid.make_measure`."""
-    measure = density_grid.make_measure(field, box, resolution)
-    return lambda params: measure(params[_last(config)])
+    """The densities of the network that draws the picture; see `density_grid.make_grid_builder`."""
+    build = density_grid.make_grid_builder(field, box, resolution)
+    return lambda params: build(params[_last(config)])
 
 
 def make_fast_chunk_renderer(
@@ -103,7 +103,7 @@ def make_fast_chunk_renderer(
     config: RenderConfig,
     how: Sampling,
     *,
-    rays_per_piece: int | None = None,
+    rays_per_microbatch: int | None = None,
 ) -> FastChunkFn:
     """The compiled fast renderer of one chunk of `RAYS_PER_CHUNK` rays, on all devices.
 
@@ -111,14 +111,16 @@ def make_fast_chunk_renderer(
       field: what to render.
       config: conventions; its numbers of samples do not count.
       how: as from `choose_sampling`.
-      rays_per_piece: see `nerf.render.images.make_chunk_renderer`.
+      rays_per_microbatch: see `nerf.render.images.make_chunk_renderer`.
 
     Returns:
       A function of parameters, the grid of these parameters, and rays.
     """
     mesh = parallel.make_mesh(RAYS_PER_CHUNK)
-    jitted = jit_fast_chunk_renderer(field, config, how, mesh, rays_per_piece=rays_per_piece)
-    placed = parallel.placing(mesh, jitted)
+    jitted = jit_fast_chunk_renderer(
+        field, config, how, mesh, rays_per_microbatch=rays_per_microbatch
+    )
+    placed = parallel.with_replicated_arguments(mesh, jitted)
     return lambda params, grid, rays: placed((params, grid), rays)
 
 
@@ -128,25 +130,25 @@ def jit_fast_chunk_renderer(
     how: Sampling,
     mesh: Mesh,
     *,
-    rays_per_piece: int | None = None,
+    rays_per_microbatch: int | None = None,
 ) -> Any:
     """`make_fast_chunk_renderer` for arrays that lie on the devices of a mesh already.
 
     Returns:
       What `jax.jit` returns, of parameters with their grid, and rays.
     """
-    piece = parallel.choose_rays_per_piece(
+    piece = parallel.choose_microbatch_size(
         RAYS_PER_CHUNK // mesh.size,
-        rays_per_piece,
-        on_cpu=max(1, density_grid.CPU_POINTS_PER_PIECE // how.num_samples),
+        rays_per_microbatch,
+        on_cpu=max(1, density_grid.CPU_POINTS_PER_MICROBATCH // how.num_samples),
     )
 
     def one_share(whole: tuple[Params, DensityGrid], rays: Rays) -> RenderedChunk:
         params, grid = whole
-        seen = render_rays_fast(field, params, grid, rays, config, how, rays_per_piece=piece)
+        seen = render_rays_fast(field, params, grid, rays, config, how, rays_per_microbatch=piece)
         return RenderedChunk(seen.rgb, seen.depth, seen.acc)
 
-    return parallel.jit_shares(mesh, one_share)
+    return parallel.jit_sharded(mesh, one_share)
 
 
 def choose_sampling(
@@ -157,7 +159,7 @@ def choose_sampling(
     rays: Rays,
     exact: ChunkFn,
     truth: npt.NDArray[np.float32] | None = None,
-) -> Choice:
+) -> SamplingChoice:
     """The fewest samples a ray with which pictures are as good as exact ones.
 
     Args:
@@ -182,7 +184,7 @@ def choose_sampling(
     expected = np.concatenate([jax.device_get(exact(params, chunk).rgb) for chunk in chunks])
 
     @functools.cache
-    def measure(how: Sampling) -> Choice:
+    def measure(how: Sampling) -> SamplingChoice:
         render_chunk = make_fast_chunk_renderer(field, config, how)
         rendered = [jax.device_get(render_chunk(params, grid, chunk).rgb) for chunk in chunks]
         rgb = np.concatenate(rendered)
@@ -190,14 +192,14 @@ def choose_sampling(
         loss = 0.0
         if truth is not None:
             loss = image_metrics.psnr(expected, truth) - image_metrics.psnr(rgb, truth)
-        return Choice(how, psnr, loss, psnr >= MIN_PSNR and loss <= MAX_LOSS)
+        return SamplingChoice(how, psnr, loss, psnr >= MIN_PSNR and loss <= MAX_LOSS)
 
     low, high = 0, len(NUM_SAMPLES) - 1
     middle = NUM_SAMPLES[(low + high) // 2]
     blends = (measure(Sampling(middle, *blend)) for blend in BLENDS)
     better = max(blends, key=operator.attrgetter("psnr")).sampling
 
-    def with_number(index: int) -> Choice:
+    def with_number(index: int) -> SamplingChoice:
         return measure(better._replace(num_samples=NUM_SAMPLES[index]))
 
     while low < high:
@@ -214,7 +216,7 @@ def render_rays_fast(
     config: RenderConfig,
     how: Sampling,
     *,
-    rays_per_piece: int,
+    rays_per_microbatch: int,
 ) -> volume.Composite:
     """The picture of `nerf.render.rays.render_rays`, deterministic, from fewer samples.
 
@@ -225,7 +227,7 @@ def render_rays_fast(
       rays: `[num_rays]`, straight ones.
       config: networks, last interval, background.
       how: samples a ray, and the grid's part in their densities.
-      rays_per_piece: how many rays go through the field at once; a divisor of `num_rays`.
+      rays_per_microbatch: how many rays go through the field at once; a divisor of `num_rays`.
     """
     if rays.depths is not None:
         raise ValueError("contracted rays are rendered exactly: the grid is looked up along lines")
@@ -245,10 +247,10 @@ def render_rays_fast(
     if config.last_interval > 0:  # a wall behind everything, where there is any density
         t_vals = jnp.concatenate([t_vals, rays.far[:, None]], axis=-1)
         lengths = jnp.concatenate([lengths, config.last_interval * scale], axis=-1)
-    output = map_pieces(
-        lambda piece: evaluate_along_rays(field, params[_last(config)], *piece, None),
+    output = map_microbatches(
+        lambda piece: evaluate_field_along_rays(field, params[_last(config)], *piece, None),
         (rays, t_vals),
-        rays_per_piece,
+        rays_per_microbatch,
     )
     density, wall = jnp.split(output.density, [how.num_samples], axis=-1)
     density = jnp.maximum(density + how.trend * (mean_in_grid - middle_in_grid), 0.0)
@@ -259,22 +261,22 @@ def render_rays_fast(
 
 
 def _look_up(grid: DensityGrid, rays: Rays) -> jax.Array:
-    """The optical depth in the grid from near to each edge of `LOOKUPS` equal stretches of a ray.
+    """Optical depth in the grid from near to each edge of `NUM_GRID_SAMPLES` equal intervals.
 
     Returns:
-      `[num_rays, LOOKUPS + 1]`, not decreasing, from 0 on.
+      `[num_rays, NUM_GRID_SAMPLES + 1]`, not decreasing, from 0 on.
     """
-    unit = (jnp.arange(LOOKUPS, dtype=jnp.float32) + 0.5) / LOOKUPS
+    unit = (jnp.arange(NUM_GRID_SAMPLES, dtype=jnp.float32) + 0.5) / NUM_GRID_SAMPLES
     span = (rays.far - rays.near)[:, None]
     t_vals = rays.near[:, None] + span * unit[None]
     points = positions(rays, t_vals)
-    lengths = span * jnp.linalg.norm(rays.directions, axis=-1, keepdims=True) / LOOKUPS
+    lengths = span * jnp.linalg.norm(rays.directions, axis=-1, keepdims=True) / NUM_GRID_SAMPLES
     optical_depth = jnp.cumsum(density_grid.density_at(grid, points) * lengths, axis=-1)
     return jnp.pad(optical_depth, ((0, 0), (1, 0)))
 
 
 def _weights(optical_depth: jax.Array) -> jax.Array:
-    """The share of the light that each stretch adds, `[num_rays, LOOKUPS]`, >= 0."""
+    """The share of the light that each stretch adds, `[num_rays, NUM_GRID_SAMPLES]`, >= 0."""
     through = jnp.exp(-optical_depth)
     return jnp.maximum(through[:, :-1] - through[:, 1:], 0.0)
 
@@ -302,15 +304,17 @@ def _place(optical_depth: jax.Array, num_samples: int) -> jax.Array:
     num_rays, _ = optical_depth.shape
     importance = _weights(optical_depth) ** _POWER
     importance = importance / (jnp.sum(importance, axis=-1, keepdims=True) + 1e-9)
-    importance = importance + _EVERYWHERE / LOOKUPS
-    edges = jnp.broadcast_to(jnp.linspace(0.0, 1.0, LOOKUPS + 1)[None], optical_depth.shape)
+    importance = importance + _UNIFORM_SHARE / NUM_GRID_SAMPLES
+    edges = jnp.broadcast_to(
+        jnp.linspace(0.0, 1.0, NUM_GRID_SAMPLES + 1)[None], optical_depth.shape
+    )
     share = jnp.linspace(0.0, 1.0, num_samples + 1)
     share = jnp.broadcast_to(share[None], (num_rays, num_samples + 1))
     return sampling.invert_piecewise_constant(share, edges, importance)
 
 
 def _interpolate(values: jax.Array, unit: jax.Array) -> jax.Array:
-    """Linear interpolation of `[num_rays, LOOKUPS + 1]` values, evenly spaced on [0, 1]."""
+    """Interpolates `[num_rays, NUM_GRID_SAMPLES + 1]` values, evenly spaced on [0, 1]."""
     index, within = _stretch(unit)
     low = jnp.take_along_axis(values, index, axis=-1)
     high = jnp.take_along_axis(values, index + 1, axis=-1)
@@ -320,13 +324,13 @@ def _interpolate(values: jax.Array, unit: jax.Array) -> jax.Array:
 def _slope(values: jax.Array, unit: jax.Array) -> jax.Array:
     """The slope of what `_interpolate` interpolates."""
     index, _ = _stretch(unit)
-    return jnp.take_along_axis((values[:, 1:] - values[:, :-1]) * LOOKUPS, index, axis=-1)
+    return jnp.take_along_axis((values[:, 1:] - values[:, :-1]) * NUM_GRID_SAMPLES, index, axis=-1)
 
 
 def _stretch(unit: jax.Array) -> tuple[jax.Array, jax.Array]:
     """The number of the stretch that a place lies in, and where within it, in [0, 1]."""
-    left = jnp.clip(jnp.floor(unit * LOOKUPS), 0.0, LOOKUPS - 1.0)
-    return left.astype(jnp.int32), unit * LOOKUPS - left
+    left = jnp.clip(jnp.floor(unit * NUM_GRID_SAMPLES), 0.0, NUM_GRID_SAMPLES - 1.0)
+    return left.astype(jnp.int32), unit * NUM_GRID_SAMPLES - left
 
 
 def _last(config: RenderConfig) -> str:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
-from nerf.render.images import Picture
+from nerf.render.images import RenderedImage
 from nerf.scenes.scene import Split
 
 
@@ -88,7 +88,7 @@ def depth_error(depth: npt.NDArray[np.float32], truth: npt.NDArray[np.float32]) 
 
 def score(
     index: int,
-    picture: Picture,
+    picture: RenderedImage,
     truth: npt.NDArray[np.float32],
     depth: npt.NDArray[np.float32] | None = None,
 ) -> ViewScore:

@@ -37,11 +37,11 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 RAYS_PER_CHUNK = 1024
-CPU_RAYS_PER_PIECE = 16  # at the least; more where a ray takes few evaluations
-_CPU_EVALUATIONS_PER_PIECE = 3072
+CPU_RAYS_PER_MICROBATCH = 16  # at the least; more where a ray takes few evaluations
+_CPU_EVALUATIONS_PER_MICROBATCH = 3072
 
 
-class Picture(NamedTuple):
+class RenderedImage(NamedTuple):
     """One rendered view.
 
     Attributes:
@@ -71,7 +71,7 @@ def make_chunk_renderer(
     field: RadianceField,
     config: RenderConfig,
     *,
-    rays_per_piece: int | None = None,
+    rays_per_microbatch: int | None = None,
     debug: bool = False,
 ) -> ChunkFn:
     """The compiled renderer of one chunk of `RAYS_PER_CHUNK` rays, deterministic, on all devices.
@@ -79,13 +79,15 @@ def make_chunk_renderer(
     Args:
       field: what to render.
       config: samples and conventions.
-      rays_per_piece: the most rays that go through a device at once; by default its whole share
-        of the chunk on an accelerator and `CPU_RAYS_PER_PIECE` on a CPU.
+      rays_per_microbatch: rays per microbatch and device at most; by default a device's whole share
+        of the chunk on an accelerator and at least `CPU_RAYS_PER_MICROBATCH` on a CPU.
       debug: whether values are checked, see `nerf.render.checks`; on one device.
     """
     mesh = parallel.make_mesh(1 if debug else RAYS_PER_CHUNK)
-    jitted = jit_chunk_renderer(field, config, mesh, rays_per_piece=rays_per_piece, debug=debug)
-    return parallel.placing(mesh, checked(jitted) if debug else jitted)
+    jitted = jit_chunk_renderer(
+        field, config, mesh, rays_per_microbatch=rays_per_microbatch, debug=debug
+    )
+    return parallel.with_replicated_arguments(mesh, checked(jitted) if debug else jitted)
 
 
 def jit_chunk_renderer(
@@ -93,7 +95,7 @@ def jit_chunk_renderer(
     config: RenderConfig,
     mesh: Mesh,
     *,
-    rays_per_piece: int | None = None,
+    rays_per_microbatch: int | None = None,
     debug: bool = False,
 ) -> Any:
     """`make_chunk_renderer` for arrays that lie on the devices of a mesh already.
@@ -101,10 +103,12 @@ def jit_chunk_renderer(
     Returns:
       What `jax.jit` returns, of parameters and rays.
     """
-    piece = parallel.choose_rays_per_piece(
+    piece = parallel.choose_microbatch_size(
         RAYS_PER_CHUNK // mesh.size,
-        rays_per_piece,
-        on_cpu=max(CPU_RAYS_PER_PIECE, _CPU_EVALUATIONS_PER_PIECE // config.evaluations_per_ray),
+        rays_per_microbatch,
+        on_cpu=max(
+            CPU_RAYS_PER_MICROBATCH, _CPU_EVALUATIONS_PER_MICROBATCH // config.evaluations_per_ray
+        ),
     )
 
     def render_piece(params: Params, rays: Rays) -> RenderedChunk:
@@ -115,12 +119,12 @@ def jit_chunk_renderer(
         return RenderedChunk(fine.rgb, fine.depth, fine.acc)
 
     def one_share(params: Params, rays: Rays) -> RenderedChunk:
-        return map_pieces(lambda rays: render_piece(params, rays), rays, piece)
+        return map_microbatches(lambda rays: render_piece(params, rays), rays, piece)
 
-    return parallel.jit_shares(mesh, one_share, debug=debug)
+    return parallel.jit_sharded(mesh, one_share, debug=debug)
 
 
-def map_pieces(function: Callable[[T], R], tree: T, piece: int) -> R:
+def map_microbatches(function: Callable[[T], R], tree: T, piece: int) -> R:
     """A function of arrays `[num, ...]`, rays or points, one piece after the other.
 
     Args:
@@ -190,7 +194,7 @@ def render_image(
     space: Space,
     config: RenderConfig,
     progress: Progress | None = None,
-) -> Picture:
+) -> RenderedImage:
     """Renders one view.
 
     Args:
@@ -221,7 +225,7 @@ def render_image(
     rgb, t, acc = (np.concatenate(parts)[:num_rays] for parts in zip(*chunks, strict=True))
     depth = _depth(t, camera, bounds, space=space, config=config)
     shape = (camera.height, camera.width)
-    return Picture(rgb.reshape(*shape, 3), depth.reshape(shape), acc.reshape(shape))
+    return RenderedImage(rgb.reshape(*shape, 3), depth.reshape(shape), acc.reshape(shape))
 
 
 def _pixels(camera: Cameras) -> tuple[jax.Array, jax.Array, jax.Array, Lens | None]:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 _EPSILON = 1e-5
 
 
-def mismatch(
+def proposal_loss(
     edges: jax.Array,
     weights: jax.Array,
     proposed_edges: jax.Array,
@@ -32,8 +32,12 @@ def mismatch(
     Source: Barron et al. 2022 (mip-NeRF 360), equations 12 and 13.
 
     >>> halves, whole = jnp.array([[0.0, 0.5, 1.0]]), jnp.array([[0.0, 1.0]])
-    >>> allowed = mismatch(halves, jnp.array([[0.3, 0.2]]), whole, jnp.array([[0.4]]))
-    >>> exceeded = mismatch(halves, jnp.array([[0.8, 0.2]]), whole, jnp.array([[0.4]]))
+    >>> allowed = proposal_loss(
+    ...     halves, jnp.array([[0.3, 0.2]]), whole, jnp.array([[0.4]])
+    ... )
+    >>> exceeded = proposal_loss(
+    ...     halves, jnp.array([[0.8, 0.2]]), whole, jnp.array([[0.4]])
+    ... )
     >>> [round(float(x[0]), 3) for x in (allowed, exceeded)]  # 0.4^2 / 0.8
     [0.0, 0.2]
     """

@@ -17,7 +17,7 @@ from nerf.errors import UserError
 from nerf.field import FieldOutput, Params, Proposal, RadianceField
 from nerf.geometry.cameras import Rays, positions
 from nerf.render import sampling, volume
-from nerf.render.proposal_loss import mismatch
+from nerf.render.proposal_loss import proposal_loss
 
 PROPOSAL = "proposal"
 NETWORKS = {"shared": ("shared",), "separate": ("coarse", "fine"), "proposal": (PROPOSAL, "fine")}
@@ -29,7 +29,7 @@ class Rendering(NamedTuple):
     Attributes:
       coarse: a proposal has no colours; there, `rgb` is black.
       fine: the picture.
-      mismatch: `[num_rays]`, >= 0, what a proposal is to learn from, zero where there is none;
+      proposal_loss: `[num_rays]`, >= 0, what a proposal is to learn from, zero where there is none;
         see `nerf.render.proposal_loss`.
       distortion: `[num_rays]`, >= 0, of the fine pass, see `nerf.render.volume`, in the field's
         space; a last interval that is not of the ray is left out.
@@ -37,7 +37,7 @@ class Rendering(NamedTuple):
 
     coarse: volume.Composite
     fine: volume.Composite
-    mismatch: jax.Array
+    proposal_loss: jax.Array
     distortion: jax.Array
 
 
@@ -70,7 +70,7 @@ def abstract_networks(field: RadianceField, config: RenderConfig) -> Params:
     return jax.eval_shape(lambda key: init_params(field, config, key), jax.random.key(0))
 
 
-def evaluate_along_rays(
+def evaluate_field_along_rays(
     field: RadianceField,
     params: Params,
     rays: Rays,
@@ -133,19 +133,19 @@ def render_rays(
     coarse_params, fine_params = (params[name] for name in _first_and_last(config))
     coarse_rule = {"linspace": sampling.linspace_t_vals, "bins": sampling.bin_t_vals}
     t_vals = coarse_rule[config.coarse_t](keys[0], rays.near, rays.far, config.num_coarse)
-    output = evaluate_along_rays(field, coarse_params, rays, t_vals, keys[1])
+    output = evaluate_field_along_rays(field, coarse_params, rays, t_vals, keys[1])
     coarse = _composite(output, t_vals, rays, config)
 
     new_t_vals = sampling.fine_t_vals(keys[2], t_vals, coarse.weights, config)
     all_t_vals = jnp.concatenate([t_vals, new_t_vals], axis=-1)
     if config.networks == "shared":
-        new_output = evaluate_along_rays(field, fine_params, rays, new_t_vals, keys[3])
+        new_output = evaluate_field_along_rays(field, fine_params, rays, new_t_vals, keys[3])
         order = jnp.argsort(all_t_vals, axis=-1)
         all_t_vals = jnp.take_along_axis(all_t_vals, order, axis=-1)
         output = _merge(output, new_output, order)
     else:
         all_t_vals = jnp.sort(all_t_vals, axis=-1)
-        output = evaluate_along_rays(field, fine_params, rays, all_t_vals, keys[3])
+        output = evaluate_field_along_rays(field, fine_params, rays, all_t_vals, keys[3])
     fine = _composite(output, all_t_vals, rays, config)
     lengths = jnp.pad(_lengths(rays, all_t_vals), ((0, 0), (0, 1)))
     distortion = volume.distortion(fine.weights, lengths)
@@ -174,12 +174,14 @@ def _render_proposed(
 
     edges = sampling.proposed_edges(keys[2], bins, jax.lax.stop_gradient(coarse.weights), config)
     t_vals = 0.5 * (edges[:, 1:] + edges[:, :-1])
-    output = evaluate_along_rays(field, params["fine"], rays, t_vals, keys[3])
+    output = evaluate_field_along_rays(field, params["fine"], rays, t_vals, keys[3])
     lengths = _lengths(rays, edges)
     fine = volume.accumulate(output.rgb, output.density, lengths, t_vals)
     fine = volume.over(fine, config.background)
     distortion = volume.distortion(fine.weights, lengths)
-    return Rendering(coarse, fine, mismatch(edges, fine.weights, bins, coarse.weights), distortion)
+    return Rendering(
+        coarse, fine, proposal_loss(edges, fine.weights, bins, coarse.weights), distortion
+    )
 
 
 def _point_keys(ray_keys: jax.Array, num_samples: int) -> jax.Array:

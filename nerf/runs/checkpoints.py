@@ -240,21 +240,21 @@ def _orbax_silent() -> Iterator[None]:
     logger = logging.getLogger("absl")
     level = logger.level
     logger.setLevel(logging.CRITICAL)
-    logging.getLogger("asyncio").addFilter(_is_no_late_complaint)
-    if not isinstance(sys.unraisablehook, _AllButLateComplaints):
-        sys.unraisablehook = _AllButLateComplaints(sys.unraisablehook)
+    logging.getLogger("asyncio").addFilter(_is_relevant_log_record)
+    if not isinstance(sys.unraisablehook, _UnraisableFilter):
+        sys.unraisablehook = _UnraisableFilter(sys.unraisablehook)
     try:
         yield
     finally:
         logger.setLevel(level)
 
 
-def _is_no_late_complaint(record: logging.LogRecord) -> bool:
+def _is_relevant_log_record(record: logging.LogRecord) -> bool:
     """Of several writes that fail at once, one is raised; the others are never asked for theirs."""
     return "exception was never retrieved" not in record.getMessage()
 
 
-class _AllButLateComplaints:
+class _UnraisableFilter:
     """A `sys.unraisablehook`."""
 
     def __init__(self, report: Callable[[Any], Any]):

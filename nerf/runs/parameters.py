@@ -52,14 +52,14 @@ class Header:
     provenance: str
 
 
-class Loaded(NamedTuple):
+class LoadedParams(NamedTuple):
     """Parameters in the layout that was asked for, and their header where they have one."""
 
     params: Params
     header: Header | None
 
 
-def load(path: Path, layout: str) -> Loaded:
+def load(path: Path, layout: str) -> LoadedParams:
     """Reads parameters from wherever they lie.
 
     Args:
@@ -80,14 +80,14 @@ def load(path: Path, layout: str) -> Loaded:
         tree = published.read(path)
         separate = set(tree) == set(NETWORKS["separate"])
         params = tree if separate else {"shared": tree}
-        return Loaded(convert.convert(params, convert.PUBLISHED_LAYOUT, layout), None)
+        return LoadedParams(convert.convert(params, convert.PUBLISHED_LAYOUT, layout), None)
     if not path.is_file():
         raise UserError(
             f"no parameters at {path}: expected a run folder, a folder with "
             f"{published.ARRAYS_FILE} and {published.TREE_FILE}, or a .safetensors file"
         )
     params, header = _read_safetensors(path)
-    return Loaded(convert.convert(params, header.layout, layout), header)
+    return LoadedParams(convert.convert(params, header.layout, layout), header)
 
 
 def save(path: Path, params: Params, header: Header) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 Arrays = dict[str, Any]  # NumPy's, by name
 
 
-def kept_arrays(path: Path, make: Callable[[], Arrays], fits: Callable[[Arrays], bool]) -> Arrays:
+def cached_arrays(path: Path, make: Callable[[], Arrays], fits: Callable[[Arrays], bool]) -> Arrays:
     """Reads arrays where they were kept before, else makes and keeps them.
 
     A file that cannot be read, whose arrays do not fit, or that cannot be written, is passed over.

@@ -35,7 +35,7 @@ def usable_cores() -> int:
         return os.cpu_count() or 1
 
 
-def use_every_core() -> None:
+def use_all_cores() -> None:
     """Makes one device of each CPU core; to be called before JAX is first used, else in vain.
 
     A number that is chosen already (`JAX_NUM_CPU_DEVICES`, `XLA_FLAGS`) stays.
@@ -70,13 +70,13 @@ def largest_divisor(number: int, at_most: int) -> int:
     return next(n for n in range(min(at_most, number), 0, -1) if number % n == 0)
 
 
-def everywhere(mesh: Mesh, tree: T) -> T:
+def replicate(mesh: Mesh, tree: T) -> T:
     """The same arrays, whole, on every device of a mesh; what is there already is not copied."""
     placed: T = jax.device_put(tree, NamedSharding(mesh, P()))
     return placed
 
 
-def share_out(mesh: Mesh, function: Callable[..., Any], *, average: bool) -> Callable[..., Any]:
+def shard(mesh: Mesh, function: Callable[..., Any], *, average: bool) -> Callable[..., Any]:
     """Calls `function(whole, share)` on every device with its share of the leading axis.
 
     Args:
@@ -106,30 +106,30 @@ def share_out(mesh: Mesh, function: Callable[..., Any], *, average: bool) -> Cal
     return mapped
 
 
-def jit_shares(mesh: Mesh, function: Callable[..., Any], *, debug: bool = False) -> Any:
-    """`share_out`, compiled, for results that are put together.
+def jit_sharded(mesh: Mesh, function: Callable[..., Any], *, debug: bool = False) -> Any:
+    """`shard`, compiled, for results that are put together.
 
     Args:
-      mesh, function: see `share_out`.
+      mesh, function: see `shard`.
       debug: whether `nerf.render.checks` wraps it, which bears no compiler options.
 
     Returns:
       What `jax.jit` returns.
     """
     return jax.jit(
-        share_out(mesh, function, average=False),
+        shard(mesh, function, average=False),
         compiler_options=None if debug else compiler_options(),
     )
 
 
-def placing(mesh: Mesh, function: Callable[..., T]) -> Callable[..., T]:
+def with_replicated_arguments(mesh: Mesh, function: Callable[..., T]) -> Callable[..., T]:
     """A compiled function of a mesh, for arguments that may lie elsewhere."""
     if mesh.size == 1:
         return function
-    return lambda *arguments: function(*everywhere(mesh, arguments))
+    return lambda *arguments: function(*replicate(mesh, arguments))
 
 
-def one_at_a_time(result: T) -> T:
+def wait_on_cpu(result: T) -> T:
     """Waits for a program that averages over devices, where they are a CPU's cores.
 
     Cores that are handed one such program after the other can each begin with another one, and
@@ -138,13 +138,13 @@ def one_at_a_time(result: T) -> T:
     return jax.block_until_ready(result) if jax.default_backend() == "cpu" else result
 
 
-def choose_rays_per_piece(num_rays: int, preferred: int | None, *, on_cpu: int) -> int:
+def choose_microbatch_size(num_rays: int, preferred: int | None, *, on_cpu: int) -> int:
     """The largest divisor of `num_rays` that is at most `preferred`.
 
     Without a preference: all rays at once on an accelerator, and `on_cpu` on a CPU, whose caches
     hold the activations of one or two thousand samples.
 
-    >>> choose_rays_per_piece(1024, 20, on_cpu=8)
+    >>> choose_microbatch_size(1024, 20, on_cpu=8)
     16
     """
     if preferred is None:
@@ -152,7 +152,7 @@ def choose_rays_per_piece(num_rays: int, preferred: int | None, *, on_cpu: int) 
     return largest_divisor(num_rays, preferred)
 
 
-def quick_compilation() -> dict[str, Any] | None:
+def fast_compilation_options() -> dict[str, Any] | None:
     """For `jax.jit` of what runs once: a CPU takes longer to optimise it than to do it."""
     return {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
 

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from nerf.captures import formats, image_files, llff
-from nerf.captures.formats import Reading
+from nerf.captures.formats import CaptureOptions
 from nerf.errors import UserError
 from nerf.scenes import download
 from nerf.scenes.scene import Scene, Source
@@ -52,7 +52,7 @@ class _Sources(NamedTuple):
     base_url: str
     rows: Sequence[download.ManifestRow]
     timeouts: download.Timeouts
-    reading: Reading
+    reading: CaptureOptions
 
 
 def load_scene(
@@ -60,7 +60,7 @@ def load_scene(
     *,
     data_dir: Path | None = None,
     offline: bool = False,
-    reading: Reading = formats.DEFAULT_READING,
+    reading: CaptureOptions = formats.DEFAULT_CAPTURE_OPTIONS,
     base_url: str | None = None,
     size: tuple[int, int] = (94, 126),
     cache_dir: Path | None = None,
@@ -156,7 +156,7 @@ def _load_named(name: str, sources: _Sources, size: tuple[int, int], *, strict: 
     raise UserError(f"{absence}: put them there{bundled}")
 
 
-def _load(folder: Path, name: str | None, reading: Reading, cache_dir: Path) -> Resolved:
+def _load(folder: Path, name: str | None, reading: CaptureOptions, cache_dir: Path) -> Resolved:
     loaded = formats.load_folder(folder, reading, name=name, cache_dir=cache_dir)
     return Resolved(loaded.scene, folder, loaded.notes)
 
@@ -195,7 +195,7 @@ def _load_procedural(name: str, size: tuple[int, int], cache_dir: Path) -> Scene
         names = ", ".join(procedural.NAMES)
         raise UserError(f"no bundled scene {name!r}: choose one of {names}")
     height, width = size
-    views = procedural.views_kept_in(cache_dir / "traced", name, height=height, width=width)
+    views = procedural.cached_views(cache_dir / "traced", name, height=height, width=width)
     pixels = image_files.to_float(views.images)
     scene = llff.build_scene(
         image_files.over(pixels, "white"),

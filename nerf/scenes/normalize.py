@@ -13,7 +13,7 @@ from nerf.config.settings import Background
 from nerf.errors import UserError
 from nerf.geometry.cameras import NDC_NEAR_PLANE, Cameras, Space
 from nerf.geometry.lenses import Lens, slopes
-from nerf.geometry.rigs import Rig, find_rig, upright
+from nerf.geometry.rigs import Rig, classify_rig, upright
 from nerf.scenes.scene import Scene, Source
 
 NEAREST_DEPTH = 1.0 / 0.75  # what the nearest bound becomes, so that all lies beyond z = -1
@@ -24,7 +24,7 @@ _NEAR_SHARE, _FAR_SHARE = 0.3, 10.0  # of the distance to the focus, where nothi
 
 
 @dataclasses.dataclass(frozen=True)
-class Normalization:
+class NormalizeOptions:
     """What the user decides; None leaves it to what is found.
 
     Attributes:
@@ -39,10 +39,10 @@ class Normalization:
     background: Background | None = None
 
 
-DEFAULT = Normalization()
+DEFAULT = NormalizeOptions()
 
 
-class Posed(NamedTuple):
+class NormalizedPoses(NamedTuple):
     """Poses and bounds in scene units; `box_size` is half the side of the box around the origin."""
 
     camtoworlds: Array
@@ -58,7 +58,7 @@ def make_scene(
     name: str,
     source: Source,
     origin: str,
-    wanted: Normalization = DEFAULT,
+    wanted: NormalizeOptions = DEFAULT,
     alpha: npt.NDArray[np.float32] | None = None,
 ) -> Scene:
     """Makes a scene of a capture and its pictures.
@@ -76,7 +76,7 @@ def make_scene(
         scene lies.
     """
     _, height, width, _ = images.shape
-    rig = find_rig(capture.camtoworlds)
+    rig = classify_rig(capture.camtoworlds)
     lens = scaled_lens(capture, height, width)
     bounds = _known_bounds(capture, rig, wanted)
     posed, space = _place(capture, rig, bounds, lens, (height, width), wanted, alpha is not None)
@@ -139,17 +139,17 @@ def simplest(lens: Lens, height: int, width: int) -> Lens | None:
     return Lens(focal.astype(np.float32), centre.astype(np.float32))
 
 
-def _known_bounds(capture: Capture, rig: Rig, wanted: Normalization) -> Array | None:
+def _known_bounds(capture: Capture, rig: Rig, wanted: NormalizeOptions) -> Array | None:
     """`[num_views, 2]` in the files' unit: given, or from the files, or from the cameras' focus."""
     bounds = capture.bounds
     if bounds is None and rig.num_aimed == capture.num_views:
         distance = np.linalg.norm(capture.camtoworlds[:, :, 3] - rig.focus, axis=-1)
         if distance.min() > 0:
             bounds = distance[:, None] * np.array([[_NEAR_SHARE, _FAR_SHARE]])
-    return with_wanted(bounds, capture.num_views, wanted)
+    return override_bounds(bounds, capture.num_views, wanted)
 
 
-def with_wanted(bounds: Array | None, num_views: int, wanted: Normalization) -> Array | None:
+def override_bounds(bounds: Array | None, num_views: int, wanted: NormalizeOptions) -> Array | None:
     """Bounds `[num_views, 2]` with those that the user gives; None where one of both is unknown.
 
     Raises:
@@ -174,27 +174,27 @@ def _place(
     bounds: Array | None,
     lens: Lens,
     size: tuple[int, int],
-    wanted: Normalization,
+    wanted: NormalizeOptions,
     is_transparent: bool,
-) -> tuple[Posed, Space]:
+) -> tuple[NormalizedPoses, Space]:
     """Poses and bounds in the space that suits, or in the one that is wanted."""
     asked = wanted.space == "ndc"
     if asked or (wanted.space is None and rig.kind == "forward" and not is_transparent):
         reason = "nothing tells where the scene begins: give --near and --far"
         if bounds is not None:
-            posed = in_front(capture.camtoworlds, bounds)
-            reason = _why_not_ndc(posed, lens, size)
+            posed = forward_facing_poses(capture.camtoworlds, bounds)
+            reason = _reason_against_ndc(posed, lens, size)
             if not reason:
                 return posed, "ndc"
         if asked:
             raise UserError(f"{capture.folder}: --space=ndc is not possible: {reason}")
     bounded = is_transparent and rig.kind != "free"
     if wanted.space == "world" or (wanted.space is None and bounded):
-        return _in_box(capture, rig, bounds, lens, size, wanted), "world"
-    return _contracted(capture, rig, bounds, wanted), "contracted"
+        return _object_poses(capture, rig, bounds, lens, size, wanted), "world"
+    return _unbounded_poses(capture, rig, bounds, wanted), "contracted"
 
 
-def in_front(camtoworlds: Array, bounds: Array) -> Posed:
+def forward_facing_poses(camtoworlds: Array, bounds: Array) -> NormalizedPoses:
     """Poses and bounds of a forward-facing rig, whose mean pose becomes the identity.
 
         scale = 1 / (0.75 min near);   pose_i <- inverse(mean pose) pose_i
@@ -204,10 +204,10 @@ def in_front(camtoworlds: Array, bounds: Array) -> Posed:
     scale = NEAREST_DEPTH / float(bounds.min())
     poses = camtoworlds.copy()
     poses[:, :, 3] *= scale
-    return Posed(recentre(poses), bounds * scale, scale)
+    return NormalizedPoses(recentre(poses), bounds * scale, scale)
 
 
-def _why_not_ndc(posed: Posed, lens: Lens, size: tuple[int, int]) -> str:
+def _reason_against_ndc(posed: NormalizedPoses, lens: Lens, size: tuple[int, int]) -> str:
     """Why the warp is not possible; empty where it is."""
     height, width = size
     poses = posed.camtoworlds
@@ -239,14 +239,14 @@ def _border_slopes(lens: Lens, height: int, width: int) -> Array:
     return np.asarray(jax.jit(slopes)(*pixels, each), np.float64)
 
 
-def _in_box(
+def _object_poses(
     capture: Capture,
     rig: Rig,
     bounds: Array | None,
     lens: Lens,
     size: tuple[int, int],
-    wanted: Normalization,
-) -> Posed:
+    wanted: NormalizeOptions,
+) -> NormalizedPoses:
     """Poses around a box of side 2, which all cameras see as a whole."""
     distance = np.linalg.norm(capture.camtoworlds[:, :, 3] - rig.focus, axis=-1)
     half_angle = np.arctan(0.5 * max(size) / np.asarray(lens.focal).mean(axis=-1))
@@ -259,13 +259,15 @@ def _in_box(
             "--far"
         )
     scale = 1.0 / radius
-    poses = _around(capture.camtoworlds, rig.focus, rig.up, scale)
+    poses = _recentred_poses(capture.camtoworlds, rig.focus, rig.up, scale)
     reach = np.sqrt(3.0)
     near = np.maximum(distance * scale - reach, 0.05)
-    return Posed(poses, np.stack([near, distance * scale + reach], axis=-1), scale, 1.0)
+    return NormalizedPoses(poses, np.stack([near, distance * scale + reach], axis=-1), scale, 1.0)
 
 
-def _contracted(capture: Capture, rig: Rig, bounds: Array | None, wanted: Normalization) -> Posed:
+def _unbounded_poses(
+    capture: Capture, rig: Rig, bounds: Array | None, wanted: NormalizeOptions
+) -> NormalizedPoses:
     """Poses within 1 of the origin, which is the focus, or the cameras' own middle."""
     positions = capture.camtoworlds[:, :, 3]
     middle = rig.focus if rig.kind == "inward" else positions.mean(axis=0)
@@ -278,7 +280,7 @@ def _contracted(capture: Capture, rig: Rig, bounds: Array | None, wanted: Normal
             "take pictures from several places"
         )
     scale = 1.0 / spread
-    poses = _around(capture.camtoworlds, middle, rig.up, scale)
+    poses = _recentred_poses(capture.camtoworlds, middle, rig.up, scale)
     near = _NEAR_CONTRACTED
     if wanted.near is not None:
         near = scale * wanted.near
@@ -286,10 +288,10 @@ def _contracted(capture: Capture, rig: Rig, bounds: Array | None, wanted: Normal
         near = float(np.clip(0.8 * scale * bounds[:, 0].min(), 0.01, 1.0))
     far = max(_FAR_CONTRACTED if wanted.far is None else scale * wanted.far, near * (1 + 1e-3))
     limits = np.tile([near, far], (len(poses), 1))
-    return Posed(poses, limits, scale)
+    return NormalizedPoses(poses, limits, scale)
 
 
-def _around(camtoworlds: Array, middle: Array, up: Array, scale: float) -> Array:
+def _recentred_poses(camtoworlds: Array, middle: Array, up: Array, scale: float) -> Array:
     """Poses with `middle` at the origin, `up` along +y, and lengths times `scale`."""
     poses = camtoworlds.copy()
     poses[:, :, 3] = (poses[:, :, 3] - middle) * scale

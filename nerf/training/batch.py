@@ -41,7 +41,7 @@ class Batch(NamedTuple):
     alpha: jax.Array | None = None
 
 
-def draw_batch(
+def sample_batch(
     key: jax.Array,
     views: TrainingViews,
     cameras: Cameras,

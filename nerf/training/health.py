@@ -20,7 +20,7 @@ EXPLODED = 4.0  # times the lowest loss
 _MEMORY = 0.95  # of the running mean of the loss: about 20 steps
 
 
-class Signs(NamedTuple):
+class StepHealth(NamedTuple):
     """What one step shows.
 
     Attributes:
@@ -80,10 +80,10 @@ def is_finite(loss: jax.Array, grad_norm: jax.Array) -> jax.Array:
     return jnp.isfinite(loss) & jnp.isfinite(grad_norm)
 
 
-def update(health: Health, signs: Signs) -> Health:
+def update(health: Health, signs: StepHealth) -> Health:
     """Adds the signs of one step; a loss that is not finite leaves the running mean alone.
 
-    >>> fine = Signs(*map(jnp.asarray, (0.1, 1.0, [0.9, 0.9], 0.2, 0.2)))
+    >>> fine = StepHealth(*map(jnp.asarray, (0.1, 1.0, [0.9, 0.9], 0.2, 0.2)))
     >>> dead = fine._replace(acc=jnp.array([0.9, 0.0]))
     >>> [int(update(update(init(), dead), signs).transparent) for signs in (dead, fine)]
     [2, 0]

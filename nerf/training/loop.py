@@ -11,11 +11,11 @@ from nerf.runs.metrics import MetricsLog
 from nerf.runtime.progress import progress_bar
 from nerf.training import health
 from nerf.training.batch import TrainingViews
-from nerf.training.optimizer import Pace
+from nerf.training.optimizer import TimeBudget
 from nerf.training.step import Metrics, StepFn, TrainState
 
 TEST_PSNR = "test_psnr"
-NO_END = 2**31 - 1  # number of steps of a run that ends with its time alone
+UNLIMITED_STEPS = 2**31 - 1  # number of steps of a run that ends with its time alone
 _SCORES_OF_TIMED_RUN = 10
 _SHARE_OF_SCORES = 0.1  # of a timed run's seconds, no more
 _SECONDS_OF_FIRST_SCORE = 3.0  # a guess; its renderer is to be compiled
@@ -25,7 +25,7 @@ class LoopConfig(NamedTuple):
     """When the loop stops and what it does on its way.
 
     Attributes:
-      num_steps: the step at which the run is complete; `NO_END` where only its time decides.
+      num_steps: the step at which the run is complete; `UNLIMITED_STEPS` where only time limits it.
       stop_at: a step at which to stop before that; None for none.
       max_seconds: the run is complete after this much time, compilation and pictures included,
         and the learning rate follows the time; None for no limit.
@@ -33,8 +33,9 @@ class LoopConfig(NamedTuple):
       save_every: the most steps that can be lost. A state is written in the background, and the
         next waits until it is on disk; so that even then no more is lost, there are two an
         interval.
-      eval_every: steps between two held-out scores, 0 for none; where `num_steps` is `NO_END`,
-        anything else stands for ten in the time, or fewer if they would take a tenth of it.
+      eval_every: steps between two held-out scores, 0 for none; where `num_steps` is
+        `UNLIMITED_STEPS`, any other number means ten scores over the time, or fewer if they would
+        take more than a tenth of it.
       steps_per_call: the most steps that are handed to the device at once; the loop looks at the
         clock and for interrupts in between.
     """
@@ -58,7 +59,7 @@ class LoopConfig(NamedTuple):
     @property
     def is_timed(self) -> bool:
         """Whether nothing but the time tells when the run is complete."""
-        return self.max_seconds is not None and self.num_steps == NO_END
+        return self.max_seconds is not None and self.num_steps == UNLIMITED_STEPS
 
     @property
     def goal(self) -> str:
@@ -223,7 +224,7 @@ class _Meter:
         """Of the whole run, without what was lost."""
         return self._before + time.monotonic() - self._start
 
-    def pace(self, config: LoopConfig, before: int, step: int) -> Pace | None:
+    def pace(self, config: LoopConfig, before: int, step: int) -> TimeBudget | None:
         """What the steps from `before` to `step` are told of a run whose time is limited.
 
         Each is taken to last as long as those before. Where the number of steps is limited as
@@ -234,7 +235,7 @@ class _Meter:
         done = max(self.seconds / config.max_seconds, before / config.num_steps)
         last, self._last_pace = self._last_pace, done
         per_step = 0.0 if last is None else (done - last) / (step - before)
-        return Pace(min(done, 1.0), per_step)
+        return TimeBudget(min(done, 1.0), per_step)
 
     def rate(self, step: int) -> dict[str, float]:
         """Steps and rays a second since the last call."""

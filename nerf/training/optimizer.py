@@ -13,7 +13,7 @@ from nerf.render.rays import parts
 WARMUP_START = 0.01  # of the learning rate, as in JaxNeRF
 
 
-class Pace(NamedTuple):
+class TimeBudget(NamedTuple):
     """How far a run has come whose end is not a number of steps but a time.
 
     Attributes:
@@ -36,7 +36,7 @@ def learning_rate(config: TrainConfig) -> optax.Schedule:
     )
 
 
-def paced_step(config: TrainConfig, step: jax.Array, done: jax.Array) -> jax.Array:
+def budgeted_step(config: TrainConfig, step: jax.Array, done: jax.Array) -> jax.Array:
     """The step of a run of `num_steps` that stands where a run of some time does.
 
     The warm-up takes its number of steps in either.

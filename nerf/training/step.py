@@ -18,19 +18,19 @@ from nerf.render.checks import checked
 from nerf.render.rays import init_params
 from nerf.runtime import parallel
 from nerf.training import health
-from nerf.training.batch import Batch, TrainingViews, draw_batch
-from nerf.training.health import Health, Signs
-from nerf.training.loss import Seen, loss_and_gradient
+from nerf.training.batch import Batch, TrainingViews, sample_batch
+from nerf.training.health import Health, StepHealth
+from nerf.training.loss import BatchStats, loss_and_gradient
 from nerf.training.optimizer import (
-    Pace,
+    TimeBudget,
+    budgeted_step,
     learning_rate,
     learning_rates,
     make_optimizer,
-    paced_step,
 )
 
-CPU_RAYS_PER_PIECE = 8  # at the least; more where a ray takes few evaluations
-_CPU_EVALUATIONS_PER_PIECE = 2048
+CPU_RAYS_PER_MICROBATCH = 8  # at the least; more where a ray takes few evaluations
+_CPU_EVALUATIONS_PER_MICROBATCH = 2048
 
 
 class TrainState(NamedTuple):
@@ -68,7 +68,7 @@ class StepFn(Protocol):
         state: TrainState,
         views: TrainingViews,
         num_steps: int = 1,
-        pace: Pace | None = None,
+        pace: TimeBudget | None = None,
         /,
     ) -> tuple[TrainState, Metrics]:
         """The state after so many steps, and the metrics of the last; it takes the state over.
@@ -90,14 +90,16 @@ def init_state(
         return TrainState(params, opt_state, jnp.zeros((), jnp.int32), run_key, health.init())
 
     # One program, where otherwise each operation would be one of its own.
-    jitted = jax.jit(init, compiler_options=parallel.quick_compilation())
+    jitted = jax.jit(init, compiler_options=parallel.fast_compilation_options())
     state: TrainState = jitted(key, params)
     return state
 
 
-def cpu_rays_per_piece(config: RenderConfig) -> int:
+def cpu_rays_per_microbatch(config: RenderConfig) -> int:
     """So many that the activations of one piece stay in a core's cache."""
-    return max(CPU_RAYS_PER_PIECE, _CPU_EVALUATIONS_PER_PIECE // config.evaluations_per_ray)
+    return max(
+        CPU_RAYS_PER_MICROBATCH, _CPU_EVALUATIONS_PER_MICROBATCH // config.evaluations_per_ray
+    )
 
 
 def make_step(
@@ -106,7 +108,7 @@ def make_step(
     cameras: Cameras,
     *,
     space: Space,
-    rays_per_piece: int | None = None,
+    rays_per_microbatch: int | None = None,
     debug: bool = False,
 ) -> StepFn:
     """The compiled training step, on all devices; it takes over the buffers of its state.
@@ -116,17 +118,23 @@ def make_step(
       config: samples, loss, optimiser.
       cameras: the intrinsics of the views.
       space: which the field lives in.
-      rays_per_piece: the most rays that go through a device at once, see `loss_and_gradient`; by
-        default all of its share on an accelerator, and on a CPU as many as make about 2,000
-        evaluations, but no fewer than `CPU_RAYS_PER_PIECE`.
+      rays_per_microbatch: rays per microbatch and device at most, see `loss_and_gradient`; by
+        default a device's whole share on an accelerator, and on a CPU as many as make about 2,000
+        evaluations, but no fewer than `CPU_RAYS_PER_MICROBATCH`.
       debug: whether values are checked, see `nerf.render.checks`; on one device.
     """
     mesh = parallel.make_mesh(1 if debug else config.train.num_rays)
     jitted = jit_step(
-        field, config, cameras, mesh, space=space, rays_per_piece=rays_per_piece, debug=debug
+        field,
+        config,
+        cameras,
+        mesh,
+        space=space,
+        rays_per_microbatch=rays_per_microbatch,
+        debug=debug,
     )
-    placed = parallel.placing(mesh, checked(jitted) if debug else jitted)
-    return lambda *arguments: parallel.one_at_a_time(placed(*arguments))
+    placed = parallel.with_replicated_arguments(mesh, checked(jitted) if debug else jitted)
+    return lambda *arguments: parallel.wait_on_cpu(placed(*arguments))
 
 
 def jit_step(
@@ -136,28 +144,30 @@ def jit_step(
     mesh: Mesh,
     *,
     space: Space,
-    rays_per_piece: int | None = None,
+    rays_per_microbatch: int | None = None,
     debug: bool = False,
 ) -> Any:
-    """`make_step` for arrays that lie on the devices of a mesh already, see `parallel.everywhere`.
+    """`make_step` for arrays that lie on the devices of a mesh already, see `parallel.replicate`.
 
     Returns:
       What `jax.jit` returns, of state, views and number of steps.
     """
     optimizer, schedule = make_optimizer(config.train), learning_rate(config.train)
-    piece = parallel.choose_rays_per_piece(
-        config.train.num_rays // mesh.size, rays_per_piece, on_cpu=cpu_rays_per_piece(config.render)
+    piece = parallel.choose_microbatch_size(
+        config.train.num_rays // mesh.size,
+        rays_per_microbatch,
+        on_cpu=cpu_rays_per_microbatch(config.render),
     )
 
-    def one_share(params: Params, batch: Batch) -> tuple[jax.Array, Seen, Params]:
+    def one_share(params: Params, batch: Batch) -> tuple[jax.Array, BatchStats, Params]:
         return loss_and_gradient(field, params, batch, config, piece)
 
-    all_shares = parallel.share_out(mesh, one_share, average=True)
+    all_shares = parallel.shard(mesh, one_share, average=True)
 
     def step(
         state: TrainState, views: TrainingViews, done: jax.Array | None
     ) -> tuple[TrainState, Metrics]:
-        batch = draw_batch(
+        batch = sample_batch(
             jax.random.fold_in(state.key, state.step),
             views,
             cameras,
@@ -169,7 +179,7 @@ def jit_step(
         with jax.numpy_dtype_promotion("standard"):  # Optax raises floats to integer counts
             updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
             rate = schedule(
-                state.step if done is None else paced_step(config.train, state.step, done)
+                state.step if done is None else budgeted_step(config.train, state.step, done)
             )
         rates = learning_rates(field, state.params, config.render)
         params = jax.tree.map(
@@ -177,7 +187,7 @@ def jit_step(
         )
         if debug:
             chex.assert_tree_all_finite((loss, gradient))
-        signs = _signs(loss, _norm(gradient), seen, batch)
+        signs = _step_health(loss, _norm(gradient), seen, batch)
         taken = TrainState(
             params, opt_state, state.step + 1, state.key, health.update(state.health, signs)
         )
@@ -191,7 +201,7 @@ def jit_step(
         state: TrainState,
         views: TrainingViews,
         num_steps: int | jax.Array = 1,
-        pace: Pace | None = None,
+        pace: TimeBudget | None = None,
     ) -> tuple[TrainState, Metrics]:
         def body(
             number: jax.Array, carry: tuple[TrainState, Metrics]
@@ -203,23 +213,27 @@ def jit_step(
         last: tuple[TrainState, Metrics] = jax.lax.fori_loop(0, num_steps, body, (state, nothing))
         return last
 
-    everywhere = NamedSharding(mesh, PartitionSpec()) if mesh.size > 1 else None
+    replicated = NamedSharding(mesh, PartitionSpec()) if mesh.size > 1 else None
     return jax.jit(
         steps,
         donate_argnums=0,
-        in_shardings=everywhere,
-        out_shardings=everywhere,
+        in_shardings=replicated,
+        out_shardings=replicated,
         compiler_options=None if debug else parallel.compiler_options(),  # not under checkify
     )
 
 
-def _signs(loss: jax.Array, grad_norm: jax.Array, seen: Seen, batch: Batch) -> Signs:
+def _step_health(
+    loss: jax.Array, grad_norm: jax.Array, seen: BatchStats, batch: Batch
+) -> StepHealth:
     """What a step shows of the run's health."""
     mean, mean_square = seen.rgb
     rgb_std = jnp.sqrt(jnp.maximum(mean_square - jnp.square(mean), 0.0))
     pixel_std = jnp.std(batch.rgb, axis=0)
-    # A proposal's mismatch, for one, grows as the field gets sharper, which is no explosion.
-    return Signs(loss - seen.beside, grad_norm, seen.acc, jnp.max(rgb_std), jnp.max(pixel_std))
+    # A proposal's proposal loss, for one, grows as the field gets sharper, which is no explosion.
+    return StepHealth(
+        loss - seen.regularization, grad_norm, seen.acc, jnp.max(rgb_std), jnp.max(pixel_std)
+    )
 
 
 def _norm(tree: Params) -> jax.Array:

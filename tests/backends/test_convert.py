@@ -16,7 +16,7 @@ from nerf.geometry.cameras import Cameras
 from nerf.render.rays import PROPOSAL, abstract_networks
 from nerf.runs import parameters
 from nerf.runs.parameters import Header
-from nerf.training.batch import TrainingViews, draw_batch
+from nerf.training.batch import TrainingViews, sample_batch
 from nerf.training.loss import loss_and_gradient
 from nerf.training.step import init_state, make_step
 from tests.conftest import BACKENDS
@@ -165,7 +165,7 @@ def test_both_backends_say_the_same_of_a_point(config, haiku_params, key):
 
 
 @pytest.fixture
-def quick_compilation():
+def fast_compilation_options():
     """Nearly all the time of these tests would go to the compiler."""
     jax.config.update("jax_disable_most_optimizations", True)
     yield
@@ -186,9 +186,9 @@ def training_views():
 
 
 def test_both_backends_have_the_same_loss_and_gradient(
-    config, haiku_params, key, quick_compilation
+    config, haiku_params, key, fast_compilation_options
 ):
-    batch = draw_batch(
+    batch = sample_batch(
         key, training_views(), CAMERA, num_rays=32, space="ndc", config=config.render
     )
     results = {}
@@ -206,14 +206,14 @@ def test_both_backends_have_the_same_loss_and_gradient(
 
 
 def test_ten_steps_of_either_backend_lead_to_the_same_parameters(
-    config, haiku_params, key, quick_compilation
+    config, haiku_params, key, fast_compilation_options
 ):
     views = training_views()
     ends = {}
     for backend, field in fields(config).items():
         params = jax.tree.map(jnp.array, convert(haiku_params, "haiku", backend))
         state = init_state(field, config, key, params)
-        step = make_step(field, config, CAMERA, space="ndc", rays_per_piece=16)
+        step = make_step(field, config, CAMERA, space="ndc", rays_per_microbatch=16)
         losses = []
         for _ in range(10):
             state, metrics = step(state, views)

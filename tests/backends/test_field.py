@@ -36,7 +36,7 @@ def small(preset, *assignments):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def quick_compilation():
+def fast_compilation_options():
     """Most of the time of these tests would go to the compiler."""
     jax.config.update("jax_disable_most_optimizations", True)
     yield

@@ -17,7 +17,7 @@ SMALL = (
     "field.growth=1.5",
     "field.num_features=5",
     "field.width=8",
-    "field.num_handed_on=3",
+    "field.num_geometry_features=3",
     "field.proposal.resolution=[3, 4, 5]",
     "field.low=[-1, -2, 0]",
     "field.high=[3, 1, 2]",
@@ -212,7 +212,7 @@ def test_the_penalty_weighs_the_variation_of_all_planes():
 def test_planes_learn_faster_than_layers_and_the_proposal_faster_still():
     rates = FIELD.rates(random_params())
     assert jax.tree.structure(rates) == jax.tree.structure(random_params())
-    assert rates["params"].pop("planes") == SETTINGS.plane_rate
+    assert rates["params"].pop("planes") == SETTINGS.plane_lr_factor
     assert set(jax.tree.leaves(rates)) == {1.0}
     proposal = FIELD.proposal
     assert jax.tree.leaves(proposal.rates(proposal.init(jax.random.key(0)))) == [

@@ -62,7 +62,7 @@ def test_beyond_the_box_it_is_as_at_the_border_or_empty(beyond):
     is_inside = np.all((outside >= GRID.low) & (outside <= GRID.high), axis=1)
     assert 0 < is_inside.sum() < len(outside)
     params = random_params()
-    proposal = make(dataclasses.replace(GRID, beyond=beyond))
+    proposal = make(dataclasses.replace(GRID, outside=beyond))
     found = np.asarray(proposal.density(params, jnp.asarray(outside)))
     border = np.clip(outside, *map(np.float32, (GRID.low, GRID.high)))
     expected = np.asarray(PROPOSAL.density(params, jnp.asarray(border)))

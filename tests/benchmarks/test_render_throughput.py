@@ -28,7 +28,7 @@ METHOD_KEYS = (
 def trained(scene, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "short"
     flags = (f"--scene={scene}", "--offline", f"--run_dir={folder}", *SMOOTH)
-    call_well(*flags, "--mode=train", "--steps=20", "--lr=0.01", "--frames=0")
+    call_well(*flags, "--mode=train", "--steps=20", "--lr=0.01", "--video_frames=0")
     return folder
 
 
@@ -85,7 +85,7 @@ def test_figures_agree_with_each_other(measured):
 
 def test_quality_is_that_of_the_pictures_that_the_program_draws(measured, scene, trained, tmp_path):
     _, result, _ = measured
-    flags = (f"--scene={scene}", "--offline", f"--run_dir={tmp_path}", "--frames=0")
+    flags = (f"--scene={scene}", "--offline", f"--run_dir={tmp_path}", "--video_frames=0")
     call_well(*flags, f"--init_from={trained}")
     drawn = read_images([tmp_path / "renders" / "view_000.png"])[0]
     truth = read_images([scene / "images" / "image000.png"])[0]
@@ -115,7 +115,7 @@ def test_the_chart_can_be_read(measured):
         (["--backend=torch"], "unknown backend 'torch'"),
         (["--field=grid"], "has no field 'grid'"),
         (["--pictures=0"], "--pictures must be from 1 to"),
-        (["--size=big"], "--size must be WIDTHxHEIGHT"),
+        (["--video_size=big"], "--video_size must be WIDTHxHEIGHT"),
         (["--precision=half"], "unknown precision 'half'"),
         (["--scene=procedural:garden"], "no bundled scene 'garden'"),
         (["--set=render.size=1"], "no field 'size'"),

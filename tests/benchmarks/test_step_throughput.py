@@ -16,7 +16,7 @@ from nerf.backends import convert
 from nerf.captures.image_files import read_images
 from nerf.config import presets
 from nerf.config import text as config_text
-from nerf.training.batch import draw_batch
+from nerf.training.batch import sample_batch
 from tests.support.command_line import TINY_FIELD, assert_is_one_sentence, call_benchmark
 
 SHORT = (
@@ -33,7 +33,7 @@ RESULT_KEYS = (
     "settings cases"
 )
 CASE_KEYS = (
-    "preset num_rays precision rays_per_piece evaluations_per_ray flop_per_evaluation "
+    "preset num_rays precision rays_per_microbatch evaluations_per_ray flop_per_evaluation "
     "flop_per_step ceiling backends ratios compilations_while_measured config"
 )
 BACKEND_KEYS = (
@@ -193,7 +193,7 @@ def test_another_backend_is_traced_once_and_in_its_precision(tmp_path, monkeypat
         (["--warmup=0"], "--warmup must be from 1 to"),
         (["--window=nan"], "--window must be from 0.0 to"),
         (["--product=0"], "--product must be from 1 to"),
-        (["--rays_per_piece=0"], "--rays_per_piece must be from 1 to"),
+        (["--rays_per_microbatch=0"], "--rays_per_microbatch must be from 1 to"),
         (["--set=field.size=3"], "no field 'size'"),
         (["--set=train.num_rays=3"], "say it with --rays"),
         (["--speed=fast"], "Unknown command line flag 'speed'"),
@@ -251,7 +251,7 @@ def test_what_is_no_result_is_not_compared_with(content, tmp_path):
 def test_help_lists_the_flags():
     ended = call("--help")
     assert ended.status == 0
-    for flag in ("--backend", "--preset", "--rays_per_piece", "--precision", "--product"):
+    for flag in ("--backend", "--preset", "--rays_per_microbatch", "--precision", "--product"):
         assert flag in ended.out
 
 
@@ -278,7 +278,7 @@ def test_flop_follow_from_the_layers(backend):
 def test_rig_gives_finite_rays(key):
     views, cameras = synthetic_views.make_views(seed=0)
     settings = presets.NOTEBOOK.render
-    draw = partial(draw_batch, cameras=cameras, num_rays=64, space="ndc", config=settings)
+    draw = partial(sample_batch, cameras=cameras, num_rays=64, space="ndc", config=settings)
     batch = jax.jit(draw)(key, views)
     for array in jax.tree.leaves((batch.rays, batch.rgb)):
         assert np.isfinite(array).all()

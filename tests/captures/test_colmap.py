@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from nerf.captures import colmap_files
-from nerf.captures.formats import Reading, load_folder
+from nerf.captures.formats import CaptureOptions, load_folder
 from nerf.errors import UserError
 from tests.support.captures import refusal, write_pictures
 
@@ -205,7 +205,7 @@ def test_names_may_hold_spaces_and_folders(tmp_path):
     poses = "1 1 0 0 0 0 0 0 1 left eye/a b.png\n1 2 3\n2 1 0 0 0 1 0 0 1 b.png\n\n"
     folder = write_text(tmp_path, images=poses)
     write_pictures(folder, ["images/left eye/a b.png"], size=SIZE)
-    loaded = load_folder(folder, Reading(factor=1))
+    loaded = load_folder(folder, CaptureOptions(factor=1))
     assert set(loaded.scene.image_names) == {"left eye/a b", "b"}
 
 

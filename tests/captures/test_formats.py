@@ -7,9 +7,9 @@ import jax
 import numpy as np
 import pytest
 
-from nerf.captures.formats import FORMATS, Reading, formats_in, load_folder
+from nerf.captures.formats import FORMATS, CaptureOptions, formats_in, load_folder
 from nerf.errors import UserError
-from nerf.scenes.normalize import Normalization
+from nerf.scenes.normalize import NormalizeOptions
 from tests.support.captures import (
     HEIGHT,
     WIDTH,
@@ -120,7 +120,7 @@ def test_a_folder_is_read_as_what_its_files_say(tmp_path, written):
     loaded = load_folder(both)
     assert loaded.capture.format == "llff"
     assert any("--format=nerfstudio" in note for note in loaded.notes)
-    assert load_folder(both, Reading("nerfstudio")).capture.format == "nerfstudio"
+    assert load_folder(both, CaptureOptions("nerfstudio")).capture.format == "nerfstudio"
     assert "looked for" in refusal(tmp_path)
     assert "unknown format" in refusal(both, format="ply")
 
@@ -132,7 +132,7 @@ def test_scaled_pictures_come_with_scaled_lenses(tmp_path):
     """Twice as small: the same rays through the middles of blocks of four pixels."""
     folder = write_nerfstudio(tmp_path, k1=0.03, cx=5.0)
     whole, half = (
-        load_folder(folder, Reading(factor=factor), cache_dir=tmp_path / "cache").scene
+        load_folder(folder, CaptureOptions(factor=factor), cache_dir=tmp_path / "cache").scene
         for factor in (1, 2)
     )
     assert half.images.shape == (6, HEIGHT // 2, WIDTH // 2, 3)
@@ -141,28 +141,31 @@ def test_scaled_pictures_come_with_scaled_lenses(tmp_path):
     fine, coarse = (all_rays(scene)["view_1"].directions for scene in (whole, half))
     fine = fine.reshape(HEIGHT // 2, 2, WIDTH // 2, 2, 3).mean(axis=(1, 3))
     np.testing.assert_allclose(coarse.reshape(fine.shape), fine, atol=2e-3)
-    again = load_folder(folder, Reading(factor=2), cache_dir=tmp_path / "cache").scene
+    again = load_folder(folder, CaptureOptions(factor=2), cache_dir=tmp_path / "cache").scene
     np.testing.assert_array_equal(again.images, half.images)
     assert len(list((tmp_path / "cache" / "scaled").iterdir())) == 6
 
 
 def test_max_size_bounds_the_longer_side(tmp_path):
     folder = write_nerfstudio(tmp_path)
-    loaded = load_folder(folder, Reading(max_size=6), cache_dir=tmp_path / "cache")
+    loaded = load_folder(folder, CaptureOptions(max_size=6), cache_dir=tmp_path / "cache")
     assert loaded.scene.images.shape[1:3] == (4, 6)
     assert any("--max_size" in note for note in loaded.notes)
-    assert load_folder(folder, Reading(max_size=0)).scene.images.shape[1:3] == (HEIGHT, WIDTH)
+    assert load_folder(folder, CaptureOptions(max_size=0)).scene.images.shape[1:3] == (
+        HEIGHT,
+        WIDTH,
+    )
 
 
 def test_smaller_copies_are_taken_where_they_have_the_right_size(tmp_path):
     folder = write_nerfstudio(tmp_path)
     names = [f"images_2/view_{i}.png" for i in range(6)]
     write_pictures(folder, names, size=(WIDTH // 2, HEIGHT // 2), seed=7)
-    loaded = load_folder(folder, Reading(factor=2), cache_dir=tmp_path / "cache")
+    loaded = load_folder(folder, CaptureOptions(factor=2), cache_dir=tmp_path / "cache")
     assert loaded.capture.files[0].parent.name == "images_2"
     np.testing.assert_allclose(loaded.scene.cameras.focal, 5.0)
     write_pictures(folder, names, size=(WIDTH // 3, HEIGHT // 3))
-    loaded = load_folder(folder, Reading(factor=2), cache_dir=tmp_path / "cache")
+    loaded = load_folder(folder, CaptureOptions(factor=2), cache_dir=tmp_path / "cache")
     assert loaded.capture.files[0].parent.name == "images"
     assert loaded.scene.images.shape[1:3] == (HEIGHT // 2, WIDTH // 2)
 
@@ -190,8 +193,8 @@ def test_pictures_of_different_sizes_are_counted(tmp_path):
 
 def test_near_and_far_can_be_given(tmp_path):
     folder = write_nerfstudio(tmp_path, poses=forward_poses())
-    given = Normalization(near=2.0, far=20.0)
-    scene = load_folder(folder, Reading(normalization=given)).scene
+    given = NormalizeOptions(near=2.0, far=20.0)
+    scene = load_folder(folder, CaptureOptions(normalization=given)).scene
     np.testing.assert_allclose(scene.bounds, [[4 / 3, 40 / 3]] * 5, rtol=1e-6)
     assert scene.space == "ndc"
 
@@ -207,7 +210,7 @@ def test_without_bounds_those_of_a_forward_rig_follow_from_its_focus(tmp_path):
 @pytest.mark.parametrize("space", ["world", "contracted"])
 def test_a_space_can_be_asked_for(tmp_path, space):
     folder = write_nerfstudio(tmp_path)
-    scene = load_folder(folder, Reading(normalization=Normalization(space=space))).scene
+    scene = load_folder(folder, CaptureOptions(normalization=NormalizeOptions(space=space))).scene
     assert scene.space == space
     assert (scene.cameras.box is not None) == (space == "world")
 

@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 from nerf.captures import llff
-from nerf.captures.formats import Reading, load_folder
+from nerf.captures.formats import CaptureOptions, load_folder
 from nerf.captures.llff import build_scene
 from nerf.geometry.cameras import ndc_rays, pinhole_rays
-from nerf.scenes.normalize import in_front, mean_pose
+from nerf.scenes.normalize import forward_facing_poses, mean_pose
 from tests.support.llff_folder import (
     HEIGHT,
     WIDTH,
@@ -26,7 +26,7 @@ from tests.support.llff_folder import (
 
 def normalized(poses_bounds):
     capture = llff.from_poses_bounds(poses_bounds, Path(), [])
-    return in_front(capture.camtoworlds, capture.bounds)[:3]
+    return forward_facing_poses(capture.camtoworlds, capture.bounds)[:3]
 
 
 @pytest.fixture
@@ -177,7 +177,7 @@ def test_copies_that_are_not_so_many_times_smaller_give_way_to_the_originals(fol
     several_sizes(folder)
     for i in range(5):
         Image.new("RGB", (100, 75)).save(folder / "images_4" / f"{i}.png")
-    loaded = load_folder(folder, Reading("llff", 4))
+    loaded = load_folder(folder, CaptureOptions("llff", 4))
     assert loaded.scene.images.shape == (5, 8 * HEIGHT, 8 * WIDTH, 3)
     assert any("another size" in note for note in loaded.notes)
 

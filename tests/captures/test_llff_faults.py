@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nerf.captures.formats import Reading, load_folder
+from nerf.captures.formats import CaptureOptions, load_folder
 from nerf.errors import UserError
-from nerf.scenes.normalize import Normalization
+from nerf.scenes.normalize import NormalizeOptions
 from tests.support.llff_folder import (
     HEIGHT,
     WIDTH,
@@ -125,7 +125,7 @@ def test_with_a_view_that_looks_back_there_is_no_ndc(folder: Path) -> None:
     change_poses(folder, turn_round)
     assert load_llff(folder).space == "contracted"
     with pytest.raises(UserError, match="not a forward-facing scene"):
-        load_folder(folder, Reading(normalization=Normalization("ndc")))
+        load_folder(folder, CaptureOptions(normalization=NormalizeOptions("ndc")))
 
 
 # Pictures and poses that do not match.

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nerf.captures.formats import Reading, load_folder
+from nerf.captures.formats import CaptureOptions, load_folder
 from nerf.captures.image_files import read_image
-from nerf.scenes.normalize import Normalization
+from nerf.scenes.normalize import NormalizeOptions
 from tests.support.captures import (
     HEIGHT,
     WIDTH,
@@ -77,7 +77,7 @@ def smaller_copies(folder, factor):
 def test_a_focal_length_without_a_size_is_that_of_the_originals(tmp_path):
     folder = write_nerfstudio(tmp_path, change=without_sizes)
     smaller_copies(folder, 2)
-    loaded = load_folder(folder, Reading(factor=2))
+    loaded = load_folder(folder, CaptureOptions(factor=2))
     assert loaded.capture.files[0].parent.name == "images_2"
     assert loaded.scene.images.shape[1:3] == (HEIGHT // 2, WIDTH // 2)
     assert loaded.scene.cameras.focal == pytest.approx(5.0)
@@ -110,7 +110,10 @@ def test_a_named_split_holds_for_smaller_copies_and_dotted_names(tmp_path):
     copies = [name.replace("images", "images_2") + ".png" for name in names]
     write_pictures(folder, copies, size=(WIDTH // 2, HEIGHT // 2))
     for factor in (1, 2):
-        assert load_folder(folder, Reading(factor=factor)).scene.split(16) == ((0, 1, 2, 3), (4, 5))
+        assert load_folder(folder, CaptureOptions(factor=factor)).scene.split(16) == (
+            (0, 1, 2, 3),
+            (4, 5),
+        )
 
 
 def test_views_are_in_the_order_that_people_count_in(tmp_path):
@@ -158,8 +161,8 @@ def test_pixels_without_a_ray_are_told(tmp_path, lens, is_told):
 def test_with_a_wide_fisheye_there_is_no_ndc(tmp_path):
     lens = {"fl_x": 4.6, "camera_model": "OPENCV_FISHEYE"}
     folder = write_nerfstudio(tmp_path, poses=forward_poses(), **lens)
-    given = Normalization(near=1.0, far=9.0)
-    assert load_folder(folder, Reading(normalization=given)).scene.space != "ndc"
+    given = NormalizeOptions(near=1.0, far=9.0)
+    assert load_folder(folder, CaptureOptions(normalization=given)).scene.space != "ndc"
 
 
 # Points and bounds.
@@ -181,7 +184,7 @@ def test_points_beside_a_transforms_file_tell_near_and_far(tmp_path, poses):
     middle = (poses[:, :, 3] - 3.0 * poses[:, :, 2]).mean(axis=0)
     points = middle + np.random.default_rng(0).normal(0, 0.2, (50, 3))
     write_points(folder, points)
-    capture = load_folder(folder, Reading("nerfstudio")).capture
+    capture = load_folder(folder, CaptureOptions("nerfstudio")).capture
     depth = (points[None] - poses[:, None, :, 3]) @ -poses[:, :, 2, None]
     np.testing.assert_allclose(capture.bounds[:, 0], depth.min(axis=(1, 2)), rtol=0.05)
     shutil.move(folder / "colmap", tmp_path / "kept")
@@ -192,14 +195,14 @@ def test_points_beside_a_transforms_file_tell_near_and_far(tmp_path, poses):
 def test_points_in_another_frame_are_not_used(tmp_path):
     folder = write_nerfstudio(tmp_path)
     write_points(folder, 1e4 + np.random.default_rng(0).normal(size=(50, 3)))
-    loaded = load_folder(folder, Reading("nerfstudio"))
+    loaded = load_folder(folder, CaptureOptions("nerfstudio"))
     assert len(loaded.capture.points) == 0
     assert any("another frame" in note for note in loaded.notes)
 
 
 def test_near_and_far_count_in_contracted_space_too(tmp_path):
     folder = write_nerfstudio(tmp_path)
-    given = Reading(normalization=Normalization(near=0.5, far=20.0))
+    given = CaptureOptions(normalization=NormalizeOptions(near=0.5, far=20.0))
     scene = load_folder(folder, given).scene
     assert scene.space == "contracted"
     np.testing.assert_allclose(
@@ -237,7 +240,9 @@ def test_pictures_are_exported_as_they_are_loaded(tmp_path):
         pixels = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
         pixels[: HEIGHT // 2] = 255
         Image.fromarray(pixels).save(folder / "images" / f"view_{i}.png", exif=exif)
-    status, _, err = inspect(folder, "--max_size=6", "--to=nerfstudio", f"--out={tmp_path / 'b'}")
+    status, _, err = inspect(
+        folder, "--max_size=6", "--export_format=nerfstudio", f"--out={tmp_path / 'b'}"
+    )
     assert status == 0, err
     found = read_image(tmp_path / "b" / "images" / "view_0.png")
     assert found[0].min() > 0.9

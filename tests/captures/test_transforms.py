@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from nerf.captures.formats import Reading, load_folder
-from nerf.scenes.normalize import Normalization
+from nerf.captures.formats import CaptureOptions, load_folder
+from nerf.scenes.normalize import NormalizeOptions
 from tests.support.captures import (
     HEIGHT,
     WIDTH,
@@ -64,7 +64,7 @@ def test_points_are_brought_to_where_the_poses_are(tmp_path):
     (model / "cameras.txt").write_text("1 PINHOLE 12 8 10 10 6 4\n")
     (model / "images.txt").write_text("1 1 0 0 0 0 0 0 1 view_0.png\n\n")
     (model / "points3D.txt").write_text("7 0.1 0.2 0.3 0 0 0 0.5 1 0\n")
-    points = load_folder(folder, Reading("nerfstudio")).capture.points
+    points = load_folder(folder, CaptureOptions("nerfstudio")).capture.points
     np.testing.assert_allclose(points, [[0.0, 0.1, 0.3]])
 
 
@@ -89,7 +89,7 @@ def test_blender_holds_out_its_test_views(tmp_path):
 def test_black_or_white_behind_transparent_pictures(tmp_path):
     folder = write_nerfstudio(tmp_path, channels=4)
     white, black = (
-        load_folder(folder, Reading(normalization=Normalization(background=name))).scene
+        load_folder(folder, CaptureOptions(normalization=NormalizeOptions(background=name))).scene
         for name in ("white", "black")
     )
     assert (white.background, black.background) == ("white", "black")

@@ -10,7 +10,7 @@ import pytest
 from nerf.config.presets import NOTEBOOK
 from nerf.geometry.cameras import Cameras
 from nerf.render.volume import Composite
-from nerf.training.batch import Batch, TrainingViews, draw_batch
+from nerf.training.batch import Batch, TrainingViews, sample_batch
 from nerf.training.loss import squared_error
 
 
@@ -50,6 +50,6 @@ def test_the_alpha_of_a_ray_is_that_of_its_pixel(key):
     views = TrainingViews(images, poses, jnp.tile(jnp.array([[1.0, 2.0]]), (2, 1)), alpha=alpha)
     cameras = Cameras(poses, 5.0, 3, 4)
     config = NOTEBOOK.render
-    batch = draw_batch(key, views, cameras, num_rays=50, space="world", config=config)
+    batch = sample_batch(key, views, cameras, num_rays=50, space="world", config=config)
     np.testing.assert_array_equal(batch.alpha, batch.rgb[:, 0])
     assert batch.alpha.shape == (50,)

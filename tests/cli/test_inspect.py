@@ -29,7 +29,7 @@ def folder(tmp_path_factory):
 
 
 def test_a_good_folder_is_described_and_drawn(folder, tmp_path):
-    status, out, err = inspect(folder, f"--picture={tmp_path / 'cameras.png'}")
+    status, out, err = inspect(folder, f"--plot={tmp_path / 'cameras.png'}")
     assert (status, err) == (GOOD, "")
     for said in (
         "format:      llff",
@@ -67,7 +67,7 @@ def test_one_view_is_not_enough(tmp_path):
 
 def test_export_writes_a_folder_that_is_the_same(folder, tmp_path):
     for to in FORMATS:
-        status, out, _ = inspect(folder, f"--to={to}", f"--out={tmp_path / to}")
+        status, out, _ = inspect(folder, f"--export_format={to}", f"--out={tmp_path / to}")
         assert status == GOOD
         assert f"written as {to}" in out
     assert_same(folder, tmp_path / "nerfstudio")
@@ -75,7 +75,7 @@ def test_export_writes_a_folder_that_is_the_same(folder, tmp_path):
 
 def test_export_at_a_smaller_size(folder, tmp_path):
     out = tmp_path / "small"
-    status, _, _ = inspect(folder, "--to=nerfstudio", f"--out={out}", "--factor=2")
+    status, _, _ = inspect(folder, "--export_format=nerfstudio", f"--out={out}", "--factor=2")
     assert status == GOOD
     content = json.loads((out / "transforms.json").read_text())
     assert (content["w"], content["h"]) == (8, 6)
@@ -88,16 +88,16 @@ def test_export_at_a_smaller_size(folder, tmp_path):
         ([], "give one folder"),
         (["nowhere"], "nowhere is not a folder"),
         (["FOLDER", "another"], "give one folder"),
-        (["FOLDER", "--to=ply", "--out=x"], "unknown format 'ply'"),
-        (["FOLDER", "--to=colmap"], "--to and --out go together"),
-        (["FOLDER", "--picture=a.jpg"], "must end with .png"),
+        (["FOLDER", "--export_format=ply", "--out=x"], "unknown format 'ply'"),
+        (["FOLDER", "--export_format=colmap"], "--export_format and --out go together"),
+        (["FOLDER", "--plot=a.jpg"], "must end with .png"),
         (["FOLDER", "--holdout=1"], "--holdout must be at least 2"),
         (["FOLDER", "--format=colmap"], "no COLMAP model"),
         (["FOLDER", "--near=3", "--far=2"], "must be less than"),
         (["FOLDER", "--space=flat"], "unknown space 'flat'"),
         (["FOLDER", "--space=ndc"], "--space=ndc is not possible"),
-        (["FOLDER", "--to=llff", "--out=FOLDER"], "is there already"),
-        (["FOLDER", "--picture=/no/such/folder/a.png"], "cannot write"),
+        (["FOLDER", "--export_format=llff", "--out=FOLDER"], "is there already"),
+        (["FOLDER", "--plot=/no/such/folder/a.png"], "cannot write"),
         (["--nonsense"], "nonsense"),
     ],
 )

@@ -141,7 +141,7 @@ def test_the_first_lines_say_what_runs_and_the_last_where_it_went(trained, backe
 
 
 def test_two_runs_of_one_seed_are_equal_and_of_another_are_not(trained, scene, tmp_path):
-    flags = train_flags(scene, "flax", "--frames=0")
+    flags = train_flags(scene, "flax", "--video_frames=0")
     call_well(*flags, f"--run_dir={tmp_path / 'again'}")
     call_well(*flags, f"--run_dir={tmp_path / 'other'}", "--seed=1")
     first = leaves(trained["flax"][0], "flax")
@@ -162,7 +162,7 @@ def test_a_moved_run_folder_scores_the_same_on_both_backends(run_dir, backend, s
             f"--backend={evaluator}",
             f"--init_from={moved}",
             f"--run_dir={result}",
-            "--frames=0",
+            "--video_frames=0",
         )
         assert "note:" not in out
         theirs, ours = scores(run_dir), scores(result)
@@ -185,13 +185,13 @@ def test_evaluating_a_run_in_place_with_other_settings_keeps_its_parameters(
         f"--run_dir={folder}",
         "--set=render.num_fine=4",
         "--set=train.holdout=2",
-        "--frames=0",
+        "--video_frames=0",
     )
     after = contents(folder)
     changed = {name for name in after if after[name] != before.get(name)}
     assert {name.split("/")[0] for name in changed} == {"eval.json", "renders"}
     assert [view["index"] for view in scores(folder)["views"]] == [0, 2, 4]
-    call_well(f"--scene={scene}", f"--backend={backend}", f"--run_dir={folder}", "--frames=0")
+    call_well(f"--scene={scene}", f"--backend={backend}", f"--run_dir={folder}", "--video_frames=0")
     assert scores(folder)["psnr"] == pytest.approx(scores(run_dir)["psnr"], abs=1e-3)
 
 
@@ -203,7 +203,7 @@ def test_pictures_of_another_split_do_not_stay(trained, scene, tmp_path):
             f"--scene={scene}",
             f"--run_dir={folder}",
             f"--set=train.holdout={holdout}",
-            "--frames=0",
+            "--video_frames=0",
         )
         assert {path.name[5:8] for path in (folder / "renders").iterdir()} == views
 
@@ -212,7 +212,7 @@ def test_settings_that_belong_together_are_set_in_any_order(scene, tmp_path):
     together = ("--set=field.skip_layer=9", "--set=field.num_layers=10")
     for number, flags in enumerate((together, together[::-1])):
         folder = tmp_path / str(number)
-        call_well(*train_flags(scene, "flax", "--frames=0", f"--run_dir={folder}", *flags))
+        call_well(*train_flags(scene, "flax", "--video_frames=0", f"--run_dir={folder}", *flags))
         record = json.loads((folder / "config.json").read_text())
         assert record["config"]["field"]["skip_layer"] == 9
 
@@ -224,7 +224,7 @@ def test_published_parameters_and_a_file_score_the_same(trained, scene, tmp_path
         call_well("--mode=convert", "--backend=haiku", f"--init_from={run_dir}", f"--out={out}")
     for number, start_from in enumerate((folder, file)):
         result = tmp_path / f"result {number}"
-        flags = [f"--init_from={start_from}", f"--run_dir={result}", "--frames=0"]
+        flags = [f"--init_from={start_from}", f"--run_dir={result}", "--video_frames=0"]
         call_well(f"--scene={scene}", f"--backend={backend}", *TINY, *flags)
         assert scores(result)["psnr"] == pytest.approx(scores(run_dir)["psnr"], abs=1e-3)
 
@@ -236,7 +236,7 @@ def test_parameters_beside_the_scene_are_its_pretrained_ones(trained, scene, tmp
         data_dir / "meadow" / "params",
         parameters.load(trained["haiku"][0], "haiku").params["shared"],
     )
-    flags = ("--scene=meadow", f"--data_dir={data_dir}", *TINY, "--frames=0")
+    flags = ("--scene=meadow", f"--data_dir={data_dir}", *TINY, "--video_frames=0")
     out = call_well(*flags, f"--run_dir={tmp_path / 'run'}")
     assert f"the parameters in {data_dir / 'meadow' / 'params'}" in out
     assert scores(tmp_path / "run")["psnr"] == pytest.approx(
@@ -256,9 +256,9 @@ def test_render_makes_the_video_and_leaves_the_scores(run_dir, backend, scene, t
         f"--scene={scene}",
         f"--backend={backend}",
         f"--run_dir={folder}",
-        "--frames=3",
-        "--path=interpolate",
-        "--size=9x7",
+        "--video_frames=3",
+        "--camera_path=interpolate",
+        "--video_size=9x7",
     )
     after = contents(folder)
     assert {name for name in after if after[name] != before.get(name)} == {"video.mp4"}

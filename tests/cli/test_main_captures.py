@@ -4,12 +4,12 @@ import json
 
 import numpy as np
 import pytest
-from tests.cli.test_main_planes import SMALL
-from tests.cli.test_main_quick import QUICK
 
 from nerf.captures.image_files import read_image
 from nerf.config import text as config_text
 from nerf.geometry.cameras import contract
+from tests.cli.test_main_planes import SMALL
+from tests.cli.test_main_quick import QUICK
 from tests.support.captures import convert, write_nerfstudio, write_procedural
 from tests.support.command_line import TINY, assert_is_one_sentence, call, call_well
 
@@ -35,7 +35,7 @@ def flags(folder, field, run_dir, *more):
 @pytest.mark.parametrize("field", FIELDS)
 def test_every_field_trains_with_cameras_all_around(folders, tmp_path, space, field):
     run_dir = tmp_path / "run"
-    out = call_well(*flags(folders[space], field, run_dir, "--steps=3", "--frames=2"))
+    out = call_well(*flags(folders[space], field, run_dir, "--steps=3", "--video_frames=2"))
     assert f"space:      {space}" in out
     assert (run_dir / "video.mp4").stat().st_size > 0
     scored = json.loads((run_dir / "eval.json").read_text())
@@ -45,10 +45,10 @@ def test_every_field_trains_with_cameras_all_around(folders, tmp_path, space, fi
     assert record["video"]["path"] == "orbit"
     config = config_text.from_json(record["config"])
     assert config.render.background == {"world": "white", "contracted": "black"}[space]
-    assert (config.train.coverage > 0) == (space == "contracted" and field != "mlp")
+    assert (config.train.opacity_loss_weight > 0) == (space == "contracted" and field != "mlp")
     boxes = {"mlp": [], "planes": [config.field, config.field.proposal]}
     for box in boxes.get(field, [config.field.proposal]):
-        assert box.beyond == {"world": "empty", "contracted": "border"}[space]
+        assert box.outside == {"world": "empty", "contracted": "border"}[space]
         assert (box.low, box.high) == ((-1.0,) * 3, (1.0,) * 3)
     depth = np.load(run_dir / "renders" / "view_000_depth.npy")
     assert np.isfinite(depth).all()
@@ -58,7 +58,7 @@ def test_every_field_trains_with_cameras_all_around(folders, tmp_path, space, fi
 def test_an_object_is_found_before_a_white_background(folders, tmp_path):
     """In so few steps no more than where it is; what is not it stays white."""
     run_dir = tmp_path / "run"
-    call_well(*flags(folders["world"], "planes", run_dir, "--steps=250", "--frames=0"))
+    call_well(*flags(folders["world"], "planes", run_dir, "--steps=250", "--video_frames=0"))
     rendered = read_image(run_dir / "renders" / "view_016.png")
     assert rendered[:2].mean() > 0.9  # above it
     scored = json.loads((run_dir / "eval.json").read_text())
@@ -70,7 +70,7 @@ def test_an_object_is_found_before_a_white_background(folders, tmp_path):
 def test_pictures_are_scaled_and_the_notes_are_shown(tmp_path):
     folder = write_nerfstudio(tmp_path / "scene")
     (folder / "images" / "view_5.png").unlink()
-    out = call_well(*flags(folder, "planes", tmp_path / "run", "--steps=1", "--frames=0",
+    out = call_well(*flags(folder, "planes", tmp_path / "run", "--steps=1", "--video_frames=0",
                            "--max_size=6"))  # fmt: skip
     assert "note: 1 frames of transforms.json have no picture" in out
     assert "note: pictures of 12x8 are scaled to 6x4" in out
@@ -107,7 +107,7 @@ def test_each_mistake_has_its_sentence(tmp_path, flag, reason):
 )
 def test_a_run_does_not_go_on_in_another_space_or_between_other_bounds(tmp_path, changed, said):
     folder = write_nerfstudio(tmp_path / "scene")
-    begun = flags(folder, "mlp", tmp_path / "run", "--steps=2", "--stop_at=1", "--frames=0")
+    begun = flags(folder, "mlp", tmp_path / "run", "--steps=2", "--stop_at=1", "--video_frames=0")
     call_well(*begun)
     assert_is_one_sentence(call(*begun, changed), said)
 

@@ -66,20 +66,20 @@ def refused(*arguments, untouched=None):
         (["--preset=book"], "unknown preset 'book': choose one of notebook, paper"),
         (["--mode=tain"], "unknown mode 'tain': choose one of evaluate, train, render, convert"),
         (["--precision=half"], "unknown precision 'half': choose one of float32, tf32, bfloat16"),
-        (["--path=loop"], "unknown path 'loop': choose one of spiral, orbit, interpolate"),
+        (["--camera_path=loop"], "unknown path 'loop': choose one of spiral, orbit, interpolate"),
         (["--steps=-1"], "--steps must be at least 0, not -1"),
         (["--steps=99999999999"], "--steps must be at most"),
         (["--steps=abc"], "--steps=abc"),
         (["--steps="], "--steps="),
-        (["--size=12"], "--size=12: write it as WIDTHxHEIGHT"),
-        (["--size=0x5"], "--size=0x5: write it as WIDTHxHEIGHT"),
-        (["--size=-4x5"], "--size=-4x5: write it as WIDTHxHEIGHT"),
-        (["--size=4x5x6"], "write it as WIDTHxHEIGHT"),
-        (["--size=²x5"], "write it as WIDTHxHEIGHT"),
-        (["--size=99999x99999"], "a frame has at most"),
+        (["--video_size=12"], "--video_size=12: write it as WIDTHxHEIGHT"),
+        (["--video_size=0x5"], "--video_size=0x5: write it as WIDTHxHEIGHT"),
+        (["--video_size=-4x5"], "--video_size=-4x5: write it as WIDTHxHEIGHT"),
+        (["--video_size=4x5x6"], "write it as WIDTHxHEIGHT"),
+        (["--video_size=²x5"], "write it as WIDTHxHEIGHT"),
+        (["--video_size=99999x99999"], "a frame has at most"),
         (["--rays=0"], "--rays must be at least 1, not 0"),
         (["--rays=99999999999"], "--rays must be at most"),
-        (["--rays_per_piece=0"], "--rays_per_piece must be at least 1, not 0"),
+        (["--rays_per_microbatch=0"], "--rays_per_microbatch must be at least 1, not 0"),
         (["--steps_per_call=0"], "--steps_per_call must be at least 1, not 0"),
         (["--lr=-1"], "--lr must be more than 0, not -1"),
         (["--lr=0"], "--lr must be more than 0, not 0"),
@@ -87,7 +87,7 @@ def refused(*arguments, untouched=None):
         (["--lr=inf"], "learning_rate must be finite, not inf"),
         (["--train_seconds=-1"], "--train_seconds must be more than 0"),
         (["--save_every=0"], "--save_every must be at least 1"),
-        (["--frames=-1"], "--frames must be at least 0, not -1"),
+        (["--video_frames=-1"], "--video_frames must be at least 0, not -1"),
         (["--seed=-1"], "--seed must be at least 0, not -1"),
         (["--factor=0"], "--factor must be at least 1"),
         (["--near=nan"], "--near must be more than 0, not nan"),
@@ -125,7 +125,7 @@ def test_a_wrong_flag_is_named(flags, reason, scene, tmp_path):
         (["--mode=convert", "--init_from=x", "--out=y.safetensors"], "no parameters at x"),
         (["--init_from=none"], "none gives no parameters"),
         (["--mode=render", "--init_from=none"], "none gives no parameters"),
-        (["--mode=render", "--frames=0"], "--frames=0"),
+        (["--mode=render", "--video_frames=0"], "--video_frames=0"),
         (["--init_from=x"], "no parameters at x: expected a run folder"),
         (["--init_from=."], "no parameters in .: looked for params.safetensors"),
         ([], "no pretrained parameters for scene 'meadow'"),
@@ -206,8 +206,13 @@ def test_a_scene_of_one_view_has_nothing_to_train_on(tmp_path, trained):
     message = refused("--mode=train", f"--scene={lonely}", *TINY, f"--run_dir={run_dir}")
     assert "no view to train on" in message
     assert not run_dir.exists()
-    flags = (f"--scene={lonely}", f"--init_from={trained}", f"--run_dir={run_dir}", "--frames=1")
-    out = call_well(*flags, "--path=interpolate")
+    flags = (
+        f"--scene={lonely}",
+        f"--init_from={trained}",
+        f"--run_dir={run_dir}",
+        "--video_frames=1",
+    )
+    out = call_well(*flags, "--camera_path=interpolate")
     assert "note: the parameters were trained on scene meadow" in out
     assert json.loads((run_dir / "eval.json").read_text())["split"] == {"train": [], "test": [0]}
 
@@ -290,7 +295,7 @@ def _train(scene, run_dir):
         f"--scene={scene}",
         *TINY,
         "--steps=5",
-        "--frames=0",
+        "--video_frames=0",
         f"--run_dir={run_dir}",
     )
 
@@ -305,7 +310,9 @@ def test_a_half_written_checkpoint_is_refused(size, scene, trained, tmp_path):
     assert "no training state can be read" in message
     assert "step 2: " in message
     assert "--noresume" in message
-    call_well(f"--scene={scene}", f"--run_dir={folder}", "--frames=0")  # its parameters are whole
+    call_well(
+        f"--scene={scene}", f"--run_dir={folder}", "--video_frames=0"
+    )  # its parameters are whole
 
 
 @pytest.mark.parametrize("text", ["", '{"mode": "tra', "[]", "{}", '{"config": 3}'])

@@ -25,7 +25,7 @@ SMALL = (
 def trained(scene, tmp_path_factory):
     """A run folder, trained for a few seconds, its flags, and what was printed."""
     run_dir = tmp_path_factory.mktemp("trained") / "run"
-    flags = ("--mode=train", f"--scene={scene}", f"--run_dir={run_dir}", *SMALL, "--frames=2")
+    flags = ("--mode=train", f"--scene={scene}", f"--run_dir={run_dir}", *SMALL, "--video_frames=2")
     return run_dir, flags, call_well(*flags, "--train_seconds=15")
 
 
@@ -70,7 +70,7 @@ def test_its_parameters_are_scored_from_the_file(scene, trained, tmp_path):
     before = json.loads((run_dir / "eval.json").read_text())
     out = call_well(
         *("--field=planes", f"--scene={scene}", f"--init_from={run_dir / 'params.safetensors'}"),
-        *(f"--run_dir={tmp_path / 'again'}", "--frames=0", "--render=fast"),
+        *(f"--run_dir={tmp_path / 'again'}", "--video_frames=0", "--renderer=fast"),
     )
     assert out.count("rendering exactly: the field's own proposal") == 1
     after = json.loads((tmp_path / "again" / "eval.json").read_text())
@@ -101,7 +101,7 @@ def test_parameters_of_another_field_are_refused(scene, trained, tmp_path):
     run_dir, *_ = trained
     ended = call(
         *(f"--scene={scene}", f"--init_from={run_dir / 'params.safetensors'}"),
-        *(f"--run_dir={tmp_path / 'run'}", "--frames=0"),
+        *(f"--run_dir={tmp_path / 'run'}", "--video_frames=0"),
     )
     assert_is_one_sentence(ended, "the parameters are of the field 'planes': add --field=planes")
 
@@ -117,7 +117,7 @@ def test_wider_pictures_take_finer_planes(scene, tmp_path):
         run_dir = tmp_path / f"run-{folder.name}"
         call_well(
             *("--mode=train", f"--scene={folder}", f"--run_dir={run_dir}", *SMALL),
-            *("--steps=1", "--frames=0"),
+            *("--steps=1", "--video_frames=0"),
         )
         field = parameters.load(run_dir, "flax").header.config.field
         found.append((field.num_levels, field.growth))
@@ -129,7 +129,7 @@ def test_depth_is_scored_where_it_is_known(tmp_path):
     run_dir = tmp_path / "run"
     out = call_well(
         *("--mode=train", "--scene=procedural:room", f"--run_dir={run_dir}", *SMALL),
-        *("--steps=1", "--frames=0"),
+        *("--steps=1", "--video_frames=0"),
     )
     scored = json.loads((run_dir / "eval.json").read_text())
     unit = json.loads((run_dir / "config.json").read_text())["unit_scale"]

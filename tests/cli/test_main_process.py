@@ -38,7 +38,7 @@ def test_an_unknown_flag_ends_with_one_sentence(tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_saves_the_step_and_says_how_to_go_on(scene, tmp_path, number):
-    flags = train_flags(scene, "flax", "--run_dir=run", "--frames=0")
+    flags = train_flags(scene, "flax", "--run_dir=run", "--video_frames=0")
     process = start(*flags, "--steps=1000000", "--save_every=1000", cwd=tmp_path)
     log = tmp_path / "run" / "metrics.jsonl"
     deadline = time.monotonic() + 100
@@ -69,7 +69,7 @@ def test_a_full_disk_ends_with_one_sentence_and_room_lets_it_go_on(
     scene, tmp_path, kilobytes, what
 ):
     """No file may grow beyond a limit: what a full disk looks like to the program."""
-    flags = train_flags(scene, "flax", "--run_dir=run", "--frames=0", "--set=field.width=128")
+    flags = train_flags(scene, "flax", "--run_dir=run", "--video_frames=0", "--set=field.width=128")
     command = shlex.join([sys.executable, "-m", "nerf.main", *flags, "--save_every=4"])
     process = start_shell(f"ulimit -f {kilobytes}; exec {command}", cwd=tmp_path)
     out, err = process.communicate(timeout=120)

@@ -15,7 +15,7 @@ QUICK = ("--preset=quick", "--set=field.proposal.resolution=[6, 6, 8]", *TINY)
 def trained(scene, tmp_path_factory):
     """A run folder of the Haiku backend, and its flags."""
     run_dir = tmp_path_factory.mktemp("trained") / "run"
-    flags = (f"--scene={scene}", "--mode=train", *QUICK, "--steps=6", "--frames=0")
+    flags = (f"--scene={scene}", "--mode=train", *QUICK, "--steps=6", "--video_frames=0")
     call_well("--backend=haiku", *flags, f"--run_dir={run_dir}", "--stop_at=4")
     return run_dir, flags
 
@@ -36,7 +36,7 @@ def test_its_parameters_are_scored_by_either_backend_from_a_file(scene, trained,
     scores = {}
     for backend in ("haiku", "flax"):
         out = call_well(
-            *(f"--backend={backend}", f"--scene={scene}", "--frames=0"),
+            *(f"--backend={backend}", f"--scene={scene}", "--video_frames=0"),
             *(f"--init_from={run_dir / 'params.safetensors'}", f"--run_dir={tmp_path / backend}"),
         )
         assert f"backend:    {backend}, field mlp, preset quick, " in out
@@ -57,7 +57,7 @@ def test_any_preset_takes_a_proposal_with_the_box_of_the_scene(scene, tmp_path):
     together = ("networks=proposal", "fine_t=intervals", "coarse_t=bins")
     call_well(
         *("--mode=train", f"--scene={scene}", f"--run_dir={tmp_path / 'run'}", "--steps=2"),
-        *("--rays=32", "--frames=0", *TINY_FIELD),
+        *("--rays=32", "--video_frames=0", *TINY_FIELD),
         *(f"--set=render.{assignment}" for assignment in together),
     )
     record = json.loads((tmp_path / "run" / "config.json").read_text())
@@ -95,7 +95,7 @@ def test_what_does_not_go_with_it_is_refused(trained, tmp_path, flags, reason):
 )
 def test_what_takes_hours_on_a_cpu_names_what_takes_minutes(scene, tmp_path, flags, is_told):
     out = call_well(
-        *("--mode=train", f"--scene={scene}", f"--run_dir={tmp_path / 'run'}", "--frames=0"),
+        *("--mode=train", f"--scene={scene}", f"--run_dir={tmp_path / 'run'}", "--video_frames=0"),
         *("--rays=64", "--stop_at=1", *TINY_FIELD, *flags),
     )
     assert ("note: from nothing, preset notebook takes hours on a CPU" in out) == is_told

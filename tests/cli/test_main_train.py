@@ -37,7 +37,7 @@ def test_training_begins_anew_from_the_other_backends_parameters(run_dir, backen
     folder = tmp_path / "run"
     params = run_dir / "params.safetensors"
     begin = (f"--init_from={params}", f"--run_dir={folder}", f"--backend={other(backend)}")
-    train = ("--mode=train", f"--scene={scene}", "--frames=0", *begin)
+    train = ("--mode=train", f"--scene={scene}", "--video_frames=0", *begin)
     call_well(*train, "--steps=0")
     assert leaves(folder, backend) == leaves(run_dir, backend)
     call_well(*train, "--steps=2", "--rays=16")
@@ -58,13 +58,13 @@ def test_training_begins_anew_from_the_other_backends_parameters(run_dir, backen
 def test_a_run_goes_on_in_the_other_backend_without_a_jump(trained, backend, scene, tmp_path):
     """Optimiser, step, learning rate and key go along, so rays and losses are the same."""
     whole, half, rest = (tmp_path / name for name in ("whole", "half", "rest"))
-    settings = ("--steps=12", "--lr=1e-3", "--frames=0", "--eval_every=3")
+    settings = ("--steps=12", "--lr=1e-3", "--video_frames=0", "--eval_every=3")
     call_well(*train_flags(scene, backend, *settings, f"--run_dir={whole}"))
     stop = (f"--run_dir={half}", "--stop_at=6")
     assert "stopped at step 6 of 12" in call_well(*train_flags(scene, backend, *settings, *stop))
     before = contents(half)
     go_on = (f"--init_from={half}", f"--run_dir={rest}", f"--scene={scene}", "--eval_every=3")
-    train = ("--mode=train", f"--backend={other(backend)}", "--frames=0", *go_on)
+    train = ("--mode=train", f"--backend={other(backend)}", "--video_frames=0", *go_on)
     assert f"going on from {half} at step 6 of 12" in call_well(*train)
     assert contents(half) == before
     # Where the weights are small, the gradient through the fine samples magnifies rounding.
@@ -93,7 +93,7 @@ def test_a_run_of_other_settings_is_not_gone_on_with(trained, backend, scene, tm
 
 def test_twice_half_a_run_equals_a_whole_one(trained, backend, scene, tmp_path):
     """Bit for bit, also where the run folder was moved in between."""
-    flags = train_flags(scene, backend, "--frames=0", "--eval_every=2")
+    flags = train_flags(scene, backend, "--video_frames=0", "--eval_every=2")
     call_well(*flags, f"--run_dir={tmp_path / 'here'}", "--stop_at=2")
     shutil.move(tmp_path / "here", tmp_path / "there")
     out = call_well(*flags, f"--run_dir={tmp_path / 'there'}")
@@ -109,7 +109,7 @@ def test_noresume_puts_the_earlier_run_aside_whole(run_dir, backend, scene, tmp_
     folder = tmp_path / "run"
     shutil.copytree(run_dir, folder)
     before = {name: content for name, content in contents(folder).items() if name != ".lock"}
-    flags = train_flags(scene, backend, "--frames=0", f"--run_dir={folder}", "--rays=16")
+    flags = train_flags(scene, backend, "--video_frames=0", f"--run_dir={folder}", "--rays=16")
     out = call_well(*flags, "--noresume")
     assert f"the training before is now in {folder / 'replaced-1'}" in out
     assert contents(folder / "replaced-1") == before
@@ -124,7 +124,10 @@ def test_a_second_process_is_kept_out_of_a_run_folder(run_dir, scene, backend, t
     shutil.copytree(run_dir, folder)
     before = contents(folder)
     with run_folder.locked(folder):
-        for flags in (train_flags(scene, backend, "--steps=9"), (f"--scene={scene}", "--frames=0")):
+        for flags in (
+            train_flags(scene, backend, "--steps=9"),
+            (f"--scene={scene}", "--video_frames=0"),
+        ):
             ended = run_process(*flags, f"--run_dir={folder}", cwd=tmp_path)
             assert ended.status == 1
             assert ended.err.startswith(f"error: another process is using the run folder {folder}")
@@ -136,7 +139,9 @@ COLLAPSE = ("--set=train.learning_rate=1e38", "--set=train.final_learning_rate=1
 
 
 def test_a_collapse_stops_with_advice(scene, backend, tmp_path):
-    flags = train_flags(scene, backend, "--frames=0", f"--run_dir={tmp_path / 'run'}", *COLLAPSE)
+    flags = train_flags(
+        scene, backend, "--video_frames=0", f"--run_dir={tmp_path / 'run'}", *COLLAPSE
+    )
     ended = call(*flags, "--save_every=100")
     assert ended.status == 1
     last = ended.err.splitlines()[-1]
@@ -147,7 +152,7 @@ def test_a_collapse_stops_with_advice(scene, backend, tmp_path):
 
 def test_a_collapse_restarts_from_other_keys_until_it_gives_up(scene, backend, tmp_path):
     folder = tmp_path / "run"
-    flags = train_flags(scene, backend, "--frames=0", f"--run_dir={folder}", *COLLAPSE)
+    flags = train_flags(scene, backend, "--video_frames=0", f"--run_dir={folder}", *COLLAPSE)
     ended = call(*flags, "--save_every=100", "--on_collapse=restart")
     assert ended.status == 1
     assert "(also after 5 restarts)" in ended.err
@@ -168,7 +173,7 @@ def test_a_restart_that_is_well_goes_to_the_end(scene, backend, tmp_path, monkey
 
     monkeypatch.setattr(health, "check", collapse_once)
     folder = tmp_path / "run"
-    flags = train_flags(scene, backend, "--frames=0", f"--run_dir={folder}", "--save_every=2")
+    flags = train_flags(scene, backend, "--video_frames=0", f"--run_dir={folder}", "--save_every=2")
     out = call_well(*flags, "--on_collapse=restart")
     assert "Beginning again from another key, restart 1 of 5" in out
     assert [line["step"] for line in readings(folder)] == [1, 2, 3, 4]
@@ -179,7 +184,7 @@ def test_a_restart_that_is_well_goes_to_the_end(scene, backend, tmp_path, monkey
 
 def test_tensorboard_gets_the_readings_and_the_pictures(scene, tmp_path):
     folder = tmp_path / "run"
-    flags = train_flags(scene, "flax", "--frames=0", f"--run_dir={folder}", "--eval_every=2")
+    flags = train_flags(scene, "flax", "--video_frames=0", f"--run_dir={folder}", "--eval_every=2")
     call_well(*flags, "--tensorboard")
     (file,) = (folder / "tensorboard").iterdir()
     content = file.read_bytes()
@@ -192,7 +197,7 @@ def test_going_on_to_more_steps_keeps_one_line_a_step(trained, scene, tmp_path):
     shutil.copytree(trained["flax"][0], folder)
     with (folder / "metrics.jsonl").open("a") as file:
         file.write('{"step": 7, "loss": 1.0}\n{"step": 8, "lo')  # a run that was killed
-    call_well(*train_flags(scene, "flax", f"--run_dir={folder}", "--frames=0"), "--steps=10")
+    call_well(*train_flags(scene, "flax", f"--run_dir={folder}", "--video_frames=0"), "--steps=10")
     lines = (folder / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == [1, 4, 5, 10]
     assert scores(folder)["step"] == 10

@@ -12,7 +12,7 @@ from nerf.config.presets import (
     PLANES,
     PRESETS,
     QUICK,
-    for_pictures,
+    for_image_size,
     preset,
     preset_of,
 )
@@ -38,9 +38,9 @@ TABLE = {  # field: (notebook, paper)
     "field.compute_dtype": ("float32", "float32"),
     "field.proposal.low": ((-1.0,) * 3, (-1.0,) * 3),
     "field.proposal.high": ((1.0,) * 3, (1.0,) * 3),
-    "field.proposal.beyond": ("border", "border"),
+    "field.proposal.outside": ("border", "border"),
     "field.proposal.resolution": ((48, 36, 48), (48, 36, 48)),
-    "field.proposal.rate": (10.0, 10.0),
+    "field.proposal.lr_factor": (10.0, 10.0),
     "render.networks": ("shared", "separate"),
     "render.coarse_t": ("linspace", "bins"),
     "render.fine_t": ("around_samples", "between_samples"),
@@ -63,8 +63,8 @@ TABLE = {  # field: (notebook, paper)
     "train.adam_b1": (0.9, 0.9),
     "train.adam_b2": (0.999, 0.999),
     "train.adam_eps": (1e-8, 1e-8),
-    "train.distortion": (0.0, 0.0),
-    "train.coverage": (0.0, 0.0),
+    "train.distortion_loss_weight": (0.0, 0.0),
+    "train.opacity_loss_weight": (0.0, 0.0),
 }
 # What depends on another setting and cannot be set alone.
 TOGETHER = {
@@ -98,8 +98,8 @@ OUT_OF_RANGE = [
     "train.adam_b1=1",
     "train.adam_b2=1",
     "train.adam_eps=0",
-    "train.distortion=-1",
-    "train.coverage=-1",
+    "train.distortion_loss_weight=-1",
+    "train.opacity_loss_weight=-1",
     "render.fine_t=intervals",
 ]
 OUT_OF_RANGE_OF_PLANES = [
@@ -109,10 +109,10 @@ OUT_OF_RANGE_OF_PLANES = [
     "field.growth=0.5",
     "field.num_features=0",
     "field.width=0",
-    "field.num_handed_on=0",
-    "field.smoothness=-1",
-    "field.plane_rate=0",
-    "field.proposal.rate=0",
+    "field.num_geometry_features=0",
+    "field.total_variation_weight=-1",
+    "field.plane_lr_factor=0",
+    "field.proposal.lr_factor=0",
     "field.high=[1, -1, 1]",
     "field.low=[NaN, 0, 0]",
     "field.low=[0, 0]",
@@ -255,11 +255,11 @@ def test_values_of_planes_out_of_range_are_refused_by_name(assignment):
      (504, (3, 2.0), 9), (1008, (3, 2.0), 10)],
 )  # fmt: skip
 def test_larger_pictures_take_finer_planes_and_more_octaves(side, levels, octaves):
-    planes = for_pictures(PLANES, side).field
+    planes = for_image_size(PLANES, side).field
     assert (planes.num_levels, planes.growth) == levels
-    assert for_pictures(QUICK, side).field.point_encoding.num_frequencies == octaves
+    assert for_image_size(QUICK, side).field.point_encoding.num_frequencies == octaves
     for published in (NOTEBOOK, PAPER):
-        assert for_pictures(published, side) == published
+        assert for_image_size(published, side) == published
 
 
 def test_an_unknown_preset_is_refused_with_the_known_ones():

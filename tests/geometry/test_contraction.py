@@ -98,7 +98,7 @@ def test_points_are_contracted_where_they_are():
 def test_gradients_are_finite(preset):
     def loss(density):
         rendering = render_rays(fog(density), PARAMS, straight_away(), CONFIGS[preset])
-        return jnp.sum(rendering.fine.rgb) + jnp.sum(rendering.mismatch)
+        return jnp.sum(rendering.fine.rgb) + jnp.sum(rendering.proposal_loss)
 
     value, slope = jax.value_and_grad(loss)(jnp.float32(1.5))
     assert np.isfinite(value)
@@ -138,9 +138,9 @@ def test_planes_go_on_beyond_their_box_or_end_there(beyond, key):
 
     config = dataclasses.replace(
         PLANES.field,
-        beyond=beyond,
+        outside=beyond,
         resolution=(4, 4, 4),
-        proposal=dataclasses.replace(PLANES.field.proposal, beyond=beyond),
+        proposal=dataclasses.replace(PLANES.field.proposal, outside=beyond),
     )
     field = flax_planes.make(config)
     points = jnp.array([[0.0, 0.0, 0.99], [0.0, 0.0, 1.01], [0.0, -3.0, 0.0]])

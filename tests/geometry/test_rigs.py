@@ -5,7 +5,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from nerf.geometry.camera_paths import camera_path, suitable_path
-from nerf.geometry.rigs import find_rig, nearest_to_axes, upright
+from nerf.geometry.rigs import classify_rig, nearest_to_axes, upright
 from tests.support.captures import forward_poses, orbit_poses
 
 
@@ -33,13 +33,13 @@ def outward_poses():
 @pytest.mark.parametrize("seed", range(4))
 def test_the_kind_does_not_depend_on_the_frame(poses, kind, seed):
     changed, _, _ = moved(poses, seed)
-    assert find_rig(changed).kind == kind
+    assert classify_rig(changed).kind == kind
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_the_focus_is_where_axes_meet(seed):
     changed, _, move = moved(orbit_poses(), seed)
-    focus = find_rig(changed).focus
+    focus = classify_rig(changed).focus
     scale = np.abs(changed[:, :, 3]).max()
     np.testing.assert_allclose(focus, move(np.zeros(3)), atol=1e-6 * scale)
 

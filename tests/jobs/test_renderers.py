@@ -14,7 +14,9 @@ from tests.support.command_line import SMOOTH, call, call_well
 def trained(scene, tmp_path_factory):
     """A run whose field is as smooth as its pictures."""
     folder = tmp_path_factory.mktemp("runs") / "short"
-    call_well(*arguments(scene, folder), "--mode=train", "--steps=30", "--frames=0", "--lr=0.01")
+    call_well(
+        *arguments(scene, folder), "--mode=train", "--steps=30", "--video_frames=0", "--lr=0.01"
+    )
     return folder
 
 
@@ -32,7 +34,7 @@ def arguments(scene, run_dir):
 
 
 def evaluate(scene, trained, folder, *flags):
-    out = call_well(*arguments(scene, folder), f"--init_from={trained}", "--frames=2", *flags)
+    out = call_well(*arguments(scene, folder), f"--init_from={trained}", "--video_frames=2", *flags)
     scores = json.loads((folder / "eval.json").read_text())
     rgb = read_images([folder / "renders" / "view_000.png"])[0]
     return out, scores, rgb
@@ -49,7 +51,7 @@ def test_scores_are_exact_and_the_video_is_fast(scene, trained, tmp_path):
 @pytest.mark.usefixtures("always_worth_it")
 @pytest.mark.parametrize("method", ["exact", "fast"])
 def test_a_method_that_is_asked_for_serves_everything(scene, trained, tmp_path, method):
-    out, scores, rgb = evaluate(scene, trained, tmp_path / method, f"--render={method}")
+    out, scores, rgb = evaluate(scene, trained, tmp_path / method, f"--renderer={method}")
     assert scores["render"] == method
     assert out.count("rendering fast, with") == (2 if method == "fast" else 0)
     config = json.loads((tmp_path / method / "config.json").read_text())
@@ -60,7 +62,7 @@ def test_a_method_that_is_asked_for_serves_everything(scene, trained, tmp_path, 
 
 
 def test_a_small_picture_is_not_worth_preparing_for(scene, trained, tmp_path):
-    out, scores, _ = evaluate(scene, trained, tmp_path / "small", "--render=fast")
+    out, scores, _ = evaluate(scene, trained, tmp_path / "small", "--renderer=fast")
     assert scores["render"] == "exact"
     assert "rendering fast" not in out
 
@@ -68,14 +70,14 @@ def test_a_small_picture_is_not_worth_preparing_for(scene, trained, tmp_path):
 @pytest.mark.usefixtures("always_worth_it")
 def test_where_few_samples_do_not_suffice_pictures_are_exact(scene, trained, tmp_path, monkeypatch):
     monkeypatch.setattr(renderers.fast, "MIN_PSNR", 300.0)
-    out, scores, _ = evaluate(scene, trained, tmp_path / "exact", "--render=fast")
+    out, scores, _ = evaluate(scene, trained, tmp_path / "exact", "--renderer=fast")
     assert scores["render"] == "exact"
     assert "rendering exactly: with 96 samples a ray pictures are" in out
 
 
 @pytest.mark.usefixtures("always_worth_it")
 def test_debug_checks_values_and_therefore_renders_exactly(scene, trained, tmp_path):
-    _, scores, _ = evaluate(scene, trained, tmp_path / "debug", "--render=fast", "--debug")
+    _, scores, _ = evaluate(scene, trained, tmp_path / "debug", "--renderer=fast", "--debug")
     assert scores["render"] == "exact"
 
 
@@ -85,8 +87,8 @@ def test_previews_are_fast_and_follow_the_parameters(scene, trained, tmp_path):
     curves = {}
     for method in ("exact", "fast"):
         folder = tmp_path / method
-        flags = ("--steps=20", "--eval_every=10", "--frames=0", "--lr=0.01")
-        flags = (*flags, f"--render={method}", "--mode=train")
+        flags = ("--steps=20", "--eval_every=10", "--video_frames=0", "--lr=0.01")
+        flags = (*flags, f"--renderer={method}", "--mode=train")
         call_well(*arguments(scene, folder), *flags)
         lines = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
         curves[method] = [line["test_psnr"] for line in lines if "test_psnr" in line]
@@ -96,6 +98,6 @@ def test_previews_are_fast_and_follow_the_parameters(scene, trained, tmp_path):
 
 
 def test_an_unknown_renderer_ends_with_one_sentence():
-    ended = call("--render=quick")
+    ended = call("--renderer=quick")
     assert ended.status == 1
     assert ended.err == "error: unknown render 'quick': choose one of exact, fast\n"

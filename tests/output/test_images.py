@@ -59,7 +59,7 @@ def test_a_png_is_the_picture_pixel_for_pixel(tmp_path):
 
 def test_near_is_bright_and_far_is_dark():
     depth = np.linspace(1.0, 50.0, 400, dtype=np.float32).reshape(20, 20)
-    colours = images.colour_depth(depth)
+    colours = images.colorize_depth(depth)
     assert colours.shape == (20, 20, 3)
     assert colours.dtype == np.float32
     brightness = luminance(colours).ravel()
@@ -73,8 +73,8 @@ def test_colours_are_even_in_the_inverse_of_depth():
     """The middle of the colour map lies at twice the near depth when far is infinity."""
     disparity = np.linspace(0.0, 1.0, 101)
     depth = (1.0 / np.maximum(disparity, 1e-6)).astype(np.float32)[None]
-    colours = images.colour_depth(depth)[0]
-    twice = images.colour_depth(2 * depth)[0]
+    colours = images.colorize_depth(depth)[0]
+    twice = images.colorize_depth(2 * depth)[0]
     np.testing.assert_allclose(colours, twice, atol=1e-4)  # the picture's own range
     np.testing.assert_allclose(colours[50], np.divide((181.5, 55, 120.5), 255), atol=1e-3)
 
@@ -85,13 +85,13 @@ def test_outliers_do_not_take_the_range():
     spoilt[0, 0], spoilt[-1, -1] = 1e-4, 1e6
     inner = (slice(2, -2), slice(None))
     np.testing.assert_allclose(
-        images.colour_depth(spoilt)[inner], images.colour_depth(depth)[inner], atol=0.02
+        images.colorize_depth(spoilt)[inner], images.colorize_depth(depth)[inner], atol=0.02
     )
 
 
 @pytest.mark.parametrize("depth", [0.0, 1e-30, 3.0, 1e30, np.inf])
 def test_one_depth_everywhere_has_one_finite_colour(depth):
-    colours = images.colour_depth(np.full((3, 4), depth, np.float32))
+    colours = images.colorize_depth(np.full((3, 4), depth, np.float32))
     assert np.isfinite(colours).all()
     assert (colours >= 0).all()
     assert (colours <= 1).all()
@@ -268,5 +268,5 @@ def test_a_missing_encoder_is_named_in_one_sentence(tmp_path, monkeypatch):
     monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(tmp_path / "nowhere"))
     with pytest.raises(UserError, match="no ffmpeg program was found") as caught:
         images.check_video_encoder()
-    assert "--frames=0" in str(caught.value)
+    assert "--video_frames=0" in str(caught.value)
     assert "\n" not in str(caught.value)

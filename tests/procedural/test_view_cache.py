@@ -10,7 +10,7 @@ SIZE = {"height": 4, "width": 6}
 
 @pytest.fixture
 def traced(tmp_path):
-    return view_cache.views_kept_in(tmp_path, "flower", **SIZE)
+    return view_cache.cached_views(tmp_path, "flower", **SIZE)
 
 
 @pytest.fixture
@@ -28,19 +28,19 @@ def assert_same(some, others):
 
 
 def test_views_are_traced_once(traced, tmp_path, no_tracing):
-    assert_same(view_cache.views_kept_in(tmp_path, "flower", **SIZE), traced)
+    assert_same(view_cache.cached_views(tmp_path, "flower", **SIZE), traced)
 
 
 @pytest.mark.parametrize("change", [{"height": 5}, {"width": 7}, {"name": "room"}])
 def test_other_views_are_traced(traced, tmp_path, no_tracing, change):
     with pytest.raises(AssertionError, match="traced again"):
-        view_cache.views_kept_in(tmp_path, **{"name": "flower", **SIZE, **change})
+        view_cache.cached_views(tmp_path, **{"name": "flower", **SIZE, **change})
 
 
 def test_other_code_traces_anew(traced, tmp_path, no_tracing, monkeypatch):
     monkeypatch.setattr(view_cache, "_version", lambda: "another")
     with pytest.raises(AssertionError, match="traced again"):
-        view_cache.views_kept_in(tmp_path, "flower", **SIZE)
+        view_cache.cached_views(tmp_path, "flower", **SIZE)
 
 
 def cut(path):
@@ -65,7 +65,7 @@ def hide(path):
 def test_a_damaged_file_is_traced_anew_and_replaced(traced, tmp_path, damage):
     (path,) = tmp_path.glob("*.npz")
     damage(path)
-    assert_same(view_cache.views_kept_in(tmp_path, "flower", **SIZE), traced)
+    assert_same(view_cache.cached_views(tmp_path, "flower", **SIZE), traced)
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
     with np.load(path, allow_pickle=False) as arrays:
         np.testing.assert_array_equal(arrays["images"], traced.images)
@@ -73,4 +73,4 @@ def test_a_damaged_file_is_traced_anew_and_replaced(traced, tmp_path, damage):
 
 def test_a_folder_that_cannot_be_written_is_passed_over(traced, tmp_path):
     (tmp_path / "file").touch()
-    assert_same(view_cache.views_kept_in(tmp_path / "file" / "deeper", "flower", **SIZE), traced)
+    assert_same(view_cache.cached_views(tmp_path / "file" / "deeper", "flower", **SIZE), traced)

@@ -53,7 +53,7 @@ def render(**changes):
 
 def evaluate(field=FOG, params=PARAMS["shared"], t_vals=None, **changes):
     t_vals = ones(4, 5) if t_vals is None else t_vals
-    return rays.evaluate_along_rays(field, params, RAYS._replace(**changes), t_vals, None)
+    return rays.evaluate_field_along_rays(field, params, RAYS._replace(**changes), t_vals, None)
 
 
 def answering(rgb_shape, density_shape):
@@ -115,11 +115,11 @@ WRONG_SHAPES = {
     "composite: density": lambda: composite(density=(4, 1)),
     "composite: t_vals": lambda: composite(t_vals=(1, 5)),
     "composite: directions": lambda: composite(directions=(4, 4)),
-    "evaluate_along_rays: origins": lambda: evaluate(origins=ones(1, 3)),
-    "evaluate_along_rays: viewdirs": lambda: evaluate(viewdirs=ones(4, 4)),
-    "evaluate_along_rays: t_vals": lambda: evaluate(t_vals=ones(1, 5)),
-    "evaluate_along_rays: the field's rgb": lambda: evaluate(answering((20, 4), (20,))),
-    "evaluate_along_rays: the field's density": lambda: evaluate(answering((20, 3), (20, 1))),
+    "evaluate_field_along_rays: origins": lambda: evaluate(origins=ones(1, 3)),
+    "evaluate_field_along_rays: viewdirs": lambda: evaluate(viewdirs=ones(4, 4)),
+    "evaluate_field_along_rays: t_vals": lambda: evaluate(t_vals=ones(1, 5)),
+    "evaluate_field_along_rays: the field's rgb": lambda: evaluate(answering((20, 4), (20,))),
+    "evaluate_field_along_rays: the field's density": lambda: evaluate(answering((20, 3), (20, 1))),
     "render_rays: origins": lambda: render(origins=ones(1, 3)),
     "render_rays: viewdirs": lambda: render(viewdirs=ones(1, 3)),
     "render_rays: near": lambda: render(near=jnp.zeros(1)),

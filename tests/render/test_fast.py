@@ -30,11 +30,11 @@ LOW, HIGH = jnp.array([-1.0, -1.0, 0.0]), jnp.array([1.0, 1.0, 2.0])
 PARAMS = {"shared": {}, "coarse": {}, "fine": {}}
 
 
-def make_field(density_of):
+def make_field(density_from_log):
     """A field whose colour changes smoothly from place to place."""
 
     def apply(params, points, viewdirs, /, *, key=None):
-        return FieldOutput(0.5 + 0.4 * jnp.sin(3.0 * points), density_of(points))
+        return FieldOutput(0.5 + 0.4 * jnp.sin(3.0 * points), density_from_log(points))
 
     return RadianceField(lambda key: {}, apply)
 
@@ -66,12 +66,14 @@ def rays_through(num_rays, seed=0):
 
 
 def grid_of(field, config, resolution=(32, 32, 64)):
-    return fast.make_measure(field, config, (LOW, HIGH), resolution)(PARAMS)
+    return fast.make_density_grid_builder(field, config, (LOW, HIGH), resolution)(PARAMS)
 
 
 def render(field, config, rays, how, resolution=(32, 32, 64)):
     grid = grid_of(field, config, resolution)
-    draw = functools.partial(fast.render_rays_fast, field, config=config, how=how, rays_per_piece=4)
+    draw = functools.partial(
+        fast.render_rays_fast, field, config=config, how=how, rays_per_microbatch=4
+    )
     return jax.jit(draw)(PARAMS, grid, rays)
 
 
@@ -90,7 +92,7 @@ def test_the_grid_is_of_the_network_that_draws_the_picture():
 
     field = RadianceField(lambda key: 0.0, apply)
     params = {"coarse": jnp.float32(1.0), "fine": jnp.float32(2.0)}
-    measure = fast.make_measure(field, CONFIGS["paper"], (LOW, HIGH), (2, 2, 2))
+    measure = fast.make_density_grid_builder(field, CONFIGS["paper"], (LOW, HIGH), (2, 2, 2))
     np.testing.assert_array_equal(measure(params).density, 2.0)
 
 
@@ -178,7 +180,9 @@ def test_samples_lie_where_something_can_be_seen():
 
 
 def test_edges_go_from_near_to_far_and_never_back(key):
-    optical_depth = jnp.cumsum(jax.random.exponential(key, (6, fast.LOOKUPS)) ** 3, axis=-1)
+    optical_depth = jnp.cumsum(
+        jax.random.exponential(key, (6, fast.NUM_GRID_SAMPLES)) ** 3, axis=-1
+    )
     edges = fast._place(jnp.pad(optical_depth, ((0, 0), (1, 0))), 21)
     np.testing.assert_allclose(edges[:, 0], 0.0, atol=1e-6)
     np.testing.assert_allclose(edges[:, -1], 1.0, atol=1e-4)
@@ -189,7 +193,7 @@ def test_a_picture_does_not_depend_on_the_piece():
     config, rays = CONFIGS["notebook"], rays_through(RAYS_PER_CHUNK)
     grid = grid_of(BLOB, config)
     pictures = [
-        fast.make_fast_chunk_renderer(BLOB, config, Sampling(16), rays_per_piece=piece)(
+        fast.make_fast_chunk_renderer(BLOB, config, Sampling(16), rays_per_microbatch=piece)(
             PARAMS, grid, rays
         )
         for piece in (8, RAYS_PER_CHUNK)

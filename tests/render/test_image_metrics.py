@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nerf.render.image_metrics import ViewScore, depth_error, psnr, score, ssim, summary
-from nerf.render.images import Picture
+from nerf.render.images import RenderedImage
 from nerf.scenes.scene import Split
 
 
@@ -101,7 +101,7 @@ def test_pictures_of_two_sizes_are_refused():
 def test_a_score_is_both_measures_of_its_view(pair):
     image, truth = pair
     depth = np.full(image.shape[:2], 3.0, np.float32)
-    picture = Picture(image, depth, np.ones_like(depth))
+    picture = RenderedImage(image, depth, np.ones_like(depth))
     expected = ViewScore(7, psnr(*pair), ssim(*pair))
     assert score(7, picture, truth) == expected
     with_depth = dataclasses.replace(expected, depth_error=0.25)

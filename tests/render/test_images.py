@@ -137,8 +137,8 @@ def test_neither_chunks_nor_their_padding_change_the_picture(
     config, view = PRESETS["notebook"], camera(7, 13)
     params = init_params(sphere, config, key)
 
-    def picture(rays_per_piece):
-        render_chunk = make_chunk_renderer(sphere, config, rays_per_piece=rays_per_piece)
+    def picture(rays_per_microbatch):
+        render_chunk = make_chunk_renderer(sphere, config, rays_per_microbatch=rays_per_microbatch)
         return render_image(render_chunk, params, view, BOUNDS, space="world", config=config)
 
     expected = picture(images.RAYS_PER_CHUNK)
@@ -161,7 +161,9 @@ def test_one_compilation_whatever_the_resolution(sphere, monkeypatch, key):
         return sphere.apply(params, points, viewdirs, key=key)
 
     config = PRESETS["notebook"]
-    render_chunk = make_chunk_renderer(RadianceField(sphere.init, apply), config, rays_per_piece=8)
+    render_chunk = make_chunk_renderer(
+        RadianceField(sphere.init, apply), config, rays_per_microbatch=8
+    )
     params = init_params(sphere, config, key)
     counts = []
     for height, width in [(2, 3), (9, 7), (1, 1)]:
@@ -177,7 +179,7 @@ def test_progress_counts_the_rays_of_the_picture(sphere, monkeypatch, key):
     monkeypatch.setattr(images, "RAYS_PER_CHUNK", 16)
     config, calls = PRESETS["notebook"], []
     render_image(
-        make_chunk_renderer(sphere, config, rays_per_piece=16),
+        make_chunk_renderer(sphere, config, rays_per_microbatch=16),
         init_params(sphere, config, key),
         camera(5, 8),
         BOUNDS,
@@ -221,7 +223,7 @@ def test_depth_is_along_the_axis_in_scene_units_although_the_field_lives_in_ndc(
     config = dataclasses.replace(PRESETS[preset], num_coarse=512, pixel_offset=pixel_offset)
     turned = np.array([[0.96, 0, 0.28, 0.2], [0, 1, 0, -0.1], [-0.28, 0, 0.96, 0.3]], np.float32)
     view = Cameras(turned, 4.0, 5, 8)
-    render_chunk = make_chunk_renderer(RadianceField(None, wall), config, rays_per_piece=40)
+    render_chunk = make_chunk_renderer(RadianceField(None, wall), config, rays_per_microbatch=40)
     params = {"shared": {}, "coarse": {}, "fine": {}}
     depth = render_image(render_chunk, params, view, BOUNDS, space="ndc", config=config).depth
     rows, columns = np.mgrid[0:5, 0:8] + pixel_offset

@@ -123,7 +123,7 @@ def test_training_in_bfloat16_keeps_its_state_in_float32_and_learns(backend, pre
         jnp.stack([u, v, 1 - u], axis=-1)[None], jnp.eye(3, 4)[None], jnp.array([[1.0, 5.0]])
     )
     cameras = CAMERA._replace(camtoworlds=CAMERA.camtoworlds[None])
-    step = make_step(field, config, cameras, space="ndc", rays_per_piece=16)
+    step = make_step(field, config, cameras, space="ndc", rays_per_microbatch=16)
     losses = []
     for _ in range(60):
         state, metrics = step(state, views)

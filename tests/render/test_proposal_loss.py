@@ -12,7 +12,7 @@ from nerf.config.presets import NOTEBOOK, PLANES
 from nerf.errors import UserError
 from nerf.field import FieldOutput, Proposal, RadianceField
 from nerf.geometry.cameras import Rays
-from nerf.render.proposal_loss import mismatch
+from nerf.render.proposal_loss import proposal_loss
 from nerf.render.rays import init_params, render_rays
 from nerf.render.sampling import proposed_edges
 
@@ -74,24 +74,24 @@ def mismatch_by_loop(edges, weights, proposed_edges, proposed_weights):
 
 def test_the_mismatch_agrees_with_a_loop():
     fine, coarse = random_histogram(20, 7, 0), random_histogram(20, 5, 1)
-    found = mismatch(*map(jnp.asarray, (*fine, *coarse)))
+    found = proposal_loss(*map(jnp.asarray, (*fine, *coarse)))
     np.testing.assert_allclose(found, mismatch_by_loop(*fine, *coarse), rtol=1e-4, atol=1e-7)
     assert (np.asarray(found) > 1e-3).any()
 
 
 def test_a_proposal_of_the_same_weights_has_no_mismatch():
     edges, weights = random_histogram(20, 7, 0)
-    assert np.allclose(mismatch(edges, weights, edges, weights), 0.0, atol=1e-7)
+    assert np.allclose(proposal_loss(edges, weights, edges, weights), 0.0, atol=1e-7)
 
 
 def test_more_weight_than_needed_is_no_mismatch():
     edges, weights = random_histogram(20, 7, 0)
-    np.testing.assert_array_equal(mismatch(edges, 0.5 * weights, edges, weights), np.zeros(20))
+    np.testing.assert_array_equal(proposal_loss(edges, 0.5 * weights, edges, weights), np.zeros(20))
 
 
 def test_the_mismatch_teaches_the_proposal_alone():
     fine, coarse = random_histogram(20, 7, 0), random_histogram(20, 5, 1)
-    gradients = jax.grad(lambda *x: jnp.sum(mismatch(*x)), argnums=(0, 1, 2, 3))(
+    gradients = jax.grad(lambda *x: jnp.sum(proposal_loss(*x)), argnums=(0, 1, 2, 3))(
         *map(jnp.asarray, (*fine, *coarse))
     )
     assert [bool((g != 0).any()) for g in gradients] == [False, False, False, True]
@@ -171,7 +171,7 @@ def test_the_picture_teaches_the_field_and_the_mismatch_the_proposal():
 
     scales = (jnp.array(2.0), jnp.array(0.1))
     by_picture = jax.grad(lambda s: jnp.sum(rendered(s).fine.rgb))(scales)
-    by_mismatch = jax.grad(lambda s: jnp.sum(rendered(s).mismatch))(scales)
+    by_mismatch = jax.grad(lambda s: jnp.sum(rendered(s).proposal_loss))(scales)
     assert [bool(g != 0) for g in by_picture] == [True, False]
     assert [bool(g != 0) for g in by_mismatch] == [False, True]
 
@@ -186,4 +186,4 @@ def test_other_networks_have_no_mismatch():
     settings = config_text.override(NOTEBOOK, "render.num_coarse=4", "render.num_fine=4")
     field = field_of(constant(1.0), constant(1.0))
     seen = render_rays(field, {"shared": {}}, rays_along_z(), settings.render)
-    np.testing.assert_array_equal(seen.mismatch, np.zeros(5))
+    np.testing.assert_array_equal(seen.proposal_loss, np.zeros(5))

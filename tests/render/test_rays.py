@@ -13,7 +13,7 @@ import pytest
 from nerf.config.presets import NOTEBOOK, PAPER
 from nerf.field import FieldOutput, RadianceField, make_field
 from nerf.geometry.cameras import Rays, normalize
-from nerf.render.rays import evaluate_along_rays, init_params, render_rays
+from nerf.render.rays import evaluate_field_along_rays, init_params, render_rays
 
 PRESETS = {
     config.preset: dataclasses.replace(config.render, num_coarse=8, num_fine=12)
@@ -234,7 +234,7 @@ def test_the_field_is_evaluated_at_the_points_and_directions_of_each_ray():
         return FieldOutput(points + 10 * viewdirs, points[..., 0])
 
     rays, t_vals = random_rays(2), jnp.array([[0.0, 1.0, 2.5], [1.0, 2.0, 3.0]])
-    output = evaluate_along_rays(RadianceField(None, echo), {}, rays, t_vals, None)
+    output = evaluate_field_along_rays(RadianceField(None, echo), {}, rays, t_vals, None)
     for n in range(2):
         for i in range(3):
             point = rays.origins[n] + t_vals[n, i] * rays.directions[n]

@@ -61,7 +61,7 @@ def wall_config(preset, *assignments):
         "train.num_steps=200",
         *assignments,
     )
-    return presets.in_box(config, (-1.5, -1.5, -1.01), (1.5, 1.5, 1.01))
+    return presets.with_box(config, (-1.5, -1.5, -1.01), (1.5, 1.5, 1.01))
 
 
 @every_case
@@ -91,17 +91,19 @@ def test_training_finds_the_wall(backend, name, preset):
 
 
 @every_case
-@pytest.mark.parametrize("rays_per_piece", [16, 256])
-def test_a_step_does_not_depend_on_the_pieces(backend, name, preset, rays_per_piece):
+@pytest.mark.parametrize("rays_per_microbatch", [16, 256])
+def test_a_step_does_not_depend_on_the_pieces(backend, name, preset, rays_per_microbatch):
     config = wall_config(preset, "train.warmup_steps=0")
     field, views = make_field(backend, name, config.field), wall_views()
 
-    def after_one_step(rays_per_piece):
-        step = make_step(field, config, CAMERA, space="ndc", rays_per_piece=rays_per_piece)
+    def after_one_step(rays_per_microbatch):
+        step = make_step(
+            field, config, CAMERA, space="ndc", rays_per_microbatch=rays_per_microbatch
+        )
         _, metrics = step(init_state(field, config, jax.random.key(0)), views)
         return np.array(metrics)
 
-    np.testing.assert_allclose(after_one_step(rays_per_piece), after_one_step(64), rtol=1e-4)
+    np.testing.assert_allclose(after_one_step(rays_per_microbatch), after_one_step(64), rtol=1e-4)
 
 
 @every_case

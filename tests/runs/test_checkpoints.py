@@ -95,7 +95,7 @@ def step_of(backend, preset):
     settings = tiny(preset)
     field = make_field(backend, "mlp", settings.field)
     cameras = Cameras(np.eye(3, 4, dtype=np.float32)[None], 4.0, HEIGHT, WIDTH)
-    return make_step(field, settings, cameras, space="ndc", rays_per_piece=4)
+    return make_step(field, settings, cameras, space="ndc", rays_per_microbatch=4)
 
 
 def train(backend, preset, folder, num_steps, state):

@@ -62,7 +62,7 @@ def step_of(backend, preset):
     settings = tiny(preset)
     cameras = Cameras(np.eye(3, 4, dtype=np.float32)[None], 4.0, 3, 4)
     field = make_field(backend, "mlp", settings.field)
-    return make_step(field, settings, cameras, space="ndc", rays_per_piece=4)
+    return make_step(field, settings, cameras, space="ndc", rays_per_microbatch=4)
 
 
 def trained(backend, preset, state, num_steps):

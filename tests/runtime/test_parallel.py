@@ -38,13 +38,15 @@ def views(key):
     return TrainingViews(images, jnp.eye(3, 4)[None], jnp.array([[1.0, 5.0]]))
 
 
-def steps_on(num_devices, backend, views, num_steps, rays_per_piece=24, calls=1):
+def steps_on(num_devices, backend, views, num_steps, rays_per_microbatch=24, calls=1):
     """The state and metrics after some steps, on the host."""
     field = make_field(backend, "mlp", SETTINGS.field)
     mesh = Mesh(np.array(jax.devices()[:num_devices]), (parallel.AXIS,))
-    step = jit_step(field, SETTINGS, CAMERAS, mesh, space="ndc", rays_per_piece=rays_per_piece)
+    step = jit_step(
+        field, SETTINGS, CAMERAS, mesh, space="ndc", rays_per_microbatch=rays_per_microbatch
+    )
     fresh = init_state(field, SETTINGS, jax.random.key(1))
-    state, views = parallel.everywhere(mesh, (fresh, views))
+    state, views = parallel.replicate(mesh, (fresh, views))
     for _ in range(calls):
         state, metrics = step(state, views, num_steps)
     return jax.device_get((state.params, state.step, metrics))
@@ -66,28 +68,28 @@ def test_mesh_shares_rays_out_evenly(num_rays, size):
 def test_shares_are_averaged_or_put_together():
     mesh = parallel.make_mesh(6)
     numbers = jnp.arange(6.0)
-    mean = parallel.share_out(mesh, lambda c, x: c * jnp.mean(x), average=True)
-    squares = parallel.share_out(mesh, lambda c, x: c * x * x, average=False)
+    mean = parallel.shard(mesh, lambda c, x: c * jnp.mean(x), average=True)
+    squares = parallel.shard(mesh, lambda c, x: c * x * x, average=False)
     assert float(jax.jit(mean)(2.0, numbers)) == 2.0 * 2.5
     np.testing.assert_array_equal(jax.jit(squares)(2.0, numbers), 2.0 * np.arange(6.0) ** 2)
-    each = parallel.share_out(mesh, lambda c, x: c + jnp.zeros(1) + x.size, average=False)
+    each = parallel.shard(mesh, lambda c, x: c + jnp.zeros(1) + x.size, average=False)
     np.testing.assert_array_equal(jax.jit(each)(0.0, numbers), [3.0, 3.0])
 
 
 def test_what_lies_everywhere_is_not_copied():
     mesh = parallel.make_mesh(2)
-    placed = parallel.everywhere(mesh, jnp.ones(3))
+    placed = parallel.replicate(mesh, jnp.ones(3))
     assert placed.sharding.spec == P()
-    again = parallel.everywhere(mesh, placed)
+    again = parallel.replicate(mesh, placed)
     assert [s.data.unsafe_buffer_pointer() for s in again.addressable_shards] == [
         s.data.unsafe_buffer_pointer() for s in placed.addressable_shards
     ]
 
 
-@pytest.mark.parametrize("rays_per_piece", [1, 4, 12])
-def test_a_step_is_the_same_on_one_device_and_on_two(backend, views, rays_per_piece):
+@pytest.mark.parametrize("rays_per_microbatch", [1, 4, 12])
+def test_a_step_is_the_same_on_one_device_and_on_two(backend, views, rays_per_microbatch):
     one = steps_on(1, backend, views, 3)
-    two = steps_on(2, backend, views, 3, rays_per_piece)
+    two = steps_on(2, backend, views, 3, rays_per_microbatch)
     assert_close(one, two)
     assert float(one[2].loss) > 0
 
@@ -116,7 +118,9 @@ def test_a_call_with_another_number_of_steps_compiles_nothing(views):
         traces.append(1)
         return field.apply(*args, **kwargs)
 
-    step = make_step(field._replace(apply=apply), SETTINGS, CAMERAS, space="ndc", rays_per_piece=8)
+    step = make_step(
+        field._replace(apply=apply), SETTINGS, CAMERAS, space="ndc", rays_per_microbatch=8
+    )
     state, _ = step(init_state(field, SETTINGS, jax.random.key(0)), views, 1)
     traced = len(traces)
     for num_steps in (1, 3, 2):
@@ -129,9 +133,9 @@ def test_pieces_are_the_largest_that_divide_the_share():
     for num_rays in range(1, 40):
         for preferred in range(1, 45):
             fitting = [n for n in range(1, num_rays + 1) if num_rays % n == 0 and n <= preferred]
-            chosen = parallel.choose_rays_per_piece(num_rays, preferred, on_cpu=8)
+            chosen = parallel.choose_microbatch_size(num_rays, preferred, on_cpu=8)
             assert chosen == max(fitting)
-            assert parallel.choose_rays_per_piece(num_rays, None, on_cpu=preferred) == chosen
+            assert parallel.choose_microbatch_size(num_rays, None, on_cpu=preferred) == chosen
 
 
 def in_another_process(code, **variables):
@@ -146,7 +150,7 @@ def in_another_process(code, **variables):
 COUNT = """
 import os, jax
 from nerf.runtime import parallel
-parallel.use_every_core()
+parallel.use_all_cores()
 print(jax.local_device_count(), parallel.usable_cores(), os.environ["XLA_FLAGS"])
 """
 WAITS = "--xla_cpu_collective_call_terminate_timeout_seconds=1000000"

@@ -56,7 +56,7 @@ def bundled(monkeypatch: pytest.MonkeyPatch) -> None:
     """The real bundled scenes take a while to trace; all that counts here is which one is asked."""
     monkeypatch.setattr(procedural, "NAMES", ("flower", "room", "bundled_only"))
     monkeypatch.setattr(
-        procedural, "views_kept_in", lambda folder, name, **size: bundled_views(name, **size)
+        procedural, "cached_views", lambda folder, name, **size: bundled_views(name, **size)
     )
 
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 from nerf import procedural
 from nerf.captures.export import Pixels, export
-from nerf.captures.formats import Reading, load_folder, read_capture
+from nerf.captures.formats import CaptureOptions, load_folder, read_capture
 from nerf.captures.image_files import read_header, read_image
 from nerf.config.presets import NOTEBOOK
 from nerf.render.images import image_rays
@@ -84,7 +84,7 @@ def write_procedural(folder, name, height=12, width=16):
 
 def convert(folder, to, out):
     """Exports a folder at its own size."""
-    reading = Reading(max_size=0)
+    reading = CaptureOptions(max_size=0)
     capture = read_capture(folder, reading)
     width, height = read_header(capture.files[0]).size
     pixels = Pixels((width, height), capture.files, lambda i: read_image(capture.files[i]))
@@ -107,7 +107,9 @@ def all_rays(scene):
 
 def assert_same(first, second, atol=1e-4):
     """Two folders give the same rays and pictures, view by view, and the same split."""
-    one, other = (load_folder(folder, Reading(max_size=0)).scene for folder in (first, second))
+    one, other = (
+        load_folder(folder, CaptureOptions(max_size=0)).scene for folder in (first, second)
+    )
     assert one.space == other.space
     assert one.background == other.background
     rays, expected = all_rays(other), all_rays(one)
@@ -129,7 +131,7 @@ def refusal(folder, **reading):
     from nerf.errors import UserError
 
     with pytest.raises(UserError) as caught:
-        load_folder(folder, Reading(**reading))
+        load_folder(folder, CaptureOptions(**reading))
     message = str(caught.value)
     assert "\n" not in message
     return message

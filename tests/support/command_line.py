@@ -156,7 +156,7 @@ def train_flags(scene, backend, *more):
         "--mode=train",
         f"--backend={backend}",
         f"--scene={scene}",
-        "--frames=2",
+        "--video_frames=2",
         "--steps=4",
         *TINY,
         *more,

@@ -52,7 +52,7 @@ def _flags(scene, run_dir, backend, num_steps):
         f"--steps={num_steps}",
         f"--save_every={SAVE_EVERY}",
         f"--eval_every={2 * SAVE_EVERY + 1}",
-        "--frames=0",
+        "--video_frames=0",
         *TINY,
     )
 

@@ -8,14 +8,14 @@ import pytest
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
-from nerf.captures.formats import Reading, load_folder
+from nerf.captures.formats import CaptureOptions, load_folder
 from nerf.errors import UserError
 
 HEIGHT, WIDTH = 6, 8
 
 
 def load_llff(folder, factor=None):
-    return load_folder(folder, Reading("llff", factor)).scene
+    return load_folder(folder, CaptureOptions("llff", factor)).scene
 
 
 def make_poses_bounds(num_views: int = 5, seed: int = 0) -> np.ndarray:

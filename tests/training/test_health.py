@@ -13,7 +13,7 @@ from nerf.field import FieldOutput, RadianceField
 from nerf.geometry.cameras import Cameras
 from nerf.training import health
 from nerf.training.batch import TrainingViews
-from nerf.training.health import PATIENCE, Signs, TrainingCollapsed
+from nerf.training.health import PATIENCE, StepHealth, TrainingCollapsed
 from nerf.training.step import init_state, make_step
 
 WELL = {"loss": 0.1, "grad_norm": 1.0, "acc": [0.9, 0.9], "rgb_std": 0.2, "pixel_std": 0.25}
@@ -21,7 +21,9 @@ UPDATE = jax.jit(health.update)
 
 
 def signs(**values):
-    return Signs(**{name: jnp.asarray(v, jnp.float32) for name, v in {**WELL, **values}.items()})
+    return StepHealth(
+        **{name: jnp.asarray(v, jnp.float32) for name, v in {**WELL, **values}.items()}
+    )
 
 
 def after(*steps, since=None):
@@ -143,7 +145,7 @@ def trained(params, num_steps, learning_rate=1e-3):
 @functools.cache
 def step_of(field, settings):
     cameras = Cameras(np.eye(3, 4, dtype=np.float32)[None], 4.0, 4, 5)
-    return make_step(field, settings, cameras, space="ndc", rays_per_piece=8)
+    return make_step(field, settings, cameras, space="ndc", rays_per_microbatch=8)
 
 
 def fog_params(density, slope=1.0):

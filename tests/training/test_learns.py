@@ -6,12 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tests.training.test_step import HEIGHT, WIDTH, tiny
 
 from nerf.field import make_field
 from nerf.geometry.cameras import Cameras
 from nerf.training.batch import TrainingViews
 from nerf.training.step import init_state, make_step
+from tests.training.test_step import HEIGHT, WIDTH, tiny
 
 PRESETS = ["notebook", "paper", "quick"]
 
@@ -36,7 +36,9 @@ def learner(backend, preset):
         return field.apply(*args, **kwargs)
 
     camera = Cameras(np.eye(3, 4, dtype=np.float32)[None], 4.0, HEIGHT, WIDTH)
-    step = make_step(field._replace(apply=apply), settings, camera, space="ndc", rays_per_piece=8)
+    step = make_step(
+        field._replace(apply=apply), settings, camera, space="ndc", rays_per_microbatch=8
+    )
     return settings, field, step, traces
 
 

@@ -232,7 +232,10 @@ def test_what_came_before_counts_for_the_time_limit(run):
 
 def test_a_limited_time_sets_the_pace(run):
     """Each call is told how much of the time is gone, and takes its steps to last as before."""
-    run(config=LoopConfig(loop.NO_END, max_seconds=20.0, steps_per_call=3), seconds_before=2.0)
+    run(
+        config=LoopConfig(loop.UNLIMITED_STEPS, max_seconds=20.0, steps_per_call=3),
+        seconds_before=2.0,
+    )
     assert [round(pace.done, 6) for pace in run.paces] == [0.1, 0.2, 0.5, 0.8]
     assert [round(pace.per_step, 6) for pace in run.paces] == [0.0, 0.033333, 0.1, 0.1]
 
@@ -262,7 +265,7 @@ def psnr_of_step(clock):
 
 def test_a_run_of_some_time_scores_its_last_step_and_few_before(run, clock):
     """A score of 7 s is more than a tenth of the 10 s that there are."""
-    config = LoopConfig(loop.NO_END, max_seconds=10.0, eval_every=1)
+    config = LoopConfig(loop.UNLIMITED_STEPS, max_seconds=10.0, eval_every=1)
     state, saved = run(config=config, hooks=psnr_of_step(clock))
     assert state.step == 5
     assert [save for save in saved if isinstance(save, tuple)] == [(5, 25.0)]
@@ -270,7 +273,7 @@ def test_a_run_of_some_time_scores_its_last_step_and_few_before(run, clock):
 
 def test_the_first_tenth_of_a_run_of_some_time_has_its_score(run, clock):
     """Of the 6.9 s that may go to scores, one takes 7 s; after it only the last is due."""
-    config = LoopConfig(loop.NO_END, max_seconds=69.0, eval_every=1)
+    config = LoopConfig(loop.UNLIMITED_STEPS, max_seconds=69.0, eval_every=1)
     state, saved = run(config=config, hooks=psnr_of_step(clock))
     scored = [save[0] for save in saved if isinstance(save, tuple)]
     assert scored == [4, int(state.step)]

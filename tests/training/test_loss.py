@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nerf.config import text as config_text
-from nerf.config.presets import NOTEBOOK, PAPER, PLANES, QUICK, before_nothing
+from nerf.config.presets import NOTEBOOK, PAPER, PLANES, QUICK, without_opacity_loss
 from nerf.field import FieldOutput, Proposal, RadianceField
 from nerf.geometry.cameras import Rays
 from nerf.render.rays import NETWORKS, render_rays
@@ -103,14 +103,14 @@ def test_coverage_weighs_the_square_of_what_is_open():
     density = 0.1
     length = FAR - NEAR
     open_share = np.exp(-density * length)
-    added = loss_in_fog(density, "train.coverage=2") - loss_in_fog(density)
+    added = loss_in_fog(density, "train.opacity_loss_weight=2") - loss_in_fog(density)
     assert added == pytest.approx(2 * open_share**2, rel=1e-2)
 
 
 def test_coverage_that_is_known_is_not_weighed_again():
     alpha = jnp.full(3, 0.5)
     known, weighed = (
-        loss_in_fog(0.1, f"train.coverage={weight}", alpha=alpha) for weight in (0, 2)
+        loss_in_fog(0.1, f"train.opacity_loss_weight={weight}", alpha=alpha) for weight in (0, 2)
     )
     assert known == weighed
 
@@ -119,13 +119,13 @@ def test_distortion_is_weighed():
     """Of fog whose light comes evenly from all of a ray."""
     density, length = 1e-3, FAR - NEAR
     acc = 1 - np.exp(-density * length)
-    added = loss_in_fog(density, "train.distortion=2") - loss_in_fog(density)
+    added = loss_in_fog(density, "train.distortion_loss_weight=2") - loss_in_fog(density)
     assert added == pytest.approx(2 * acc**2 * length / 3, rel=0.05)
 
 
 @pytest.mark.parametrize("config", [PLANES, QUICK], ids=["planes", "quick"])
 def test_only_before_nothing_may_light_go_on(config):
-    assert config.train.coverage > 0
-    around_an_object = before_nothing(config)
-    assert around_an_object.train == dataclasses.replace(config.train, coverage=0.0)
+    assert config.train.opacity_loss_weight > 0
+    around_an_object = without_opacity_loss(config)
+    assert around_an_object.train == dataclasses.replace(config.train, opacity_loss_weight=0.0)
     assert dataclasses.replace(around_an_object, train=config.train) == config

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nerf.config import presets
-from nerf.training.optimizer import learning_rate, make_optimizer, paced_step
+from nerf.training.optimizer import budgeted_step, learning_rate, make_optimizer
 
 PRESETS = ["notebook", "paper"]
 
@@ -75,7 +75,7 @@ def test_the_learning_rate_is_divided_by_ten_over_the_run(preset, first):
 def test_a_run_of_some_time_stands_where_one_of_some_steps_does(step, done, expected):
     """The warm-up by steps, then the share of what is left that is over."""
     settings = dataclasses.replace(settings_of("notebook"), num_steps=100, warmup_steps=5)
-    found = paced_step(settings, jnp.int32(step), jnp.float32(done))
+    found = budgeted_step(settings, jnp.int32(step), jnp.float32(done))
     assert float(found) == pytest.approx(expected)
 
 

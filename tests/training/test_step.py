@@ -14,9 +14,9 @@ from nerf.config import text as config_text
 from nerf.field import FieldOutput, RadianceField, make_field
 from nerf.geometry.cameras import Cameras
 from nerf.render.images import RAYS_PER_CHUNK, image_rays, make_chunk_renderer
-from nerf.training.batch import Batch, TrainingViews, draw_batch
+from nerf.training.batch import Batch, TrainingViews, sample_batch
 from nerf.training.loss import loss_and_gradient, photometric_loss
-from nerf.training.optimizer import Pace, learning_rate
+from nerf.training.optimizer import TimeBudget, learning_rate
 from nerf.training.step import init_state, make_step
 
 NUM_VIEWS, HEIGHT, WIDTH = 3, 4, 5
@@ -75,7 +75,7 @@ def pixels_of(batch):
 
 def draw(views, cameras, key, num_rays, preset="notebook", space="ndc"):
     render = presets.preset(preset).render
-    return draw_batch(key, views, cameras, num_rays=num_rays, space=space, config=render)
+    return sample_batch(key, views, cameras, num_rays=num_rays, space=space, config=render)
 
 
 def _colour(params, points, viewdirs, /, *, key=None):
@@ -180,12 +180,12 @@ def test_what_was_seen_is_coverage_and_the_moments_of_the_colour(cameras, key):
     np.testing.assert_allclose(seen.rgb, [rgb, rgb**2], rtol=1e-6)
 
 
-@pytest.mark.parametrize("rays_per_piece", [1, 4, 12])
-def test_what_was_seen_does_not_depend_on_the_pieces(views, cameras, key, rays_per_piece):
+@pytest.mark.parametrize("rays_per_microbatch", [1, 4, 12])
+def test_what_was_seen_does_not_depend_on_the_pieces(views, cameras, key, rays_per_microbatch):
     batch = draw(views, cameras, key, 12)
     params, settings = {"shared": {"slope": jnp.float32(3.0)}}, tiny("notebook")
     _, whole = photometric_loss(MIST, params, batch, settings)
-    _, seen, _ = loss_and_gradient(MIST, params, batch, settings, rays_per_piece)
+    _, seen, _ = loss_and_gradient(MIST, params, batch, settings, rays_per_microbatch)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), seen, whole)
 
 
@@ -201,17 +201,17 @@ def test_the_papers_loss_is_the_mean_of_each_pass(cameras, key):
     assert float(seen.mse) == pytest.approx(fine, rel=1e-6)
 
 
-@pytest.mark.parametrize("rays_per_piece", [1, 4, 12])
+@pytest.mark.parametrize("rays_per_microbatch", [1, 4, 12])
 @pytest.mark.parametrize(("preset", "factor"), [("notebook", 4.0), ("paper", 2 / 3)])
 def test_the_gradient_of_one_colour_is_its_distance_from_the_mean(
-    views, cameras, key, preset, factor, rays_per_piece
+    views, cameras, key, preset, factor, rays_per_microbatch
 ):
     """Both passes have d/dc of the mean square: 2 (c - mean), over rgb or for each channel."""
     settings = tiny(preset)
     batch = draw(views, cameras, key, 12)
     names = {"notebook": ["shared"], "paper": ["coarse", "fine"]}[preset]
     params = {name: {"rgb": jnp.array([0.5, 0.1, 0.9])} for name in names}
-    loss, seen, gradient = loss_and_gradient(WALL, params, batch, settings, rays_per_piece)
+    loss, seen, gradient = loss_and_gradient(WALL, params, batch, settings, rays_per_microbatch)
     expected = factor * (np.array([0.5, 0.1, 0.9]) - np.asarray(batch.rgb).mean(axis=0))
     for name in names:
         np.testing.assert_allclose(gradient[name]["rgb"], expected, rtol=1e-5, atol=1e-6)
@@ -222,9 +222,9 @@ def test_the_gradient_of_one_colour_is_its_distance_from_the_mean(
 def assert_grouping_does_not_matter(field, settings, batch, key, sizes):
     params = init_state(field, settings, key).params
     whole, *others = (
-        jax.jit(functools.partial(loss_and_gradient, field, config=settings, rays_per_piece=n))(
-            params, batch
-        )
+        jax.jit(
+            functools.partial(loss_and_gradient, field, config=settings, rays_per_microbatch=n)
+        )(params, batch)
         for n in sizes
     )
     scale = max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(whole[2]))
@@ -247,11 +247,11 @@ def test_a_noisy_networks_gradient_does_not_depend_on_it_either(views, cameras, 
     assert_grouping_does_not_matter(field, settings, batch, key, (12, 4))
 
 
-@pytest.mark.parametrize("rays_per_piece", [5, 24])
-def test_pieces_that_would_leave_rays_out_are_refused(views, cameras, key, rays_per_piece):
+@pytest.mark.parametrize("rays_per_microbatch", [5, 24])
+def test_pieces_that_would_leave_rays_out_are_refused(views, cameras, key, rays_per_microbatch):
     params, batch = {"shared": WALL.init(key)}, draw(views, cameras, key, 12)
     with pytest.raises(AssertionError):
-        loss_and_gradient(WALL, params, batch, tiny("notebook"), rays_per_piece)
+        loss_and_gradient(WALL, params, batch, tiny("notebook"), rays_per_microbatch)
 
 
 # The step.
@@ -259,7 +259,7 @@ def test_pieces_that_would_leave_rays_out_are_refused(views, cameras, key, rays_
 
 def test_a_step_is_draw_then_descend(views, cameras, key):
     settings = tiny("notebook", learning_rate=0.1)
-    step = make_step(WALL, settings, cameras, space="ndc", rays_per_piece=4)
+    step = make_step(WALL, settings, cameras, space="ndc", rays_per_microbatch=4)
     before = init_state(WALL, settings, key)._replace(step=jnp.int32(7))
     batch = draw(views, cameras, jax.random.fold_in(before.key, 7), 12)
     run_key = np.array(jax.random.key_data(before.key))
@@ -280,10 +280,10 @@ def test_the_learning_rate_follows_the_pace(views, cameras, key):
     """Half of the time gone, with steps of a tenth of it: two of them end at the rate of 0.6."""
     settings = tiny("notebook", learning_rate=0.1, num_steps=1000)
     step = make_step(WALL, settings, cameras, space="ndc")
-    after, _ = step(init_state(WALL, settings, key), views, 1, Pace(0.5, 0.1))
+    after, _ = step(init_state(WALL, settings, key), views, 1, TimeBudget(0.5, 0.1))
     moved = np.abs(0.5 - np.asarray(after.params["shared"]["rgb"]))
     np.testing.assert_allclose(moved, float(learning_rate(settings.train)(500)), rtol=1e-3)
-    again, _ = step(after, views, 2, Pace(1.0, 0.0))
+    again, _ = step(after, views, 2, TimeBudget(1.0, 0.0))
     assert again.step == 3
 
 
@@ -298,7 +298,7 @@ def test_jitter_is_fresh_for_every_ray_and_at_every_step(cameras, key):
     one_pixel = cameras._replace(height=1, width=1)
     views = TrainingViews(jnp.ones((1, 1, 1, 3)), jnp.eye(3, 4)[None], jnp.array([[1.0, 5.0]]))
     field = RadianceField(MIST.init, apply)
-    step = make_step(field, tiny("notebook"), one_pixel, space="ndc", rays_per_piece=12)
+    step = make_step(field, tiny("notebook"), one_pixel, space="ndc", rays_per_microbatch=12)
     losses = []
     for number in (0, 1, 2):
         state = init_state(MIST, tiny("notebook"), key)._replace(step=jnp.int32(number))
@@ -343,7 +343,7 @@ def test_debug_refuses_a_loss_that_is_not_finite(views, cameras, key):
     settings = tiny("notebook")
     bad = {"shared": {"rgb": jnp.array([jnp.nan, 0.5, 0.5])}}
     state = init_state(WALL, settings, key, bad)
-    step = make_step(WALL, settings, cameras, space="ndc", rays_per_piece=12, debug=True)
+    step = make_step(WALL, settings, cameras, space="ndc", rays_per_microbatch=12, debug=True)
     with pytest.raises(AssertionError):
         step(state, views)
 
