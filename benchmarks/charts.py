@@ -1,9 +1,10 @@
 """Charts of results, for the README."""
 
 import itertools
-import os
 from pathlib import Path
 from typing import Any
+
+from nerf.runtime import atomic
 
 _EXACT, _FAST, _FLOOR, _THIRD = "#08519c", "#d94801", "#bdbdbd", "#2e8b57"
 
@@ -144,6 +145,5 @@ def _write(
 
 
 def _save(figure: Any, path: Path) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    figure.savefig(partial, format="png")
-    os.replace(partial, path)
+    with atomic.replacing(path) as partial:
+        figure.savefig(partial, format="png")

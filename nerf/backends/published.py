@@ -7,7 +7,6 @@ read by an unpickler that can look up nothing at all.
 """
 
 import io
-import os
 import pickle
 import pickletools
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy as np
 
 from nerf.errors import UserError
 from nerf.field import Params
+from nerf.runtime import atomic
 
 TREE_FILE = "tree.pkl"
 ARRAYS_FILE = "arrays.npy"
@@ -70,9 +70,7 @@ def write(folder: Path, params: Params) -> None:
         np.save(records, np.asarray(leaf), allow_pickle=False)
     structure = pickle.dumps(jax.tree_util.tree_map(lambda _: 0, params), protocol=4)
     for name, content in ((ARRAYS_FILE, records.getvalue()), (TREE_FILE, structure)):
-        temporary = folder / f".{name}.partial"
-        temporary.write_bytes(content)
-        os.replace(temporary, folder / name)
+        atomic.write_bytes(folder / name, content)
 
 
 def _read_structure(path: Path) -> Any:

@@ -1,13 +1,14 @@
 """Charts of a run: how loss and PSNR went."""
 
 import math
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from nerf.runtime import atomic
 
 _NUM_SMOOTHED = 60  # points of the smooth line at most: each the median of its share of readings
 _FAINT, _STRONG, _HELD_OUT = "#9ecae1", "#08519c", "#d94801"
@@ -40,9 +41,8 @@ def write_training_chart(path: Path, lines: Sequence[Mapping[str, Any]], title: 
         axes.spines[["top", "right"]].set_visible(False)
     if psnr_axes.lines:
         psnr_axes.legend(loc="lower right", frameon=False)
-    partial = path.with_name(f".{path.name}.partial")
-    figure.savefig(partial, format="png")
-    os.replace(partial, path)
+    with atomic.replacing(path) as partial:
+        figure.savefig(partial, format="png")
 
 
 def series(lines: Sequence[Mapping[str, Any]], name: str) -> Series:

@@ -1,5 +1,6 @@
 """What a person looks at: PNG files, comparisons, coloured depth, video."""
 
+import contextlib
 import shutil
 import warnings
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from nerf.errors import UserError
+from nerf.runtime import atomic
 
 FloatImage = npt.NDArray[np.float32]
 ByteImage = npt.NDArray[np.uint8]
@@ -39,12 +41,13 @@ def to_bytes(image: FloatImage) -> ByteImage:
 
 def write_png(path: Path, image: FloatImage) -> None:
     """Writes `[height, width, 3]` in [0, 1], as it is, pixel for pixel."""
-    iio.imwrite(path, to_bytes(image), extension=".png")
+    write_sheet(path, to_bytes(image))
 
 
 def write_sheet(path: Path, sheet: ByteImage) -> None:
     """Writes what `side_by_side` or `contact_sheet` returned."""
-    iio.imwrite(path, sheet, extension=".png")
+    with atomic.replacing(path) as partial:
+        iio.imwrite(partial, sheet, extension=".png")
 
 
 def colorize_depth(depth: FloatImage, acc: FloatImage | None = None) -> FloatImage:
@@ -145,40 +148,39 @@ def write_video(path: Path, frames: Sequence[Path]) -> None:
     Raises:
       UserError: if the encoding fails; the frames stay where they are.
     """
-    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
-    writer = None
     try:
-        images = (_even(enlarge(iio.imread(frame))) for frame in frames)
-        first = next(images)
-        height, width, _ = first.shape
-        writer = imageio_ffmpeg.write_frames(
-            str(partial),
-            (width, height),
-            fps=frames_per_second(len(frames)),
-            codec="libx264",
-            pix_fmt_out="yuv420p",
-            quality=8,
-            macro_block_size=2,
-            ffmpeg_log_level="error",
-        )
-        with warnings.catch_warnings():  # JAX warns of every child process, this one is safe
+        with atomic.replacing(path) as partial:
+            _encode(partial, frames)
+    except (OSError, RuntimeError, SyntaxError) as error:  # Pillow raises all of them
+        raise UserError(
+            f"the video {path} could not be encoded ({error}); its {len(frames)} frames are kept "
+            f"in {frames[0].parent}"
+        ) from error
+
+
+def _encode(path: Path, frames: Sequence[Path]) -> None:
+    images = (_even(enlarge(iio.imread(frame))) for frame in frames)
+    first = next(images)
+    height, width, _ = first.shape
+    writer = imageio_ffmpeg.write_frames(
+        str(path),
+        (width, height),
+        fps=frames_per_second(len(frames)),
+        codec="libx264",
+        pix_fmt_out="yuv420p",
+        quality=8,
+        macro_block_size=2,
+        ffmpeg_log_level="error",
+    )
+    with contextlib.closing(writer):  # waits for the encoder, which would write on after a failure
+        with warnings.catch_warnings():  # JAX warns of every child process; this one is safe
             warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)
             writer.send(None)
         writer.send(np.ascontiguousarray(first))
         for image in images:
             writer.send(np.ascontiguousarray(image))
-        writer.close()
-        if not partial.is_file() or partial.stat().st_size == 0:
-            raise OSError("the encoder wrote nothing")
-        partial.replace(path)
-    except (OSError, RuntimeError, SyntaxError) as error:  # Pillow raises all of them
-        if writer is not None:
-            writer.close()  # else the encoder may yet make the file that is to go
-        partial.unlink(missing_ok=True)
-        raise UserError(
-            f"the video {path} could not be encoded ({error}); its {len(frames)} frames are kept "
-            f"in {frames[0].parent}"
-        ) from error
+    if not path.is_file() or path.stat().st_size == 0:
+        raise OSError("the encoder wrote nothing")
 
 
 def _even(image: ByteImage) -> ByteImage:

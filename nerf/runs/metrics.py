@@ -2,12 +2,12 @@
 
 import json
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any, Protocol
 
 from nerf.errors import UserError
+from nerf.runtime import atomic
 
 METRICS_FILE = "metrics.jsonl"
 
@@ -75,9 +75,7 @@ def cut(run_dir: Path, last_step: int) -> None:
     text = path.read_text(encoding="utf-8", errors="replace")
     kept = "".join(f"{line}\n" for line in text.splitlines() if _step(line) <= last_step)
     if kept != text:
-        partial = path.with_name(f".{path.name}.partial")
-        partial.write_text(kept, encoding="utf-8")
-        os.replace(partial, path)
+        atomic.write_text(path, kept)
 
 
 def _step(line: str) -> float:

@@ -7,7 +7,6 @@ A `.safetensors` file holds the arrays of one backend's layout under names such 
 
 import dataclasses
 import json
-import os
 import zlib
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,6 +22,7 @@ from nerf.config.settings import Config
 from nerf.errors import UserError
 from nerf.field import Params, RadianceField
 from nerf.render.rays import NETWORKS, PROPOSAL, abstract_networks
+from nerf.runtime import atomic
 
 FILE_NAME = "params.safetensors"
 _HEADER_KEY = "nerf"
@@ -98,14 +98,8 @@ def save(path: Path, params: Params, header: Header) -> None:
     }
     values = dataclasses.asdict(header) | {"format": _FORMAT}
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
     metadata = {_HEADER_KEY: json.dumps(values)}
-    try:
-        partial.write_bytes(safetensors.numpy.save(arrays, metadata=metadata))
-        os.replace(partial, path)
-    except OSError:
-        partial.unlink(missing_ok=True)
-        raise
+    atomic.write_bytes(path, safetensors.numpy.save(arrays, metadata=metadata))
 
 
 def save_published(folder: Path, params: Params, layout: str) -> None:

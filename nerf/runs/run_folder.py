@@ -17,6 +17,7 @@ import jax
 from nerf.config import text as config_text
 from nerf.errors import UserError, listed
 from nerf.runs import checkpoints, parameters
+from nerf.runtime import atomic
 
 CONFIG_FILE = "config.json"
 EVAL_FILE = "eval.json"
@@ -69,7 +70,7 @@ def holds_training(run_dir: Path) -> bool:
 
 def write_json(path: Path, values: dict[str, Any]) -> None:
     """Writes a JSON file; a number that is not finite, which JSON cannot say, becomes null."""
-    _replace(path, json.dumps(_finite(values), indent=2, allow_nan=False) + "\n")
+    atomic.write_text(path, json.dumps(_finite(values), indent=2, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -194,13 +195,6 @@ def device_name() -> str:
     """The device that computes, as its runtime calls it, e.g. `cpu` or `NVIDIA H100`."""
     device = jax.devices()[0]
     return str(device.device_kind)
-
-
-def _replace(path: Path, text: str) -> None:
-    """Writes a file so that it is either the old one or the new one, never half of one."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
 
 
 def _finite(values: Any) -> Any:

@@ -1,13 +1,14 @@
 """Arrays that take long to make, kept in the user's cache folder."""
 
 import contextlib
-import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from nerf.runtime import atomic
 
 Arrays = dict[str, Any]  # NumPy's, by name
 
@@ -30,7 +31,6 @@ def cached_arrays(path: Path, make: Callable[[], Arrays], fits: Callable[[Arrays
     made = make()
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.{os.getpid()}.partial.npz")
-        np.savez(partial, **made)
-        os.replace(partial, path)
+        with atomic.replacing(path, shared=True) as partial:
+            np.savez(partial, **made)
     return made

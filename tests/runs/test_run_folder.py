@@ -8,6 +8,7 @@ import pytest
 
 from nerf.errors import UserError
 from nerf.runs import run_folder
+from nerf.runtime import atomic
 
 
 def names(folder):
@@ -54,7 +55,9 @@ def test_a_write_that_fails_leaves_the_file_from_before(tmp_path, monkeypatch):
 
 
 def test_a_file_left_by_a_killed_run_is_no_obstacle(tmp_path):
-    (tmp_path / ".eval.json.partial").write_text('{"psn')
+    with atomic.replacing(tmp_path / "eval.json") as left:
+        left.touch()
+    left.write_text('{"psn')
     run_folder.write_json(tmp_path / "eval.json", {"psnr": 1.0})
     assert names(tmp_path) == ["eval.json"]
     assert run_folder.read_json(tmp_path / "eval.json") == {"psnr": 1.0}
