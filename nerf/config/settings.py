@@ -138,7 +138,7 @@ class MLPConfig:
 
 @dataclasses.dataclass(frozen=True)
 class PlanesConfig:
-    """Three feature planes per level, multiplied, and a small MLP: `nerf.backends.planes`.
+    """Three feature planes per level, multiplied, and a small MLP: `nerf.backends.flax_planes`.
 
     Attributes:
       viewdir_encoding: of the viewing direction.

@@ -122,7 +122,7 @@ def download_scene(
       progress: whether to show a bar, in bytes over all files, on stderr.
 
     Returns:
-      The scene's folder, for `nerf.captures.llff.load_llff`.
+      The scene's folder, for `nerf.captures.llff.read_llff`.
 
     Raises:
       NetworkUnreachable: if no server answers within `timeouts.probe` seconds.
