@@ -9,15 +9,18 @@ BENCH_FLAGS ?=
 
 PY := .venv/bin/python
 READY := .venv/ready
+DOCS_READY := .venv/docs-ready
 
 unexport PYTHONPATH
-.PHONY: help demo test lint lint-format lint-check lint-types bench clean
+.PHONY: help demo test lint lint-format lint-check lint-types docs dist bench clean
 
 help:
 	@echo "make demo   score the bundled flower's pretrained MLP, train the field planes for a minute,"
 	@echo "            draw pictures and both videos"
 	@echo "make test   run the tests and doctests (NERF_DATA_DIR=... also those on photographs)"
 	@echo "make lint   check format, code and types"
+	@echo "make docs   build the pages and the API reference into site/"
+	@echo "make dist   build wheel and source distribution into dist/"
 	@echo "make bench  measure training speed on this machine"
 	@echo "make clean  remove .venv, caches and the demo's output"
 	@echo "Options: PYTHON=python3.12, DEMO_FLAGS, TEST_FLAGS, BENCH_FLAGS, PIP_FLAGS"
@@ -45,11 +48,21 @@ lint-check: $(READY)
 lint-types: $(READY)
 	@$(PY) -m mypy
 
+# Pages, links, anchors and references are checked; the variable silences an advertisement.
+docs: $(DOCS_READY)
+	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build
+	@echo "The pages are in site/index.html"
+
+# Without egg-info, whose list of files may be an old one.
+dist: $(READY)
+	@rm -rf dist *.egg-info
+	@$(PY) -m build
+
 bench: $(READY)
 	@$(PY) -m benchmarks.step_throughput $(BENCH_FLAGS)
 
 clean:
-	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache demo
+	rm -rf .venv build dist site *.egg-info .mypy_cache .pytest_cache .ruff_cache demo
 
 # The version is read from the interpreter that is about to be used; `ensurepip` is what a Debian
 # python3 without python3-venv lacks. Two --quiet leave pip its errors.
@@ -61,4 +74,8 @@ $(READY): setup.cfg
 	@echo "Setting up .venv (about 2 minutes the first time) ..."
 	@$(PYTHON) -m venv .venv
 	@$(PY) -m pip install --quiet --quiet --disable-pip-version-check $(PIP_FLAGS) --editable '.[dev]'
+	@touch $@
+
+$(DOCS_READY): $(READY)
+	@$(PY) -m pip install --quiet --quiet --disable-pip-version-check $(PIP_FLAGS) --editable '.[docs]'
 	@touch $@

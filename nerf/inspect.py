@@ -13,14 +13,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 
 from nerf.captures import formats, image_files, survey
 from nerf.captures.capture import MIN_VIEWS, Problems
 from nerf.captures.export import Pixels, export
 from nerf.captures.formats import FORMATS, LoadedScene
 from nerf.cli import flags as command_line
-from nerf.cli.flags import FLAGS, check_flags, parse_flags, reading
+from nerf.cli.flags import FLAGS, check_flags, reading, run_command
 from nerf.errors import UserError, listed
 from nerf.scenes.normalize import NormalizeOptions, override_bounds, scaled_lens
 
@@ -126,5 +126,10 @@ def _export(loaded: LoadedScene, wanted: NormalizeOptions) -> None:
     )
 
 
+def run() -> None:
+    """The console script `nerf-inspect`."""
+    run_command(main, __name__, __doc__)
+
+
 if __name__ == "__main__":
-    app.run(main, flags_parser=parse_flags)
+    run()

@@ -17,13 +17,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import jax
-from absl import app, flags
+from absl import flags
 
 import nerf
 from nerf import field as field_lib
 from nerf.backends import convert
 from nerf.cli import flags as command_line
-from nerf.cli.flags import FLAGS, check_flags, parse_flags, reading, video_size
+from nerf.cli.flags import FLAGS, check_flags, reading, run_command, video_size
 from nerf.config import presets
 from nerf.config import settings as config_lib
 from nerf.config import text as config_text
@@ -376,5 +376,10 @@ def _print_header(job: Job, start: init_from.InitialParams) -> None:
         print(f"{name + ':':<12}{value}", flush=True)
 
 
+def run() -> None:
+    """The console script `nerf`."""
+    run_command(functools.partial(main, started=nerf.STARTED), __name__, __doc__)
+
+
 if __name__ == "__main__":
-    app.run(functools.partial(main, started=nerf.STARTED), flags_parser=parse_flags)
+    run()

@@ -4,9 +4,9 @@ import math
 import re
 import sys
 import typing
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from absl import flags, logging
+from absl import app, flags, logging
 
 from nerf import field as field_lib
 from nerf.captures.formats import FORMATS, MAX_SIZE, CaptureOptions
@@ -143,6 +143,20 @@ def parse_flags(argv: Sequence[str]) -> list[str]:
     if FLAGS["verbosity"].using_default_value:
         logging.set_verbosity(logging.WARNING)  # JAX and Orbax tell much at the level below
     return rest
+
+
+def run_command(main: Callable[[list[str]], None], name: str, description: str | None) -> None:
+    """Runs a command, started by `python -m` or by its console script; --help is the same for both.
+
+    Args:
+      main: takes the program's name and the arguments that are no flags.
+      name: `__name__` of the command's module.
+      description: `__doc__` of that module.
+    """
+    if name != "__main__":  # absl shows the flags of the module `sys.argv[0]`
+        sys.argv[0] = name
+        sys.modules["__main__"].__doc__ = description
+    app.run(main, flags_parser=parse_flags)
 
 
 def check_flags() -> None:

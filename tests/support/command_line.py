@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from nerf import main
+from nerf.cli.flags import parse_flags
 from nerf.runs import metrics, parameters
 from tests.conftest import BACKENDS
 
@@ -69,7 +70,7 @@ def write_scene(folder, num_views=NUM_VIEWS):
 def call(*arguments):
     """Runs `main` in this process, with flags that no call before has touched."""
     main.FLAGS.unparse_flags()
-    return _ended(lambda: main.main(main.parse_flags(["nerf", *map(str, arguments)])))
+    return _ended(lambda: main.main(parse_flags(["nerf", *map(str, arguments)])))
 
 
 def _ended(run):
