@@ -12,6 +12,7 @@ from absl import flags
 
 from benchmarks import machine, report
 from nerf import field as field_lib
+from nerf.cli.messages import as_flags
 from nerf.config.settings import PRECISIONS
 from nerf.errors import UserError
 from nerf.runs import run_folder
@@ -133,7 +134,7 @@ def main(
             benchmark.write_chart(Path(defined.chart), result)
             print(f"chart: {defined.chart}")
     except UserError as error:
-        _fail(str(error))
+        _fail(as_flags(str(error), defined))
     except KeyboardInterrupt:
         _fail("stopped", status=130)
     except OSError as error:
@@ -141,9 +142,7 @@ def main(
     except (MemoryError, jax.errors.JaxRuntimeError) as error:
         if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):
             raise
-        _fail(
-            "out of memory: try fewer --rays or --rays_per_microbatch; earlier cases are saved"
-        )
+        _fail("out of memory: try fewer --rays or --rays_per_microbatch; earlier cases are saved")
 
 
 def check_ranges(defined: flags.FlagValues, ranges: Ranges) -> None:

@@ -21,6 +21,7 @@ from nerf.captures.export import Pixels, export
 from nerf.captures.formats import FORMATS, LoadedScene
 from nerf.cli import flags as command_line
 from nerf.cli.flags import FLAGS, check_flags, reading, run_command
+from nerf.cli.messages import as_flags
 from nerf.errors import UserError, listed
 from nerf.scenes.normalize import NormalizeOptions, override_bounds, scaled_lens
 
@@ -42,7 +43,7 @@ def main(argv: Sequence[str]) -> None:
         _run(argv)
     except UserError as error:
         for problem in error.problems if isinstance(error, Problems) else [error]:
-            print(f"problem: {problem}", file=sys.stderr)
+            print(f"problem: {as_flags(str(problem))}", file=sys.stderr)
         print("training cannot start", file=sys.stderr)
         sys.exit(1)
     except OSError as error:
@@ -71,7 +72,7 @@ def _run(argv: Sequence[str]) -> None:
     for line in survey.describe_capture(capture):
         print(line)
     for note in capture.notes:
-        print(f"note: {note}")
+        print(f"note: {as_flags(note)}")
     if FLAGS.plot is not None:
         bounds = override_bounds(capture.bounds, capture.num_views, how.normalization)
         survey.draw(Path(FLAGS.plot), capture, bounds)
@@ -80,7 +81,7 @@ def _run(argv: Sequence[str]) -> None:
         raise UserError("one view is too few: one is held out, and none is left to train on")
     loaded = formats.load_capture(capture, how)
     for note in loaded.notes[len(capture.notes) :]:
-        print(f"note: {note}")
+        print(f"note: {as_flags(note)}")
     for line in survey.describe_scene(loaded, FLAGS.holdout):
         print(line)
     if FLAGS.export_format is not None:
@@ -120,7 +121,7 @@ def _export(loaded: LoadedScene, wanted: NormalizeOptions) -> None:
     bounds = override_bounds(capture.bounds, capture.num_views, wanted)
     pixels = Pixels((width, height), files, read)
     for note in export(capture, lens, bounds, pixels, FLAGS.export_format, out):
-        print(f"note: {note}")
+        print(f"note: {as_flags(note)}")
     print(
         f"written as {FLAGS.export_format}: {out}, {listed(sorted(p.name for p in out.iterdir()))}"
     )

@@ -24,6 +24,7 @@ from nerf import field as field_lib
 from nerf.backends import convert
 from nerf.cli import flags as command_line
 from nerf.cli.flags import FLAGS, check_flags, reading, run_command, video_size
+from nerf.cli.messages import as_flags
 from nerf.config import presets
 from nerf.config import settings as config_lib
 from nerf.config import text as config_text
@@ -77,7 +78,7 @@ def main(argv: Sequence[str], started: float | None = None) -> None:
             print(f"{interrupt}; to go on: {_same_command()}", file=sys.stderr)
         sys.exit(interrupt.status)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {as_flags(str(error))}", file=sys.stderr)
         sys.exit(1)
     except OSError as error:
         if error.errno is None:
@@ -134,7 +135,7 @@ def _run(started: float) -> None:
     training = FLAGS.mode == "train"
     resolved = _load_scene()
     for notice in (*devices.notices(), *resolved.notices):
-        print(f"note: {notice}")
+        print(f"note: {as_flags(notice)}")
     run_dir = _run_dir(resolved.scene)
     start = init_from.load_initial_params(
         init_from.effective_source(FLAGS.init_from, run_dir, training=training),

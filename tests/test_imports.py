@@ -167,7 +167,7 @@ def named_in(path):
 
 
 # Packages, whose versions a run records, and the distribution, by whose name its cache is called.
-INSTALLED = {"run_folder.py": {"flax", "dm-haiku"}, "scenes/download.py": {"nerf-haiku-flax"}}
+INSTALLED = {"runs/run_folder.py": {"flax", "dm-haiku"}, "scenes/download.py": {"nerf-haiku-flax"}}
 
 
 def test_no_module_but_the_registry_the_backends_and_the_flag_names_a_backend():

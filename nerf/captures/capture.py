@@ -136,7 +136,7 @@ def check_numbers(capture: Capture) -> list[str]:
             near, far = capture.bounds.T
             good = np.isfinite(capture.bounds).all(1) & (near > 1e-9) & (far > near) & (far < 1e12)
             faults.append(
-                (~good, "bounds that are not 0 < near < far, within 1e12", "give --near and --far")
+                (~good, "bounds that are not 0 < near < far, within 1e12", "give `near` and `far`")
             )
     return [
         f"{named_views(np.flatnonzero(mask).tolist(), capture.names)} "

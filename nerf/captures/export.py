@@ -52,7 +52,12 @@ class _Writing(NamedTuple):
 
 
 def export(
-    capture: Capture, lens: Lens, bounds: Array | None, pixels: Pixels, to: str, out: Path
+    capture: Capture,
+    lens: Lens,
+    bounds: Array | None,
+    pixels: Pixels,
+    export_format: str,
+    out: Path,
 ) -> list[str]:
     """Writes a capture.
 
@@ -61,7 +66,7 @@ def export(
       lens: its lenses for pictures of `pixels.size`.
       bounds: `[num_views, 2]`, near and far in the capture's unit, where they are known.
       pixels: its pictures.
-      to: a name of `nerf.captures.formats.FORMATS`.
+      export_format: a name of `nerf.captures.formats.FORMATS`.
       out: a folder that does not exist, or is empty.
 
     Returns:
@@ -70,13 +75,13 @@ def export(
     Raises:
       UserError: if the format has no place for what is to be written, or the folder is taken.
     """
-    if to not in _WRITERS:
-        raise UserError(f"unknown format {to!r}: choose one of {', '.join(_WRITERS)}")
+    if export_format not in _WRITERS:
+        raise UserError(f"unknown format {export_format!r}: choose one of {', '.join(_WRITERS)}")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(f"--out={out} is there already: give a new folder")
-    check, write = _WRITERS[to]
-    as_png = to == "blender"  # whose readers add this ending by themselves
-    names = _names(capture, pixels, keep_order=to == "llff", as_png=as_png)
+        raise UserError(f"`out={out}` is there already: give a new folder")
+    check, write = _WRITERS[export_format]
+    as_png = export_format == "blender"  # whose readers add this ending by themselves
+    names = _names(capture, pixels, keep_order=export_format == "llff", as_png=as_png)
     writing = _Writing(capture, lens, bounds, pixels.size, names, out)
     notes = check(writing)
     try:
@@ -116,7 +121,7 @@ def _write_picture(path: Path, pixels: Pixels, index: int) -> None:
 def _check_llff(writing: _Writing) -> list[str]:
     notes = _check_pinhole(writing.lens, writing.size)
     if writing.bounds is None:
-        raise UserError("LLFF needs bounds, and nothing tells them: give --near and --far")
+        raise UserError("LLFF needs bounds, and nothing tells them: give `near` and `far`")
     return [*notes, *_lost_split(writing.capture)]
 
 
@@ -235,7 +240,7 @@ def _check_colmap(writing: _Writing) -> list[str]:
     if distortion[~np.asarray(lens.fisheye), 2:4].any() or distortion[lens.fisheye, 4:].any():
         raise UserError(
             "COLMAP's OPENCV model has no k3 and k4, and its OPENCV_FISHEYE no p1 and p2, which "
-            "these lenses have: choose --export_format=nerfstudio"
+            'these lenses have: choose `export_format="nerfstudio"`'
         )
     return _lost_split(writing.capture)
 

@@ -105,7 +105,7 @@ def read_capture(folder: Path, reading: CaptureOptions = DEFAULT_CAPTURE_OPTIONS
     capture = with_rotations(capture)
     others = [name for name in found if name != chosen]
     if others and reading.format is None:
-        note = f"read as {chosen}; --format={others[0]} would take the other files that are there"
+        note = f'read as {chosen}; `format="{others[0]}"` would take the other files that are there'
         capture = dataclasses.replace(capture, notes=(*capture.notes, note))
     return capture
 

@@ -112,7 +112,7 @@ def target_size(
         new_width, new_height = (max(1, round(side / shrunk)) for side in (width, height))
         remarks = [f"pictures of {width}x{height} are scaled to {new_width}x{new_height}"]
         if factor is None:
-            remarks[0] += " (--max_size says to how much, 0 not at all)"
+            remarks[0] += " (`max_size` says to how much, 0 not at all)"
         width, height = new_width, new_height
     else:
         remarks = []
@@ -120,7 +120,7 @@ def target_size(
     if num_bytes > MAX_BYTES:
         raise UserError(
             f"{len(sizes)} pictures of {width} x {height} take {num_bytes / 2**30:.0f} GiB, more "
-            f"than {MAX_BYTES / 2**30:.0f}: give a smaller --max_size, or a --factor"
+            f"than {MAX_BYTES / 2**30:.0f}: give a smaller `max_size`, or a `factor`"
         )
     return height, width, remarks
 

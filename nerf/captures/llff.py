@@ -54,7 +54,7 @@ def read_llff(folder: Path, factor: int | None = None) -> Capture:
     larger = [path.name for path in _image_folders(folder).values() if path != image_folder]
     if factor is None and larger:
         note = (
-            f"pictures are those of {image_folder.name}; there is {listed(larger)} too (--factor)"
+            f"pictures are those of {image_folder.name}; there is {listed(larger)} too (`factor`)"
         )
         return dataclasses.replace(capture, notes=(note,))
     return capture

@@ -190,7 +190,7 @@ def preset_of(field: str, name: str | None = None) -> Config:
         owner = next(owner for owner, (cls, _) in _FIELDS.items() if isinstance(config.field, cls))
         raise UserError(
             f"preset {config.preset!r} is for the field {owner!r}, not {field!r}: leave out "
-            f"--preset, or add --field={owner}"
+            f'`preset`, or add `field="{owner}"`'
         )
     return config
 

@@ -46,7 +46,9 @@ def override(config: Config, *assignments: str) -> Config:
     for assignment in assignments:
         path, equals, text = assignment.partition("=")
         if not equals:
-            raise UserError(f"--set={assignment}: write it as name=value, e.g. render.num_fine=64")
+            raise UserError(
+                f"`assignments={assignment}`: write it as name=value, e.g. render.num_fine=64"
+            )
         _assign(Config, values, path.strip().split("."), text.strip(), assignment)
     return from_json(values)
 
@@ -119,11 +121,13 @@ def _assign(cls: Any, values: Any, path: list[str], text: str, assignment: str) 
     if name not in settable:
         new_name = _OLD_NAMES.get(getattr(cls, "__name__", ""), {}).get(name)
         if new_name:
-            raise UserError(f"--set={assignment}: {name} is called {new_name} now")
-        raise UserError(f"--set={assignment}: no field {name!r}; there are {', '.join(settable)}")
+            raise UserError(f"`assignments={assignment}`: {name} is called {new_name} now")
+        raise UserError(
+            f"`assignments={assignment}`: no field {name!r}; there are {', '.join(settable)}"
+        )
     hint = _chosen(hints[name], values.get(name))
     if dataclasses.is_dataclass(hint) != bool(rest):
-        raise UserError(f"--set={assignment}: name one field, e.g. render.num_fine=64")
+        raise UserError(f"`assignments={assignment}`: name one field, e.g. render.num_fine=64")
     if rest:
         _assign(hint, values[name], rest, text, assignment)
     else:

@@ -46,7 +46,7 @@ def effective_source(init_from: str | None, run_dir: Path, *, training: bool) ->
         return str(run_dir)
     raise UserError(
         f"{run_dir} holds a training run, which other parameters would overwrite: leave out "
-        "--init_from to use the trained ones, or name another --run_dir"
+        "`init_from` to use the trained ones, or name another `run_dir`"
     )
 
 
@@ -73,7 +73,7 @@ def load_initial_params(
     if init_from == "none":
         if not training:
             raise UserError(
-                "--init_from=none gives no parameters, and only --mode=train can do without"
+                '`init_from="none"` gives no parameters, and only `nerf.train` can do without'
             )
         return InitialParams(None, "fresh", "none", None)
     path = Path(init_from)
@@ -104,7 +104,7 @@ def _find_pretrained(resolved: names.Resolved) -> Path:
         where = f"in {resolved.folder}" if resolved.folder else "in the package"
         raise UserError(
             f"no pretrained parameters for scene {scene.name!r}: looked for a folder params "
-            f"{where}; train with --mode=train, or name parameters with --init_from"
+            f"{where}; train with `nerf.train`, or name parameters with `init_from`"
         )
     return path
 

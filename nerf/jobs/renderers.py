@@ -44,7 +44,7 @@ def exact_renderer(job: Job) -> Renderer:
 
 
 def scoring_renderer(job: Job, params: Params, views: Sequence[View]) -> Renderer:
-    """What held-out views are scored with: exact unless the job says `--renderer=fast`."""
+    """What held-out views are scored with: exact unless `job.render` is `fast`."""
     exact = exact_renderer(job)
     return _fast_or_exact(exact, job, params, views) if job.render == "fast" else exact
 
@@ -52,7 +52,7 @@ def scoring_renderer(job: Job, params: Params, views: Sequence[View]) -> Rendere
 def video_renderer(
     job: Job, params: Params, views: Sequence[View], known: Renderer | None = None
 ) -> Renderer:
-    """What a video is drawn with: fast where that pays, unless the job says `--renderer=exact`.
+    """What a video is drawn with: fast where that pays, unless `job.render` is `exact`.
 
     Args:
       job: what is rendered.

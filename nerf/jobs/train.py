@@ -197,7 +197,7 @@ def _first_state(
 def _collapse_message(collapse: TrainingCollapsed, run_dir: Path, restarts: int) -> str:
     tried = f" (also after {restarts} restarts)" if restarts else ""
     return (
-        f"{collapse}{tried}. --on_collapse=restart begins again from another key, --noresume "
+        f'{collapse}{tried}. `on_collapse="restart"` begins again from another key, `resume=False` '
         f"begins with other settings; states saved before are in {run_dir}"
     )
 
@@ -288,8 +288,8 @@ def _save_params(job: Job, params: Params, step: int) -> None:
     """
     if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params)):
         raise UserError(
-            f"a parameter is no longer finite at step {step}: try a smaller --lr; states saved "
-            f"before are in {job.run_dir}"
+            f"a parameter is no longer finite at step {step}: try a smaller "
+            f"`train.learning_rate`; states saved before are in {job.run_dir}"
         )
     try:
         parameters.save(job.run_dir / parameters.FILE_NAME, params, job.header(step))

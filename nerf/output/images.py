@@ -125,7 +125,7 @@ def check_video_encoder() -> None:
     if found is None:
         raise UserError(
             "no ffmpeg program was found to encode the video: install the package imageio-ffmpeg "
-            "with its binary, set IMAGEIO_FFMPEG_EXE, or ask for no video with --video_frames=0"
+            "with its binary, set IMAGEIO_FFMPEG_EXE, or ask for no video with `num_frames=0`"
         )
 
 

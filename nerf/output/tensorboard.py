@@ -48,7 +48,7 @@ def open_writer(folder: Path, first_step: int) -> TensorboardWriter:
         from tensorboardX import SummaryWriter
     except ImportError as error:
         raise UserError(
-            "--tensorboard needs the package tensorboardX: pip install tensorboardX, or leave "
-            "the flag out"
+            "`tensorboard=True` needs the package tensorboardX: pip install tensorboardX, or "
+            "leave it out"
         ) from error
     return TensorboardWriter(SummaryWriter(str(folder), purge_step=first_step))

@@ -193,8 +193,8 @@ def _newest_whole(
         raise UserError(f"no training state in {folder}")
     reasons = "; ".join(f"step {step}: {reason}" for step, reason in damaged.items())
     raise UserError(
-        f"no training state can be read in {folder} ({reasons}): give another --run_dir, or "
-        "--noresume to start anew"
+        f"no training state can be read in {folder} ({reasons}): give another `run_dir`, or "
+        "`resume=False` to start anew"
     )
 
 

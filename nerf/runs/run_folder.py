@@ -58,7 +58,7 @@ def prepare(run_dir: Path) -> None:
     except OSError as error:
         raise UserError(
             f"the run folder {run_dir} cannot be written ({error.strerror}): name another with "
-            "--run_dir"
+            "`run_dir`"
         ) from error
 
 
@@ -82,9 +82,9 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read ({error}); give another --run_dir") from error
+        raise UserError(f"{path} cannot be read ({error}); give another `run_dir`") from error
     if not isinstance(values, dict):
-        raise UserError(f"{path} does not hold a JSON object; give another --run_dir")
+        raise UserError(f"{path} does not hold a JSON object; give another `run_dir`")
     return values
 
 
@@ -101,7 +101,7 @@ def locked(run_dir: Path) -> Iterator[None]:
     except filelock.Timeout:
         raise UserError(
             f"another process is using the run folder {run_dir}: wait for it, or name another "
-            "with --run_dir"
+            "with `run_dir`"
         ) from None
     try:
         yield
@@ -156,7 +156,7 @@ def check_same_training(run_dir: Path, now: dict[str, Any], *, elsewhere: bool =
     path = run_dir / CONFIG_FILE
     before = read_json(path)
     if not set(before) >= set(now) or not isinstance(before["config"], dict):
-        raise UserError(f"{path} lacks settings of the training run; give another --run_dir")
+        raise UserError(f"{path} lacks settings of the training run; give another `run_dir`")
     names = [n for n in _SAME_TO_GO_ON if not (elsewhere and n in _MAY_DIFFER_ELSEWHERE)]
     # An older version's settings lack those that came later, whose defaults it had.
     try:
@@ -164,7 +164,7 @@ def check_same_training(run_dir: Path, now: dict[str, Any], *, elsewhere: bool =
     except UserError as error:
         raise UserError(
             f"{path} has settings that this version does not know ({error}): go on with the "
-            "version that wrote it, or train anew with another --run_dir or --noresume"
+            "version that wrote it, or train anew with another `run_dir` or `resume=False`"
         ) from error
     old = {name: before[name] for name in names} | _flatten(settings)
     new = {name: now[name] for name in names} | _flatten(now["config"])
@@ -175,9 +175,9 @@ def check_same_training(run_dir: Path, now: dict[str, Any], *, elsewhere: bool =
     ]
     if different:
         advice = (
-            f"--init_from={run_dir / parameters.FILE_NAME} to begin anew from its parameters alone"
+            f"`init_from={run_dir / parameters.FILE_NAME}` to begin anew from its parameters alone"
             if elsewhere
-            else "another --run_dir or --noresume to start anew"
+            else "another `run_dir` or `resume=False` to start anew"
         )
         raise UserError(
             f"{run_dir} holds a training run with other settings: {listed(different)}; "

@@ -88,7 +88,7 @@ def load_scene(
     known_prefix = bool(colon) and prefix in ("llff", "procedural")
     bare = rest if known_prefix else name
     if not bare:
-        raise UserError(f"--scene={name} names no scene: give a folder or {_examples()}")
+        raise UserError(f"{name!r} names no scene: give a folder or {_examples()}")
     cache_dir = cache_dir or download.default_cache_dir()
     if known_prefix and prefix == "procedural":
         return Resolved(_load_procedural(bare, size, cache_dir), None)
@@ -169,7 +169,7 @@ def _cached_or_downloaded(name: str, sources: _Sources, *, has_bundled: bool) ->
         return folder
     lacks = f"the cache {folder} lacks {num_missing} files of them"
     if sources.offline:
-        return f"{lacks}, and no download is tried (--offline or NERF_OFFLINE)"
+        return f"{lacks}, and no download is tried (`offline` or NERF_OFFLINE)"
     try:
         return download.download_scene(
             name,
@@ -184,7 +184,7 @@ def _cached_or_downloaded(name: str, sources: _Sources, *, has_bundled: bool) ->
         if not has_bundled:
             raise
         raise UserError(
-            f"{error}; to go on without the photographs give --offline or procedural:{name}"
+            f"{error}; to go on without the photographs give `offline=True` or procedural:{name}"
         ) from error
 
 

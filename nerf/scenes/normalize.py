@@ -162,7 +162,7 @@ def override_bounds(bounds: Array | None, num_views: int, wanted: NormalizeOptio
         return None
     if (near >= far).any():
         raise UserError(
-            f"--near={wanted.near} and --far={wanted.far} are not below and above each other for "
+            f"`near={wanted.near}` and `far={wanted.far}` are not below and above each other for "
             "all views: give both, in the files' unit of length"
         )
     return np.stack([near, far], axis=-1)
@@ -180,14 +180,14 @@ def _place(
     """Poses and bounds in the space that suits, or in the one that is wanted."""
     asked = wanted.space == "ndc"
     if asked or (wanted.space is None and rig.kind == "forward" and not is_transparent):
-        reason = "nothing tells where the scene begins: give --near and --far"
+        reason = "nothing tells where the scene begins: give `near` and `far`"
         if bounds is not None:
             posed = forward_facing_poses(capture.camtoworlds, bounds)
             reason = _reason_against_ndc(posed, lens, size)
             if not reason:
                 return posed, "ndc"
         if asked:
-            raise UserError(f"{capture.folder}: --space=ndc is not possible: {reason}")
+            raise UserError(f'{capture.folder}: `space="ndc"` is not possible: {reason}')
     bounded = is_transparent and rig.kind != "free"
     if wanted.space == "world" or (wanted.space is None and bounded):
         return _object_poses(capture, rig, bounds, lens, size, wanted), "world"
@@ -255,8 +255,8 @@ def _object_poses(
         radius = min(radius, float(np.max(bounds[:, 1] - distance)) if rig.num_aimed else radius)
     if not np.isfinite(radius) or radius <= 0:
         raise UserError(
-            f"{capture.folder}: the cameras do not tell how large the scene is: give --near and "
-            "--far"
+            f"{capture.folder}: the cameras do not tell how large the scene is: give `near` and "
+            "`far`"
         )
     scale = 1.0 / radius
     poses = _recentred_poses(capture.camtoworlds, rig.focus, rig.up, scale)

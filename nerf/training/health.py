@@ -120,13 +120,16 @@ def _count(steps: jax.Array, seen: jax.Array) -> jax.Array:
 
 
 _PREVENTION = (
-    "try --set=field.density_activation=softplus, --set=field.density_noise=1, "
-    "--set=train.warmup_steps=500 or a smaller --lr"
+    "try `field.density_activation=softplus`, `field.density_noise=1`, "
+    "`train.warmup_steps=500` or a smaller `train.learning_rate`"
+)
+_SMALLER_STEPS = (
+    "try a smaller `train.learning_rate`, `train.clip_norm=1` or `train.warmup_steps=500`"
 )
 _MEANING = {
     "not_finite": (
         "the loss or its gradient is not finite",
-        "try a smaller --lr, --set=train.clip_norm=1 or --set=train.warmup_steps=500",
+        _SMALLER_STEPS,
     ),
     "transparent": (
         f"nothing has been opaque for {PATIENCE} steps in the coarse or the fine pass (dead "
@@ -136,6 +139,6 @@ _MEANING = {
     "one_colour": (f"every ray has had one and the same colour for {PATIENCE} steps", _PREVENTION),
     "exploded": (
         f"the loss has been more than {EXPLODED:g} times its lowest for {PATIENCE} steps",
-        "try a smaller --lr, --set=train.clip_norm=1 or --set=train.warmup_steps=500",
+        _SMALLER_STEPS,
     ),
 }

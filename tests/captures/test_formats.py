@@ -119,7 +119,7 @@ def test_a_folder_is_read_as_what_its_files_say(tmp_path, written):
     np.save(both / "poses_bounds.npy", poses)
     loaded = load_folder(both)
     assert loaded.capture.format == "llff"
-    assert any("--format=nerfstudio" in note for note in loaded.notes)
+    assert any('`format="nerfstudio"`' in note for note in loaded.notes)
     assert load_folder(both, CaptureOptions("nerfstudio")).capture.format == "nerfstudio"
     assert "looked for" in refusal(tmp_path)
     assert "unknown format" in refusal(both, format="ply")
@@ -150,7 +150,7 @@ def test_max_size_bounds_the_longer_side(tmp_path):
     folder = write_nerfstudio(tmp_path)
     loaded = load_folder(folder, CaptureOptions(max_size=6), cache_dir=tmp_path / "cache")
     assert loaded.scene.images.shape[1:3] == (4, 6)
-    assert any("--max_size" in note for note in loaded.notes)
+    assert any("`max_size`" in note for note in loaded.notes)
     assert load_folder(folder, CaptureOptions(max_size=0)).scene.images.shape[1:3] == (
         HEIGHT,
         WIDTH,

@@ -66,7 +66,10 @@ def refused(*arguments, untouched=None):
         (["--preset=book"], "unknown preset 'book': choose one of notebook, paper"),
         (["--mode=tain"], "unknown mode 'tain': choose one of evaluate, train, render, convert"),
         (["--precision=half"], "unknown precision 'half': choose one of float32, tf32, bfloat16"),
-        (["--camera_path=loop"], "unknown path 'loop': choose one of spiral, orbit, interpolate"),
+        (
+            ["--camera_path=loop"],
+            "unknown camera_path 'loop': choose one of spiral, orbit, interpolate",
+        ),
         (["--steps=-1"], "--steps must be at least 0, not -1"),
         (["--steps=99999999999"], "--steps must be at most"),
         (["--steps=abc"], "--steps=abc"),

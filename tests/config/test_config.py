@@ -213,7 +213,7 @@ def test_each_field_has_its_presets(field, name, expected):
     [("planes", "paper", "mlp"), ("planes", "quick", "mlp"), ("mlp", "planes", "planes")],
 )
 def test_a_preset_of_another_field_is_refused_with_the_way_out(field, name, owner):
-    message = f"preset '{name}' is for the field '{owner}', not '{field}': .*--field={owner}"
+    message = f"preset '{name}' is for the field '{owner}', not '{field}': .*`field=\"{owner}\"`"
     with pytest.raises(UserError, match=message):
         preset_of(field, name)
 

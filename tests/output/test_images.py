@@ -268,5 +268,5 @@ def test_a_missing_encoder_is_named_in_one_sentence(tmp_path, monkeypatch):
     monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(tmp_path / "nowhere"))
     with pytest.raises(UserError, match="no ffmpeg program was found") as caught:
         images.check_video_encoder()
-    assert "--video_frames=0" in str(caught.value)
+    assert "`num_frames=0`" in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -57,5 +57,5 @@ def test_a_run_that_goes_on_takes_back_what_it_had_not_saved(tmp_path):
 
 def test_without_the_package_one_sentence_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
-    with pytest.raises(UserError, match=r"pip install tensorboardX, or leave the flag out"):
+    with pytest.raises(UserError, match=r"pip install tensorboardX, or leave it out"):
         open_writer(tmp_path, 0)

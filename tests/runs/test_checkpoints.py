@@ -257,7 +257,9 @@ def test_where_every_state_is_damaged_nothing_is_moved(tmp_path):
             next(path for path in (tmp_path / "checkpoints" / step).rglob("manifest.ocdbt"))
         )
     before = sorted(str(path) for path in tmp_path.rglob("*"))
-    with pytest.raises(UserError, match=r"no training state .*\(step 6: .*; step 3: .*--noresume"):
+    with pytest.raises(
+        UserError, match=r"no training state .*\(step 6: .*; step 3: .*`resume=False`"
+    ):
         restored(tmp_path, small(0))
     assert sorted(str(path) for path in tmp_path.rglob("*")) == before
 

@@ -68,7 +68,7 @@ def test_what_is_not_a_json_object_is_refused(tmp_path, content):
     path = tmp_path / "config.json"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(UserError, match=r"config\.json .*another --run_dir"):
+    with pytest.raises(UserError, match=r"config\.json .*another `run_dir`"):
         run_folder.read_json(path)
 
 
@@ -95,7 +95,7 @@ def test_a_place_that_cannot_be_written_is_refused(tmp_path, where):
     (tmp_path / "file").write_text("precious")
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "renders").write_text("a file where a folder should be")
-    with pytest.raises(UserError, match=r"cannot be written \(.+\): name another with --run_dir"):
+    with pytest.raises(UserError, match=r"cannot be written \(.+\): name another with `run_dir`"):
         run_folder.prepare(tmp_path / where)
     assert (tmp_path / "file").read_text() == "precious"
     assert names(tmp_path) == ["file", "run"]

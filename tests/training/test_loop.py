@@ -325,7 +325,9 @@ def test_a_score_that_was_given_up_is_no_score(run, tmp_path):
 
 
 def test_a_collapse_stops_before_it_is_logged_or_saved_and_what_was_saved_stays(run, tmp_path):
-    with pytest.raises(TrainingCollapsed, match=r"noticed at step 8: .*--lr") as caught:
+    with pytest.raises(
+        TrainingCollapsed, match=r"noticed at step 8: .*`train.learning_rate`"
+    ) as caught:
         run(not_finite=lambda step: max(0, step - 6))
     assert caught.value.step == 8
     assert "\n" not in str(caught.value)
