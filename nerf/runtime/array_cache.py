@@ -1,4 +1,4 @@
-"""Arrays that take long to make, kept in the user's cache folder."""
+"""Arrays that take long to compute, cached as .npz files in the user's cache folder."""
 
 import contextlib
 import zipfile
@@ -10,24 +10,29 @@ import numpy as np
 
 from nerf.runtime import atomic
 
-Arrays = dict[str, Any]  # NumPy's, by name
+Arrays = dict[str, Any]  # NumPy arrays by name
 
 
 def cached_arrays(path: Path, make: Callable[[], Arrays], fits: Callable[[Arrays], bool]) -> Arrays:
-    """Reads arrays where they were kept before, else makes and keeps them.
+    """Reads arrays from the cache, or computes and caches them.
 
-    A file that cannot be read, whose arrays do not fit, or that cannot be written, is passed over.
+    The cache never causes an error: a file that cannot be read, or whose arrays do not fit, is
+    computed again, and one that cannot be written is left out.
 
     Args:
-      path: an .npz file, whose name tells all that the arrays depend on.
-      make: makes them.
-      fits: whether those that were read can be what is made; a KeyError says that they cannot.
+      path: an .npz file. Its name depends on everything that the arrays depend on.
+      make: computes the arrays.
+      fits: whether arrays from the file can be what `make` would compute (their names, shapes and
+        types). A KeyError means that they cannot.
+
+    Returns:
+      The arrays, from the file or from `make`.
     """
     with contextlib.suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         with path.open("rb") as file, np.load(file, allow_pickle=False) as found:
-            kept = {name: found[name] for name in found.files}
-        if fits(kept):
-            return kept
+            cached = {name: found[name] for name in found.files}
+        if fits(cached):
+            return cached
     made = make()
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)

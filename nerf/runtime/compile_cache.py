@@ -1,4 +1,4 @@
-"""Compiled programs, kept between runs in the user's cache folder."""
+"""JAX's cache of compiled programs, in the user's cache folder: a second run starts faster."""
 
 import hashlib
 import platform
@@ -13,23 +13,26 @@ _MIN_COMPILE_SECONDS = 0.5
 
 
 def enable() -> None:
-    """Lets JAX keep what takes long to compile; a folder that is chosen already stays."""
+    """Makes JAX cache programs that take long to compile.
+
+    A cache folder that is set already stays.
+    """
     if getattr(jax.config, "jax_compilation_cache_dir", None) is None:
         jax.config.update("jax_compilation_cache_dir", str(folder()))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", _MIN_COMPILE_SECONDS)
 
 
 def folder() -> Path:
-    """One for each kind of processor, since a CPU's programs do not run on every other CPU."""
-    kind = hashlib.sha256(_instructions().encode()).hexdigest()[:16]
+    """The cache folder of this kind of processor: a program for one CPU may not run on another."""
+    kind = hashlib.sha256(_processor_features().encode()).hexdigest()[:16]
     return default_cache_dir() / "compiled" / kind
 
 
-def _instructions() -> str:
-    """What the processor can do, where the system tells; at least what it is called."""
-    told = [
+def _processor_features() -> str:
+    """Model and instruction sets of the processor, where the system lists them; else its name."""
+    lines = [
         line
         for line in devices.processor_info()
         if line.startswith(("model name", "flags", "Features"))
     ]
-    return "\n".join(sorted(set(told))) or f"{platform.machine()} {platform.processor()}"
+    return "\n".join(sorted(set(lines))) or f"{platform.machine()} {platform.processor()}"

@@ -1,4 +1,4 @@
-"""What a user must be told about the device before hours are spent on the wrong one."""
+"""Warnings about the device: JAX runs on the CPU although the machine has an accelerator."""
 
 import os
 import re
@@ -12,25 +12,28 @@ import jax
 _PLUGIN = re.compile(
     r"(jax[-_](cuda|rocm|metal|tpu|.*plugin)|libtpu|intel[-_]extension[-_]for[-_]openxla)"
 )
-_LOUD = "!!! RUNNING ON THE CPU"
-_HIDE = "JAX_PLATFORMS=cpu hides this remark"
+_WARNING = "!!! RUNNING ON THE CPU"
+_HOW_TO_HIDE = "JAX_PLATFORMS=cpu hides this note"
 
 
 def notices() -> tuple[str, ...]:
-    """Remarks on a device that is slower than it might be, one sentence each; mostly none."""
-    if jax.default_backend() != "cpu" or _cpu_was_asked_for():
+    """Warnings if JAX runs on the CPU although the machine has an accelerator, else none.
+
+    There are none either where the user chose the CPU with `JAX_PLATFORMS=cpu`.
+    """
+    if jax.default_backend() != "cpu" or _user_chose_cpu():
         return ()
     plugins = installed_plugins()
     if plugins:
         return (
-            f"{_LOUD} although {', '.join(plugins)} is installed, which is for an accelerator: "
-            "none was found, or its driver did not start (for NVIDIA, nvidia-smi tells); "
-            f"JAX_PLATFORMS=cuda shows the error, {_HIDE}",
+            f"{_WARNING} although {', '.join(plugins)} is installed: no accelerator was found, "
+            "or its driver did not start (for NVIDIA, nvidia-smi shows it); "
+            f"JAX_PLATFORMS=cuda shows the error, {_HOW_TO_HIDE}",
         )
     if _has_nvidia_device():
         return (
-            f"{_LOUD} although there is an NVIDIA GPU: JAX needs its CUDA plugin, pip install "
-            f"'jax[cuda12]'; {_HIDE}",
+            f"{_WARNING} although there is an NVIDIA GPU: JAX needs its CUDA plugin, pip install "
+            f"'jax[cuda12]'; {_HOW_TO_HIDE}",
         )
     return ()
 
@@ -42,16 +45,16 @@ def installed_plugins() -> Sequence[str]:
 
 
 def processor_info() -> Sequence[str]:
-    """What the system tells of its processor, line by line; nothing where it does not."""
+    """The lines of /proc/cpuinfo; none where the system has no such file."""
     try:
         return Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return ()
 
 
-def _cpu_was_asked_for() -> bool:
-    asked = getattr(jax.config, "jax_platforms", None) or os.environ.get("JAX_PLATFORMS", "")
-    return bool(asked.split(",")[0] == "cpu")  # later in the list it is what is fallen back on
+def _user_chose_cpu() -> bool:
+    chosen = getattr(jax.config, "jax_platforms", None) or os.environ.get("JAX_PLATFORMS", "")
+    return bool(chosen.split(",")[0] == "cpu")  # further back in the list it is the fallback
 
 
 def _has_nvidia_device() -> bool:

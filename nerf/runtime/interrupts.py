@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: training finishes and saves its step first, all else ends at once."""
+"""Ctrl-C and SIGTERM: training ends after the current step and saves it; all else ends at once."""
 
 import contextlib
 import signal
@@ -11,7 +11,11 @@ SIGNALS = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
 
 
 class Interrupted(KeyboardInterrupt):
-    """The program was told to stop; `status` is its exit status, as shells count it."""
+    """A signal asked the program to stop.
+
+    Attributes:
+      status: the exit status by the convention of shells, 128 plus the signal's number.
+    """
 
     def __init__(self, number: int, message: str):
         super().__init__(message)
@@ -20,7 +24,7 @@ class Interrupted(KeyboardInterrupt):
 
 @contextlib.contextmanager
 def interrupt_at_once() -> Iterator[None]:
-    """Within the block, Ctrl-C and SIGTERM raise `Interrupted` wherever the program is."""
+    """Within the block, Ctrl-C and SIGTERM raise `Interrupted` immediately."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         del frame
@@ -32,44 +36,47 @@ def interrupt_at_once() -> Iterator[None]:
 
 @contextlib.contextmanager
 def interrupt_between_steps() -> Iterator[Callable[[], bool]]:
-    """Turns the first signal into a question that the training loop asks between two steps.
+    """Within the block, the first Ctrl-C or SIGTERM is only recorded; a second one raises.
 
-    An exception in the middle of a step or of a save would leave a state whose buffers are gone,
-    or half a checkpoint. A second signal interrupts at once.
+    The training loop asks between two steps whether there was one. An exception in the middle of a
+    step would leave a state whose buffers are donated already, and one in the middle of a save half
+    a checkpoint.
 
     Yields:
-      A function that says whether there was a signal; after the block, if so, `Interrupted` is
-      raised.
-    """
-    heard: list[int] = []
+      A function that says whether a signal has arrived.
 
-    def note(number: int, frame: FrameType | None) -> None:
-        if heard:
+    Raises:
+      Interrupted: at the end of the block if one signal has arrived, immediately at a second.
+    """
+    received: list[int] = []
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if received:
             raise Interrupted(number, "stopped at once: what was saved before stays")
-        heard.append(number)
+        received.append(number)
         print(
-            f"\n{SIGNALS[signal.Signals(number)]}: stopping after this step, once more stops at "
-            "once",
+            f"\n{SIGNALS[signal.Signals(number)]}: stopping after this step; a second "
+            "signal stops at once",
             file=sys.stderr,
         )
 
-    with _handled_by(note):
-        yield lambda: bool(heard)
-    if heard:
-        raise Interrupted(heard[0], "stopped: the last step is saved")
+    with _handled_by(handle):
+        yield lambda: bool(received)
+    if received:
+        raise Interrupted(received[0], "stopped: the last step is saved")
 
 
 @contextlib.contextmanager
 def _handled_by(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """Installs a handler for both signals, and afterwards those from before."""
+    """Installs a handler for both signals; afterwards the previous handlers are back."""
     if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread hears signals
+        yield  # signals reach the main thread alone
         return
-    before = {number: signal.getsignal(number) for number in SIGNALS}
+    previous = {number: signal.getsignal(number) for number in SIGNALS}
     try:
         for number in SIGNALS:
             signal.signal(number, handler)
         yield
     finally:
-        for number, usual in before.items():
-            signal.signal(number, usual)
+        for number, old_handler in previous.items():
+            signal.signal(number, old_handler)

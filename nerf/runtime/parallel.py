@@ -1,8 +1,8 @@
-"""All devices at once: each takes a share of the rays, and has the whole of the parameters.
+"""Data parallelism: rays are sharded over the local devices, parameters are replicated.
 
-A CPU serves best as one device a core: each goes through rays of its own, where one device would
-cut every small product into a share for each core, and wait for the last. Several accelerators are
-used in the same way.
+A CPU is used as one device per core. Each core then computes whole rays of its own; as a single
+device, it would split every small matrix product over the cores and wait for the slowest. Several
+accelerators are used in the same way.
 """
 
 import contextlib
@@ -21,14 +21,14 @@ T = TypeVar("T")
 AXIS = "rays"
 # XLA's newer library of CPU kernels is slower than Eigen on products as small as a layer's.
 _CPU_OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": ""}
-# XLA ends the process when a device is a minute late for an average, as it is when the process was
-# suspended or a core had other work. This flag makes it wait; before JAX 0.8 there is none.
-_PATIENCE = "xla_cpu_collective_call_terminate_timeout_seconds"
-_FIRST_JAX_WITH_PATIENCE = (0, 8)
+# XLA ends the process when a device is a minute late for an average, which happens when the process
+# was suspended or a core had other work. This flag makes it wait; JAX has it since version 0.8.
+_TIMEOUT_FLAG = "xla_cpu_collective_call_terminate_timeout_seconds"
+_FIRST_JAX_WITH_TIMEOUT_FLAG = (0, 8)
 
 
 def usable_cores() -> int:
-    """The CPU cores that this process may use, where the system tells; else all."""
+    """The number of CPU cores that this process may use, where the system says; else of all."""
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:
@@ -36,23 +36,24 @@ def usable_cores() -> int:
 
 
 def use_all_cores() -> None:
-    """Makes one device of each CPU core; to be called before JAX is first used, else in vain.
+    """Makes each CPU core a device of its own.
 
-    A number that is chosen already (`JAX_NUM_CPU_DEVICES`, `XLA_FLAGS`) stays.
+    It has an effect only before JAX is used for the first time. A number of devices that is set
+    already (`JAX_NUM_CPU_DEVICES`, `XLA_FLAGS`) stays.
     """
     flags = os.environ.get("XLA_FLAGS", "")
-    chosen = getattr(jax.config, "jax_num_cpu_devices", -1) >= 0
-    chosen = chosen or "xla_force_host_platform_device_count" in flags
-    if chosen or jax.__version_info__ < _FIRST_JAX_WITH_PATIENCE:
+    is_set = getattr(jax.config, "jax_num_cpu_devices", -1) >= 0
+    is_set = is_set or "xla_force_host_platform_device_count" in flags
+    if is_set or jax.__version_info__ < _FIRST_JAX_WITH_TIMEOUT_FLAG:
         return
-    with contextlib.suppress(RuntimeError):  # JAX runs already
+    with contextlib.suppress(RuntimeError):  # JAX is in use already
         jax.config.update("jax_num_cpu_devices", usable_cores())
-        if _PATIENCE not in flags:
-            os.environ["XLA_FLAGS"] = f"{flags} --{_PATIENCE}=1000000".strip()
+        if _TIMEOUT_FLAG not in flags:
+            os.environ["XLA_FLAGS"] = f"{flags} --{_TIMEOUT_FLAG}=1000000".strip()
 
 
 def make_mesh(num_rays: int) -> Mesh:
-    """As many of the devices as share `num_rays` out evenly.
+    """A mesh of the largest number of local devices that divides `num_rays`.
 
     >>> make_mesh(1).size
     1
@@ -71,29 +72,29 @@ def largest_divisor(number: int, at_most: int) -> int:
 
 
 def replicate(mesh: Mesh, tree: T) -> T:
-    """The same arrays, whole, on every device of a mesh; what is there already is not copied."""
+    """Puts a copy of the arrays on every device of a mesh; those that are there are not copied."""
     placed: T = jax.device_put(tree, NamedSharding(mesh, P()))
     return placed
 
 
 def shard(mesh: Mesh, function: Callable[..., Any], *, average: bool) -> Callable[..., Any]:
-    """Calls `function(whole, share)` on every device with its share of the leading axis.
+    """Maps `function(replicated, rays)` over the devices, each with its shard of the rays.
 
     Args:
       mesh: the devices.
-      function: of a tree that every device gets whole, and of one whose arrays `[num_rays, ...]`
-        are shared out.
-      average: whether the results are averaged over the devices; else they are put together along
-        the leading axis.
+      function: of a tree that every device gets as a whole, and of a tree of arrays
+        `[num_rays, ...]`, which are sharded along their first axis.
+      average: whether the results are averaged over the devices; else they are concatenated along
+        their first axis.
 
     Returns:
-      A function of both trees.
+      A function of both trees, with all rays.
     """
     if mesh.size == 1:
         return function
 
-    def on_one_device(whole: Any, share: Any) -> Any:
-        result = function(whole, share)
+    def on_one_device(replicated: Any, rays: Any) -> Any:
+        result = function(replicated, rays)
         return jax.lax.pmean(result, AXIS) if average else result
 
     mapped: Callable[..., Any] = jax.shard_map(
@@ -107,14 +108,14 @@ def shard(mesh: Mesh, function: Callable[..., Any], *, average: bool) -> Callabl
 
 
 def jit_sharded(mesh: Mesh, function: Callable[..., Any], *, debug: bool = False) -> Any:
-    """`shard`, compiled, for results that are put together.
+    """Compiles `shard` of a function whose results are concatenated.
 
     Args:
       mesh, function: see `shard`.
-      debug: whether `nerf.render.checks` wraps it, which bears no compiler options.
+      debug: whether `nerf.render.checks` wraps it, which does not accept compiler options.
 
     Returns:
-      What `jax.jit` returns.
+      The compiled function, as `jax.jit` returns it.
     """
     return jax.jit(
         shard(mesh, function, average=False),
@@ -123,26 +124,33 @@ def jit_sharded(mesh: Mesh, function: Callable[..., Any], *, debug: bool = False
 
 
 def with_replicated_arguments(mesh: Mesh, function: Callable[..., T]) -> Callable[..., T]:
-    """A compiled function of a mesh, for arguments that may lie elsewhere."""
+    """A compiled function of a mesh, for arguments that may be elsewhere: it replicates them."""
     if mesh.size == 1:
         return function
     return lambda *arguments: function(*replicate(mesh, arguments))
 
 
 def wait_on_cpu(result: T) -> T:
-    """Waits for a program that averages over devices, where they are a CPU's cores.
+    """Waits for the result of a program that averages over devices, if they are CPU cores.
 
-    Cores that are handed one such program after the other can each begin with another one, and
-    wait for each other for ever. Accelerators keep the order, and are not waited for.
+    If two such programs are queued, one core may begin with the first and another with the second;
+    then they wait for each other for ever. Accelerators run programs in order, so there it returns
+    at once.
     """
     return jax.block_until_ready(result) if jax.default_backend() == "cpu" else result
 
 
 def choose_microbatch_size(num_rays: int, preferred: int | None, *, on_cpu: int) -> int:
-    """The largest divisor of `num_rays` that is at most `preferred`.
+    """The number of rays that go through a field at once: a divisor of `num_rays`.
 
-    Without a preference: all rays at once on an accelerator, and `on_cpu` on a CPU, whose caches
-    hold the activations of one or two thousand samples.
+    Args:
+      num_rays: the rays of one device.
+      preferred: the most rays at once. None means all rays on an accelerator, and `on_cpu` on a
+        CPU, whose caches hold the activations of one or two thousand samples.
+      on_cpu: the default on a CPU.
+
+    Returns:
+      The largest divisor of `num_rays` that is at most `preferred`.
 
     >>> choose_microbatch_size(1024, 20, on_cpu=8)
     16
@@ -153,15 +161,15 @@ def choose_microbatch_size(num_rays: int, preferred: int | None, *, on_cpu: int)
 
 
 def fast_compilation_options() -> dict[str, Any] | None:
-    """For `jax.jit` of what runs once: a CPU takes longer to optimise it than to do it."""
+    """Options of `jax.jit` for a program that runs once: a CPU optimises it longer than it runs."""
     return {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
 
 
 @functools.cache
 def compiler_options() -> dict[str, Any] | None:
-    """For `jax.jit` of programs that are made of a field's small products.
+    """Options of `jax.jit` for programs made of a field's small matrix products.
 
-    An XLA that does not know the option refuses to compile under it.
+    None where XLA does not know the option: it would refuse to compile.
     """
     if jax.default_backend() != "cpu":
         return None

@@ -1,4 +1,4 @@
-"""Progress on a terminal as a bar, in a log file as whole lines now and then."""
+"""Progress: a bar on a terminal; in a log file a whole line from time to time."""
 
 import sys
 from typing import TextIO
@@ -8,12 +8,15 @@ import tqdm
 SECONDS_BETWEEN_LINES = 20.0
 _LINE = (
     "{desc}: {n_fmt}/{total_fmt} ({percentage:.0f} %), {rate_fmt}, "
-    "{elapsed} gone, {remaining} left{postfix}"
+    "{elapsed} elapsed, {remaining} left{postfix}"
 )
 
 
-class _WholeLines:
-    """What tqdm writes to: a carriage return before a text becomes a new line behind it."""
+class _LineStream:
+    """A stream for tqdm that writes each update as a line of its own.
+
+    tqdm begins an update with a carriage return, which overwrites the last line of a terminal.
+    """
 
     def __init__(self, stream: TextIO):
         self._stream = stream
@@ -37,16 +40,19 @@ def progress_bar(
     unit_scale: bool = False,
     stream: TextIO | None = None,
 ) -> "tqdm.tqdm[None]":
-    """A bar that shows count, rate and time left.
+    """Makes a progress bar that shows count, rate and time left.
 
     Args:
       total: the count at the end.
-      desc: what goes on.
-      unit: what is counted.
-      initial: the count at the beginning.
-      unit_scale: whether large counts are shown as 1.2M.
-      stream: where to; None for stderr. If it is no terminal, there is a line at the beginning, at
-        the end, and every `SECONDS_BETWEEN_LINES`, and nothing is ever written over.
+      desc: the name of the work, e.g. `training`.
+      unit: what is counted, e.g. `step`.
+      initial: the count at the beginning; a resumed run begins at its step.
+      unit_scale: whether large counts are shortened, e.g. to 1.2M.
+      stream: where the bar is written; None means stderr. A stream that is not a terminal gets
+        whole lines: at the beginning, every `SECONDS_BETWEEN_LINES`, and at the end.
+
+    Returns:
+      The bar, to be used in a `with` block; `update(n)` adds to the count.
     """
     stream = sys.stderr if stream is None else stream
     bar = {
@@ -56,7 +62,7 @@ def progress_bar(
         return tqdm.tqdm(**bar, file=stream, dynamic_ncols=True, smoothing=0.1)
     return tqdm.tqdm(
         **bar,
-        file=_WholeLines(stream),
+        file=_LineStream(stream),
         ncols=1000,
         bar_format=_LINE,
         mininterval=SECONDS_BETWEEN_LINES,

@@ -40,7 +40,7 @@ def test_a_chosen_folder_stays(tmp_path):
 def test_another_processor_has_another_folder(monkeypatch):
     here = compile_cache.folder()
     assert compile_cache.folder() == here
-    monkeypatch.setattr(compile_cache, "_instructions", lambda: "flags: other")
+    monkeypatch.setattr(compile_cache, "_processor_features", lambda: "flags: other")
     assert compile_cache.folder() != here
 
 

@@ -1,4 +1,4 @@
-"""Laws of the remarks on the device: loud where an accelerator is left unused, silent elsewhere."""
+"""Laws of the warnings about the device: one where an accelerator is not used, else none."""
 
 import types
 from importlib import metadata
@@ -11,7 +11,7 @@ from nerf.runtime import devices
 
 @pytest.fixture
 def machine(monkeypatch):
-    """A machine of which the test says what it has."""
+    """A function that gives the warnings on a machine with the given devices and packages."""
 
     def make(backend="cpu", packages=(), platforms="", gpu=False):
         monkeypatch.setattr(jax, "default_backend", lambda: backend)
@@ -32,7 +32,7 @@ PLUGINS = ["jax-cuda12-plugin", "jax_cuda13_plugin", "jax-rocm7-plugin", "libtpu
 
 
 @pytest.mark.parametrize("plugin", PLUGINS)
-def test_a_plugin_that_is_not_used_is_called_out(machine, plugin):
+def test_a_plugin_that_is_not_used_gives_a_warning(machine, plugin):
     (notice,) = machine(packages=[plugin])
     assert notice.startswith("!!! RUNNING ON THE CPU although")
     assert plugin in notice
@@ -40,25 +40,25 @@ def test_a_plugin_that_is_not_used_is_called_out(machine, plugin):
     assert "\n" not in notice
 
 
-def test_a_gpu_without_a_plugin_is_called_out(machine):
+def test_a_gpu_without_a_plugin_gives_a_warning(machine):
     (notice,) = machine(gpu=True)
     assert notice.startswith("!!! RUNNING ON THE CPU although")
     assert "pip install 'jax[cuda12]'" in notice
 
 
-def test_a_plain_cpu_is_nothing_to_talk_about(machine):
+def test_a_machine_without_an_accelerator_gives_no_warning(machine):
     assert machine() == ()
 
 
 @pytest.mark.parametrize("platforms", ["cuda,cpu", "cuda"])
-def test_who_asked_for_the_gpu_first_is_told(machine, platforms):
+def test_a_user_who_chose_the_gpu_first_is_warned(machine, platforms):
     assert len(machine(packages=PLUGINS, platforms=platforms)) == 1
 
 
 @pytest.mark.parametrize("platforms", ["cpu", "cpu,cuda"])
-def test_who_asked_for_the_cpu_is_not_told(machine, platforms):
+def test_a_user_who_chose_the_cpu_is_not_warned(machine, platforms):
     assert machine(packages=PLUGINS, gpu=True, platforms=platforms) == ()
 
 
-def test_a_gpu_that_is_used_is_nothing_to_talk_about(machine):
+def test_a_gpu_that_is_used_gives_no_warning(machine):
     assert machine(backend="gpu", packages=PLUGINS, gpu=True) == ()

@@ -1,4 +1,4 @@
-"""Laws of Ctrl-C and SIGTERM: once they are polite, twice they are not, elsewhere never."""
+"""Laws of Ctrl-C and SIGTERM: in training the first ends after the step, all others at once."""
 
 import threading
 
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.usefixtures("usual_handlers")
 
 
 @pytest.mark.parametrize("second", SIGNALS)
-def test_a_second_signal_is_heard_at_once(usual_handlers, signal_number, second):
+def test_a_second_signal_interrupts_at_once(usual_handlers, signal_number, second):
     passed = []
 
     def impatient():
@@ -29,7 +29,7 @@ def test_a_second_signal_is_heard_at_once(usual_handlers, signal_number, second)
     assert handlers() == usual_handlers
 
 
-def test_elsewhere_a_signal_ends_all_at_once(usual_handlers, signal_number):
+def test_outside_training_a_signal_interrupts_at_once(usual_handlers, signal_number):
     with pytest.raises(Interrupted, match="stays") as caught, interrupt_at_once():
         send(signal_number)
     assert caught.value.status == 128 + signal_number

@@ -1,4 +1,4 @@
-"""However the rays are shared out, the result is the same."""
+"""However the rays are sharded, the result is the same."""
 
 import os
 import subprocess
@@ -61,11 +61,11 @@ def test_tests_run_on_several_devices_as_the_program_does():
 
 
 @pytest.mark.parametrize(("num_rays", "size"), [(1, 1), (2, 2), (7, 1), (1024, 2)])
-def test_mesh_shares_rays_out_evenly(num_rays, size):
+def test_a_mesh_has_as_many_devices_as_divide_the_rays(num_rays, size):
     assert parallel.make_mesh(num_rays).size == size
 
 
-def test_shares_are_averaged_or_put_together():
+def test_results_are_averaged_or_concatenated():
     mesh = parallel.make_mesh(6)
     numbers = jnp.arange(6.0)
     mean = parallel.shard(mesh, lambda c, x: c * jnp.mean(x), average=True)
@@ -76,7 +76,7 @@ def test_shares_are_averaged_or_put_together():
     np.testing.assert_array_equal(jax.jit(each)(0.0, numbers), [3.0, 3.0])
 
 
-def test_what_lies_everywhere_is_not_copied():
+def test_replicated_arrays_are_not_copied_again():
     mesh = parallel.make_mesh(2)
     placed = parallel.replicate(mesh, jnp.ones(3))
     assert placed.sharding.spec == P()
@@ -129,7 +129,7 @@ def test_a_call_with_another_number_of_steps_compiles_nothing(views):
     assert int(state.step) == 7
 
 
-def test_pieces_are_the_largest_that_divide_the_share():
+def test_a_microbatch_is_the_largest_divisor_within_the_limit():
     for num_rays in range(1, 40):
         for preferred in range(1, 45):
             fitting = [n for n in range(1, num_rays + 1) if num_rays % n == 0 and n <= preferred]

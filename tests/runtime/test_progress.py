@@ -1,4 +1,4 @@
-"""Laws of progress: a bar on a terminal, whole lines now and then in a log file."""
+"""Laws of progress: a bar on a terminal, whole lines from time to time in a log file."""
 
 import io
 import itertools
@@ -34,7 +34,7 @@ def run(stream, clock, num_steps, seconds_a_step):
     return stream.getvalue()
 
 
-def test_a_log_file_gets_whole_lines_and_nothing_is_written_over(clock):
+def test_a_log_file_gets_whole_lines_and_nothing_is_overwritten(clock):
     text = run(io.StringIO(), clock, 100, 1.0)
     assert "\r" not in text
     assert text.endswith("\n")
@@ -51,12 +51,12 @@ def test_a_log_file_gets_a_line_every_twenty_seconds(clock):
     assert progress.SECONDS_BETWEEN_LINES == 20.0
 
 
-def test_a_line_tells_count_share_rate_time_gone_and_left_and_the_rest(clock):
+def test_a_line_shows_count_fraction_rate_time_elapsed_and_left_and_the_rest(clock):
     line = run(io.StringIO(), clock, 100, 1.0).splitlines()[2]
-    assert line == "training: 40/100 (40 %),  1.00step/s, 00:40 gone, 01:00 left, loss 0.025"
+    assert line == "training: 40/100 (40 %),  1.00step/s, 00:40 elapsed, 01:00 left, loss 0.025"
 
 
-def test_a_terminal_gets_one_line_that_is_written_over(clock):
+def test_a_terminal_gets_one_line_that_is_overwritten(clock):
     text = run(Terminal(), clock, 100, 1.0)
     assert text.count("\n") == 1
     assert text.count("\r") > 50
@@ -65,7 +65,7 @@ def test_a_terminal_gets_one_line_that_is_written_over(clock):
     assert "loss 0.010" in last
 
 
-def test_it_goes_on_from_where_a_run_goes_on(clock):
+def test_a_resumed_run_begins_at_its_count(clock):
     stream = io.StringIO()
     with progress_bar(total=10, initial=7, desc="training", unit="step", stream=stream) as bar:
         bar.update(3)
