@@ -15,7 +15,7 @@ from nerf.captures import image_files
 from nerf.captures.capture import Capture, Problems
 from nerf.captures.files import copies_factor, find_image
 from nerf.errors import UserError, listed
-from nerf.geometry.lenses import share_without_ray
+from nerf.geometry.lenses import fraction_without_ray
 from nerf.runtime.array_cache import Arrays, cached_arrays
 from nerf.runtime.progress import progress_bar
 from nerf.scenes.normalize import scaled_lens, simplest
@@ -137,7 +137,7 @@ def check_lenses(capture: Capture, height: int, width: int) -> list[str]:
     rows = np.concatenate([np.asarray(x, np.float64).reshape(len(lens.focal), -1) for x in lens], 1)
     _, firsts = np.unique(rows, axis=0, return_index=True)
     shares = {
-        int(index): share_without_ray(jax.tree.map(lambda x, i=index: x[i], lens), height, width)
+        int(index): fraction_without_ray(jax.tree.map(lambda x, i=index: x[i], lens), height, width)
         for index in firsts[:_MAX_LENSES]
     }
     worst = max(shares, key=lambda index: shares[index])

@@ -1,7 +1,8 @@
-"""Camera paths: sequences of poses to render a video along.
+"""Camera paths: the poses of a video's frames.
 
 A path is a function of the poses `[num_views, 3, 4]` and bounds `[num_views, 2]` of a scene, both
-in scene units, and the number of frames; it returns poses `[num_frames, 3, 4]`.
+in scene units, and the number of frames; it returns poses `[num_frames, 3, 4]`. Columns of a pose
+are right, up, back | position.
 """
 
 from typing import Protocol
@@ -23,7 +24,7 @@ class CameraPath(Protocol):
 
 
 def camera_path(name: str, poses: Poses, bounds: Poses, num_frames: int) -> Poses:
-    """The path called `name`.
+    """Makes the poses of the path called `name`.
 
     Args:
       name: one of `PATHS`.
@@ -78,17 +79,17 @@ def spiral(poses: Poses, bounds: Poses, num_frames: int, num_rotations: float = 
 
 
 def interpolate(poses: Poses, bounds: Poses, num_frames: int) -> Poses:
-    """Through all views in their order, from the first to the last.
+    """A path through all views in their order, from the first to the last.
 
-    Positions follow a monotone cubic spline, so the path has no corner and never overshoots a
-    view; rotations turn at a constant rate between neighbours.
+    Positions follow a monotone cubic spline, so the path has no corners and does not overshoot a
+    view; between neighbouring views the camera turns at a constant rate.
 
     Args:
       poses: `[num_views, 3, 4]`.
       bounds: not used.
       num_frames: how many poses to make.
     """
-    # Half the program's start-up time, which the spiral does not need.
+    # Importing SciPy takes half the program's start-up time, and a spiral does not need it.
     from scipy.interpolate import PchipInterpolator
     from scipy.spatial.transform import Rotation, Slerp
 
@@ -104,10 +105,10 @@ def interpolate(poses: Poses, bounds: Poses, num_frames: int) -> Poses:
 
 
 def orbit(poses: Poses, bounds: Poses, num_frames: int) -> Poses:
-    """Around what the cameras look at, level, at their mean height and distance.
+    """A horizontal circle around the point that the cameras look at.
 
-    Where they stand all around, the path is a closed circle; where they leave a gap of more than a
-    quarter turn, it swings to and fro along the rest.
+    Height and radius are the means over the cameras. If the cameras leave a gap of more than 90
+    degrees, the path goes back and forth along the rest of the circle.
 
     Args:
       poses: `[num_views, 3, 4]`.
@@ -120,14 +121,16 @@ def orbit(poses: Poses, bounds: Poses, num_frames: int) -> Poses:
     to_upright = upright(rig.up)
     offsets = (precise[:, :, 3] - rig.focus) @ to_upright.T
     height, radius = offsets[:, 1].mean(), np.hypot(offsets[:, 0], offsets[:, 2]).mean()
-    if radius < 1e-9:  # nothing to look at: one camera, or all at one place
+    if radius < 1e-9:  # one camera, or all at one position: there is no circle
         return np.repeat(poses[:1], num_frames, axis=0)
     start, gap = widest_gap(offsets)
     turn = np.linspace(0.0, 2 * np.pi, num_frames, endpoint=False)
-    way = start + turn
+    angles = start + turn
     if gap > 0.5 * np.pi:
-        way = start + (2 * np.pi - gap) * 0.5 * (1.0 - np.cos(turn))
-    circle = np.stack([radius * np.sin(way), np.full(num_frames, height), radius * np.cos(way)], 1)
+        angles = start + (2 * np.pi - gap) * 0.5 * (1.0 - np.cos(turn))
+    circle = np.stack(
+        [radius * np.sin(angles), np.full(num_frames, height), radius * np.cos(angles)], 1
+    )
     centres = rig.focus + circle @ to_upright
     return np.stack([look_at(c - rig.focus, rig.up, c) for c in centres]).astype(np.float32)
 
@@ -139,7 +142,7 @@ def suitable_path(space: Space, poses: Poses) -> str:
     """The name of the path that suits a scene.
 
     Args:
-      space: that its field lives in.
+      space: the space of its field.
       poses: `[num_views, 3, 4]`.
     """
     if space == "ndc":
@@ -156,6 +159,6 @@ def _focus_depth(bounds: Poses) -> float:
 def _to_world(
     pose: npt.NDArray[np.float64], point: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
-    """The point `[3]` of a camera's own frame, in the world."""
+    """A point `[3]` from camera coordinates to world coordinates."""
     moved: npt.NDArray[np.float64] = pose[:, :3] @ point + pose[:, 3]
     return moved

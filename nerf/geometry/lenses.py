@@ -1,17 +1,19 @@
-"""Lenses: from a pixel to the direction that it looks in, with distortion.
+"""Lenses: from a pixel to the slopes of its ray and back, with distortion.
 
-Pixel coordinates are those of the rest of the library: (i, j) is the pixel in column i and row j,
-and half a pixel further is its corner. Files that put a pixel's centre at (i + 0.5, j + 0.5), as
-COLMAP, OpenCV-based tools and nerfstudio do, have a `centre` that is greater by 0.5.
+The slopes (x, y) of a ray are its steps to the right and downwards per unit of depth.
 
-A point at slopes (x, y), x to the right and y downwards, one unit of depth away, is seen at
+Pixel coordinates are those of the rest of the library: (i, j) is the centre of the pixel in column
+i and row j. COLMAP, nerfstudio and tools based on OpenCV put this centre at (i + 0.5, j + 0.5); the
+principal point in their files is greater by 0.5 than `centre` here.
+
+A lens maps slopes (x, y) to (u, v):
 
     perspective:  s = 1 + k1 r^2 + k2 r^4 + k3 r^6 + k4 r^8,   r^2 = x^2 + y^2
                   u = x s + 2 p1 x y + p2 (r^2 + 2 x^2)
                   v = y s + 2 p2 x y + p1 (r^2 + 2 y^2)
     fisheye:      (u, v) = (x, y) / r * a (1 + k1 a^2 + k2 a^4 + k3 a^6 + k4 a^8),   a = atan r
 
-and on the pixel (focal_x u + centre_x, focal_y v + centre_y).
+and these to the pixel (focal_x u + centre_x, focal_y v + centre_y).
 
 Source: OpenCV, "Camera Calibration and 3D Reconstruction" and "Fisheye camera model"; COLMAP,
 `src/colmap/sensor/models.h`, whose models are special cases of these two.
@@ -26,7 +28,8 @@ import numpy as np
 import numpy.typing as npt
 
 _NEWTON_STEPS = 12
-_MAX_ANGLE = 1.5  # radians off the axis that a fisheye may see; a slope is infinite at pi / 2
+_MAX_SLOPE = 100.0  # an undistorted slope beyond it is taken for a diverging iteration
+_MAX_ANGLE = 1.5  # radians between a fisheye's axis and a ray; at pi / 2 slopes are infinite
 
 Array = jax.Array | npt.NDArray[np.float64] | npt.NDArray[np.float32]
 
@@ -35,10 +38,11 @@ class Lens(NamedTuple):
     """The intrinsics of one camera, or of several.
 
     Attributes:
-      focal: `[..., 2]`, focal lengths in pixels along columns and rows.
-      centre: `[..., 2]`, column and row of the principal point, see the module's text.
-      distortion: `[..., 6]`, k1, k2, k3, k4, p1, p2; None where there is none.
-      fisheye: `[...]` bool, which model; None where `distortion` is.
+      focal: `[..., 2]`, focal lengths fx and fy in pixels.
+      centre: `[..., 2]`, the principal point cx and cy in pixel coordinates (see above).
+      distortion: `[..., 6]`, k1, k2, k3, k4, p1, p2; None if no camera has distortion.
+      fisheye: `[...]` bool, True for the fisheye model, False for the perspective one; None if
+        `distortion` is None.
     """
 
     focal: Array
@@ -52,10 +56,10 @@ def slopes(columns: jax.Array, rows: jax.Array, lens: Lens) -> jax.Array:
 
     Args:
       columns, rows: `[...]`, pixel coordinates.
-      lens: `[...]`, one a pixel.
+      lens: `[...]`, one for each pixel.
 
     Returns:
-      `[..., 2]`, x to the right and y downwards for one unit of depth.
+      `[..., 2]`, x to the right and y downwards, per unit of depth.
 
     >>> lens = Lens(jnp.array([2.0, 2.0]), jnp.array([4.0, 3.0]))
     >>> slopes(jnp.array(6), jnp.array(3), lens).tolist()
@@ -64,72 +68,77 @@ def slopes(columns: jax.Array, rows: jax.Array, lens: Lens) -> jax.Array:
     batch_shape = columns.shape
     chex.assert_shape(rows, batch_shape)
     chex.assert_shape([lens.focal, lens.centre], (*batch_shape, 2))
-    seen = jnp.stack([columns, rows], axis=-1).astype(jnp.float32)
-    seen = (seen - jnp.asarray(lens.centre)) / jnp.asarray(lens.focal)
+    distorted = jnp.stack([columns, rows], axis=-1).astype(jnp.float32)
+    distorted = (distorted - jnp.asarray(lens.centre)) / jnp.asarray(lens.focal)
     if lens.distortion is None or lens.fisheye is None:
-        return seen
+        return distorted
     chex.assert_shape(lens.distortion, (*batch_shape, 6))
     chex.assert_shape(lens.fisheye, batch_shape)
     distortion = jnp.asarray(lens.distortion)
-    straight = _undistort_perspective(seen, distortion)
-    bent = _undistort_fisheye(seen, distortion)
-    return jnp.where(jnp.asarray(lens.fisheye)[..., None], bent, straight)
+    perspective = _undistort_perspective(distorted, distortion)
+    fisheye = _undistort_fisheye(distorted, distortion)
+    return jnp.where(jnp.asarray(lens.fisheye)[..., None], fisheye, perspective)
 
 
 def pixels(slopes: jax.Array, lens: Lens) -> jax.Array:
-    """Where a lens shows the point at some slopes: column and row.
+    """The pixels at which a lens shows rays; the inverse of `slopes`.
 
     Args:
-      slopes: `[..., 2]`, x to the right and y downwards for one unit of depth.
-      lens: `[...]`, one a point.
+      slopes: `[..., 2]`, x to the right and y downwards, per unit of depth.
+      lens: `[...]`, one for each ray.
 
     Returns:
-      `[..., 2]`.
+      `[..., 2]`, column and row in pixel coordinates.
     """
     (*batch_shape, _) = slopes.shape
     chex.assert_shape([slopes, lens.focal, lens.centre], (*batch_shape, 2))
-    shown = slopes
+    distorted = slopes
     if lens.distortion is not None and lens.fisheye is not None:
         distortion = jnp.asarray(lens.distortion)
         radius = jnp.maximum(jnp.linalg.norm(slopes, axis=-1, keepdims=True), 1e-12)
         angle = jnp.arctan(radius)
-        bent = slopes / radius * angle * _radial(jnp.square(angle), distortion)
-        straight = _distort_perspective(slopes, distortion)
-        shown = jnp.where(jnp.asarray(lens.fisheye)[..., None], bent, straight)
-    return shown * jnp.asarray(lens.focal) + jnp.asarray(lens.centre)
+        fisheye = slopes / radius * angle * _radial(jnp.square(angle), distortion)
+        perspective = _distort_perspective(slopes, distortion)
+        distorted = jnp.where(jnp.asarray(lens.fisheye)[..., None], fisheye, perspective)
+    return distorted * jnp.asarray(lens.focal) + jnp.asarray(lens.centre)
 
 
-def share_without_ray(lens: Lens, height: int, width: int) -> float:
-    """The share of a picture's pixels that no ray leads to, on a grid.
+def fraction_without_ray(lens: Lens, height: int, width: int) -> float:
+    """The fraction of an image's pixels for which `slopes` has no solution.
 
-    Beyond some radius strong distortion turns back, and a fisheye may see farther off its axis
-    than a slope can say; the ray that such a pixel gets is another pixel's.
+    Beyond some radius, strong distortion maps two rays to one pixel, or none; and a fisheye may see
+    rays at more than 90 degrees to its axis, which have no slopes. `slopes` then returns the ray of
+    another pixel.
 
     Args:
       lens: of one camera, with distortion.
-      height, width: of its pictures.
+      height, width: of its images, in pixels.
+
+    Returns:
+      A fraction in [0, 1], measured on a grid of 25 x 25 pixels.
     """
     columns, rows = np.meshgrid(np.linspace(0, width - 1, 25), np.linspace(0, height - 1, 25))
     num = columns.size
-    each = jax.tree.map(lambda x: jnp.broadcast_to(jnp.asarray(x)[None], (num, *x.shape)), lens)
-    found = _there_and_back(columns.ravel(), rows.ravel(), each)
+    lenses = jax.tree.map(lambda x: jnp.broadcast_to(jnp.asarray(x)[None], (num, *x.shape)), lens)
+    found = _round_trip(columns.ravel(), rows.ravel(), lenses)
     error = np.abs(np.asarray(found) - np.stack([columns.ravel(), rows.ravel()], axis=-1))
     return float(np.mean(~(error.max(axis=-1) < 0.5)))
 
 
 @jax.jit
-def _there_and_back(columns: jax.Array, rows: jax.Array, lens: Lens) -> jax.Array:
+def _round_trip(columns: jax.Array, rows: jax.Array, lens: Lens) -> jax.Array:
+    """From pixels to slopes and back to pixels `[..., 2]`."""
     return pixels(slopes(columns, rows, lens), lens)
 
 
 def _radial(squared: jax.Array, distortion: jax.Array) -> jax.Array:
-    """1 + k1 q + k2 q^2 + k3 q^3 + k4 q^4 of `[..., 1]`."""
+    """1 + k1 q + k2 q^2 + k3 q^3 + k4 q^4, where q is `squared`, `[..., 1]`."""
     k1, k2, k3, k4 = (distortion[..., i, None] for i in range(4))
     return 1.0 + squared * (k1 + squared * (k2 + squared * (k3 + squared * k4)))
 
 
-def _radial_slope(squared: jax.Array, distortion: jax.Array) -> jax.Array:
-    """The derivative of `_radial` by `squared`."""
+def _radial_derivative(squared: jax.Array, distortion: jax.Array) -> jax.Array:
+    """The derivative of `_radial` with respect to `squared`."""
     k1, k2, k3, k4 = (distortion[..., i, None] for i in range(4))
     return k1 + squared * (2.0 * k2 + squared * (3.0 * k3 + squared * 4.0 * k4))
 
@@ -144,42 +153,45 @@ def _distort_perspective(slopes: jax.Array, distortion: jax.Array) -> jax.Array:
     return slopes * _radial(squared[..., None], distortion) + tangential
 
 
-def _undistort_perspective(seen: jax.Array, distortion: jax.Array) -> jax.Array:
-    """Newton's method in two variables; a point that it leaves is kept where it was."""
+def _undistort_perspective(distorted: jax.Array, distortion: jax.Array) -> jax.Array:
+    """Solves `_distort_perspective` for slopes `[..., 2]` by Newton's method in two variables.
+
+    A step that would leave the plausible range is not taken.
+    """
     p1, p2 = distortion[..., 4], distortion[..., 5]
 
-    def improve(_: int, slopes: jax.Array) -> jax.Array:
+    def newton_step(_: int, slopes: jax.Array) -> jax.Array:
         x, y = slopes[..., 0], slopes[..., 1]
         squared = (jnp.square(x) + jnp.square(y))[..., None]
-        scale, bend = _radial(squared, distortion), _radial_slope(squared, distortion)
-        scale, bend = scale[..., 0], bend[..., 0]
+        scale = _radial(squared, distortion)[..., 0]
+        bend = _radial_derivative(squared, distortion)[..., 0]
         xx = scale + 2.0 * x * x * bend + 2.0 * p1 * y + 6.0 * p2 * x
         xy = 2.0 * x * y * bend + 2.0 * p1 * x + 2.0 * p2 * y
         yy = scale + 2.0 * y * y * bend + 2.0 * p2 * x + 6.0 * p1 * y
-        error = _distort_perspective(slopes, distortion) - seen
+        error = _distort_perspective(slopes, distortion) - distorted
         determinant = xx * yy - xy * xy
         safe = jnp.where(jnp.abs(determinant) > 1e-6, determinant, 1.0)
         step_x = (yy * error[..., 0] - xy * error[..., 1]) / safe
         step_y = (xx * error[..., 1] - xy * error[..., 0]) / safe
         better = slopes - jnp.stack([step_x, step_y], axis=-1)
-        good = (jnp.abs(determinant) > 1e-6)[..., None] & (jnp.abs(better) < 100.0)
+        good = (jnp.abs(determinant) > 1e-6)[..., None] & (jnp.abs(better) < _MAX_SLOPE)
         return jnp.where(good, better, slopes)
 
-    found: jax.Array = jax.lax.fori_loop(0, _NEWTON_STEPS, improve, seen)
+    found: jax.Array = jax.lax.fori_loop(0, _NEWTON_STEPS, newton_step, distorted)
     return found
 
 
-def _undistort_fisheye(seen: jax.Array, distortion: jax.Array) -> jax.Array:
-    """Newton's method for the angle off the axis."""
-    shown = jnp.linalg.norm(seen, axis=-1, keepdims=True)
+def _undistort_fisheye(distorted: jax.Array, distortion: jax.Array) -> jax.Array:
+    """Solves the fisheye model for slopes `[..., 2]` by Newton's method for the ray's angle."""
+    radius = jnp.linalg.norm(distorted, axis=-1, keepdims=True)
 
-    def improve(_: int, angle: jax.Array) -> jax.Array:
+    def newton_step(_: int, angle: jax.Array) -> jax.Array:
         squared = jnp.square(angle)
         scale = _radial(squared, distortion)
-        slope = scale + 2.0 * squared * _radial_slope(squared, distortion)
+        slope = scale + 2.0 * squared * _radial_derivative(squared, distortion)
         safe = jnp.where(jnp.abs(slope) > 1e-6, slope, 1.0)
-        return jnp.clip(angle - (angle * scale - shown) / safe, 0.0, _MAX_ANGLE)
+        return jnp.clip(angle - (angle * scale - radius) / safe, 0.0, _MAX_ANGLE)
 
-    start = jnp.minimum(shown, _MAX_ANGLE)
-    angle = jax.lax.fori_loop(0, _NEWTON_STEPS, improve, start)
-    return seen * jnp.where(shown > 1e-8, jnp.tan(angle) / jnp.maximum(shown, 1e-8), 1.0)
+    start = jnp.minimum(radius, _MAX_ANGLE)
+    angle = jax.lax.fori_loop(0, _NEWTON_STEPS, newton_step, start)
+    return distorted * jnp.where(radius > 1e-8, jnp.tan(angle) / jnp.maximum(radius, 1e-8), 1.0)

@@ -1,4 +1,4 @@
-"""How the cameras of a capture stand, and what follows from it."""
+"""How the cameras of a capture are arranged: the kind of rig, its focus and its up direction."""
 
 from typing import Literal, NamedTuple
 
@@ -7,20 +7,20 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
 
-_FORWARD_COSINE = 0.64  # of the widest angle to the mean view in a forward-facing rig, 50 degrees
-_AIMED_COSINE = 0.82  # of the angle between a view and where the focus is, 35 degrees
-_AIMED_SHARE = 0.9  # of the cameras that must look at the focus in a rig that looks inward
+_FORWARD_COSINE = 0.64  # 50 degrees, the most between an axis and the mean axis, if forward-facing
+_AIMED_COSINE = 0.82  # 35 degrees, the most between an axis and the direction to the focus
+_AIMED_FRACTION = 0.9  # of the cameras, the least that look at the focus of an inward-facing rig
 
 
 class Rig(NamedTuple):
-    """How cameras stand.
+    """The arrangement of cameras.
 
     Attributes:
-      kind: "forward" if all look much the same way, "inward" if they stand around something that
-        they look at, else "free".
-      focus: `[3]`, the point nearest to all viewing axes.
-      up: `[3]`, unit, the mean of the cameras' up.
-      num_aimed: how many cameras look at the focus.
+      kind: "forward" if all cameras look in about the same direction, "inward" if nearly all look
+        at one point, else "free".
+      focus: `[3]`, the point nearest to all viewing axes, in the unit of the poses.
+      up: `[3]`, unit, the mean of the cameras' up axes.
+      num_aimed: the number of cameras that look at the focus.
     """
 
     kind: Literal["forward", "inward", "free"]
@@ -30,7 +30,10 @@ class Rig(NamedTuple):
 
 
 def classify_rig(camtoworlds: npt.NDArray[np.floating]) -> Rig:
-    """The rig of poses `[num_views, 3, 4]` whose columns are right, up, back | position.
+    """Finds the arrangement of cameras from their poses.
+
+    Args:
+      camtoworlds: `[num_views, 3, 4]`, columns right, up, back | position, any unit.
 
     >>> classify_rig(np.eye(3, 4)[None]).kind
     'forward'
@@ -47,7 +50,7 @@ def classify_rig(camtoworlds: npt.NDArray[np.floating]) -> Rig:
     kind: Literal["forward", "inward", "free"] = "free"
     if length > 0.1 * len(poses) and (back @ (mean_back / length) > _FORWARD_COSINE).all():
         kind = "forward"
-    elif num_aimed >= _AIMED_SHARE * len(poses):
+    elif num_aimed >= _AIMED_FRACTION * len(poses):
         kind = "inward"
     return Rig(kind, focus, mean_up(poses), num_aimed)
 
@@ -55,30 +58,34 @@ def classify_rig(camtoworlds: npt.NDArray[np.floating]) -> Rig:
 def nearest_to_axes(positions: Array, back: Array) -> Array:
     """The point `[3]` with the least sum of squared distances to all viewing axes.
 
-    Where the axes are as good as parallel it is, along them, where the cameras are.
+    Along a direction in which the axes leave it free (nearly parallel axes), it is at the mean of
+    the positions.
 
     Args:
       positions: `[num_views, 3]`.
       back: `[num_views, 3]`, unit.
     """
     across = np.eye(3) - back[:, :, None] * back[:, None, :]
-    middle = positions.mean(axis=0)
-    wanted = np.einsum("vij,vj->i", across, positions - middle)
-    return np.asarray(middle + np.linalg.lstsq(across.sum(axis=0), wanted, rcond=1e-4)[0])
+    mean = positions.mean(axis=0)
+    right_side = np.einsum("vij,vj->i", across, positions - mean)
+    return np.asarray(mean + np.linalg.lstsq(across.sum(axis=0), right_side, rcond=1e-4)[0])
 
 
 def mean_up(poses: Array) -> Array:
-    """The mean of the cameras' up axes, unit; the first camera's where they cancel out."""
+    """The mean of the cameras' up axes, unit; the first camera's if they cancel out."""
     up = poses[:, :, 1].sum(axis=0)
     length = float(np.linalg.norm(up))
     return np.asarray(up / length if length > 1e-3 * len(poses) else poses[0, :, 1])
 
 
 def widest_gap(offsets: Array) -> tuple[float, float]:
-    """The widest part of the horizon, y up, that directions `[num_views, 3]` leave free.
+    """The widest horizontal angle between neighbouring directions.
+
+    Args:
+      offsets: `[num_views, 3]`, directions with y up; their heights do not count.
 
     Returns:
-      Where it ends and how wide it is, in radians; angles go from +z to +x.
+      The angle at which the gap ends and its width, in radians; angles go from +z to +x.
 
     >>> end, width = widest_gap(np.array([[0.0, 0, 1], [1, 0, 0], [0, 0, -1]]))
     >>> bool(np.isclose(end, 0.0)), bool(np.isclose(width, np.pi))
@@ -91,7 +98,7 @@ def widest_gap(offsets: Array) -> tuple[float, float]:
 
 
 def upright(up: Array) -> Array:
-    """The rotation `[3, 3]` that brings `up` onto +y by the shortest way."""
+    """The least rotation `[3, 3]` that turns the unit vector `up` into +y."""
     target = np.array([0.0, 1.0, 0.0])
     cosine = float(up @ target)
     if cosine < -1.0 + 1e-9:

@@ -1,4 +1,4 @@
-"""Charts of a run: how loss and PSNR went."""
+"""Charts of a run: loss and PSNR over steps."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from nerf.runtime import atomic
 
-_NUM_SMOOTHED = 60  # points of the smooth line at most: each the median of its share of readings
+_MAX_SMOOTH_POINTS = 60  # of the smooth line
 _FAINT, _STRONG, _HELD_OUT = "#9ecae1", "#08519c", "#d94801"
 
 Series = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
@@ -20,9 +20,9 @@ def write_training_chart(path: Path, lines: Sequence[Mapping[str, Any]], title: 
     """Draws loss and PSNR over steps, from the lines of `metrics.jsonl`.
 
     Args:
-      path: the PNG to write; it appears only when it is complete.
+      path: the PNG file to write. It is replaced as a whole.
       lines: readings, with `step`, `loss` and `psnr`, and held-out scores, with `test_psnr`.
-      title: what ran.
+      title: the title of the chart, e.g. scene, backend and field.
     """
     from matplotlib.figure import Figure  # takes a second to load
 
@@ -46,7 +46,7 @@ def write_training_chart(path: Path, lines: Sequence[Mapping[str, Any]], title: 
 
 
 def series(lines: Sequence[Mapping[str, Any]], name: str) -> Series:
-    """Steps and values of the lines that hold a number under `name`."""
+    """Steps and values of the lines that have a finite number under `name`."""
     found = [
         (line["step"], line[name])
         for line in lines
@@ -57,11 +57,19 @@ def series(lines: Sequence[Mapping[str, Any]], name: str) -> Series:
 
 
 def smooth(steps: npt.NDArray[np.float64], values: npt.NDArray[np.float64]) -> Series:
-    """Medians of neighbouring readings, at most `_NUM_SMOOTHED`, at their mean steps."""
-    shares = np.array_split(np.arange(len(steps)), min(_NUM_SMOOTHED, max(1, len(steps) // 3)))
+    """Smooths a curve: medians of groups of neighbouring readings, at the mean step of each group.
+
+    Args:
+      steps, values: `[num_readings]`, at least one.
+
+    Returns:
+      Steps and medians, at most `_MAX_SMOOTH_POINTS` of each.
+    """
+    num_groups = min(_MAX_SMOOTH_POINTS, max(1, len(steps) // 3))
+    groups = np.array_split(np.arange(len(steps)), num_groups)
     return (
-        np.array([steps[share].mean() for share in shares]),
-        np.array([np.median(values[share]) for share in shares]),
+        np.array([steps[group].mean() for group in groups]),
+        np.array([np.median(values[group]) for group in groups]),
     )
 
 

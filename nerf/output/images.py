@@ -1,4 +1,4 @@
-"""What a person looks at: PNG files, comparisons, coloured depth, video."""
+"""Images and videos for people: PNG files, comparisons, coloured depth, H.264 video."""
 
 import contextlib
 import shutil
@@ -28,50 +28,53 @@ _MAGMA = np.array(
     ],
     np.float32,
 )  # fmt: skip
-_MIN_SHOWN_WIDTH = 480
-_GAP = 8
-_CAPTION = 30
+_MIN_SHOWN_WIDTH = 480  # pixels; smaller images are enlarged
+_GAP = 8  # pixels between panels
+_CAPTION = 30  # pixels, the height of a caption
 _MAX_COLUMNS = 4
 
 
 def to_bytes(image: FloatImage) -> ByteImage:
-    """`[..., 3]` in [0, 1] to 8 bits, rounded."""
+    """Rounds an image `[..., 3]` in [0, 1] to 8 bits."""
     return np.round(np.clip(image, 0.0, 1.0) * 255.0).astype(np.uint8)
 
 
 def write_png(path: Path, image: FloatImage) -> None:
-    """Writes `[height, width, 3]` in [0, 1], as it is, pixel for pixel."""
+    """Writes an image `[height, width, 3]` in [0, 1] as a PNG file, pixel for pixel."""
     write_sheet(path, to_bytes(image))
 
 
 def write_sheet(path: Path, sheet: ByteImage) -> None:
-    """Writes what `side_by_side` or `contact_sheet` returned."""
+    """Writes an image `[height, width, 3]` of 8 bits, e.g. from `side_by_side`, as a PNG file."""
     with atomic.replacing(path) as partial:
         iio.imwrite(partial, sheet, extension=".png")
 
 
 def colorize_depth(depth: FloatImage, acc: FloatImage | None = None) -> FloatImage:
-    """Depth as colours, near bright and far dark, even in 1/depth; black where nothing is.
+    """Colours a depth map: near is bright, far is dark, background is black.
+
+    Colours are linear in 1/depth, between the 1st and the 99th percentile of the image.
 
     Args:
       depth: `[height, width]`, > 0, any unit.
-      acc: `[height, width]`, coverage; nothing is where it is below a half.
+      acc: `[height, width]`, opacity in [0, 1]; a pixel below 0.5 is background. None for an image
+        without background.
 
     Returns:
-      `[height, width, 3]` in [0, 1]; the range is the picture's own, less its extreme percents.
+      `[height, width, 3]` in [0, 1].
     """
     disparity = 1.0 / np.maximum(depth, 1e-9)
-    is_covered = np.full(depth.shape, True) if acc is None else acc >= 0.5
-    low, high = np.percentile(disparity[is_covered] if is_covered.any() else 0.0, [1.0, 99.0])
+    is_opaque = np.full(depth.shape, True) if acc is None else acc >= 0.5
+    low, high = np.percentile(disparity[is_opaque] if is_opaque.any() else 0.0, [1.0, 99.0])
     level = np.clip((disparity - low) / max(high - low, 1e-9), 0.0, 1.0)
     stops = np.linspace(0.0, 1.0, len(_MAGMA))
     channels = [np.interp(level, stops, _MAGMA[:, c]) for c in range(3)]
-    colours = np.where(is_covered[..., None], np.stack(channels, axis=-1) / 255.0, 0.0)
+    colours = np.where(is_opaque[..., None], np.stack(channels, axis=-1) / 255.0, 0.0)
     return colours.astype(np.float32)
 
 
 def enlarge(image: ByteImage, min_width: int = _MIN_SHOWN_WIDTH) -> ByteImage:
-    """Enlarges by a whole factor, bicubically, until it is at least `min_width` wide."""
+    """Enlarges an image by the least whole factor to a width of `min_width` pixels or more."""
     height, width, _ = image.shape
     factor = max(1, -(-min_width // width))
     if factor == 1:
@@ -81,7 +84,7 @@ def enlarge(image: ByteImage, min_width: int = _MIN_SHOWN_WIDTH) -> ByteImage:
 
 
 def side_by_side(panels: Sequence[tuple[str, FloatImage]]) -> ByteImage:
-    """Panels of one size in a row, enlarged where they are small, each under its caption.
+    """Arranges images of one size in a row, each under its caption; small ones are enlarged.
 
     Args:
       panels: caption and image `[height, width, 3]` in [0, 1].
@@ -93,13 +96,13 @@ def side_by_side(panels: Sequence[tuple[str, FloatImage]]) -> ByteImage:
 
 
 def contact_sheet(panels: Sequence[tuple[str, FloatImage]]) -> ByteImage:
-    """Panels of one size in rows of up to four, in reading order, otherwise as `side_by_side`."""
+    """Arranges images of one size in rows of up to four; see `side_by_side`."""
     num_rows = -(-len(panels) // _MAX_COLUMNS)
     return grid(panels, num_columns=-(-len(panels) // num_rows))
 
 
 def grid(panels: Sequence[tuple[str, FloatImage]], num_columns: int) -> ByteImage:
-    """Panels in rows of `num_columns`, see `side_by_side`."""
+    """Arranges images of one size in rows of `num_columns`; see `side_by_side`."""
     images = [enlarge(to_bytes(image)) for _, image in panels]
     chex.assert_equal_shape(images)
     height, width, _ = images[0].shape
@@ -117,9 +120,15 @@ def grid(panels: Sequence[tuple[str, FloatImage]], num_columns: int) -> ByteImag
 
 
 def check_video_encoder() -> None:
-    """Raises a UserError where no ffmpeg is to be had, before hours are spent on frames."""
+    """Checks for ffmpeg, before hours are spent on frames.
+
+    Raises:
+      UserError: if there is no ffmpeg.
+    """
     try:
-        found = shutil.which(imageio_ffmpeg.get_ffmpeg_exe())  # IMAGEIO_FFMPEG_EXE as it stands
+        found = shutil.which(
+            imageio_ffmpeg.get_ffmpeg_exe()
+        )  # the value of IMAGEIO_FFMPEG_EXE unchecked
     except RuntimeError:
         found = None
     if found is None:
@@ -142,11 +151,11 @@ def write_video(path: Path, frames: Sequence[Path]) -> None:
     """Encodes frames as H.264.
 
     Args:
-      path: the .mp4 to write; it appears only when it is complete.
+      path: the .mp4 file to write. It is replaced as a whole.
       frames: PNG files of one size, in order.
 
     Raises:
-      UserError: if the encoding fails; the frames stay where they are.
+      UserError: if the encoding fails. The frames are not touched.
     """
     try:
         with atomic.replacing(path) as partial:
@@ -172,7 +181,9 @@ def _encode(path: Path, frames: Sequence[Path]) -> None:
         macro_block_size=2,
         ffmpeg_log_level="error",
     )
-    with contextlib.closing(writer):  # waits for the encoder, which would write on after a failure
+    with contextlib.closing(
+        writer
+    ):  # waits for the encoder, which would go on writing after a failure
         with warnings.catch_warnings():  # JAX warns of every child process; this one is safe
             warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)
             writer.send(None)
@@ -184,6 +195,6 @@ def _encode(path: Path, frames: Sequence[Path]) -> None:
 
 
 def _even(image: ByteImage) -> ByteImage:
-    """H.264 wants even sides: repeats the last row or column where a side is odd."""
+    """Makes height and width even, as H.264 requires, by repeating the last row or column."""
     height, width, _ = image.shape
     return np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")

@@ -1,4 +1,4 @@
-"""TensorBoard's event files, through tensorboardX, which is an extra."""
+"""Event files for TensorBoard, written with the optional package tensorboardX."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +12,7 @@ from nerf.output.images import to_bytes
 
 
 class TensorboardWriter:
-    """Writes scalars and pictures; a context manager that closes the file."""
+    """Writes scalars and images to an event file; a context manager that closes the file."""
 
     def __init__(self, writer: Any):
         self._writer = writer
@@ -29,7 +29,7 @@ class TensorboardWriter:
             self._writer.add_scalar(name, value, step)
 
     def image(self, name: str, step: int, image: npt.NDArray[np.float32]) -> None:
-        """Adds a picture `[height, width, 3]`, in [0, 1]."""
+        """Adds an image `[height, width, 3]` in [0, 1]."""
         self._writer.add_image(name, to_bytes(image), step, dataformats="HWC")
 
 
@@ -37,9 +37,9 @@ def open_writer(folder: Path, first_step: int) -> TensorboardWriter:
     """Opens a new event file in `folder`.
 
     Args:
-      folder: where TensorBoard is to look.
-      first_step: points of earlier files from this step on, which a run that was stopped did not
-        save, are no longer shown.
+      folder: the folder that TensorBoard is started with.
+      first_step: the step at which the run begins or resumes. TensorBoard then hides the points of
+        earlier files from this step on: the steps after the last checkpoint, which are repeated.
 
     Raises:
       UserError: if tensorboardX is not installed.

@@ -51,7 +51,7 @@ def test_parallel_axes_meet_beside_the_cameras():
 
 
 @pytest.mark.parametrize("up", [[0, 1, 0], [0, -1, 0], [0, 0, 1], [0.3, -0.5, 0.8]])
-def test_upright_brings_up_onto_y_and_is_a_rotation(up):
+def test_upright_turns_up_into_y_and_is_a_rotation(up):
     up = np.array(up) / np.linalg.norm(up)
     turn = upright(up)
     np.testing.assert_allclose(turn @ up, [0, 1, 0], atol=1e-9)
