@@ -20,8 +20,7 @@ from absl import app, flags
 
 from benchmarks import timing
 from nerf.backends.interpolation import interpolate, num_rows
-from nerf.config.presets import PLANES
-from nerf.config.settings import PlanesConfig
+from nerf.backends.planes import PLANES, PlanesConfig
 
 FLAGS = flags.FLAGS
 flags.DEFINE_integer("num_points", 14336, "points that are looked up at once, 1,024 rays of 14")

@@ -13,7 +13,7 @@ from nerf import field as field_lib
 from nerf.config import presets
 from nerf.config import settings as config_lib
 from nerf.config import text as config_text
-from nerf.config.settings import Config, RenderConfig
+from nerf.config.settings import NETWORKS, Config, RenderConfig
 from nerf.field import Params, RadianceField
 from nerf.geometry.cameras import Rays
 from nerf.jobs import init_from
@@ -27,7 +27,6 @@ from nerf.render.images import (
     jit_chunk_renderer,
     render_image,
 )
-from nerf.render.rays import NETWORKS
 from nerf.runs import parameters
 from nerf.runtime import parallel
 from nerf.scenes import names

@@ -70,7 +70,7 @@ def measure(case: Case, plan: Plan) -> dict[str, Any]:
     config = case.config
     fields = {name: field_lib.make_field(name, plan.field, config.field) for name in plan.backends}
     work, *_ = [work_per_ray(field, config) for field in fields.values()]
-    all_params = same_params(fields, config, plan.seed)
+    all_params = same_params(plan.field, fields, config, plan.seed)
     product = make_product(plan.product_size)
     contenders: dict[str, timing.Contender] = {}
     backends: dict[str, dict[str, Any]] = {}
@@ -107,12 +107,14 @@ def measure(case: Case, plan: Plan) -> dict[str, Any]:
     }
 
 
-def same_params(fields: dict[str, RadianceField], config: Config, seed: int) -> dict[str, Params]:
+def same_params(
+    field: str, fields: dict[str, RadianceField], config: Config, seed: int
+) -> dict[str, Params]:
     """Parameters that the first backend makes, in the layout of each; copies on the host."""
     first, *_ = fields
     key = jax.random.key(seed)
     params = jax.device_get(init_params(fields[first], config.render, key))
-    return {name: convert.convert(params, first, name) for name in fields}
+    return {name: convert.convert(params, field, first, name) for name in fields}
 
 
 class Prepared(NamedTuple):

@@ -94,7 +94,7 @@ def make_plan() -> Plan:
     command_line.check_ranges(FLAGS, _RANGES)
     backends = command_line.backends(FLAGS)
     if FLAGS.backend is None:  # of several, those whose parameters can be converted to each other
-        convertible = tuple(name for name in backends if name in convert.LAYOUTS)
+        convertible = tuple(name for name in backends if name in convert.layouts(FLAGS.field))
         backends = convertible or backends[:1]
     precisions = command_line.precisions(FLAGS)
     named = FLAGS.preset is not None

@@ -1,23 +1,26 @@
-"""The `RadianceField` interface, and the registry of its implementations.
+"""The `RadianceField` interface, and the registry of fields and of their implementations.
 
 A radiance field maps a point and a viewing direction to a colour and a density. Renderer, sampler
-and trainer know this interface alone. An implementation is a factory, `make(config)`, that returns
-pure functions; it is registered under the name of a backend and of a field and imported when it is
-first asked for, so a backend that is not used is never loaded.
+and trainer know this interface alone. The rest of what the project knows of a field stands in its
+`FieldSpec`: settings, presets, how it is fitted to a scene, and its implementations by backend,
+each a factory `make(config)` that returns pure functions. Specs and factories are imported when
+they are first needed, so a backend that is not used is never loaded.
 """
 
+import dataclasses
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
-import chex
 import jax
 import jax.numpy as jnp
 
-from nerf.config.settings import FieldConfig, MLPConfig
+from nerf.config.settings import Background, Config, FieldConfig, Vector
 from nerf.errors import UserError
 
 Params = Any  # a tree of float32 arrays; its structure belongs to the backend
+ArrayName = tuple[str, ...]  # of an array of a network, e.g. ("density", "matrix")
+TreePath = tuple[str, ...]  # the keys that lead to an array in a tree of nested dictionaries
 
 
 class FieldOutput(NamedTuple):
@@ -121,17 +124,115 @@ class RadianceField(NamedTuple):
 
 
 FieldFactory = Callable[[Any], RadianceField]  # of the field's own settings, a `FieldConfig`
+LayoutFn = Callable[[Sequence[ArrayName]], Sequence[TreePath]]  # where a backend keeps these arrays
 
-_FACTORIES: dict[tuple[str, str], str | FieldFactory] = {
-    ("haiku", "mlp"): "nerf.backends.haiku_mlp:make",
-    ("flax", "mlp"): "nerf.backends.flax_mlp:make",
-    ("flax", "planes"): "nerf.backends.flax_planes:make",
+
+class Implementation(NamedTuple):
+    """A field in one backend.
+
+    Attributes:
+      factory: makes the field from its settings; a string `module:attribute` is imported when it
+        is first needed.
+      layout: where each array lies in a network's tree, for `nerf.backends.convert`; None where
+        parameters cannot be converted.
+    """
+
+    factory: str | FieldFactory
+    layout: LayoutFn | None = None
+
+
+class SceneFacts(NamedTuple):
+    """What settings are fitted to.
+
+    Attributes:
+      longer_side: of the images, in pixels.
+      background: what lies behind the scene.
+      is_360: whether the cameras look in many directions, so that no axis is that of depth.
+      is_bounded: whether nothing is outside the box, as for an object on a transparent background.
+      box: corners of a box around what the cameras see, in the space the field lives in; None where
+        no part of the settings spans one.
+    """
+
+    longer_side: int
+    background: Background
+    is_360: bool
+    is_bounded: bool
+    box: tuple[Vector, Vector] | None
+
+
+def _fits_any_scene(config: Config, facts: SceneFacts) -> Config:
+    return config
+
+
+@dataclasses.dataclass(frozen=True)
+class FieldSpec:
+    """What the project knows of a field besides the functions of `RadianceField`.
+
+    Attributes:
+      config: class of its settings, a frozen dataclass, see `FieldConfig`.
+      presets: settings for it by name; the first is the default.
+      implementations: by name of the backend.
+      fit: the settings for a scene, from a preset; see `nerf.config.presets.fit` for what is done
+        for every field.
+      spans_box: whether `fit` needs the box of the scene.
+      array_names: the names of a network's arrays, given how many groups they form: the two arrays
+        of a layer are one group, an array by itself is another. None where parameters cannot be
+        converted from backend to backend.
+    """
+
+    config: type[FieldConfig]
+    presets: Mapping[str, Config]
+    implementations: Mapping[str, Implementation]
+    fit: Callable[[Config, SceneFacts], Config] = _fits_any_scene
+    spans_box: bool = False
+    array_names: Callable[[int], Sequence[ArrayName]] | None = None
+
+
+_SPECS: dict[str, str | FieldSpec] = {  # one line a field
+    "mlp": "nerf.backends.mlp:FIELD",
+    "planes": "nerf.backends.planes:FIELD",
 }
+_MORE_IMPLEMENTATIONS: dict[tuple[str, str], Implementation] = {}  # by backend and field
 
 
-def register(backend: str, field: str, factory: str | FieldFactory) -> None:
-    """Makes an implementation known; a string `module:attribute` is imported when it is needed."""
-    _FACTORIES[backend, field] = factory
+def register_field(name: str, spec: str | FieldSpec) -> None:
+    """Makes a field known; a string `module:attribute` is imported when it is needed."""
+    _SPECS[name] = spec
+
+
+def register(
+    backend: str, field: str, factory: str | FieldFactory, layout: LayoutFn | None = None
+) -> None:
+    """Makes an implementation of a field known, see `Implementation`.
+
+    The field need not be registered itself: it then takes the settings of any preset.
+    """
+    _MORE_IMPLEMENTATIONS[backend, field] = Implementation(factory, layout)
+
+
+def spec(field: str) -> FieldSpec | None:
+    """What was registered for a field; None for one that has implementations alone."""
+    found = _SPECS.get(field)
+    return _imported(found) if isinstance(found, str) else found
+
+
+def specs() -> dict[str, FieldSpec]:
+    """All registered fields by name.
+
+    >>> list(specs())
+    ['mlp', 'planes']
+    """
+    return {name: found for name in _SPECS if (found := spec(name)) is not None}
+
+
+def name_of(config: FieldConfig) -> str | None:
+    """The field that some settings are of, by their class; None if there is none."""
+    return next((name for name, found in specs().items() if type(config) is found.config), None)
+
+
+def implementation(backend: str, field: str) -> Implementation | None:
+    """How `backend` implements `field`; None if it does not."""
+    return _implementations().get((backend, field))
 
 
 def backends() -> tuple[str, ...]:
@@ -140,19 +241,19 @@ def backends() -> tuple[str, ...]:
     >>> backends()
     ('flax', 'haiku')
     """
-    return tuple(sorted({backend for backend, _ in _FACTORIES}))
+    return tuple(sorted({backend for backend, _ in _implementations()}))
 
 
 def has(backend: str, field: str) -> bool:
     """Whether `backend` implements `field`."""
-    return (backend, field) in _FACTORIES
+    return implementation(backend, field) is not None
 
 
 def check_names(backend: str, field: str) -> None:
     """Raises a UserError, listing the known names, unless `backend` has a field `field`."""
     if backend not in backends():
         raise UserError(f"unknown backend {backend!r}: choose one of {', '.join(backends())}")
-    fields = sorted(name for owner, name in _FACTORIES if owner == backend)
+    fields = sorted(name for owner, name in _implementations() if owner == backend)
     if field not in fields:
         raise UserError(
             f"backend {backend!r} has no field {field!r}: choose one of {', '.join(fields)}"
@@ -166,49 +267,26 @@ def make_field(backend: str, field: str, config: FieldConfig) -> RadianceField:
       UserError: if there is no such backend, or it has no such field.
     """
     check_names(backend, field)
-    factory = _FACTORIES[backend, field]
-    if isinstance(factory, str):
-        module, _, attribute = factory.partition(":")
-        factory = getattr(importlib.import_module(module), attribute)
-        assert callable(factory)
-    return factory(config)
-
-
-def activate(
-    raw_rgb: jax.Array, raw_density: jax.Array, config: MLPConfig, key: jax.Array | None
-) -> FieldOutput:
-    """Noise and activations, the same for every implementation of the MLP.
-
-    Args:
-      raw_rgb: `[..., 3]`, before the sigmoid, of any float type.
-      raw_density: `[...]`, before its activation.
-      config: which activation, how much noise.
-      key: None for no noise, else `[]` or `[...]`.
-
-    Returns:
-      float32.
-    """
-    raw_rgb, raw_density = raw_rgb.astype(jnp.float32), raw_density.astype(jnp.float32)
-    if key is not None and config.density_noise > 0:
-        raw_density = raw_density + config.density_noise * standard_normal(key, raw_density.shape)
-    density = {"relu": jax.nn.relu, "softplus": jax.nn.softplus}[config.density_activation]
-    return FieldOutput(jax.nn.sigmoid(raw_rgb), density(raw_density))
-
-
-def standard_normal(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    """Normal numbers of mean 0 and deviation 1, for the `key` of `ApplyFn`.
-
-    Args:
-      key: `[]`, one for all, or of `shape`, one for each.
-      shape: of what is returned.
-    """
-    if key.ndim == 0:
-        return jax.random.normal(key, shape)
-    chex.assert_shape(key, shape)
-    numbers: jax.Array = jax.vmap(jax.random.normal)(key.reshape(-1))
-    return numbers.reshape(shape)
+    factory = _implementations()[backend, field].factory
+    make: FieldFactory = _imported(factory) if isinstance(factory, str) else factory
+    return make(config)
 
 
 def abstract_params(field: RadianceField) -> Params:
     """Shapes and dtypes of one network's parameters, without making them."""
     return jax.eval_shape(field.init, jax.random.key(0))
+
+
+def _implementations() -> dict[tuple[str, str], Implementation]:
+    """By backend and field; what was registered later replaces what the field's spec names."""
+    named = {
+        (backend, field): found
+        for field, owner in specs().items()
+        for backend, found in owner.implementations.items()
+    }
+    return named | _MORE_IMPLEMENTATIONS
+
+
+def _imported(where: str) -> Any:
+    module, _, attribute = where.partition(":")
+    return getattr(importlib.import_module(module), attribute)

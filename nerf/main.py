@@ -35,7 +35,7 @@ from nerf.geometry.cameras import SPACES
 from nerf.jobs import init_from
 from nerf.jobs.evaluate import evaluate
 from nerf.jobs.job import Job, VideoConfig
-from nerf.jobs.renderers import scene_box
+from nerf.jobs.scene_facts import scene_facts
 from nerf.jobs.train import TrainOptions, train
 from nerf.jobs.video import render_video
 from nerf.render.rays import abstract_networks
@@ -111,7 +111,7 @@ def _convert() -> None:
     field = field_lib.make_field(FLAGS.backend, FLAGS.field, config.field)
     parameters.check(start.params, field, config, start.origin)
     if as_folder:
-        parameters.save_published(out, start.params, FLAGS.backend)
+        parameters.save_published(out, start.params, FLAGS.field, FLAGS.backend)
     else:
         header = start.header or parameters.Header(
             field=FLAGS.field,
@@ -288,8 +288,9 @@ def _config(header: parameters.Header | None, scene: Scene | None) -> Config:
     """The preset or the settings that come with the parameters, then the flags on top."""
     if header is None:
         config = presets.preset_of(FLAGS.field, FLAGS.preset)
-        spans_box = presets.uses_box(config_text.override(config, *FLAGS.set))
-        config = config if scene is None else _fitted(config, scene, spans_box)
+        if scene is not None:
+            facts = scene_facts(scene, config_text.override(config, *FLAGS.set))
+            config = presets.fit(config, facts)
     else:
         if FLAGS.field != header.field:
             raise UserError(
@@ -315,29 +316,6 @@ def _config(header: parameters.Header | None, scene: Scene | None) -> Config:
     field = dataclasses.replace(config.field, compute_dtype=dtype)
     config = dataclasses.replace(config, field=field, train=train)
     return config_text.override(config, *FLAGS.set)
-
-
-def _fitted(config: Config, scene: Scene, spans_box: bool) -> Config:
-    """The settings for a scene's background and pictures, and its box where that is spanned."""
-    render = dataclasses.replace(config.render, background=scene.background)
-    config = dataclasses.replace(config, render=render)
-    config = presets.for_image_size(config, max(scene.cameras.width, scene.cameras.height))
-    if scene.space == "world":
-        config = presets.without_opacity_loss(config)
-    if not spans_box:
-        return config
-    if scene.space == "ndc":
-        low, high = scene_box(scene, config.render, [])
-        return presets.with_box(config, _rounded(low), _rounded(high))
-    config = presets.for_360_capture(config, is_bounded=scene.space == "world")
-    corners = scene.cameras.box or ((-1.0, -1.0, -1.0), (1.0, 1.0, 1.0))
-    return presets.with_box(config, *corners)
-
-
-def _rounded(corner: jax.Array) -> config_lib.Vector:
-    """To so few digits that every device finds the same."""
-    x, y, z = (round(float(value), 3) for value in corner)
-    return x, y, z
 
 
 def _video(scene: Scene) -> VideoConfig:

@@ -14,6 +14,7 @@ os.environ["NERF_CACHE_DIR"] = tempfile.mkdtemp(prefix="nerf-test-cache-")
 import jax
 import pytest
 
+from nerf import field as field_lib
 from tests.support.signals import SIGNALS
 
 BACKENDS = ["haiku", "flax"]
@@ -35,6 +36,13 @@ jax.config.update("jax_default_matmul_precision", "float32")
 @pytest.fixture(params=BACKENDS)
 def backend(request):
     return request.param
+
+
+@pytest.fixture
+def own_registry(monkeypatch):
+    """What a test registers is forgotten after it."""
+    for name in ("_SPECS", "_MORE_IMPLEMENTATIONS"):
+        monkeypatch.setattr(field_lib, name, dict(getattr(field_lib, name)))
 
 
 @pytest.fixture

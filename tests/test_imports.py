@@ -10,7 +10,6 @@ import jax
 import pytest
 
 import nerf
-from nerf.backends.convert import convert
 from nerf.config import text as config_text
 from nerf.config.presets import NOTEBOOK
 from nerf.field import make_field
@@ -21,7 +20,7 @@ from tests.support.command_line import TINY, TINY_FIELD, write_scene
 
 PACKAGE = Path(nerf.__file__).parent
 ROOT = PACKAGE.parent
-MAY_NAME_A_BACKEND = {"field.py", "cli/flags.py"}
+MAY_NAME_A_BACKEND = {"cli/flags.py"}
 LIBRARIES = ("haiku", "flax")
 
 
@@ -116,11 +115,11 @@ def write_parameters_of(backend, path):
     field = make_field(backend, "mlp", config.field)
     params = {"shared": jax.device_get(field.init(jax.random.key(0)))}
     if backend == "haiku":
-        parameters.save_published(path, params, backend)
+        parameters.save_published(path, params, "mlp", backend)
         return path
     path = path.with_suffix(".safetensors")
     header = Header("mlp", backend, config, "meadow", "photographs", 0, "fresh")
-    parameters.save(path, convert(params, backend, backend), header)
+    parameters.save(path, params, header)
     return path
 
 
@@ -170,7 +169,7 @@ def named_in(path):
 INSTALLED = {"runs/run_folder.py": {"flax", "dm-haiku"}, "scenes/download.py": {"nerf-haiku-flax"}}
 
 
-def test_no_module_but_the_registry_the_backends_and_the_flag_names_a_backend():
+def test_no_module_but_the_backends_and_the_flag_names_a_backend():
     for path in sorted(PACKAGE.rglob("*.py")):
         relative = path.relative_to(PACKAGE)
         if relative.parts[0] == "backends" or str(relative) in MAY_NAME_A_BACKEND:

@@ -14,17 +14,19 @@ import sys
 import typing
 from pathlib import Path
 
+import jax
 import numpy as np
 import numpy.typing as npt
 
 from nerf import field
 from nerf.backends import convert
-from nerf.config import presets, settings
+from nerf.backends.mlp import MLPConfig
+from nerf.config import presets
 from nerf.runs import parameters
 
 NUM_OCTAVES = 6
 
-MLP = typing.cast(settings.MLPConfig, presets.NOTEBOOK.field)
+MLP = typing.cast(MLPConfig, presets.NOTEBOOK.field)
 
 
 def widen(matrix: npt.NDArray[np.float32], num_octaves: int, wider: int) -> npt.NDArray[np.float32]:
@@ -47,15 +49,12 @@ def widen(matrix: npt.NDArray[np.float32], num_octaves: int, wider: int) -> npt.
 
 def widen_params(params: field.Params, layout: str, num_octaves: int, wider: int) -> field.Params:
     """`widen` for every matrix of the MLP that reads the encoded point."""
-    skip_layer = MLP.skip_layer
-    widened = {}
-    for network, tree in params.items():
-        layers = dict(convert.LAYOUTS[layout].to_layers(tree))
-        for name in ("trunk_1", f"trunk_{skip_layer + 1}"):
-            matrix, vector = layers[name]
-            layers[name] = (widen(np.asarray(matrix), num_octaves, wider), vector)
-        widened[network] = convert.LAYOUTS[layout].from_layers(layers)
-    return widened
+    widened = jax.tree.map(np.asarray, convert.convert(params, "mlp", layout, "flax"))
+    for tree in widened.values():
+        for name in ("trunk_1", f"trunk_{MLP.skip_layer + 1}"):
+            layer = tree["params"][name]
+            layer["kernel"] = widen(layer["kernel"], num_octaves, wider)
+    return convert.convert(widened, "mlp", "flax", layout)
 
 
 def main() -> None:
@@ -80,7 +79,7 @@ def main() -> None:
     nerf = field.make_field("haiku", "mlp", MLP)
     parameters.check(params, nerf, presets.NOTEBOOK, str(run_dir))
     folder = Path(field.__file__).parent / "assets" / args.scene / "params"
-    parameters.save_published(folder, params, "haiku")
+    parameters.save_published(folder, params, "mlp", "haiku")
     print(f"{run_dir} -> {folder}")
 
 

@@ -1,99 +1,30 @@
 """Parameters from one backend's tree to another's, by name, bit for bit.
 
-Both backends store a linear layer as a matrix `[inputs, outputs]` and a vector, so that conversion
-only renames. Each layout says where the layers of the MLP are found in its tree; the layers' own
-names are those of the paper's figure.
+A field names its arrays (`nerf.field.FieldSpec.array_names`), and each of its implementations says
+where they lie in its tree (`nerf.field.Implementation.layout`), so conversion only moves them.
 """
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import jax
 import numpy as np
 
+from nerf import field as field_lib
+from nerf.config.settings import PROPOSAL
 from nerf.errors import UserError
-from nerf.field import Params
-from nerf.render.rays import PROPOSAL
+from nerf.field import ArrayName, Params, TreePath
 
-Layers = dict[str, tuple[Any, Any]]  # layer name -> (matrix, vector)
-
-_HEADS = ("density", "bottleneck", "rgb_hidden", "rgb")
+PUBLISHED_FIELD, PUBLISHED_LAYOUT = "mlp", "haiku"  # what `arrays.npy` and `tree.pkl` hold
 
 
-class Layout(NamedTuple):
-    """How a backend arranges the layers of one network.
-
-    Attributes:
-      to_layers: from the backend's tree; raises KeyError where a part is missing.
-      from_layers: the inverse.
-    """
-
-    to_layers: Callable[[Params], Layers]
-    from_layers: Callable[[Layers], Params]
-
-
-def _trunk_numbers(num_layers: int) -> range:
-    return range(1, num_layers + 1)
-
-
-def _haiku_modules(num_layers: int) -> dict[str, str]:
-    """Haiku numbers modules of one class in the order in which they are made."""
-
-    def block(number: int) -> str:
-        return f"linear_relu_block{f'_{number}' if number else ''}/~/linear"
-
-    trunk = {f"trunk_{n}": block(n - 1) for n in _trunk_numbers(num_layers)}
-    heads = ("linear", "linear_1", block(num_layers), "color_block/~/linear")
-    return trunk | dict(zip(_HEADS, heads, strict=True))
-
-
-def _haiku_to_layers(tree: Params) -> Layers:
-    modules = _haiku_modules(len(tree) - len(_HEADS))
-    _refuse_others(tree, modules.values())
-    for name in tree:
-        _refuse_others(tree[name], ("w", "b"), name)
-    return {layer: (tree[name]["w"], tree[name]["b"]) for layer, name in modules.items()}
-
-
-def _haiku_from_layers(layers: Layers) -> Params:
-    modules = _haiku_modules(len(layers) - len(_HEADS))
-    return {name: {"w": layers[layer][0], "b": layers[layer][1]} for layer, name in modules.items()}
-
-
-def _flax_to_layers(tree: Params) -> Layers:
-    names = [f"trunk_{n}" for n in _trunk_numbers(len(tree["params"]) - len(_HEADS))]
-    _refuse_others(tree, ("params",))
-    _refuse_others(tree["params"], (*names, *_HEADS))
-    for name in tree["params"]:
-        _refuse_others(tree["params"][name], ("kernel", "bias"), name)
-    return {
-        name: (tree["params"][name]["kernel"], tree["params"][name]["bias"])
-        for name in (*names, *_HEADS)
-    }
-
-
-def _flax_from_layers(layers: Layers) -> Params:
-    return {"params": {name: {"kernel": w, "bias": b} for name, (w, b) in layers.items()}}
-
-
-def _refuse_others(tree: Params, expected: Any, where: str = "") -> None:
-    others = set(tree) ^ set(expected)
-    if others:
-        raise KeyError(", ".join(sorted(f"{where}/{name}".lstrip("/") for name in others)))
-
-
-LAYOUTS = {
-    "haiku": Layout(_haiku_to_layers, _haiku_from_layers),
-    "flax": Layout(_flax_to_layers, _flax_from_layers),
-}
-PUBLISHED_LAYOUT = "haiku"  # what the published `arrays.npy` and `tree.pkl` hold
-
-
-def convert(params: Params, source: str, target: str) -> Params:
-    """Parameters of the MLP, from the layout of one backend to that of another.
+def convert(params: Params, field: str, source: str, target: str) -> Params:
+    """Parameters of a field, from the layout of one backend to that of another.
 
     Args:
-      params: one tree for each network, see `nerf.render.rays.NETWORKS`, in the layout `source`.
+      params: one tree for each network, see `nerf.config.settings.NETWORKS`, in the layout
+        `source`.
+      field: name of the field.
       source, target: names of layouts, which are names of backends.
 
     Returns:
@@ -102,25 +33,76 @@ def convert(params: Params, source: str, target: str) -> Params:
     Raises:
       UserError: if a layout is unknown, or `params` is not of the layout `source`.
     """
-    for name in (source, target):
-        if name not in LAYOUTS:
-            known = ", ".join(LAYOUTS)
-            raise UserError(f"unknown parameter layout {name!r}: there are {known}")
     if source == target:
         return params
-    try:
-        layers = {
-            network: LAYOUTS[source].to_layers(tree)
-            for network, tree in params.items()
-            if network != PROPOSAL
-        }
-    except (KeyError, TypeError, AttributeError) as error:
+    known = layouts(field)
+    for name in (source, target):
+        if name not in known:
+            raise UserError(
+                f"unknown parameter layout {name!r} of the field {field!r}: there are "
+                f"{', '.join(known) or 'none'}"
+            )
+    return {
+        network: tree if network == PROPOSAL else _convert_network(tree, field, source, target)
+        for network, tree in params.items()
+    }
+
+
+def layouts(field: str) -> tuple[str, ...]:
+    """The names of the layouts that the parameters of a field can be converted between.
+
+    >>> layouts("mlp")
+    ('flax', 'haiku')
+    """
+    spec = field_lib.spec(field)
+    if spec is None or spec.array_names is None:
+        return ()
+    found = {name: field_lib.implementation(name, field) for name in field_lib.backends()}
+    return tuple(name for name, made in found.items() if made is not None and made.layout)
+
+
+def _convert_network(tree: Params, field: str, source: str, target: str) -> Params:
+    arrays = dict(_arrays(tree))
+    names = _array_names(field, num_groups=len({path[:-1] for path in arrays}))
+    paths = _paths(field, source, names)
+    faults = [f"missing {'/'.join(path)}" for path in paths if path not in arrays]
+    faults += [f"unexpected {'/'.join(path)}" for path in arrays if path not in paths]
+    if faults:
         raise UserError(
-            f"the parameters are not those of the NeRF MLP in the {source} layout: "
-            f"missing or unexpected {error}"
-        ) from error
-    converted = {network: LAYOUTS[target].from_layers(tree) for network, tree in layers.items()}
-    return {network: converted.get(network, tree) for network, tree in params.items()}
+            f"the parameters are not those of the field {field!r} in the {source} layout: "
+            + ", ".join(faults)
+        )
+    converted: dict[str, Any] = {}
+    for old, new in zip(paths, _paths(field, target, names), strict=True):
+        *parents, last = new
+        node = converted
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[last] = arrays[old]
+    return converted
+
+
+def _arrays(tree: Params, path: TreePath = ()) -> Iterator[tuple[TreePath, Any]]:
+    """The arrays of nested dictionaries, each with its path."""
+    if not isinstance(tree, dict):
+        yield path, tree
+        return
+    for key, child in tree.items():
+        yield from _arrays(child, (*path, key))
+
+
+def _array_names(field: str, num_groups: int) -> Sequence[ArrayName]:
+    spec = field_lib.spec(field)
+    assert spec is not None
+    assert spec.array_names is not None
+    return spec.array_names(num_groups)
+
+
+def _paths(field: str, backend: str, names: Sequence[ArrayName]) -> Sequence[TreePath]:
+    found = field_lib.implementation(backend, field)
+    assert found is not None
+    assert found.layout is not None
+    return found.layout(names)
 
 
 def differences(found: Params, expected: Params) -> list[str]:

@@ -5,9 +5,9 @@ import jax
 import jax.numpy as jnp
 
 from nerf.backends import proposal_grid
-from nerf.config.settings import MLPConfig
+from nerf.backends.mlp import MLPConfig, activate
 from nerf.encoding import encode
-from nerf.field import FieldOutput, Params, RadianceField, activate
+from nerf.field import FieldOutput, Params, RadianceField
 
 
 class LinearReluBlock(hk.Module):

@@ -1,20 +1,67 @@
-"""A grid of densities as a proposal, for any field of any backend: it needs no network.
+"""A grid of densities as a proposal, for any field of any backend.
 
 Source: the proposal, Barron et al. 2022 (mip-NeRF 360), section 3, with a grid in the place of its
 MLP.
 """
+
+import dataclasses
+from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
 import chex
 import jax
 import jax.numpy as jnp
 
 from nerf.backends.interpolation import interpolate, num_rows
-from nerf.config.settings import GridConfig, PlanesConfig
-from nerf.field import Params, Proposal
+from nerf.config.settings import Counts, GridConfig, RenderConfig, Vector
+from nerf.field import Params, Proposal, SceneFacts
 
 _MAX_LOG_DENSITY = 11.0  # e^11 over the size of the box is a wall
+_RESOLUTION_FOR_360 = (40, 40, 40)  # where no axis is that of depth
 
-Boxed = GridConfig | PlanesConfig  # what has the corners of a box, and says what is beyond it
+SAMPLING = RenderConfig(
+    networks="proposal",
+    coarse_t="bins",
+    fine_t="intervals",
+    fine_weight_floor=3e-3,
+    fine_gradient=False,
+    last_interval=0.0,
+    viewdir_space="world",
+    num_coarse=32,
+    num_fine=14,
+)  # of the presets that use this proposal
+
+
+class Boxed(Protocol):
+    """Settings of what spans a box, see `GridConfig`."""
+
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
+
+    @property
+    def low(self) -> Vector: ...
+
+    @property
+    def high(self) -> Vector: ...
+
+    @property
+    def outside(self) -> Literal["border", "empty"]: ...
+
+    @property
+    def resolution(self) -> Counts: ...
+
+
+B = TypeVar("B", bound=Boxed)
+
+
+def fit(settings: B, facts: SceneFacts) -> B:
+    """The same with the scene's box, and equal axes for a 360 capture."""
+    if facts.box is None:
+        return settings
+    low, high = facts.box
+    changes: dict[str, Any] = {"low": low, "high": high}
+    if facts.is_360:
+        changes["outside"] = "empty" if facts.is_bounded else "border"
+        changes["resolution"] = _RESOLUTION_FOR_360
+    return dataclasses.replace(settings, **changes)
 
 
 def make(config: GridConfig) -> Proposal:

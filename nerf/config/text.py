@@ -3,29 +3,14 @@
 import contextlib
 import dataclasses
 import json
-import types
 import typing
 from typing import Any, Literal, TypeVar
 
-from nerf.config.settings import Config, FieldConfig
+from nerf import field as field_lib
+from nerf.config.settings import OLD_NAME, Config, FieldConfig
 from nerf.errors import UserError
 
 T = TypeVar("T")
-
-# Settings of version 0.1.0 that have other names now; run folders and parameter files keep loading.
-_OLD_NAMES: dict[str, dict[str, str]] = {
-    "GridConfig": {"beyond": "outside", "rate": "lr_factor"},
-    "PlanesConfig": {
-        "beyond": "outside",
-        "num_handed_on": "num_geometry_features",
-        "smoothness": "total_variation_weight",
-        "plane_rate": "plane_lr_factor",
-    },
-    "TrainConfig": {
-        "distortion": "distortion_loss_weight",
-        "coverage": "opacity_loss_weight",
-    },
-}
 
 
 def override(config: Config, *assignments: str) -> Config:
@@ -44,13 +29,14 @@ def override(config: Config, *assignments: str) -> Config:
     """
     values = to_json(config)
     for assignment in assignments:
-        path, equals, text = assignment.partition("=")
+        name, equals, text = assignment.partition("=")
         if not equals:
             raise UserError(
                 f"`assignments={assignment}`: write it as name=value, e.g. render.num_fine=64"
             )
-        _assign(Config, values, path.strip().split("."), text.strip(), assignment)
-    return from_json(values)
+        path = name.strip().split(".")
+        _assign(Config, values, path, text.strip(), assignment, type(config.field))
+    return _build(Config, values, "config", type(config.field))
 
 
 def to_json(config: Config) -> dict[str, Any]:
@@ -59,77 +45,101 @@ def to_json(config: Config) -> dict[str, Any]:
     return plain
 
 
-def from_json(values: dict[str, Any]) -> Config:
-    """The inverse of `to_json`; a field that an older version did not have takes its default.
+def from_json(values: dict[str, Any], field: str | None = None) -> Config:
+    """The inverse of `to_json`; a setting that an older version did not have takes its default.
+
+    Args:
+      values: what `to_json` returned, here or in an older version.
+      field: the name of the field, whose settings are then expected; without one, `field` has the
+        settings of the registered field that knows most of the names.
 
     Raises:
       UserError: if a field is unknown, has a value out of its range, or is missing and has no
         default.
     """
-    return _build(Config, values, "config")
+    part = values.get("field") if isinstance(values, dict) else None
+    return _build(Config, values, "config", _field_class(part, field))
 
 
-def field_from_json(values: dict[str, Any]) -> FieldConfig:
-    """The `field` part alone, as the header of a parameter file holds it."""
-    return typing.cast(FieldConfig, _build(_chosen(FieldConfig, values), values, "field"))
-
-
-def _build(cls: type[T], values: Any, where: str) -> T:
+def _build(cls: type[T], values: Any, where: str, field_class: type[FieldConfig]) -> T:
+    """An instance of a class of settings; `field_class` is that of the part `field`."""
     fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
     values = _with_current_names(cls, values)
-    needed = {name for name, f in fields.items() if f.default is dataclasses.MISSING}
+    missing = dataclasses.MISSING
+    needed = {n for n, f in fields.items() if f.default is missing is f.default_factory}
     if not isinstance(values, dict) or not needed <= set(values) <= set(fields):
         found = sorted(values) if isinstance(values, dict) else type(values).__name__
         raise UserError(f"{where}: expected the fields {sorted(fields)}, found {found}")
-    hints = typing.get_type_hints(cls)
+    hints = _hints(cls, field_class)
     arguments = {}
     for name, value in values.items():
-        hint = _chosen(hints[name], value)
+        hint = hints[name]
         if dataclasses.is_dataclass(hint):
-            arguments[name] = _build(typing.cast(type[Any], hint), value, f"{where}.{name}")
+            part = typing.cast(type[Any], hint)
+            arguments[name] = _build(part, value, f"{where}.{name}", field_class)
         else:
             arguments[name] = _coerce(value, hint, f"{where}.{name}")
     return cls(**arguments)
 
 
+def _hints(cls: Any, field_class: type[FieldConfig]) -> dict[str, Any]:
+    """The types of the settings of a class."""
+    hints = typing.get_type_hints(cls)
+    return {name: field_class if hint is FieldConfig else hint for name, hint in hints.items()}
+
+
+def _new_names(cls: Any) -> dict[str, str]:
+    """The settings of a class that were called otherwise in version 0.1.0, by their old names."""
+    fields = dataclasses.fields(cls)
+    return {f.metadata[OLD_NAME]: f.name for f in fields if OLD_NAME in f.metadata}
+
+
 def _with_current_names(cls: type, values: Any) -> Any:
-    """The same settings under the names that they have now."""
-    names = _OLD_NAMES.get(cls.__name__, {})
     if not isinstance(values, dict):
         return values
+    names = _new_names(cls)
     return {names.get(name, name): value for name, value in values.items()}
 
 
-def _chosen(hint: Any, values: Any) -> Any:
-    """Of several classes of settings, the one that has the fields which `values` names."""
-    classes = typing.get_args(hint) if typing.get_origin(hint) is types.UnionType else (hint,)
-    if len(classes) == 1 or not isinstance(values, dict):
-        return classes[0]
+def _field_class(values: Any, name: str | None) -> type[FieldConfig]:
+    """The class of a field's settings: by the field's name, else the one that fits best."""
+    specs = field_lib.specs()
+    if name in specs:
+        return specs[name].config
+    if not isinstance(values, dict):
+        values = {}
 
     def num_known(cls: Any) -> int:
-        names = {field.name for field in dataclasses.fields(cls)}
-        return len(names & set(_with_current_names(cls, values)))
+        known = {f.name for f in dataclasses.fields(cls)}
+        return len(known & set(_with_current_names(cls, values)))
 
-    return max(classes, key=num_known)
+    return max((spec.config for spec in specs.values()), key=num_known)
 
 
-def _assign(cls: Any, values: Any, path: list[str], text: str, assignment: str) -> None:
+def _assign(
+    cls: Any,
+    values: Any,
+    path: list[str],
+    text: str,
+    assignment: str,
+    field_class: type[FieldConfig],
+) -> None:
     """Writes one value into the JSON form of a `cls`."""
     name, *rest = path
-    hints = typing.get_type_hints(cls)
+    hints = _hints(cls, field_class)
     settable = [field for field in hints if field != "preset"]
     if name not in settable:
-        new_name = _OLD_NAMES.get(getattr(cls, "__name__", ""), {}).get(name)
+        new_name = _new_names(cls).get(name)
         if new_name:
             raise UserError(f"`assignments={assignment}`: {name} is called {new_name} now")
         raise UserError(
             f"`assignments={assignment}`: no field {name!r}; there are {', '.join(settable)}"
         )
-    hint = _chosen(hints[name], values.get(name))
+    hint = hints[name]
     if dataclasses.is_dataclass(hint) != bool(rest):
         raise UserError(f"`assignments={assignment}`: name one field, e.g. render.num_fine=64")
     if rest:
-        _assign(hint, values[name], rest, text, assignment)
+        _assign(hint, values[name], rest, text, assignment, field_class)
     else:
         values[name] = _parse(text)
 

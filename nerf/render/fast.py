@@ -24,13 +24,13 @@ import numpy as np
 import numpy.typing as npt
 from jax.sharding import Mesh
 
-from nerf.config.settings import RenderConfig
+from nerf.config.settings import NETWORKS, RenderConfig
 from nerf.field import Params, RadianceField
 from nerf.geometry.cameras import Rays, positions
 from nerf.render import density_grid, image_metrics, sampling, volume
 from nerf.render.density_grid import DensityGrid
 from nerf.render.images import RAYS_PER_CHUNK, ChunkFn, RenderedChunk, map_microbatches
-from nerf.render.rays import NETWORKS, evaluate_field_along_rays
+from nerf.render.rays import evaluate_field_along_rays
 from nerf.runtime import parallel
 
 RESOLUTION = (192, 192, 128)

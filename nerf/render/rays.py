@@ -12,15 +12,12 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from nerf.config.settings import RenderConfig
+from nerf.config.settings import NETWORKS, PROPOSAL, RenderConfig
 from nerf.errors import UserError
 from nerf.field import FieldOutput, Params, Proposal, RadianceField
 from nerf.geometry.cameras import Rays, positions
 from nerf.render import sampling, volume
 from nerf.render.proposal_loss import proposal_loss
-
-PROPOSAL = "proposal"
-NETWORKS = {"shared": ("shared",), "separate": ("coarse", "fine"), "proposal": (PROPOSAL, "fine")}
 
 
 class Rendering(NamedTuple):

@@ -18,10 +18,10 @@ import safetensors.numpy
 
 from nerf.backends import convert, published
 from nerf.config import text as config_text
-from nerf.config.settings import Config
+from nerf.config.settings import NETWORKS, PROPOSAL, Config
 from nerf.errors import UserError
 from nerf.field import Params, RadianceField
-from nerf.render.rays import NETWORKS, PROPOSAL, abstract_networks
+from nerf.render.rays import abstract_networks
 from nerf.runtime import atomic
 
 FILE_NAME = "params.safetensors"
@@ -80,14 +80,15 @@ def load(path: Path, layout: str) -> LoadedParams:
         tree = published.read(path)
         separate = set(tree) == set(NETWORKS["separate"])
         params = tree if separate else {"shared": tree}
-        return LoadedParams(convert.convert(params, convert.PUBLISHED_LAYOUT, layout), None)
+        params = convert.convert(params, convert.PUBLISHED_FIELD, convert.PUBLISHED_LAYOUT, layout)
+        return LoadedParams(params, None)
     if not path.is_file():
         raise UserError(
             f"no parameters at {path}: expected a run folder, a folder with "
             f"{published.ARRAYS_FILE} and {published.TREE_FILE}, or a .safetensors file"
         )
     params, header = _read_safetensors(path)
-    return LoadedParams(convert.convert(params, header.layout, layout), header)
+    return LoadedParams(convert.convert(params, header.field, header.layout, layout), header)
 
 
 def save(path: Path, params: Params, header: Header) -> None:
@@ -102,18 +103,23 @@ def save(path: Path, params: Params, header: Header) -> None:
     atomic.write_bytes(path, safetensors.numpy.save(arrays, metadata=metadata))
 
 
-def save_published(folder: Path, params: Params, layout: str) -> None:
+def save_published(folder: Path, params: Params, field: str, layout: str) -> None:
     """Writes the published layout; the only network stands at the top, two stand under names.
 
     Raises:
-      UserError: if there is a proposal, which that layout does not know.
+      UserError: if it is not the MLP, or has a proposal, which that layout does not know.
     """
+    if field != convert.PUBLISHED_FIELD:
+        raise UserError(
+            f"the published layout holds the field {convert.PUBLISHED_FIELD!r} alone, and these "
+            f"parameters are of the field {field!r}: name a .safetensors file"
+        )
     if PROPOSAL in params:
         raise UserError(
             "the published layout has no place for a proposal of where to look, which these "
             "parameters have: name a .safetensors file"
         )
-    tree = convert.convert(params, layout, convert.PUBLISHED_LAYOUT)
+    tree = convert.convert(params, field, layout, convert.PUBLISHED_LAYOUT)
     published.write(folder, tree.get("shared", tree))
 
 
@@ -179,7 +185,7 @@ def _parse_header(text: str, path: Path) -> Header:
         if values.pop("format") != _FORMAT:
             raise UserError(f"{path} was written in a format that this version does not know")
         try:
-            values["config"] = config_text.from_json(values["config"])
+            values["config"] = config_text.from_json(values["config"], values.get("field"))
         except UserError as error:
             raise UserError(
                 f"{path} has settings that this version does not know ({error}): use it with the "

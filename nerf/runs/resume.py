@@ -24,12 +24,13 @@ def continued(run_dir: Path, backend: str, like: TrainState) -> TrainState:
     Raises:
       UserError: if there is no state that can be read.
     """
-    source = str(run_folder.read_json(run_dir / run_folder.CONFIG_FILE).get("backend"))
-    state = read_state(run_dir, convert_state(like, backend, source))
-    return convert_state(state, source, backend)
+    record = run_folder.read_json(run_dir / run_folder.CONFIG_FILE)
+    source, field = str(record.get("backend")), str(record.get("field"))
+    state = read_state(run_dir, convert_state(like, field, backend, source))
+    return convert_state(state, field, source, backend)
 
 
-def convert_state(state: TrainState, source: str, target: str) -> TrainState:
+def convert_state(state: TrainState, field: str, source: str, target: str) -> TrainState:
     """A state in another layout: every tree in it that is built as the parameters are is converted.
 
     Adam's two moments are such trees, so they go along; counts and keys stay as they are.
@@ -40,7 +41,7 @@ def convert_state(state: TrainState, source: str, target: str) -> TrainState:
         return bool(jax.tree.structure(node) == structure)
 
     def renamed(node: Params) -> Params:
-        return convert.convert(node, source, target) if is_like_params(node) else node
+        return convert.convert(node, field, source, target) if is_like_params(node) else node
 
     return state._replace(
         params=renamed(state.params),

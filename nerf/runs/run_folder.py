@@ -160,7 +160,7 @@ def check_same_training(run_dir: Path, now: dict[str, Any], *, elsewhere: bool =
     names = [n for n in _SAME_TO_GO_ON if not (elsewhere and n in _MAY_DIFFER_ELSEWHERE)]
     # An older version's settings lack those that came later, whose defaults it had.
     try:
-        settings = config_text.to_json(config_text.from_json(before["config"]))
+        settings = config_text.to_json(config_text.from_json(before["config"], before.get("field")))
     except UserError as error:
         raise UserError(
             f"{path} has settings that this version does not know ({error}): go on with the "

@@ -10,10 +10,11 @@ import pytest
 from nerf.backends.convert import convert, differences
 from nerf.config import text as config_text
 from nerf.config.presets import NOTEBOOK, PRESETS
+from nerf.config.settings import PROPOSAL
 from nerf.errors import UserError
 from nerf.field import abstract_params, make_field
 from nerf.geometry.cameras import Cameras
-from nerf.render.rays import PROPOSAL, abstract_networks
+from nerf.render.rays import abstract_networks
 from nerf.runs import parameters
 from nerf.runs.parameters import Header
 from nerf.training.batch import TrainingViews, sample_batch
@@ -93,7 +94,7 @@ def put(params, form, config, path):
     if form.endswith("tree"):
         return params
     if form == "published folder":
-        parameters.save_published(path, params, "haiku")
+        parameters.save_published(path, params, "mlp", "haiku")
         return path
     path = path.with_suffix(".safetensors")
     header = Header("mlp", FORMS[form], config, "meadow", "photographs", 3, "drawn at random")
@@ -103,7 +104,7 @@ def put(params, form, config, path):
 
 def take(thing, form, layout):
     if form.endswith("tree"):
-        return convert(thing, FORMS[form], layout)
+        return convert(thing, "mlp", FORMS[form], layout)
     return parameters.load(thing, layout).params
 
 
@@ -113,13 +114,13 @@ def test_every_form_becomes_every_other_and_comes_back_to_the_bit(
 ):
     if PROPOSAL in haiku_params and "published folder" in (first, second):
         with pytest.raises(UserError, match="has no place for a proposal"):
-            parameters.save_published(tmp_path / "folder", haiku_params, "haiku")
+            parameters.save_published(tmp_path / "folder", haiku_params, "mlp", "haiku")
         assert not (tmp_path / "folder").exists()
         return
     for leaf in jax.tree.leaves(haiku_params):
         leaf.flat[0] = -0.0
         leaf.flat[-1] = 1e-42  # less than the smallest normal number
-    start = convert(haiku_params, "haiku", FORMS[first])
+    start = convert(haiku_params, "mlp", "haiku", FORMS[first])
     there = put(start, first, config, tmp_path / "first")
     then = put(take(there, first, FORMS[second]), second, config, tmp_path / "second")
     assert_same_bits(take(then, second, "haiku"), haiku_params)
@@ -128,7 +129,7 @@ def test_every_form_becomes_every_other_and_comes_back_to_the_bit(
 
 def test_a_converted_tree_has_the_shapes_of_fresh_parameters(backend, config, haiku_params):
     expected = abstract_params(make_field(backend, "mlp", config.field))
-    for name, tree in convert(haiku_params, "haiku", backend).items():
+    for name, tree in convert(haiku_params, "mlp", "haiku", backend).items():
         if name == PROPOSAL:
             assert_same_bits(tree, haiku_params[name])
             continue
@@ -152,7 +153,7 @@ def test_both_backends_say_the_same_of_a_point(config, haiku_params, key):
         for noise_key in (None, key):
             haiku, flax = (
                 field.apply(
-                    convert({"shared": tree}, "haiku", backend)["shared"],
+                    convert({"shared": tree}, "mlp", "haiku", backend)["shared"],
                     points,
                     viewdirs,
                     key=noise_key,
@@ -193,11 +194,11 @@ def test_both_backends_have_the_same_loss_and_gradient(
     )
     results = {}
     for backend, field in fields(config).items():
-        params = convert(haiku_params, "haiku", backend)
+        params = convert(haiku_params, "mlp", "haiku", backend)
         loss, seen, gradient = jax.jit(
             lambda params, field=field: loss_and_gradient(field, params, batch, config, 16)
         )(params)
-        results[backend] = (loss, seen, convert(gradient, backend, "haiku"))
+        results[backend] = (loss, seen, convert(gradient, "mlp", backend, "haiku"))
     haiku, flax = (results[backend] for backend in ("haiku", "flax"))
     np.testing.assert_allclose(flax[0], haiku[0], rtol=1e-4)
     for ours, theirs in zip(flax[1], haiku[1], strict=True):
@@ -211,7 +212,7 @@ def test_ten_steps_of_either_backend_lead_to_the_same_parameters(
     views = training_views()
     ends = {}
     for backend, field in fields(config).items():
-        params = jax.tree.map(jnp.array, convert(haiku_params, "haiku", backend))
+        params = jax.tree.map(jnp.array, convert(haiku_params, "mlp", "haiku", backend))
         state = init_state(field, config, key, params)
         step = make_step(field, config, CAMERA, space="ndc", rays_per_microbatch=16)
         losses = []
@@ -219,7 +220,7 @@ def test_ten_steps_of_either_backend_lead_to_the_same_parameters(
             state, metrics = step(state, views)
             losses.append(float(metrics.loss))
         assert int(state.step) == 10
-        ends[backend] = (convert(jax.device_get(state.params), backend, "haiku"), losses)
+        ends[backend] = (convert(jax.device_get(state.params), "mlp", backend, "haiku"), losses)
     assert_close_in_norm(ends["flax"][0], ends["haiku"][0], tolerance=1e-3)
     np.testing.assert_allclose(ends["flax"][1], ends["haiku"][1], rtol=1e-3)
     moved = jax.tree.map(
@@ -241,14 +242,14 @@ def refusal(function, *arguments):
 
 @pytest.mark.parametrize("names", [("haiku", "torch"), ("torch", "flax")])
 def test_an_unknown_layout_is_refused_with_the_known_ones(names, haiku_params):
-    message = refusal(convert, haiku_params, *names)
-    assert message == "unknown parameter layout 'torch': there are haiku, flax"
+    message = refusal(convert, haiku_params, "mlp", *names)
+    assert message == "unknown parameter layout 'torch' of the field 'mlp': there are flax, haiku"
 
 
 def test_the_other_backends_tree_is_refused(backend, haiku_params):
-    params = convert(haiku_params, "haiku", backend)
+    params = convert(haiku_params, "mlp", "haiku", backend)
     other = next(name for name in BACKENDS if name != backend)
-    assert f"in the {other} layout" in refusal(convert, params, other, backend)
+    assert f"in the {other} layout" in refusal(convert, params, "mlp", other, backend)
 
 
 def layers_of(params, backend):
@@ -270,8 +271,8 @@ def test_a_tree_with_a_part_too_few_or_too_many_is_not_converted(backend, where,
         part = "another"
         node[part] = node[next(iter(node))]
     other = next(name for name in BACKENDS if name != backend)
-    message = refusal(convert, params, backend, other)
-    assert f"not those of the NeRF MLP in the {backend} layout" in message
+    message = refusal(convert, params, "mlp", backend, other)
+    assert f"not those of the field 'mlp' in the {backend} layout" in message
     if (what, where) != ("missing", "layer"):  # which changes the number of layers
         assert part in message
 
@@ -279,7 +280,7 @@ def test_a_tree_with_a_part_too_few_or_too_many_is_not_converted(backend, where,
 def test_a_second_collection_of_variables_is_not_lost_in_silence():
     tree = abstract_params(make_field("flax", "mlp", NOTEBOOK.field))
     params = {"shared": {**tree, "batch_stats": {"mean": np.zeros(3, np.float32)}}}
-    assert "unexpected 'batch_stats'" in refusal(convert, params, "flax", "haiku")
+    assert "unexpected batch_stats/mean" in refusal(convert, params, "mlp", "flax", "haiku")
 
 
 def test_differences_are_listed_array_by_array():

@@ -8,14 +8,10 @@ import numpy as np
 import pytest
 
 from nerf.backends.convert import convert
+from nerf.backends.mlp import standard_normal
 from nerf.config import text as config_text
 from nerf.config.presets import PRESETS
-from nerf.field import (
-    FieldOutput,
-    abstract_params,
-    make_field,
-    standard_normal,
-)
+from nerf.field import FieldOutput, abstract_params, make_field
 
 SMALL = (
     "field.point_encoding.num_frequencies=3",
@@ -61,7 +57,7 @@ def random_haiku_tree(config, seed=0):
 
 
 def random_params(backend, config, seed=0):
-    return convert({"shared": random_haiku_tree(config, seed)}, "haiku", backend)["shared"]
+    return convert({"shared": random_haiku_tree(config, seed)}, "mlp", "haiku", backend)["shared"]
 
 
 def random_inputs(*shape, seed=1):
@@ -79,7 +75,7 @@ def constant_density_params(backend, config, raw_density):
         "w": np.zeros_like(tree["linear"]["w"]),
         "b": np.full(1, raw_density, np.float32),
     }
-    return convert({"shared": tree}, "haiku", backend)["shared"]
+    return convert({"shared": tree}, "mlp", "haiku", backend)["shared"]
 
 
 # The contract.
@@ -324,7 +320,7 @@ def test_the_field_agrees_with_a_slow_one_when_it_is_switched(backend, switches)
 
 def assert_agrees_with_a_slow_one(backend, config):
     tree = random_haiku_tree(config)
-    params = convert({"shared": tree}, "haiku", backend)["shared"]
+    params = convert({"shared": tree}, "mlp", "haiku", backend)["shared"]
     points, viewdirs = random_inputs(12)
     found = make_field(backend, "mlp", config).apply(params, points, viewdirs)
     pairs = zip(np.float64(points), np.float64(viewdirs), strict=True)

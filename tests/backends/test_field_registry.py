@@ -14,12 +14,6 @@ from nerf.field import FieldOutput, RadianceField, make_field, register
 from tests.conftest import BACKENDS
 
 
-@pytest.fixture
-def own_registry(monkeypatch):
-    """What a test registers is forgotten after it."""
-    monkeypatch.setattr(field_lib, "_FACTORIES", dict(field_lib._FACTORIES))
-
-
 def grey_fog(config):
     """A field without parameters, as dense as its settings say `width`."""
 

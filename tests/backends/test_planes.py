@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nerf.backends.flax_planes import plane_texels, total_variation
+from nerf.backends.planes import plane_texels, total_variation
 from nerf.config import text as config_text
 from nerf.config.presets import PLANES
 from nerf.field import FieldOutput, abstract_params, make_field
@@ -206,7 +206,7 @@ def test_the_penalty_weighs_the_variation_of_all_planes():
     params = random_params()
     expected = sum(float(total_variation(jnp.asarray(p))) for p in planes_of(params))
     found = float(FIELD.penalty(params))
-    assert found == pytest.approx(SETTINGS.smoothness * expected, rel=1e-4)
+    assert found == pytest.approx(SETTINGS.total_variation_weight * expected, rel=1e-4)
 
 
 def test_planes_learn_faster_than_layers_and_the_proposal_faster_still():
@@ -216,5 +216,5 @@ def test_planes_learn_faster_than_layers_and_the_proposal_faster_still():
     assert set(jax.tree.leaves(rates)) == {1.0}
     proposal = FIELD.proposal
     assert jax.tree.leaves(proposal.rates(proposal.init(jax.random.key(0)))) == [
-        SETTINGS.proposal.rate
+        SETTINGS.proposal.lr_factor
     ]

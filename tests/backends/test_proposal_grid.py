@@ -13,7 +13,7 @@ from nerf.config.settings import GridConfig
 from nerf.field import make_field
 from tests.conftest import BACKENDS
 
-GRID = GridConfig(low=(-1.0, -2.0, 0.0), high=(3.0, 1.0, 2.0), resolution=(3, 4, 5), rate=20.0)
+GRID = GridConfig(low=(-1.0, -2.0, 0.0), high=(3.0, 1.0, 2.0), resolution=(3, 4, 5), lr_factor=20.0)
 SIZE = (4.0 + 3.0 + 2.0) / 3.0
 PROPOSAL = make(GRID)
 
@@ -93,7 +93,7 @@ def test_the_gradient_is_that_of_small_differences():
 
 
 def test_its_rate_is_that_of_its_settings():
-    assert jax.tree.leaves(PROPOSAL.rates(random_params())) == [GRID.rate]
+    assert jax.tree.leaves(PROPOSAL.rates(random_params())) == [GRID.lr_factor]
 
 
 def test_it_is_the_same_in_every_backend():

@@ -72,7 +72,7 @@ def test_file_holds_every_figure(measured):
     assert [case["preset"] for case in result["cases"]] == ["notebook", "paper", "quick"]
     for case in result["cases"]:
         assert set(case) == set(CASE_KEYS.split())
-        assert set(case["backends"]) == set(convert.LAYOUTS)
+        assert set(case["backends"]) == set(convert.layouts("mlp"))
         for figures in case["backends"].values():
             assert set(figures) == set(BACKEND_KEYS.split())
             assert set(figures["step_seconds"]) == set(SPREAD_KEYS.split())
@@ -144,7 +144,7 @@ def test_products_are_float32(measured):
             assert figures["precision_asked_of_xla"] == ["HIGHEST"]
 
 
-def test_another_backend_is_traced_once_and_in_its_precision(tmp_path, monkeypatch):
+def test_another_backend_is_traced_once_and_in_its_precision(tmp_path, monkeypatch, own_registry):
     events = []
 
     def make(settings):
@@ -162,8 +162,7 @@ def test_another_backend_is_traced_once_and_in_its_precision(tmp_path, monkeypat
 
     read = timing.seconds
     monkeypatch.setattr(timing, "seconds", seconds)
-    monkeypatch.setitem(field._FACTORIES, ("another", "mlp"), make)
-    monkeypatch.setitem(convert.LAYOUTS, "another", convert.LAYOUTS["flax"])
+    field.register("another", "mlp", make)
     out = tmp_path / "another.json"
     flags = ("--preset=notebook", "--backend=another", "--precision=tf32", "--steps=3")
     ended = call(*SHORT, *flags, f"--out={out}")

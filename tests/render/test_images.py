@@ -53,9 +53,8 @@ def make_sphere(config):
 
 
 @pytest.fixture
-def sphere(monkeypatch):
+def sphere(own_registry):
     """The sphere, made through the registry, which forgets it afterwards."""
-    monkeypatch.setattr(nerf.field, "_FACTORIES", dict(nerf.field._FACTORIES))
     register("analytic", "sphere", make_sphere)
     return make_field("analytic", "sphere", NOTEBOOK.field)
 

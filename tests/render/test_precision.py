@@ -150,14 +150,14 @@ def test_gradients_in_bfloat16_are_float32_and_nearly_right():
             field = make_field(backend, "mlp", config.field)
             if params is None:
                 params = {"shared": field.init(jax.random.key(0))}
-            own = convert(params, "haiku", backend)["shared"]
+            own = convert(params, "mlp", "haiku", backend)["shared"]
             points = jax.random.uniform(jax.random.key(1), (64, 3))
 
             def loss(own, field=field, points=points):
                 output = field.apply(own, points, points)
                 return jnp.mean(output.rgb) + jnp.mean(output.density)
 
-            gradient = convert({"shared": jax.grad(loss)(own)}, backend, "haiku")
+            gradient = convert({"shared": jax.grad(loss)(own)}, "mlp", backend, "haiku")
             gradients[dtype, backend] = jax.tree.leaves(gradient)
     norm = np.sqrt(sum(np.sum(np.square(leaf)) for leaf in gradients["float32", "haiku"]))
     for backend in ("haiku", "flax"):

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from nerf.backends.mlp import activate
 from nerf.config.presets import NOTEBOOK
-from nerf.field import activate
 from nerf.render.volume import composite, compositing_weights, interval_lengths
 
 LAST_INTERVALS = [0.0, 1e10]

@@ -7,7 +7,7 @@ import pytest
 
 from nerf.config import presets
 from nerf.config import text as config_text
-from nerf.field import make_field
+from nerf.field import SceneFacts, make_field
 from nerf.geometry.cameras import Cameras
 from nerf.render.image_metrics import psnr
 from nerf.render.images import make_chunk_renderer, render_image
@@ -61,7 +61,9 @@ def wall_config(preset, *assignments):
         "train.num_steps=200",
         *assignments,
     )
-    return presets.with_box(config, (-1.5, -1.5, -1.01), (1.5, 1.5, 1.01))
+    box = (-1.5, -1.5, -1.01), (1.5, 1.5, 1.01)
+    facts = SceneFacts(16, "black", is_360=False, is_bounded=False, box=box)
+    return presets.fit(config, facts)
 
 
 @every_case

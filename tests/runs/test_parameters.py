@@ -14,6 +14,7 @@ from nerf.backends import published
 from nerf.config import text as config_text
 from nerf.config.presets import PAPER, PRESETS
 from nerf.errors import UserError
+from nerf.field import name_of
 from nerf.runs import parameters
 from nerf.runs.parameters import Header
 from tests.support.full_disk import full_disk
@@ -76,7 +77,10 @@ def assert_equal_trees(found, expected):
 @pytest.mark.parametrize("step", [0, 1234, None])
 @pytest.mark.parametrize("source", ["photographs", "procedural"])
 def test_a_header_is_read_as_it_was_written(tmp_path, preset, step, source):
-    header = dataclasses.replace(HEADER, config=PRESETS[preset], step=step, source=source)
+    config = PRESETS[preset]
+    header = dataclasses.replace(
+        HEADER, field=name_of(config.field), config=config, step=step, source=source
+    )
     parameters.save(tmp_path / "a.safetensors", ONE, header)
     assert parameters.load(tmp_path / "a.safetensors", "haiku").header == header
 
@@ -121,14 +125,14 @@ def test_a_run_folder_is_read_by_its_parameter_file(tmp_path):
 
 @pytest.mark.parametrize("tree", [ONE, TWO], ids=["one network", "two networks"])
 def test_a_published_folder_has_no_header(tmp_path, tree):
-    parameters.save_published(tmp_path, tree, "haiku")
+    parameters.save_published(tmp_path, tree, "mlp", "haiku")
     loaded = parameters.load(tmp_path, "haiku")
     assert loaded.header is None
     assert_equal_trees(loaded.params, tree)
 
 
 def test_one_published_network_stands_at_the_top(tmp_path):
-    parameters.save_published(tmp_path, ONE, "haiku")
+    parameters.save_published(tmp_path, ONE, "mlp", "haiku")
     assert_equal_trees(published.read(tmp_path), ONE["shared"])
 
 
@@ -265,7 +269,10 @@ def test_settings_out_of_range_are_refused(file, path, value, reason):
 
 def test_an_unknown_layout_is_refused(file):
     write_with_header(file, json.dumps(header_json(file) | {"layout": "torch"}))
-    with pytest.raises(UserError, match="unknown parameter layout 'torch': there are haiku, flax"):
+    with pytest.raises(
+        UserError,
+        match="unknown parameter layout 'torch' of the field 'mlp': there are flax, haiku",
+    ):
         parameters.load(file, "flax")
 
 

@@ -86,21 +86,21 @@ def assert_equal(first, second):
 @pytest.mark.parametrize("preset", PRESETS)
 def test_there_and_back_changes_no_bit(backend, preset):
     state, _ = trained(backend, preset, fresh(backend, preset), 3)
-    there = resume.convert_state(state, backend, other(backend))
+    there = resume.convert_state(state, "mlp", backend, other(backend))
     assert jax.tree.structure(there) == jax.tree.structure(fresh(other(backend), preset))
-    assert_equal(resume.convert_state(there, other(backend), backend), state)
+    assert_equal(resume.convert_state(there, "mlp", other(backend), backend), state)
 
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_the_moments_stay_with_their_parameters(backend, preset):
     state, _ = trained(backend, preset, fresh(backend, preset), 3)
-    there = resume.convert_state(state, backend, other(backend))
+    there = resume.convert_state(state, "mlp", backend, other(backend))
     (before,) = (
         part for part in jax.tree.leaves(state.opt_state, is_leaf=is_adam) if is_adam(part)
     )
     (after,) = (part for part in jax.tree.leaves(there.opt_state, is_leaf=is_adam) if is_adam(part))
     for name in ("mu", "nu"):
-        expected = convert(getattr(before, name), backend, other(backend))
+        expected = convert(getattr(before, name), "mlp", backend, other(backend))
         jax.tree.map(np.testing.assert_array_equal, getattr(after, name), expected)
     assert after.count == before.count == 3
 
@@ -114,13 +114,13 @@ def test_training_goes_on_as_if_nothing_had_happened(backend, preset, tmp_path):
     state, _ = trained(backend, preset, fresh(backend, preset), 5)
     with Checkpoints(tmp_path) as checkpoints:
         checkpoints.save(state)
-    run_folder.write_json(tmp_path / "config.json", {"backend": backend})
+    run_folder.write_json(tmp_path / "config.json", {"backend": backend, "field": "mlp"})
     there = resume.continued(tmp_path, other(backend), fresh(other(backend), preset, seed=9))
     stayed, metrics = trained(backend, preset, state, 10)
     moved, other_metrics = trained(other(backend), preset, there, 10)
     assert moved.step == stayed.step == 15
     np.testing.assert_allclose(other_metrics.loss, metrics.loss, rtol=1e-3)
-    back = resume.convert_state(moved, other(backend), backend)
+    back = resume.convert_state(moved, "mlp", other(backend), backend)
     for ours, theirs in zip(
         jax.tree.leaves(back.params), jax.tree.leaves(stayed.params), strict=True
     ):
@@ -142,7 +142,7 @@ def test_training_goes_on_as_if_nothing_had_happened(backend, preset, tmp_path):
 
 
 def test_a_run_without_a_state_is_refused(tmp_path):
-    run_folder.write_json(tmp_path / "config.json", {"backend": "haiku"})
+    run_folder.write_json(tmp_path / "config.json", {"backend": "haiku", "field": "mlp"})
     (tmp_path / "checkpoints").mkdir()
     with pytest.raises(UserError, match="no training state in"):
         resume.continued(tmp_path, "flax", fresh("flax", "notebook"))

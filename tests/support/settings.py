@@ -1,17 +1,18 @@
 """Hypothesis strategies for settings: every field of every part, within its range."""
 
 import dataclasses
-import types
 import typing
 
 from hypothesis import strategies as st
 
+from nerf import field as field_lib
+from nerf.backends.mlp import MLPConfig
+from nerf.backends.planes import PlanesConfig
 from nerf.config.settings import (
     Config,
     EncodingConfig,
+    FieldConfig,
     GridConfig,
-    MLPConfig,
-    PlanesConfig,
     RenderConfig,
     TrainConfig,
 )
@@ -42,8 +43,8 @@ def _values(cls, name, hint):
         return st.sampled_from(typing.get_args(hint))
     if dataclasses.is_dataclass(hint):
         return parts(hint)
-    if typing.get_origin(hint) is types.UnionType:
-        return st.one_of(*map(parts, typing.get_args(hint)))
+    if hint is FieldConfig:
+        return st.one_of(*(parts(spec.config) for spec in field_lib.specs().values()))
     if name in _TUPLES:
         return _TUPLES[name]
     return {

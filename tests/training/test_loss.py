@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from nerf.config import text as config_text
-from nerf.config.presets import NOTEBOOK, PAPER, PLANES, QUICK, without_opacity_loss
-from nerf.field import FieldOutput, Proposal, RadianceField
+from nerf.config.presets import NOTEBOOK, PAPER, PLANES, QUICK, fit
+from nerf.config.settings import NETWORKS
+from nerf.field import FieldOutput, Proposal, RadianceField, SceneFacts
 from nerf.geometry.cameras import Rays
-from nerf.render.rays import NETWORKS, render_rays
+from nerf.render.rays import render_rays
 from nerf.render.volume import distortion
 from nerf.training.batch import Batch
 from nerf.training.loss import photometric_loss
@@ -126,6 +127,7 @@ def test_distortion_is_weighed():
 @pytest.mark.parametrize("config", [PLANES, QUICK], ids=["planes", "quick"])
 def test_only_before_nothing_may_light_go_on(config):
     assert config.train.opacity_loss_weight > 0
-    around_an_object = without_opacity_loss(config)
+    facts = SceneFacts(16, "black", is_360=True, is_bounded=True, box=None)
+    around_an_object = fit(config, facts)
     assert around_an_object.train == dataclasses.replace(config.train, opacity_loss_weight=0.0)
     assert dataclasses.replace(around_an_object, train=config.train) == config

@@ -1,0 +1,273 @@
+"""The field `planes`: settings, preset, and what its implementations share.
+
+Each level has a plane of features across each pair of axes; all planes stand in one table. A
+point's features on a level are the product of what the three planes hold where the point projects
+onto them; those of all levels go through a small MLP. That costs a hundredth of what the layers of
+the NeRF MLP do, and a plane's texel learns from the points around it alone.
+
+A point outside the box has the features of the nearest point inside, or no density at all.
+
+Source: the product of planes, Fridovich-Keil et al. 2023 (K-Planes); density by an exponential,
+Müller et al. 2022 (Instant NGP).
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nerf.backends import layouts, proposal_grid
+from nerf.backends.interpolation import interpolate, num_rows
+from nerf.backends.proposal_grid import density_from_log, is_in_domain, to_unit_cube
+from nerf.config.settings import (
+    ComputeDtype,
+    Config,
+    Counts,
+    EncodingConfig,
+    GridConfig,
+    TrainConfig,
+    Vector,
+    check,
+    check_box,
+    check_choices,
+    renamed,
+)
+from nerf.field import (
+    ApplyFn,
+    ArrayName,
+    FieldOutput,
+    FieldSpec,
+    Implementation,
+    InitFn,
+    Params,
+    RadianceField,
+    SceneFacts,
+)
+
+_AXES = [np.array(axes) for axes in ((0, 1), (0, 2), (1, 2))]  # xy, xz, yz
+_MAX_TEXELS = 4096  # of a plane, along one axis
+_LARGE_IMAGE = 126 * 2**0.5  # pixels, the longer side from which on images show finer detail
+_LEVELS_FOR_LARGE_IMAGES = 3, 2.0  # how many, and how many times finer each is
+
+
+@dataclasses.dataclass(frozen=True)
+class PlanesConfig:
+    """Three feature planes per level, multiplied, and a small MLP.
+
+    Attributes:
+      viewdir_encoding: of the viewing direction.
+      low, high: corners of the box that the planes span, in the space the field lives in; they are
+        fitted to the scene.
+      outside: of the box, `border` extrapolates the values at its border, `empty` has no density.
+      resolution: texels of the coarsest level along x, y and z.
+      num_levels, growth: each level has `growth` times the texels of the one before.
+      num_features: features of a texel.
+      width: of the hidden layers.
+      num_geometry_features: features that the density's layers pass to the colour's.
+      total_variation_weight: of the planes' total variation in the loss.
+      plane_lr_factor: learning rate of the planes, relative to that of the layers.
+      compute_dtype: of the layers' products and activations.
+      proposal: places the samples.
+    """
+
+    viewdir_encoding: EncodingConfig
+    low: Vector = (-1.0, -1.0, -1.0)
+    high: Vector = (1.0, 1.0, 1.0)
+    outside: Literal["border", "empty"] = renamed("border", "beyond")
+    resolution: Counts = (48, 36, 24)
+    num_levels: int = 2
+    growth: float = 2.7
+    num_features: int = 16
+    width: int = 64
+    num_geometry_features: int = renamed(15, "num_handed_on")
+    total_variation_weight: float = renamed(1e-4, "smoothness")
+    plane_lr_factor: float = renamed(10.0, "plane_rate")
+    compute_dtype: ComputeDtype = "float32"
+    proposal: GridConfig = dataclasses.field(default_factory=GridConfig)
+
+    def __post_init__(self) -> None:
+        check_choices(self)
+        for name in ("num_levels", "num_features", "width", "num_geometry_features"):
+            check(getattr(self, name) >= 1, name, getattr(self, name), ">= 1")
+        check(min(self.resolution) >= 2, "resolution", self.resolution, ">= 2 on each axis")
+        check(self.growth >= 1, "growth", self.growth, ">= 1")
+        check(max(self.level(-1)) <= _MAX_TEXELS, "resolution", self.level(-1), "smaller")
+        check(
+            self.total_variation_weight >= 0,
+            "total_variation_weight",
+            self.total_variation_weight,
+            ">= 0",
+        )
+        check(self.plane_lr_factor > 0, "plane_lr_factor", self.plane_lr_factor, "> 0")
+        check_box(self.low, self.high)
+
+    def level(self, number: int) -> tuple[int, ...]:
+        """Texels along x, y and z of a level, counted from 0, or from the last with -1."""
+        number %= self.num_levels
+        scale = min(self.growth**number, _MAX_TEXELS + 1.0)
+        return tuple(round(texels * scale) for texels in self.resolution)
+
+
+PLANES = Config(
+    preset="planes",
+    field=PlanesConfig(
+        viewdir_encoding=EncodingConfig(2, identity=True, multiply_by_pi=False, order="frequency"),
+    ),
+    render=proposal_grid.SAMPLING,
+    train=TrainConfig(
+        loss="mean",
+        learning_rate=1e-2,
+        final_learning_rate=1e-3,
+        clip_norm=0.0,
+        num_rays=1024,
+        num_steps=10_000,
+        holdout=16,
+        warmup_steps=20,
+        adam_b1=0.8,
+        adam_b2=0.95,
+        adam_eps=1e-15,
+        distortion_loss_weight=1.5e-4,
+        opacity_loss_weight=0.01,
+    ),
+)
+
+
+def fit(config: Config, facts: SceneFacts) -> Config:
+    """The scene's box, and finer planes for large images."""
+    field = config.field
+    assert isinstance(field, PlanesConfig)
+    if facts.longer_side > _LARGE_IMAGE:
+        num_levels, growth = _LEVELS_FOR_LARGE_IMAGES
+        field = dataclasses.replace(field, num_levels=num_levels, growth=growth)
+    return dataclasses.replace(config, field=proposal_grid.fit(field, facts))
+
+
+def num_plane_rows(config: PlanesConfig) -> int:
+    """Rows of the table that holds all planes."""
+    return num_rows(plane_texels(config))
+
+
+def initial_planes(key: jax.Array, config: PlanesConfig) -> jax.Array:
+    """A fresh table `[num_rows, num_features]`.
+
+    Positive, so that a product of three has no sign to find, and not all alike.
+    """
+    shape = (num_plane_rows(config), config.num_features)
+    return jax.random.uniform(key, shape, minval=0.1, maxval=0.5)
+
+
+def plane_features(rows: jax.Array, points: jax.Array, config: PlanesConfig) -> jax.Array:
+    """The product of the three planes of each level at points.
+
+    Args:
+      rows: `[num_rows, num_features]`, the table of all planes.
+      points: `[..., 3]`, scene units or NDC.
+      config: box, levels and the type of what is returned.
+
+    Returns:
+      `[..., num_levels * num_features]`.
+    """
+    unit = to_unit_cube(points, config).reshape(-1, 3)
+    projected = jnp.stack([unit[:, axes] for axes in _AXES * config.num_levels], axis=1)
+    found = interpolate(rows, projected, plane_texels(config))
+    found = found.reshape(-1, config.num_levels, len(_AXES), config.num_features)
+    shape = (*points.shape[:-1], config.num_levels * config.num_features)
+    return jnp.prod(found, axis=2).reshape(shape).astype(jnp.dtype(config.compute_dtype))
+
+
+def activate(
+    raw_rgb: jax.Array, log_density: jax.Array, points: jax.Array, config: PlanesConfig
+) -> FieldOutput:
+    """Sigmoid and exponential; no density outside of a box that ends there.
+
+    Args:
+      raw_rgb: `[..., 3]`, of any float type.
+      log_density: `[...]`, of any float type.
+      points: `[..., 3]`, scene units or NDC.
+      config: the box.
+
+    Returns:
+      float32.
+    """
+    density = density_from_log(log_density, config)
+    rgb = jax.nn.sigmoid(raw_rgb.astype(jnp.float32))
+    return FieldOutput(rgb, jnp.where(is_in_domain(points, config), density, 0.0))
+
+
+def plane_texels(config: PlanesConfig) -> list[tuple[int, int]]:
+    """Texels along both axes of every plane, level by level, in the order of `_AXES`."""
+    levels = [config.level(number) for number in range(config.num_levels)]
+    return [(texels[a], texels[b]) for texels in levels for a, b in _AXES]
+
+
+@jax.custom_jvp
+def total_variation(plane: jax.Array) -> jax.Array:
+    """The mean squared difference of neighbours along both axes of `[rows, columns, features]`.
+
+    It is half of the plane's product with its own gradient, which is what is computed.
+    """
+    return 0.5 * jnp.vdot(plane, _variation_gradient(plane))
+
+
+@total_variation.defjvp
+def _total_variation_jvp(
+    primals: tuple[jax.Array], tangents: tuple[jax.Array]
+) -> tuple[jax.Array, jax.Array]:
+    """XLA makes one loop of this, where it makes many of the differences' own gradients."""
+    (plane,), (tangent,) = primals, tangents
+    gradient = _variation_gradient(plane)
+    return 0.5 * jnp.vdot(plane, gradient), jnp.sum(gradient * tangent)
+
+
+def _variation_gradient(plane: jax.Array) -> jax.Array:
+    rows, columns, num_features = plane.shape
+    padded = jnp.pad(plane, ((1, 1), (1, 1), (0, 0)), mode="edge")
+    along_rows = 2.0 * plane - padded[:-2, 1:-1] - padded[2:, 1:-1]
+    along_columns = 2.0 * plane - padded[1:-1, :-2] - padded[1:-1, 2:]
+    num_in_rows, num_in_columns = (rows - 1) * columns, rows * (columns - 1)
+    return (2.0 / num_features) * (along_rows / num_in_rows + along_columns / num_in_columns)
+
+
+def radiance_field(
+    config: PlanesConfig,
+    init: InitFn,
+    apply: ApplyFn,
+    table: Callable[[Params], jax.Array],
+) -> RadianceField:
+    """The field from two functions of a backend; `table` finds the planes in its parameters."""
+    texels = plane_texels(config)
+
+    def penalty(params: Params, /) -> jax.Array:
+        planes = jnp.split(table(params), np.cumsum([a * b for a, b in texels])[:-1])
+        variation = sum(
+            total_variation(plane.reshape(*counts, config.num_features))
+            for plane, counts in zip(planes, texels, strict=True)
+        )
+        return config.total_variation_weight * jnp.asarray(variation)
+
+    def rates(params: Params, /) -> Params:
+        rows = table(params)
+        return jax.tree.map(lambda leaf: config.plane_lr_factor if leaf is rows else 1.0, params)
+
+    return RadianceField(init, apply, penalty, rates, proposal_grid.make(config.proposal))
+
+
+def array_names(num_groups: int) -> Sequence[ArrayName]:
+    """The table of planes, and matrix and vector of each layer."""
+    del num_groups  # always the same
+    return [("planes",), *layouts.linear("density_hidden", "density", "rgb_hidden", "rgb")]
+
+
+FIELD = FieldSpec(
+    config=PlanesConfig,
+    presets={PLANES.preset: PLANES},
+    implementations={
+        "flax": Implementation("nerf.backends.flax_planes:make", layouts.flax),
+    },
+    fit=fit,
+    spans_box=True,
+    array_names=array_names,
+)
