@@ -30,7 +30,7 @@ demo: $(READY)
 		--run_dir=demo/flower $(DEMO_FLAGS)
 	@$(PY) -m nerf.main --field=planes --scene=procedural:flower --offline --mode=train \
 		--train_seconds=60 --run_dir=demo/flower-planes $(DEMO_FLAGS)
-	@test ! -f demo/flower-planes/video.mp4 || $(PY) -m tools.videos_beside \
+	@test ! -f demo/flower-planes/video.mp4 || $(PY) -m tools.side_by_side_videos \
 		--out=demo/beside.mp4 "MLP, pretrained=demo/flower/video.mp4" \
 		"planes, trained for a minute=demo/flower-planes/video.mp4"
 

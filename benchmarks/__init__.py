@@ -1,1 +1,1 @@
-"""How fast the library is; every figure stands beside what the machine could do at best."""
+"""Benchmarks of speed and quality; speed is compared with the best the machine can do."""

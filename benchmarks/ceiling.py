@@ -13,9 +13,9 @@ class Product(NamedTuple):
     """A product of two matrices, compiled.
 
     Attributes:
-      multiply: computes it so many times.
-      relative_error: of its first row, against float64. About 1e-7 where the products are float32,
-        3e-4 with TF32 and 3e-3 with bfloat16, whatever the precision was called.
+      multiply: computes it repeatedly.
+      relative_error: of its first row, against float64. About 1e-7 with float32 products, 3e-4 with
+        TF32 and 3e-3 with bfloat16, whatever the name of the precision.
     """
 
     multiply: Contender
@@ -23,7 +23,7 @@ class Product(NamedTuple):
 
 
 def product_flop(size: int) -> int:
-    """Floating-point operations of one product: a multiplication and an addition a term.
+    """Floating-point operations of one product: a multiplication and an addition for each term.
 
     >>> product_flop(4096)
     137438953472
@@ -32,7 +32,7 @@ def product_flop(size: int) -> int:
 
 
 def make_product(size: int) -> Product:
-    """The product of two random float32 matrices `[size, size]` in the precision that is set."""
+    """The product of two random float32 matrices `[size, size]`, in JAX's current precision."""
     left, right = jax.random.normal(jax.random.key(0), (2, size, size))
     compiled = jax.jit(jnp.matmul).lower(left, right).compile()
 

@@ -1,4 +1,4 @@
-"""Charts of results, for the README."""
+"""Charts of results, as PNG files."""
 
 import itertools
 from pathlib import Path
@@ -15,9 +15,8 @@ def write_step_chart(path: Path, result: dict[str, Any]) -> None:
     for case in result["cases"]:
         floor = case["flop_per_step"] / case["ceiling"]["flop_per_second"]
         bars = [("floor", floor, "", _FLOOR)]
-        for colour, (name, values) in zip(
-            (_EXACT, _FAST, "#54278f", "#006d2c"), sorted(case["backends"].items()), strict=False
-        ):
+        colours = itertools.cycle((_EXACT, _FAST, _THIRD, "#54278f"))
+        for colour, (name, values) in zip(colours, sorted(case["backends"].items()), strict=False):
             share = f"{values['share_of_ceiling']:.0%}"
             bars.append((name, values["step_seconds"]["median"], share, colour))
         label = f"{case['preset']}\n{case['num_rays']} rays, {case['precision']}"
@@ -26,11 +25,11 @@ def write_step_chart(path: Path, result: dict[str, Any]) -> None:
 
 
 def write_render_chart(path: Path, result: dict[str, Any]) -> None:
-    """Seconds a picture, exact and fast, beside the floor of the exact one."""
+    """Seconds an image, exact and fast, beside the floor of the exact renderer."""
     groups = []
     for case in result["cases"]:
         exact, fast = (case["methods"][name] for name in ("exact", "fast"))
-        seconds = exact["picture_seconds"]["median"]
+        seconds = exact["image_seconds"]["median"]
         groups.append(
             (
                 f"{case['scene']}\n{case['source']}, {case['backend']}",
@@ -39,7 +38,7 @@ def write_render_chart(path: Path, result: dict[str, Any]) -> None:
                     ("exact", seconds, f"{exact['share_of_ceiling']:.0%}", _EXACT),
                     (
                         "fast",
-                        fast["picture_seconds"]["median"],
+                        fast["image_seconds"]["median"],
                         f"{case['exact_to_fast']['median']:.1f} x",
                         _FAST,
                     ),
@@ -47,11 +46,11 @@ def write_render_chart(path: Path, result: dict[str, Any]) -> None:
             )
         )
     size = f"{result['cases'][0]['width']}x{result['cases'][0]['height']}"
-    _write(path, groups, f"seconds a picture of {size}", result)
+    _write(path, groups, f"seconds an image of {size}", result)
 
 
 def write_growth_chart(path: Path, result: dict[str, Any]) -> None:
-    """Log-log: how the seconds grow with each quantity, and what linear growth would be."""
+    """Log-log: how the seconds grow with each quantity, and how the work does."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import LogLocator
 
@@ -63,7 +62,7 @@ def write_growth_chart(path: Path, result: dict[str, Any]) -> None:
         work = [
             point["flop"] / curve["points"][-1]["flop"] * seconds[-1] for point in curve["points"]
         ]
-        axes.loglog(values, work, "--", color=_FLOOR, label="in step with the work")
+        axes.loglog(values, work, "--", color=_FLOOR, label="proportional to the work")
         axes.loglog(values, seconds, "o-", color=_EXACT, label="measured")
         axes.set_xticks(values, [str(value) for value in values])
         axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))

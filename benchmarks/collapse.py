@@ -3,34 +3,32 @@
     python -m benchmarks.collapse                       # both presets, ten seeds each: an hour
     python -m benchmarks.collapse --seeds=1 --steps=3   # a minute
 
-Every run trains the full network on the bundled flower with few rays and samples, so that it takes
-seconds. Each kind of prevention is tried alone, against none of them, at the preset's learning rate
-and at ten times that. At the end the held-out views tell whether the run has collapsed, without a
-look at the counters that are to notice it: a picture whose colours hardly differ from ray to ray is
-no picture. A run that has collapsed unnoticed goes on for the 200 steps within which that must be
-noticed; where it has recovered by then, it had not collapsed.
+Every run trains the full network on the bundled flower, with few rays and samples so that it takes
+seconds. Each kind of prevention is tried alone, and compared with none and with all of them, at
+the preset's learning rate and at ten times that. After a run, held-out rays are rendered: where
+their colours hardly differ, the run has collapsed. This test does not look at the step health
+that training itself checks. A run that has collapsed unnoticed trains for another 200 steps,
+within which the collapse must be noticed; if it has recovered by then, it does not count.
 """
 
-import argparse
 import dataclasses
-import datetime
-import json
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+import itertools
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import tqdm
+from absl import flags
 
-from benchmarks import machine
+from benchmarks import command_line, compare, list_flags, report
 from nerf import field as field_lib
 from nerf.config import presets
 from nerf.config import text as config_text
 from nerf.config.settings import Config
 from nerf.render.rays import render_rays
-from nerf.runtime import parallel
 from nerf.scenes import names
 from nerf.scenes.scene import Scene
 from nerf.training import health
@@ -39,7 +37,8 @@ from nerf.training.step import StepFn, TrainState, init_state, make_step
 
 NUM_RAYS, NUM_COARSE, NUM_FINE = 32, 8, 8
 NUM_TEST_RAYS = 512
-FLAT = 0.1  # spread of the colours of no picture, as a share of that of the pixels
+# The run has collapsed where the rendered colours vary less than this share of the true ones.
+FLAT = 0.1
 _NONE = {
     "field.density_activation": "relu",
     "field.density_noise": "0",
@@ -60,46 +59,62 @@ VARIANTS = {
 }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--backend", default="flax")
-    parser.add_argument("--presets", default="notebook,paper")
-    parser.add_argument("--lr_factors", default="1,10", help="times the preset's learning rate")
-    parser.add_argument("--variants", default=",".join(VARIANTS))
-    parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--steps", type=int, default=200)
-    parser.add_argument("--scene", default="procedural:flower")
-    parser.add_argument("--out", type=Path, default=None)
-    args = parser.parse_args()
-    parallel.use_all_cores()
-    scene = names.load_scene(args.scene).scene
-    result: dict[str, Any] = {
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        **machine.describe(),
-        "backend": args.backend,
-        "scene": args.scene,
-        "steps": args.steps,
-        "rays": NUM_RAYS,
-        "samples": [NUM_COARSE, NUM_FINE],
-        "rows": [],
-    }
-    name = f"collapse-{machine.file_name(result['device'], result['date'])}"
-    out = args.out or Path(__file__).parent / "results" / name
-    for preset in args.presets.split(","):
-        for factor in map(float, args.lr_factors.split(",")):
-            for variant in args.variants.split(","):
-                config = settings(preset, factor, VARIANTS[variant])
-                runs = measure(args.backend, config, scene, args.seeds, args.steps)
-                result["rows"].append(summary(preset, factor, variant, runs))
-                print(line(result["rows"][-1]), flush=True)
-                out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    print(f"written to {out}")
+BENCHMARK = command_line.Benchmark(
+    "collapse",
+    "rows",
+    report.collapse_row,
+    compare.collapse,
+    file_prefix="collapse-",
+    heading=report.COLLAPSE_HEADING,
+)
+
+FLAGS = command_line.new_flags(chart=False)
+command_line.define_backend(FLAGS)
+list_flags.define_names(FLAGS, "preset", "notebook,paper", "which presets")
+flags.DEFINE_alias("presets", "preset", flag_values=FLAGS)
+list_flags.define_numbers(
+    FLAGS, "lr_factors", "1,10", "factors of the preset's learning rate", low=1e-6, high=1e38
+)
+list_flags.define_choices(
+    FLAGS, "variants", ",".join(VARIANTS), tuple(VARIANTS), "which kinds of prevention"
+)
+flags.DEFINE_string("scene", "procedural:flower", "a scene, as for nerf.main", flag_values=FLAGS)
+flags.DEFINE_integer(
+    "seeds", 10, "runs of each kind", lower_bound=1, upper_bound=10_000, flag_values=FLAGS
+)
+flags.DEFINE_integer(
+    "steps", 200, "training steps of a run", lower_bound=1, upper_bound=1_000_000, flag_values=FLAGS
+)
+
+
+def main(argv: Sequence[str]) -> None:
+    """Measures what the flags ask for."""
+
+    def prepare() -> tuple[dict[str, Any], Callable[[], command_line.Measurements]]:
+        for preset in FLAGS.preset:
+            presets.preset_of("mlp", preset)
+        field_lib.check_names(FLAGS.backend, "mlp")
+        asked = {name: FLAGS[name].value for name in ("backend", "scene", "steps", "seeds")}
+        return {**asked, "rays": NUM_RAYS, "samples": [NUM_COARSE, NUM_FINE]}, measure_rows
+
+    command_line.main(argv, FLAGS, __doc__ or "", BENCHMARK, prepare)
+
+
+def measure_rows() -> Iterator[dict[str, Any]]:
+    """One row for each preset, learning rate and kind of prevention."""
+    scene = names.load_scene(FLAGS.scene).scene
+    for preset, factor, variant in itertools.product(
+        FLAGS.preset, FLAGS.lr_factors, FLAGS.variants
+    ):
+        config = settings(preset, factor, VARIANTS[variant])
+        runs = measure(FLAGS.backend, config, scene, FLAGS.seeds, FLAGS.steps)
+        yield summary(preset, factor, variant, runs)
 
 
 def settings(preset: str, lr_factor: float, changes: Mapping[str, str]) -> Config:
-    """A preset with few rays and samples, a learning rate times `lr_factor`, and `changes`.
+    """A preset with few rays and samples, `lr_factor` times its learning rate, and `changes`.
 
-    The learning rate falls as it would in the first steps of the preset's whole run: hardly.
+    The learning rate decays as in the first steps of the preset's whole run, so it hardly changes.
     """
     base = presets.preset(preset)
     render = dataclasses.replace(base.render, num_coarse=NUM_COARSE, num_fine=NUM_FINE)
@@ -116,16 +131,11 @@ def settings(preset: str, lr_factor: float, changes: Mapping[str, str]) -> Confi
 def measure(
     backend: str, config: Config, scene: Scene, num_seeds: int, num_steps: int
 ) -> list[dict[str, Any]]:
-    """One run a seed: whether it collapsed, and when and as what that was noticed."""
+    """One run for each seed: whether it collapsed, and when and by which sign it was noticed."""
     field = field_lib.make_field(backend, "mlp", config.field)
     split = scene.split(config.train.holdout)
     train, test = (_views(scene, indices) for indices in (split.train, split.test))
-    step = make_step(
-        field,
-        config,
-        scene.cameras,
-        space=scene.space,
-    )
+    step = make_step(field, config, scene.cameras, space=scene.space)
 
     @jax.jit
     def score(state: TrainState) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -145,10 +155,10 @@ def measure(
     runs = []
     for seed in tqdm.trange(num_seeds, desc=config.preset, leave=False):
         run = _Run(step, init_state(field, config, jax.random.key(seed)), train)
-        run.go_on(num_steps)
+        run.train(num_steps)
         psnr, spread, acc = map(float, score(run.state))
         if spread <= FLAT and run.noticed is None:
-            run.go_on(MUST_BE_NOTICED)
+            run.train(MUST_BE_NOTICED)
             psnr, spread, acc = map(float, score(run.state))
         runs.append(
             {
@@ -165,13 +175,13 @@ def measure(
 
 
 class _Run:
-    """One run, and the first sign of collapse, looked for at every tenth step."""
+    """One run; its step health is checked at every tenth step."""
 
     def __init__(self, step: StepFn, state: TrainState, views: TrainingViews):
         self._step, self._views, self.state = step, views, state
         self.noticed: dict[str, Any] | None = None
 
-    def go_on(self, num_steps: int) -> None:
+    def train(self, num_steps: int) -> None:
         for _ in range(num_steps):
             self.state, _ = self._step(self.state, self._views)
             number = int(self.state.step)
@@ -194,7 +204,7 @@ def _views(scene: Scene, indices: Sequence[int]) -> TrainingViews:
 def summary(
     preset: str, lr_factor: float, variant: str, runs: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    """Counts over the seeds, and every run."""
+    """One row: counts over the seeds, and every run."""
     collapsed = [run for run in runs if run["collapsed"]]
     return {
         "preset": preset,
@@ -212,14 +222,5 @@ def summary(
     }
 
 
-def line(row: dict[str, Any]) -> str:
-    """One row of the table, in Markdown."""
-    return (
-        f"| {row['preset']} | {row['lr_factor']:g} | {row['variant']} | {row['num_collapsed']} of "
-        f"{row['num_runs']} | {row['num_unnoticed']} | {row['num_false_alarms']} | "
-        f"{row['last_noticed_at'] or ''} | {row['median_psnr']:.1f} |"
-    )
-
-
 if __name__ == "__main__":
-    main()
+    main(sys.argv)

@@ -1,82 +1,153 @@
-"""What the benchmarks' command lines share: flags that are checked, one sentence for a mistake."""
+"""The command line that all benchmarks share: flags, errors, the file of results.
 
-import datetime
-import json
+A benchmark makes its flags with `new_flags` and the `define_*` functions, describes itself in a
+`Benchmark`, and hands both to `main`.
+"""
+
+import contextlib
+import math
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 from absl import flags
 
-from benchmarks import machine, report
+from benchmarks import compare, list_flags, report, results
 from nerf import field as field_lib
 from nerf.cli.messages import as_flags
 from nerf.config.settings import PRECISIONS
 from nerf.errors import UserError
-from nerf.runs import run_folder
 from nerf.runtime import parallel
+from nerf.runtime.interrupts import Interrupted, interrupt_at_once
 
-RESULTS = Path(__file__).parent / "results"
-Ranges = Mapping[str, tuple[float, float]]
+MAX_RAYS = 2**24
+MAX_READINGS = 1_000_000
+Measurements = Iterable[dict[str, Any]]
 
 
 class Benchmark(NamedTuple):
-    """What tells one benchmark from another, once it has measured.
+    """What differs from benchmark to benchmark.
 
     Attributes:
-      name: in its results.
-      cases: what its cases are called in its results.
-      table: prints one case.
-      seconds: of a result, by a name of what was measured; what `--against` compares.
-      write_chart: draws a result.
+      name: of its module; it stands in its results.
+      cases: the name of the list of cases in its results.
+      table: one case as text.
+      compare: compares a result with an earlier one, a line for each case that both have.
+      file_prefix: of the default name of its files.
+      write_chart: draws a result; None if there is no chart.
+      heading: of a table that has a row for each case.
     """
 
     name: str
     cases: str
     table: Callable[[dict[str, Any]], str]
-    seconds: Callable[[dict[str, Any]], dict[str, float]]
-    write_chart: Callable[[Path, dict[str, Any]], None]
+    compare: Callable[[dict[str, Any], dict[str, Any]], list[str]]
+    file_prefix: str = ""
+    write_chart: Callable[[Path, dict[str, Any]], None] | None = None
+    heading: str = ""
 
 
-Measurements = Iterable[dict[str, Any]]
+def new_flags(*, chart: bool = True) -> flags.FlagValues:
+    """The flags of every benchmark: `--out`, `--against`, `--chart`, `--help`.
 
+    They are values of their own, not absl's global ones, so that `nerf.main` can be imported too.
 
-def new_flags() -> flags.FlagValues:
-    """Flags that every benchmark has; its own, so that `nerf.main` can be imported beside it."""
+    Args:
+      chart: whether the benchmark can draw a chart.
+    """
     defined = flags.FlagValues()  # type: ignore[no-untyped-call]
-    flags.DEFINE_list(
-        "precision", ["float32"], "of matrix products: float32, tf32, bfloat16", flag_values=defined
-    )
-    flags.DEFINE_integer(
-        "rays_per_microbatch",
-        None,
-        "at most so many rays go through at once (a device's own choice)",
-        flag_values=defined,
-    )
-    flags.DEFINE_multi_string(
-        "set",
-        [],
-        "one setting by its dotted name, e.g. --set=field.width=32",
-        flag_values=defined,
-    )
-    flags.DEFINE_string(
-        "out", None, "the JSON file (benchmarks/results/...DEVICE-DATE.json)", flag_values=defined
-    )
-    flags.DEFINE_string("chart", None, "a PNG file for a chart of the result", flag_values=defined)
-    flags.DEFINE_string(
-        "against", None, "an earlier JSON file: ratios to it are printed", flag_values=defined
-    )
-    flags.DEFINE_bool("help", False, "show this", short_name="h", flag_values=defined)
+    out = "the JSON file to write (benchmarks/results/...DEVICE-DATE.json)"
+    flags.DEFINE_string("out", None, out, flag_values=defined)
+    against = "an earlier JSON file to compare with; files of older versions are read too"
+    flags.DEFINE_string("against", None, against, flag_values=defined)
+    if chart:
+        flags.DEFINE_string("chart", None, "a PNG file to draw the result in", flag_values=defined)
+    flags.DEFINE_bool("help", False, "show this help", short_name="h", flag_values=defined)
     return defined
 
 
-def define_product(defined: flags.FlagValues) -> None:
-    """The flag of benchmarks that measure the ceiling."""
+def define_readings(defined: flags.FlagValues, default: int, old_name: str | None = None) -> None:
+    """`--readings`, how often everything is timed; `old_name` is an older name of the flag."""
     flags.DEFINE_integer(
-        "product", 4096, "rows of the ceiling's square matrices", flag_values=defined
+        "readings",
+        default,
+        "how often each contender is timed",
+        lower_bound=1,
+        upper_bound=MAX_READINGS,
+        flag_values=defined,
     )
+    if old_name is not None:
+        flags.DEFINE_alias(old_name, "readings", flag_values=defined)
+
+
+def define_precision(defined: flags.FlagValues, *, several: bool) -> None:
+    """`--precision` of matrix products: one, or several with commas in between."""
+    text = "precision of matrix products"
+    if several:
+        list_flags.define_choices(defined, "precision", "float32", tuple(PRECISIONS), text)
+    else:
+        flags.DEFINE_enum("precision", "float32", list(PRECISIONS), text, flag_values=defined)
+
+
+def define_settings(defined: flags.FlagValues) -> None:
+    """`--set` and `--rays_per_microbatch`."""
+    text = "one setting by its dotted name, e.g. --set=field.width=32; may be repeated"
+    flags.DEFINE_multi_string("set", [], text, flag_values=defined)
+    flags.DEFINE_integer(
+        "rays_per_microbatch",
+        None,
+        "the most rays that are computed at once (chosen by device)",
+        lower_bound=1,
+        upper_bound=MAX_RAYS,
+        flag_values=defined,
+    )
+
+
+def define_ceiling(defined: flags.FlagValues) -> None:
+    """`--product`, for benchmarks that measure what the device can do at best."""
+    flags.DEFINE_integer(
+        "product",
+        4096,
+        "rows of the square matrices whose product is the ceiling",
+        lower_bound=1,
+        upper_bound=65536,
+        flag_values=defined,
+    )
+
+
+def define_backends_and_field(defined: flags.FlagValues) -> None:
+    """`--backend`, several, and `--field`, one."""
+    list_flags.define_names(defined, "backend", None, "which backends (all that have the field)")
+    flags.DEFINE_string("field", "mlp", "which field", flag_values=defined)
+
+
+def define_backend(defined: flags.FlagValues) -> None:
+    """`--backend`, one."""
+    flags.DEFINE_string("backend", "flax", "which backend", flag_values=defined)
+
+
+def require_finite(defined: flags.FlagValues, name: str) -> None:
+    """Refuses NaN, which passes absl's bounds."""
+    flags.register_validator(  # type: ignore[no-untyped-call]
+        name, math.isfinite, "must be finite", flag_values=defined
+    )
+
+
+def backends(defined: flags.FlagValues) -> tuple[str, ...]:
+    """The backends that `--backend` names, by default all that have `--field`.
+
+    Raises:
+      UserError: if one does not have the field, or none has.
+    """
+    known = field_lib.backends()
+    names: tuple[str, ...] = defined.backend or tuple(
+        name for name in known if field_lib.has(name, defined.field)
+    )
+    for name in names or known:
+        field_lib.check_names(name, defined.field)
+    return names
 
 
 def main(
@@ -85,123 +156,98 @@ def main(
     doc: str,
     benchmark: Benchmark,
     prepare: Callable[[], tuple[dict[str, Any], Callable[[], Measurements]]],
-    *,
-    prefix: str = "",
 ) -> None:
     """Runs a benchmark; a user's mistake ends with one sentence and status 1.
 
-    Every case is printed and the file is written as soon as the case is known.
+    Every case is printed, and the file is written anew, as soon as the case is measured.
 
     Args:
       argv: the command line.
       defined: the benchmark's flags.
       doc: its help.
       benchmark: what it is.
-      prepare: checks the flags, before JAX is used, and returns the settings, for the record, and
-        what measures one case after the other.
-      prefix: of the file's name, where none is given.
+      prepare: checks the flags, before JAX is used. Returns the settings, for the file, and the
+        function that measures one case after the other.
     """
-    try:
+    advice = "try fewer --rays or --rays_per_microbatch; earlier cases are saved"
+    with exit_on_error(out_of_memory=advice, defined=defined), interrupt_at_once():
         _parse(argv, defined)
         if defined.help:
             print(f"{doc}\n{defined.get_help()}")
             return
         settings, measure = prepare()
-        earlier = _read_earlier(defined, benchmark.name)
+        earlier = _earlier(defined, benchmark.name)
         parallel.use_all_cores()
-        date = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        name = prefix + machine.file_name(run_folder.device_name(), date[:10])
-        out = Path(defined.out) if defined.out else RESULTS / name
-        _check_writable(out, "out")
-        if defined.chart:
-            _check_writable(Path(defined.chart), "chart")
-        result: dict[str, Any] = {
-            "benchmark": benchmark.name,
-            "date": date,
-            **machine.describe(),
-            "settings": settings,
-            benchmark.cases: [],
-        }
-        print(report.header(result), flush=True)
+        result = results.new(benchmark.name, benchmark.cases, settings)
+        default = results.default_path(benchmark.file_prefix, result)
+        out = Path(defined.out) if defined.out else default
+        results.check_writable(out, "out")
+        chart = _chart(defined)
+        print(report.header(result))
+        gap = "\n"
+        if benchmark.heading:
+            print("\n" + benchmark.heading)
+            gap = ""
         for case in measure():
             result[benchmark.cases].append(case)
-            print("\n" + benchmark.table(case), flush=True)
-            run_folder.write_json(out, result)
-        print(f"\nwritten to {out}")
+            print(gap + benchmark.table(case), flush=True)
+            results.write(out, result)
+        print(f"\nresults: {out}")
         if earlier is not None:
-            print(report.against(result, earlier, benchmark.seconds))
-        if defined.chart:
-            benchmark.write_chart(Path(defined.chart), result)
-            print(f"chart: {defined.chart}")
+            print(compare.against(earlier, benchmark.compare(result, earlier)))
+        if chart is not None and benchmark.write_chart is not None:
+            benchmark.write_chart(chart, result)
+            print(f"chart: {chart}")
+
+
+@contextlib.contextmanager
+def exit_on_error(*, out_of_memory: str, defined: flags.FlagValues = flags.FLAGS) -> Iterator[None]:
+    """Turns errors that a user can understand into one sentence and an exit status.
+
+    Args:
+      out_of_memory: what to do where memory runs out.
+      defined: the flags that messages may name.
+
+    Raises:
+      SystemExit: for a `UserError`, a file that cannot be read or written, memory that runs out,
+        and an interrupt. Any other error is a fault of the program and passes.
+    """
+    try:
+        yield
+    except Interrupted as interrupt:
+        print(interrupt, file=sys.stderr)
+        sys.exit(interrupt.status)
     except UserError as error:
         _fail(as_flags(str(error), defined))
-    except KeyboardInterrupt:
-        _fail("stopped", status=130)
     except OSError as error:
+        if error.errno is None:
+            raise
         _fail(f"{error.filename or 'a file'} cannot be read or written: {error.strerror}")
     except (MemoryError, jax.errors.JaxRuntimeError) as error:
         if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):
             raise
-        _fail("out of memory: try fewer --rays or --rays_per_microbatch; earlier cases are saved")
+        _fail(f"out of memory: {out_of_memory}")
 
 
-def check_ranges(defined: flags.FlagValues, ranges: Ranges) -> None:
-    """Raises a UserError unless each flag that is given lies in its range."""
-    for name, (smallest, largest) in ranges.items():
-        value = defined[name].value
-        if value is not None and not smallest <= value <= largest:
-            raise UserError(f"--{name} must be from {smallest} to {largest}, not {value}")
-
-
-def entries(defined: flags.FlagValues, name: str) -> tuple[str, ...]:
-    """The different entries of a list flag, in the order in which they are given."""
-    values = tuple(dict.fromkeys(entry.strip() for entry in defined[name].value or ()))
-    if not all(values) or not values:
-        raise UserError(f"--{name} needs one value, or several with commas in between")
-    return values
-
-
-def precisions(defined: flags.FlagValues) -> tuple[str, ...]:
-    """The entries of --precision, checked."""
-    names = entries(defined, "precision")
-    for name in names:
-        if name not in PRECISIONS:
-            raise UserError(f"unknown precision {name!r}: choose one of {', '.join(PRECISIONS)}")
-    return names
-
-
-def backends(defined: flags.FlagValues) -> tuple[str, ...]:
-    """The entries of --backend, checked to have --field; by default all that have it.
+def _earlier(defined: flags.FlagValues, benchmark: str) -> dict[str, Any] | None:
+    """The result that `--against` names.
 
     Raises:
-      UserError: if one does not have it, or none has.
-    """
-    if defined.backend is not None:
-        names = entries(defined, "backend")
-    else:
-        known = field_lib.backends()
-        names = tuple(name for name in known if field_lib.has(name, defined.field)) or known
-    for name in names:
-        field_lib.check_names(name, defined.field)
-    return names
-
-
-def _read_earlier(defined: flags.FlagValues, benchmark: str) -> dict[str, Any] | None:
-    """The result that --against names.
-
-    Raises:
-      UserError: if it is no result of this benchmark.
+      UserError: if it is not a result of this benchmark.
     """
     if not defined.against:
         return None
-    path = Path(defined.against)
     try:
-        earlier = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"--against={path} is no result that can be read: {error}") from error
-    if not isinstance(earlier, dict) or earlier.get("benchmark") != benchmark:
-        raise UserError(f"--against={path} is no result of {benchmark}: name a file it has written")
-    return earlier
+        return results.read(Path(defined.against), benchmark)
+    except UserError as error:
+        raise UserError(f"--against: {error}") from error
+
+
+def _chart(defined: flags.FlagValues) -> Path | None:
+    path = Path(defined.chart) if "chart" in defined and defined.chart else None
+    if path is not None:
+        results.check_writable(path, "chart")
+    return path
 
 
 def _parse(argv: Sequence[str], defined: flags.FlagValues) -> None:
@@ -213,21 +259,6 @@ def _parse(argv: Sequence[str], defined: flags.FlagValues) -> None:
         raise UserError(f"unexpected argument {rest[1]!r}: everything is a --flag=value")
 
 
-def _check_writable(path: Path, flag: str) -> None:
-    """Finds out before the measurement whether its result can be kept."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        probe = path.with_name(f".{path.name}.probe")
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise UserError(
-            f"{path} cannot be written ({error.strerror}): name another --{flag}"
-        ) from error
-    if path.is_dir():
-        raise UserError(f"{path} is a folder: --{flag} names a file")
-
-
-def _fail(sentence: str, status: int = 1) -> None:
+def _fail(sentence: str) -> None:
     print(f"error: {sentence}", file=sys.stderr)
-    sys.exit(status)
+    sys.exit(1)

@@ -1,31 +1,51 @@
-"""Which form of looking up features a device does fastest: gathers, and scatter-adds for gradients.
+"""Which way of looking up features in planes is fastest on a device.
 
     python -m benchmarks.gather_forms
-    python -m benchmarks.gather_forms --num_points=14336 --num_features=16
+    python -m benchmarks.gather_forms --num_points=2000 --num_features=16
 
-Each form interpolates the same points in the same planes, forward, and forward with the gradient
-of the planes' texels; all give the same numbers, which is checked first. The first is what
-`nerf.backends.interpolation` does; docs/speed.md says what was learnt.
+Each form interpolates the same planes at the same points, once forward (gathers) and once with the
+gradient with respect to the texels (scatter-adds). All forms must give the same numbers; that is
+checked first. The first form is the one of `nerf.backends.interpolation`; docs/speed.md explains
+the results.
 """
 
 import functools
 import itertools
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from absl import app, flags
+from absl import flags
 
-from benchmarks import timing
+from benchmarks import command_line, compare, report, timing
 from nerf.backends.interpolation import interpolate, num_rows
 from nerf.backends.planes import PLANES, PlanesConfig
 
-FLAGS = flags.FLAGS
-flags.DEFINE_integer("num_points", 14336, "points that are looked up at once, 1,024 rays of 14")
-flags.DEFINE_integer("num_features", 16, "features a texel")
-flags.DEFINE_integer("rounds", 7, "how often each form is timed, in turns")
+BENCHMARK = command_line.Benchmark(
+    "gather_forms", "cases", report.gather_forms, compare.forms, file_prefix="gather-forms-"
+)
+
+FLAGS = command_line.new_flags(chart=False)
+command_line.define_readings(FLAGS, 7, old_name="rounds")
+flags.DEFINE_integer(
+    "num_points",
+    14336,
+    "points that are looked up at once; by default 1,024 rays of 14",
+    lower_bound=1,
+    upper_bound=2**24,
+    flag_values=FLAGS,
+)
+flags.DEFINE_integer(
+    "num_features",
+    16,
+    "features of a texel",
+    lower_bound=1,
+    upper_bound=4096,
+    flag_values=FLAGS,
+)
 
 FORWARD, GRADIENT = "forward", "gradient"
 Form = Callable[[jax.Array, jax.Array, Sequence[tuple[int, int]]], jax.Array]
@@ -142,14 +162,40 @@ def _hat(unit: jax.Array, num: int) -> jax.Array:
     return jnp.maximum(1.0 - jnp.abs(unit[:, None] * (num - 1.0) - jnp.arange(num)[None]), 0.0)
 
 
-def measure(num_points: int, num_features: int, rounds: int) -> dict[str, timing.Spread]:
-    """Seconds of each form, forward and with gradient, by `form, what`; all in turns."""
+def measure(num_points: int, num_features: int, num_readings: int) -> dict[str, Any]:
+    """Times all forms in turn, forward and with gradient.
+
+    Args:
+      num_points: points that are looked up at once.
+      num_features: features of a texel.
+      num_readings: how often each form is timed.
+    """
     assert isinstance(PLANES.field, PlanesConfig)
     levels = [PLANES.field.level(number) for number in range(PLANES.field.num_levels)]
     texels = [(t[a], t[b]) for t in levels for a, b in ((0, 1), (0, 2), (1, 2))]
     keys = jax.random.split(jax.random.key(0), 2)
     rows = jax.random.normal(keys[0], (num_rows(texels), num_features))
     unit = jax.random.uniform(keys[1], (num_points, len(texels), 2))
+    contenders = _contenders(rows, unit, texels)
+    readings = timing.take_turns(contenders, dict.fromkeys(contenders, 1), num_readings)
+    return {
+        "num_points": num_points,
+        "num_planes": len(texels),
+        "num_features": num_features,
+        "forms": {
+            name: {
+                what: timing.spread(readings[f"{name}, {what}"])._asdict()
+                for what in (FORWARD, GRADIENT)
+            }
+            for name in FORMS
+        },
+    }
+
+
+def _contenders(
+    rows: jax.Array, unit: jax.Array, texels: Sequence[tuple[int, int]]
+) -> dict[str, timing.Contender]:
+    """Every form, compiled and checked, by `form, what`."""
     expected = jax.jit(lambda r, u: one_gather(r, u, texels))(rows, unit)
     contenders: dict[str, timing.Contender] = {}
     for name, form in FORMS.items():
@@ -159,9 +205,7 @@ def measure(num_points: int, num_features: int, rounds: int) -> dict[str, timing
         for what, program in ((FORWARD, forward), (GRADIENT, gradient)):
             jax.block_until_ready(program(rows, unit))
             contenders[f"{name}, {what}"] = functools.partial(_repeat, program, rows, unit)
-    repeats = dict.fromkeys(contenders, 1)
-    readings = timing.take_turns(contenders, repeats, rounds)
-    return {name: timing.spread(values) for name, values in readings.items()}
+    return contenders
 
 
 def _promoting(
@@ -178,21 +222,15 @@ def _repeat(program: Any, rows: jax.Array, unit: jax.Array, repeats: int) -> Non
 
 
 def main(argv: Sequence[str]) -> None:
-    """Prints a table."""
-    del argv
-    found = measure(FLAGS.num_points, FLAGS.num_features, FLAGS.rounds)
-    best = {what: found[f"{next(iter(FORMS))}, {what}"].median for what in (FORWARD, GRADIENT)}
-    print(
-        f"{jax.default_backend()} ({jax.devices()[0].device_kind}), JAX {jax.__version__}; "
-        f"{FLAGS.num_points:,} points, 6 planes of {FLAGS.num_features} features; medians of "
-        f"{FLAGS.rounds}, and how many times that of the first"
-    )
-    print(f"{'form':<20}{FORWARD:>22}{GRADIENT:>22}")
-    for name in FORMS:
-        medians = [(what, found[f"{name}, {what}"].median) for what in best]
-        cells = [f"{1e3 * m:9.2f} ms ({m / best[what]:5.1f} x)" for what, m in medians]
-        print(f"{name:<20}{cells[0]:>22}{cells[1]:>22}")
+    """Measures what the flags ask for."""
+
+    def prepare() -> tuple[dict[str, Any], Callable[[], command_line.Measurements]]:
+        names = ("num_points", "num_features", "readings")
+        settings = {name: FLAGS[name].value for name in names}
+        return settings, lambda: [measure(FLAGS.num_points, FLAGS.num_features, FLAGS.readings)]
+
+    command_line.main(argv, FLAGS, __doc__ or "", BENCHMARK, prepare)
 
 
 if __name__ == "__main__":
-    app.run(main)
+    main(sys.argv)

@@ -1,23 +1,21 @@
-"""How the cost grows: of a step with rays, samples and width, of a picture with its resolution.
+"""How the cost grows: of a step with rays, samples and width, of an image with its resolution.
 
     python -m benchmarks.growth --chart=growth.png
     python -m benchmarks.growth --curve=rays --readings=1
 
-One quantity at a time goes through its values, everything else stays as in the preset notebook.
-All points of a curve take turns. Beside the seconds stands the work, in floating-point operations
-of the matrix products: where the seconds do not grow in step with it, something else is paid for.
+Each curve varies one quantity and leaves everything else as in the preset notebook. All points of
+a curve are timed in turn. Beside the seconds stands the work: the floating-point operations of the
+matrix products. Where the seconds grow faster or slower than the work, other costs matter.
 """
 
 import dataclasses
-import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
-from absl import flags
 
-from benchmarks import charts, command_line, report, timing
+from benchmarks import charts, command_line, compare, list_flags, report, timing
 from benchmarks.step_case import compile_step
 from benchmarks.synthetic_views import BOUNDS, make_views
 from benchmarks.work import forward_flop, work_per_ray
@@ -31,72 +29,22 @@ from nerf.render.rays import init_params
 from nerf.training.step import init_state
 
 BENCHMARK = command_line.Benchmark(
-    "growth", "curves", report.curve, report.point_seconds, charts.write_growth_chart
+    "growth",
+    "curves",
+    report.curve,
+    compare.points,
+    file_prefix="growth-",
+    write_chart=charts.write_growth_chart,
 )
-
-FLAGS = command_line.new_flags()
-flags.DEFINE_list(
-    "curve", ["rays", "samples", "width", "resolution"], "which quantities", flag_values=FLAGS
-)
-flags.DEFINE_string("backend", "flax", "which backend", flag_values=FLAGS)
-flags.DEFINE_integer("readings", 3, "readings of each point", flag_values=FLAGS)
-flags.DEFINE_list("values", None, "for one curve: its values", flag_values=FLAGS)
-
-_RANGES = {"readings": (1, 1_000_000), "rays_per_microbatch": (1, 2**24)}
 
 
 class Curve(NamedTuple):
-    """One quantity, its values by default, and what is measured at each."""
+    """One quantity, its default values, and what is timed at each value."""
 
     unit: str
     what: str
     values: tuple[int, ...]
     point: Callable[[Config, int], tuple[timing.Contender, float]]
-
-
-def main(argv: Sequence[str]) -> None:
-    """Measures what the flags ask for."""
-
-    def prepare() -> tuple[dict[str, Any], Callable[[], command_line.Measurements]]:
-        plan = make_plan()
-        settings = {"backend": FLAGS.backend, "readings": FLAGS.readings, "preset": "notebook"}
-        return settings, lambda: measure_curves(plan)
-
-    command_line.main(argv, FLAGS, __doc__ or "", BENCHMARK, prepare, prefix="growth-")
-
-
-def measure_curves(plan: dict[str, tuple[int, ...]]) -> command_line.Measurements:
-    """Measures one curve after the other."""
-    (precision,) = command_line.precisions(FLAGS)
-    config = config_text.override(presets.NOTEBOOK, *FLAGS.set)
-    for name, values in plan.items():
-        with jax.default_matmul_precision(PRECISIONS[precision]):
-            yield _measure(name, values, config)
-
-
-def make_plan() -> dict[str, tuple[int, ...]]:
-    """The values of each curve that is asked for.
-
-    Raises:
-      UserError: if a flag is unknown or out of its range.
-    """
-    command_line.check_ranges(FLAGS, _RANGES)
-    field_lib.check_names(FLAGS.backend, "mlp")
-    precisions = command_line.precisions(FLAGS)
-    names = command_line.entries(FLAGS, "curve")
-    for name in names:
-        if name not in CURVES:
-            raise UserError(f"unknown curve {name!r}: choose one of {', '.join(CURVES)}")
-    if len(precisions) > 1:
-        raise UserError("--precision: one at a time")
-    if FLAGS.values is None:
-        return {name: CURVES[name].values for name in names}
-    if len(names) > 1:
-        raise UserError("--values belong to one --curve")
-    values = command_line.entries(FLAGS, "values")
-    if not all(re.fullmatch("[0-9]{1,7}", value) and 1 <= int(value) <= 2**20 for value in values):
-        raise UserError(f"--values must be whole numbers from 1 to {2**20}")
-    return {names[0]: tuple(map(int, values))}
 
 
 def _measure(name: str, values: tuple[int, ...], config: Config) -> dict[str, Any]:
@@ -142,7 +90,7 @@ def _with_rays(config: Config, value: int) -> tuple[timing.Contender, float]:
 
 
 def _with_samples(config: Config, value: int) -> tuple[timing.Contender, float]:
-    """A third of them coarse, as in the preset."""
+    """A third of the samples are coarse, as in the preset."""
     coarse = max(4, value // 3)
     fine = max(1, value - coarse)
     return _step(_replaced(config, "render", num_coarse=coarse, num_fine=fine))
@@ -153,7 +101,7 @@ def _with_width(config: Config, value: int) -> tuple[timing.Contender, float]:
 
 
 def _with_resolution(config: Config, value: int) -> tuple[timing.Contender, float]:
-    """An exact picture so many pixels wide, three quarters as high."""
+    """An exact image `value` pixels wide and three quarters as high."""
     field = field_lib.make_field(FLAGS.backend, "mlp", config.field)
     params = init_params(field, config.render, jax.random.key(0))
     _, cameras = make_views(0)
@@ -185,9 +133,55 @@ CURVES = {
     "samples": Curve("evaluations a ray", _STEP, (12, 24, 48, 96, 192, 384), _with_samples),
     "width": Curve("units a layer", _STEP, (16, 32, 64, 128, 256, 512), _with_width),
     "resolution": Curve(
-        "pixels wide", "seconds a picture", (16, 32, 64, 126, 252), _with_resolution
+        "pixels wide", "seconds an image", (16, 32, 64, 126, 252), _with_resolution
     ),
 }
+
+
+FLAGS = command_line.new_flags()
+command_line.define_readings(FLAGS, 3)
+command_line.define_precision(FLAGS, several=False)
+command_line.define_settings(FLAGS)
+command_line.define_backend(FLAGS)
+list_flags.define_choices(
+    FLAGS, "curve", ",".join(CURVES), tuple(CURVES), "which quantities to vary"
+)
+list_flags.define_integers(
+    FLAGS, "values", None, "for one curve: the values of its quantity", low=1, high=2**20
+)
+
+
+def main(argv: Sequence[str]) -> None:
+    """Measures what the flags ask for."""
+
+    def prepare() -> tuple[dict[str, Any], Callable[[], command_line.Measurements]]:
+        plan = make_plan()
+        settings = {"backend": FLAGS.backend, "readings": FLAGS.readings, "preset": "notebook"}
+        return settings, lambda: measure_curves(plan)
+
+    command_line.main(argv, FLAGS, __doc__ or "", BENCHMARK, prepare)
+
+
+def measure_curves(plan: dict[str, tuple[int, ...]]) -> command_line.Measurements:
+    """Measures one curve after the other."""
+    config = config_text.override(presets.NOTEBOOK, *FLAGS.set)
+    for name, values in plan.items():
+        with jax.default_matmul_precision(PRECISIONS[FLAGS.precision]):
+            yield _measure(name, values, config)
+
+
+def make_plan() -> dict[str, tuple[int, ...]]:
+    """The values of each curve that the flags ask for.
+
+    Raises:
+      UserError: if the backend is unknown, or values are given for several curves.
+    """
+    field_lib.check_names(FLAGS.backend, "mlp")
+    if FLAGS.values is None:
+        return {name: CURVES[name].values for name in FLAGS.curve}
+    if len(FLAGS.curve) > 1:
+        raise UserError("--values needs one --curve")
+    return {FLAGS.curve[0]: FLAGS.values}
 
 
 if __name__ == "__main__":

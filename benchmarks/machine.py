@@ -1,4 +1,4 @@
-"""On what a result was measured, as the runtime and the operating system tell it."""
+"""The machine that measures, as JAX and the operating system describe it."""
 
 import os
 import platform
@@ -14,7 +14,7 @@ from nerf.runtime import devices, parallel
 
 
 def describe() -> dict[str, Any]:
-    """Device, processor, cores, load and versions, for the result's file."""
+    """Device, processor, cores, load and versions, for the file of results."""
     device = jax.devices()[0]
     return {
         "device": run_folder.device_name(),
@@ -29,14 +29,14 @@ def describe() -> dict[str, Any]:
 
 
 def processor() -> str:
-    """The CPU's model, or at least its architecture."""
+    """The CPU's model, or its architecture if the model is unknown."""
     text = "\n".join(devices.processor_info())
     model = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
     return model[1].strip() if model else platform.processor() or platform.machine()
 
 
 def load_average() -> float | None:
-    """How many processes wanted to run in the last minute, ours too; None where unknown."""
+    """Mean number of processes that were ready to run in the last minute; None if unknown."""
     try:
         return round(os.getloadavg()[0], 2)
     except (AttributeError, OSError):
@@ -44,7 +44,7 @@ def load_average() -> float | None:
 
 
 def process_peak_bytes() -> int | None:
-    """The most memory that this process has had so far; None where the system does not tell."""
+    """The most memory in bytes that this process has used so far; None if unknown."""
     try:
         import resource
     except ImportError:  # not on Windows
@@ -54,7 +54,7 @@ def process_peak_bytes() -> int | None:
 
 
 def file_name(device: str, date: str) -> str:
-    """A file name for results.
+    """The name of a file of results.
 
     >>> file_name("NVIDIA H200", "2030-01-31")
     'nvidia-h200-2030-01-31.json'

@@ -1,13 +1,13 @@
-"""How good a field becomes in how much time: held-out PSNR and SSIM over seconds.
+"""How good a field becomes in how much time: held-out PSNR and SSIM over training time.
 
     python -m benchmarks.quality                                      # the bundled scenes
     python -m benchmarks.quality --scene=llff:flower --field=planes,mlp:quick --seconds=60,180
     python -m benchmarks.quality --chart=quality.png
 
-Each point is a run of its own, as a user would start it: `python -m nerf.main --mode=train
---train_seconds=...`, from nothing, with a learning rate that falls to its end in that time. The
-seconds count from the start of the process and include compilation, for which no cache is used.
-Afterwards the held-out views are scored with exact pictures, which does not count.
+Each point is a run of its own, started as a user would start it: `python -m nerf.main --mode=train
+--train_seconds=...`, from scratch, with a learning rate that decays over that time. The seconds
+count from the start of the process and include compilation, for which no cache is used. After
+training the held-out views are rendered exactly and scored; that time does not count.
 """
 
 import itertools
@@ -20,41 +20,45 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from absl import flags
-
-from benchmarks import charts, command_line, report
+from benchmarks import charts, command_line, compare, list_flags, report
 from nerf import field as field_lib
 from nerf.config import presets
 from nerf.errors import UserError
 from nerf.runs import metrics, parameters
 
 BENCHMARK = command_line.Benchmark(
-    "quality", "scenes", report.quality, report.process_seconds, charts.write_quality_chart
+    "quality",
+    "scenes",
+    report.quality,
+    compare.quality,
+    file_prefix="quality-",
+    write_chart=charts.write_quality_chart,
 )
 
 _OF_SCENE = ("scene", "source", "resolution")
 
 FLAGS = command_line.new_flags()
-flags.DEFINE_list(
-    "field",
-    ["planes", "mlp:quick", "mlp"],
-    "which fields, each FIELD or FIELD:PRESET",
-    flag_values=FLAGS,
+command_line.define_precision(FLAGS, several=False)
+command_line.define_settings(FLAGS)
+command_line.define_backend(FLAGS)
+list_flags.define_names(
+    FLAGS, "field", "planes,mlp:quick,mlp", "which fields, each FIELD or FIELD:PRESET"
 )
-flags.DEFINE_string("backend", "flax", "which backend", flag_values=FLAGS)
-flags.DEFINE_list(
-    "scene", ["procedural:flower", "procedural:room"], "scenes, as for nerf.main", flag_values=FLAGS
+list_flags.define_names(
+    FLAGS, "scene", "procedural:flower,procedural:room", "scenes, as for nerf.main"
 )
-flags.DEFINE_list("seconds", ["20", "60", "180"], "how long each run is", flag_values=FLAGS)
+list_flags.define_numbers(
+    FLAGS, "seconds", "20,60,180", "how long each run trains", low=0.001, high=1e6
+)
 
 
 class Plan(NamedTuple):
-    """What is asked for; the help of the flags says what each means."""
+    """What is measured; the help of the flags explains each."""
 
     scenes: tuple[str, ...]
     fields: tuple[str, ...]  # FIELD or FIELD:PRESET
     seconds: tuple[float, ...]
-    more: tuple[str, ...]  # flags for each run
+    more: tuple[str, ...]  # flags of every run
 
 
 def main(argv: Sequence[str]) -> None:
@@ -64,33 +68,26 @@ def main(argv: Sequence[str]) -> None:
         plan = make_plan()
         return plan._asdict(), lambda: measure_scenes(plan)
 
-    command_line.main(argv, FLAGS, __doc__ or "", BENCHMARK, prepare, prefix="quality-")
+    command_line.main(argv, FLAGS, __doc__ or "", BENCHMARK, prepare)
 
 
 def make_plan() -> Plan:
-    """The flags' values, checked.
+    """What the flags ask for.
 
     Raises:
-      UserError: if one is unknown or out of its range.
+      UserError: if a backend, field or preset is unknown.
     """
-    fields = command_line.entries(FLAGS, "field")
-    for name in fields:
+    for name in FLAGS.field:
         field, preset = _field_and_preset(name)
         field_lib.check_names(FLAGS.backend, field)
         presets.preset_of(field, preset)
-    (precision, *others) = command_line.precisions(FLAGS)
-    if others:
-        raise UserError("--precision: one at a time")
-    piece = (
-        []
-        if FLAGS.rays_per_microbatch is None
-        else [f"--rays_per_microbatch={FLAGS.rays_per_microbatch}"]
-    )
+    size = FLAGS.rays_per_microbatch
     more = (
-        *(f"--backend={FLAGS.backend}", f"--precision={precision}", *piece),
+        *(f"--backend={FLAGS.backend}", f"--precision={FLAGS.precision}"),
+        *([] if size is None else [f"--rays_per_microbatch={size}"]),
         *(f"--set={assignment}" for assignment in FLAGS.set),
     )
-    return Plan(command_line.entries(FLAGS, "scene"), fields, _seconds(), more)
+    return Plan(FLAGS.scene, FLAGS.field, tuple(sorted(FLAGS.seconds)), more)
 
 
 def _field_and_preset(name: str) -> tuple[str, str | None]:
@@ -98,19 +95,8 @@ def _field_and_preset(name: str) -> tuple[str, str | None]:
     return field, preset or None
 
 
-def _seconds() -> tuple[float, ...]:
-    texts = command_line.entries(FLAGS, "seconds")
-    try:
-        values = tuple(map(float, texts))
-    except ValueError as error:
-        raise UserError(f"--seconds must be numbers, not {','.join(texts)}") from error
-    if not all(0 < value < 1e6 for value in values):
-        raise UserError(f"--seconds must be more than 0 and at most a million, not {min(values):g}")
-    return tuple(sorted(values))
-
-
 def measure_scenes(plan: Plan) -> command_line.Measurements:
-    """All runs on one scene after the other."""
+    """Trains every field for every time limit, on one scene after the other."""
     for scene in plan.scenes:
         runs = [(name, _run(scene, name, limit, plan)) for name, limit in _pairs(plan)]
         _, first = runs[0]
@@ -143,13 +129,14 @@ def _run(scene: str, name: str, limit: float, plan: Plan) -> dict[str, Any]:
             *(sys.executable, "-m", "nerf.main", "--mode=train", f"--scene={scene}"),
             *(f"--field={field}", f"--train_seconds={limit:g}", f"--run_dir={run_dir}"),
             *([f"--preset={preset}"] if preset else []),
-            *("--frames=0", "--eval_every=0", "--render=exact", "--nocompile_cache", *plan.more),
+            *("--video_frames=0", "--eval_every=0", "--renderer=exact", "--nocompile_cache"),
+            *plan.more,
         ]
         start = time.monotonic()
         ended = subprocess.run(command, capture_output=True, text=True)
-        whole = time.monotonic() - start
+        process_seconds = time.monotonic() - start
         if ended.returncode != 0:
-            last = (ended.stderr.strip().splitlines() or ["it said nothing"])[-1]
+            last = (ended.stderr.strip().splitlines() or ["it printed no error"])[-1]
             raise UserError(f"a run on {scene} failed: {last.removeprefix('error: ')}")
         scored = json.loads((run_dir / "eval.json").read_text(encoding="utf-8"))
         readings = [line for line in metrics.read(run_dir) if "loss" in line]
@@ -160,7 +147,7 @@ def _run(scene: str, name: str, limit: float, plan: Plan) -> dict[str, Any]:
         "resolution": scored["resolution"],
         "limit": limit,
         "train_seconds": readings[-1]["seconds"],
-        "process_seconds": whole,
+        "process_seconds": process_seconds,
         "steps": scored["step"],
         "psnr": scored["psnr"],
         "ssim": scored["ssim"],

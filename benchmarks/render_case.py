@@ -1,4 +1,4 @@
-"""One case of the render benchmark: exact and fast pictures and the matrix product, in turn."""
+"""One case of the render benchmark: both renderers and the matrix product, timed in turn."""
 
 import time
 from typing import Any, NamedTuple
@@ -44,14 +44,14 @@ class Setting(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What is asked for; the help of the flags of `render_throughput` says what each means."""
+    """What is measured; the help of `render_throughput` explains each."""
 
     settings: tuple[Setting, ...]
     field: str
     init_from: str
     overrides: tuple[str, ...]
     size: tuple[int, int] | None
-    pictures: int
+    readings: int
     quality: bool
     rays_per_microbatch: int | None
     product_size: int
@@ -67,7 +67,7 @@ class Subject(NamedTuple):
 
 
 def measure(setting: Setting, plan: Plan) -> dict[str, Any]:
-    """All figures of one case, in the form in which they are written."""
+    """All figures of one case, as they are written to the file."""
     subject = _load(setting, plan)
     scene, config = subject.scene, subject.config
     held_out = scene.split(config.train.holdout).test
@@ -85,18 +85,18 @@ def measure(setting: Setting, plan: Plan) -> dict[str, Any]:
         )
 
     def contender(render_chunk: ChunkFn) -> timing.Contender:
-        def draw_so_often(repeats: int) -> None:
+        def draw_repeatedly(repeats: int) -> None:
             for _ in range(repeats):
                 draw(render_chunk, view)
 
-        return draw_so_often
+        return draw_repeatedly
 
     contenders = {name: contender(chunk) for name, chunk in renderers.items()}
     contenders[PRODUCT] = product.multiply
     once = dict.fromkeys(contenders, 1)
     timing.take_turns(contenders, once, 1)
     with timing.counting_compilations() as compilations:
-        readings = timing.take_turns(contenders, once, plan.pictures)
+        readings = timing.take_turns(contenders, once, plan.readings)
     spreads = {
         name: {**timing.spread(values)._asdict(), "readings": values}
         for name, values in readings.items()
@@ -112,7 +112,7 @@ def measure(setting: Setting, plan: Plan) -> dict[str, Any]:
         flop_per_second = evaluations * forward_flop(subject.field, network) / seconds
         methods[name] = {
             **figures,
-            "picture_seconds": spreads[name],
+            "image_seconds": spreads[name],
             "rays_per_second": num_rays / seconds,
             "evaluations_per_second": evaluations / seconds,
             "flop_per_second": flop_per_second,
@@ -205,7 +205,7 @@ def _compilation(stages: timing.Stages, compiled: jax.stages.Compiled) -> dict[s
 def _quality(
     subject: Subject, held_out: tuple[int, ...], renderers: dict[str, ChunkFn]
 ) -> dict[str, Any]:
-    """Of the held-out views: PSNR of either way, and of the fast pictures against the exact."""
+    """PSNR of the held-out views, exact and fast, and of the fast images against the exact."""
     scene, config = subject.scene, subject.config
     views = []
     for index in held_out:

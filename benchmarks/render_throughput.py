@@ -1,14 +1,14 @@
-"""How fast pictures are drawn, exact and fast, beside the device's own matrix product.
+"""How fast images are rendered, exact and fast, compared with the device's matrix product.
 
     python -m benchmarks.render_throughput                                   # the bundled scenes
     python -m benchmarks.render_throughput --scene=llff:flower --backend=flax
-    python -m benchmarks.render_throughput --size=1008x756 --pictures=1
+    python -m benchmarks.render_throughput --size=1008x756 --readings=1
 
-A scene's pretrained parameters are rendered. Exact pictures, fast ones and the product take turns,
-so that a drift of the machine meets all alike; their programs are traced, lowered and compiled
-before, each timed apart. Then the held-out views are drawn both ways: how far fast pictures are
-from exact ones, and what they lose against the photographs. A table is printed, and every figure
-is written as JSON.
+A scene's pretrained parameters are rendered. The exact renderer, the fast one and the product are
+timed in turn, so that a change of the machine's speed affects all alike; tracing, lowering and
+compiling are timed separately. Then the held-out views are rendered both ways: how close the fast
+images are to the exact ones, and how much PSNR they lose against the scene's own images. A table
+is printed, and every figure is written as JSON.
 """
 
 import re
@@ -19,7 +19,7 @@ from typing import Any
 import jax
 from absl import flags
 
-from benchmarks import charts, command_line, report
+from benchmarks import charts, command_line, compare, list_flags, report
 from benchmarks.render_case import Plan, Setting, measure
 from nerf.config.settings import PRECISIONS
 from nerf.errors import UserError
@@ -28,30 +28,26 @@ BENCHMARK = command_line.Benchmark(
     "render_throughput",
     "cases",
     report.render_case,
-    report.picture_seconds,
-    charts.write_render_chart,
+    compare.images,
+    file_prefix="render-",
+    write_chart=charts.write_render_chart,
 )
 
 FLAGS = command_line.new_flags()
-command_line.define_product(FLAGS)
-flags.DEFINE_list("backend", None, "which backends (all that exist)", flag_values=FLAGS)
-flags.DEFINE_string("field", "mlp", "which field", flag_values=FLAGS)
-flags.DEFINE_list(
+command_line.define_readings(FLAGS, 5, old_name="pictures")
+command_line.define_precision(FLAGS, several=True)
+command_line.define_settings(FLAGS)
+command_line.define_ceiling(FLAGS)
+command_line.define_backends_and_field(FLAGS)
+list_flags.define_names(
+    FLAGS,
     "scene",
-    ["procedural:flower", "procedural:room"],
+    "procedural:flower,procedural:room",
     "scenes with pretrained parameters, as for nerf.main",
-    flag_values=FLAGS,
 )
 flags.DEFINE_string("init_from", None, "other parameters, as for nerf.main", flag_values=FLAGS)
-flags.DEFINE_string("size", None, "WIDTHxHEIGHT of the pictures (the scene's)", flag_values=FLAGS)
-flags.DEFINE_integer("pictures", 5, "readings of each renderer in each case", flag_values=FLAGS)
-flags.DEFINE_bool("quality", True, "draw the held-out views both ways", flag_values=FLAGS)
-
-_RANGES = {
-    "pictures": (1, 1_000_000),
-    "rays_per_microbatch": (1, 2**24),
-    "product": (1, 65536),
-}
+flags.DEFINE_string("size", None, "WIDTHxHEIGHT of the images (the scene's)", flag_values=FLAGS)
+flags.DEFINE_bool("quality", True, "render the held-out views both ways", flag_values=FLAGS)
 
 
 def main(argv: Sequence[str]) -> None:
@@ -59,10 +55,10 @@ def main(argv: Sequence[str]) -> None:
 
     def prepare() -> tuple[dict[str, Any], Callable[[], command_line.Measurements]]:
         plan = make_plan()
-        names = ("field", "pictures", "product_size")
+        names = ("field", "readings", "product_size")
         return {name: getattr(plan, name) for name in names}, lambda: measure_cases(plan)
 
-    command_line.main(argv, FLAGS, __doc__ or "", BENCHMARK, prepare, prefix="render-")
+    command_line.main(argv, FLAGS, __doc__ or "", BENCHMARK, prepare)
 
 
 def measure_cases(plan: Plan) -> command_line.Measurements:
@@ -73,17 +69,16 @@ def measure_cases(plan: Plan) -> command_line.Measurements:
 
 
 def make_plan() -> Plan:
-    """The flags' values, checked.
+    """What the flags ask for.
 
     Raises:
-      UserError: if one is unknown or out of its range.
+      UserError: if a backend or field is unknown, or the size is not one.
     """
-    command_line.check_ranges(FLAGS, _RANGES)
     settings = tuple(
         Setting(scene, backend, precision)
-        for scene in command_line.entries(FLAGS, "scene")
+        for scene in FLAGS.scene
         for backend in command_line.backends(FLAGS)
-        for precision in command_line.precisions(FLAGS)
+        for precision in FLAGS.precision
     )
     return Plan(
         settings,
@@ -91,7 +86,7 @@ def make_plan() -> Plan:
         FLAGS.init_from or "pretrained",
         tuple(FLAGS.set),
         _size(),
-        FLAGS.pictures,
+        FLAGS.readings,
         FLAGS.quality,
         FLAGS.rays_per_microbatch,
         FLAGS.product,

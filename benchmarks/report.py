@@ -1,6 +1,5 @@
-"""The tables on the terminal; their figures are those of the JSON file."""
+"""Results as tables on the terminal; the figures are those of the JSON file."""
 
-from collections.abc import Callable
 from typing import Any
 
 _COLUMNS = (
@@ -10,14 +9,14 @@ _COLUMNS = (
 
 
 def header(result: dict[str, Any]) -> str:
-    """Where and when a result was measured."""
+    """Which machine measured a result, with which versions, and when."""
     load = result["load_average"]
-    busy = "" if load is None else f", load average {load} before the first reading"
+    busy = "" if load is None else f", load average {load} at the start"
     versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
     flags = [f"XLA_FLAGS  {result['xla_flags']}"] if result["xla_flags"] else []
     return "\n".join(
         [
-            f"device     {result['device']} ({result['platform']}), {result['num_devices']} in all",
+            f"device     {result['device']} ({result['platform']}), {result['num_devices']} in use",
             f"processor  {result['processor']}, {result['cores']} usable cores{busy}",
             f"versions   {versions}",
             *flags,
@@ -27,7 +26,7 @@ def header(result: dict[str, Any]) -> str:
 
 
 def step_case(figures: dict[str, Any]) -> str:
-    """One case: a line a backend, the ceiling, the ratios."""
+    """One case: a line for each backend, the ceiling, the ratios of backends."""
     ceiling = figures["ceiling"]
     size = ceiling["size"]
     lines = [
@@ -35,7 +34,7 @@ def step_case(figures: dict[str, Any]) -> str:
         f"{figures['evaluations_per_ray']} evaluations a ray, "
         f"{figures['flop_per_evaluation'] / 1e6:.3f} MFLOP each, forward and backward; "
         f"{figures['flop_per_step'] / 1e12:.4g} TFLOP a step, "
-        f"{figures['rays_per_microbatch']} rays a piece",
+        f"{figures['rays_per_microbatch']} rays per microbatch",
         _COLUMNS,
         *(_backend(name, values) for name, values in figures["backends"].items()),
         f"  {'product':<10}{'':>22}  {_range(ceiling['seconds'])}{'':>28}"
@@ -62,13 +61,13 @@ def _backend(name: str, values: dict[str, Any]) -> str:
 
 _RENDER_COLUMNS = (
     f"  {'':<10}{'trace':>7}{'lower':>7}{'compile':>8}  "
-    f"{'seconds a picture (min - max)':<32}{'n':>5}{'rays/s':>12}{'evaluations/s':>16}"
+    f"{'seconds an image (min - max)':<32}{'n':>5}{'rays/s':>12}{'evaluations/s':>16}"
     f"{'a ray':>7}{'TFLOP/s':>10}{'ceiling':>9}{'MiB':>8}"
 )
 
 
 def render_case(figures: dict[str, Any]) -> str:
-    """One case of the render benchmark: a line a method, the ceiling, ratio and quality."""
+    """One case of the render benchmark: a line for each renderer, the ceiling, ratio, quality."""
     ceiling, ratio = figures["ceiling"], figures["exact_to_fast"]
     lines = [
         f"{figures['scene']} ({figures['source']}), {figures['backend']}, {figures['preset']}, "
@@ -79,7 +78,7 @@ def render_case(figures: dict[str, Any]) -> str:
     for name, values in figures["methods"].items():
         lines.append(
             f"  {name:<10}{values['trace_seconds']:>7.2f}{values['lower_seconds']:>7.2f}"
-            f"{values['compile_seconds']:>8.2f}  {_range(values['picture_seconds'])}"
+            f"{values['compile_seconds']:>8.2f}  {_range(values['image_seconds'])}"
             f"{values['rays_per_second']:>12,.0f}{values['evaluations_per_second']:>16,.0f}"
             f"{values['evaluations_per_ray']:>7}{values['flop_per_second'] / 1e12:>10.3f}"
             f"{values['share_of_ceiling']:>9.1%}{_mebibytes(values['peak_bytes']):>8}"
@@ -91,7 +90,7 @@ def render_case(figures: dict[str, Any]) -> str:
     )
     quick = figures["methods"]["fast"]
     lines.append(
-        f"  exact : fast = {ratio['median']:.2f} in seconds a picture ({ratio['min']:.2f} - "
+        f"  exact : fast = {ratio['median']:.2f} in seconds an image ({ratio['min']:.2f} - "
         f"{ratio['max']:.2f} over {ratio['n']} rounds); prepared once in "
         f"{quick['grid_seconds']:.1f} s (grid) and {quick['choice_seconds']:.1f} s (samples)"
     )
@@ -102,12 +101,12 @@ def render_case(figures: dict[str, Any]) -> str:
             f"fast, {quality['lost']:.3f} dB lost"
         )
     if (peak := figures["process_peak_bytes"]) is not None:
-        lines.append(f"  the process has had {_mebibytes(peak)} MiB at most so far")
+        lines.append(f"  the process has used {_mebibytes(peak)} MiB at most so far")
     return "\n".join(lines)
 
 
 def curve(figures: dict[str, Any]) -> str:
-    """One curve of growth: seconds and work of each point, and how fast both grow to the next."""
+    """One curve of growth: seconds and work of each point, and their ratios to the point before."""
     lines = [
         f"{figures['name']}: {figures['what']}",
         f"  {figures['unit']:>18}  {'seconds (min - max)':<32}{'n':>5}{'TFLOP':>9}{'TFLOP/s':>9}"
@@ -129,11 +128,11 @@ def curve(figures: dict[str, Any]) -> str:
 
 
 def quality(figures: dict[str, Any]) -> str:
-    """One scene: PSNR and SSIM of each field after each time."""
+    """One scene: PSNR and SSIM of each field after each time limit."""
     height, width = figures["resolution"]
     lines = [
         f"{figures['scene']} ({figures['source']}), {width}x{height}, means of the held-out views",
-        f"  {'field':<10}{'seconds':>8}{'steps':>9}{'PSNR':>10}{'SSIM':>8}{'depth off':>11}"
+        f"  {'field':<10}{'seconds':>8}{'steps':>9}{'PSNR':>10}{'SSIM':>8}{'depth error':>13}"
         f"{'parameters':>13}",
     ]
     for curve in figures["curves"]:
@@ -142,67 +141,42 @@ def quality(figures: dict[str, Any]) -> str:
             lines.append(
                 f"  {curve['field']:<10}{point['limit']:>8g}{point['steps']:>9,}"
                 f"{point['psnr']:>7.2f} dB{point['ssim']:>8.4f}"
-                f"{'' if error is None else f'{error:.1%}':>11}{point['num_parameters']:>13,}"
+                f"{'' if error is None else f'{error:.1%}':>13}{point['num_parameters']:>13,}"
             )
     return "\n".join(lines)
 
 
-def process_seconds(result: dict[str, Any]) -> dict[str, float]:
-    """Of each run, with its scores, for `--against`."""
-    return {
-        f"{scene['scene']} ({scene['source']}), {curve['field']}, {point['limit']:g} s": point[
-            "process_seconds"
+def gather_forms(figures: dict[str, Any]) -> str:
+    """Milliseconds of each form, and the ratio to the first form."""
+    first, *_ = figures["forms"].values()
+    lines = [
+        f"{figures['num_points']:,} points, {figures['num_planes']} planes of "
+        f"{figures['num_features']} features; medians, and the ratio to the first form",
+        f"  {'form':<20}" + "".join(f"{what:>22}" for what in first),
+    ]
+    for name, seconds in figures["forms"].items():
+        cells = [
+            f"{1e3 * seconds[what]['median']:9.2f} ms "
+            f"({seconds[what]['median'] / first[what]['median']:5.1f} x)"
+            for what in first
         ]
-        for scene in result["scenes"]
-        for curve in scene["curves"]
-        for point in curve["points"]
-    }
-
-
-def point_seconds(result: dict[str, Any]) -> dict[str, float]:
-    """Median seconds by a name of what was measured; for `against`."""
-    return {
-        f"{curve['name']}, {point['value']} {curve['unit']}": point["seconds"]["median"]
-        for curve in result["curves"]
-        for point in curve["points"]
-    }
-
-
-def picture_seconds(result: dict[str, Any]) -> dict[str, float]:
-    """Median seconds by a name of what was measured; for `against`."""
-    return {
-        f"{case['scene']} ({case['source']}), {case['width']}x{case['height']}, "
-        f"{case['precision']}, {case['backend']}, {name}": values["picture_seconds"]["median"]
-        for case in result["cases"]
-        for name, values in case["methods"].items()
-    }
-
-
-def step_seconds(result: dict[str, Any]) -> dict[str, float]:
-    """Median seconds by a name of what was measured; for `against`."""
-    return {
-        f"{case['preset']}, {case['num_rays']} rays, {case['precision']}, {name}": values[
-            "step_seconds"
-        ]["median"]
-        for case in result["cases"]
-        for name, values in case["backends"].items()
-    }
-
-
-def against(
-    result: dict[str, Any],
-    earlier: dict[str, Any],
-    seconds_of: Callable[[dict[str, Any]], dict[str, float]],
-) -> str:
-    """Ratios of seconds to an earlier result, where both have measured the same."""
-    now, before = seconds_of(result), seconds_of(earlier)
-    lines = [f"against {earlier['device']}, {earlier['processor']}, {earlier['date']}:"]
-    for name in now:
-        if name in before:
-            lines.append(f"  {name}: {now[name] / before[name]:.3f} times its seconds")
-    if len(lines) == 1:
-        lines.append("  nothing was measured in both")
+        lines.append(f"  {name:<20}" + "".join(f"{cell:>22}" for cell in cells))
     return "\n".join(lines)
+
+
+COLLAPSE_HEADING = (
+    "| preset | learning rate x | prevention | collapsed | unnoticed | false alarms | "
+    "last noticed at step | median PSNR |\n| --- | --- | --- | --- | --- | --- | --- | --- |"
+)
+
+
+def collapse_row(row: dict[str, Any]) -> str:
+    """One row of a Markdown table whose head is COLLAPSE_HEADING."""
+    return (
+        f"| {row['preset']} | {row['lr_factor']:g} | {row['variant']} | {row['num_collapsed']} of "
+        f"{row['num_runs']} | {row['num_unnoticed']} | {row['num_false_alarms']} | "
+        f"{row['last_noticed_at'] or ''} | {row['median_psnr']:.1f} |"
+    )
 
 
 def _mebibytes(size: int | None) -> str:

@@ -1,4 +1,4 @@
-"""One case of the step benchmark: every backend and the matrix product, measured in turn."""
+"""One case of the step benchmark: all backends and the matrix product, timed in turn."""
 
 import itertools
 import re
@@ -26,13 +26,13 @@ PRODUCT = "product"  # the ceiling's name among the contenders
 
 
 class Plan(NamedTuple):
-    """What is asked for; the help of the flags of `step_throughput` says what each means."""
+    """What is measured; the help of `step_throughput` explains each."""
 
     backends: tuple[str, ...]
     field: str
-    configs: tuple[Config, ...]  # one a preset and number of rays
+    configs: tuple[Config, ...]  # one for each preset and number of rays
     precisions: tuple[str, ...]
-    steps: int
+    readings: int
     warmup: int
     window: float
     rays_per_microbatch: int | None
@@ -41,7 +41,7 @@ class Plan(NamedTuple):
 
 
 class Case(NamedTuple):
-    """One row of the comparison: the settings that all backends share."""
+    """One case: what all backends have in common."""
 
     config: Config
     precision: str
@@ -51,7 +51,7 @@ class Case(NamedTuple):
 
 
 class Step:
-    """A compiled training step and the state that it carries on; it is a `timing.Contender`."""
+    """A compiled training step with its current state; a `timing.Contender`."""
 
     def __init__(self, compiled: jax.stages.Compiled, state: TrainState, views: TrainingViews):
         self._compiled, self._state, self._views = compiled, state, views
@@ -66,7 +66,7 @@ class Step:
 
 
 def measure(case: Case, plan: Plan) -> dict[str, Any]:
-    """All figures of one case, in the form in which they are written."""
+    """All figures of one case, as they are written to the file."""
     config = case.config
     fields = {name: field_lib.make_field(name, plan.field, config.field) for name in plan.backends}
     work, *_ = [work_per_ray(field, config) for field in fields.values()]
@@ -79,7 +79,7 @@ def measure(case: Case, plan: Plan) -> dict[str, Any]:
     contenders[PRODUCT] = product.multiply
     repeats = _warm_up(contenders, backends, plan)
     with timing.counting_compilations() as compilations:
-        readings = timing.take_turns(contenders, repeats, plan.steps)
+        readings = timing.take_turns(contenders, repeats, plan.readings)
     ceiling = _spread(readings[PRODUCT], repeats[PRODUCT])
     peak = product_flop(plan.product_size) / ceiling["median"]
     for name, figures in backends.items():
@@ -110,7 +110,7 @@ def measure(case: Case, plan: Plan) -> dict[str, Any]:
 def same_params(
     field: str, fields: dict[str, RadianceField], config: Config, seed: int
 ) -> dict[str, Params]:
-    """Parameters that the first backend makes, in the layout of each; copies on the host."""
+    """Parameters made by the first backend and converted to the layout of each, on the host."""
     first, *_ = fields
     key = jax.random.key(seed)
     params = jax.device_get(init_params(fields[first], config.render, key))
@@ -118,7 +118,7 @@ def same_params(
 
 
 class Prepared(NamedTuple):
-    """A compiled step, ready to run, and how it came to be."""
+    """A compiled step, ready to run, and how long its compilation took."""
 
     step: Step
     stages: timing.Stages
@@ -134,7 +134,7 @@ def compile_step(
     cameras: Cameras,
     rays_per_microbatch: int | None,
 ) -> Prepared:
-    """Compiles a training step, for all devices; it takes the state's buffers over."""
+    """Compiles a training step for all devices. The state is donated to it."""
     mesh = parallel.make_mesh(config.train.num_rays)
     state, views = parallel.replicate(mesh, (state, views))
     jitted = jit_step(
@@ -147,8 +147,8 @@ def compile_step(
 def _prepare(
     field: RadianceField, params: Params, case: Case, plan: Plan
 ) -> tuple[Step, dict[str, Any]]:
-    """A backend's compiled step, and what its compilation took."""
-    own = jax.tree.map(jnp.array, params)  # a copy, since the step takes its buffers over
+    """A backend's compiled step, and the figures of its compilation."""
+    own = jax.tree.map(jnp.array, params)  # a copy, since the state is donated
     state = init_state(field, case.config, jax.random.key(plan.seed), own)
     prepared = compile_step(
         field, case.config, state, case.views, case.cameras, case.rays_per_microbatch
@@ -164,7 +164,7 @@ def _prepare(
 def _warm_up(
     contenders: dict[str, timing.Contender], backends: dict[str, dict[str, Any]], plan: Plan
 ) -> dict[str, int]:
-    """Runs everything; returns how often a reading repeats it, the same for all backends."""
+    """Runs everything; returns how often a reading runs it, the same for all backends."""
     last: dict[str, float] = {}
     for number in range(plan.warmup):
         for name, contender in contenders.items():
@@ -191,7 +191,7 @@ def _rates(seconds: float, num_rays: int, work: Work, peak: float) -> dict[str, 
 
 
 def _ratios(readings: dict[str, list[float]], backends: Sequence[str]) -> list[dict[str, Any]]:
-    """Seconds of one backend to those of another, taken within each round."""
+    """Ratios of the seconds of two backends, computed within each round."""
     ratios = []
     for first, second in itertools.combinations(sorted(backends, reverse=True), 2):
         paired = [a / b for a, b in zip(readings[first], readings[second], strict=True)]

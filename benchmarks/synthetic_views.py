@@ -1,4 +1,4 @@
-"""Views that need no data: random pictures, seen by a small forward-facing rig."""
+"""Views that need no data: images of noise from a small forward-facing rig."""
 
 import jax
 import jax.numpy as jnp
@@ -12,9 +12,9 @@ BOUNDS = (4 / 3, 16.0)
 
 
 def make_views(seed: int, num_views: int = 8) -> tuple[TrainingViews, Cameras]:
-    """Pictures of noise from cameras in two rows, a tenth of a scene unit apart.
+    """Images of noise from cameras in two rows, a tenth of a scene unit apart.
 
-    How long a step takes depends on the shapes, not on what the pictures show.
+    The time of a step depends on the shapes alone, not on what the images show.
     """
     camtoworlds = np.tile(np.eye(3, 4, dtype=np.float32), (num_views, 1, 1))
     column, row = np.divmod(np.arange(num_views), 2)

@@ -1,4 +1,4 @@
-"""The clock: stages of compilation apart, contenders in turn, readings with their spread."""
+"""Timing: stages of compilation separately, contenders in turn, readings with their spread."""
 
 import contextlib
 import itertools
@@ -12,11 +12,11 @@ import jax.monitoring
 
 _COMPILED = "/jax/core/compile/backend_compile_duration"
 
-Contender = Callable[[int], None]  # does its work so many times, and waits for the last result
+Contender = Callable[[int], None]  # does its work `repeats` times and waits for the last result
 
 
 class Stages(NamedTuple):
-    """Seconds from a Python function to a program for the device."""
+    """Seconds that the stages take from a Python function to a program for the device."""
 
     trace: float
     lower: float
@@ -24,7 +24,7 @@ class Stages(NamedTuple):
 
 
 class Spread(NamedTuple):
-    """The middle and the ends of some readings."""
+    """Median, smallest and largest of `n` readings."""
 
     median: float
     min: float
@@ -42,7 +42,7 @@ def spread(readings: Sequence[float]) -> Spread:
 
 
 def stage_seconds(stages: Stages) -> dict[str, Any]:
-    """The stages as they are written.
+    """The stages as they are written to the file.
 
     >>> stage_seconds(Stages(1.0, 2.0, 3.0))
     {'trace_seconds': 1.0, 'lower_seconds': 2.0, 'compile_seconds': 3.0}
@@ -53,10 +53,10 @@ def stage_seconds(stages: Stages) -> dict[str, Any]:
 def compile_in_stages(
     jitted: jax.stages.Wrapped, *arguments: Any
 ) -> tuple[Stages, jax.stages.Lowered, jax.stages.Compiled]:
-    """Traces, lowers and compiles, with the clock read in between.
+    """Traces, lowers and compiles, and times each stage.
 
-    JAX's caches are dropped first: they would make the second of two similar functions look
-    quicker to trace than the first. The result never traces again, it refuses other shapes.
+    JAX's caches are cleared first: they would make the second of two similar functions look faster
+    to trace than the first. The compiled program never traces again; it refuses other shapes.
     """
     jax.clear_caches()
     times = [time.perf_counter()]
@@ -74,10 +74,9 @@ def compile_in_stages(
 
 
 def peak_bytes(compiled: jax.stages.Compiled) -> int | None:
-    """Memory that one device needs for a program, as XLA plans it; None where it does not tell.
+    """Memory in bytes that one device needs for a program, as XLA plans it; None if unknown.
 
-    Arguments, results and everything in between; what the arguments leave to the results counts
-    once.
+    Arguments, results and temporaries; a buffer that an argument donates to a result counts once.
     """
     plan = compiled.memory_analysis()
     if plan is None:
@@ -91,17 +90,17 @@ def peak_bytes(compiled: jax.stages.Compiled) -> int | None:
 
 
 def seconds(contender: Contender, repeats: int) -> float:
-    """Seconds for one repetition, the mean over `repeats` that run without a pause."""
+    """Mean seconds of one of `repeats` repetitions without a pause."""
     start = time.perf_counter()
     contender(repeats)
     return (time.perf_counter() - start) / repeats
 
 
 def choose_repeats(once: float, window: float) -> int:
-    """How often work of `once` seconds must be done to fill a window, at most a thousand times.
+    """How often work of `once` seconds must be repeated to last `window` seconds, at most 1000.
 
-    An accelerator's work is handed over while the work before still runs; a window of one short
-    piece of work would time the handing over.
+    An accelerator runs asynchronously: the time of one short piece of work alone would be that of
+    its dispatch.
 
     >>> choose_repeats(0.03, 0.1), choose_repeats(5.0, 0.1)
     (4, 1)
@@ -109,32 +108,32 @@ def choose_repeats(once: float, window: float) -> int:
     return max(1, min(1000, -int(-window // max(once, 1e-9))))
 
 
-class Count:
-    """A number that grows."""
+class Counter:
+    """A count that increases."""
 
     def __init__(self) -> None:
         self.count = 0
 
 
 @contextlib.contextmanager
-def counting_compilations() -> Iterator[Count]:
-    """Counts what JAX compiles within; there should be nothing while a clock runs."""
-    found, within = Count(), True
+def counting_compilations() -> Iterator[Counter]:
+    """Counts JAX's compilations within the block; there must be none while something is timed."""
+    counter, active = Counter(), True
 
     def listen(event: str, duration_secs: float, **details: str | int) -> None:
-        found.count += within and event == _COMPILED
+        counter.count += active and event == _COMPILED
 
     jax.monitoring.register_event_duration_secs_listener(listen)
     try:
-        yield found
+        yield counter
     finally:
-        within = False
+        active = False
 
 
 def take_turns(
     contenders: Mapping[str, Contender], repeats: Mapping[str, int], rounds: int
 ) -> dict[str, list[float]]:
-    """One reading of each contender a round, A B A B ..., so that a drift meets all alike."""
+    """Times each contender once a round, A B A B ..., so that drift affects all alike."""
     readings: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(rounds):
         for name, contender in contenders.items():

@@ -1,4 +1,4 @@
-"""What a training step has to compute, counted from the settings and the parameters' shapes."""
+"""How many floating-point operations a training step needs, counted in its jaxprs."""
 
 import math
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from nerf.field import FieldOutput, Params, RadianceField
 from nerf.geometry.cameras import Rays
 from nerf.render.rays import Rendering, init_params, render_rays
 
-# Through each matrix once forward; backward once for the layer's input and once for the matrix.
+# Each matrix counts once forward, and twice backward: for its input and for the matrix itself.
 PASSES = 3
 
 
@@ -34,12 +34,12 @@ class Work(NamedTuple):
 
 
 def forward_flop(field: RadianceField, params: Params) -> int:
-    """Operations of all matrix products that a field does for one point.
+    """Floating-point operations of all matrix products of a field at one point.
 
         sum over products [rows, inputs] x [inputs, outputs] of 2 rows inputs outputs
 
     Args:
-      field: what is evaluated, in the abstract.
+      field: it is traced, not evaluated.
       params: of one network.
 
     >>> def double(params, points, viewdirs, /, *, key=None):
@@ -58,7 +58,7 @@ def forward_flop(field: RadianceField, params: Params) -> int:
 
 
 def equations(jaxpr: Any) -> Iterator[Any]:
-    """The equations of a jaxpr, those of its inner ones too."""
+    """The equations of a jaxpr and of the jaxprs inside it."""
     for equation in jaxpr.eqns:
         yield equation
         for value in equation.params.values():
@@ -69,7 +69,7 @@ def equations(jaxpr: Any) -> Iterator[Any]:
 
 
 def work_per_ray(field: RadianceField, config: Config) -> Work:
-    """Asks the renderer: one ray goes through it in the abstract, and evaluations are counted."""
+    """Traces the renderer with one ray, and counts how the field is evaluated."""
     calls: list[Work] = []
 
     def counting_apply(

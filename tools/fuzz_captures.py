@@ -2,14 +2,16 @@
 
 python -m tools.fuzz_captures --num=100000 --seed=0
 
-Small captures in every format are broken in one to three places: bytes flipped, cut, doubled,
-overwritten with counts, NaN and infinity; values of JSON files exchanged for other kinds; numbers
-in texts for words; files removed, emptied, exchanged, or made links that lead out. Each input is
-made from its number alone, so any can be made again: `--first=N --num=1 --keep=FOLDER`.
+Small captures in every format are broken in one to three places. Bytes are flipped, cut, doubled,
+or overwritten with counts, NaN and infinity. In JSON files values are replaced by values of other
+types, in text files numbers by words. Files are removed, emptied, swapped, or replaced by links
+that lead out of the capture. Each input depends on its number alone, so that any input can be made
+again: `--first=N --num=1 --keep=FOLDER`.
 
-A reader may return a scene or raise a UserError of one line. Anything else is reported with its
-number: another exception, a warning, more than 10 seconds, more than 512 MiB, or a file opened that
-is neither in the capture nor in the cache. The exit status says whether there was any.
+A reader must return a scene or raise a UserError of one line. Anything else is a fault and is
+reported with the input's number: another exception, a warning, more than 10 seconds, more than
+512 MiB, or access to a file outside the capture and the cache. The exit status is 1 if there was a
+fault.
 """
 
 import argparse
@@ -57,7 +59,7 @@ _VALUES: tuple[Any, ...] = (
 
 
 def make_seeds(home: Path) -> list[Files]:
-    """Small captures in every format, and COLMAP's in both of its forms, as files in memory."""
+    """Small captures in every format, COLMAP's as binary and as text, as files in memory."""
     back = np.array([[1.0, 0.1, 1.0], [-1.0, 0.2, 1.0], [0.3, 0.1, -1.0], [0.0, 0.3, 1.0]])
     back /= np.linalg.norm(back, axis=-1, keepdims=True)
     poses = np.stack([look_at(b, np.array([0.0, 1.0, 0.0]), 3.0 * b) for b in back])
@@ -97,7 +99,7 @@ def _in_memory(folder: Path) -> Files:
 
 
 def _as_text(poses: np.ndarray) -> Files:
-    """COLMAP's text form of some cameras; the rotations are not theirs, which does not matter."""
+    """COLMAP's text files for as many cameras; their rotations are made up."""
     images = "".join(
         f"{i} 0.9 0.1 0.2 0.3 0 0 {i} 1 view_{i}.png\n1.0 2.0 1 3.0 1.0 2\n"
         for i in range(len(poses))
@@ -111,11 +113,11 @@ def _as_text(poses: np.ndarray) -> Files:
 
 
 class Links(dict[str, str]):
-    """Symbolic links of an input by name: where they lead."""
+    """Symbolic links of an input: the target by the name of the link."""
 
 
 def break_files(rng: np.random.Generator, seed: Files) -> tuple[Files, Links]:
-    """One to three breaks in some capture's files."""
+    """Breaks a capture's files in one to three places."""
     files, links = dict(seed), Links()
     for _ in range(rng.integers(1, 4)):
         name = _pick(rng, _weighed(files))
@@ -124,7 +126,7 @@ def break_files(rng: np.random.Generator, seed: Files) -> tuple[Files, Links]:
 
 
 def _weighed(files: Files) -> list[str]:
-    """Names of files, those that are no pictures four times as often."""
+    """Names of files; those that are not images appear four times."""
     return [n for n in files for _ in range(1 if n.startswith("images/") else 4)] or [""]
 
 
@@ -170,7 +172,7 @@ def _flip(rng: np.random.Generator, content: bytes) -> bytes:
 
 
 def _overwrite(rng: np.random.Generator, content: bytes) -> bytes:
-    """Numbers of a kind that headers and tables hold, somewhere, often at the beginning."""
+    """Overwrites a few bytes with a number as headers and tables contain, often near the start."""
     number = _pick(rng, (0, 1, 2**16, 2**31 - 1, 2**32 - 1, 2**40, 2**63, 2**64 - 1))
     value = _pick(rng, (float("nan"), float("inf"), -1.0, 0.0, 1e300, 1e-300))
     piece = _pick(
@@ -195,7 +197,7 @@ def _break_text(rng: np.random.Generator, content: bytes) -> bytes:
 
 
 def _break_json(rng: np.random.Generator, content: bytes) -> bytes:
-    """Exchanges or removes a value, however deep; or nests the whole beyond reason."""
+    """Replaces or removes values at any depth; rarely, nests lists very deeply."""
     try:
         tree = json.loads(content)
     except (ValueError, RecursionError):
@@ -231,7 +233,7 @@ def _break_json(rng: np.random.Generator, content: bytes) -> bytes:
 
 
 def write(folder: Path, files: Files, links: Links) -> None:
-    """Writes an input; names that no system takes are left out."""
+    """Writes an input; files whose names the system refuses are left out."""
     for name, content in files.items():
         path = folder / name
         try:
@@ -247,7 +249,7 @@ def write(folder: Path, files: Files, links: Links) -> None:
 
 
 class _Guard:
-    """Notes files that are opened where they must not be."""
+    """Records files that are opened outside the allowed folders."""
 
     def __init__(self, allowed: list[Path]):
         self._allowed = tuple(os.path.realpath(path) for path in allowed)
@@ -266,7 +268,7 @@ class _Guard:
 
 
 def try_one(folder: Path, cache: Path, guard: _Guard) -> str:
-    """What became of an input: "scene", the beginning of a refusal, or "FAULT: ..."."""
+    """The outcome of an input: "scene", "refused" or "FAULT: ..."."""
 
     def stop(*_: Any) -> None:
         raise TimeoutError
@@ -277,7 +279,7 @@ def try_one(folder: Path, cache: Path, guard: _Guard) -> str:
     guard.is_on = True
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error")  # nor is a user to see one
+            warnings.simplefilter("error")  # users must not see warnings either
             loaded = load_folder(folder, CaptureOptions(max_size=0), cache_dir=cache)
             for _ in (*survey.describe_capture(loaded.capture), *survey.describe_scene(loaded, 2)):
                 pass
@@ -288,12 +290,12 @@ def try_one(folder: Path, cache: Path, guard: _Guard) -> str:
     except UserError as error:
         outcome = "refused"
         if "\n" in str(error) or not str(error) or "MemoryError" in str(error):
-            outcome = f"FAULT: a sentence of another kind: {str(error)[:300]!r}"
+            outcome = f"FAULT: not one clear sentence: {str(error)[:300]!r}"
         elif SECRET.decode() in str(error):
-            outcome = "FAULT: a secret was told"
+            outcome = "FAULT: the message reveals a secret"
     except TimeoutError:
         outcome = f"FAULT: more than {MAX_SECONDS} s"
-    except BaseException as error:  # whatever it is, it is what is looked for
+    except BaseException as error:  # any other exception is a fault
         guard.is_on = False
         where = traceback.extract_tb(error.__traceback__)[-1]
         outcome = f"FAULT: {type(error).__name__}: {str(error)[:200]} ({where.name}:{where.lineno})"
@@ -306,7 +308,7 @@ def try_one(folder: Path, cache: Path, guard: _Guard) -> str:
 
 
 def run(first: int, num: int, seed: int, keep: Path | None = None) -> Counter[str]:
-    """Tries inputs; returns how often each outcome was met, and prints faults as they come."""
+    """Tries inputs and prints faults as they occur; returns the count of each outcome."""
     found: Counter[str] = Counter()
     with tempfile.TemporaryDirectory(prefix="nerf-fuzz-") as made:
         home = Path(made)
@@ -342,8 +344,8 @@ def run(first: int, num: int, seed: int, keep: Path | None = None) -> Counter[st
 
 
 def watch(home: Path, seeds: list[Files]) -> "_Guard":
-    """Allows files in `inputs` and `cache` of a folder, and those of Python and this project."""
-    for number, files in enumerate(seeds):  # JAX looks at the machine when it first computes
+    """A guard that allows the folders `inputs` and `cache`, Python's files and this project's."""
+    for number, files in enumerate(seeds):  # so that what JAX reads on first use is not a fault
         write(home / "whole" / str(number), files, Links())
         load_folder(
             home / "whole" / str(number), CaptureOptions(max_size=0), cache_dir=home / "cache"
@@ -362,10 +364,10 @@ def remove(folder: Path) -> None:
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("--num", type=int, default=1000, help="how many inputs")
-    parser.add_argument("--first", type=int, default=0, help="the number of the first")
+    parser.add_argument("--num", type=int, default=1000, help="number of inputs")
+    parser.add_argument("--first", type=int, default=0, help="number of the first input")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--keep", type=Path, help="also write the input here")
+    parser.add_argument("--keep", type=Path, help="also write the input to this folder")
     options = parser.parse_args()
     found = run(options.first, options.num, options.seed, options.keep)
     for outcome, count in found.most_common():

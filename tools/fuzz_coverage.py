@@ -1,10 +1,10 @@
-"""Breaks captures where that reaches code which no input reached before (atheris, libFuzzer).
+"""Fuzzes the readers of captures, guided by code coverage (atheris, libFuzzer).
 
 python -m tools.fuzz_coverage --seconds=120
 
-An input is one file of a small capture, exchanged for other bytes; its first two bytes say which.
-What counts as a fault is what `tools.fuzz_captures` says. atheris is not among the dependencies,
-since it does not install everywhere: `pip install atheris`.
+An input replaces one file of a small capture; its first two bytes choose the capture and the file.
+A fault is what `tools.fuzz_captures` calls a fault. atheris is not a dependency of the project,
+because it cannot be installed everywhere: `pip install atheris`.
 """
 
 import argparse
@@ -17,14 +17,14 @@ from typing import Any
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("--seconds", type=int, default=60, help="how long")
+    parser.add_argument("--seconds", type=int, default=60, help="how long to fuzz")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     try:
         import atheris
     except ImportError:
         sys.exit("atheris is not installed: pip install atheris")
-    with atheris.instrument_imports(include=["nerf.scenes"]):
+    with atheris.instrument_imports(include=["nerf.captures", "nerf.scenes"]):
         from tools import fuzz_captures as fuzz
     home = Path(tempfile.mkdtemp(prefix="nerf-fuzz-"))
     seeds = fuzz.make_seeds(home / "seeds")

@@ -1,37 +1,24 @@
-"""One chart of several results of `benchmarks.quality`.
+"""Draws several results of `benchmarks.quality` in one chart.
 
 python -m tools.quality_chart --out=chart.png benchmarks/results/quality-*.json
 """
 
 import argparse
-import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import charts, report
-from nerf.errors import UserError
+from benchmarks import charts, report, results
+from benchmarks.command_line import exit_on_error
 
 
-def read(path: Path) -> dict[str, Any]:
-    """A result of that benchmark.
+def joined(measured: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """One result with all curves of each scene.
 
-    Raises:
-      UserError: if it is none.
+    Where two results have a curve of the same field, the later one is kept.
     """
-    try:
-        result = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} is no result that can be read: {error}") from error
-    if not isinstance(result, dict) or result.get("benchmark") != "quality":
-        raise UserError(f"{path} is no result of benchmarks.quality: name files it has written")
-    return result
-
-
-def joined(results: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """All curves of each scene together; of two with the same field, the later counts."""
     scenes: dict[tuple[Any, ...], dict[str, Any]] = {}
-    for result in results:
+    for result in measured:
         for scene in result["scenes"]:
             key = scene["scene"], scene["source"], *scene["resolution"]
             together = scenes.setdefault(key, {**scene, "curves": []})
@@ -40,21 +27,18 @@ def joined(results: Iterable[dict[str, Any]]) -> dict[str, Any]:
     return {"scenes": list(scenes.values())}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main(argv: Sequence[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="the .png to write")
-    parser.add_argument("results", nargs="+", type=Path, metavar="FILE", help="what to draw")
-    args = parser.parse_args()
-    try:
-        result = joined(map(read, args.results))
+    parser.add_argument("results", nargs="+", type=Path, metavar="FILE", help="results to draw")
+    args = parser.parse_args(argv)
+    with exit_on_error(out_of_memory="draw fewer results"):
+        result = joined(results.read(path, "quality") for path in args.results)
         for scene in result["scenes"]:
             print(report.quality(scene) + "\n")
         charts.write_quality_chart(args.out, result)
-    except UserError as error:
-        parser.exit(1, f"error: {error}\n")
-    except OSError as error:
-        parser.exit(1, f"error: {error.filename} cannot be written: {error.strerror}\n")
-    print(f"chart: {args.out}")
+        print(f"chart: {args.out}")
 
 
 if __name__ == "__main__":

@@ -61,8 +61,8 @@ def test_a_run_has_the_preset_that_is_named(scene, tmp_path):
             "unknown preset 'quik': choose one of notebook, paper, ",
         ),
         (["--field=planes:quick"], "preset 'quick' is for the field 'mlp', not 'planes'"),
-        (["--seconds=soon"], "--seconds must be numbers, not soon"),
-        (["--seconds=0"], "--seconds must be more than 0"),
+        (["--seconds=soon"], "'soon' is not a number in the range [0.001, 1000000.0]"),
+        (["--seconds=0"], "'0' is not a number in the range [0.001, 1000000.0]"),
         (["--scene=./nowhere"], "a run on ./nowhere failed: nowhere is not a folder"),
     ],
 )

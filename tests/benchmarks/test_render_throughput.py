@@ -44,7 +44,7 @@ def measured(scene, trained, tmp_path_factory):
             f"--scene={scene}",
             f"--init_from={trained}",
             "--backend=flax,haiku",
-            "--pictures=2",
+            "--readings=2",
             "--product=64",
             f"--out={folder / 'render.json'}",
             f"--chart={folder / 'render.png'}",
@@ -63,7 +63,7 @@ def test_every_figure_is_there(measured):
             assert set(METHOD_KEYS.split()) <= set(figures)
             numbers = [figures[key] for key in METHOD_KEYS.split()]
             assert all(math.isfinite(number) and number > 0 for number in numbers)
-            assert figures["picture_seconds"]["n"] == 2
+            assert figures["image_seconds"]["n"] == 2
             rate = f"{figures['evaluations_per_second']:,.0f}"
             assert re.search(rf"^  {name} .* {rate} ", printed, re.M)
         assert case["process_peak_bytes"] > 2**20
@@ -75,7 +75,7 @@ def test_figures_agree_with_each_other(measured):
     for case in result["cases"]:
         for name, evaluations in (("exact", 96), ("fast", 48)):
             figures = case["methods"][name]
-            seconds = figures["picture_seconds"]["median"]
+            seconds = figures["image_seconds"]["median"]
             assert figures["evaluations_per_ray"] == evaluations
             assert figures["rays_per_second"] == pytest.approx(16 * 12 / seconds)
             flop = 16 * 12 * evaluations * case["flop_per_evaluation"]
@@ -83,7 +83,7 @@ def test_figures_agree_with_each_other(measured):
             assert figures["share_of_ceiling"] == pytest.approx(flop / seconds / peak)
 
 
-def test_quality_is_that_of_the_pictures_that_the_program_draws(measured, scene, trained, tmp_path):
+def test_quality_is_that_of_the_images_that_nerf_main_writes(measured, scene, trained, tmp_path):
     _, result, _ = measured
     flags = (f"--scene={scene}", "--offline", f"--run_dir={tmp_path}", "--video_frames=0")
     call_well(*flags, f"--init_from={trained}")
@@ -114,12 +114,12 @@ def test_the_chart_can_be_read(measured):
     [
         (["--backend=torch"], "unknown backend 'torch'"),
         (["--field=grid"], "has no field 'grid'"),
-        (["--pictures=0"], "--pictures must be from 1 to"),
-        (["--video_size=big"], "--video_size must be WIDTHxHEIGHT"),
-        (["--precision=half"], "unknown precision 'half'"),
+        (["--pictures=0"], "0 is not an integer in the range [1, 1000000]"),
+        (["--size=big"], "--size must be WIDTHxHEIGHT"),
+        (["--precision=half"], "'half' is not one of float32, tf32, bfloat16"),
         (["--scene=procedural:garden"], "no bundled scene 'garden'"),
         (["--set=render.size=1"], "no field 'size'"),
-        (["--chart=/dev/null/x.png"], "name another --chart"),
+        (["--chart=/dev/null/x.png"], "name another file with --chart"),
     ],
 )
 def test_wrong_flag_ends_with_a_sentence(flags, reason, tmp_path):
@@ -155,7 +155,7 @@ def test_growth_has_every_point_and_its_work(tmp_path):
             flags_again = (f"--curve={curve}", f"--values={values[0]}", f"--against={out}")
             again = call_benchmark(growth, *flags, *flags_again, f"--out={tmp_path / 'again.json'}")
             unit = growth.CURVES[curve].unit
-            assert re.search(rf"{curve}, {values[0]} {unit}: [0-9.]+ times its seconds", again.out)
+            assert re.search(rf"{curve}, {values[0]} {unit}: [0-9.]+ times the seconds", again.out)
             assert f"{curve}, {values[1]} " not in again.out
         work[curve] = figures["points"][1]["flop"] / figures["points"][0]["flop"]
         assert len(read_images([chart])[0]) > 300
@@ -166,12 +166,12 @@ def test_growth_has_every_point_and_its_work(tmp_path):
 @pytest.mark.parametrize(
     ("flags", "reason"),
     [
-        (["--curve=depth"], "unknown curve 'depth'"),
-        (["--values=3"], "--values belong to one --curve"),
-        (["--curve=rays", "--values=few"], "--values must be whole numbers"),
-        (["--against=nowhere.json"], "no result that can be read"),
-        (["--readings=0"], "--readings must be from 1 to"),
-        (["--precision=float32,tf32"], "one at a time"),
+        (["--curve=depth"], "'depth' is not one of rays, samples, width, resolution"),
+        (["--values=3"], "--values needs one --curve"),
+        (["--curve=rays", "--values=few"], "'few' is not an integer in the range [1, 1048576]"),
+        (["--against=nowhere.json"], "not a result that can be read"),
+        (["--readings=0"], "0 is not an integer in the range [1, 1000000]"),
+        (["--precision=float32,tf32"], "value should be one of <float32|tf32|bfloat16>"),
     ],
 )
 def test_a_wrong_flag_of_growth_ends_with_a_sentence(flags, reason, tmp_path):

@@ -1,6 +1,7 @@
 """The benchmark's figures exist and make sense; never how large they are."""
 
 import doctest
+import itertools
 import json
 import math
 import re
@@ -40,6 +41,7 @@ BACKEND_KEYS = (
     "trace_seconds lower_seconds compile_seconds precision_asked_of_xla first_loss step_seconds "
     "rays_per_second evaluations_per_second flop_per_second share_of_ceiling peak_bytes"
 )
+RATIO_KEYS = "of to median min max n"
 SPREAD_KEYS = "median min max n repeats readings"
 
 
@@ -77,9 +79,9 @@ def test_file_holds_every_figure(measured):
             assert set(figures) == set(BACKEND_KEYS.split())
             assert set(figures["step_seconds"]) == set(SPREAD_KEYS.split())
         assert set(case["ceiling"]) == {"size", "seconds", "flop_per_second", "relative_error"}
-        assert [set(ratio) for ratio in case["ratios"]] == [
-            {"of", "to", "median", "min", "max", "n"}
-        ]
+        pairs = {frozenset((ratio["of"], ratio["to"])) for ratio in case["ratios"]}
+        assert pairs == set(map(frozenset, itertools.combinations(convert.LAYOUTS, 2)))
+        assert all(set(ratio) == set(RATIO_KEYS.split()) for ratio in case["ratios"])
         assert config_text.from_json(case["config"]).train.num_rays == case["num_rays"] == 32
 
 
@@ -124,8 +126,9 @@ def test_table_shows_the_figures_of_the_file(measured):
         assert f"{case['preset']}, 32 rays a step, float32" in printed
         for name, figures in case["backends"].items():
             assert re.search(rf"^  {name} .* {figures['rays_per_second']:,.0f} ", printed, re.M)
-        (ratio,) = case["ratios"]
-        assert f"haiku : flax = {ratio['median']:.3f}" in printed
+        for ratio in case["ratios"]:
+            assert f"{ratio['of']} : {ratio['to']} = {ratio['median']:.3f}" in printed
+        assert any((ratio["of"], ratio["to"]) == ("haiku", "flax") for ratio in case["ratios"])
     assert printed.count("product ") == len(result["cases"]) == 3
 
 
@@ -181,24 +184,25 @@ def test_another_backend_is_traced_once_and_in_its_precision(tmp_path, monkeypat
     ("flags", "reason"),
     [
         (["--backend=torch"], "unknown backend 'torch': choose one of flax, haiku"),
-        (["--backend="], "--backend needs one value"),
+        (["--backend="], "flag --backend=: '' is not a name"),
         (["--preset=mine"], "unknown preset 'mine': choose one of notebook, paper"),
-        (["--precision=float16"], "unknown precision 'float16': choose one of float32, tf32, bf"),
-        (["--rays=many"], "--rays must be whole numbers from 1 to 16777216, not 'many'"),
-        (["--rays=0"], "--rays must be whole numbers"),
-        (["--rays=64,"], "--rays needs one value, or several"),
-        (["--steps=0"], "--steps must be from 1 to"),
+        (["--precision=float16"], "'float16' is not one of float32, tf32, bfloat16"),
+        (["--rays=many"], "--rays=many: 'many' is not an integer in the range [1, 16777216]"),
+        (["--rays=0"], "'0' is not an integer in the range [1, 16777216]"),
+        (["--rays=64,"], "--rays=64,: '' is not an integer"),
+        (["--steps=0"], "0 is not an integer in the range [1, 1000000]"),
+        (["--readings=0"], "0 is not an integer in the range [1, 1000000]"),
         (["--steps=few"], "--help lists the flags"),
-        (["--warmup=0"], "--warmup must be from 1 to"),
-        (["--window=nan"], "--window must be from 0.0 to"),
-        (["--product=0"], "--product must be from 1 to"),
-        (["--rays_per_microbatch=0"], "--rays_per_microbatch must be from 1 to"),
+        (["--warmup=0"], "0 is not an integer in the range [1, 1000000]"),
+        (["--window=nan"], "--window=nan: must be finite"),
+        (["--product=0"], "0 is not an integer in the range [1, 65536]"),
+        (["--rays_per_microbatch=0"], "0 is not an integer in the range [1, 16777216]"),
         (["--set=field.size=3"], "no field 'size'"),
-        (["--set=train.num_rays=3"], "say it with --rays"),
+        (["--set=train.num_rays=3"], "use --rays instead"),
         (["--speed=fast"], "Unknown command line flag 'speed'"),
         (["fast"], "unexpected argument 'fast'"),
         (["--field=grid"], "has no field 'grid'"),
-        (["--against=nowhere.json"], "--against=nowhere.json is no result that can be read"),
+        (["--against=nowhere.json"], "--against: nowhere.json is not a result that can be read"),
     ],
 )
 def test_wrong_flag_ends_with_a_sentence(flags, reason, tmp_path):
@@ -233,18 +237,18 @@ def test_an_earlier_result_is_compared_with(measured, tmp_path):
         result["cases"][0]["backends"]["flax"]["step_seconds"]["median"] for result in (now, before)
     ]
     ratio = seconds[0] / seconds[1]
-    assert f"notebook, 32 rays, float32, flax: {ratio:.3f} times its seconds" in ended.out
+    assert f"notebook, 32 rays, float32, flax: {ratio:.3f} times the seconds" in ended.out
     assert "haiku" not in ended.out.split("against")[-1]
     assert read_images([chart])[0].shape[1] > 500
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"benchmark": "collapse"}'])
-def test_what_is_no_result_is_not_compared_with(content, tmp_path):
+@pytest.mark.parametrize("content", ["", "[]", '{"benchmark": "collapse"}', '{"rows": []}'])
+def test_another_file_is_not_compared_with(content, tmp_path):
     earlier = tmp_path / "other.json"
     earlier.write_text(content, encoding="utf-8")
     ended = call(*SHORT, f"--against={earlier}", f"--out={tmp_path / 'out.json'}")
     assert ended.status == 1
-    assert re.fullmatch(r"error: --against=\S+ is no result .*\n", ended.err)
+    assert re.fullmatch(r"error: --against: \S+ is not a result .*\n", ended.err)
 
 
 def test_help_lists_the_flags():

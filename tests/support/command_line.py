@@ -96,6 +96,11 @@ def call_benchmark(module, *arguments):
     return _ended(lambda: module.main(["benchmark", *map(str, arguments)]))
 
 
+def call_tool(module, *arguments):
+    """Runs the `main` of a module of tools in this process."""
+    return _ended(lambda: module.main(list(map(str, arguments))))
+
+
 def assert_is_one_sentence(ended, reason):
     """What a user's mistake ends with."""
     assert ended.status == 1

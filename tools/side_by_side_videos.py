@@ -1,28 +1,30 @@
-"""Two videos of one camera path beside each other, under what they show.
+"""Joins videos of one camera path side by side, each with its caption.
 
-python -m tools.videos_beside --out=beside.mp4 'MLP=demo/flower/video.mp4' 'planes=other/video.mp4'
+python -m tools.side_by_side_videos --out=both.mp4 'MLP=mlp/video.mp4' 'planes=planes/video.mp4'
 """
 
 import argparse
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import imageio.v3 as iio
 import numpy as np
 
+from benchmarks.command_line import exit_on_error
 from nerf.errors import UserError
 from nerf.output import images
 
 
-def write_beside(out: Path, named: list[tuple[str, Path]]) -> None:
-    """Writes the frames of several videos in a row.
+def write_side_by_side(out: Path, named: list[tuple[str, Path]]) -> None:
+    """Writes one video whose frames show those of several videos in a row.
 
     Args:
       out: the .mp4 to write.
-      named: caption and file of each.
+      named: caption and file of each video.
 
     Raises:
-      UserError: if one cannot be read, or they differ in size or in their number of frames.
+      UserError: if a video cannot be read, or they differ in size or number of frames.
     """
     videos = []
     for _, path in named:
@@ -48,17 +50,16 @@ def write_beside(out: Path, named: list[tuple[str, Path]]) -> None:
         images.write_video(out, files)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main(argv: Sequence[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="the .mp4 to write")
-    parser.add_argument("videos", nargs="+", metavar="CAPTION=FILE", help="what it is, and where")
-    args = parser.parse_args()
+    parser.add_argument("videos", nargs="+", metavar="CAPTION=FILE", help="caption and video")
+    args = parser.parse_args(argv)
     named = [(caption, Path(path)) for caption, _, path in (v.partition("=") for v in args.videos)]
-    try:
-        write_beside(args.out, named)
-    except UserError as error:
-        parser.exit(1, f"error: {error}\n")
-    print(f"both videos: {args.out}")
+    with exit_on_error(out_of_memory="take smaller videos"):
+        write_side_by_side(args.out, named)
+        print(f"video: {args.out}")
 
 
 if __name__ == "__main__":

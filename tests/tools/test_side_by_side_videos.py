@@ -1,4 +1,4 @@
-"""Two videos beside each other: every frame of both, and what cannot be joined."""
+"""Videos side by side: every frame of both, and what cannot be joined."""
 
 import imageio.v3 as iio
 import numpy as np
@@ -6,7 +6,9 @@ import pytest
 
 from nerf.errors import UserError
 from nerf.output import images
-from tools.videos_beside import write_beside
+from tests.support.command_line import assert_is_one_sentence, call_tool
+from tools import side_by_side_videos
+from tools.side_by_side_videos import write_side_by_side
 
 
 def grey_video(folder, name, levels, width=500):
@@ -22,7 +24,7 @@ def grey_video(folder, name, levels, width=500):
 def test_each_frame_shows_both(tmp_path):
     rising = grey_video(tmp_path, "rising", [0.2, 0.4, 0.6])
     falling = grey_video(tmp_path, "falling", [0.8, 0.6, 0.4])
-    write_beside(tmp_path / "both.mp4", [("rising", rising), ("falling", falling)])
+    write_side_by_side(tmp_path / "both.mp4", [("rising", rising), ("falling", falling)])
     frames = iio.imread(tmp_path / "both.mp4", plugin="FFMPEG")
     assert len(frames) == 3
     middle = frames[:, frames.shape[1] // 2] / 255.0
@@ -35,10 +37,19 @@ def test_what_cannot_be_joined_is_explained(tmp_path):
     video = grey_video(tmp_path, "a", [0.2, 0.4])
     longer = grey_video(tmp_path, "b", [0.2, 0.4, 0.6])
     with pytest.raises(UserError, match="do not match: 2 frames of 500x300, 3 frames of 500x300"):
-        write_beside(tmp_path / "out.mp4", [("a", video), ("b", longer)])
+        write_side_by_side(tmp_path / "out.mp4", [("a", video), ("b", longer)])
     with pytest.raises(UserError, match=r"no video at .*nowhere\.mp4"):
-        write_beside(tmp_path / "out.mp4", [("a", video), ("b", tmp_path / "nowhere.mp4")])
+        write_side_by_side(tmp_path / "out.mp4", [("a", video), ("b", tmp_path / "nowhere.mp4")])
     (tmp_path / "text.mp4").write_text("no video")
     with pytest.raises(UserError, match=r"text\.mp4 cannot be read as a video"):
-        write_beside(tmp_path / "out.mp4", [("a", video), ("b", tmp_path / "text.mp4")])
+        write_side_by_side(tmp_path / "out.mp4", [("a", video), ("b", tmp_path / "text.mp4")])
     assert not (tmp_path / "out.mp4").exists()
+
+
+def test_the_command_takes_captions_and_files(tmp_path):
+    a, b = (grey_video(tmp_path, name, [0.2, 0.4]) for name in "ab")
+    ended = call_tool(side_by_side_videos, f"--out={tmp_path}/both.mp4", f"A={a}", f"B={b}")
+    assert ended.status == 0, ended.err
+    assert iio.improps(tmp_path / "both.mp4", plugin="FFMPEG").shape[2] > 1000
+    ended = call_tool(side_by_side_videos, f"--out={tmp_path}/c.mp4", f"A={a}", "B=nowhere.mp4")
+    assert_is_one_sentence(ended, "no video at nowhere.mp4: render it first")

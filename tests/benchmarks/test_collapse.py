@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks import collapse
+from benchmarks import collapse, report
 from nerf.config import presets
 from nerf.config import text as config_text
 from nerf.scenes import names
@@ -20,7 +20,7 @@ def test_collapsed_unnoticed_and_false_alarms_are_counted_apart():
     assert row["num_false_alarms"] == 1
     assert row["last_noticed_at"] == 150
     assert row["median_psnr"] == 15.0
-    assert collapse.line(row) == "| paper | 10 | none | 2 of 4 | 1 | 1 | 150 | 15.0 |"
+    assert report.collapse_row(row) == "| paper | 10 | none | 2 of 4 | 1 | 1 | 150 | 15.0 |"
 
 
 @pytest.mark.parametrize("preset", ["notebook", "paper"])
