@@ -80,7 +80,7 @@ def test_file_holds_every_figure(measured):
             assert set(figures["step_seconds"]) == set(SPREAD_KEYS.split())
         assert set(case["ceiling"]) == {"size", "seconds", "flop_per_second", "relative_error"}
         pairs = {frozenset((ratio["of"], ratio["to"])) for ratio in case["ratios"]}
-        assert pairs == set(map(frozenset, itertools.combinations(convert.LAYOUTS, 2)))
+        assert pairs == set(map(frozenset, itertools.combinations(convert.layouts("mlp"), 2)))
         assert all(set(ratio) == set(RATIO_KEYS.split()) for ratio in case["ratios"])
         assert config_text.from_json(case["config"]).train.num_rays == case["num_rays"] == 32
 
