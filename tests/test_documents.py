@@ -119,11 +119,32 @@ def test_every_path_exists(page):
             assert (ROOT / "benchmarks" / "results" / code).exists(), code
 
 
+FULL_NAME = re.compile(r"nerf(\.\w+)+")
+
+
+def exists(name):
+    """Whether a module, a member of one, or a field of a class has this full name."""
+    try:
+        pkgutil.resolve_name(name)
+    except (ImportError, AttributeError):
+        owner, _, field = name.rpartition(".")
+        return field in getattr(pkgutil.resolve_name(owner), "__annotations__", {})
+    return True
+
+
 @page
 def test_every_full_name_exists(page):
-    for code in code_in(page):
-        if re.fullmatch(r"nerf(\.[a-z]\w*)+(\.[A-Z]\w*)?", code):
-            assert pkgutil.resolve_name(code) is not None
+    names = [code for code in code_in(page) if FULL_NAME.fullmatch(code)]
+    assert [name for name in names if not exists(name)] == []
+
+
+def test_every_full_name_in_a_docstring_exists():
+    documented = ast.Module | ast.ClassDef | ast.FunctionDef
+    for path in (ROOT / "nerf").rglob("*.py"):
+        nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        docstrings = [ast.get_docstring(n) or "" for n in nodes if isinstance(n, documented)]
+        names = re.findall(r"(?<!`)`(nerf\.[\w.]+)`", "\n".join(docstrings))
+        assert [name for name in names if not exists(name)] == [], path
 
 
 def strings_of(path):

@@ -9,7 +9,8 @@ import re
 from collections.abc import Iterator
 
 _SECTION = re.compile(r"(Args|Attributes|Raises):$")
-_NAME = re.compile(r"(?<!`)`(nerf(\.\w+)+)`(?!`)")
+# A member of a class has no anchor of its own, so its link leads to the class.
+_NAME = re.compile(r"(?<!`)`((nerf(?=\.)(?:\.[a-z_]\w*)*(?:\.[A-Z]\w*)?)(?:\.\w+)?)`(?!`)")
 _ENTRY = re.compile(r"(?P<indent> +)(?P<names>\w+(, \w+)+): (?P<text>.*)$")
 
 
@@ -19,7 +20,7 @@ def to_markdown(docstring: str) -> str:
     Args:
       docstring: without the indentation of its source, as `inspect.cleandoc` returns it.
     """
-    linked = _NAME.sub(r"[`\1`][\1]", docstring)
+    linked = _NAME.sub(r"[`\1`][\2]", docstring)
     return "\n".join(_fence_examples(_split_entries(linked.splitlines())))
 
 

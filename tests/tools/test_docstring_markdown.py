@@ -76,3 +76,11 @@ def test_a_full_name_becomes_a_link():
         "See [`nerf.field.register`][nerf.field.register], `python -m nerf.main`, `register` and "
         "``nerf.field``.",
     )
+
+
+def test_a_member_of_a_class_becomes_a_link_to_the_class():
+    check(
+        "See `nerf.field.FieldSpec.presets` and `nerf.captures.formats.FORMATS`.",
+        "See [`nerf.field.FieldSpec.presets`][nerf.field.FieldSpec] and "
+        "[`nerf.captures.formats.FORMATS`][nerf.captures.formats.FORMATS].",
+    )
