@@ -8,7 +8,13 @@ from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")  # before JAX is imported
 os.environ["NERF_OFFLINE"] = "1"
-os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"  # nothing is left in the user's cache folder
+# Nothing is left in the user's cache folder. Many tests compile the same tiny programs, so all
+# processes of a session share one cache of them, which the first process makes.
+if is_first := "NERF_TEST_COMPILED" not in os.environ:
+    os.environ["NERF_TEST_COMPILED"] = tempfile.mkdtemp(prefix="nerf-test-compiled-")
+os.environ["JAX_COMPILATION_CACHE_DIR"] = os.environ["NERF_TEST_COMPILED"]
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
+os.environ["JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES"] = "none"
 os.environ["NERF_CACHE_DIR"] = tempfile.mkdtemp(prefix="nerf-test-cache-")
 
 import jax
@@ -22,6 +28,8 @@ BACKENDS = ["haiku", "flax"]
 
 def pytest_unconfigure():
     shutil.rmtree(os.environ["NERF_CACHE_DIR"], ignore_errors=True)
+    if is_first:
+        shutil.rmtree(os.environ["NERF_TEST_COMPILED"], ignore_errors=True)
 
 
 # As the program does it, so that the tests run what users run.

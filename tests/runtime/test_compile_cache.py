@@ -50,8 +50,8 @@ def test_the_second_start_finds_what_the_first_has_compiled(tmp_path):
         "jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0);"
         "jax.jit(lambda x: x * 3 + 1)(2.0)"
     )
-    variables = {"JAX_ENABLE_COMPILATION_CACHE": "true", "JAX_LOGGING_LEVEL": "DEBUG"}
-    environment = {**os.environ, **variables, "PYTHONPATH": str(REPOSITORY)}
+    environment = {**os.environ, "JAX_LOGGING_LEVEL": "DEBUG", "PYTHONPATH": str(REPOSITORY)}
+    del environment["JAX_COMPILATION_CACHE_DIR"]  # that of the tests
     errors = [
         subprocess.run(
             [sys.executable, "-c", code],
