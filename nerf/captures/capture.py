@@ -1,8 +1,8 @@
-"""What a capture's files say, in one set of conventions and in their own unit of length.
+"""A capture: images with poses and lenses as a folder's files give them, in our conventions.
 
 Each format has a reader that returns a `Capture`; `nerf.scenes.normalize` makes a `Scene` of it,
-and `nerf.captures.export` writes it in another format. Conventions differ between formats, and are
-turned into ours by the readers alone:
+and `nerf.captures.export` writes it in another format. Lengths are in the unit of the files. Other
+conventions differ between formats, and the readers, and no other part of the program, convert them:
 
     format       matrix             columns or axes             a pixel's centre  principal point
     here         camera to world    right, up, back | position  (i, j)            free
@@ -12,8 +12,8 @@ turned into ours by the readers alone:
      instant-ngp
     COLMAP       world to camera    right, down, forward        (i + .5, j + .5)  cx, cy
 
-A camera looks along -back, that is along its forward axis. World axes are the files' own; which way
-is up is found from the cameras.
+A camera looks along -back, that is, along its forward axis. World axes are those of the files; the
+up direction is estimated from the cameras (`nerf.geometry.rigs`).
 """
 
 import dataclasses
@@ -28,29 +28,29 @@ from nerf.geometry.lenses import Lens
 from nerf.scenes.scene import Split
 
 Array = npt.NDArray[np.float64]
-HALF_PIXEL = 0.5  # what a principal point loses where a file counts from a pixel's corner
-MIN_POINTS = 8  # a picture must show for its bounds to be told from them
-MAX_DEPTH = 1e12
-_LEAST_SEEN = 0.01
+HALF_PIXEL = 0.5  # a principal point that is measured from the corner of a pixel is greater by it
+MIN_POINTS = 8  # in view, the least from which the bounds of a view are estimated
+MAX_DEPTH = 1e12  # in the files' unit; farther points are ignored
 MIN_VIEWS = 2  # one to train on, one to hold out
+_MIN_VISIBLE_FRACTION = 0.01  # of points in the frame of the poses, the least that a view shows
 
 
 @dataclasses.dataclass(frozen=True)
 class Capture:
-    """Posed pictures as a folder's files describe them.
+    """Posed images as the files of a folder describe them.
 
     Attributes:
       format: a name of `nerf.captures.formats.FORMATS`.
-      folder: where they lie.
-      files: the pictures, `[num_views]`; each lies in the folder.
-      camtoworlds: `[num_views, 3, 4]`, the module's text says how; in the files' unit.
+      folder: the folder.
+      files: the image files, `[num_views]`; each is in the folder or below it.
+      camtoworlds: `[num_views, 3, 4]`, columns right, up, back | position, in the files' unit.
       lens: `[num_views]`, float64; `distortion` and `fisheye` are never None.
-      sizes: `[num_views, 2]`, width and height in pixels that the lenses are for; 0 where the files
-        do not say, and the pictures' own size counts.
-      bounds: `[num_views, 2]`, nearest and farthest depth; None where nothing tells.
-      points: `[num_points, 3]`, the surfaces' points where the files have some, else `[0, 3]`.
-      split: which views are for training and which for tests, where the files say so.
-      notes: one-line remarks that the user should see.
+      sizes: `[num_views, 2]`, width and height in pixels of the images that the lenses describe.
+        They may be larger than the images in `files`.
+      bounds: `[num_views, 2]`, nearest and farthest depth; None if they are not known.
+      points: `[num_points, 3]`, points on surfaces if the files have some, else `[0, 3]`.
+      split: the views for training and the views held out, if the files say which; else None.
+      notes: notes for the user, one sentence each.
     """
 
     format: str
@@ -70,13 +70,19 @@ class Capture:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The pictures' names within the folder that holds them all, without their endings."""
+        """Names of the images: their paths below their common folder, without suffixes."""
         shared = _shared_folder(self.files)
         return tuple(file.relative_to(shared).with_suffix("").as_posix() for file in self.files)
 
 
 class Problems(UserError):
-    """Everything that is wrong with a capture, one sentence each; all are told by nerf.inspect."""
+    """Everything that is wrong with a capture.
+
+    The message is the first problem; `nerf.inspect` prints all.
+
+    Attributes:
+      problems: one sentence each, at least one.
+    """
 
     def __init__(self, problems: Sequence[str]):
         self.problems = tuple(problems)
@@ -86,13 +92,26 @@ class Problems(UserError):
 
 
 def make_lens(intrinsics: Sequence[Sequence[float]], fisheye: Sequence[bool]) -> Lens:
-    """A lens a view, from rows of fx, fy, cx, cy, k1 to k4, p1, p2 that count from corners."""
+    """The lenses of a capture.
+
+    Args:
+      intrinsics: `[num_views, 10]`, each fx, fy, cx, cy, k1, k2, k3, k4, p1, p2 in pixels. cx and
+        cy are measured from the corner of the first pixel, as COLMAP does.
+      fisheye: `[num_views]`, whether a lens is a fisheye.
+
+    Returns:
+      `[num_views]`, in the pixel coordinates of `nerf.geometry.lenses`.
+    """
     rows = np.array(intrinsics, np.float64).reshape(-1, 10)
     return Lens(rows[:, :2], rows[:, 2:4] - HALF_PIXEL, rows[:, 4:], np.array(fisheye, bool))
 
 
 def check_numbers(capture: Capture) -> list[str]:
-    """Sentences about views whose numbers cannot be those of a camera."""
+    """Checks that poses, lenses and bounds are possible.
+
+    Returns:
+      The problems, one sentence each with the views concerned; empty if there are none.
+    """
     rotations, lens = capture.camtoworlds[:, :, :3], capture.lens
     assert lens.distortion is not None
     with np.errstate(all="ignore"):
@@ -114,7 +133,7 @@ def check_numbers(capture: Capture) -> list[str]:
             (
                 (np.abs(capture.camtoworlds[:, :, 3]) > 1e9).any(1),
                 "a position beyond 1e9",
-                "bring the poses to a usual unit of length",
+                "rescale the poses to a usual unit of length",
             ),
             (
                 ~(np.isfinite(lens.focal) & (lens.focal > 0.01) & (lens.focal < 1e7)).all(1),
@@ -123,12 +142,12 @@ def check_numbers(capture: Capture) -> list[str]:
             ),
             (
                 ~(np.isfinite(lens.centre) & (np.abs(lens.centre) < 1e6)).all(1),
-                "a principal point that is not near the picture",
+                "a principal point that is not near the image",
                 "give cx and cy in pixels",
             ),
             (
                 ~(np.isfinite(lens.distortion) & (np.abs(lens.distortion) < 1e3)).all(1),
-                "distortion that is not finite, or beyond all lenses",
+                "distortion that is not finite, or larger than any lens has",
                 "calibrate the camera again",
             ),
         ]
@@ -147,27 +166,32 @@ def check_numbers(capture: Capture) -> list[str]:
 
 
 def with_rotations(capture: Capture) -> Capture:
-    """The capture with the nearest rotations, where a matrix is one but for rounding or a scale."""
-    turns = capture.camtoworlds[:, :, :3]
-    left, _, right = np.linalg.svd(turns)
+    """Replaces rotation matrices that are slightly inexact by the nearest rotations."""
+    matrices = capture.camtoworlds[:, :, :3]
+    left, _, right = np.linalg.svd(matrices)
     nearest = left @ right
-    if np.abs(nearest - turns).max() < 1e-6:
+    if np.abs(nearest - matrices).max() < 1e-6:
         return capture
     poses = np.concatenate([nearest, capture.camtoworlds[:, :, 3:]], axis=-1)
     return dataclasses.replace(capture, camtoworlds=poses)
 
 
 def with_points(capture: Capture, points: Array) -> Capture:
-    """The capture with points that others made, and with bounds from them where it has none.
+    """Adds points, and bounds from them if the capture has none.
 
-    Points that hardly any view shows lie in another frame than the poses: they are left out.
+    Points that hardly any view shows must be in another frame than the poses. They are not added,
+    and a note says so.
+
+    Args:
+      capture: the capture.
+      points: `[num_points, 3]`, at least one, in the frame of the poses.
     """
     depths = [depths_in_view(capture, index, points) for index in range(capture.num_views)]
-    seen = float(np.mean([len(depth) for depth in depths])) / len(points)
-    if seen < _LEAST_SEEN:
+    visible = float(np.mean([len(depth) for depth in depths])) / len(points)
+    if visible < _MIN_VISIBLE_FRACTION:
         note = (
-            f"the {len(points)} points beside the poses are not used: the views show {seen:.1%} of "
-            "them, so they lie in another frame"
+            f"the {len(points)} points beside the poses are not used: the views show {visible:.1%} "
+            "of them, so they lie in another frame"
         )
         return dataclasses.replace(capture, notes=(*capture.notes, note))
     bounds = capture.bounds
@@ -177,7 +201,16 @@ def with_points(capture: Capture, points: Array) -> Capture:
 
 
 def depths_in_view(capture: Capture, index: int, points: Array) -> Array:
-    """Depths of the points `[num_points, 3]` that lie in a view's frame, were its lens straight."""
+    """Depths of the points that are inside the image of a view, ignoring its distortion.
+
+    Args:
+      capture: the capture.
+      index: which view.
+      points: `[num_points, 3]`.
+
+    Returns:
+      `[num_visible]`, in the files' unit, between 0 and `MAX_DEPTH`.
+    """
     pose = capture.camtoworlds[index]
     with np.errstate(all="ignore"):
         local = (points - pose[:, 3]) @ pose[:, :3]
@@ -189,18 +222,22 @@ def depths_in_view(capture: Capture, index: int, points: Array) -> Array:
 
 
 def percentile_bounds(depths: Array) -> tuple[float, float]:
-    """The nearest and the farthest of a thousand left out, as LLFF's `imgs2poses.py` does."""
+    """Near and far from depths: their percentiles 0.1 and 99.9.
+
+    Source: LLFF `imgs2poses.py`.
+    """
     near, far = np.percentile(depths, [0.1, 99.9])
     return float(near), float(max(far, near * (1 + 1e-6)))
 
 
 def named_views(indices: Sequence[int], names: Sequence[str]) -> str:
-    """`views 3 (IMG_3), 7 (IMG_7)`."""
+    """Names views for a message: `views 3 (IMG_3), 7 (IMG_7)`."""
     label = "view" if len(indices) == 1 else "views"
     return f"{label} {listed(f'{i} ({names[i]})' for i in indices)}"
 
 
 def _shared_folder(files: Sequence[Path]) -> Path:
+    """The deepest folder that contains all files."""
     parents = [file.parent for file in files]
     shared = parents[0]
     while not all(parent.is_relative_to(shared) for parent in parents):

@@ -1,10 +1,9 @@
-"""Captures from COLMAP: `sparse/0`, or `colmap/sparse/0`, in its binary or its text form.
+"""Captures from COLMAP: a model in `sparse/0` or `colmap/sparse/0`, binary or text.
 
-`cameras` holds lenses, `images` the world-to-camera poses and which points each picture shows,
-`points3D` the points. Pictures lie in `images` (or `images_N`) under the names that COLMAP gave
+A model has three files: `cameras` (lenses), `images` (world-to-camera poses, and the points that
+each image shows) and `points3D`. The images themselves are in `images` or `images_N`, under the
+names that COLMAP used. `nerf.captures.colmap_files` reads the files; this module makes a capture of
 them.
-
-`nerf.captures.colmap_files` reads these files; here they become a capture.
 """
 
 import contextlib
@@ -25,10 +24,10 @@ from nerf.captures.colmap_files import (
     MODELS,
     Camera,
     Image,
-    form_of,
     lines_of,
+    model_suffix,
     numbers_in,
-    points_by_number,
+    points_by_id,
     read_cameras,
     read_images,
 )
@@ -37,104 +36,100 @@ from nerf.errors import UserError, listed
 
 _MODEL_FOLDERS = ("sparse", "colmap/sparse", "colmap", ".")
 _IMAGE_FOLDERS = ("images", "input", "rgb", "colmap/images", ".")
-
-_ROW = ("fx", "fy", "cx", "cy", "k1", "k2", "k3", "k4", "p1", "p2")
+BOUNDS_FILE = "bounds.txt"  # beside a model, our own addition; lines of image name, near and far
+_INTRINSICS = ("fx", "fy", "cx", "cy", "k1", "k2", "k3", "k4", "p1", "p2")
 
 
 def find_model(folder: Path) -> Path | None:
-    """The folder of the model with the most poses; None where there is none."""
+    """The folder of the largest model of a capture; None if there is no model."""
     for name in _MODEL_FOLDERS:
         models = models_in(folder / name)
         if models:
             return max(models, key=_size_of_images)
-        if form_of(folder / name) is not None:
+        if model_suffix(folder / name) is not None:
             return folder / name
     return None
 
 
 def models_in(folder: Path) -> list[Path]:
-    """COLMAP's models in a folder: `0`, and more of them where not all pictures fit together."""
+    """The models in a folder `sparse`: `0`, and more if COLMAP could not join all images."""
     with contextlib.suppress(OSError):
         paths = sorted(path for path in folder.iterdir() if path.name.isdigit())
-        return [path for path in paths if form_of(path) is not None]
+        return [path for path in paths if model_suffix(path) is not None]
     return []
 
 
 def _size_of_images(model: Path) -> int:
-    return (model / f"images.{form_of(model)}").stat().st_size
+    """The size in bytes of the file `images`, which grows with the number of poses."""
+    return (model / f"images.{model_suffix(model)}").stat().st_size
 
 
 def read_colmap(folder: Path, factor: int | None = None) -> Capture:
-    """Reads a model and finds its pictures.
+    """Reads the largest model of a folder and finds its images.
 
     Args:
-      folder: holds the model and the pictures.
-      factor: N for those in `images_N`.
+      folder: contains the model and the images.
+      factor: N to read the images in `images_N`; None or 1 for the originals.
 
     Raises:
-      UserError: for what is missing or impossible.
+      UserError: if there is no model, or it is damaged or incomplete, or no image is found.
     """
     model = find_model(folder)
     if model is None:
         raise UserError(
-            f"no COLMAP model in {folder}: cameras, images and points3D (.bin or .txt) are looked "
-            "for in sparse/0 and colmap/sparse/0"
+            f"no COLMAP model in {folder}: sparse/0 or colmap/sparse/0 must contain cameras, "
+            "images and points3D (.bin or .txt)"
         )
     check_inside(folder, model)
-    cameras, images = read_cameras(model), read_images(model)
-    points: dict[int, Array] = {}
-    notes: list[str] = []
-    try:
-        points = points_by_number(model)
-    except UserError as problem:
-        notes.append(f"no points: {problem}")
-    models = models_in(model.parent) if model != folder else []
-    if len(models) > 1:
-        names = listed(path.name for path in models)
-        notes.append(
-            f"COLMAP made {len(models)} models ({names}), of which {model.name} is read, the "
-            "largest: pictures of the others did not fit together with it"
-        )
-    root = _image_folder(folder, images, factor)
-    found = [(image, _find(folder, root, image.name, factor)) for image in images]
-    missing = [image.name for image, file in found if file is None]
-    posed = [(image, file) for image, file in found if file is not None]
-    if not posed:
+    cameras = read_cameras(model)
+    images, files, image_notes = _find_images(folder, model, factor)
+    points, point_notes = _read_points(model)
+    without_camera = [image.name for image in images if image.camera_id not in cameras]
+    if without_camera:
         raise UserError(
-            f"none of the {len(images)} pictures that {model} names is in {root}, the first of "
-            f"them {images[0].name}: put them there under the names that COLMAP had"
+            f"{model}: the cameras of {listed(without_camera)} are not in its list: run COLMAP "
+            "again"
         )
-    if missing:
-        notes.append(f"{len(missing)} poses have no picture and are left out: {listed(missing)}")
-    unposed = images_without_pose(file for _, file in posed)
-    if unposed:
-        notes.append(f"{len(unposed)} pictures have no pose and are not used: {listed(unposed)}")
-    kept = [image for image, _ in posed]
-    given = _given_bounds(model, kept)
-    lost = [image.name for image in kept if image.camera_id not in cameras]
-    if lost:
-        raise UserError(
-            f"{model}: the cameras of {listed(lost)} are not in its list: run COLMAP again"
-        )
-    chosen = [cameras[image.camera_id] for image in kept]
-    camtoworlds = np.stack([_camtoworld(image, model) for image in kept])
+    camera_of_view = [cameras[image.camera_id] for image in images]
+    camtoworlds = np.stack([_camtoworld(image, model) for image in images])
+    bounds = _bounds_from_file(model, images)
     return Capture(
         format="colmap",
         folder=folder,
-        files=tuple(file for _, file in posed),
+        files=tuple(files),
         camtoworlds=camtoworlds,
         lens=make_lens(
-            [_intrinsics(camera) for camera in chosen],
-            [camera.model.endswith("FISHEYE") for camera in chosen],
+            [_intrinsics(camera) for camera in camera_of_view],
+            [camera.model.endswith("FISHEYE") for camera in camera_of_view],
         ),
-        sizes=np.array([[camera.width, camera.height] for camera in chosen], np.int64),
-        bounds=_bounds(camtoworlds, kept, points) if given is None else given,
+        sizes=np.array([[camera.width, camera.height] for camera in camera_of_view], np.int64),
+        bounds=_bounds_from_points(camtoworlds, images, points) if bounds is None else bounds,
         points=np.array(list(points.values())).reshape(-1, 3),
-        notes=tuple(notes),
+        notes=(*point_notes, *_note_on_models(folder, model), *image_notes),
     )
 
 
-# From COLMAP's conventions to ours.
+def _read_points(model: Path) -> tuple[dict[int, Array], list[str]]:
+    """The points of a model by their numbers; a file that cannot be read gives a note instead."""
+    try:
+        return points_by_id(model), []
+    except UserError as problem:
+        return {}, [f"no points: {problem}"]
+
+
+def _note_on_models(folder: Path, model: Path) -> list[str]:
+    """A note if there are other models than the one that is read."""
+    models = models_in(model.parent) if model != folder else []
+    if len(models) < 2:
+        return []
+    names = listed(path.name for path in models)
+    return [
+        f"COLMAP made {len(models)} models ({names}), and only the largest, {model.name}, is read: "
+        "COLMAP could not join the images of the others to it"
+    ]
+
+
+# COLMAP's conventions to ours.
 
 
 def _intrinsics(camera: Camera) -> list[float]:
@@ -143,15 +138,15 @@ def _intrinsics(camera: Camera) -> list[float]:
     focal = values.get("f")
     if focal is not None:
         values |= {"fx": focal, "fy": focal}
-    return [values.get(key, 0.0) for key in _ROW]
+    return [values.get(key, 0.0) for key in _INTRINSICS]
 
 
 def _camtoworld(image: Image, model: Path) -> Array:
-    """`[3, 4]`, right, up, back | position."""
+    """The pose `[3, 4]` of an image, columns right, up, back | position."""
     length = sum(value * value for value in image.rotation)
-    if not 0.25 < length < 4.0:  # which NaN is not either
+    if not 0.25 < length < 4.0:  # also refuses NaN
         raise UserError(
-            f"{model}: the rotation of {image.name} is no unit quaternion: run COLMAP again"
+            f"{model}: the rotation of {image.name} is not a unit quaternion: run COLMAP again"
         )
     w, x, y, z = np.array(image.rotation) / np.sqrt(length)
     world_to_camera = np.array(
@@ -167,58 +162,89 @@ def _camtoworld(image: Image, model: Path) -> Array:
     return np.stack([right, -down, -forward, position], axis=-1)
 
 
-def _bounds(
+def _bounds_from_points(
     camtoworlds: Array, images: Sequence[Image], points: Mapping[int, Array]
 ) -> Array | None:
-    """Nearest and farthest depth of the points that each picture shows."""
+    """Bounds `[num_views, 2]` from the points that each image shows, or from all if these are few.
+
+    None if a view then has fewer than `MIN_POINTS` in front of it.
+    """
     if len(points) < MIN_POINTS:
         return None
-    everything = np.array(list(points.values()))
-    found = []
+    all_points = np.array(list(points.values()))
+    bounds = []
     for pose, image in zip(camtoworlds, images, strict=True):
-        seen = [points[number] for number in image.point_ids.tolist() if number in points]
-        positions = np.array(seen) if len(seen) >= MIN_POINTS else everything
+        visible = [points[number] for number in image.point_ids.tolist() if number in points]
+        positions = np.array(visible) if len(visible) >= MIN_POINTS else all_points
         with np.errstate(all="ignore"):
             depth = (positions - pose[:, 3]) @ -pose[:, 2]
         depth = depth[(depth > 0) & (depth < MAX_DEPTH)]
         if len(depth) < MIN_POINTS:
             return None
-        found.append(percentile_bounds(depth))
-    return np.array(found)
+        bounds.append(percentile_bounds(depth))
+    return np.array(bounds)
 
 
-BOUNDS_FILE = "bounds.txt"  # beside the model: lines of a picture's name, near and far
-
-
-def _given_bounds(model: Path, images: Sequence[Image]) -> Array | None:
+def _bounds_from_file(model: Path, images: Sequence[Image]) -> Array | None:
+    """Bounds `[num_views, 2]` from `BOUNDS_FILE`; None if it is missing or lacks an image."""
     path = model / BOUNDS_FILE
     if not path.is_file():
         return None
-    given = {}
+    bounds = {}
     for where, words in lines_of(path):
         if len(words) >= 3:
-            given[" ".join(words[:-2])] = numbers_in(where, words[-2:])
-    if not all(image.name in given for image in images):
+            bounds[" ".join(words[:-2])] = numbers_in(where, words[-2:])
+    if not all(image.name in bounds for image in images):
         return None
-    return np.array([given[image.name] for image in images])
+    return np.array([bounds[image.name] for image in images])
 
 
-# Which pictures there are.
+# Finding the images.
+
+
+def _find_images(
+    folder: Path, model: Path, factor: int | None
+) -> tuple[list[Image], list[Path], list[str]]:
+    """The posed images of a model, their files, and notes on poses and images that do not match.
+
+    Raises:
+      UserError: if no image is found.
+    """
+    images = read_images(model)
+    root = _image_folder(folder, images, factor)
+    found = [(image, _find(folder, root, image.name, factor)) for image in images]
+    missing = [image.name for image, file in found if file is None]
+    matched = [(image, file) for image, file in found if file is not None]
+    if not matched:
+        raise UserError(
+            f"none of the {len(images)} images that {model} names is in {root}, the first of "
+            f"them {images[0].name}: put them there under the names that COLMAP used"
+        )
+    notes = []
+    if missing:
+        notes.append(f"{len(missing)} poses have no image and are left out: {listed(missing)}")
+    without_pose = images_without_pose(file for _, file in matched)
+    if without_pose:
+        notes.append(
+            f"{len(without_pose)} images have no pose and are not used: {listed(without_pose)}"
+        )
+    return [image for image, _ in matched], [file for _, file in matched], notes
 
 
 def _image_folder(folder: Path, images: Sequence[Image], factor: int | None) -> Path:
-    """The folder that holds most of the pictures; `images` if none holds any."""
-    some = [image.name for image in images[:: max(1, len(images) // 16)]]
+    """The folder that contains most of the images, judged by a sample of them."""
+    sample = [image.name for image in images[:: max(1, len(images) // 16)]]
 
     def num_found(root: Path) -> int:
-        return sum(_find(folder, root, name, factor) is not None for name in some)
+        return sum(_find(folder, root, name, factor) is not None for name in sample)
 
     roots = [folder / name for name in _IMAGE_FOLDERS]
     return max(roots, key=num_found)
 
 
 def _find(folder: Path, root: Path, name: str, factor: int | None) -> Path | None:
+    """The file of an image of the model, in `root`; None if there is none."""
     relative = root.relative_to(folder) / name
     if Path(name).is_absolute() or ".." in Path(name).parts:
-        relative = Path(name)  # for the sentence that refuses it
+        relative = Path(name)  # `find_image` then refuses it by its own name
     return find_image(folder, relative.as_posix(), factor)

@@ -1,10 +1,11 @@
-"""COLMAP's own files: `cameras`, `images` and `points3D`, binary or text, as they stand there.
+"""COLMAP's files `cameras`, `images` and `points3D`, binary or text, in COLMAP's conventions.
 
 Source: COLMAP's documentation, "Output Format" and "Camera Models".
 """
 
 import contextlib
 import struct
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from nerf.captures.files import natural, read_bytes
+from nerf.captures.files import natural_key, read_bytes
 from nerf.errors import UserError, listed
 
 Array = npt.NDArray[np.float64]
@@ -20,7 +21,7 @@ Array = npt.NDArray[np.float64]
 _MAX_BYTES = 2**31
 _MAX_NAME = 1024
 
-# What each model's parameters are, in COLMAP's order. `f` is both focal lengths.
+# The parameters of each camera model in COLMAP's order; `f` stands for fx and fy.
 MODELS: dict[str, tuple[str, ...]] = {
     "SIMPLE_PINHOLE": ("f", "cx", "cy"),
     "PINHOLE": ("fx", "fy", "cx", "cy"),
@@ -37,7 +38,7 @@ _OTHER_MODELS = {6: "FULL_OPENCV", 7: "FOV", 10: "THIN_PRISM_FISHEYE"}
 
 
 class Camera(NamedTuple):
-    """A line of `cameras`."""
+    """An entry of `cameras`: camera model, size in pixels, parameters as in `MODELS`."""
 
     model: str
     width: int
@@ -46,7 +47,15 @@ class Camera(NamedTuple):
 
 
 class Image(NamedTuple):
-    """An entry of `images`: `rotation` is a quaternion, w first; both are world to camera."""
+    """An entry of `images`.
+
+    Attributes:
+      name: the file name, relative to the folder of images.
+      camera_id: the number of its camera.
+      rotation: `[4]`, a quaternion, w first, from world to camera.
+      translation: `[3]`, from world to camera.
+      point_ids: `[num_points]`, the numbers of the points that the image shows; -1 for none.
+    """
 
     name: str
     camera_id: int
@@ -56,73 +65,79 @@ class Image(NamedTuple):
 
 
 def read_cameras(model: Path) -> dict[int, Camera]:
-    """The cameras of a model by their numbers."""
-    if form_of(model) == "bin":
+    """Reads the cameras of a model, by their numbers.
+
+    Raises:
+      UserError: if a file is damaged or has a camera model that is not read; so all readers here.
+    """
+    if model_suffix(model) == "bin":
         return dict(_cameras_in_binary(model / "cameras.bin"))
     return dict(_cameras_in_text(model / "cameras.txt"))
 
 
 def read_images(model: Path) -> list[Image]:
-    """The posed images of a model in the order of their names."""
-    if form_of(model) == "bin":
+    """Reads the posed images of a model, sorted by name."""
+    if model_suffix(model) == "bin":
         images = list(_images_in_binary(model / "images.bin"))
     else:
         images = list(_images_in_text(model / "images.txt"))
     if not images:
-        raise UserError(f"{model} has no posed image: COLMAP found no pose; take more pictures")
+        raise UserError(f"{model} has no posed image: COLMAP found no pose; take more images")
     names = [image.name for image in images]
-    doubled = sorted({name for name in names if names.count(name) > 1}) if len(names) < 5000 else []
-    if doubled:
-        raise UserError(f"{model} names {listed(doubled)} more than once: run COLMAP again")
-    return sorted(images, key=lambda image: natural(image.name))
+    repeated = sorted(name for name, count in Counter(names).items() if count > 1)
+    if repeated:
+        raise UserError(f"{model} names {listed(repeated)} more than once: run COLMAP again")
+    return sorted(images, key=lambda image: natural_key(image.name))
 
 
 def read_points(model: Path) -> Array:
-    """The points of a model, `[num_points, 3]`."""
-    return np.array(list(points_by_number(model).values())).reshape(-1, 3)
+    """Reads the points of a model, `[num_points, 3]`."""
+    return np.array(list(points_by_id(model).values())).reshape(-1, 3)
 
 
-def form_of(model: Path) -> str | None:
-    """Whether a folder holds a model in binary or in text form, or none."""
-    for form in ("bin", "txt"):
+def model_suffix(model: Path) -> str | None:
+    """The suffix of a model's files, "bin" or "txt"; None if the folder has no model."""
+    for suffix in ("bin", "txt"):
         with contextlib.suppress(OSError):
-            if all((model / f"{part}.{form}").is_file() for part in ("cameras", "images")):
-                return form
+            if all((model / f"{part}.{suffix}").is_file() for part in ("cameras", "images")):
+                return suffix
     return None
 
 
-def points_by_number(model: Path) -> dict[int, Array]:
-    """The points of a model by their numbers, those that are not finite left out."""
-    if form_of(model) == "bin":
+def points_by_id(model: Path) -> dict[int, Array]:
+    """Reads the points of a model, by their numbers; points that are not finite are left out."""
+    if model_suffix(model) == "bin":
         found = dict(_points_in_binary(model / "points3D.bin"))
     else:
         found = dict(_points_in_text(model / "points3D.txt"))
     return {number: point for number, point in found.items() if np.isfinite(point).all()}
 
 
-# The binary form: little endian, counts before what they count.
+# The binary form: little endian, each list after its length.
 
 
-class _Bytes:
-    """A file's bytes, taken from its front; never more of them than there are."""
+class _BinaryReader:
+    """Reads values from the front of a file; a file that ends too early is a UserError."""
 
     def __init__(self, path: Path):
         self._path, self._data, self._at = path, read_bytes(path, _MAX_BYTES), 0
 
-    def take(self, form: str) -> tuple[float | int, ...]:
+    def read(self, form: str) -> tuple[float | int, ...]:
+        """The next values, in a format of `struct`."""
         size = struct.calcsize(form)
         self._check(size)
         values = struct.unpack_from(form, self._data, self._at)
         self._at += size
         return values
 
-    def count(self, at_least: int) -> int:
-        """A number of things that take at least so many bytes each."""
-        (number,) = self.take("<Q")
-        self._check(int(number) * at_least)
+    def count(self, min_bytes: int) -> int:
+        """The length of a list whose entries have at least `min_bytes` each."""
+        (number,) = self.read("<Q")
+        self._check(int(number) * min_bytes)
         return int(number)
 
     def array(self, number: int, dtype: npt.DTypeLike) -> npt.NDArray[np.void]:
+        """The next `number` values of a type."""
         kind = np.dtype(dtype)
         self._check(number * kind.itemsize)
         found = np.frombuffer(self._data, kind, number, self._at)
@@ -130,10 +145,12 @@ class _Bytes:
         return found
 
     def skip(self, size: int) -> None:
+        """Leaves out `size` bytes."""
         self._check(size)
         self._at += size
 
     def name(self) -> str:
+        """The next text, which ends with a zero byte."""
         end = self._data.find(b"\0", self._at, self._at + _MAX_NAME)
         if end < 0:
             raise self._broken("a name has no end")
@@ -146,50 +163,50 @@ class _Bytes:
 
     def _check(self, size: int) -> None:
         if size > len(self._data) - self._at:
-            raise self._broken("it ends before what it announces")
+            raise self._broken("it ends too early")
 
     def _broken(self, what: str) -> UserError:
         return UserError(f"{self._path} is broken ({what}): copy it again, or run COLMAP again")
 
 
 def _cameras_in_binary(path: Path) -> Iterator[tuple[int, Camera]]:
-    data = _Bytes(path)
-    for _ in range(data.count(at_least=24)):
-        number, model_id, width, height = (int(x) for x in data.take("<iiQQ"))
+    data = _BinaryReader(path)
+    for _ in range(data.count(min_bytes=24)):
+        number, model_id, width, height = (int(x) for x in data.read("<iiQQ"))
         if model_id not in MODEL_IDS:
             raise _unknown_model(path, _OTHER_MODELS.get(model_id, f"number {model_id}"))
         model = MODEL_IDS[model_id]
-        params = data.take(f"<{len(MODELS[model])}d")
+        params = data.read(f"<{len(MODELS[model])}d")
         yield number, _camera(path, model, width, height, params)
 
 
 def _images_in_binary(path: Path) -> Iterator[Image]:
-    data = _Bytes(path)
-    for _ in range(data.count(at_least=73)):
-        data.take("<i")
-        pose = data.take("<7d")
-        (camera_id,) = data.take("<i")
+    data = _BinaryReader(path)
+    for _ in range(data.count(min_bytes=73)):
+        data.read("<i")
+        pose = data.read("<7d")
+        (camera_id,) = data.read("<i")
         name = data.name()
-        num_points = data.count(at_least=24)
+        num_points = data.count(min_bytes=24)
         seen = data.array(num_points, [("xy", "<2f8"), ("id", "<i8")])
         yield Image(name, int(camera_id), pose[:4], pose[4:], seen["id"].astype(np.int64))
 
 
 def _points_in_binary(path: Path) -> Iterator[tuple[int, Array]]:
-    data = _Bytes(path)
-    for _ in range(data.count(at_least=51)):
-        (number,) = data.take("<Q")
-        point = np.array(data.take("<3d"))
+    data = _BinaryReader(path)
+    for _ in range(data.count(min_bytes=51)):
+        (number,) = data.read("<Q")
+        point = np.array(data.read("<3d"))
         data.skip(3 + 8)  # colour and error
-        data.skip(8 * data.count(at_least=8))  # the pictures that show it
+        data.skip(8 * data.count(min_bytes=8))  # the images that show it
         yield int(number), point
 
 
-# The text form: words, one thing a line.
+# The text form: one entry a line, words separated by spaces.
 
 
 def lines_of(path: Path) -> Iterator[tuple[str, list[str]]]:
-    """Where each line is, and its words, lines of comment left out."""
+    """The lines of a text file but its comments: where each is, for messages, and its words."""
     text = read_bytes(path, _MAX_BYTES).decode("utf-8", errors="replace")
     for number, line in enumerate(text.splitlines(), 1):
         if not line.startswith("#"):
@@ -197,48 +214,55 @@ def lines_of(path: Path) -> Iterator[tuple[str, list[str]]]:
 
 
 def numbers_in(where: str, words: Sequence[str]) -> tuple[float, ...]:
+    """Converts words to numbers; `where` is for messages.
+
+    Raises:
+      UserError: if a word is not a number.
+    """
     try:
         return tuple(float(word) for word in words)
     except ValueError as error:
         raise UserError(f"{where} has {error}: copy the file again, or run COLMAP again") from error
 
 
-def _whole(where: str, word: str) -> int:
+def _integer(where: str, word: str) -> int:
     (value,) = numbers_in(where, [word])
     if value != value or abs(value) >= 2**63 or value != int(value):
-        raise UserError(f"{where} has {word} where a whole number is: copy the file again")
+        raise UserError(f"{where} has {word} instead of a whole number: copy the file again")
     return int(value)
 
 
-def _rows(lines: Iterator[tuple[str, list[str]]], at_least: int) -> Iterator[tuple[str, list[str]]]:
-    """The lines that are not empty, which have so many words."""
+def _rows(
+    lines: Iterator[tuple[str, list[str]]], min_words: int
+) -> Iterator[tuple[str, list[str]]]:
+    """The lines that are not empty; each must have at least `min_words`."""
     for where, words in lines:
-        if words and len(words) < at_least:
-            raise UserError(f"{where} has fewer than {at_least} words: copy the file again")
+        if words and len(words) < min_words:
+            raise UserError(f"{where} has fewer than {min_words} words: copy the file again")
         if words:
             yield where, words
 
 
 def _cameras_in_text(path: Path) -> Iterator[tuple[int, Camera]]:
-    for where, words in _rows(lines_of(path), at_least=4):
+    for where, words in _rows(lines_of(path), min_words=4):
         if words[1] not in MODELS:
             raise _unknown_model(path, words[1][:50])
-        number, width, height = (_whole(where, words[i]) for i in (0, 2, 3))
+        number, width, height = (_integer(where, words[i]) for i in (0, 2, 3))
         yield number, _camera(path, words[1], width, height, numbers_in(where, words[4:]))
 
 
 def _images_in_text(path: Path) -> Iterator[Image]:
     lines = lines_of(path)
-    for where, words in _rows(lines, at_least=10):
-        pose, camera_id = numbers_in(where, words[1:8]), _whole(where, words[8])
-        there, points = next(lines, (where, []))  # which may be empty
-        ids = np.array([_whole(there, word) for word in points[2::3]], np.int64)
+    for where, words in _rows(lines, min_words=10):
+        pose, camera_id = numbers_in(where, words[1:8]), _integer(where, words[8])
+        next_line, points = next(lines, (where, []))  # may be an empty line
+        ids = np.array([_integer(next_line, word) for word in points[2::3]], np.int64)
         yield Image(" ".join(words[9:]), camera_id, pose[:4], pose[4:], ids)
 
 
 def _points_in_text(path: Path) -> Iterator[tuple[int, Array]]:
-    for where, words in _rows(lines_of(path), at_least=8):
-        yield _whole(where, words[0]), np.array(numbers_in(where, words[1:4]))
+    for where, words in _rows(lines_of(path), min_words=8):
+        yield _integer(where, words[0]), np.array(numbers_in(where, words[1:4]))
 
 
 def _camera(
@@ -257,5 +281,5 @@ def _camera(
 def _unknown_model(path: Path, model: str) -> UserError:
     return UserError(
         f"{path} has a camera of model {model}, and only {', '.join(MODELS)} are read: run "
-        "`colmap image_undistorter` first, or COLMAP again with --ImageReader.camera_model OPENCV"
+        "`colmap image_undistorter` first, or COLMAP again with the camera model OPENCV"
     )

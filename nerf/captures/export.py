@@ -1,9 +1,9 @@
-"""A capture written in another format, so that reading it there gives the same rays and pictures.
+"""Writing a capture in another format; reading it again gives the same rays and images.
 
-Pictures are copied as they are where their size does not change, and written as PNG otherwise. What
-a format has no place for is refused or noted. Near and far are written in every format: LLFF has a
-place for them, the JSON formats get keys `near` and `far` in each frame, and COLMAP a `bounds.txt`
-beside its model, all of which are read again.
+Images whose size does not change are copied, others are written as PNG. If a format cannot express
+something, the export is refused or a note says what is lost. Near and far are written in every
+format, and read again: LLFF has them, the JSON formats get the keys `near` and `far` in each frame,
+and COLMAP gets a file `bounds.txt` beside its model.
 """
 
 import json
@@ -27,12 +27,13 @@ _IMAGES = "images"
 
 
 class Pixels(NamedTuple):
-    """The pictures of a capture as they are to be written.
+    """The images to write.
 
     Attributes:
-      size: width and height.
-      files: to copy, one a view; None where pixels have changed.
-      read: the pixels of a view, `[height, width, 3 or 4]` float32.
+      size: width and height in pixels, of all images.
+      files: `[num_views]`, the files to copy; None for images whose pixels have changed.
+      read: a function from the index of a view to its pixels `[height, width, 3 or 4]`, float32 in
+        [0, 1].
     """
 
     size: tuple[int, int]
@@ -40,8 +41,8 @@ class Pixels(NamedTuple):
     read: Callable[[int], npt.NDArray[np.float32]]
 
 
-class _Writing(NamedTuple):
-    """All that a writer needs; `export` says what each is, `names` are the pictures'."""
+class _Export(NamedTuple):
+    """The arguments of a writer, see `export`; `names` are the file names of the images."""
 
     capture: Capture
     lens: Lens
@@ -59,53 +60,58 @@ def export(
     export_format: str,
     out: Path,
 ) -> list[str]:
-    """Writes a capture.
+    """Writes a capture in a format.
 
     Args:
-      capture: what to write.
-      lens: its lenses for pictures of `pixels.size`.
-      bounds: `[num_views, 2]`, near and far in the capture's unit, where they are known.
-      pixels: its pictures.
+      capture: the capture.
+      lens: `[num_views]`, its lenses for images of `pixels.size`.
+      bounds: `[num_views, 2]`, near and far in the capture's unit; None if they are not known.
+      pixels: its images.
       export_format: a name of `nerf.captures.formats.FORMATS`.
       out: a folder that does not exist, or is empty.
 
     Returns:
-      One-line remarks on what is lost.
+      Notes on what is lost.
 
     Raises:
-      UserError: if the format has no place for what is to be written, or the folder is taken.
+      UserError: if the format cannot express the capture, or `out` is not empty or cannot be
+        written.
     """
     if export_format not in _WRITERS:
         raise UserError(f"unknown format {export_format!r}: choose one of {', '.join(_WRITERS)}")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(f"`out={out}` is there already: give a new folder")
+        raise UserError(f"`out={out}` exists already: give a new folder")
     check, write = _WRITERS[export_format]
-    as_png = export_format == "blender"  # whose readers add this ending by themselves
+    as_png = export_format == "blender"  # its readers add this suffix to the names
     names = _names(capture, pixels, keep_order=export_format == "llff", as_png=as_png)
-    writing = _Writing(capture, lens, bounds, pixels.size, names, out)
-    notes = check(writing)
+    task = _Export(capture, lens, bounds, pixels.size, names, out)
+    notes = check(task)
     try:
         for index, name in enumerate(names):
-            _write_picture(out / _IMAGES / name, pixels, index)
-        write(writing)
+            _write_image(out / _IMAGES / name, pixels, index)
+        write(task)
     except OSError as error:
         raise UserError(f"cannot write to {out}: {error.strerror or error}") from error
     return notes
 
 
 def _names(capture: Capture, pixels: Pixels, *, keep_order: bool, as_png: bool) -> list[str]:
-    """The pictures' names below `images`; in their own order where the format has no names."""
+    """The file names of the images in `images`.
+
+    With `keep_order` they sort in the order of the views: such a format stores no names.
+    """
     stems = list(capture.names)
     if keep_order:
         stems = [stem.replace("/", "_") for stem in stems]
     if len(set(stems)) < len(stems) or (keep_order and stems != sorted(stems)):
         digits = len(str(len(stems)))
         stems = [f"{i:0{digits}d}_{stem.replace('/', '_')}" for i, stem in enumerate(stems)]
-    endings = [".png" if file is None or as_png else file.suffix for file in pixels.files]
-    return [f"{stem}{ending}" for stem, ending in zip(stems, endings, strict=True)]
+    suffixes = [".png" if file is None or as_png else file.suffix for file in pixels.files]
+    return [f"{stem}{suffix}" for stem, suffix in zip(stems, suffixes, strict=True)]
 
 
-def _write_picture(path: Path, pixels: Pixels, index: int) -> None:
+def _write_image(path: Path, pixels: Pixels, index: int) -> None:
+    """Copies or writes the image of a view."""
     path.parent.mkdir(parents=True, exist_ok=True)
     source = pixels.files[index]
     if source is not None and source.suffix.lower() == path.suffix.lower():
@@ -118,36 +124,36 @@ def _write_picture(path: Path, pixels: Pixels, index: int) -> None:
 # LLFF.
 
 
-def _check_llff(writing: _Writing) -> list[str]:
-    notes = _check_pinhole(writing.lens, writing.size)
-    if writing.bounds is None:
-        raise UserError("LLFF needs bounds, and nothing tells them: give `near` and `far`")
-    return [*notes, *_lost_split(writing.capture)]
+def _check_llff(task: _Export) -> list[str]:
+    notes = _check_pinhole(task.lens, task.size)
+    if task.bounds is None:
+        raise UserError("LLFF needs bounds, and this capture has none: give `near` and `far`")
+    return [*notes, *_lost_split(task.capture)]
 
 
 def _check_pinhole(lens: Lens, size: tuple[int, int]) -> list[str]:
-    """Refuses lenses that are not one pinhole camera whose axis meets the picture's middle."""
+    """Refuses lenses that are not one pinhole camera with its axis through the image centre."""
     assert lens.distortion is not None
     assert lens.fisheye is not None
-    advice = "undistort the pictures (`colmap image_undistorter`), or choose another format"
+    advice = "undistort the images (`colmap image_undistorter`), or choose another format"
     if lens.distortion.any() or lens.fisheye.any():
-        raise UserError(f"LLFF knows no distortion, which these lenses have: {advice}")
+        raise UserError(f"LLFF cannot express distortion, which these lenses have: {advice}")
     focal, centre = np.asarray(lens.focal), np.asarray(lens.centre)
     if not np.allclose(focal, focal[0, 0], rtol=1e-3):
-        raise UserError(f"LLFF knows one focal length, and these lenses have several: {advice}")
+        raise UserError(f"LLFF has one focal length, and these lenses have several: {advice}")
     offset = float(np.abs(centre - 0.5 * np.array(size)).max())
     if offset > 1.0:
         raise UserError(
-            f"LLFF's principal point is the picture's middle, and these are {offset:.1f} pixels "
-            f"off: {advice}"
+            f"the principal point of LLFF is the image centre, and these are {offset:.1f} pixels "
+            f"away from it: {advice}"
         )
     if offset > 1e-6:
-        return [f"principal points move by {offset:.2f} pixels, to the picture's middle"]
+        return [f"principal points are moved by {offset:.2f} pixels, to the image centre"]
     return []
 
 
-def _write_llff(writing: _Writing) -> None:
-    capture, lens, bounds, size, names, out = writing
+def _write_llff(task: _Export) -> None:
+    capture, lens, bounds, size, names, out = task
     assert bounds is not None
     width, height = size
     right, up, back, positions = np.moveaxis(capture.camtoworlds, -1, 0)
@@ -162,23 +168,23 @@ def _write_llff(writing: _Writing) -> None:
 # transforms.json.
 
 
-def _check_transforms(writing: _Writing) -> list[str]:
-    num_lost = len(writing.capture.points)
+def _check_transforms(task: _Export) -> list[str]:
+    num_lost = len(task.capture.points)
     return [f"{num_lost} points are not written"] if num_lost else []
 
 
-def _write_nerfstudio(writing: _Writing) -> None:
-    split, names = writing.capture.split, writing.names
-    content = _transforms(writing, range(len(names)))
+def _write_nerfstudio(task: _Export) -> None:
+    split, names = task.capture.split, task.names
+    content = _transforms(task, range(len(names)))
     if split is not None:
         chosen = {"train": split.train, "val": (), "test": split.test}
         for part, indices in chosen.items():
             content[f"{part}_filenames"] = [f"{_IMAGES}/{names[i]}" for i in indices]
-    _write_json(writing.out / transforms.NERFSTUDIO_FILE, content)
+    _write_json(task.out / transforms.NERFSTUDIO_FILE, content)
 
 
-def _write_blender(writing: _Writing) -> None:
-    split, names = writing.capture.split, writing.names
+def _write_blender(task: _Export) -> None:
+    split, names = task.capture.split, task.names
     parts: dict[str, Sequence[int]] = {"train": range(len(names))}
     if split is not None:
         train, test = split
@@ -186,26 +192,26 @@ def _write_blender(writing: _Writing) -> None:
         parts = {"train": train, "test": test, **({"val": rest} if rest else {})}
     stems = [f"./{_IMAGES}/{Path(name).with_suffix('').as_posix()}" for name in names]
     for part, indices in parts.items():
-        content = _transforms(writing, indices)
+        content = _transforms(task, indices)
         for frame, index in zip(content["frames"], indices, strict=True):
             frame["file_path"] = stems[index]
         content["camera_angle_x"] = 2.0 * math.atan(
-            0.5 * writing.size[0] / np.asarray(writing.lens.focal)[0, 0]
+            0.5 * task.size[0] / np.asarray(task.lens.focal)[0, 0]
         )
-        _write_json(writing.out / f"transforms_{part}.json", content)
+        _write_json(task.out / f"transforms_{part}.json", content)
 
 
-def _transforms(writing: _Writing, indices: Sequence[int]) -> dict[str, Any]:
-    """What a file of frames holds; intrinsics stand once if all views share them."""
-    capture, lens, bounds, size, names, _ = writing
-    each = [_intrinsics(lens, index, size) for index in range(len(names))]
-    shared = each[0] if all(one == each[0] for one in each) else {}
+def _transforms(task: _Export, indices: Sequence[int]) -> dict[str, Any]:
+    """The content of a JSON file of some views; intrinsics that all share are written once."""
+    capture, lens, bounds, size, names, _ = task
+    intrinsics = [_intrinsics(lens, index, size) for index in range(len(names))]
+    shared = intrinsics[0] if all(values == intrinsics[0] for values in intrinsics) else {}
     frames = []
     for index in indices:
         matrix = np.vstack([capture.camtoworlds[index], [0.0, 0.0, 0.0, 1.0]])
         frame = {"file_path": f"{_IMAGES}/{names[index]}", "transform_matrix": matrix.tolist()}
         if not shared:
-            frame |= each[index]
+            frame |= intrinsics[index]
         if bounds is not None:
             frame |= {"near": float(bounds[index, 0]), "far": float(bounds[index, 1])}
         frames.append(frame)
@@ -213,6 +219,7 @@ def _transforms(writing: _Writing, indices: Sequence[int]) -> dict[str, Any]:
 
 
 def _intrinsics(lens: Lens, index: int, size: tuple[int, int]) -> dict[str, Any]:
+    """The keys of `transforms.json` that describe the lens of a view."""
     assert lens.distortion is not None
     assert lens.fisheye is not None
     focal, centre = np.asarray(lens.focal)[index], np.asarray(lens.centre)[index] + HALF_PIXEL
@@ -221,8 +228,9 @@ def _intrinsics(lens: Lens, index: int, size: tuple[int, int]) -> dict[str, Any]
     names = ("k1", "k2", "k3", "k4", "p1", "p2")
     distortion = dict(zip(names, np.asarray(lens.distortion)[index].tolist(), strict=True))
     model = "OPENCV_FISHEYE" if lens.fisheye[index] else "OPENCV"
-    kept = distortion if any(distortion.values()) else {}
-    return {"camera_model": model, "w": size[0], "h": size[1], **values, **kept}
+    if not any(distortion.values()):
+        distortion = {}
+    return {"camera_model": model, "w": size[0], "h": size[1], **values, **distortion}
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
@@ -232,8 +240,8 @@ def _write_json(path: Path, content: dict[str, Any]) -> None:
 # COLMAP.
 
 
-def _check_colmap(writing: _Writing) -> list[str]:
-    lens = writing.lens
+def _check_colmap(task: _Export) -> list[str]:
+    lens = task.lens
     assert lens.distortion is not None
     assert lens.fisheye is not None
     distortion = np.asarray(lens.distortion)
@@ -242,22 +250,22 @@ def _check_colmap(writing: _Writing) -> list[str]:
             "COLMAP's OPENCV model has no k3 and k4, and its OPENCV_FISHEYE no p1 and p2, which "
             'these lenses have: choose `export_format="nerfstudio"`'
         )
-    return _lost_split(writing.capture)
+    return _lost_split(task.capture)
 
 
-def _write_colmap(writing: _Writing) -> None:
-    capture, lens, bounds, size, names, out = writing
+def _write_colmap(task: _Export) -> None:
+    capture, lens, bounds, size, names, out = task
     model = out / "sparse" / "0"
     model.mkdir(parents=True)
-    each = [_colmap_camera(lens, index, size) for index in range(len(names))]
-    numbers = {camera: number for number, camera in enumerate(dict.fromkeys(each), 1)}
+    camera_of_view = [_colmap_camera(lens, index, size) for index in range(len(names))]
+    numbers = {camera: number for number, camera in enumerate(dict.fromkeys(camera_of_view), 1)}
     ids = {name: number for number, name in colmap_files.MODEL_IDS.items()}
     cameras = struct.pack("<Q", len(numbers))
     for camera, number in numbers.items():
         cameras += struct.pack("<iiQQ", number, ids[camera.model], camera.width, camera.height)
         cameras += struct.pack(f"<{len(camera.params)}d", *camera.params)
     images = struct.pack("<Q", len(names))
-    for index, (name, camera) in enumerate(zip(names, each, strict=True)):
+    for index, (name, camera) in enumerate(zip(names, camera_of_view, strict=True)):
         rotation, translation = _world_to_camera(capture.camtoworlds[index])
         images += struct.pack("<i7di", index + 1, *rotation, *translation, numbers[camera])
         images += name.encode() + b"\0" + struct.pack("<Q", 0)
@@ -275,20 +283,22 @@ def _write_colmap(writing: _Writing) -> None:
 
 
 def _colmap_camera(lens: Lens, index: int, size: tuple[int, int]) -> colmap_files.Camera:
+    """The simplest of COLMAP's cameras that is the lens of a view."""
     assert lens.distortion is not None
     assert lens.fisheye is not None
     pinhole = [*np.asarray(lens.focal)[index], *(np.asarray(lens.centre)[index] + HALF_PIXEL)]
     k1, k2, k3, k4, p1, p2 = np.asarray(lens.distortion)[index]
-    model, more = "PINHOLE", []
+    model, distortion = "PINHOLE", []
     if lens.fisheye[index]:
-        model, more = "OPENCV_FISHEYE", [k1, k2, k3, k4]
+        model, distortion = "OPENCV_FISHEYE", [k1, k2, k3, k4]
     elif any((k1, k2, p1, p2)):
-        model, more = "OPENCV", [k1, k2, p1, p2]
-    return colmap_files.Camera(model, *size, tuple(float(value) for value in (*pinhole, *more)))
+        model, distortion = "OPENCV", [k1, k2, p1, p2]
+    params = tuple(float(value) for value in (*pinhole, *distortion))
+    return colmap_files.Camera(model, *size, params)
 
 
 def _world_to_camera(camtoworld: Array) -> tuple[list[float], list[float]]:
-    """Quaternion, w first, and translation; axes right, down, forward."""
+    """A pose `[3, 4]` as COLMAP writes it: a quaternion, w first, and a translation."""
     from scipy.spatial.transform import Rotation
 
     right, up, back, position = camtoworld.T
@@ -298,9 +308,12 @@ def _world_to_camera(camtoworld: Array) -> tuple[list[float], list[float]]:
 
 
 def _lost_split(capture: Capture) -> list[str]:
+    """A note if the capture has a split, which the format cannot express."""
     if capture.split is None:
         return []
-    return ["which views are for training and which for tests is not written: no place for it"]
+    return [
+        "the split into views for training and held-out views is not written: the format has none"
+    ]
 
 
 _WRITERS = {

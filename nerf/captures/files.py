@@ -1,4 +1,4 @@
-"""Files of a capture, which may be anything: bounded in size, and never outside their folder."""
+"""Reading files that may be damaged or hostile: limited in size, and never outside their folder."""
 
 import json
 import re
@@ -8,15 +8,16 @@ from typing import Any
 
 from nerf.errors import UserError
 
-MAX_BYTES = 2**26  # of a text or JSON file
+MAX_BYTES = 2**26  # of a JSON file
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
 def read_bytes(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
-    """The content of a file.
+    """Reads a file.
 
     Raises:
-      UserError: if it is no file, leaves its folder by a link, cannot be read or is too large.
+      UserError: if there is no such file, it cannot be read, it has more than `max_bytes`, or it is
+        a link that leads out of its folder.
     """
     check_inside(path.parent, path)
     try:
@@ -25,8 +26,8 @@ def read_bytes(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
         size = path.stat().st_size
         if size > max_bytes:
             raise UserError(
-                f"{path} has {size:,} bytes, more than the {max_bytes:,} that are read: is it "
-                "the right file?"
+                f"{path} has {size:,} bytes, and at most {max_bytes:,} are read: check that it is "
+                "the right file"
             )
         with path.open("rb") as file:
             return file.read(max_bytes + 1)
@@ -35,10 +36,10 @@ def read_bytes(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file.
+    """Reads a JSON file that contains an object.
 
     Raises:
-      UserError: if it cannot be read, or holds something else.
+      UserError: if it cannot be read, is not valid JSON, or contains something else.
     """
     try:
         found = json.loads(read_bytes(path).decode("utf-8-sig"))
@@ -46,24 +47,28 @@ def read_json(path: Path) -> dict[str, Any]:
         reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise UserError(f"{path} is not valid JSON ({reason}): copy or make it again") from error
     if not isinstance(found, dict):
-        raise UserError(f"{path} must hold an object, not {type(found).__name__}: make it again")
+        raise UserError(f"{path} must contain an object, not {type(found).__name__}: make it again")
     return found
 
 
-def is_inside(folder: Path, name: str) -> Path:
-    """A file's path by its name within a folder.
+def path_inside(folder: Path, name: str) -> Path:
+    """The path of a file from its name relative to a folder.
+
+    Args:
+      folder: the folder.
+      name: from a file, so it may be anything; slashes or backslashes separate its parts.
 
     Raises:
-      UserError: if the name, or a symbolic link on the way, leads out of the folder.
+      UserError: if the name, or a symbolic link in the path, leads out of the folder.
     """
     path = PurePosixPath(name.replace("\\", "/"))
     if not path.parts:
-        raise UserError(f"{name!r} names no picture: name one, relative to {folder}")
+        raise UserError(f"{name!r} names no image: name one, relative to {folder}")
     leads_out = path.is_absolute() or ".." in path.parts or ":" in name[:3]
     if leads_out or "\0" in name or len(name) > 1024:
         shown = name if len(name) < 200 else f"{name[:200]}..."
         raise UserError(
-            f"{shown!r} leads out of {folder}: copy the pictures into the folder, and name them "
+            f"{shown!r} leads out of {folder}: copy the images into the folder, and name them "
             "relative to it"
         )
     found = folder / path
@@ -72,10 +77,10 @@ def is_inside(folder: Path, name: str) -> Path:
 
 
 def check_inside(folder: Path, path: Path) -> None:
-    """Raises UserError if a symbolic link on the way to a file leads out of the folder."""
+    """Raises a UserError if a symbolic link in a path leads out of the folder."""
     try:
         is_within = path.resolve().is_relative_to(folder.resolve())
-    except (OSError, RuntimeError, ValueError):  # a loop of links; a name that no system has
+    except (OSError, RuntimeError, ValueError):  # a loop of links, or an impossible name
         is_within = False
     if not is_within:
         raise UserError(
@@ -84,19 +89,24 @@ def check_inside(folder: Path, path: Path) -> None:
 
 
 def find_image(folder: Path, name: str, factor: int | None) -> Path | None:
-    """The picture of a name; None where there is none.
+    """Finds the image that a capture names.
+
+    An image in `images` may have smaller copies in `images_N`. The copy in `images_N` is preferred
+    if `factor` is N; else the image itself, and if that is missing, the largest copy.
 
     Args:
-      folder: of the capture.
-      name: relative to it, with or without an ending; where it lies in `images`, that of the same
-        name in `images_N` is taken for a factor of N, and in default of the picture itself.
-      factor: how many times smaller the picture is to be; None or 1 for itself.
+      folder: the folder of the capture.
+      name: relative to the folder, with or without a suffix.
+      factor: how many times smaller the image should be; None or 1 for the original.
+
+    Returns:
+      Its path; None if there is none.
 
     Raises:
       UserError: if the name leads out of the folder.
     """
     for candidate in _candidates(folder, name, factor):
-        for path in (candidate, *(Path(f"{candidate}{suffix}") for suffix in _endings(candidate))):
+        for path in (candidate, *(Path(f"{candidate}{suffix}") for suffix in _suffixes(candidate))):
             if _is_file(path):
                 check_inside(folder, path)
                 return path
@@ -104,67 +114,69 @@ def find_image(folder: Path, name: str, factor: int | None) -> Path | None:
 
 
 def _candidates(folder: Path, name: str, factor: int | None) -> Iterator[Path]:
-    whole = is_inside(folder, name)
-    relative = whole.relative_to(folder)
+    """The paths at which the image may be, the preferred one first, without added suffixes."""
+    original = path_inside(folder, name)
+    relative = original.relative_to(folder)
     parts = relative.parts
     if "images" in parts[:-1]:
         index = parts.index("images")
-        home = folder.joinpath(*parts[:index])
+        parent = folder.joinpath(*parts[:index])
         if factor not in (None, 1):
-            yield home.joinpath(f"images_{factor}", *parts[index + 1 :])
-        yield whole
-        for smaller in smaller_folders(home):
+            yield parent.joinpath(f"images_{factor}", *parts[index + 1 :])
+        yield original
+        for smaller in scaled_folders(parent):
             yield smaller.joinpath(*parts[index + 1 :])
     else:
-        yield whole
+        yield original
 
 
 def images_without_pose(files: Iterable[Path]) -> list[str]:
-    """Names of the pictures that lie beside those that have a pose."""
+    """Names of the other images in the folders of `files`, which are the images with a pose."""
     used = set(files)
-    there = [
+    found = [
         path
         for folder in sorted({file.parent for file in used})
         for path in sorted(folder.iterdir())
         if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
     ]
-    return [path.name for path in there if path not in used]
+    return [path.name for path in found if path not in used]
 
 
-def smaller_folders(folder: Path) -> list[Path]:
-    """`images_2`, `images_4` ..., the largest pictures first."""
-    factors = {path: copies_factor(path.name) for path in folder.glob("images_*") if path.is_dir()}
+def scaled_folders(folder: Path) -> list[Path]:
+    """The folders `images_2`, `images_4` and so on in a folder, the largest images first."""
+    factors = {path: folder_factor(path.name) for path in folder.glob("images_*") if path.is_dir()}
     return sorted((path for path, n in factors.items() if n), key=lambda path: factors[path] or 0)
 
 
-def natural(name: str) -> list[tuple[int, str]]:
-    """A key that sorts names as people do.
+def natural_key(name: str) -> list[tuple[int, str]]:
+    """A key that sorts numbers in names by their value.
 
-    >>> sorted(["b10", "b9", "a"], key=natural)
+    >>> sorted(["b10", "b9", "a"], key=natural_key)
     ['a', 'b9', 'b10']
     """
     parts = re.split(r"([0-9]+)", name)
     return [(int(part[:18]) if part.isdigit() else 0, part) for part in parts]
 
 
-def copies_factor(name: str) -> int | None:
+def folder_factor(name: str) -> int | None:
     """N of a folder's name `images_N`; None for other names.
 
-    >>> copies_factor("images_4"), copies_factor("images_raw"), copies_factor("images")
+    >>> folder_factor("images_4"), folder_factor("images_raw"), folder_factor("images")
     (4, None, None)
     """
     match = re.fullmatch(r"images_([1-9][0-9]{0,8})", name)
     return int(match[1]) if match else None
 
 
-def _endings(path: Path) -> Sequence[str]:
-    endings = IMAGE_SUFFIXES
-    known = path.suffix.lower() in endings
-    return () if known else (*endings, *(ending.upper() for ending in endings))
+def _suffixes(path: Path) -> Sequence[str]:
+    """The suffixes to try for an image; none if its path has one already."""
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        return ()
+    return (*IMAGE_SUFFIXES, *(suffix.upper() for suffix in IMAGE_SUFFIXES))
 
 
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
-    except (OSError, ValueError):  # a name that no file can have
+    except (OSError, ValueError):  # an impossible name
         return False

@@ -1,11 +1,12 @@
-"""From a folder to a scene, whatever format it is in.
+"""The formats of captures, and reading a folder of any format as a scene.
 
+    format       its file
     llff         poses_bounds.npy
     blender      transforms_train.json
-    nerfstudio   transforms.json; instant-ngp's is the same
+    nerfstudio   transforms.json (nerfstudio, instant-ngp)
     colmap       sparse/0 or colmap/sparse/0
 
-The first that is found is taken, unless a format is asked for.
+The first format whose file is found is read, unless the user chooses another.
 """
 
 import dataclasses
@@ -22,13 +23,17 @@ from nerf.scenes.download import default_cache_dir
 from nerf.scenes.normalize import DEFAULT, NormalizeOptions, make_scene
 from nerf.scenes.scene import Scene, Source
 
-MAX_SIZE = 1008  # of a picture's longer side, unless the user says otherwise
-_LEAST_TRANSPARENT = 0.001  # share of the pixels; of fewer none counts
+MAX_SIZE = 1008  # pixels of the longer side of an image, by default
+_MIN_TRANSPARENT_FRACTION = 0.001  # of all pixels, for the images to count as transparent
 
 
 class Reader(Protocol):
     def __call__(self, folder: Path, factor: int | None = None, /) -> Capture:
-        """The capture in a folder, with pictures `factor` times smaller where there are some."""
+        """Reads the capture in a folder, with the images of `images_N` if `factor` is N.
+
+        Raises:
+          UserError: for what is missing or impossible.
+        """
 
 
 FORMATS: dict[str, Reader] = {
@@ -44,10 +49,10 @@ class CaptureOptions:
     """How a folder is read.
 
     Attributes:
-      format: one of `FORMATS`; None looks which one it is.
-      factor: how many times smaller than the originals the pictures are to be; None leaves it to
-        `max_size`, and in an LLFF folder takes the smallest pictures that are there.
-      max_size: of the longer side in pixels; 0 for no limit.
+      format: one of `FORMATS`; None chooses it by the files.
+      factor: how many times smaller than the originals the images are; None leaves it to
+        `max_size`, and chooses the smallest images of an LLFF folder.
+      max_size: the longest allowed side of an image in pixels; 0 for no limit.
       normalization: space, bounds and background.
     """
 
@@ -61,7 +66,14 @@ DEFAULT_CAPTURE_OPTIONS = CaptureOptions()
 
 
 class LoadedScene(NamedTuple):
-    """A scene, what it was made of, one-line remarks, and which pictures were turned upright."""
+    """A scene and where it comes from.
+
+    Attributes:
+      scene: the scene.
+      capture: the capture of which it was made.
+      notes: notes for the user, those of the capture first.
+      upright: `[num_views]`, which images were turned by their EXIF orientation.
+    """
 
     scene: Scene
     capture: Capture
@@ -70,7 +82,7 @@ class LoadedScene(NamedTuple):
 
 
 def formats_in(folder: Path) -> list[str]:
-    """The formats whose files a folder has."""
+    """The formats whose files are in a folder, in the order of `FORMATS`."""
     found = {
         "llff": (folder / llff.POSES_FILE).exists(),
         "blender": (folder / transforms.BLENDER_FILE).exists(),
@@ -81,10 +93,15 @@ def formats_in(folder: Path) -> list[str]:
 
 
 def read_capture(folder: Path, reading: CaptureOptions = DEFAULT_CAPTURE_OPTIONS) -> Capture:
-    """Reads what a folder says, but no pixel.
+    """Reads poses and lenses of a folder, but no pixels.
+
+    Args:
+      folder: the folder.
+      reading: how it is read.
 
     Raises:
-      UserError: if it is no folder, holds no known format, or what it says is impossible.
+      UserError: if there is no such folder, it has no known format, or its files are damaged or
+        describe impossible cameras.
     """
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder: give the folder of a scene")
@@ -93,9 +110,10 @@ def read_capture(folder: Path, reading: CaptureOptions = DEFAULT_CAPTURE_OPTIONS
     found = formats_in(folder)
     if reading.format is None and not found:
         raise UserError(
-            f"no scene in {folder}: {llff.POSES_FILE} (LLFF), {transforms.BLENDER_FILE} (Blender), "
-            f"{transforms.NERFSTUDIO_FILE} (nerfstudio, instant-ngp) and sparse/0 (COLMAP) are "
-            "looked for; docs/captures.md says how to make them from photographs"
+            f"no scene in {folder}: it must contain {llff.POSES_FILE} (LLFF), "
+            f"{transforms.BLENDER_FILE} (Blender), {transforms.NERFSTUDIO_FILE} (nerfstudio, "
+            "instant-ngp) or sparse/0 (COLMAP); docs/captures.md says how to make them from "
+            "photographs"
         )
     chosen = reading.format or found[0]
     capture = FORMATS[chosen](folder, reading.factor)
@@ -105,7 +123,7 @@ def read_capture(folder: Path, reading: CaptureOptions = DEFAULT_CAPTURE_OPTIONS
     capture = with_rotations(capture)
     others = [name for name in found if name != chosen]
     if others and reading.format is None:
-        note = f'read as {chosen}; `format="{others[0]}"` would take the other files that are there'
+        note = f'read as {chosen}; `format="{others[0]}"` reads the other files in the folder'
         capture = dataclasses.replace(capture, notes=(*capture.notes, note))
     return capture
 
@@ -118,7 +136,7 @@ def load_folder(
     source: Source = "photographs",
     cache_dir: Path | None = None,
 ) -> LoadedScene:
-    """Reads a scene: `read_capture`, then `load_capture`, which says what the arguments are."""
+    """Reads a folder as a scene: `read_capture`, then `load_capture`; see there."""
     capture = read_capture(Path(folder), reading)
     return load_capture(capture, reading, name=name, source=source, cache_dir=cache_dir)
 
@@ -131,39 +149,42 @@ def load_capture(
     source: Source = "photographs",
     cache_dir: Path | None = None,
 ) -> LoadedScene:
-    """Reads the pictures of a capture and makes a scene of both.
+    """Reads the images of a capture and makes a scene.
 
     Args:
       capture: from `read_capture`.
-      reading: how.
-      name: what to call the scene; None takes the folder's name.
-      source: what to say about the pictures' origin.
-      cache_dir: where pictures that were made smaller are kept; None means the user's.
+      reading: how the images are read and the scene is normalised.
+      name: the name of the scene; None means the folder's name.
+      source: whether the images are photographs.
+      cache_dir: where scaled images are cached; None means the user's cache folder.
 
     Raises:
-      UserError: if anything is missing, unreadable or inconsistent.
+      UserError: if an image is missing, unreadable or does not fit its lens, or if the cameras do
+        not admit the space that is asked for.
     """
     capture, sizes, upright = match_sizes(capture)
-    height, width, remarks = target_size(capture, sizes, reading.factor, reading.max_size)
-    remarks += check_lenses(capture, height, width)
-    kept = (cache_dir or default_cache_dir()) / "scaled"
+    height, width, notes = target_size(capture, sizes, reading.factor, reading.max_size)
+    notes += check_lenses(capture, height, width)
+    scaled_dir = (cache_dir or default_cache_dir()) / "scaled"
     background = reading.normalization.background or "white"
     pixels, alpha = np.empty((0, height, width, 3), np.float32), None
-    for index, picture in enumerate(
-        load_pixels(capture.files, sizes, upright, height, width, kept)
+    for index, image in enumerate(
+        load_pixels(capture.files, sizes, upright, height, width, scaled_dir)
     ):
-        if index == 0:  # not before one was decoded: a header can announce anything
+        if index == 0:  # only after an image was decoded: a header may claim any size
             pixels = np.empty((capture.num_views, height, width, 3), np.float32)
-        if picture.shape[-1] == 4 and (picture[..., 3] < 1).any():
+        if image.shape[-1] == 4 and (image[..., 3] < 1).any():
             alpha = np.ones(pixels.shape[:3], np.float32) if alpha is None else alpha
-            alpha[index] = picture[..., 3]
-        pixels[index] = image_files.over(picture, background)
+            alpha[index] = image[..., 3]
+        pixels[index] = image_files.over(image, background)
     if alpha is not None:
-        share = float(np.mean(alpha < 1))
-        if share < _LEAST_TRANSPARENT:
+        fraction = float(np.mean(alpha < 1))
+        if fraction < _MIN_TRANSPARENT_FRACTION:
             alpha = None
         else:
-            remarks.append(f"{share:.0%} of the pixels are transparent: nothing is behind them")
+            notes.append(
+                f"{fraction:.0%} of the pixels are transparent: they are taken for empty space"
+            )
     scene = make_scene(
         capture,
         pixels,
@@ -173,4 +194,4 @@ def load_capture(
         wanted=reading.normalization,
         alpha=alpha,
     )
-    return LoadedScene(scene, capture, (*capture.notes, *remarks), tuple(upright))
+    return LoadedScene(scene, capture, (*capture.notes, *notes), tuple(upright))

@@ -1,4 +1,4 @@
-"""Pictures on disk: which there are, and what they hold, as float32 sRGB in [0, 1]."""
+"""Image files: headers, pixels as float32 sRGB in [0, 1], scaling."""
 
 import contextlib
 import struct
@@ -16,15 +16,21 @@ from nerf.captures.files import IMAGE_SUFFIXES
 from nerf.config.settings import Background
 from nerf.errors import UserError, listed
 
-MAX_PIXELS = 2**26  # of one picture; about 8192 x 8192
-# Others are not decoded whatever a file is called: some of Pillow's start other programs.
+MAX_PIXELS = 2**26  # of one image; about 8192 x 8192
+# Nothing else is decoded, whatever its name: some of Pillow's decoders start other programs.
 _FORMATS = ("PNG", "JPEG", "MPO")
 _ORIENTATION = 0x0112  # the EXIF tag
-_TURNS = (5, 6, 7, 8)  # its values that exchange width and height
+_TURNED = (5, 6, 7, 8)  # its values that exchange width and height
 
 
 class Header(NamedTuple):
-    """What a picture's header says: `size` is that of the pixels as they are stored."""
+    """The header of an image file.
+
+    Attributes:
+      size: width and height of the pixels as they are stored.
+      orientation: the value of the EXIF tag, 1 to 8; 1 if there is none.
+      is_transparent: whether the file has an alpha channel.
+    """
 
     size: tuple[int, int]
     orientation: int
@@ -32,7 +38,7 @@ class Header(NamedTuple):
 
 
 def image_files(folder: Path) -> list[Path]:
-    """The pictures in a folder in the order of their names, hidden files left out."""
+    """The image files in a folder, sorted by name, without hidden files."""
     return sorted(
         path
         for path in folder.iterdir()
@@ -45,18 +51,18 @@ def image_files(folder: Path) -> list[Path]:
 def read_images(
     files: Sequence[Path], *, upright: bool = False, background: Background = "white"
 ) -> npt.NDArray[np.float32]:
-    """Reads pictures of one size.
+    """Reads images of one size.
 
     Args:
       files: at least one.
-      upright: turns pictures as their EXIF orientation says; else they stay as they are stored.
-      background: what transparent ones lie over.
+      upright: whether to turn images as their EXIF orientation says; else they stay as stored.
+      background: the colour behind transparent images.
 
     Returns:
-      `[num_views, height, width, 3]` float32 in [0, 1]; grey pictures become RGB.
+      `[num_images, height, width, 3]` float32 in [0, 1]; grey images become RGB.
 
     Raises:
-      UserError: if a picture cannot be read, is too large, or differs from the others in size.
+      UserError: if an image cannot be read, is too large, or differs from the others in size.
     """
     first_of_size: dict[tuple[int, int], Path] = {}
     for file in files:
@@ -87,24 +93,24 @@ _DECODING_ERRORS = (
 
 
 def image_size(file: Path) -> tuple[int, int]:
-    """Width and height as they are stored, from the header."""
+    """Width and height of an image as stored, from its header. Raises as `read_header` does."""
     return read_header(file).size
 
 
 def read_header(file: Path) -> Header:
-    """The header of a picture; checks that the file is whole, but decodes no pixel.
+    """Reads the header of an image and checks that the file is complete; decodes no pixels.
 
     Raises:
-      UserError: if it cannot be read, or has more than `MAX_PIXELS`.
+      UserError: if the file cannot be read, or the image has more than `MAX_PIXELS`.
     """
     try:
-        with _quiet(), Image.open(file, formats=_FORMATS) as picture:
-            size = picture.size
+        with _without_warnings(), Image.open(file, formats=_FORMATS) as image:
+            size = image.size
             exif = Image.Exif()
-            exif.load(picture.info.get("exif") or b"")
+            exif.load(image.info.get("exif") or b"")
             orientation = exif.get(_ORIENTATION, 1)
-            is_transparent = "A" in picture.getbands() or "transparency" in picture.info
-            picture.verify()  # of a PNG, every checksum up to its end
+            is_transparent = _is_transparent(image)
+            image.verify()  # of a PNG, every checksum up to its end
     except Image.DecompressionBombError as error:
         raise _too_large(file) from error
     except _DECODING_ERRORS as error:
@@ -115,42 +121,54 @@ def read_header(file: Path) -> Header:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without Pillow's warnings, of odd metadata and of sizes that are checked here."""
+def _without_warnings() -> Iterator[None]:
+    """Hides Pillow's warnings about unusual metadata, and about sizes, which are checked here."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
 def upright_size(header: Header, *, upright: bool) -> tuple[int, int]:
-    """Width and height, after a turn where there is to be one."""
+    """Width and height of an image, turned by its EXIF orientation if `upright`."""
     width, height = header.size
-    return (height, width) if upright and header.orientation in _TURNS else (width, height)
+    return (height, width) if upright and header.orientation in _TURNED else (width, height)
 
 
 def read_image(file: Path, *, upright: bool = False) -> npt.NDArray[np.float32]:
-    """One picture as `[height, width, 3]`, or `[height, width, 4]` if it is transparent, in [0, 1].
+    """Reads an image.
 
-    Pictures of 8 and of 16 bits, with or without colour, alpha or a palette; colours of a
-    transparent picture are not multiplied by its alpha.
+    Args:
+      file: a PNG or JPEG file, of 8 or 16 bits, grey, colour or with a palette. Colour images of 16
+        bits are read with 8 bits.
+      upright: whether to turn the image as its EXIF orientation says.
+
+    Returns:
+      `[height, width, 3]` float32 in [0, 1]; `[height, width, 4]` with alpha if the file is
+      transparent, with colours that are not multiplied by alpha.
+
+    Raises:
+      UserError: if the file cannot be read, or is too large.
     """
     try:
-        with _quiet(), Image.open(file, formats=_FORMATS) as opened:
-            picture = ImageOps.exif_transpose(opened) if upright else opened
-            if picture.mode.startswith("I") or picture.mode == "F":  # grey with 16 bits
+        with _without_warnings(), Image.open(file, formats=_FORMATS) as opened:
+            image = ImageOps.exif_transpose(opened) if upright else opened
+            if image.mode.startswith("I") or image.mode == "F":  # grey with 16 bits
                 scale = np.float32(65535)
-                grey = np.asarray(picture).astype(np.float32) / scale
+                grey = np.asarray(image).astype(np.float32) / scale
                 return np.repeat(np.clip(grey, 0.0, 1.0)[..., None], 3, axis=-1)
-            transparent = "A" in picture.getbands() or "transparency" in picture.info
-            return to_float(np.asarray(picture.convert("RGBA" if transparent else "RGB")))
+            return to_float(np.asarray(image.convert("RGBA" if _is_transparent(image) else "RGB")))
     except Image.DecompressionBombError as error:
         raise _too_large(file) from error
     except _DECODING_ERRORS as error:
         raise _unreadable(file, error) from error
 
 
+def _is_transparent(image: Image.Image) -> bool:
+    return "A" in image.getbands() or "transparency" in image.info
+
+
 def over(pixels: npt.NDArray[np.float32], background: Background) -> npt.NDArray[np.float32]:
-    """`[..., 3]` of `[..., 3]` or `[..., 4]`: transparent pixels over a background."""
+    """Composites pixels `[..., 4]` over a background; pixels `[..., 3]` stay as they are."""
     if pixels.shape[-1] == 3:
         return pixels
     rgb, alpha = pixels[..., :3], pixels[..., 3:]
@@ -159,19 +177,19 @@ def over(pixels: npt.NDArray[np.float32], background: Background) -> npt.NDArray
 
 
 def shrink(pixels: npt.NDArray[np.float32], height: int, width: int) -> npt.NDArray[np.float32]:
-    """A smaller picture, each of whose pixels is the mean of the area that it covers.
+    """Scales an image down by area: each new pixel is the mean of the area that it covers.
 
     Args:
-      pixels: `[rows, columns, channels]`; with 4 channels colours are weighed by their alpha.
-      height, width: of the result, at most those of `pixels`.
+      pixels: `[rows, columns, channels]`; with 4 channels, colours are weighted by alpha.
+      height, width: of the result, in pixels, at most those of `pixels`.
 
     >>> row = np.array([0.0, 3.0, 6.0], np.float32).reshape(1, 3, 1)
-    >>> shrink(row, 1, 2)[0, :, 0].tolist()  # a pixel and a half each
+    >>> shrink(row, 1, 2)[0, :, 0].tolist()  # of a pixel and a half each
     [1.0, 5.0]
     """
     if pixels.shape[-1] == 4:
-        weighed = np.concatenate([pixels[..., :3] * pixels[..., 3:], pixels[..., 3:]], axis=-1)
-        small = _means(_means(weighed, height, 0), width, 1)
+        weighted = np.concatenate([pixels[..., :3] * pixels[..., 3:], pixels[..., 3:]], axis=-1)
+        small = _means(_means(weighted, height, 0), width, 1)
         alpha = small[..., 3:]
         rgb = np.where(alpha > 0, small[..., :3] / np.where(alpha > 0, alpha, 1.0), 0.0)
         return np.concatenate([rgb, alpha], axis=-1).astype(np.float32)
@@ -179,7 +197,7 @@ def shrink(pixels: npt.NDArray[np.float32], height: int, width: int) -> npt.NDAr
 
 
 def _means(values: npt.NDArray[np.floating], number: int, axis: int) -> npt.NDArray[np.float64]:
-    """Means over `number` equal stretches of an axis, whose ends may lie within a pixel."""
+    """Means over `number` equal intervals of an axis; an interval may end within a pixel."""
     moved = np.moveaxis(np.asarray(values, np.float64), axis, 0)
     total = np.concatenate([np.zeros((1, *moved.shape[1:])), np.cumsum(moved, axis=0)])
     edges = np.linspace(0, len(moved), number + 1)
@@ -193,7 +211,7 @@ def _means(values: npt.NDArray[np.floating], number: int, axis: int) -> npt.NDAr
 def to_float(
     pixels: npt.NDArray[np.uint8] | npt.NDArray[np.float32],
 ) -> npt.NDArray[np.float32]:
-    """8-bit values divided by 255; others are taken to be in [0, 1] already."""
+    """Converts 8-bit values to float32 in [0, 1]; float values are in [0, 1] already."""
     scale = np.float32(255 if pixels.dtype == np.uint8 else 1)
     return pixels.astype(np.float32) / scale
 

@@ -1,4 +1,4 @@
-"""The pictures of a capture: which size each has, which size all get, and reading them at it."""
+"""The size of a capture's images: matching them to their lenses, choosing one size, scaling."""
 
 import contextlib
 import dataclasses
@@ -13,30 +13,33 @@ import numpy.typing as npt
 
 from nerf.captures import image_files
 from nerf.captures.capture import Capture, Problems
-from nerf.captures.files import copies_factor, find_image
+from nerf.captures.files import find_image, folder_factor
 from nerf.errors import UserError, listed
 from nerf.geometry.lenses import fraction_without_ray
 from nerf.runtime.array_cache import Arrays, cached_arrays
 from nerf.runtime.progress import progress_bar
 from nerf.scenes.normalize import scaled_lens, simplest
 
-MAX_BYTES = 2**34  # of all pictures of a scene in memory
-_MAX_LENSES = 20  # that are checked
-_MANY = 2**25  # pixels to be scaled, from which on a bar is shown
+MAX_BYTES = 2**34  # of all images of a scene in memory
+_MAX_LENSES = 20  # the most that are checked
+_MIN_PIXELS_OF_BAR = 2**25  # the fewest pixels to scale for which a progress bar is shown
 
 
 def match_sizes(
     capture: Capture,
 ) -> tuple[Capture, npt.NDArray[np.int64], list[bool]]:
-    """Which picture has which size, and whether it is to be turned upright for its lens to fit.
+    """Matches each image to its lens by its aspect ratio.
+
+    Most tools compute poses for the pixels as they are stored, so an image is turned by its EXIF
+    orientation only if it fits its lens in no other way. An image in `images_N` that is not N times
+    smaller is replaced by its original.
 
     Returns:
-      The capture, with originals in the place of pictures in `images_N` that are not N times
-      smaller, width and height `[num_views, 2]` of each picture as it is to be seen, and whether
-      its EXIF orientation is applied: where only then its proportions are those of its lens.
+      The capture, with these replacements; width and height `[num_views, 2]` of each image after
+      turning; and whether each is turned.
 
     Raises:
-      UserError: if a picture cannot be read, or does not have the proportions of its lens.
+      UserError: if an image cannot be read, or does not have the aspect ratio of its lens.
     """
     files, problems, sizes, upright, replaced = list(capture.files), [], [], [], []
     for index, (file, lens_size) in enumerate(zip(capture.files, capture.sizes, strict=True)):
@@ -53,13 +56,13 @@ def match_sizes(
         fits = [
             turn
             for turn in (False, True)
-            if has_proportions(image_files.upright_size(header, upright=turn), lens_size)
+            if has_aspect_ratio(image_files.upright_size(header, upright=turn), lens_size)
         ]
         if not fits:
-            (w, h), (wanted_w, wanted_h) = header.size, lens_size
+            (width, height), (lens_width, lens_height) = header.size, lens_size
             problems.append(
-                f"{file} is {w} x {h}, which does not have the proportions of its camera, "
-                f"{wanted_w} x {wanted_h}: give the pictures that the poses were made from"
+                f"{file} is {width} x {height}, which does not have the aspect ratio of its camera,"
+                f" {lens_width} x {lens_height}: use the images that the poses were computed from"
             )
             continue
         upright.append(fits[0])
@@ -68,9 +71,11 @@ def match_sizes(
         raise Problems(problems)
     notes = list(capture.notes)
     if any(upright):
-        notes.append(f"{sum(upright)} pictures are turned as their EXIF orientation says")
+        notes.append(f"{sum(upright)} images are turned as their EXIF orientation says")
     if replaced:
-        notes.append(f"the smaller copies of {listed(replaced)} have another size; originals serve")
+        notes.append(
+            f"the smaller copies of {listed(replaced)} have another size, so the originals are used"
+        )
     changed = dataclasses.replace(capture, files=tuple(files), notes=tuple(notes))
     return changed, np.array(sizes, np.int64), upright
 
@@ -78,16 +83,19 @@ def match_sizes(
 def target_size(
     capture: Capture, sizes: npt.NDArray[np.int64], factor: int | None, max_size: int
 ) -> tuple[int, int, list[str]]:
-    """Height and width that all pictures get, and a remark where that is less than they have.
+    """Chooses the size of all images.
 
     Args:
-      capture: the pictures and their lenses.
+      capture: the images and their lenses.
       sizes: `[num_views, 2]`, from `match_sizes`.
-      factor: how many times smaller than the originals they are to be; None leaves it to the next.
-      max_size: of the longer side in pixels; 0 for no limit.
+      factor: how many times smaller than the originals; None leaves it to `max_size`.
+      max_size: the longest allowed side in pixels; 0 for no limit.
+
+    Returns:
+      Height, width, and a note if the images are scaled.
 
     Raises:
-      UserError: if they differ in size, or take too much memory.
+      UserError: if the images differ in size, or take too much memory.
     """
     counts = Counter((int(w), int(h)) for w, h in sizes)
     if len(counts) > 1:
@@ -99,66 +107,72 @@ def target_size(
         )  # fmt: skip
         raise UserError(
             f"the images differ in size: {groups}, for example {example.name}; a scene has one "
-            "size: take out the fewer ones, or scale them and their poses"
+            "size: remove the smaller group, or scale it and its lenses"
         )
     ((width, height),) = counts
-    shrunk = 1.0
+    reduction = 1.0
     if factor is not None:
-        shrunk = max(1.0, factor * width / float(capture.sizes[:, 0].min()))
+        reduction = max(1.0, factor * width / float(capture.sizes[:, 0].min()))
     longer = max(width, height)
-    if max_size and longer / shrunk > max_size:
-        shrunk = longer / max_size
-    if shrunk > 1.0 + 1.0 / longer:
-        new_width, new_height = (max(1, round(side / shrunk)) for side in (width, height))
-        remarks = [f"pictures of {width}x{height} are scaled to {new_width}x{new_height}"]
+    if max_size and longer / reduction > max_size:
+        reduction = longer / max_size
+    notes = []
+    if reduction > 1.0 + 1.0 / longer:
+        new_width, new_height = (max(1, round(side / reduction)) for side in (width, height))
+        notes = [f"images of {width}x{height} are scaled to {new_width}x{new_height}"]
         if factor is None:
-            remarks[0] += " (`max_size` says to how much, 0 not at all)"
+            notes[0] += " (`max_size` sets the longer side, 0 keeps the original size)"
         width, height = new_width, new_height
-    else:
-        remarks = []
     num_bytes = 12 * width * height * len(sizes)
     if num_bytes > MAX_BYTES:
         raise UserError(
-            f"{len(sizes)} pictures of {width} x {height} take {num_bytes / 2**30:.0f} GiB, more "
+            f"{len(sizes)} images of {width} x {height} take {num_bytes / 2**30:.0f} GiB, more "
             f"than {MAX_BYTES / 2**30:.0f}: give a smaller `max_size`, or a `factor`"
         )
-    return height, width, remarks
+    return height, width, notes
 
 
 def check_lenses(capture: Capture, height: int, width: int) -> list[str]:
-    """Remarks on lenses that give no ray to some of their pixels.
+    """Checks that each pixel has a ray, see `fraction_without_ray`.
+
+    Args:
+      capture: the lenses.
+      height, width: of the images, in pixels.
+
+    Returns:
+      A note if some pixels have none.
 
     Raises:
-      UserError: if one gives none to most of them.
+      UserError: if more than half of the pixels of a view have none.
     """
     lens = simplest(scaled_lens(capture, height, width), height, width)
     if lens is None or lens.distortion is None:
         return []
     rows = np.concatenate([np.asarray(x, np.float64).reshape(len(lens.focal), -1) for x in lens], 1)
     _, firsts = np.unique(rows, axis=0, return_index=True)
-    shares = {
+    fractions = {
         int(index): fraction_without_ray(jax.tree.map(lambda x, i=index: x[i], lens), height, width)
         for index in firsts[:_MAX_LENSES]
     }
-    worst = max(shares, key=lambda index: shares[index])
-    if shares[worst] == 0:
+    worst = max(fractions, key=lambda index: fractions[index])
+    if fractions[worst] == 0:
         return []
     text = (
-        f"{shares[worst]:.0%} of the pixels of view {worst} ({capture.names[worst]}) and its like "
-        "lie where its distortion turns back, or more than 86 degrees off its axis, and get a "
-        "wrong ray"
+        f"{fractions[worst]:.0%} of the pixels of view {worst} ({capture.names[worst]}), and of "
+        "others with its lens, get a wrong ray: distortion folds the image back there, or they are "
+        "more than 86 degrees off the axis"
     )
-    if shares[worst] > 0.5:
-        raise UserError(f"{text}: calibrate the camera again, or undistort and crop the pictures")
+    if fractions[worst] > 0.5:
+        raise UserError(f"{text}; calibrate the camera again, or undistort and crop the images")
     return [text]
 
 
 def _original_of(
     capture: Capture, file: Path, size: tuple[int, int], lens_size: npt.NDArray[np.int64]
 ) -> Path | None:
-    """The picture in `images` of one in `images_N` that is not N times smaller; else None."""
+    """The original of an image in `images_N` that is not N times smaller; else None."""
     relative = file.relative_to(capture.folder)
-    factor = copies_factor(relative.parts[0])
+    factor = folder_factor(relative.parts[0])
     if factor is None or len(relative.parts) < 2:
         return None
     if all(abs(a - b / factor) <= 1 for a, b in zip(size, lens_size.tolist(), strict=True)):
@@ -168,8 +182,8 @@ def _original_of(
     return original if original is not None and original != file else None
 
 
-def has_proportions(size: tuple[int, int], lens_size: npt.NDArray[np.int64]) -> bool:
-    """Whether both sides are the lens's by one scale, to a pixel."""
+def has_aspect_ratio(size: tuple[int, int], lens_size: npt.NDArray[np.int64]) -> bool:
+    """Whether an image has the aspect ratio of its lens, to one pixel."""
     (width, height), (lens_width, lens_height) = size, (float(x) for x in lens_size)
     return bool(
         abs(height - lens_height * width / lens_width) <= 1.0
@@ -183,20 +197,34 @@ def load_pixels(
     upright: Sequence[bool],
     height: int,
     width: int,
-    kept: Path,
+    cache_dir: Path,
 ) -> Iterator[npt.NDArray[np.float32]]:
-    """The pictures at one size; those that are made smaller are kept for the next time."""
+    """Reads the images of a scene, scaled to one size.
+
+    Args:
+      files: `[num_views]`.
+      sizes: `[num_views, 2]`, width and height, all the same.
+      upright: `[num_views]`, which images to turn by their EXIF orientation.
+      height, width: of the result, in pixels.
+      cache_dir: where scaled images are cached.
+
+    Yields:
+      `[height, width, 3 or 4]` float32 in [0, 1], one for each file.
+
+    Raises:
+      UserError: if an image cannot be read.
+    """
     is_scaled = tuple(sizes[0]) != (width, height)
-    show = is_scaled and int(sizes.prod(axis=1).sum()) > _MANY
+    show = is_scaled and int(sizes.prod(axis=1).sum()) > _MIN_PIXELS_OF_BAR
     with contextlib.ExitStack() as stack:
         bar = None
         if show:
             bar = stack.enter_context(
-                progress_bar(total=len(files), desc="scaling pictures", unit="picture")
+                progress_bar(total=len(files), desc="scaling images", unit="image")
             )
         for file, turn in zip(files, upright, strict=True):
             pixels = (
-                _scaled(file, turn, height, width, kept)
+                _scaled(file, turn, height, width, cache_dir)
                 if is_scaled
                 else image_files.read_image(file, upright=turn)
             )
@@ -210,12 +238,12 @@ def load_pixels(
 
 
 def _scaled(
-    file: Path, upright: bool, height: int, width: int, kept: Path
+    file: Path, upright: bool, height: int, width: int, cache_dir: Path
 ) -> npt.NDArray[np.float32]:
-    """A picture at a smaller size, to 16 bits; a copy that cannot be kept is passed over."""
+    """An image at a smaller size, with 16 bits, cached by the file's path, time and size."""
     status = file.stat()
-    what = (str(file.resolve()), status.st_mtime_ns, status.st_size, upright, height, width)
-    path = kept / f"{hashlib.sha256(repr(what).encode()).hexdigest()[:32]}.npz"
+    identity = (str(file.resolve()), status.st_mtime_ns, status.st_size, upright, height, width)
+    path = cache_dir / f"{hashlib.sha256(repr(identity).encode()).hexdigest()[:32]}.npz"
 
     def shrink() -> Arrays:
         small = image_files.shrink(image_files.read_image(file, upright=upright), height, width)

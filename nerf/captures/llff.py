@@ -1,12 +1,12 @@
-"""Scenes in the layout of LLFF: `poses_bounds.npy` beside a folder of pictures.
+"""Captures in the layout of LLFF: `poses_bounds.npy` beside a folder of images.
 
 `poses_bounds.npy` is `[num_views, 17]`: a 3x5 matrix in row-major order, then the nearest and the
 farthest depth. Columns 0 to 2 of the matrix are the axes [down, right, back] of the camera, column
 3 its position, column 4 the height, width and focal length in pixels of the original photograph.
-Row i belongs to the i-th picture in the order of the file names.
+Row i belongs to the i-th image in the order of the file names.
 
-Pictures lie in `images` (the originals) or `images_N` (both sides divided by N). Any of them may
-be missing.
+Images are in `images` (the originals) or in `images_N` (both sides divided by N). Any of these
+folders may be missing.
 
 Source: Mildenhall et al. 2019 (LLFF); bmild/nerf `load_llff.py` for scale and centre.
 """
@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nerf.captures.capture import Array, Capture, Problems, check_numbers, named_views
-from nerf.captures.files import IMAGE_SUFFIXES, check_inside, copies_factor, read_bytes
+from nerf.captures.files import IMAGE_SUFFIXES, check_inside, folder_factor, read_bytes
 from nerf.captures.image_files import image_files, to_float
 from nerf.errors import UserError, listed
 from nerf.geometry.lenses import Lens
@@ -35,12 +35,12 @@ _MAX_BYTES = 2**28
 
 
 def read_llff(folder: Path, factor: int | None = None) -> Capture:
-    """Reads poses and finds the pictures.
+    """Reads the poses and finds the images.
 
     Args:
-      folder: holds `poses_bounds.npy` and `images` or `images_N`.
-      factor: 1 reads `images`, N reads `images_N`; None reads the smallest pictures there are:
-        the `images_N` with the largest N that holds any, else `images`.
+      folder: contains `poses_bounds.npy` and `images` or `images_N`.
+      factor: 1 to read `images`, N to read `images_N`; None reads the smallest images: those of the
+        `images_N` with the largest N, else of `images`.
 
     Raises:
       UserError: if anything is missing, unreadable or inconsistent.
@@ -54,14 +54,21 @@ def read_llff(folder: Path, factor: int | None = None) -> Capture:
     larger = [path.name for path in _image_folders(folder).values() if path != image_folder]
     if factor is None and larger:
         note = (
-            f"pictures are those of {image_folder.name}; there is {listed(larger)} too (`factor`)"
+            f"images are read from {image_folder.name}; `factor` chooses another folder: "
+            f"{listed(larger)}"
         )
         return dataclasses.replace(capture, notes=(note,))
     return capture
 
 
 def from_poses_bounds(poses_bounds: Array, folder: Path, files: Sequence[Path]) -> Capture:
-    """The capture of poses `[num_views, 17]`, see the module's text, and their pictures."""
+    """Makes a capture of poses in LLFF's layout.
+
+    Args:
+      poses_bounds: `[num_views, 17]`, see above.
+      folder: the folder of the capture.
+      files: the image files, `[num_views]`.
+    """
     matrices = poses_bounds[:, :15].reshape(-1, 3, 5)
     down, right, back, positions, sizes = np.moveaxis(matrices, -1, 0)
     height, width, focal = sizes.T
@@ -92,20 +99,21 @@ def build_scene(
     image_names: Sequence[str] | None = None,
     alpha: npt.NDArray[np.float32] | None = None,
 ) -> Scene:
-    """Makes a scene of pictures and their LLFF poses; reads no file.
+    """Makes a scene of images and their LLFF poses, without reading files.
 
     Args:
       images: `[num_views, height, width, 3]`, uint8, or float in [0, 1].
-      poses_bounds: `[num_views, 17]`, see the module's text.
+      poses_bounds: `[num_views, 17]`, see above.
       name: what the user calls the scene.
       source: "photographs" or "procedural".
       origin: where it was found; error messages begin with it.
-      image_names: one a view; None numbers them.
-      alpha: `[num_views, height, width]`, if the pictures were transparent; they lie over white.
+      image_names: one for each view; None numbers them.
+      alpha: `[num_views, height, width]` in [0, 1] of transparent images, composited over white;
+        None for opaque ones.
 
     Raises:
-      UserError: if the poses are not finite or have bounds that are not 0 < near < far, or if the
-        numbers of pictures and poses differ.
+      UserError: if the poses are not finite or their bounds are not 0 < near < far, or if the
+        numbers of images and poses differ.
     """
     poses_bounds = np.asarray(poses_bounds, np.float64)
     num_views, _, _, _ = images.shape
@@ -151,7 +159,7 @@ def _read_poses_bounds(path: Path) -> Array:
         ) from error
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
         found = getattr(array, "dtype", type(array).__name__)
-        raise UserError(f"{path} must hold an array of real numbers, not {found}: make it again")
+        raise UserError(f"{path} must contain an array of real numbers, not {found}: make it again")
     if array.ndim != 2 or array.shape[0] == 0 or array.shape[1] != 17:
         raise UserError(
             f"{path} must have the shape (views, 17), a 3x5 pose and two bounds a view, "
@@ -161,7 +169,7 @@ def _read_poses_bounds(path: Path) -> Array:
 
 
 def _check_size(file: io.BytesIO) -> None:
-    """Raises ValueError if an array's header announces more than the file holds."""
+    """Raises a ValueError if the array is larger than the file, by its header."""
     version = np.lib.format.read_magic(file)
     read = {(1, 0): np.lib.format.read_array_header_1_0}.get(
         version, np.lib.format.read_array_header_2_0
@@ -169,51 +177,56 @@ def _check_size(file: io.BytesIO) -> None:
     shape, _, dtype = read(file)
     num_bytes = math.prod(shape) * dtype.itemsize
     if num_bytes > len(file.getbuffer()):
-        raise ValueError(f"it announces {num_bytes:,} bytes and has {len(file.getbuffer()):,}")
+        raise ValueError(
+            f"its header says {num_bytes:,} bytes, and it has {len(file.getbuffer()):,}"
+        )
     file.seek(0)
 
 
 def _check_values(poses_bounds: Array, names: Sequence[str], where: Path | str) -> None:
-    """Raises UserError with the views of which no capture can be made; see `check_numbers`."""
+    """Raises a UserError with the views that no capture can be made of; see `check_numbers`."""
     sizes = poses_bounds[:, :15].reshape(-1, 3, 5)[:, :, 4]
     faults = (
-        (~np.isfinite(poses_bounds).all(1), "hold NaN or infinity"),
+        (~np.isfinite(poses_bounds).all(1), "contain NaN or infinity"),
         ((sizes <= 0).any(1), "have a height, width or focal length that is not positive"),
         (
             ~np.isclose(sizes, sizes[:1], rtol=1e-3).all(1),
-            "differ in height, width or focal length from the first, but one camera must serve",
+            "differ in height, width or focal length from the first, but LLFF has one camera",
         ),
     )
     for is_faulty, fault in faults:
         if np.any(is_faulty):
             views = named_views(np.flatnonzero(is_faulty).tolist(), names)
-            raise UserError(f"{where}: the poses of {views} {fault}: repair it")
+            raise UserError(f"{where}: the poses of {views} {fault}: make the file again")
 
 
-# Which pictures there are, and whether each pose has one.
+# Finding the images, and matching them to poses.
 
 
 def _image_folders(folder: Path) -> dict[int, Path]:
-    """The picture folders of a scene by their factor, 1 for the originals."""
+    """The image folders of a capture by their factor, 1 for the originals, in this order."""
     folders: dict[int, Path] = {}
     for path in sorted(folder.iterdir()):
-        factor = 1 if path.name == "images" else copies_factor(path.name)
+        factor = 1 if path.name == "images" else folder_factor(path.name)
         if factor is not None and path.is_dir():
             folders.setdefault(factor, path)
     return dict(sorted(folders.items()))
 
 
 def _choose_images(folder: Path, factor: int | None) -> tuple[Path, list[Path]]:
-    """The pictures of a factor, or those that can be scaled to it; else the smallest."""
+    """The folder to read, and its images.
+
+    With a factor it is the folder of that factor, or one with larger images; else the one with the
+    smallest images.
+    """
     folders = _image_folders(folder)
-    there = listed(path.name for path in folders.values()) or "neither"
     if not folders:
-        raise UserError(f"no images or images_N folder in {folder}: put the pictures there")
+        raise UserError(f"no images or images_N folder in {folder}: put the images there")
     smaller = sorted((n for n in folders if factor is None or n <= factor), reverse=True)
     if factor is not None and not smaller:
         raise UserError(
-            f"no folder images_{factor} in {folder} for factor {factor}, nor larger pictures to "
-            f"scale; there is {there}"
+            f"no folder images_{factor} in {folder} for factor {factor}, nor larger images to "
+            f"scale; there is {listed(path.name for path in folders.values())}"
         )
     for candidate in smaller:
         files = image_files(folders[candidate])
@@ -222,16 +235,16 @@ def _choose_images(folder: Path, factor: int | None) -> tuple[Path, list[Path]]:
                 check_inside(folder, file)
             return folders[candidate], files
     looked_in = listed(str(folders[candidate]) for candidate in smaller)
-    raise UserError(f"no pictures ({', '.join(IMAGE_SUFFIXES)}) in {looked_in}: put them there")
+    raise UserError(f"no images ({', '.join(IMAGE_SUFFIXES)}) in {looked_in}: put them there")
 
 
 def _check_counts(folder: Path, image_folder: Path, files: Sequence[Path], num_poses: int) -> None:
-    """Raises UserError unless there is one picture a pose, with the ones that lack the other."""
+    """Raises a UserError unless there is one image for each pose; it names those without."""
     names = [file.stem for file in files]
-    doubled = sorted({name for name in names if names.count(name) > 1})
-    if doubled:
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
         raise UserError(
-            f"{image_folder} has more than one picture called {listed(doubled)}: keep one of each"
+            f"{image_folder} has more than one image called {listed(repeated)}: keep one of each"
         )
     if len(names) == num_poses:
         return
@@ -241,42 +254,42 @@ def _check_counts(folder: Path, image_folder: Path, files: Sequence[Path], num_p
         detail = _missing_images(names, num_poses, complete)
         raise UserError(f"{counts}: {detail}; add the missing images or remove their poses")
     extras = [name for name in names if name not in complete] if complete else names[num_poses:]
-    doubt = "" if complete else " (the last in the order of names)"
+    guess = "" if complete else " (the last in the order of names)"
     raise UserError(
-        f"{counts}: no pose for {listed(extras)}{doubt}; remove the extra images or add their poses"
+        f"{counts}: no pose for {listed(extras)}{guess}; remove the extra images or add their poses"
     )
 
 
 def _complete_names(folder: Path, names: Sequence[str], num_poses: int) -> list[str] | None:
-    """The names in a sibling folder that has one picture a pose and agrees with `names`."""
+    """The names in another image folder that has one image for each pose and fits `names`."""
     for sibling in _image_folders(folder).values():
-        theirs = [file.stem for file in image_files(sibling)]
-        agrees = set(theirs) >= set(names) or set(theirs) <= set(names)
-        if len(set(theirs)) == num_poses and agrees:
-            return theirs
+        candidate = [file.stem for file in image_files(sibling)]
+        fits = set(candidate) >= set(names) or set(candidate) <= set(names)
+        if len(set(candidate)) == num_poses and fits:
+            return candidate
     return None
 
 
 def _missing_images(names: Sequence[str], num_poses: int, complete: Sequence[str] | None) -> str:
-    """Says which poses have no picture, as well as the names tell."""
-    complete = complete or _counted_names(names, num_poses)
+    """Says which poses have no image, as far as the names of the images show it."""
+    complete = complete or _numbered_names(names, num_poses)
     if complete:
         missing = [i for i, name in enumerate(complete) if name not in names]
         return f"no image for {named_views(missing, complete)}"
     last = listed(range(len(names), num_poses))
-    return f"the names do not tell which are missing; in their order, views {last} have no image"
+    return f"the names do not show which are missing; in their order, views {last} have no image"
 
 
-def _counted_names(names: Sequence[str], num_poses: int) -> list[str] | None:
-    """The `num_poses` names that `names` are a part of, if they count up (image000, image001)."""
+def _numbered_names(names: Sequence[str], num_poses: int) -> list[str] | None:
+    """All `num_poses` names, if `names` are numbered (image000, image001); else None."""
     matches = [re.fullmatch(r"(.*?)(\d+)", name) for name in names]
     found = [(match[1], match[2]) for match in matches if match]
     digits = len(found[0][1]) if found else 0
     if len(found) < len(names) or any((p, len(n)) != (found[0][0], digits) for p, n in found):
         return None
     numbers = [int(number) for _, number in found]
-    gaps_explain_all = max(numbers) - min(numbers) + 1 == num_poses
-    first = min(numbers) if gaps_explain_all else 0
+    is_complete_range = max(numbers) - min(numbers) + 1 == num_poses
+    first = min(numbers) if is_complete_range else 0
     if max(numbers) >= first + num_poses:
         return None
     return [f"{found[0][0]}{first + i:0{digits}d}" for i in range(num_poses)]

@@ -1,9 +1,11 @@
-"""What is found in a capture, in words and as a picture."""
+"""The survey of a capture that `nerf.inspect` prints and draws."""
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from nerf.captures.capture import Array, Capture, depths_in_view
 from nerf.captures.formats import LoadedScene
@@ -12,15 +14,16 @@ from nerf.geometry.cameras import SPACES
 from nerf.geometry.rigs import Rig, classify_rig, upright, widest_gap
 
 _KINDS = {
-    "forward": "all look much the same way",
-    "inward": "stand around something and look at it",
+    "forward": "all look in about the same direction",
+    "inward": "are arranged around a point and look at it",
     "free": "look in many directions",
 }
-_MAX_POINTS = 20_000
+_MAX_POINTS = 20_000  # that are drawn
+_MAX_SLOPE = 3.0  # of the rays that are drawn through the corners of an image
 
 
 def describe_capture(capture: Capture) -> Iterator[str]:
-    """Lines about what the files say."""
+    """Lines about the files: format, lens, bounds, and the arrangement of the cameras."""
     yield _line("folder", str(capture.folder))
     yield _line("format", capture.format)
     sizes = {tuple(size) for size in capture.sizes.tolist()}
@@ -39,30 +42,38 @@ def describe_capture(capture: Capture) -> Iterator[str]:
 
 
 def describe_scene(loaded: LoadedScene, holdout: int) -> Iterator[str]:
-    """Lines about what a field would be trained on."""
+    """Lines about the scene that a field would be trained on.
+
+    Args:
+      loaded: the scene.
+      holdout: every `holdout`-th view is held out, unless the files define a split.
+    """
     scene = loaded.scene
     height, width = scene.cameras.height, scene.cameras.width
     split = scene.split(holdout)
-    over = "" if scene.alpha is None else f", transparent, over {scene.background}"
-    yield _line("pictures", f"{width}x{height}{over}")
+    background = "" if scene.alpha is None else f", transparent, over {scene.background}"
+    yield _line("images", f"{width}x{height}{background}")
     near, far = scene.bounds[:, 0].min(), scene.bounds[:, 1].max()
     yield _line("space", SPACES[scene.space])
     yield _line(
         "scene units",
-        f"{scene.unit_scale:.4g} make one of the files' unit; bounds {near:.3g} to {far:.3g}",
+        f"{scene.unit_scale:.4g} per unit of the files; bounds {near:.3g} to {far:.3g}",
     )
-    said = "named in the files" if scene.given_split else f"every {holdout}th from 0 on"
+    rule = "from the files" if scene.given_split else f"every {holdout}th from 0 on"
     yield _line(
-        "split", f"{len(split.train)} to train on, {len(split.test)} held out ({said}): "
-        f"{listed(split.test)}"
-    )  # fmt: skip
+        "split",
+        f"{len(split.train)} for training, {len(split.test)} held out ({rule}): "
+        f"{listed(split.test)}",
+    )
 
 
 def _line(name: str, value: str) -> str:
+    """One line of the survey, with values in a column."""
     return f"{name + ':':<13}{value}"
 
 
 def _lens(capture: Capture) -> str:
+    """Model, distortion, focal length and principal point of the lenses, in words."""
     lens = capture.lens
     assert lens.distortion is not None
     assert lens.fisheye is not None
@@ -71,55 +82,75 @@ def _lens(capture: Capture) -> str:
     shown = f"{low:.1f}" if high - low < 0.05 else f"{low:.1f} to {high:.1f}"
     half = 0.5 * sizes[:, 0] / focal[:, 0]
     angle = np.degrees(2 * np.where(lens.fisheye, half, np.arctan(half))).mean()
-    off = np.abs(np.asarray(lens.centre) + 0.5 - 0.5 * sizes).max()
+    offset = np.abs(np.asarray(lens.centre) + 0.5 - 0.5 * sizes).max()
     kind = "fisheye" if lens.fisheye.all() else "perspective and fisheye"
     kind = kind if lens.fisheye.any() else "perspective"
-    bent = "distorted" if np.any(lens.distortion) else "not distorted"
-    axis = "in the middle" if off <= 1.0 else f"up to {off:.1f} pixels off the middle"
-    return f"{kind}, {bent}, focal length {shown} pixels ({angle:.0f} degrees), axis {axis}"
+    distortion = "distorted" if np.any(lens.distortion) else "not distorted"
+    axis = "in the centre" if offset <= 1.0 else f"up to {offset:.1f} pixels from the centre"
+    return f"{kind}, {distortion}, focal length {shown} pixels ({angle:.0f} degrees), axis {axis}"
 
 
 def _spread(capture: Capture, rig: Rig) -> str:
+    """The extent of the positions and their distances to the focus, in words."""
     positions = capture.camtoworlds[:, :, 3]
     baseline = float(np.linalg.norm(positions.max(axis=0) - positions.min(axis=0)))
     distance = np.linalg.norm(positions - rig.focus, axis=-1)
-    where = f"{distance.min():.4g} to {distance.max():.4g} from their focus"
-    return f"baseline {baseline:.4g}, {where}, in the files' unit"
+    distances = f"{distance.min():.4g} to {distance.max():.4g} from their focus"
+    return f"baseline {baseline:.4g}, {distances}, in the files' unit"
 
 
 def _coverage(capture: Capture, rig: Rig) -> str:
+    """The range of viewing directions, and how many views show a point, in words."""
     back = capture.camtoworlds[:, :, 2]
     if rig.kind == "forward":
         mean = back.sum(axis=0) / np.linalg.norm(back.sum(axis=0))
         widest = np.degrees(np.arccos(np.clip(back @ mean, -1, 1))).max()
-        found = f"views up to {widest:.0f} degrees from their mean"
+        text = f"views up to {widest:.0f} degrees from their mean"
     else:
         local = back @ upright(rig.up).T
         gap = np.degrees(widest_gap(local)[1])
         height = np.degrees(np.arcsin(np.clip(local[:, 1], -1, 1)))
-        found = (
+        text = (
             f"{360 - gap:.0f} degrees around, the widest gap {gap:.0f}; from {height.min():.0f} to "
             f"{height.max():.0f} degrees above the horizon"
         )
     if len(capture.points):
-        found += f"; {len(capture.points):,} points, {_seen_share(capture):.0%} of views see each"
-    return found
+        text += f"; {len(capture.points):,} points, each in {_visibility(capture):.0%} of the views"
+    return text
 
 
-def _seen_share(capture: Capture) -> float:
-    """The mean share of the views in whose frame a point lies."""
-    some = capture.points[:: max(1, len(capture.points) // 1000)]
+def _visibility(capture: Capture) -> float:
+    """The mean fraction of the views that have a point in their image."""
+    sample = capture.points[:: max(1, len(capture.points) // 1000)]
     views = range(capture.num_views)
-    return float(np.mean([len(depths_in_view(capture, i, some)) for i in views])) / len(some)
+    return float(np.mean([len(depths_in_view(capture, i, sample)) for i in views])) / len(sample)
+
+
+class _Drawing(NamedTuple):
+    """What a plot shows: points `[..., 3]` in the files' unit, y up, x and z horizontal.
+
+    Attributes:
+      positions: `[num_views, 3]`, the cameras.
+      corners: `[num_views, 4, 3]`, the corners of the images at the nearest depth.
+      points: `[num_points, 3]`, the capture's points, or a sample of them.
+      focus: `[1, 3]`, the point that the cameras look at; `[0, 3]` if there is none.
+      limits: `[2, 3]`, the lowest and the highest coordinates that the plot shows.
+    """
+
+    positions: Array
+    corners: Array
+    points: Array
+    focus: Array
+    limits: Array
 
 
 def draw(path: Path, capture: Capture, bounds: Array | None) -> None:
-    """Draws the cameras from above and from the side, what they see, and the points.
+    """Draws cameras, their images at the nearest depth, and points, from above and from the side.
 
     Args:
-      path: a .png file.
+      path: the .png file to write.
       capture: the cameras.
-      bounds: `[num_views, 2]`, near and far, or None.
+      bounds: `[num_views, 2]`, near and far in the files' unit; None if they are not known.
 
     Raises:
       UserError: if the file cannot be written.
@@ -127,56 +158,20 @@ def draw(path: Path, capture: Capture, bounds: Array | None) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    rig = classify_rig(capture.camtoworlds)
-    turn = upright(rig.up)
-    positions = capture.camtoworlds[:, :, 3] @ turn.T
-    points = capture.points[:: max(1, len(capture.points) // _MAX_POINTS)] @ turn.T
-    distance = np.linalg.norm(positions - turn @ rig.focus, axis=-1)
-    shown = np.median(distance) if rig.num_aimed > 0.5 * capture.num_views else 0.0
-    near = bounds[:, 0] if bounds is not None else np.full(len(positions), 0.25 * shown)
-    corners = _corners(capture) @ turn.T
-    spread = np.ptp(positions, axis=0).max()
-    length = np.maximum(near, 0.03 * max(spread, 1e-9))
-    ends = positions[:, None] + length[:, None, None] * corners
-    everything = np.concatenate([positions, ends.reshape(-1, 3)])
-    if len(points):
-        everything = np.concatenate([everything, points[_is_usual(points)]])
+    drawing = _drawing(capture, bounds)
     figure = Figure(figsize=(12.0, 6.4), layout="constrained", dpi=110)
     FigureCanvasAgg(figure)
-    titles = {"from above": (0, 2, "x", "z"), "from the side": (2, 1, "z", "y (up)")}
-    for number, (title, (a, b, across, upwards)) in enumerate(titles.items(), 1):
-        axes = figure.add_subplot(1, 2, number)
-        if len(points):
-            axes.scatter(points[:, a], points[:, b], s=1.0, c="0.6", linewidths=0, label="points")
-        for index in range(len(positions)):
-            outline = ends[index, [0, 1, 3, 2, 0]]
-            axes.plot(outline[:, a], outline[:, b], color="tab:orange", linewidth=0.5)
-            for corner in ends[index]:
-                both = np.stack([positions[index], corner])
-                axes.plot(both[:, a], both[:, b], color="tab:blue", linewidth=0.4, alpha=0.6)
-        axes.scatter(
-            positions[:, a], positions[:, b], s=14, c="tab:blue", zorder=3, label="cameras"
-        )
-        if rig.num_aimed > 0.5 * capture.num_views:
-            focus = turn @ rig.focus
-            axes.scatter(focus[a], focus[b], s=60, c="tab:red", marker="+", label="focus", zorder=4)
-            everything = np.concatenate([everything, focus[None]])
-        low, high = everything.min(axis=0), everything.max(axis=0)
-        margin = 0.05 * max((high - low).max(), 1e-9)
-        axes.set_xlim(low[a] - margin, high[a] + margin)
-        limits = (low[b] - margin, high[b] + margin)
-        axes.set_ylim(limits if title != "from above" else limits[::-1])
-        axes.set_aspect("equal")
-        axes.set_xlabel(across)
-        axes.set_ylabel(upwards)
-        axes.set_title(title)
-        axes.grid(color="0.92")
-        axes.set_axisbelow(True)
-    axes.legend(loc="best", fontsize=8)
-    tip = "orange: the nearest depth" if bounds is not None else "no bounds in the files"
+    above, side = figure.subplots(1, 2)
+    _draw_projection(above, drawing, across=0, upwards=2)
+    above.set(title="from above", xlabel="x", ylabel="z")
+    above.invert_yaxis()
+    _draw_projection(side, drawing, across=2, upwards=1)
+    side.set(title="from the side", xlabel="z", ylabel="y (up)")
+    side.legend(loc="best", fontsize=8)
+    meaning = "orange: the nearest depth" if bounds is not None else "no bounds in the files"
     figure.suptitle(
         f"{capture.folder.name}: {capture.num_views} cameras ({capture.format}), in the files' "
-        f"unit, turned upright; {tip}",
+        f"unit, turned upright; {meaning}",
         fontsize=11,
     )
     try:
@@ -185,17 +180,56 @@ def draw(path: Path, capture: Capture, bounds: Array | None) -> None:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def _corners(capture: Capture) -> Array:
-    """World directions `[num_views, 4, 3]` through pictures' corners, one unit of depth long."""
+def _drawing(capture: Capture, bounds: Array | None) -> _Drawing:
+    rig = classify_rig(capture.camtoworlds)
+    turn = upright(rig.up)
+    positions = capture.camtoworlds[:, :, 3] @ turn.T
+    points = capture.points[:: max(1, len(capture.points) // _MAX_POINTS)] @ turn.T
+    has_focus = rig.num_aimed > 0.5 * capture.num_views
+    focus = (turn @ rig.focus)[None] if has_focus else np.zeros((0, 3))
+    near = np.zeros(len(positions)) if bounds is None else bounds[:, 0]
+    if bounds is None and has_focus:
+        near[:] = 0.25 * np.median(np.linalg.norm(positions - focus, axis=-1))
+    depth = np.maximum(near, 0.03 * max(np.ptp(positions, axis=0).max(), 1e-9))
+    corners = positions[:, None] + depth[:, None, None] * (_corner_rays(capture) @ turn.T)
+    inliers = points[_is_inlier(points)] if len(points) else points
+    shown = np.concatenate([positions, corners.reshape(-1, 3), inliers, focus])
+    limits = np.stack([shown.min(axis=0), shown.max(axis=0)])
+    margin = 0.05 * max(np.ptp(limits, axis=0).max(), 1e-9)
+    return _Drawing(positions, corners, points, focus, limits + margin * np.array([[-1], [1]]))
+
+
+def _draw_projection(axes: Any, drawing: _Drawing, across: int, upwards: int) -> None:
+    """Draws one side of a drawing; `across` and `upwards` choose the coordinates."""
+    positions, corners, points, focus, limits = (x[..., [across, upwards]] for x in drawing)
+    if len(points):
+        axes.scatter(*points.T, s=1.0, c="0.6", linewidths=0, label="points")
+    for position, image in zip(positions, corners, strict=True):
+        axes.plot(*image[[0, 1, 3, 2, 0]].T, color="tab:orange", linewidth=0.5)
+        for corner in image:
+            ray = np.stack([position, corner])
+            axes.plot(*ray.T, color="tab:blue", linewidth=0.4, alpha=0.6)
+    axes.scatter(*positions.T, s=14, c="tab:blue", zorder=3, label="cameras")
+    if len(focus):
+        axes.scatter(*focus.T, s=60, c="tab:red", marker="+", label="focus", zorder=4)
+    axes.set_xlim(*limits[:, 0])
+    axes.set_ylim(*limits[:, 1])
+    axes.set_aspect("equal")
+    axes.grid(color="0.92")
+    axes.set_axisbelow(True)
+
+
+def _corner_rays(capture: Capture) -> Array:
+    """World directions `[num_views, 4, 3]` through the image corners, one unit of depth long."""
     focal, centre = np.asarray(capture.lens.focal), np.asarray(capture.lens.centre)
     units = np.array([[0, 0], [1, 0], [0, 1], [1, 1]])
     slopes = (units[None] * capture.sizes[:, None] - centre[:, None]) / focal[:, None]
-    slopes = np.clip(slopes, -3.0, 3.0)
+    slopes = np.clip(slopes, -_MAX_SLOPE, _MAX_SLOPE)
     local = np.stack([slopes[..., 0], -slopes[..., 1], -np.ones(slopes.shape[:2])], axis=-1)
     return np.asarray(np.einsum("vij,vcj->vci", capture.camtoworlds[:, :, :3], local))
 
 
-def _is_usual(points: Array) -> "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]":
-    """Points that are not among the farthest out on any axis."""
+def _is_inlier(points: Array) -> npt.NDArray[np.bool_]:
+    """`[num_points]`, whether a point is between the percentiles 1 and 99 of each coordinate."""
     low, high = np.percentile(points, [1, 99], axis=0)
     return np.asarray(((points >= low) & (points <= high)).all(axis=1))

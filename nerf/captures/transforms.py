@@ -1,10 +1,11 @@
 """Captures in `transforms.json` (nerfstudio, instant-ngp) and `transforms_train.json` (Blender).
 
-Intrinsics stand once for all frames or in each: `fl_x`, `fl_y`, `cx`, `cy`, `w`, `h`, or an angle
-of view (`camera_angle_x`, radians, across the whole width), and distortion `k1` to `k4`, `p1`,
-`p2`. A frame names its picture in `file_path`, with or without an ending, relative to the file.
-Poses are in the frame that `applied_transform` led to; to points, which are in the frame before, it
-is applied here. `near` and `far` may stand in each frame, which is this project's own addition.
+Intrinsics are given once for all frames or in each frame: `fl_x`, `fl_y`, `cx`, `cy`, `w`, `h` in
+pixels, or the horizontal angle of view `camera_angle_x` in radians; and the distortion `k1` to
+`k4`, `p1`, `p2`. A frame names its image in `file_path`, relative to the JSON file, with or without
+a suffix. Poses are camera to world after `applied_transform`; points from COLMAP are in world
+coordinates before it, so it is applied to them here. Each frame may have `near` and `far`, which is
+this project's own addition.
 
 Source: nerfstudio's "Data conventions" page and `nerfstudio_dataparser.py`; instant-ngp's
 `nerf_dataset_tips.md`; bmild/nerf `load_blender.py`.
@@ -21,10 +22,10 @@ from nerf.captures import colmap, colmap_files
 from nerf.captures.capture import Array, Capture, Problems, make_lens, with_points
 from nerf.captures.files import (
     IMAGE_SUFFIXES,
-    copies_factor,
     find_image,
+    folder_factor,
     images_without_pose,
-    natural,
+    natural_key,
     read_json,
 )
 from nerf.captures.image_files import image_size
@@ -43,7 +44,19 @@ _MAX_FRAMES = 100_000
 
 
 class _Frame(NamedTuple):
-    """One frame: `intrinsics` are `_INTRINSICS`, the centre NaN for the picture's middle."""
+    """One frame of a file.
+
+    Attributes:
+      name: its `file_path`.
+      file: the image file.
+      matrix: `[3, 4]`, camera to world.
+      intrinsics: the values of `_INTRINSICS`; NaN where the file has none.
+      angle: the horizontal angle of view in radians, if the file has one.
+      fisheye: whether its lens is a fisheye.
+      size: width and height in pixels; 0 where the file has none.
+      bounds: near and far, if the file has them.
+      part: `train` or `test` in Blender's files, else empty.
+    """
 
     name: str
     file: Path
@@ -59,13 +72,17 @@ class _Frame(NamedTuple):
 def read_nerfstudio(folder: Path, factor: int | None = None) -> Capture:
     """Reads `transforms.json`.
 
+    Args:
+      folder: contains the file.
+      factor: N to read the images in `images_N`; None or 1 for the originals.
+
     Raises:
-      UserError: for what is missing or impossible, all of it.
+      UserError: with everything that is missing or impossible.
     """
     path = folder / NERFSTUDIO_FILE
     content = read_json(path)
     frames, notes = _read_frames(path, content, "", factor)
-    notes += _unread(content)
+    notes += _notes_on_ignored_keys(content)
     split = _named_split(path, content, frames)
     points = _points(folder, content, notes)
     return _assemble("nerfstudio", folder, frames, points, split, notes)
@@ -74,11 +91,15 @@ def read_nerfstudio(folder: Path, factor: int | None = None) -> Capture:
 def read_blender(folder: Path, factor: int | None = None) -> Capture:
     """Reads `transforms_train.json` and `transforms_test.json`.
 
-    Where there is no file of test views, those of `transforms_val.json` are held out, else every
-    so many of the training views.
+    If there is no file of test views, the views of `transforms_val.json` are held out. If that is
+    missing too, the capture has no split of its own.
+
+    Args:
+      folder: contains the files.
+      factor: N to read the images in `images_N`; None or 1 for the originals.
 
     Raises:
-      UserError: for what is missing or impossible, all of it.
+      UserError: with everything that is missing or impossible.
     """
     files = dict(_BLENDER_FILES)
     if not (folder / files["test"]).is_file() and (folder / _VALIDATION_FILE).is_file():
@@ -88,9 +109,9 @@ def read_blender(folder: Path, factor: int | None = None) -> Capture:
     for part, name in files.items():
         path = folder / name
         if part == "train" or path.is_file():
-            more, remarks = _read_frames(path, read_json(path), part, factor)
-            frames += more
-            notes += remarks
+            more_frames, more_notes = _read_frames(path, read_json(path), part, factor)
+            frames += more_frames
+            notes += more_notes
     split = None
     if any(frame.part == "test" for frame in frames):
         train, test = (
@@ -103,16 +124,18 @@ def read_blender(folder: Path, factor: int | None = None) -> Capture:
 def _read_frames(
     path: Path, content: Mapping[str, Any], part: str, factor: int | None
 ) -> tuple[list[_Frame], list[str]]:
-    """The frames of a file that have a picture, and remarks on the others."""
+    """The frames of a file that have an image, sorted by name, and notes on the others."""
     listing = content.get("frames")
     if not isinstance(listing, list) or not listing:
-        raise UserError(f"{path} has no list of frames: it must have one with file_path and matrix")
+        raise UserError(
+            f"{path} has no list of frames: each frame must have file_path and transform_matrix"
+        )
     if len(listing) > _MAX_FRAMES:
-        raise UserError(f"{path} has more than {_MAX_FRAMES:,} frames: give it fewer")
+        raise UserError(f"{path} has more than {_MAX_FRAMES:,} frames: remove some")
     frames: list[_Frame] = []
     problems: list[str] = []
-    without_picture: list[str] = []
-    named: dict[Path, int] = {}
+    without_image: list[str] = []
+    frame_of_file: dict[Path, int] = {}
     for number, entry in enumerate(listing):
         where = f"{path.name}, frame {number}"
         try:
@@ -125,40 +148,40 @@ def _read_frames(
                 break
             continue
         if frame is None:
-            without_picture.append(str(entry.get("file_path")))
-        elif frame.file in named:
+            without_image.append(str(entry.get("file_path")))
+        elif frame.file in frame_of_file:
             problems.append(
-                f"{where} names the same picture as frame {named[frame.file]}, {frame.file.name}: "
-                "remove one of them"
+                f"{where} names the same image as frame {frame_of_file[frame.file]}, "
+                f"{frame.file.name}: remove one of them"
             )
         else:
-            named[frame.file] = number
+            frame_of_file[frame.file] = number
             frames.append(frame)
     if problems:
         raise Problems(problems)
     if not frames:
         raise UserError(
-            f"none of the {len(listing)} pictures that {path} names is there, the first of them "
-            f"{without_picture[0]}: put them into {path.parent}"
+            f"none of the {len(listing)} images that {path} names is there, the first of them "
+            f"{without_image[0]}: put them into {path.parent}"
         )
-    missing = f"{len(without_picture)} frames of {path.name} have no picture and are left out: "
-    notes = [missing + listed(without_picture)] if without_picture else []
-    return sorted(frames, key=lambda frame: natural(frame.name)), notes
+    missing = f"{len(without_image)} frames of {path.name} have no image and are left out: "
+    notes = [missing + listed(without_image)] if without_image else []
+    return sorted(frames, key=lambda frame: natural_key(frame.name)), notes
 
 
 def _read_frame(
     path: Path, values: Mapping[str, Any], where: str, part: str, factor: int | None
 ) -> _Frame | None:
-    """One frame; None if its picture is not there."""
+    """One frame; None if its image is missing. `where` is for messages."""
     name = values.get("file_path")
     if not isinstance(name, str) or not name:
-        raise UserError(f"{where} has no file_path: name its picture, relative to {path.name}")
+        raise UserError(f"{where} has no file_path: name its image, relative to {path.name}")
     matrix = _matrix(values.get("transform_matrix"), f"{where}: transform_matrix")
     model = values.get("camera_model", "OPENCV")
     if model not in (*_PERSPECTIVE, *_FISHEYE):
         raise UserError(
             f"{where}: camera_model {model!r} is not read, only "
-            f"{', '.join((*_PERSPECTIVE, *_FISHEYE))}: undistort the pictures first"
+            f"{', '.join((*_PERSPECTIVE, *_FISHEYE))}: undistort the images first"
         )
     get = _Numbers(values, where)
     angle = get("camera_angle_x") if values.get("camera_angle_x") is not None else None
@@ -183,7 +206,10 @@ def _read_frame(
 
 
 class _Numbers:
-    """Finite numbers of a frame or of the whole file, by name."""
+    """Looks up finite numbers in the values of a frame or of the whole file.
+
+    A missing value is a UserError, unless there is a default.
+    """
 
     def __init__(self, values: Mapping[str, Any], where: str):
         self._values, self._where = values, where
@@ -204,69 +230,74 @@ class _Numbers:
 
 
 def _matrix(rows: Any, where: str) -> Array:
-    """`[3, 4]` from rows of a 3x4 or 4x4 matrix."""
+    """A matrix `[3, 4]` from the rows of a 3x4 or 4x4 matrix in JSON. `where` is for messages."""
     advice = "it must be a 4x4 camera-to-world matrix"
     if not isinstance(rows, list) or len(rows) not in (3, 4):
-        raise UserError(f"{where} is missing or has no 4 rows: {advice}")
+        raise UserError(f"{where} is missing or does not have 4 rows: {advice}")
     if not all(isinstance(row, list) and len(row) == 4 for row in rows):
-        raise UserError(f"{where} has rows that are not of 4 numbers: {advice}")
+        raise UserError(f"{where} has rows that do not have 4 numbers: {advice}")
     flat = [value for row in rows for value in row]
     if any(isinstance(value, bool) or not isinstance(value, (int, float)) for value in flat):
-        raise UserError(f"{where} holds something else than numbers: {advice}")
+        raise UserError(f"{where} contains something other than numbers: {advice}")
     try:
         matrix = np.array(flat, np.float64).reshape(-1, 4)
     except OverflowError as error:
-        raise UserError(f"{where} holds a number that is too large: {advice}") from error
+        raise UserError(f"{where} contains a number that is too large: {advice}") from error
     if not np.isfinite(matrix).all():
-        raise UserError(f"{where} holds NaN or infinity: make the poses again")
+        raise UserError(f"{where} contains NaN or infinity: make the poses again")
     return matrix[:3]
 
 
-def _unread(content: Mapping[str, Any]) -> list[str]:
-    """Remarks on what a file says and is not heeded."""
+def _notes_on_ignored_keys(content: Mapping[str, Any]) -> list[str]:
+    """Notes on keys of a file that are not used."""
     notes = []
     if any("mask_path" in frame for frame in content["frames"]):
-        notes.append("masks (mask_path) are not read: every pixel counts")
+        notes.append("masks (mask_path) are not read: all pixels are used")
     if content.get("train_filenames") and not (
         content.get("test_filenames") or content.get("val_filenames")
     ):
-        notes.append("train_filenames without test_filenames or val_filenames is not heeded")
+        notes.append(
+            "train_filenames is not used, since there is no test_filenames or val_filenames"
+        )
     return notes
 
 
 def _named_split(path: Path, content: Mapping[str, Any], frames: Sequence[_Frame]) -> Split | None:
-    """The split that nerfstudio's lists of file names make."""
+    """The split that nerfstudio's lists of file names define; None if the file has no lists."""
     lists = {key: content.get(f"{key}_filenames") for key in ("train", "val", "test")}
     if lists["train"] is None or (lists["test"] is None and lists["val"] is None):
         return None
-    chosen: dict[str, set[str]] = {}
+    listed_stems: dict[str, set[str]] = {}
     for key, names in lists.items():
         if names is not None and not (
             isinstance(names, list) and all(isinstance(name, str) for name in names)
         ):
             raise UserError(f"{path}: {key}_filenames must be a list of names: make it again")
-        chosen[key] = {_stem(name) for name in names or ()}
-    held_out = chosen["test"] or chosen["val"]
+        listed_stems[key] = {_stem(name) for name in names or ()}
+    held_out = listed_stems["test"] or listed_stems["val"]
     stems = [_stem(frame.name) for frame in frames]
-    train = tuple(i for i, stem in enumerate(stems) if stem in chosen["train"])
+    train = tuple(i for i, stem in enumerate(stems) if stem in listed_stems["train"])
     test = tuple(i for i, stem in enumerate(stems) if stem in held_out and i not in train)
     if not train or not test:
         raise UserError(
             f"{path}: train_filenames and test_filenames (or val_filenames) leave no view to "
-            "train on, or none to test: remove them, or name pictures of frames"
+            "train on, or none to test: remove them, or name images of frames"
         )
     return Split(train, test)
 
 
 def _stem(name: str) -> str:
-    """A picture's name without its ending, in one form."""
+    """The name of an image without its suffix, with `/` between folders."""
     path = PurePosixPath(name.replace("\\", "/"))
     known = path.suffix.lower() in IMAGE_SUFFIXES
     return (path.with_suffix("") if known else path).as_posix()
 
 
 def _points(folder: Path, content: Mapping[str, Any], notes: list[str]) -> Array:
-    """COLMAP's points, where the folder has them beside the file, in the frame of the poses."""
+    """COLMAP's points in the frame of the poses, `[num_points, 3]`; none if there is no model.
+
+    A model that cannot be read adds a note instead.
+    """
     model = colmap.find_model(folder)
     if model is None:
         return np.zeros((0, 3))
@@ -283,13 +314,13 @@ def _points(folder: Path, content: Mapping[str, Any], notes: list[str]) -> Array
 
 
 def _original_size(folder: Path, frame: _Frame) -> tuple[int, int]:
-    """Width and height of the picture that a frame names, whose file may be a smaller copy."""
+    """Width and height of the original image of a frame, whose file may be a smaller copy."""
     original = find_image(folder, frame.name, None)
     file = frame.file if original is None else original
     width, height = image_size(file)
     relative = file.relative_to(folder).parts
     named = PurePosixPath(frame.name.replace("\\", "/")).parts
-    factor = copies_factor(relative[0]) if len(relative) > 1 and relative[0] not in named else None
+    factor = folder_factor(relative[0]) if len(relative) > 1 and relative[0] not in named else None
     return width * (factor or 1), height * (factor or 1)
 
 
@@ -301,7 +332,7 @@ def _assemble(
     split: Split | None,
     notes: Sequence[str],
 ) -> Capture:
-    """The capture of some frames; what depends on the pictures' size is read from their headers."""
+    """Makes a capture of frames. Sizes that the file lacks are read from the images' headers."""
     rows, sizes = [], []
     for frame in frames:
         size = frame.size if min(frame.size) > 0 else _original_size(folder, frame)
@@ -316,10 +347,10 @@ def _assemble(
                 numbers[index] = 0.5 * size[index - 2]
         rows.append(numbers)
         sizes.append(size)
-    unposed = images_without_pose(frame.file for frame in frames)
-    if unposed:
-        more = f"{len(unposed)} pictures have no pose and are not used: {listed(unposed)}"
-        notes = [*notes, more]
+    without_pose = images_without_pose(frame.file for frame in frames)
+    if without_pose:
+        note = f"{len(without_pose)} images have no pose and are not used: {listed(without_pose)}"
+        notes = [*notes, note]
     bounds = [frame.bounds for frame in frames]
     capture = Capture(
         format=name,

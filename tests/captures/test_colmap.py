@@ -71,11 +71,11 @@ def test_pictures_and_poses_that_do_not_match_are_listed(folder):
     write_pictures(folder, ["images/extra.png"], size=SIZE)
     loaded = load_folder(folder)
     assert loaded.scene.num_views == 7
-    assert any(f"no picture and are left out: {names[2]}" in note for note in loaded.notes)
+    assert any(f"no image and are left out: {names[2]}" in note for note in loaded.notes)
     assert any("no pose and are not used: extra.png" in note for note in loaded.notes)
     for path in (folder / "images").iterdir():
         path.unlink()
-    assert "none of the 8 pictures" in refusal(folder)
+    assert "none of the 8 images" in refusal(folder)
 
 
 def test_pictures_may_be_smaller_than_colmaps(folder):
@@ -109,7 +109,7 @@ def test_a_second_model_is_mentioned(folder):
 
 
 def test_of_several_models_the_largest_is_read(folder, tmp_path):
-    """COLMAP often begins with two pictures that go with no other."""
+    """COLMAP often starts with two images that it cannot join to the others."""
     import shutil
 
     shutil.move(folder / "sparse" / "0", folder / "sparse" / "1")
@@ -117,7 +117,7 @@ def test_of_several_models_the_largest_is_read(folder, tmp_path):
     shutil.copytree(small / "sparse" / "0", folder / "sparse" / "0")
     loaded = load_folder(folder)
     assert loaded.scene.num_views == 8
-    assert any("of which 1 is read, the largest" in note for note in loaded.notes)
+    assert any("only the largest, 1, is read" in note for note in loaded.notes)
 
 
 def test_without_points_bounds_come_from_the_cameras(folder):
@@ -139,7 +139,7 @@ def test_a_file_that_ends_early_is_refused(folder, name):
         for end in {start, len(whole) // 2, len(whole) - 3}:
             path.write_bytes(whole[:end])
             if path.suffix == ".bin":
-                assert "ends before what it announces" in refusal(folder)
+                assert "ends too early" in refusal(folder)
             else:  # a line may end early and still be one
                 with contextlib.suppress(UserError):
                     load_folder(folder)
@@ -150,7 +150,7 @@ def test_a_count_is_not_believed(folder):
     if not path.is_file():
         pytest.skip("the text form has no counts")
     path.write_bytes(struct.pack("<Q", 2**60) + path.read_bytes()[8:])
-    assert "ends before what it announces" in refusal(folder)
+    assert "ends too early" in refusal(folder)
 
 
 @pytest.mark.parametrize(
@@ -174,8 +174,8 @@ def test_each_mistake_in_a_camera_has_its_sentence(tmp_path, line, said):
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("1 0 0 0 0 0 0 0 1 a.png", "no unit quaternion"),
-        ("1 nan 0 0 0 0 0 0 1 a.png", "no unit quaternion"),
+        ("1 0 0 0 0 0 0 0 1 a.png", "not a unit quaternion"),
+        ("1 nan 0 0 0 0 0 0 1 a.png", "not a unit quaternion"),
         ("1 1 0 0 0 inf 0 0 1 a.png", "NaN or infinity"),
         ("1 1 0 0 0 0 0 0 1 ../a.png", "leads out of"),
         ("1 1 0 0 0 0 0 0 1 /a.png", "leads out of"),

@@ -121,7 +121,7 @@ def test_a_folder_is_read_as_what_its_files_say(tmp_path, written):
     assert loaded.capture.format == "llff"
     assert any('`format="nerfstudio"`' in note for note in loaded.notes)
     assert load_folder(both, CaptureOptions("nerfstudio")).capture.format == "nerfstudio"
-    assert "looked for" in refusal(tmp_path)
+    assert "it must contain poses_bounds.npy" in refusal(tmp_path)
     assert "unknown format" in refusal(both, format="ply")
 
 

@@ -140,7 +140,10 @@ def test_factor_none_reads_the_smallest_pictures_there_are(folder: Path) -> None
     several_sizes(folder)
     (folder / "images_64").mkdir()  # empty: holds nothing to read
     assert load_llff(folder).origin.endswith("images_32")
-    assert "images_32; there is images, images_4" in load_folder(folder).notes[0]
+    assert (
+        "images_32; `factor` chooses another folder: images, images_4"
+        in load_folder(folder).notes[0]
+    )
     assert load_llff(folder, factor=4).origin.endswith("images_4")
     assert load_llff(folder, factor=1).origin.endswith("images")
 

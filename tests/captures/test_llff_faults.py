@@ -50,8 +50,8 @@ def test_no_image_folder(tmp_path: Path) -> None:
 def test_no_images(folder: Path) -> None:
     for file in (folder / "images_32").iterdir():
         file.unlink()
-    assert "no pictures" in refusal(folder)
-    assert "no pictures" in refusal(folder, factor=32)
+    assert "no images (" in refusal(folder)
+    assert "no images (" in refusal(folder, factor=32)
 
 
 # The poses file.
@@ -97,7 +97,7 @@ def test_truncated_poses(folder: Path, kept: int) -> None:
 @pytest.mark.parametrize("column", [0, 3, 14, 16])
 def test_views_that_are_not_finite_are_named(folder: Path, value: float, column: int) -> None:
     change_poses(folder, lambda p: p.__setitem__(([1, 3], column), value))
-    assert "views 1 (image001), 3 (image003) hold NaN or infinity" in refusal(folder)
+    assert "views 1 (image001), 3 (image003) contain NaN or infinity" in refusal(folder)
 
 
 @pytest.mark.parametrize("bounds", [(0, 9), (-1, 9), (9, 8), (9, 9)])
@@ -169,7 +169,7 @@ def test_missing_images_are_named_by_a_complete_folder(tmp_path: Path) -> None:
 def test_missing_images_without_a_clue_are_the_last(tmp_path: Path) -> None:
     names = [f"{stem}.png" for stem in ("ant", "cat", "elk")]
     message = refusal(write_scene(tmp_path / "zoo", names, make_poses_bounds()))
-    assert "the names do not tell" in message
+    assert "the names do not show" in message
     assert "views 3, 4 have no image" in message
 
 
@@ -189,7 +189,7 @@ def test_extra_images_are_named_by_a_folder_that_agrees(folder: Path) -> None:
 
 def test_two_pictures_of_one_name(folder: Path) -> None:
     Image.new("RGB", (WIDTH, HEIGHT)).save(folder / "images_32" / "image002.jpg")
-    assert "more than one picture called image002" in refusal(folder)
+    assert "more than one image called image002" in refusal(folder)
 
 
 # Broken pictures.

@@ -58,7 +58,7 @@ def test_a_name_of_nothing_stays_in_the_folder(tmp_path):
     def change(content):
         content["frames"][0]["file_path"] = "."
 
-    assert "names no picture" in refusal(write_nerfstudio(tmp_path / "scene", change=change))
+    assert "names no image" in refusal(write_nerfstudio(tmp_path / "scene", change=change))
 
 
 # Sizes that the file does not say.
@@ -230,8 +230,8 @@ def test_pictures_that_differ_in_their_ending_alone_are_all_written(tmp_path, to
 
 
 def test_pictures_are_exported_as_they_are_loaded(tmp_path):
-    """EXIF says upside down; the poses were made from the pictures as they are stored."""
-    from test_inspect import inspect
+    """EXIF says upside down; the poses were made from the images as they are stored."""
+    from tests.cli.test_inspect import inspect
 
     folder = write_nerfstudio(tmp_path / "a")
     exif = Image.Exif()
@@ -262,7 +262,7 @@ def test_a_model_in_the_folder_itself_has_no_brothers(tmp_path):
 
 
 def test_the_command_that_inspect_ends_with_reads_the_same(tmp_path):
-    from test_inspect import inspect
+    from tests.cli.test_inspect import inspect
 
     folder = write_nerfstudio(tmp_path / "my scene")
     status, out, _ = inspect(folder, "--format=nerfstudio", "--max_size=6", "--holdout=3")

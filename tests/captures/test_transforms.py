@@ -131,10 +131,10 @@ MIRRORED = [[-1.0, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
         (with_frame(file_path="../secret.png"), "leads out of"),
         (with_frame(file_path="/etc/passwd"), "leads out of"),
         (with_frame(file_path="C:\\secret.png"), "leads out of"),
-        (with_frame(file_path="images/view_1.png"), "the same picture as frame 1"),
+        (with_frame(file_path="images/view_1.png"), "the same image as frame 1"),
         (with_frame(transform_matrix=None), "transform_matrix is missing"),
-        (with_frame(transform_matrix=[[1, 2], [3, 4], [5, 6]]), "not of 4 numbers"),
-        (with_frame(transform_matrix=[["a"] * 4] * 4), "something else than numbers"),
+        (with_frame(transform_matrix=[[1, 2], [3, 4], [5, 6]]), "do not have 4 numbers"),
+        (with_frame(transform_matrix=[["a"] * 4] * 4), "something other than numbers"),
         (with_frame(transform_matrix=NAN_POSE), "NaN or infinity"),
         (with_frame(transform_matrix=SKEWED), "not perpendicular unit vectors"),
         (with_frame(transform_matrix=MIRRORED), "mirrors"),
@@ -142,7 +142,7 @@ MIRRORED = [[-1.0, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
         (with_frame(fl_x=-1.0), "focal length that is not between"),
         (with_frame(fl_x=10**400), "must be finite"),
         (with_frame(w=1.5), "whole numbers of pixels"),
-        (with_frame(w=30), "does not have the proportions of its camera"),
+        (with_frame(w=30), "does not have the aspect ratio of its camera"),
         (with_frame(camera_model="EQUIRECTANGULAR"), "camera_model 'EQUIRECTANGULAR' is not read"),
         (with_frame(near=3.0, far=2.0), None),
     ],
@@ -180,7 +180,7 @@ def test_frames_without_a_picture_are_left_out_with_a_note(tmp_path):
     assert any("no pose and are not used: extra.jpg" in x for x in load_folder(folder).notes)
     for path in (folder / "images").iterdir():
         path.unlink()
-    assert "none of the 6 pictures" in refusal(folder)
+    assert "none of the 6 images" in refusal(folder)
 
 
 def test_a_link_out_of_the_folder_is_not_followed(tmp_path):

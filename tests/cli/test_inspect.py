@@ -96,7 +96,7 @@ def test_export_at_a_smaller_size(folder, tmp_path):
         (["FOLDER", "--near=3", "--far=2"], "must be less than"),
         (["FOLDER", "--space=flat"], "unknown space 'flat'"),
         (["FOLDER", "--space=ndc"], "--space=ndc is not possible"),
-        (["FOLDER", "--export_format=llff", "--out=FOLDER"], "is there already"),
+        (["FOLDER", "--export_format=llff", "--out=FOLDER"], "exists already"),
         (["FOLDER", "--plot=/no/such/folder/a.png"], "cannot write"),
         (["--nonsense"], "nonsense"),
     ],

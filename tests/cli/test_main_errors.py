@@ -177,7 +177,7 @@ def _nan_in_poses(folder):
     poses = np.load(folder / "poses_bounds.npy")
     poses[3, 5] = np.nan
     np.save(folder / "poses_bounds.npy", poses)
-    return "view 3 (image003) hold NaN or infinity"
+    return "view 3 (image003) contain NaN or infinity"
 
 
 def _truncated_poses(folder):
