@@ -3,7 +3,8 @@
     a folder            flowers/mine, ./mine      see `nerf.captures.formats`
     a name              flower                    data folder, cache, download, bundled scene
     llff:NAME           llff:flower               the same, but never the bundled scene
-    procedural:NAME     procedural:flower         always the bundled scene
+    procedural:NAME     procedural:flower         always the bundled scene, 126x94
+    procedural:NAME@WxH procedural:flower@252x188 the same, WIDTHxHEIGHT
 
 A name falls back to the bundled ray-traced scene only where the photographs are neither on disk
 nor within reach of the network, and then with a notice. Data that is there but broken, a file that
@@ -11,18 +12,15 @@ is missing on the server, and a wrong hash are errors: figures of one source mus
 those of the other.
 """
 
-import dataclasses
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
-from nerf.captures import formats, image_files, llff
+from nerf.captures import formats
 from nerf.captures.formats import CaptureOptions
 from nerf.errors import UserError
-from nerf.scenes import download
+from nerf.scenes import bundled, download
 from nerf.scenes.scene import Scene, Source
 
 DEFAULT_DATA_DIR = Path("data/llff")
@@ -62,7 +60,6 @@ def load_scene(
     offline: bool = False,
     reading: CaptureOptions = formats.DEFAULT_CAPTURE_OPTIONS,
     base_url: str | None = None,
-    size: tuple[int, int] = (94, 126),
     cache_dir: Path | None = None,
     rows: Sequence[download.ManifestRow] | None = None,
     timeouts: download.Timeouts = download.DEFAULT_TIMEOUTS,
@@ -70,12 +67,11 @@ def load_scene(
     """Finds and reads a scene; the module's text says where.
 
     Args:
-      name: a folder, a name, `llff:NAME` or `procedural:NAME`.
+      name: a folder, a name, `llff:NAME`, `procedural:NAME` or `procedural:NAME@WIDTHxHEIGHT`.
       data_dir: where named scenes lie; None means `$NERF_DATA_DIR`, else data/llff.
       offline: makes no network attempt; so does NERF_OFFLINE=1.
       reading: how a folder is read.
       base_url: a mirror of the published files; None means their own repository.
-      size: height and width of a bundled scene's pictures, in pixels.
       cache_dir: where downloads and traced views lie; None means `$NERF_CACHE_DIR`, else the
         system's cache.
       rows: the manifest of what can be downloaded; None means the package's own.
@@ -91,7 +87,7 @@ def load_scene(
         raise UserError(f"{name!r} names no scene: give a folder or {_examples()}")
     cache_dir = cache_dir or download.default_cache_dir()
     if known_prefix and prefix == "procedural":
-        return Resolved(_load_procedural(bare, size, cache_dir), None)
+        return Resolved(bundled.load(bare, cache_dir), None)
     if _is_folder(bare):
         folder = Path(bare).expanduser()
         return _load(folder, None, reading, cache_dir)
@@ -104,21 +100,21 @@ def load_scene(
         timeouts=timeouts,
         reading=reading,
     )
-    return _load_named(bare, sources, size, strict=known_prefix)
+    return _load_named(bare, sources, strict=known_prefix)
 
 
 def find_pretrained(name: str, source: Source, folder: Path | None) -> Path | None:
     """The folder of Haiku parameters that were trained on a scene, if there is one.
 
     Args:
-      name: the scene's name.
+      name: the scene's name; the parameters of a bundled scene serve all sizes.
       source: the scene's source.
       folder: `Resolved.folder`.
 
     Returns:
       `params` in the scene's folder, or in the package for a bundled scene; None if absent.
     """
-    home = folder if source == "photographs" else _ASSETS / name
+    home = folder if source == "photographs" else _ASSETS / bundled.parse_name(name).scene
     params = None if home is None else home / "params"
     return params if params is not None and params.is_dir() else None
 
@@ -127,16 +123,22 @@ def known_names(data_dir: Path, rows: Sequence[download.ManifestRow]) -> tuple[s
     """All names that lead somewhere: in the data folder, on the network, or bundled."""
     folders = sorted(data_dir.iterdir()) if data_dir.is_dir() else []
     found = {path.name for path in folders if path.is_dir() and formats.formats_in(path)}
-    return tuple(sorted(found.union(download.scene_names(rows), _procedural_names())))
+    return tuple(sorted(found.union(download.scene_names(rows), bundled.scene_names())))
 
 
-def _load_named(name: str, sources: _Sources, size: tuple[int, int], *, strict: bool) -> Resolved:
+def _load_named(name: str, sources: _Sources, *, strict: bool) -> Resolved:
     local = sources.data_dir / name
     if local.is_dir():
         return _load(local, name, sources.reading, sources.cache_dir)
     can_download = name in download.scene_names(sources.rows)
-    is_bundled = name in _procedural_names()
+    is_bundled = name in bundled.scene_names()
     if not (can_download or is_bundled):
+        without_size, at, _ = name.partition("@")
+        if at and without_size in bundled.scene_names():
+            raise UserError(
+                f"photographs have a size of their own: give procedural:{name} for the bundled "
+                f"scene, or {without_size} with `factor` or `max_size`"
+            )
         names = ", ".join(known_names(sources.data_dir, sources.rows))
         raise UserError(
             f"no scene {name!r}: there is no folder {local}, and the known names are {names}; "
@@ -151,9 +153,9 @@ def _load_named(name: str, sources: _Sources, size: tuple[int, int], *, strict: 
     absence = f"the photographs of {name} are not in {local}, and {reason}"
     if is_bundled and not strict:
         notice = f"{absence}: using the bundled procedural scene {name} instead"
-        return Resolved(_load_procedural(name, size, sources.cache_dir), None, (notice,))
-    bundled = f", or take procedural:{name}" if is_bundled else ""
-    raise UserError(f"{absence}: put them there{bundled}")
+        return Resolved(bundled.load(name, sources.cache_dir), None, (notice,))
+    instead = f", or use procedural:{name}" if is_bundled else ""
+    raise UserError(f"{absence}: put them there{instead}")
 
 
 def _load(folder: Path, name: str | None, reading: CaptureOptions, cache_dir: Path) -> Resolved:
@@ -186,33 +188,6 @@ def _cached_or_downloaded(name: str, sources: _Sources, *, has_bundled: bool) ->
         raise UserError(
             f"{error}; to go on without the photographs give `offline=True` or procedural:{name}"
         ) from error
-
-
-def _load_procedural(name: str, size: tuple[int, int], cache_dir: Path) -> Scene:
-    from nerf import procedural
-
-    if name not in procedural.NAMES:
-        names = ", ".join(procedural.NAMES)
-        raise UserError(f"no bundled scene {name!r}: choose one of {names}")
-    height, width = size
-    views = procedural.cached_views(cache_dir / "traced", name, height=height, width=width)
-    pixels = image_files.to_float(views.images)
-    scene = llff.build_scene(
-        image_files.over(pixels, "white"),
-        views.poses_bounds,
-        name=name,
-        source="procedural",
-        origin=f"bundled procedural scene {name}",
-        alpha=pixels[..., 3] if pixels.shape[-1] == 4 else None,
-    )
-    depth = (views.depth * scene.unit_scale).astype(np.float32)
-    return dataclasses.replace(scene, depth=depth)
-
-
-def _procedural_names() -> tuple[str, ...]:
-    from nerf import procedural
-
-    return tuple(procedural.NAMES)
 
 
 def _is_folder(name: str) -> bool:

@@ -1,11 +1,14 @@
 """Laws of the collapse benchmark: what it counts, and that it runs."""
 
+import json
+
 import pytest
 
-from benchmarks import collapse, report
+from benchmarks import collapse, compare, report, results
 from nerf.config import presets
 from nerf.config import text as config_text
 from nerf.scenes import names
+from tests.support.command_line import assert_is_one_sentence, call_benchmark
 
 WELL = {"seed": 0, "psnr": 20.0, "spread": 0.8, "acc": 0.9, "collapsed": False, "noticed": None}
 DEAD = WELL | {"seed": 1, "psnr": 10.0, "spread": 0.0, "acc": 0.0, "collapsed": True}
@@ -54,7 +57,7 @@ def differences(before, after):
 
 
 def test_it_runs(backend):
-    scene = names.load_scene("procedural:flower", size=(12, 16)).scene
+    scene = names.load_scene("procedural:flower@16x12").scene
     tiny = ("field.width=8", "field.num_layers=2", "field.skip_layer=1", "train.learning_rate=1e38")
     base = collapse.settings("notebook", 1.0, collapse.VARIANTS["none"])
     config = config_text.override(base, *tiny, "train.final_learning_rate=1e38")
@@ -63,3 +66,40 @@ def test_it_runs(backend):
     for run in runs:
         assert run["noticed"] == {"sign": "not_finite", "step": 10}
         assert run["collapsed"]
+
+
+def test_the_command_counts_over_seeds_and_compares(tmp_path, monkeypatch):
+    monkeypatch.setattr(collapse, "MUST_BE_NOTICED", 2)
+    out = tmp_path / "collapse.json"
+    flags = ("--scene=procedural:flower@16x12", "--seeds=2", "--steps=2", "--lr_factors=1")
+    one = ("--preset=notebook", "--variants=none,all")
+    ended = call_benchmark(collapse, *flags, *one, f"--out={out}")
+    assert ended.status == 0, ended.err
+    result = json.loads(out.read_text())
+    assert [row["variant"] for row in result["rows"]] == ["none", "all"]
+    assert all(row["num_runs"] == len(row["runs"]) == 2 for row in result["rows"])
+    assert all(run["steps"] in (2, 4) for row in result["rows"] for run in row["runs"])
+    table = [line for line in ended.out.splitlines() if line.startswith("|")]
+    assert len(table) == 4
+    assert len({line.count("|") for line in table}) == 1
+    old = (results.FOLDER / "collapse-cpu-2026-11-25.json", out)
+    for earlier, lines in zip(old, (2, 2), strict=True):
+        text = compare.against(result, compare.collapse(result, results.read(earlier, "collapse")))
+        assert text.count(" collapsed, before ") == lines
+
+
+@pytest.mark.parametrize(
+    ("flags", "reason"),
+    [
+        (["--preset=mine"], "unknown preset 'mine'"),
+        (["--presets=mine"], "unknown preset 'mine'"),
+        (["--variants=luck"], "'luck' is not one of none, softplus density"),
+        (["--lr_factors=0"], "'0' is not a number in the range"),
+        (["--seeds=0"], "0 is not an integer in the range"),
+        (["--backend=torch"], "unknown backend 'torch'"),
+        (["--scene=procedural:flower@0x0"], "has no valid size"),
+    ],
+)
+def test_a_wrong_flag_ends_with_a_sentence(flags, reason, tmp_path):
+    ended = call_benchmark(collapse, *flags, "--steps=2", f"--out={tmp_path / 'out.json'}")
+    assert_is_one_sentence(ended, reason)

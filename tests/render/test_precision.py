@@ -72,7 +72,7 @@ CAMERA = Cameras(np.eye(3, 4, dtype=np.float32), 4.0, 3, 4)
 
 @functools.cache
 def flower():
-    scene = names.load_scene("procedural:flower", size=(24, 32)).scene
+    scene = names.load_scene("procedural:flower@32x24").scene
     folder = names.find_pretrained("flower", "procedural", None)
     return scene, folder
 

@@ -15,7 +15,8 @@ from PIL import Image
 
 from nerf import procedural
 from nerf.errors import UserError
-from nerf.scenes import names
+from nerf.runs import run_folder
+from nerf.scenes import bundled, names
 from nerf.scenes.download import ManifestRow, Timeouts
 from nerf.scenes.names import Resolved, find_pretrained, load_scene
 
@@ -52,8 +53,8 @@ def bundled_views(name: str, height: int, width: int) -> Views:
 
 
 @pytest.fixture(autouse=True)
-def bundled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The real bundled scenes take a while to trace; all that counts here is which one is asked."""
+def no_tracing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Replaces ray tracing, which takes long; the tests check which scene is loaded."""
     monkeypatch.setattr(procedural, "NAMES", ("flower", "room", "bundled_only"))
     monkeypatch.setattr(
         procedural, "cached_views", lambda folder, name, **size: bundled_views(name, **size)
@@ -214,9 +215,9 @@ def test_a_download_is_used_again_without_the_network(
 def test_without_a_network_a_name_falls_back_and_says_so(
     tmp_path: Path, mirror: Mirror, nowhere: str
 ) -> None:
-    found = load("flower", tmp_path, mirror, base_url=nowhere, size=(5, 7))
+    found = load("flower", tmp_path, mirror, base_url=nowhere)
     assert (found.scene.name, found.scene.source, found.folder) == ("flower", "procedural", None)
-    assert found.scene.images.shape == (NUM_VIEWS, 5, 7, 3)
+    assert found.scene.images.shape == (NUM_VIEWS, 94, 126, 3)
     assert shade(found) == 255
     (notice,) = found.notices
     for fact in ("flower", str(tmp_path / "photos"), "cannot be reached", "procedural"):
@@ -268,8 +269,8 @@ def test_a_server_with_other_files_is_an_error_and_never_replaced(
 @pytest.mark.usefixtures("forbidden_network")
 def test_the_bundled_scene_can_be_asked_for(tmp_path: Path, mirror: Mirror) -> None:
     write_scene(tmp_path / "photos" / "flower")
-    found = load("procedural:flower", tmp_path, mirror, size=(4, 5))
-    assert (found.scene.name, found.scene.source, found.folder) == ("flower", "procedural", None)
+    found = load("procedural:flower@5x4", tmp_path, mirror)
+    assert (found.scene.source, found.folder) == ("procedural", None)
     assert found.scene.images.shape == (NUM_VIEWS, 4, 5, 3)
     # A depth of 1 where the nearest bound, which becomes 4/3, is 4.
     np.testing.assert_allclose(found.scene.depth, np.full((NUM_VIEWS, 4, 5), 1 / 3), rtol=1e-6)
@@ -298,6 +299,67 @@ def test_unknown_bundled_names_list_the_bundled_ones(tmp_path: Path, mirror: Mir
     assert "flower, room, bundled_only" in refusal("procedural:fern", tmp_path, mirror)
 
 
+@pytest.mark.usefixtures("forbidden_network")
+@pytest.mark.parametrize(
+    ("name", "known_as", "shape"),
+    [
+        ("flower", "flower", (94, 126)),
+        ("flower@126x94", "flower", (94, 126)),
+        ("flower@7x5", "flower@7x5", (5, 7)),
+        ("room@94X126", "room@94x126", (126, 94)),
+    ],
+)
+def test_a_bundled_name_says_the_size_where_it_is_not_the_default(
+    tmp_path: Path, mirror: Mirror, name: str, known_as: str, shape: tuple[int, int]
+) -> None:
+    scene = load(f"procedural:{name}", tmp_path, mirror).scene
+    assert scene.name == known_as
+    assert scene.images.shape == (NUM_VIEWS, *shape, 3)
+    assert (scene.cameras.height, scene.cameras.width) == shape
+    assert scene.depth is not None
+    assert scene.depth.shape == (NUM_VIEWS, *shape)
+    folder = run_folder.default_name(scene.name, scene.source, "flax", "mlp")
+    assert folder == f"{known_as}-procedural-flax-mlp"
+
+
+BAD_SIZES = (
+    "",
+    "big",
+    "7",
+    "7x",
+    "x5",
+    "0x5",
+    "7x0",
+    "-7x5",
+    "7x5x3",
+    "7.5x5",
+    "7x5 ",
+    "4096x4096",
+)
+
+
+@pytest.mark.parametrize("size", BAD_SIZES)
+def test_a_bad_size_is_refused_in_one_sentence(tmp_path: Path, mirror: Mirror, size: str) -> None:
+    message = refusal(f"procedural:flower@{size}", tmp_path, mirror)
+    assert message == (
+        f"procedural:flower@{size} has no valid size: write WIDTHxHEIGHT, e.g. "
+        "procedural:flower@252x188, with at most 4,194,304 pixels"
+    )
+
+
+def test_the_largest_size_is_accepted() -> None:
+    assert bundled.parse_name("room@2048x2048") == ("room", 2048, 2048)
+
+
+@pytest.mark.parametrize("prefix", ["", "llff:"])
+def test_photographs_take_no_size(tmp_path: Path, mirror: Mirror, prefix: str) -> None:
+    message = refusal(f"{prefix}flower@7x5", tmp_path, mirror)
+    assert "procedural:flower@7x5" in message
+    assert "`max_size`" in message
+    write_scene(tmp_path / "photos" / "flower@7x5")  # unless that is what the folder is called
+    assert load(f"{prefix}flower@7x5", tmp_path, mirror).scene.source == "photographs"
+
+
 @pytest.mark.parametrize("name", ["", "llff:", "procedural:"])
 def test_an_empty_name_is_refused(tmp_path: Path, mirror: Mirror, name: str) -> None:
     assert "names no scene" in refusal(name, tmp_path, mirror)
@@ -318,4 +380,5 @@ def test_parameters_are_found_beside_the_photographs_or_in_the_package(
     packaged.mkdir(parents=True)
     assert find_pretrained("flower", "photographs", tmp_path / "flower") == beside
     assert find_pretrained("flower", "procedural", None) == packaged
+    assert find_pretrained("flower@252x188", "procedural", None) == packaged
     assert find_pretrained("room", "procedural", None) is None
