@@ -1,8 +1,8 @@
-"""Fetches the published photographs and parameters, and keeps them in a cache.
+"""Downloads the published photographs and parameters into the user's cache folder.
 
-Every file is named in `manifest.tsv` with its size and SHA-256, and comes from one fixed commit of
-a public repository (which states no licence, so this project fetches its files and never ships
-them). Only a file whose hash is right gets its final name; a later call fetches what is missing.
+`manifest.tsv` lists every file with its size and SHA-256. The files come from one fixed commit of a
+public repository. It states no licence, so this project downloads its files and never ships them.
+A file gets its final name only if its hash is right; a later call downloads the missing files.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ from nerf.errors import UserError
 
 COMMIT = "4aeb7815583710b279f1b2befe29eeff603023d1"
 BASE_URL = f"https://raw.githubusercontent.com/jsk245/NeRF_JAX_Reproduction/{COMMIT}/"
-_IDENTITY = {"Accept-Encoding": "identity"}  # sizes and hashes are those of the plain bytes
+_IDENTITY = {"Accept-Encoding": "identity"}  # no compression: sizes and hashes are of the files
 
 
 class NetworkUnreachable(UserError):
@@ -48,12 +48,18 @@ class ManifestRow(NamedTuple):
 
     @property
     def local(self) -> str:
-        """Where the file lies below the cache's `llff` folder: `<scene>/<file ...>`."""
+        """The path below the cache's folder `llff`: `<scene>/<file ...>`."""
         return "/".join(PurePosixPath(self.path).parts[1:])
 
 
 class Timeouts(NamedTuple):
-    """Seconds. `probe` bounds the whole first attempt, name resolution included."""
+    """Time limits in seconds.
+
+    Attributes:
+      probe: for the whole first request, with name resolution.
+      connect: for each connection.
+      read: for each read of an answer.
+    """
 
     probe: float = 4.0
     connect: float = 3.0
@@ -64,10 +70,10 @@ DEFAULT_TIMEOUTS = Timeouts()
 
 
 def read_manifest(text: str | None = None) -> tuple[ManifestRow, ...]:
-    """Parses and checks a manifest: a header, then path, bytes and SHA-256 separated by tabs.
+    """Reads a manifest: a header, then lines of path, bytes and SHA-256, separated by tabs.
 
     Args:
-      text: the manifest; None reads the one in this package.
+      text: the manifest; None means the one in this package.
 
     Raises:
       UserError: if a row is malformed or its path could leave the cache.
@@ -90,7 +96,7 @@ def default_cache_dir() -> Path:
 
 
 def cached_folder(name: str, cache_dir: Path) -> Path:
-    """Where the scene `name` lies in the cache, or will."""
+    """The folder of the scene `name` in the cache; it need not exist yet."""
     return cache_dir / "llff" / name
 
 
@@ -98,8 +104,8 @@ def missing_files(
     name: str, cache_dir: Path, rows: Sequence[ManifestRow]
 ) -> tuple[ManifestRow, ...]:
     """The files of a scene that are not in the cache with the right hash."""
-    wanted = [row for row in rows if row.scene == name]
-    return tuple(row for row in wanted if not _is_intact(cache_dir / "llff" / row.local, row))
+    of_scene = [row for row in rows if row.scene == name]
+    return tuple(row for row in of_scene if not _is_intact(cache_dir / "llff" / row.local, row))
 
 
 def download_scene(
@@ -111,23 +117,23 @@ def download_scene(
     timeouts: Timeouts = DEFAULT_TIMEOUTS,
     progress: bool = True,
 ) -> Path:
-    """Fetches what the cache lacks of a scene.
+    """Downloads the files of a scene that are not in the cache.
 
     Args:
       name: one of `scene_names(rows)`.
       cache_dir: files go to `<cache_dir>/llff/<name>/`.
       rows: the manifest.
-      base_url: what the manifest's paths are relative to; a mirror's address, for instance.
-      timeouts: how long to wait.
-      progress: whether to show a bar, in bytes over all files, on stderr.
+      base_url: the address that the manifest's paths are relative to.
+      timeouts: time limits.
+      progress: whether to show a progress bar on stderr.
 
     Returns:
-      The scene's folder, for `nerf.captures.llff.read_llff`.
+      The folder of the scene in the cache.
 
     Raises:
       NetworkUnreachable: if no server answers within `timeouts.probe` seconds.
-      UserError: if a file is not there, breaks off or has another hash, or if the cache cannot be
-        written. Files that were complete stay, and the next call goes on from them.
+      UserError: if a file is not on the server, its download breaks off, its hash is wrong, or the
+        cache cannot be written. Complete files stay, and the next call downloads the rest.
     """
     missing = missing_files(name, cache_dir, rows)
     if not missing:
@@ -135,13 +141,13 @@ def download_scene(
     base_url = base_url.rstrip("/") + "/"
     _probe(base_url + urllib.parse.quote(missing[0].path), timeouts)
     try:
-        for row in missing:  # a damaged file must not outlive an attempt to replace it
+        for row in missing:  # a damaged file must not stay if its download fails
             (cache_dir / "llff" / row.local).unlink(missing_ok=True)
         _fetch_all(name, missing, cache_dir / "llff", base_url, timeouts, progress)
     except OSError as error:
         raise UserError(
             f"cannot write the download cache {cache_dir} ({error}): "
-            "make room or set NERF_CACHE_DIR to another folder"
+            "free some space, or set NERF_CACHE_DIR to another folder"
         ) from error
     return cached_folder(name, cache_dir)
 
@@ -158,27 +164,32 @@ def _parse_row(line: str) -> ManifestRow:
 
 
 def _is_intact(path: Path, row: ManifestRow) -> bool:
+    """Whether a file has the size and the hash of its row."""
     if not path.is_file() or path.stat().st_size != row.num_bytes:
         return False
     return hashlib.sha256(path.read_bytes()).hexdigest() == row.sha256
 
 
 def _probe(url: str, timeouts: Timeouts) -> None:
-    """Raises NetworkUnreachable unless some answer, good or bad, comes within `timeouts.probe`.
+    """Checks that the server answers, with success or an error, within `timeouts.probe`.
 
-    It asks from a thread because neither the resolver nor the round of a host's addresses has a
-    time limit that could be set.
+    The request runs in a thread, since name resolution and trying the addresses of a host have no
+    time limit that can be set.
+
+    Raises:
+      NetworkUnreachable: if there is no answer.
+      UserError: if the address is invalid.
     """
     outcome: queue.Queue[Exception | None] = queue.Queue()
 
-    def ask() -> None:
+    def request() -> None:
         try:
             requests.head(url, headers=_IDENTITY, timeout=timeouts.probe).close()
             outcome.put(None)
-        except Exception as error:  # handed to the caller below
+        except Exception as error:  # raised below, in the calling thread
             outcome.put(error)
 
-    threading.Thread(target=ask, daemon=True, name="nerf-download-probe").start()
+    threading.Thread(target=request, daemon=True, name="nerf-download-probe").start()
     host = url.partition("://")[2].partition("/")[0] or url
     try:
         error = outcome.get(timeout=timeouts.probe)
@@ -189,7 +200,7 @@ def _probe(url: str, timeouts: Timeouts) -> None:
     if isinstance(error, requests.TooManyRedirects):
         return
     if error is not None:
-        raise UserError(f"cannot ask for {url} ({error}): correct the base address") from error
+        raise UserError(f"cannot request {url} ({error}): correct the base address") from error
 
 
 def _fetch_all(
@@ -200,6 +211,7 @@ def _fetch_all(
     timeouts: Timeouts,
     progress: bool,
 ) -> None:
+    """Downloads files into `folder`, with one progress bar for all."""
     rows = {row.local: row for row in missing}
     urls = {local: base_url + urllib.parse.quote(row.path) for local, row in rows.items()}
     hashes = {local: f"sha256:{row.sha256}" for local, row in rows.items()}
@@ -211,7 +223,7 @@ def _fetch_all(
         requests.Session() as session,
         tqdm(total=num_bytes, unit="B", unit_scale=True, desc=name, disable=not progress) as bar,
     ):
-        logger.setLevel("WARNING")  # the bar says it all; pooch has a line for each file
+        logger.setLevel("WARNING")  # the progress bar is enough; pooch logs a line for each file
         try:
             for local, row in rows.items():
                 cache.fetch(local, downloader=_Downloader(row, session, timeouts, bar))
@@ -220,7 +232,11 @@ def _fetch_all(
 
 
 class _Downloader(NamedTuple):
-    """Writes one file where pooch tells it; pooch moves it to its final name afterwards."""
+    """Downloads one file to the temporary path that pooch gives; pooch then renames it.
+
+    Raises:
+      UserError: if the file is not on the server, its download breaks off, or its hash is wrong.
+    """
 
     row: ManifestRow
     session: requests.Session
@@ -240,30 +256,30 @@ class _Downloader(NamedTuple):
         except requests.RequestException as error:
             raise UserError(
                 f"the download of {url} broke off ({_innermost(error)}): run again; "
-                "files that were complete are kept"
+                "complete files are kept"
             ) from error
         if found != self.row.sha256:
             raise UserError(
-                f"{url} is not the file expected: SHA-256 {found} ({received} bytes) instead of "
-                f"{self.row.sha256} ({self.row.num_bytes} bytes); nothing of it was kept"
+                f"{url} is not the expected file: SHA-256 {found} ({received} bytes) instead of "
+                f"{self.row.sha256} ({self.row.num_bytes} bytes); it was deleted"
             )
 
     def _save(self, answer: requests.Response, output: str) -> tuple[str, int]:
-        """Writes the answer, up to one piece more than expected; returns its hash and size."""
+        """Writes the answer until it is larger than expected; returns its hash and its size."""
         digest, received = hashlib.sha256(), 0
         with Path(output).open("wb") as file:
-            for piece in answer.iter_content(1 << 16):
-                file.write(piece)
-                digest.update(piece)
-                received += len(piece)
-                self.bar.update(len(piece))
+            for chunk in answer.iter_content(1 << 16):
+                file.write(chunk)
+                digest.update(chunk)
+                received += len(chunk)
+                self.bar.update(len(chunk))
                 if received > self.row.num_bytes:
                     break
         return digest.hexdigest(), received
 
 
 def _innermost(error: BaseException) -> str:
-    """The reason at the bottom of a chain of network errors, in one line."""
+    """The message of the first error in a chain of network errors, in one line."""
     while error.__cause__ or error.__context__:
         error = error.__cause__ or error.__context__ or error
     return " ".join(str(error).split()) or type(error).__name__

@@ -1,4 +1,4 @@
-"""From what the user calls a scene to the scene.
+"""Finding a scene by a folder or a name.
 
     a folder            flowers/mine, ./mine      see `nerf.captures.formats`
     a name              flower                    data folder, cache, download, bundled scene
@@ -6,10 +6,10 @@
     procedural:NAME     procedural:flower         always the bundled scene, 126x94
     procedural:NAME@WxH procedural:flower@252x188 the same, WIDTHxHEIGHT
 
-A name falls back to the bundled ray-traced scene only where the photographs are neither on disk
-nor within reach of the network, and then with a notice. Data that is there but broken, a file that
-is missing on the server, and a wrong hash are errors: figures of one source must never pass for
-those of the other.
+A name leads to the bundled ray-traced scene only if the photographs are neither on disk nor
+available from the network, and a note then says so. Damaged data, a file that is missing on the
+server and a wrong hash are errors, so that results on bundled scenes are never taken for results on
+photographs.
 """
 
 import os
@@ -33,7 +33,7 @@ class Resolved(NamedTuple):
     Attributes:
       scene: the scene.
       folder: the folder it came from; None for a bundled scene.
-      notices: one-line remarks that the user must see.
+      notices: notes for the user, one sentence each.
     """
 
     scene: Scene
@@ -42,7 +42,7 @@ class Resolved(NamedTuple):
 
 
 class _Sources(NamedTuple):
-    """Where names are looked for."""
+    """Where scenes are searched by name; see `load_scene`."""
 
     data_dir: Path
     cache_dir: Path
@@ -64,21 +64,21 @@ def load_scene(
     rows: Sequence[download.ManifestRow] | None = None,
     timeouts: download.Timeouts = download.DEFAULT_TIMEOUTS,
 ) -> Resolved:
-    """Finds and reads a scene; the module's text says where.
+    """Finds and reads a scene; see above for where it is searched.
 
     Args:
       name: a folder, a name, `llff:NAME`, `procedural:NAME` or `procedural:NAME@WIDTHxHEIGHT`.
-      data_dir: where named scenes lie; None means `$NERF_DATA_DIR`, else data/llff.
-      offline: makes no network attempt; so does NERF_OFFLINE=1.
+      data_dir: the folder of scenes with a name; None means `$NERF_DATA_DIR`, else data/llff.
+      offline: whether the network is never used, as with NERF_OFFLINE=1.
       reading: how a folder is read.
       base_url: a mirror of the published files; None means their own repository.
-      cache_dir: where downloads and traced views lie; None means `$NERF_CACHE_DIR`, else the
-        system's cache.
-      rows: the manifest of what can be downloaded; None means the package's own.
-      timeouts: how long to wait for the network.
+      cache_dir: the folder of downloads and ray-traced views; None means `$NERF_CACHE_DIR`, else
+        the system's cache folder.
+      rows: the manifest of files that can be downloaded; None means the package's own.
+      timeouts: time limits of the network.
 
     Raises:
-      UserError: if there is no such scene or its data is broken.
+      UserError: if there is no such scene, or its data is damaged.
     """
     prefix, colon, rest = name.partition(":")
     known_prefix = bool(colon) and prefix in ("llff", "procedural")
@@ -112,21 +112,22 @@ def find_pretrained(name: str, source: Source, folder: Path | None) -> Path | No
       folder: `Resolved.folder`.
 
     Returns:
-      `params` in the scene's folder, or in the package for a bundled scene; None if absent.
+      `params` in the scene's folder, or in the package for a bundled scene; None if there is none.
     """
-    home = folder if source == "photographs" else _ASSETS / bundled.parse_name(name).scene
-    params = None if home is None else home / "params"
+    parent = folder if source == "photographs" else _ASSETS / bundled.parse_name(name).scene
+    params = None if parent is None else parent / "params"
     return params if params is not None and params.is_dir() else None
 
 
 def known_names(data_dir: Path, rows: Sequence[download.ManifestRow]) -> tuple[str, ...]:
-    """All names that lead somewhere: in the data folder, on the network, or bundled."""
+    """The names of all scenes: in the data folder, on the network, and bundled."""
     folders = sorted(data_dir.iterdir()) if data_dir.is_dir() else []
     found = {path.name for path in folders if path.is_dir() and formats.formats_in(path)}
     return tuple(sorted(found.union(download.scene_names(rows), bundled.scene_names())))
 
 
 def _load_named(name: str, sources: _Sources, *, strict: bool) -> Resolved:
+    """Loads a scene by name; `strict` excludes the bundled scene. Raises as `load_scene` does."""
     local = sources.data_dir / name
     if local.is_dir():
         return _load(local, name, sources.reading, sources.cache_dir)
@@ -164,14 +165,14 @@ def _load(folder: Path, name: str | None, reading: CaptureOptions, cache_dir: Pa
 
 
 def _cached_or_downloaded(name: str, sources: _Sources, *, has_bundled: bool) -> Path | str:
-    """The scene's folder in the cache, filled if need be, or the reason why it cannot be."""
+    """The complete folder of a scene in the cache, or the reason why there is none."""
     folder = download.cached_folder(name, sources.cache_dir)
     num_missing = len(download.missing_files(name, sources.cache_dir, sources.rows))
     if num_missing == 0:
         return folder
-    lacks = f"the cache {folder} lacks {num_missing} files of them"
+    lacks = f"the cache {folder} lacks {num_missing} of their files"
     if sources.offline:
-        return f"{lacks}, and no download is tried (`offline` or NERF_OFFLINE)"
+        return f"{lacks}, and the network is not used (`offline` or NERF_OFFLINE)"
     try:
         return download.download_scene(
             name,
@@ -186,17 +187,19 @@ def _cached_or_downloaded(name: str, sources: _Sources, *, has_bundled: bool) ->
         if not has_bundled:
             raise
         raise UserError(
-            f"{error}; to go on without the photographs give `offline=True` or procedural:{name}"
+            f"{error}; to continue without the photographs give `offline=True` or procedural:{name}"
         ) from error
 
 
 def _is_folder(name: str) -> bool:
+    """Whether the user means a folder: it looks like a path, or there is such a folder."""
     separators = [separator for separator in ("/", os.sep, os.altsep) if separator]
     looks_like_path = name.startswith((".", "~")) or any(s in name for s in separators)
     return looks_like_path or Path(name).is_dir()
 
 
 def _is_set(variable: str) -> bool:
+    """Whether an environment variable is set to something other than 0, false or no."""
     return os.environ.get(variable, "").lower() not in ("", "0", "false", "no")
 
 

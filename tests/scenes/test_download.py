@@ -181,7 +181,7 @@ def test_a_damaged_file_does_not_survive_a_failed_replacement(
 
 def test_an_endless_file_is_cut_off(server: Server, tmp_path: Path) -> None:
     server.files[FIRST] = bytes(1 << 24)
-    with pytest.raises(UserError, match="not the file expected") as caught:
+    with pytest.raises(UserError, match="not the expected file") as caught:
         fetch(server, tmp_path)
     received = int(str(caught.value).split("(")[1].split(" ")[0])
     assert received <= 1 << 17
