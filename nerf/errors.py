@@ -1,4 +1,4 @@
-"""The one exception that stands for a user's mistake, and how its sentence names things."""
+"""The exception for mistakes of the user, and how messages list things."""
 
 from collections.abc import Iterable
 
@@ -6,15 +6,16 @@ _MAX_LISTED = 8
 
 
 class UserError(Exception):
-    """Something outside the program is not as it must be; the message is one clear sentence.
+    """A mistake of the user, or something wrong with files, network or devices.
 
-    The message says what was looked for, where, and what to do. `nerf.main` prints it without a
-    traceback and exits with a non-zero status.
+    The message is one sentence that says what is wrong, where, and what to do. It names parameters
+    in backticks, e.g. "give `near` and `far`". The commands print it without a traceback, with
+    flags in the place of parameters (`nerf.cli.messages`), and exit with status 1.
     """
 
 
 def listed(items: Iterable[object]) -> str:
-    """A few items separated by commas, and how many more there are."""
+    """Lists up to eight items for a message, and says how many more there are."""
     texts = [str(item) for item in items]
     more = [f"and {len(texts) - _MAX_LISTED} more"] if len(texts) > _MAX_LISTED else []
     return ", ".join(texts[:_MAX_LISTED] + more)

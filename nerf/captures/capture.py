@@ -129,7 +129,7 @@ def check_numbers(capture: Capture) -> list[str]:
                 "a rotation whose columns are not perpendicular unit vectors",
                 "make the poses again, without a scale in the matrix",
             ),
-            (is_mirrored, "a rotation that mirrors", "change the sign of one of its axes"),
+            (is_mirrored, "a rotation that mirrors the axes", "change the sign of one axis"),
             (
                 (np.abs(capture.camtoworlds[:, :, 3]) > 1e9).any(1),
                 "a position beyond 1e9",

@@ -153,7 +153,7 @@ class _BinaryReader:
         """The next text, which ends with a zero byte."""
         end = self._data.find(b"\0", self._at, self._at + _MAX_NAME)
         if end < 0:
-            raise self._broken("a name has no end")
+            raise self._broken("a name does not end")
         text = self._data[self._at : end]
         self._at = end + 1
         try:

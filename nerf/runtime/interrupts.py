@@ -28,7 +28,7 @@ def interrupt_at_once() -> Iterator[None]:
 
     def stop(number: int, frame: FrameType | None) -> None:
         del frame
-        raise Interrupted(number, "stopped: what was saved before stays")
+        raise Interrupted(number, "stopped: everything saved so far is kept")
 
     with _handled_by(stop):
         yield
@@ -52,7 +52,7 @@ def interrupt_between_steps() -> Iterator[Callable[[], bool]]:
 
     def handle(number: int, frame: FrameType | None) -> None:
         if received:
-            raise Interrupted(number, "stopped at once: what was saved before stays")
+            raise Interrupted(number, "stopped at once: everything saved so far is kept")
         received.append(number)
         print(
             f"\n{SIGNALS[signal.Signals(number)]}: stopping after this step; a second "

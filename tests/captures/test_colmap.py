@@ -27,7 +27,7 @@ def reconstruction():
 
 @pytest.fixture(params=["bin", "txt"])
 def folder(request, reconstruction, tmp_path):
-    """A scene as COLMAP leaves it, with noise for pictures."""
+    """A scene as COLMAP writes it, with noise for images."""
     model = tmp_path / "scene" / "sparse" / "0"
     model.mkdir(parents=True)
     write = {"bin": reconstruction.write_binary, "txt": reconstruction.write_text}
@@ -65,7 +65,7 @@ def test_bounds_are_depths_of_the_points(folder, reconstruction):
         np.testing.assert_allclose(bounds, [near, far], rtol=0.05)
 
 
-def test_pictures_and_poses_that_do_not_match_are_listed(folder):
+def test_images_and_poses_that_do_not_match_are_listed(folder):
     names = sorted(path.name for path in (folder / "images").iterdir())
     (folder / "images" / names[2]).unlink()
     write_pictures(folder, ["images/extra.png"], size=SIZE)
@@ -78,7 +78,7 @@ def test_pictures_and_poses_that_do_not_match_are_listed(folder):
     assert "none of the 8 images" in refusal(folder)
 
 
-def test_pictures_may_be_smaller_than_colmaps(folder):
+def test_images_may_be_smaller_than_colmaps(folder):
     whole = load_folder(folder).scene
     (folder / "images").rename(folder / "images_2")
     names = [path.name for path in (folder / "images_2").iterdir()]
@@ -145,7 +145,7 @@ def test_a_file_that_ends_early_is_refused(folder, name):
                     load_folder(folder)
 
 
-def test_a_count_is_not_believed(folder):
+def test_a_false_length_is_refused(folder):
     path = folder / "sparse" / "0" / "images.bin"
     if not path.is_file():
         pytest.skip("the text form has no counts")
@@ -201,7 +201,7 @@ def write_text(
     return folder
 
 
-def test_names_may_hold_spaces_and_folders(tmp_path):
+def test_names_may_contain_spaces_and_folders(tmp_path):
     poses = "1 1 0 0 0 0 0 0 1 left eye/a b.png\n1 2 3\n2 1 0 0 0 1 0 0 1 b.png\n\n"
     folder = write_text(tmp_path, images=poses)
     write_pictures(folder, ["images/left eye/a b.png"], size=SIZE)

@@ -66,14 +66,14 @@ LENSES = {
 
 @pytest.mark.parametrize("lens", LENSES)
 @pytest.mark.parametrize("to", ["nerfstudio", "blender", "colmap"])
-def test_lenses_survive_wherever_there_is_a_place_for_them(tmp_path, lens, to):
+def test_lenses_survive_in_every_format_that_can_express_them(tmp_path, lens, to):
     source = write_nerfstudio(tmp_path / "source", **LENSES[lens])
     assert load_folder(source).scene.cameras.lens is not None
     assert_same(source, convert(source, to, tmp_path / to))
 
 
 @pytest.mark.parametrize("lens", LENSES)
-def test_llff_has_no_place_for_them(tmp_path, lens):
+def test_llff_refuses_the_others(tmp_path, lens):
     source = write_nerfstudio(tmp_path / "source", **LENSES[lens])
     with pytest.raises(UserError, match="undistort"):
         convert(add_bounds(source), "llff", tmp_path / "out")
@@ -125,10 +125,10 @@ def test_a_folder_is_read_as_what_its_files_say(tmp_path, written):
     assert "unknown format" in refusal(both, format="ply")
 
 
-# Pictures of another size.
+# Images of another size.
 
 
-def test_scaled_pictures_come_with_scaled_lenses(tmp_path):
+def test_scaled_images_come_with_scaled_lenses(tmp_path):
     """Twice as small: the same rays through the middles of blocks of four pixels."""
     folder = write_nerfstudio(tmp_path, k1=0.03, cx=5.0)
     whole, half = (
@@ -157,7 +157,7 @@ def test_max_size_bounds_the_longer_side(tmp_path):
     )
 
 
-def test_smaller_copies_are_taken_where_they_have_the_right_size(tmp_path):
+def test_smaller_copies_are_read_where_they_have_the_right_size(tmp_path):
     folder = write_nerfstudio(tmp_path)
     names = [f"images_2/view_{i}.png" for i in range(6)]
     write_pictures(folder, names, size=(WIDTH // 2, HEIGHT // 2), seed=7)
@@ -170,14 +170,14 @@ def test_smaller_copies_are_taken_where_they_have_the_right_size(tmp_path):
     assert loaded.scene.images.shape[1:3] == (HEIGHT // 2, WIDTH // 2)
 
 
-def test_smaller_copies_serve_where_there_are_no_originals(tmp_path):
+def test_smaller_copies_are_read_where_there_are_no_originals(tmp_path):
     folder = write_nerfstudio(tmp_path)
     whole = load_folder(folder).scene
     (folder / "images").rename(folder / "images_1")
     assert load_folder(folder).scene.cameras.focal == whole.cameras.focal
 
 
-def test_pictures_of_different_sizes_are_counted(tmp_path):
+def test_images_of_different_sizes_are_counted(tmp_path):
     def change(content):
         content["frames"][1] |= {"w": HEIGHT, "h": WIDTH}
 

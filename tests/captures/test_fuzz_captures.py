@@ -1,4 +1,4 @@
-"""Broken captures earn one sentence each; tools/fuzz_captures.py tries many more of them."""
+"""Every broken capture gives one sentence; tools/fuzz_captures.py tries many more of them."""
 
 import subprocess
 import sys
@@ -38,7 +38,7 @@ def test_an_input_follows_from_its_number(tmp_path):
     assert one != other
 
 
-def test_what_is_not_a_sentence_is_a_fault(tmp_path, monkeypatch):
+def test_anything_but_a_sentence_is_a_fault(tmp_path, monkeypatch):
     guard = fuzz_captures._Guard([tmp_path])
 
     def fails(folder, reading, *, cache_dir):

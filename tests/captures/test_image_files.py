@@ -1,4 +1,4 @@
-"""Laws of pictures: every depth and kind is read right, and a smaller one is a mean of areas."""
+"""Laws of images: every depth and kind is read right, and a smaller one is a mean of areas."""
 
 import numpy as np
 import pytest
@@ -58,7 +58,7 @@ def test_palettes_and_transparency(tmp_path):
     assert set(np.unique(read_image(tmp_path / "1.png"))) <= {0.0, 1.0}
 
 
-def test_a_transparent_picture_lies_over_the_background(tmp_path):
+def test_a_transparent_image_lies_over_the_background(tmp_path):
     pixels = np.zeros((1, 3, 4), np.uint8)
     pixels[0, :, 0] = 255
     pixels[0, :, 3] = [0, 51, 255]
@@ -70,7 +70,7 @@ def test_a_transparent_picture_lies_over_the_background(tmp_path):
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("ending", ["jpg", "png"])
-def test_orientation_turns_a_picture_upright_where_that_is_asked(tmp_path, orientation, ending):
+def test_orientation_turns_an_image_upright_where_that_is_asked(tmp_path, orientation, ending):
     pixels = np.zeros((16, 24, 3), np.uint8)
     pixels[:8, :8] = 255
     exif = Image.Exif()
@@ -85,7 +85,7 @@ def test_orientation_turns_a_picture_upright_where_that_is_asked(tmp_path, orien
 
 
 def test_orientation_counts_where_only_so_the_lens_fits(tmp_path):
-    """Poses made from upright pictures, beside files that are stored lying down, and the like."""
+    """Poses made from upright images, beside files that are stored lying down, and the like."""
     exif = Image.Exif()
     exif[0x0112] = 6
     for size, turned in (((8, 12), True), ((12, 8), False)):
@@ -111,7 +111,7 @@ def test_shrinking_keeps_the_mean(sizes, seed):
         np.testing.assert_allclose(small, pixels, atol=1e-6)
 
 
-def test_what_is_transparent_gives_no_colour_to_smaller_pictures():
+def test_what_is_transparent_gives_no_colour_to_smaller_images():
     pixels = np.zeros((1, 2, 4), np.float32)
     pixels[0, 0] = [1.0, 0.0, 0.0, 1.0]
     pixels[0, 1] = [0.0, 1.0, 0.0, 0.0]

@@ -1,4 +1,4 @@
-"""Laws of the LLFF loader: poses, pictures, and the published loader's results."""
+"""Laws of the LLFF loader: poses, images, and the published loader's results."""
 
 import os
 from pathlib import Path
@@ -94,7 +94,7 @@ def test_the_focal_length_follows_the_width_alone() -> None:
         assert (scene.cameras.height, scene.cameras.width) == (height, width)
 
 
-# Pictures.
+# Images.
 
 
 def test_images_are_sorted_by_name_whatever_their_ending(tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_every_kind_of_pixel_becomes_rgb_in_0_1(
     )
 
 
-def test_factor_none_reads_the_smallest_pictures_there_are(folder: Path) -> None:
+def test_factor_none_reads_the_smallest_images_there_are(folder: Path) -> None:
     several_sizes(folder)
     (folder / "images_64").mkdir()  # empty: holds nothing to read
     assert load_llff(folder).origin.endswith("images_32")
@@ -149,7 +149,7 @@ def test_factor_none_reads_the_smallest_pictures_there_are(folder: Path) -> None
 
 
 def several_sizes(folder: Path) -> None:
-    """Pictures of 256 x 192 and smaller copies, and what only looks like a folder of copies."""
+    """Images of 256 x 192 and smaller copies, and what only looks like a folder of copies."""
     poses_bounds = make_poses_bounds()
     poses_bounds[:, [4, 9]] = 32 * HEIGHT, 32 * WIDTH
     np.save(folder / "poses_bounds.npy", poses_bounds)
@@ -160,7 +160,7 @@ def several_sizes(folder: Path) -> None:
             picture.save(folder / images / f"{i}.png")
 
 
-def test_a_factor_without_a_folder_scales_larger_pictures(folder: Path) -> None:
+def test_a_factor_without_a_folder_scales_larger_images(folder: Path) -> None:
     several_sizes(folder)
     scene = load_llff(folder, factor=16)
     assert scene.origin.endswith("images_4")
@@ -169,7 +169,7 @@ def test_a_factor_without_a_folder_scales_larger_pictures(folder: Path) -> None:
     assert scene.cameras.focal == pytest.approx(load_llff(folder, factor=1).cameras.focal / 16)
 
 
-def test_a_factor_of_smaller_pictures_alone_is_refused(folder: Path) -> None:
+def test_a_factor_of_smaller_images_alone_is_refused(folder: Path) -> None:
     (folder / "images_64").mkdir()
     message = refusal(folder, factor=16)
     assert "images_16" in message

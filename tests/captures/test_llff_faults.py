@@ -1,4 +1,4 @@
-"""The sentence that each broken LLFF folder earns."""
+"""Every broken LLFF folder gives one sentence."""
 
 import struct
 import zlib
@@ -128,7 +128,7 @@ def test_with_a_view_that_looks_back_there_is_no_ndc(folder: Path) -> None:
         load_folder(folder, CaptureOptions(normalization=NormalizeOptions("ndc")))
 
 
-# Pictures and poses that do not match.
+# Images and poses that do not match.
 
 
 def remove(folder: Path, *names: str) -> None:
@@ -187,12 +187,12 @@ def test_extra_images_are_named_by_a_folder_that_agrees(folder: Path) -> None:
     assert "no pose for a_map;" in refusal(folder)
 
 
-def test_two_pictures_of_one_name(folder: Path) -> None:
+def test_two_images_of_one_name(folder: Path) -> None:
     Image.new("RGB", (WIDTH, HEIGHT)).save(folder / "images_32" / "image002.jpg")
     assert "more than one image called image002" in refusal(folder)
 
 
-# Broken pictures.
+# Broken images.
 
 
 def test_different_sizes_name_one_of_each(folder: Path) -> None:
@@ -204,7 +204,7 @@ def test_different_sizes_name_one_of_each(folder: Path) -> None:
 
 @pytest.mark.parametrize("name", ["image003.png", "image003.jpg"])
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.6, 0.95])
-def test_truncated_pictures_are_named(folder: Path, name: str, share: float) -> None:
+def test_truncated_images_are_named(folder: Path, name: str, share: float) -> None:
     remove(folder / "images_32", "image003.png")
     path = folder / "images_32" / name
     noise = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
@@ -213,7 +213,7 @@ def test_truncated_pictures_are_named(folder: Path, name: str, share: float) -> 
     assert name in refusal(folder)
 
 
-def test_corrupt_pictures_are_named(folder: Path) -> None:
+def test_corrupt_images_are_named(folder: Path) -> None:
     path = folder / "images_32" / "image003.png"
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 0xFF
@@ -235,7 +235,7 @@ def png_header(width: int, height: int) -> bytes:
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 @pytest.mark.parametrize("side", [9_000, 11_000, 60_000])
-def test_huge_pictures_are_refused_before_they_are_read(folder: Path, side: int) -> None:
+def test_huge_images_are_refused_before_they_are_read(folder: Path, side: int) -> None:
     (folder / "images_32" / "image001.png").write_bytes(png_header(side, side))
     message = refusal(folder)
     assert "image001.png" in message

@@ -1,4 +1,4 @@
-"""Captures as people have them: odd names, copies of other sizes, strong lenses, stray points."""
+"""Unusual captures: odd names, copies of other sizes, strong lenses, stray points."""
 
 import shutil
 
@@ -23,7 +23,7 @@ from tests.support.captures import (
 
 
 def rename(folder, old, new):
-    """Pictures and the names of them, from one folder to another."""
+    """Images and the names of them, from one folder to another."""
     (folder / old).rename(folder / new)
     path = folder / "transforms.json"
     path.write_text(path.read_text().replace(f'"{old}/', f'"{new}/'))
@@ -84,7 +84,7 @@ def test_a_focal_length_without_a_size_is_that_of_the_originals(tmp_path):
     assert loaded.notes == ()
 
 
-def test_also_where_there_are_smaller_copies_alone(tmp_path):
+def test_the_same_if_there_are_smaller_copies_alone(tmp_path):
     folder = write_nerfstudio(tmp_path, change=without_sizes)
     smaller_copies(folder, 4)
     shutil.rmtree(folder / "images")
@@ -116,7 +116,7 @@ def test_a_named_split_holds_for_smaller_copies_and_dotted_names(tmp_path):
         )
 
 
-def test_views_are_in_the_order_that_people_count_in(tmp_path):
+def test_numbers_in_names_are_sorted_by_value(tmp_path):
     poses = orbit_poses(12)
     folder = write_nerfstudio(tmp_path, poses=poses, change=lambda c: c["frames"].reverse())
     loaded = load_folder(folder)
@@ -124,7 +124,7 @@ def test_views_are_in_the_order_that_people_count_in(tmp_path):
     np.testing.assert_allclose(loaded.capture.camtoworlds, poses, atol=1e-12)
 
 
-def test_what_is_not_heeded_is_told(tmp_path):
+def test_ignored_keys_are_noted(tmp_path):
     def change(content):
         content["frames"][1]["mask_path"] = "masks/1.png"
         content["train_filenames"] = ["images/view_0.png"]
@@ -146,16 +146,16 @@ def test_a_matrix_with_a_little_scale_becomes_a_rotation(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("lens", "is_told"),
+    ("lens", "is_noted"),
     [
         ({"fl_x": 10.0, "k1": -0.02}, False),
         ({"fl_x": 7.0, "k1": -0.55}, True),  # turns back inside of the picture
         ({"fl_x": WIDTH / np.pi, "camera_model": "OPENCV_FISHEYE"}, True),
     ],
 )
-def test_pixels_without_a_ray_are_told(tmp_path, lens, is_told):
+def test_pixels_without_a_ray_are_noted(tmp_path, lens, is_noted):
     loaded = load_folder(write_nerfstudio(tmp_path, **lens))
-    assert any("wrong ray" in note for note in loaded.notes) == is_told
+    assert any("wrong ray" in note for note in loaded.notes) == is_noted
 
 
 def test_with_a_wide_fisheye_there_is_no_ndc(tmp_path):
@@ -179,7 +179,7 @@ def write_points(folder, points):
 
 
 @pytest.mark.parametrize("poses", [orbit_poses(), forward_poses()], ids=["inward", "forward"])
-def test_points_beside_a_transforms_file_tell_near_and_far(tmp_path, poses):
+def test_points_beside_a_transforms_file_give_near_and_far(tmp_path, poses):
     folder = write_nerfstudio(tmp_path / "a", poses=poses)
     middle = (poses[:, :, 3] - 3.0 * poses[:, :, 2]).mean(axis=0)
     points = middle + np.random.default_rng(0).normal(0, 0.2, (50, 3))
@@ -214,7 +214,7 @@ def test_near_and_far_count_in_contracted_space_too(tmp_path):
 
 
 @pytest.mark.parametrize("to", ["blender", "colmap", "llff", "nerfstudio"])
-def test_pictures_that_differ_in_their_ending_alone_are_all_written(tmp_path, to):
+def test_images_that_differ_in_their_ending_alone_are_all_written(tmp_path, to):
     poses = orbit_poses(4)
 
     def change(content):
@@ -229,7 +229,7 @@ def test_pictures_that_differ_in_their_ending_alone_are_all_written(tmp_path, to
     assert len(list((out / "images").iterdir())) == 4
 
 
-def test_pictures_are_exported_as_they_are_loaded(tmp_path):
+def test_images_are_exported_as_they_are_loaded(tmp_path):
     """EXIF says upside down; the poses were made from the images as they are stored."""
     from tests.cli.test_inspect import inspect
 
@@ -252,7 +252,7 @@ def test_pictures_are_exported_as_they_are_loaded(tmp_path):
 # COLMAP beside other scenes.
 
 
-def test_a_model_in_the_folder_itself_has_no_brothers(tmp_path):
+def test_a_model_in_the_folder_itself_is_the_only_one(tmp_path):
     for name in ("one", "two"):
         folder = convert(write_nerfstudio(tmp_path / f"ns-{name}"), "colmap", tmp_path / name)
         for path in (folder / "sparse" / "0").iterdir():
@@ -273,7 +273,7 @@ def test_the_command_that_inspect_ends_with_reads_the_same(tmp_path):
         assert given in command
 
 
-def test_a_soft_pixel_does_not_make_a_scene_transparent(tmp_path):
+def test_one_half_transparent_pixel_does_not_make_a_scene_transparent(tmp_path):
     folder = write_nerfstudio(tmp_path)
     for i in range(6):
         pixels = np.full((400, 600, 4), 255, np.uint8)

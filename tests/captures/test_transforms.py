@@ -19,7 +19,7 @@ from tests.support.captures import (
 )
 
 
-def test_intrinsics_stand_once_or_in_each_frame(tmp_path):
+def test_intrinsics_are_given_once_or_in_each_frame(tmp_path):
     def move(content):
         for frame in content["frames"]:
             frame |= {key: content[key] for key in ("fl_x", "w", "h")}
@@ -43,7 +43,7 @@ def test_an_angle_of_view_is_a_focal_length(tmp_path):
 
 
 @pytest.mark.parametrize("written_as", ["view_{}", "./images/view_{}", "images/view_{}.png"])
-def test_endings_may_be_missing(tmp_path, written_as):
+def test_suffixes_may_be_missing(tmp_path, written_as):
     def change(content):
         for i, frame in enumerate(content["frames"]):
             name = written_as.format(i)
@@ -53,8 +53,8 @@ def test_endings_may_be_missing(tmp_path, written_as):
     assert load_folder(folder).scene.num_views == 6
 
 
-def test_points_are_brought_to_where_the_poses_are(tmp_path):
-    """nerfstudio leaves COLMAP's points where they were before `applied_transform`."""
+def test_points_are_transformed_to_the_frame_of_the_poses(tmp_path):
+    """nerfstudio leaves COLMAP's points in world coordinates before `applied_transform`."""
     folder = write_nerfstudio(tmp_path)
     turn = [[0.0, -1.0, 0.0, 0.2], [1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]]
     content = json.loads((folder / "transforms.json").read_text())
@@ -86,7 +86,7 @@ def test_blender_holds_out_its_test_views(tmp_path):
     assert load_folder(tmp_path).scene.split(16) == ((0, 1, 2, 3, 4), (5,))
 
 
-def test_black_or_white_behind_transparent_pictures(tmp_path):
+def test_black_or_white_behind_transparent_images(tmp_path):
     folder = write_nerfstudio(tmp_path, channels=4)
     white, black = (
         load_folder(folder, CaptureOptions(normalization=NormalizeOptions(background=name))).scene
@@ -155,7 +155,7 @@ def test_each_mistake_in_a_transforms_file_has_its_sentence(tmp_path, change, sa
         assert said in refusal(folder)
 
 
-def test_all_that_is_wrong_is_told(tmp_path):
+def test_every_problem_is_reported(tmp_path):
     def change(content):
         content["frames"][0]["file_path"] = "../a.png"
         content["frames"][3]["transform_matrix"] = None
@@ -165,12 +165,12 @@ def test_all_that_is_wrong_is_told(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "[" * 100_000, '{"frames": 1e999}', "\xff"])
-def test_what_is_no_json_object_is_refused(tmp_path, text):
+def test_anything_but_a_json_object_is_refused(tmp_path, text):
     (tmp_path / "transforms.json").write_text(text, encoding="latin-1")
     assert "transforms.json" in refusal(tmp_path)
 
 
-def test_frames_without_a_picture_are_left_out_with_a_note(tmp_path):
+def test_frames_without_an_image_are_left_out_with_a_note(tmp_path):
     folder = write_nerfstudio(tmp_path)
     (folder / "images" / "view_3.png").unlink()
     loaded = load_folder(folder)

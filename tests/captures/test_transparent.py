@@ -1,4 +1,4 @@
-"""Laws of training on transparent pictures: what should be empty must be, not of one colour."""
+"""Laws of training on transparent images: what should be empty must be, not of one colour."""
 
 import dataclasses
 
@@ -15,7 +15,7 @@ from nerf.training.loss import squared_error
 
 
 @pytest.mark.parametrize("background", ["black", "white"])
-def test_transparent_pictures_are_compared_over_all_backgrounds(background):
+def test_transparent_images_are_compared_over_all_backgrounds(background):
     """The closed form is the mean over random backgrounds."""
     rng = np.random.default_rng(0)
     rgb, truth = rng.random((2, 50, 3))  # over black, and not more than what is covered

@@ -67,7 +67,7 @@ def test_an_object_is_found_before_a_white_background(folders, tmp_path):
     assert (depth.max(axis=-1) == 0).any()
 
 
-def test_pictures_are_scaled_and_the_notes_are_shown(tmp_path):
+def test_images_are_scaled_and_the_notes_are_shown(tmp_path):
     folder = write_nerfstudio(tmp_path / "scene")
     (folder / "images" / "view_5.png").unlink()
     out = call_well(*flags(folder, "planes", tmp_path / "run", "--steps=1", "--video_frames=0",

@@ -54,7 +54,7 @@ def test_a_fisheye_without_coefficients_is_equidistant():
     np.testing.assert_allclose(found[:, 1], 0.0, atol=1e-5)
 
 
-def test_pictures_with_both_kinds_of_lens_are_seen_each_in_its_own_way():
+def test_images_with_both_kinds_of_lens_are_seen_each_in_its_own_way():
     columns, rows = grid()
     num = len(columns)
     coefficients = [0.05, -0.02, 0.0, 0.0, 0.0, 0.0]
@@ -66,7 +66,7 @@ def test_pictures_with_both_kinds_of_lens_are_seen_each_in_its_own_way():
 
 
 def test_the_centre_of_a_lens_is_a_pixels_own_place():
-    """A lens whose centre is the picture's middle is the camera without one."""
+    """A lens whose centre is the image's middle is the camera without one."""
     columns, rows = jnp.arange(4), jnp.array([0, 1, 2, 2])
     poses = jnp.broadcast_to(jnp.eye(3, 4), (4, 3, 4))
     size = {"focal": 5.0, "height": 3, "width": 4}

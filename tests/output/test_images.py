@@ -44,7 +44,7 @@ def test_every_byte_comes_back():
     np.testing.assert_array_equal(images.to_bytes(levels / np.float32(255)), levels)
 
 
-def test_a_png_is_the_picture_pixel_for_pixel(tmp_path):
+def test_a_png_is_the_image_pixel_for_pixel(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
     images.write_png(tmp_path / "a.png", pixels / np.float32(255))
     images.write_sheet(tmp_path / "b.png", pixels)
@@ -104,14 +104,14 @@ def test_one_depth_everywhere_has_one_finite_colour(depth):
 @pytest.mark.parametrize(
     ("width", "factor"), [(1, 480), (160, 3), (161, 3), (240, 2), (479, 2), (480, 1), (1000, 1)]
 )
-def test_small_pictures_are_enlarged_by_a_whole_factor(width, factor):
+def test_small_images_are_enlarged_by_a_whole_factor(width, factor):
     image = np.full((2, width, 3), 77, np.uint8)
     enlarged = images.enlarge(image)
     assert enlarged.shape == (2 * factor, width * factor, 3)
     assert (enlarged == 77).all()
 
 
-def test_an_enlarged_picture_keeps_its_places():
+def test_an_enlarged_image_keeps_its_places():
     image = np.zeros((2, 2, 3), np.uint8)
     image[0, 0], image[1, 1] = (255, 0, 0), (0, 0, 255)
     enlarged = images.enlarge(image, min_width=40)

@@ -39,7 +39,7 @@ def test_scalars_are_read_back_under_name_and_step(tmp_path):
     assert scalars(tmp_path) == {(1, "loss"): 0.5, (1, "psnr"): 20.0, (2, "loss"): 0.25}
 
 
-def test_a_picture_is_read_back(tmp_path):
+def test_an_image_is_read_back(tmp_path):
     image = np.zeros((4, 5, 3), np.float32)
     image[1, 2] = 1.0
     with open_writer(tmp_path, 0) as writer:

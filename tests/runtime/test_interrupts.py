@@ -30,7 +30,7 @@ def test_a_second_signal_interrupts_at_once(usual_handlers, signal_number, secon
 
 
 def test_outside_training_a_signal_interrupts_at_once(usual_handlers, signal_number):
-    with pytest.raises(Interrupted, match="stays") as caught, interrupt_at_once():
+    with pytest.raises(Interrupted, match="is kept") as caught, interrupt_at_once():
         send(signal_number)
     assert caught.value.status == 128 + signal_number
     assert handlers() == usual_handlers

@@ -27,7 +27,7 @@ def orbit_poses(num_views=6, distance=3.0):
 
 
 def forward_poses(num_views=5, seed=0):
-    """Cameras that look much the same way, `[num_views, 3, 4]`."""
+    """Cameras that look in about the same direction, `[num_views, 3, 4]`."""
     rng = np.random.default_rng(seed)
     return np.stack(
         [
@@ -59,7 +59,7 @@ def transforms(poses, names, **shared):
 
 
 def write_nerfstudio(folder, poses=None, change=lambda content: None, channels=3, **shared):
-    """A folder with transforms.json and noise for pictures."""
+    """A folder with transforms.json and noise for images."""
     poses = orbit_poses() if poses is None else poses
     names = [f"images/view_{i}.png" for i in range(len(poses))]
     write_pictures(folder, names, channels=channels)
@@ -106,7 +106,7 @@ def all_rays(scene):
 
 
 def assert_same(first, second, atol=1e-4):
-    """Two folders give the same rays and pictures, view by view, and the same split."""
+    """Two folders give the same rays and images, view by view, and the same split."""
     one, other = (
         load_folder(folder, CaptureOptions(max_size=0)).scene for folder in (first, second)
     )
@@ -125,7 +125,7 @@ def assert_same(first, second, atol=1e-4):
 
 
 def refusal(folder, **reading):
-    """The sentence that a folder earns."""
+    """The message with which a folder is refused."""
     import pytest
 
     from nerf.errors import UserError

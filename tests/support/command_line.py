@@ -28,7 +28,7 @@ TINY_FIELD = (
 )
 TINY = (*TINY_FIELD, "--set=render.num_coarse=8", "--set=render.num_fine=8", "--rays=32")
 
-# A field as smooth as the pictures, and samples enough for the exact renderer to show it.
+# A field as smooth as the images, and samples enough for the exact renderer to show it.
 SMOOTH = (
     *TINY,
     "--set=field.point_encoding.num_frequencies=2",
@@ -49,7 +49,7 @@ class Ended(NamedTuple):
 
 
 def write_scene(folder, num_views=NUM_VIEWS):
-    """A smooth picture seen by cameras in a row, in LLFF layout."""
+    """A smooth image seen by cameras in a row, in LLFF layout."""
     (folder / "images").mkdir(parents=True)
     v, u = np.mgrid[0 : 1 : HEIGHT * 1j, 0 : 1 : WIDTH * 1j]
     rows = []

@@ -1,4 +1,4 @@
-"""Small folders in LLFF form, whole or broken, and the sentence that a broken one earns."""
+"""Small folders in LLFF form, complete or broken, and the message that a broken one gives."""
 
 from collections.abc import Callable
 from pathlib import Path
