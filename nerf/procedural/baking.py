@@ -1,4 +1,7 @@
-"""Soft light, gathered once per scene on a grid of each surface: it is the same in all views."""
+"""Baked light: ambient light and shadows, computed once on a grid of each surface.
+
+They do not depend on the view.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ _LIFT = 2e-3
 
 
 class Lamp(NamedTuple):
-    """A small light: `normal` zero shines all around, else as a Lambertian patch."""
+    """A small light, Lambertian about `normal`, or equal in all directions where that is zero."""
 
     position: tuple[float, float, float]
     normal: tuple[float, float, float]
@@ -25,7 +28,18 @@ class Lamp(NamedTuple):
 
 
 class World(NamedTuple):
-    """A scene before its light is gathered; colours are linear."""
+    """A scene before its light is baked; colours are linear.
+
+    Attributes:
+      surfaces: all surfaces.
+      key_direction, key_colour, key_spread: the main light, a distant disc, and its radius.
+      environment: rgb of the light from directions `[..., 3]`.
+      reach: obstacles farther away than this do not darken ambient light.
+      bounce: the fraction of ambient light that an obstacle reflects.
+      exposure: factor before tone mapping.
+      lamps: further lights.
+      num_directions: samples of the ambient light.
+    """
 
     surfaces: tuple[Surface, ...]
     key_direction: tuple[float, float, float]
@@ -49,7 +63,7 @@ def sphere_directions(count: int) -> Array:
 
 
 def key_directions(world: World, count: int = 6) -> Array:
-    """`[count, 3]` unit vectors to points of the key light's disc."""
+    """`[count, 3]` unit vectors towards points of the key light's disc."""
     main = unit(world.key_direction)
     side = unit(np.cross(main, (0.3, 0.9, -0.2)))
     k = np.arange(count)
@@ -67,7 +81,7 @@ def mean_albedo(surface: Surface) -> Array:
 
 
 def bake(world: World) -> tuple[Array, ...]:
-    """One grid per surface: `[sides, S, T, 4]`, ambient rgb and the key light's visibility."""
+    """A grid for each surface, `[sides, S, T, 4]`: ambient rgb and visibility of the key light."""
     casters = tuple(s for s in world.surfaces if s.casts)
     lit = [s for s in world.surfaces if s.material.emission == 0.0]
     sides = [_texels(s, sign) for s in lit for sign in (1.0, -1.0)[: 1 + s.two_sided]]
@@ -100,12 +114,12 @@ def _texels(surface: Surface, sign: float) -> tuple[Array, Array]:
 
 
 def _glows(casters: tuple[Surface, ...]) -> NDArray[np.bool_]:
-    """`[P + 1]`: whether a surface lets light through; the last is for index -1, no surface."""
+    """`[P + 1]`: whether a surface is no obstacle to light; the last one stands for no surface."""
     return np.array([s.material.emission > 0.0 for s in casters] + [True])
 
 
 def _gather(world: World, casters: tuple[Surface, ...], at: Array, normal: Array) -> Array:
-    """Ambient light `[N, 3]`: the environment where the way is free, else the obstacle's colour."""
+    """Ambient light `[N, 3]`: the environment where nothing is in the way, else the obstacle."""
     directions = sphere_directions(world.num_directions)
     cosine = normal @ directions.T
     point, direction = np.nonzero(cosine > 1e-3)
@@ -123,7 +137,7 @@ def _gather(world: World, casters: tuple[Surface, ...], at: Array, normal: Array
 
 
 def _visibility(casters: tuple[Surface, ...], at: Array, normal: Array, directions: Array) -> Array:
-    """The share `[N]` of the directions along which nothing but a glowing surface lies."""
+    """The fraction `[N]` of the directions along which there is no obstacle."""
     point, direction = np.nonzero(normal @ directions.T > 0.0)
     _, which = first_hit(casters, at[point], directions[direction])
     free = _glows(casters)[which].astype(np.float64)
@@ -131,7 +145,7 @@ def _visibility(casters: tuple[Surface, ...], at: Array, normal: Array, directio
 
 
 def _lamplight(world: World, casters: tuple[Surface, ...], at: Array, normal: Array) -> Array:
-    """Light `[N, 3]` from the lamps that each point sees."""
+    """Light `[N, 3]` from the lamps that are visible from each point."""
     total = np.zeros((len(at), 3))
     for lamp in world.lamps:
         way = np.asarray(lamp.position) - at
@@ -149,13 +163,13 @@ def _lamplight(world: World, casters: tuple[Surface, ...], at: Array, normal: Ar
 
 
 def _smooth(grid: Array, wrap: bool) -> Array:
-    """The grid `[S, T, 4]` as a cubic B-spline, sampled finely enough for linear look-up."""
+    """The grid `[S, T, 4]` as a cubic B-spline, sampled finely enough for bilinear look-up."""
     across = _spline(grid.shape[1], wrap)
     return np.asarray(np.einsum("as,stc,bt->abc", _spline(grid.shape[0], False), grid, across))
 
 
 def _spline(count: int, wrap: bool) -> Array:
-    """B-spline weights `[fine, count]` at finer nodes; the two ends of a wrap coincide."""
+    """B-spline weights `[num_fine, count]` at finer nodes; with `wrap`, the two ends coincide."""
     x = np.linspace(0.0, count - 1.0, _OVERSAMPLE * (count - 1) + 1)
     weights = np.zeros((len(x), count))
     for shift in range(-1, 3):

@@ -1,4 +1,4 @@
-"""`flower`: an umbel of orange-red trumpets over strap leaves, before a dim garden."""
+"""`flower`: a cluster of orange-red blossoms over long leaves, in front of a dark garden."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _DIM = Material(foliage, emission=0.5)
 
 
 class _Rosette(NamedTuple):
-    """Strap leaves around a crown; `light` dims those in the shade of the background."""
+    """Long leaves around a crown; `light` below 1 darkens those in the background."""
 
     crown: tuple[float, float, float]
     num_leaves: int
@@ -113,7 +113,7 @@ def _umbel() -> list[Surface]:
 
 
 def _leaning(angle: float, tilt: float) -> Array:
-    """The unit vector `tilt` radians from the viewer's axis, to `angle` in the picture plane."""
+    """The unit vector `tilt` radians from the viewing axis, towards `angle` in the image plane."""
     ring = np.array([np.cos(angle), np.sin(angle), 0.0])
     return unit(np.cos(tilt) * _VIEWER + np.sin(tilt) * ring)
 
@@ -156,7 +156,7 @@ def _garden() -> list[Surface]:
 
 
 def environment(directions: Array) -> Array:
-    """Daylight by direction `[..., 3]`: from above and behind the camera, green from below; rgb."""
+    """Ambient rgb by direction `[..., 3]`: daylight from above and from the camera, green below."""
     up = 0.5 + 0.5 * directions[..., 1]
     front = 0.5 + 0.5 * directions[..., 2]
     level = 0.13 + 0.58 * up**1.5 + 0.25 * front

@@ -1,4 +1,4 @@
-"""Rigs in LLFF's layout: cameras on a disc that look at one focus point, or all around it."""
+"""Camera rigs in LLFF's layout: forward-facing on a disc, or a 360 capture of one point."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ PHOTO_HEIGHT, PHOTO_WIDTH, PHOTO_FOCAL = 3024.0, 4032.0, 3575.0
 
 
 class Rig(NamedTuple):
-    """`num_views` cameras on an ellipse about `centre`, turned towards `focus` (scene units)."""
+    """A forward-facing rig: `num_views` cameras on a disc around `centre`, looking at `focus`.
+
+    Positions are in scene units.
+    """
 
     num_views: int
     centre: tuple[float, float, float]
@@ -21,9 +24,10 @@ class Rig(NamedTuple):
 
 
 class OrbitRig(NamedTuple):
-    """`num_views` cameras at `distance` all around `focus`, which they look at (scene units).
+    """A 360 capture: `num_views` cameras at `distance` around `focus`, looking at it.
 
-    `elevation` is from where to where they stand above the horizon, in degrees.
+    Positions are in scene units. `elevation` is the lowest and the highest camera's angle above the
+    horizon, in degrees.
     """
 
     num_views: int
@@ -33,7 +37,7 @@ class OrbitRig(NamedTuple):
 
 
 def view_order(num_views: int) -> list[int]:
-    """Ranks by view, 0 innermost: every 8th, which may be held out, lies inside the others."""
+    """The rank of each view, 0 for the innermost; every 8th view, often held out, is an inner one."""
     held_out = range(0, num_views, 8)
     inner = [min(1 + 3 * k, num_views - 1) for k in range(len(held_out))]
     rest = iter(rank for rank in range(num_views) if rank not in inner)
@@ -47,10 +51,12 @@ def camera_poses(rig: Rig | OrbitRig) -> Array:
 
 
 def _orbit_poses(rig: OrbitRig) -> Array:
-    """Steps of the golden angle, so that any few views in a row stand all around."""
+    """Steps of the golden angle, so that even a few consecutive views surround the focus."""
     view = np.arange(rig.num_views)
     low, high = np.sin(np.radians(rig.elevation))
-    height = low + (high - low) * ((view * 0.7548776662466927) % 1.0)  # no step of the angle's
+    height = low + (high - low) * (
+        (view * 0.7548776662466927) % 1.0
+    )  # a step unrelated to the angle's
     angle = 2.399963229728653 * view
     ring = np.sqrt(1.0 - height**2)
     back = np.stack([ring * np.sin(angle), height, ring * np.cos(angle)], axis=-1)

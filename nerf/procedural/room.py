@@ -1,4 +1,4 @@
-"""`room`: a sunlit study with a desk, a chair, a lamp, a picture, plants and a low table."""
+"""`room`: a sunlit study with a desk, a chair, a lamp, a painting, plants and a low table."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SILL, _LINTEL, _NEAR_JAMB, _FAR_JAMB = -0.35, 1.0, -2.75, -4.35
 
 
 def _shell() -> list[Surface]:
-    """Floor, ceiling, and walls; the left wall leaves a window open."""
+    """Floor, ceiling and walls; the left wall has an opening for the window."""
     width, height, depth = _RIGHT - _LEFT, _CEILING - _FLOOR, _FRONT - _BACK
     floor = Material(floorboards, 0.35, 30.0, 0.9)
     back, side = Material(plain(0.72, 0.63, 0.48)), Material(plain(0.50, 0.60, 0.56))
@@ -36,7 +36,7 @@ def _shell() -> list[Surface]:
 
 
 def _trim() -> list[Surface]:
-    """The window's frame and sill, what lies beyond it, the skirting board and the rug."""
+    """The window's frame and sill, the view outside, the skirting board and the rug."""
     sky = Material(outdoors, emission=1.9)
     near, far = _NEAR_JAMB, _FAR_JAMB
     made = [board((_LEFT - 1.0, -1.6, -9.0), (0, 4.2, 0), (0, 0, 10.0), sky)]
@@ -52,7 +52,7 @@ def _trim() -> list[Surface]:
 
 
 def environment(directions: Array) -> Array:
-    """The glow by direction `[..., 3]`: bright on the window's side, warm from below; rgb."""
+    """Ambient rgb by direction `[..., 3]`: bright on the window's side, warm from below."""
     x, y, z = directions[..., 0], directions[..., 1], directions[..., 2]
     window = np.maximum(-x * 0.93 + 0.25 * y - 0.1 * z, 0.0)
     level = 0.30 + 0.12 * y + 0.55 * window**2

@@ -1,4 +1,4 @@
-"""What stands in the room: desk, chair, low table, plants."""
+"""Furniture of the room: desk, chair, low table, plants."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _BOOKS = (
     (0.10, 0.31, (0.14, 0.30, 0.18)),
     (0.07, 0.28, (0.55, 0.50, 0.42)),
 )
-# Place in the bowl (x, z), colour.
+# Position in the bowl (x, z), colour.
 _FRUIT = (
     (-0.075, 0.02, (0.80, 0.32, 0.03)),
     (0.07, -0.04, (0.62, 0.05, 0.04)),
@@ -59,7 +59,7 @@ def desk(floor: float) -> list[Surface]:
 
 
 def _table_lamp(x: float, y: float, z: float) -> list[Surface]:
-    """A brass lamp; its glowing shade casts no shadow, for the bulb inside lights the room."""
+    """A brass lamp. Its glowing shade casts no shadow, because the bulb inside lights the room."""
     shade = Material(_lampshade, emission=1.8)
     return [
         vessel((x, y, z), 0.03, 0.11, 0.10, _BRASS),

@@ -1,4 +1,4 @@
-"""Light that reaches the eye: diffuse, translucent, and glossy (which depends on the view)."""
+"""Shading: diffuse and translucent light, and glossy light, which depends on the view."""
 
 from __future__ import annotations
 
@@ -16,9 +16,17 @@ def shade(
     viewdirs: Array,
     which: NDArray[np.int64],
 ) -> Array:
-    """Display-linear rgb `[N, 3]` in [0, 1] of the hits `at` `[N, 3]` on surfaces `which` `[N]`.
+    """Colours of hits.
 
-    viewdirs `[N, 3]` are unit and point from the eye to the hit; `which` = -1 is black.
+    Args:
+      world: the scene.
+      grids: its baked light.
+      at: `[N, 3]`, the hits.
+      viewdirs: `[N, 3]`, unit vectors from the camera to the hits.
+      which: `[N]`, index of the surface; -1 for none, which is black.
+
+    Returns:
+      rgb `[N, 3]`, tone-mapped but linear, in [0, 1].
     """
     rgb = np.zeros((len(at), 3))
     order = np.argsort(which, kind="stable")
@@ -32,7 +40,7 @@ def shade(
 
 
 def _radiance(world: World, surface: Surface, grid: Array, at: Array, viewdirs: Array) -> Array:
-    """Scene-linear rgb `[N, 3]` that leaves one surface towards the eye."""
+    """Linear rgb `[N, 3]` that leaves one surface towards the camera."""
     material = surface.material
     s, t, normal = describe(surface, at)
     albedo = material.albedo(s, t)
@@ -73,7 +81,7 @@ def _glossy(world: World, surface: Surface, n: Array, viewdirs: Array, light: Ar
 
 
 def tone_map(radiance: Array) -> Array:
-    """Scene-linear light to display-linear [0, 1], with a soft shoulder: 1 - exp(-x)."""
+    """Maps linear light to [0, 1] with a soft shoulder: 1 - exp(-x)."""
     return 1.0 - np.exp(-np.maximum(radiance, 0.0))
 
 

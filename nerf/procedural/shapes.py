@@ -1,4 +1,4 @@
-"""Boards, boxes, vessels and balls, made of sheets and rounds; y is up."""
+"""Boards, boxes, vessels and balls, made of sheets and surfaces of revolution; y is up."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Point = Sequence[float] | Array
 def board(
     corner: Point, along: Point, across: Point, skin: Material, texels: tuple[int, int] = (8, 8)
 ) -> Surface:
-    """The rectangle of two edges from `corner` (s along, t across); it faces along x across."""
+    """A rectangle with edges `along` (s) and `across` (t) from `corner`, facing along x across."""
     u, v = np.asarray(along, np.float64), np.asarray(across, np.float64)
     length, width = float(np.sqrt(u @ u)), float(np.sqrt(v @ v))
     axes = frame(u, np.cross(u, v))
@@ -26,7 +26,7 @@ def board(
 def box(
     low: Point, high: Point, skin: Material, texels: int = 4, bottom: bool = False
 ) -> list[Surface]:
-    """An axis-aligned box's faces that may be seen: top, front, left, right (and the bottom)."""
+    """The visible faces of an axis-aligned box: top, front, left, right, and optionally bottom."""
     x, y, z = low
     a, b, c = high[0] - low[0], high[1] - low[1], high[2] - low[2]
     g = (texels, texels)
@@ -66,12 +66,12 @@ def ball(centre: Point, radius: float, skin: Material, texels: tuple[int, int] =
 
 
 def surround(centre: Point, radius: float, skin: Material) -> Surface:
-    """A sphere about everything, so that each ray of an odd-shaped picture meets a surface, too."""
+    """A sphere around the scene, so that every ray hits a surface, whatever the image's shape."""
     return ball(centre, radius, skin)._replace(casts=False)
 
 
 def disc(centre: Point, radius: float, skin: Material, texels: int = 8) -> Surface:
-    """A level disc that faces up."""
+    """A horizontal disc that faces up."""
     x, y, z = centre
     grid = (texels, texels)
     return sheet((x - radius, y, z), LEVEL, 2 * radius, radius, skin, taper=0.5, texels=grid)

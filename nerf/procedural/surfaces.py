@@ -1,4 +1,4 @@
-"""Quadric surfaces: sheets (petals, leaves, boards) and rounds (cones, ellipsoids, vases).
+"""Quadric surfaces: sheets (petals, leaves, boards) and surfaces of revolution (cones, vases).
 
 Every surface is the zero set of one quadratic form in its own frame,
 
@@ -22,11 +22,15 @@ Albedo = Callable[[Array, Array], Array]
 
 
 class Material(NamedTuple):
-    """How a surface answers to light; colours are linear.
+    """How a surface reflects light; colours are linear.
 
-    gloss, exponent: the Blinn-Phong lobe. sheen: the strength of the environment's Fresnel
-    reflection. translucency: the share of the other side's light that shines through. groove: the
-    slope at a sheet's midrib. emission above 0: it glows with this times its colour, unlit.
+    Attributes:
+      albedo: rgb by surface coordinates.
+      gloss, exponent: the Blinn-Phong lobe.
+      sheen: strength of the environment's Fresnel reflection.
+      translucency: fraction of the light on the other side that shines through.
+      groove: slope at a sheet's midrib.
+      emission: above 0, the surface emits this times its albedo and reflects nothing.
     """
 
     albedo: Albedo
@@ -41,9 +45,11 @@ class Material(NamedTuple):
 class Surface(NamedTuple):
     """A quadric cut to an outline; see the module's docstring.
 
-    A sheet runs over low <= x <= high, |y| <= half_width (4 u (1 - u))^taper, where u = s^skew and
-    s = (x - low) / (high - low); a round over low <= z <= high. `centre`, `radius`: a bounding
-    sphere. `texels`: the light grid. A surface that does not cast is no obstacle to gathered light.
+    A sheet covers low <= x <= high, |y| <= half_width (4 u (1 - u))^taper, where u = s^skew and
+    s = (x - low) / (high - low). A surface of revolution covers low <= z <= high.
+
+    `centre` and `radius` are a bounding sphere, `texels` the size of the light grid. A surface with
+    `casts=False` is no obstacle to baked light.
     """
 
     origin: Array
@@ -64,7 +70,7 @@ class Surface(NamedTuple):
 
 
 def unit(vector: Sequence[float] | Array) -> Array:
-    """The vectors `[..., 3]` at length one."""
+    """The vectors `[..., 3]`, normalised."""
     v = np.asarray(vector, np.float64)
     return np.asarray(v / np.sqrt(np.sum(v * v, axis=-1, keepdims=True)))
 
@@ -162,7 +168,7 @@ def round_surface(
 
 
 def _bounded(surface: Surface) -> Surface:
-    """The surface with its bounding sphere, from a grid of its own points and a margin."""
+    """The surface with its bounding sphere: that of a grid of its points, plus a margin."""
     s, t = np.meshgrid(np.linspace(0, 1, 17), np.linspace(-1, 1, 17), indexing="ij")
     cloud = points(surface, s, t).reshape(-1, 3)
     centre = 0.5 * (cloud.min(axis=0) + cloud.max(axis=0))
@@ -184,7 +190,7 @@ def _form(surface: Surface, x: Array, y: Array, z: Array) -> Array:
 
 
 def _within(surface: Surface, x: Array, y: Array) -> NDArray[np.bool_]:
-    """Whether a sheet's outline holds the local x, y `[...]`."""
+    """Whether the local x, y `[...]` are inside a sheet's outline."""
     within: NDArray[np.bool_] = (x >= surface.low) & (x <= surface.high)
     within &= np.abs(y) <= surface.half_width
     if surface.taper:
@@ -202,7 +208,7 @@ def distance(surface: Surface, at: Array) -> Array:
 
 
 def intersect(surface: Surface, origins: Array, directions: Array, nearest: float) -> Array:
-    """The least t `[N]` > `nearest` with origins + t directions `[N, 3]` on the surface, or inf."""
+    """The smallest t > `nearest` `[N]` where the rays `[N, 3]` hit the surface, or inf."""
     xx, xy, yy, zz, z1, _ = surface.quadric
     ox, oy, oz = o = _rotate(surface.axes, origins - surface.origin)
     dx, dy, dz = _rotate(surface.axes, directions)

@@ -1,6 +1,6 @@
-"""`table`: a laid table before nothing, and `courtyard`: the same amid a yard without an end.
+"""Two 360 captures: `table`, an object on a transparent background, and `courtyard`, unbounded.
 
-Cameras stand around the table and look at it from all sides.
+`courtyard` is the same table in a yard.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from nerf.procedural.surfaces import Array, Material, Surface, sheet
 from nerf.procedural.textures import mix, outdoors, plain, step
 
 FLOOR = -1.25
-_MIDDLE = (0.62, -0.78, -2.15)  # where `low_table` stands
+_MIDDLE = (0.62, -0.78, -2.15)  # the position of `low_table`
 TABLE_RIG = OrbitRig(56, _MIDDLE, 1.75, (4.0, 62.0))
 COURTYARD_RIG = OrbitRig(72, _MIDDLE, 1.9, (2.0, 38.0))
 
 
 def _laid_table() -> list[Surface]:
-    """The room's low table with a plant and a jug."""
+    """The low table of `room` with a plant and a jug."""
     x, y, z = _MIDDLE[0], -0.62, _MIDDLE[2]
     glaze = Material(plain(0.10, 0.30, 0.42), 0.5, 40.0, 0.8)
     jug = vessel(
@@ -38,7 +38,7 @@ def _laid_table() -> list[Surface]:
 
 
 def _paving(s: Array, t: Array) -> Array:
-    """Slabs of two greys with darker joints, and moss here and there."""
+    """Slabs of two greys with darker joints and patches of moss."""
     u, v = 30.0 * s, 15.0 * (1.0 + t)
     joint = np.minimum(np.abs(u - np.round(u)), np.abs(v - np.round(v)))
     tone = 0.5 + 0.32 * np.sin(2.1 * np.floor(u + 0.5) + 4.7 * np.floor(v + 0.5))
@@ -59,7 +59,7 @@ def _bricks(s: Array, t: Array) -> Array:
 
 
 def _yard() -> list[Surface]:
-    """Paving, walls of two kinds at several distances, trees, and a sky behind them."""
+    """Paving, two kinds of walls at several distances, trees, and a sky."""
     x, _, z = _MIDDLE
     paving = Material(_paving, 0.05, 12.0)
     brick, plaster = Material(_bricks), Material(plain(0.66, 0.56, 0.40))
@@ -84,7 +84,7 @@ def _yard() -> list[Surface]:
 
 
 def environment(directions: Array) -> Array:
-    """A bright overcast sky by direction `[..., 3]`, warm light from the ground; rgb."""
+    """Ambient rgb by direction `[..., 3]`: a bright overcast sky, warm light from the ground."""
     up = 0.5 + 0.5 * directions[..., 1]
     return np.asarray((0.25 + 0.6 * up)[..., None] * mix((1.05, 0.97, 0.86), (0.92, 1.0, 1.1), up))
 
@@ -104,10 +104,10 @@ def _world(surfaces: list[Surface]) -> World:
 
 
 def table() -> World:
-    """The laid table alone."""
+    """The table alone."""
     return _world(_laid_table())
 
 
 def courtyard() -> World:
-    """The laid table in its yard."""
+    """The table in its yard."""
     return _world([*_laid_table(), *_yard()])

@@ -1,4 +1,4 @@
-"""Soft colours on surfaces: functions of s in [0, 1] and t in [-1, 1] `[...]`; rgb is linear."""
+"""Textures: linear rgb as smooth functions of s in [0, 1] and t in [-1, 1]."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from nerf.procedural.surfaces import Albedo, Array
 
 
 def step(x: Array, low: float, high: float) -> Array:
-    """Smooth 0 to 1 `[...]` as `x` goes from `low` to `high` (a cubic)."""
+    """A smooth step from 0 at `low` to 1 at `high` (a cubic), `[...]`."""
     u = np.clip((x - low) / (high - low), 0.0, 1.0)
     return u * u * (3.0 - 2.0 * u)
 
@@ -22,7 +22,7 @@ def mix(a: Sequence[float] | Array, b: Sequence[float] | Array, weight: Array) -
 
 
 def plain(*colour: float) -> Albedo:
-    """One colour everywhere."""
+    """One colour."""
     return lambda s, t: np.broadcast_to(np.array(colour), (*s.shape, 3))
 
 
@@ -38,7 +38,7 @@ def wood(dark: Sequence[float], light: Sequence[float], rings: float) -> Albedo:
 
 
 def floorboards(s: Array, t: Array) -> Array:
-    """Broad boards in slowly changing browns."""
+    """Broad boards in slightly different browns."""
     board = 9.0 * (0.5 + 0.5 * t)
     seam = 0.72 + 0.28 * step(np.abs(board - np.round(board)), 0.0, 0.09)
     index = np.floor(board)
@@ -82,7 +82,7 @@ def houseplant(s: Array, t: Array) -> Array:
 
 
 def petal(warmth: float) -> Albedo:
-    """Yellow throat, orange, then red; a paler midrib and faint long veins. warmth in [0, 1]."""
+    """A petal: yellow, orange, then red, with a pale midrib and faint veins; warmth in [0, 1]."""
     throat = np.array([0.95, 0.66, 0.10])
     middle = np.array([0.90, 0.13 + 0.05 * warmth, 0.02])
     tip = np.array([0.76, 0.025 + 0.035 * warmth, 0.016])
@@ -99,7 +99,7 @@ def petal(warmth: float) -> Albedo:
 
 
 def strap_leaf(tint: float, light: float) -> Albedo:
-    """Green, darker at the base, with a paler midrib; tint 0 bluish to 1 yellowish."""
+    """A green leaf, darker at the base, with a pale midrib; tint from 0 (bluish) to 1 (yellowish)."""
     low = light * np.array([0.012 + 0.015 * tint, 0.065, 0.014])
     high = light * np.array([0.03 + 0.06 * tint, 0.18, 0.028])
     rib = light * np.array([0.12, 0.27, 0.07])
@@ -112,7 +112,7 @@ def strap_leaf(tint: float, light: float) -> Albedo:
 
 
 def earth(s: Array, t: Array) -> Array:
-    """Soil that turns to dark green in the distance (s runs away)."""
+    """Soil that turns dark green in the distance (s increases with the distance)."""
     tone = 1.0 + 0.16 * np.sin(9 * s + 2.0 * t) * np.sin(7 * t + 3 * s)
     tone = tone + 0.1 * np.sin(21 * s - 9 * t)
     colour = mix((0.075, 0.05, 0.033), (0.010, 0.030, 0.014), step(s, 0.12, 0.62))
@@ -120,7 +120,7 @@ def earth(s: Array, t: Array) -> Array:
 
 
 def foliage(s: Array, t: Array) -> Array:
-    """Dim greenery out of focus."""
+    """Dark, blurred foliage."""
     blobs = np.sin(8 * s + 3 * t) * np.sin(9 * t - 2 * s + 1)
     blobs = blobs + 0.6 * np.sin(15 * t + 5 * s) * np.sin(13 * s)
     tone = 0.5 + 0.5 * step(blobs, -1.0, 1.4)

@@ -10,17 +10,18 @@ from numpy.typing import NDArray
 from nerf.procedural.surfaces import Array, Surface, intersect
 
 _BLOCK = 32768
-# Small enough for the table of all surfaces and these rays to stay in a processor's cache.
-_CULLED_TOGETHER = 1024
+# So few rays that the table of all surfaces and rays fits into a processor's cache.
+_RAYS_PER_CULLING = 1024
 
 
 def _near_spheres(
     surfaces: Sequence[Surface], origins: Array, directions: Array
 ) -> NDArray[np.bool_]:
-    """`[P, N]`: whether a ray may meet a surface's bounding sphere.
+    """`[P, N]`: whether a ray may hit a surface's bounding sphere.
 
-    float32 and a margin, so that rounding can only let more rays through to the exact test. No
-    matrix product: threads do not pay for products this narrow, and BLAS would start them.
+    Computed in float32 with a margin, so that rounding can only pass more rays to the exact test.
+    There is no matrix product, because BLAS would start threads, which are too slow to start for
+    products this narrow.
     """
     centres = np.stack([s.centre for s in surfaces]).astype(np.float32)
     x, y, z = (centres[:, k, None] for k in range(3))
@@ -30,8 +31,8 @@ def _near_spheres(
     d, o = (directions / length).astype(np.float32), origins.astype(np.float32)
     d_dot_o = np.sum(o * d, axis=-1)
     near = np.empty((len(surfaces), len(d)), np.bool_)
-    for start in range(0, len(d), _CULLED_TOGETHER):
-        part = slice(start, start + _CULLED_TOGETHER)
+    for start in range(0, len(d), _RAYS_PER_CULLING):
+        part = slice(start, start + _RAYS_PER_CULLING)
         from_here = o if len(o) == 1 else o[part]
         ox, oy, oz = from_here.T
         outside = ox * ox + oy * oy + oz * oz - 2.0 * (x * ox + y * oy + z * oz) - limit
@@ -52,14 +53,14 @@ def first_hit(
     """The first surface along each ray.
 
     Args:
-        surfaces: where to look.
-        origins: `[N, 3]`, or `[1, 3]` for all.
-        directions: `[N, 3]`, of any length.
-        nearest: hits at t up to this do not count.
+      surfaces: what rays can hit.
+      origins: `[N, 3]`, or `[1, 3]` for all rays.
+      directions: `[N, 3]`, of any length.
+      nearest: hits with t <= nearest are ignored.
 
     Returns:
-        t `[N]` in units of the direction's length (inf where nothing is hit), and the surface's
-        index `[N]` (-1 there).
+      t `[N]` in lengths of the direction (inf where a ray hits nothing), and the index `[N]` of the
+      surface (-1 where a ray hits nothing).
     """
     common = len(origins) == 1
     t = np.full(len(directions), np.inf)

@@ -1,39 +1,39 @@
-"""Views of the bundled scenes, kept in the user's cache folder: tracing them takes seconds."""
+"""A cache of the bundled scenes' views: ray tracing takes seconds, reading does not."""
 
 import hashlib
 from pathlib import Path
 
 import numpy as np
 
-from nerf.procedural.views import ProceduralViews, views
+from nerf.procedural.views import ProceduralViews, render_views
 from nerf.runtime.array_cache import Arrays, cached_arrays
 
 
 def cached_views(folder: Path, name: str, *, height: int, width: int) -> ProceduralViews:
-    """`pictures.views`, read where they were traced before with the same code, else traced.
+    """The views of a bundled scene, from the cache if the same code has rendered them before.
 
-    A file that cannot be read or written is passed over.
+    A file that cannot be read or written is ignored.
 
     Args:
-      folder: where they are kept.
-      name: which scene.
-      height, width: of the pictures, in pixels.
+      folder: of the cache.
+      name: of the scene.
+      height, width: of the images, in pixels.
     """
     path = folder / f"{name}-{width}x{height}-{_version()}.npz"
 
-    def fits(kept: Arrays) -> bool:
-        images, poses_bounds = kept["images"], kept["poses_bounds"]
-        fields = set(kept) == set(ProceduralViews._fields)
+    def fits(cached: Arrays) -> bool:
+        images, poses_bounds = cached["images"], cached["poses_bounds"]
+        fields = set(cached) == set(ProceduralViews._fields)
         return bool(fields and images.shape[:3] == (len(poses_bounds), height, width))
 
-    def trace() -> Arrays:
-        return views(name, height=height, width=width)._asdict()
+    def render() -> Arrays:
+        return render_views(name, height=height, width=width)._asdict()
 
-    return ProceduralViews(**cached_arrays(path, trace, fits))
+    return ProceduralViews(**cached_arrays(path, render, fits))
 
 
 def _version() -> str:
-    """Changes with the code that traces, and with NumPy's, which may round otherwise."""
+    """A hash of this package's code and of NumPy's version, which may change how it rounds."""
     digest = hashlib.sha256(np.__version__.encode())
     for source in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(source.read_bytes())

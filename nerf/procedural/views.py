@@ -1,4 +1,4 @@
-"""RenderedImages, exact depth and cameras of the bundled scenes."""
+"""Images, exact depth and cameras of the bundled scenes."""
 
 from __future__ import annotations
 
@@ -16,23 +16,40 @@ from nerf.procedural.shading import encode_srgb, shade
 from nerf.procedural.surfaces import Array
 from nerf.procedural.tracing import first_hit
 
-_MAKERS: dict[str, tuple[Callable[[], World], Rig | OrbitRig]] = {
-    "flower": (flower.world, flower.RIG),
-    "room": (room.world, room.RIG),
-    "table": (table_courtyard.table, table_courtyard.TABLE_RIG),
-    "courtyard": (table_courtyard.courtyard, table_courtyard.COURTYARD_RIG),
+
+class BundledScene(NamedTuple):
+    """A bundled scene.
+
+    Attributes:
+      make_world: makes its surfaces and lights.
+      rig: its cameras.
+      is_transparent: whether it is an object on a transparent background.
+    """
+
+    make_world: Callable[[], World]
+    rig: Rig | OrbitRig
+    is_transparent: bool = False
+
+
+_SCENES = {
+    "flower": BundledScene(flower.world, flower.RIG),
+    "room": BundledScene(room.world, room.RIG),
+    "table": BundledScene(table_courtyard.table, table_courtyard.TABLE_RIG, is_transparent=True),
+    "courtyard": BundledScene(table_courtyard.courtyard, table_courtyard.COURTYARD_RIG),
 }
-TRANSPARENT = ("table",)  # before nothing
-NAMES: tuple[str, ...] = tuple(_MAKERS)
+NAMES: tuple[str, ...] = tuple(_SCENES)
 _BLOCK = 65536
 _BOUNDS_GRID = (94, 126)
 
 
 class ProceduralViews(NamedTuple):
-    """`images` sRGB, `depth` `[V, H, W]` along -z, `poses_bounds` `[V, 17]`.
+    """Views of a bundled scene.
 
-    Images are `[V, H, W, 3]`; `[V, H, W, 4]`, with alpha, where there is nothing behind a scene,
-    and the depth there is inf.
+    Attributes:
+      images: `[num_views, height, width, 3]`, sRGB; `[num_views, height, width, 4]`, with alpha,
+        for an object on a transparent background.
+      depth: `[num_views, height, width]` along the viewing axis; inf on a transparent background.
+      poses_bounds: `[num_views, 17]`, in LLFF's layout.
     """
 
     images: NDArray[np.uint8]
@@ -41,8 +58,12 @@ class ProceduralViews(NamedTuple):
 
 
 class Traced(NamedTuple):
-    """`rgb` `[..., 3]` display-linear in [0, 1] (`views` adds the sRGB curve), `t` `[...]` in
-    direction lengths (inf where nothing is hit), `surface` index `[...]` (-1 there).
+    """The first hits of rays.
+
+    Attributes:
+      rgb: `[..., 3]`, tone-mapped but linear, in [0, 1]; `render_views` applies the sRGB curve.
+      t: `[...]`, distance in lengths of the direction; inf where a ray hits nothing.
+      surface: `[...]`, index of the surface; -1 where a ray hits nothing.
     """
 
     rgb: Array
@@ -52,32 +73,37 @@ class Traced(NamedTuple):
 
 @cache
 def _scene(name: str) -> tuple[World, tuple[Array, ...]]:
-    """A scene and its light grids, made once per process."""
-    made = _maker(name)[0]()
-    return made, bake(made)
+    """A scene's surfaces and light grids, made once per process."""
+    world = find_scene(name).make_world()
+    return world, bake(world)
 
 
-def _maker(name: str) -> tuple[Callable[[], World], Rig | OrbitRig]:
-    if name not in _MAKERS:
+def find_scene(name: str) -> BundledScene:
+    """The bundled scene of a name.
+
+    Raises:
+      ValueError: if there is none.
+    """
+    if name not in _SCENES:
         raise ValueError(
             f"There is no procedural scene {name!r}: choose one of {', '.join(NAMES)}."
         )
-    return _MAKERS[name]
+    return _SCENES[name]
 
 
 def trace(name: str, origins: ArrayLike, directions: ArrayLike) -> Traced:
-    """What rays see.
+    """Traces rays to their first hits.
 
     Args:
-        name: one of NAMES.
-        origins: `[..., 3]`, scene units.
-        directions: `[..., 3]`, of any length.
+      name: one of NAMES.
+      origins: `[..., 3]`, scene units.
+      directions: `[..., 3]`, of any length.
 
     Returns:
-        The colour, distance and surface of the first hits.
+      Colour, distance and surface of the first hits.
 
     Raises:
-        ValueError: there is no scene of that name.
+      ValueError: if there is no scene of that name.
 
     >>> trace("room", [0.0, 0.0, 0.0], [0.0, 0.0, -2.0]).t
     array(2.2239)
@@ -94,7 +120,7 @@ def trace(name: str, origins: ArrayLike, directions: ArrayLike) -> Traced:
 def _trace_flat(
     world: World, grids: tuple[Array, ...], origins: Array, directions: Array
 ) -> tuple[Array, Array, NDArray[np.int64]]:
-    """`trace` on `[N, 3]` (origins `[1, 3]` or `[N, 3]`), in blocks that bound the memory."""
+    """`trace` for `[N, 3]` (origins `[1, 3]` or `[N, 3]`), in blocks that limit the memory."""
     parts: list[tuple[Array, Array, NDArray[np.int64]]] = []
     for start in range(0, max(1, len(directions)), _BLOCK):
         o = origins if len(origins) == 1 else origins[start : start + _BLOCK]
@@ -107,7 +133,7 @@ def _trace_flat(
     return np.concatenate(rgb), np.concatenate(depths), np.concatenate(surfaces)
 
 
-def views(
+def render_views(
     name: str,
     height: int = 94,
     width: int = 126,
@@ -115,60 +141,71 @@ def views(
     *,
     supersample: int = 3,
 ) -> ProceduralViews:
-    """A bundled scene's views: all, or those of `indices`.
+    """Renders views of a bundled scene.
 
-    Pixel (column i, row j) is the ray [(i - W/2)/f, -(j - H/2)/f, -1] with f = focal W / 4032, and
-    its colour the mean over the box of one pixel about that ray; `supersample`^2 rays sample the
-    box wherever the picture is not smooth. Depth is that of the central ray. Centres, depth and
-    bounds are in scene units; the rotation's columns are [down, right, back]. The bounds are those
-    of the photo's field of view, 4:3; a picture much taller than that may see beyond them.
+    The ray of the pixel in column i and row j has the direction
+
+        [(i - width/2)/f, -(j - height/2)/f, -1],  f = focal width / 4032.
+
+    The pixel's colour is the mean over a box of one pixel centred on that ray; its depth is that of
+    the ray itself. Camera positions, depth and bounds are in scene units; the rotation's columns
+    are [down, right, back]. The bounds are computed for images of 4:3. In much taller images, some
+    depths may lie outside them.
+
+    Args:
+      name: one of NAMES.
+      height, width: of the images, in pixels.
+      indices: of the views to render; None means all.
+      supersample: where an image is not smooth, `supersample`^2 rays sample a pixel's box.
 
     Raises:
-        ValueError: there is no scene of that name, or a size is below 1.
+      ValueError: if there is no scene of that name, or a size is less than 1.
 
-    >>> images, depth, poses_bounds = views("room", 6, 8, [0, 16])
+    >>> images, depth, poses_bounds = render_views("room", 6, 8, [0, 16])
     >>> images.shape, depth.shape, poses_bounds.shape
     ((2, 6, 8, 3), (2, 6, 8), (2, 17))
     """
-    rig = _maker(name)[1]
+    scene = find_scene(name)
     if height < 1 or width < 1 or supersample < 1:
         raise ValueError(
             "Height, width and supersample must be at least 1, "
             f"not {height}, {width} and {supersample}."
         )
     world, grids = _scene(name)
-    poses = camera_poses(rig)
-    chosen = np.arange(rig.num_views) if indices is None else np.array(indices, np.int64)
+    poses = camera_poses(scene.rig)
+    chosen = np.arange(scene.rig.num_views) if indices is None else np.array(indices, np.int64)
     images = np.zeros((len(chosen), height, width, 4), np.uint8)
     depth = np.zeros((len(chosen), height, width), np.float32)
     for k, view in enumerate(chosen):
-        images[k], depth[k] = _picture(world, grids, poses[view], height, width, supersample)
-    if name not in TRANSPARENT:
+        images[k], depth[k] = _render_view(world, grids, poses[view], height, width, supersample)
+    if not scene.is_transparent:
         images = images[..., :3].copy()
     return ProceduralViews(images, depth, _poses_bounds(name)[chosen])
 
 
-def _picture(
+def _render_view(
     world: World, grids: tuple[Array, ...], pose: Array, height: int, width: int, supersample: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """One view: uint8 `[H, W, 4]` and depth `[H, W]`."""
+    """One view: uint8 image `[height, width, 4]` and depth `[height, width]`."""
     rows, columns = (g.ravel().astype(np.float64) for g in np.indices((height, width)))
 
-    def look(c: Array, r: Array) -> tuple[Array, Array, NDArray[np.int64]]:
+    def trace_pixels(c: Array, r: Array) -> tuple[Array, Array, NDArray[np.int64]]:
         d = pixel_rays(pose, c, r, height, width)
         return _trace_flat(world, grids, pose[None, :, 3], d)
 
-    rgb, t, which = look(columns, rows)
+    rgb, t, which = trace_pixels(columns, rows)
     alpha = (which >= 0).astype(np.float64)
     if supersample > 1:
-        edge = np.flatnonzero(_rough(rgb.reshape(height, width, 3), which.reshape(height, width)))
+        edges = np.flatnonzero(
+            _needs_supersampling(rgb.reshape(height, width, 3), which.reshape(height, width))
+        )
         offsets = (np.arange(supersample) + 0.5) / supersample - 0.5
         dy, dx = (g.ravel() for g in np.meshgrid(offsets, offsets, indexing="ij"))
         chunk = max(1, _BLOCK // supersample**2)
-        for start in range(0, len(edge), chunk):
-            part = edge[start : start + chunk]
+        for start in range(0, len(edges), chunk):
+            part = edges[start : start + chunk]
             c, r = columns[part, None] + dx, rows[part, None] + dy
-            colours, _, hits = look(c.ravel(), r.ravel())
+            colours, _, hits = trace_pixels(c.ravel(), r.ravel())
             alpha[part] = (hits >= 0).reshape(len(part), -1).mean(axis=1)
             rgb[part] = colours.reshape(len(part), -1, 3).mean(axis=1)
     covered = np.where(alpha > 0, alpha, 1.0)[:, None]
@@ -177,28 +214,28 @@ def _picture(
     return image.reshape(height, width, 4), t.astype(np.float32).reshape(height, width)
 
 
-def _rough(rgb: Array, which: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Pixels `[H, W]` that differ from one of eight neighbours in surface, or clearly in colour."""
-    rough = np.zeros(which.shape, np.bool_)
-    shown = encode_srgb(rgb)
+def _needs_supersampling(rgb: Array, which: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """`[height, width]`: whether a pixel shows another surface or colour than a neighbour."""
+    differs_somewhere = np.zeros(which.shape, np.bool_)
+    srgb = encode_srgb(rgb)
     height, width = which.shape
     for dy, dx in ((0, 1), (1, 0), (1, 1), (1, -1)):
         a: Any = (slice(0, height - dy), slice(max(0, -dx), width - max(0, dx)))
         b: Any = (slice(dy, height), slice(max(0, dx), width + min(0, dx)))
-        differs = (which[a] != which[b]) | (np.abs(shown[a] - shown[b]).max(axis=-1) > 0.04)
-        rough[a] |= differs
-        rough[b] |= differs
-    return rough
+        differs = (which[a] != which[b]) | (np.abs(srgb[a] - srgb[b]).max(axis=-1) > 0.04)
+        differs_somewhere[a] |= differs
+        differs_somewhere[b] |= differs
+    return differs_somewhere
 
 
 @cache
 def _bounds(name: str) -> Array:
-    """near, far `[V, 2]`: 0.94 of the least and 1.1 of the greatest depth on a grid of rays."""
+    """near, far `[num_views, 2]`: 0.94 of the smallest and 1.1 of the largest depth on a grid."""
     world, _ = _scene(name)
     height, width = _BOUNDS_GRID
     rows, columns = (g.ravel() for g in np.mgrid[-1:height:36j, -1:width:48j])
     limits = []
-    for pose in camera_poses(_maker(name)[1]):
+    for pose in camera_poses(find_scene(name).rig):
         d = pixel_rays(pose, columns, rows, height, width)
         t, _ = first_hit(world.surfaces, pose[None, :, 3], d)
         t = t[np.isfinite(t)]
@@ -207,5 +244,5 @@ def _bounds(name: str) -> Array:
 
 
 def _poses_bounds(name: str) -> Array:
-    """LLFF's `[V, 17]`."""
-    return np.concatenate([pose_rows(camera_poses(_maker(name)[1])), _bounds(name)], axis=-1)
+    """`[num_views, 17]`, in LLFF's layout."""
+    return np.concatenate([pose_rows(camera_poses(find_scene(name).rig)), _bounds(name)], axis=-1)

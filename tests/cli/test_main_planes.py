@@ -134,7 +134,7 @@ def test_depth_is_scored_where_it_is_known(tmp_path):
     scored = json.loads((run_dir / "eval.json").read_text())
     unit = json.loads((run_dir / "config.json").read_text())["unit_scale"]
     indices = scored["split"]["test"]
-    exact = unit * procedural.views("room", indices=indices).depth
+    exact = unit * procedural.render_views("room", indices=indices).depth
     errors = []
     for index, truth in zip(indices, exact, strict=True):
         depth = np.load(run_dir / "renders" / f"view_{index:03d}_depth.npy")

@@ -7,6 +7,7 @@ from nerf import procedural
 from nerf.procedural import tracing, views
 from nerf.procedural.rig import PHOTO_FOCAL, PHOTO_WIDTH, camera_poses, view_order
 from nerf.procedural.surfaces import distance, intersect
+from nerf.procedural.views import find_scene
 
 HEIGHT, WIDTH = 35, 47
 
@@ -18,7 +19,7 @@ def name(request):
 
 @pytest.fixture(scope="module")
 def rendered(name):
-    return procedural.views(name, HEIGHT, WIDTH, supersample=2)
+    return procedural.render_views(name, HEIGHT, WIDTH, supersample=2)
 
 
 def camera_rays(row, height, width, columns, rows):
@@ -59,7 +60,7 @@ def test_views_have_the_promised_number_shape_and_type(name, rendered):
 def test_a_scene_made_again_gives_the_same_pixels(name, rendered):
     views._scene.cache_clear()
     views._bounds.cache_clear()
-    again = procedural.views(name, HEIGHT, WIDTH, [0, 5], supersample=2)
+    again = procedural.render_views(name, HEIGHT, WIDTH, [0, 5], supersample=2)
     np.testing.assert_array_equal(again.images, rendered.images[[0, 5]])
     np.testing.assert_array_equal(again.depth, rendered.depth[[0, 5]])
     np.testing.assert_array_equal(again.poses_bounds, rendered.poses_bounds[[0, 5]])
@@ -102,12 +103,12 @@ def test_bounds_contain_every_depth_and_are_at_most_tenfold(rendered):
 
 
 def test_bounds_do_not_depend_on_the_resolution(name, rendered):
-    small = procedural.views(name, 5, 7, [2]).poses_bounds
+    small = procedural.render_views(name, 5, 7, [2]).poses_bounds
     np.testing.assert_array_equal(small, rendered.poses_bounds[[2]])
 
 
 def test_two_views_agree_where_they_see_the_same_point(name, rendered):
-    """What view a sees, projected into view b and visible there, has nearly the same colour."""
+    """A point of view a, projected into view b and visible there, has nearly the same colour."""
     a, b = rendered.poses_bounds[0], rendered.poses_bounds[12]
     origin, directions = all_rays(a)
     at = (origin + rendered.depth[0][..., None] * directions).reshape(-1, 3)
@@ -120,19 +121,19 @@ def test_two_views_agree_where_they_see_the_same_point(name, rendered):
     difference = np.abs(towards_a.rgb - towards_b.rgb)[visible].max(axis=-1)
     assert np.median(difference) < 0.01
     assert np.quantile(difference, 0.99) < 0.06
-    # View dependence: the gloss moves.
+    # Gloss depends on the view.
     assert np.mean(difference > 0.004) > 0.02
 
 
 def test_a_pixel_is_the_mean_of_the_boxes_that_fill_its_own(name):
-    """Pixel (i, j) covers (i - 1/2, i + 1/2): thrice as fine, pixels 3 i - 1 ... 3 i + 1 fill it.
+    """Pixel i covers (i - 1/2, i + 1/2). At three times the size, pixels 3i - 1 to 3i + 1 fill it.
 
     An odd factor is needed: a finer pixel is centred on its ray too, so with an even one the boxes
     of the two grids do not nest. The focal length follows the width, so the width must be exact;
     the centre's row, H/2, scales with the height.
     """
-    coarse = procedural.views(name, 24, 30, [7], supersample=6)
-    fine = procedural.views(name, 72, 90, [7], supersample=2)
+    coarse = procedural.render_views(name, 24, 30, [7], supersample=6)
+    fine = procedural.render_views(name, 72, 90, [7], supersample=2)
     linear = _to_linear(fine.images[0])
     expected = _to_linear(coarse.images[0])[1:, 1:]
     boxes = linear[2:-1, 2:-1].reshape(23, 3, 29, 3, 3).mean(axis=(1, 3))
@@ -149,15 +150,15 @@ def _to_linear(image):
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (3, 2), (9, 5), (2, 31)])
 def test_any_size_is_rendered(name, height, width):
-    made = procedural.views(name, height, width, [1, -1])
+    made = procedural.render_views(name, height, width, [1, -1])
     assert made.images.shape == (2, height, width, 3)
     assert np.isfinite(made.depth).all()
 
 
 def test_indices_select_views(name, rendered):
-    some = procedural.views(name, HEIGHT, WIDTH, [9, 4], supersample=2)
+    some = procedural.render_views(name, HEIGHT, WIDTH, [9, 4], supersample=2)
     np.testing.assert_array_equal(some.images, rendered.images[[9, 4]])
-    assert procedural.views(name, 4, 4, []).images.shape == (0, 4, 4, 3)
+    assert procedural.render_views(name, 4, 4, []).images.shape == (0, 4, 4, 3)
 
 
 def test_rotations_are_right_handed_and_face_forward(rendered):
@@ -183,7 +184,7 @@ def test_parallax_is_that_of_a_forward_facing_capture(rendered):
 
 @pytest.mark.parametrize("every", [8, 16])
 def test_held_out_views_lie_inside_the_others(name, every):
-    rig = views._maker(name)[1]
+    rig = find_scene(name).rig
     centres = camera_poses(rig)[:, :2, 3]
     centres = (centres - centres.mean(axis=0)) / np.asarray(rig.spread[:2])
     held_out = np.arange(len(centres)) % every == 0
@@ -200,7 +201,7 @@ def test_view_order_is_a_permutation(num_views):
 
 def test_pixels_follow_the_notebook_convention(name):
     """No half-pixel offset: the optical axis is at column W/2, row H/2."""
-    made = procedural.views(name, 8, 10, [0])
+    made = procedural.render_views(name, 8, 10, [0])
     matrix = made.poses_bounds[0, :15].reshape(3, 5)
     axis = procedural.trace(name, matrix[:, 3], -matrix[:, 2])
     np.testing.assert_allclose(made.depth[0, 4, 5], axis.t, rtol=1e-6)
@@ -218,7 +219,7 @@ def test_blocks_do_not_change_hits(name, monkeypatch):
     directions = np.concatenate([rng.uniform(-0.6, 0.6, (500, 2)), -np.ones((500, 1))], axis=-1)
     whole = tracing.first_hit(surfaces, origins, directions)
     monkeypatch.setattr(tracing, "_BLOCK", 64)
-    monkeypatch.setattr(tracing, "_CULLED_TOGETHER", 7)
+    monkeypatch.setattr(tracing, "_RAYS_PER_CULLING", 7)
     parts = tracing.first_hit(surfaces, origins, directions)
     np.testing.assert_array_equal(parts[0], whole[0])
     np.testing.assert_array_equal(parts[1], whole[1])
@@ -226,7 +227,7 @@ def test_blocks_do_not_change_hits(name, monkeypatch):
 
 def test_an_unknown_name_lists_the_known_ones():
     with pytest.raises(ValueError, match="flower, room"):
-        procedural.views("fern")
+        procedural.render_views("fern")
     with pytest.raises(ValueError, match="flower, room"):
         procedural.trace("fern", np.zeros(3), np.ones(3))
 
@@ -234,29 +235,29 @@ def test_an_unknown_name_lists_the_known_ones():
 @pytest.mark.parametrize("size", [{"height": 0}, {"width": 0}, {"supersample": 0}])
 def test_sizes_below_one_are_refused(size):
     with pytest.raises(ValueError, match="at least 1"):
-        procedural.views("room", **size)
+        procedural.render_views("room", **size)
 
 
-# Scenes with cameras all around.
+# 360 captures.
 
 
 @pytest.fixture(scope="module", params=["table", "courtyard"])
 def around(request):
-    return request.param, procedural.views(request.param, 20, 27, supersample=2)
+    return request.param, procedural.render_views(request.param, 20, 27, supersample=2)
 
 
-def test_cameras_stand_all_around_and_look_at_one_point(around):
+def test_cameras_of_a_360_capture_surround_one_point_and_look_at_it(around):
     _, views = around
     matrices = views.poses_bounds[:, :15].reshape(-1, 3, 5)
     back, positions = matrices[:, :, 2], matrices[:, :, 3]
-    rig = views._maker(around[0])[1]
+    rig = find_scene(around[0]).rig
     focus = positions - rig.distance * back
     np.testing.assert_allclose(focus, np.broadcast_to(rig.focus, focus.shape), atol=1e-9)
     angles = np.sort(np.degrees(np.arctan2(back[:, 0], back[:, 2])))
     assert np.diff(np.append(angles, angles[0] + 360)).max() < 25
 
 
-def test_what_lies_behind_the_table_is_nothing_and_behind_the_courtyard_a_sky(around):
+def test_the_table_has_a_transparent_background_and_the_courtyard_a_sky(around):
     name, views = around
     if name == "courtyard":
         assert views.images.shape[-1] == 3
@@ -268,12 +269,14 @@ def test_what_lies_behind_the_table_is_nothing_and_behind_the_courtyard_a_sky(ar
     assert ((alpha == 0) | (alpha == 255)).mean() > 0.8  # in between at edges alone
     assert 0.1 < (alpha == 255).mean() < 0.6
     assert np.isfinite(views.depth[alpha == 255]).mean() > 0.99
-    assert np.isinf(views.depth[alpha == 0]).mean() > 0.99  # but for what lies between samples
+    assert (
+        np.isinf(views.depth[alpha == 0]).mean() > 0.99
+    )  # a central ray may miss what other samples hit
 
 
-def test_the_table_is_the_same_before_nothing_and_in_the_courtyard():
-    """Depth of its own pixels, from the table's cameras."""
-    alone = procedural.views("table", 20, 27, [3], supersample=1)
+def test_the_table_is_the_same_alone_and_in_the_courtyard():
+    """Compares the depth of its pixels, seen from the cameras of `table`."""
+    alone = procedural.render_views("table", 20, 27, [3], supersample=1)
     origin, directions = camera_rays(
         alone.poses_bounds[0], 20, 27, *np.indices((20, 27)).astype(float)[::-1]
     )

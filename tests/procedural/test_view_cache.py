@@ -1,4 +1,4 @@
-"""Traced views of the bundled scenes are kept, and what is kept is never trusted blindly."""
+"""Views of the bundled scenes are cached, and files of the cache are checked."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ def no_tracing(monkeypatch):
     def refuse(*args, **kwargs):
         raise AssertionError("traced again")
 
-    monkeypatch.setattr(view_cache, "views", refuse)
+    monkeypatch.setattr(view_cache, "render_views", refuse)
 
 
 def assert_same(some, others):

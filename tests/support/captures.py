@@ -71,7 +71,7 @@ def write_nerfstudio(folder, poses=None, change=lambda content: None, channels=3
 
 def write_procedural(folder, name, height=12, width=16):
     """A bundled scene in LLFF layout."""
-    views = procedural.views(name, height, width, supersample=1)
+    views = procedural.render_views(name, height, width, supersample=1)
     (folder / "images").mkdir(parents=True)
     for i, image in enumerate(views.images):
         Image.fromarray(image).save(folder / "images" / f"view_{i:03d}.png")
