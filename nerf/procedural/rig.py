@@ -37,7 +37,7 @@ class OrbitRig(NamedTuple):
 
 
 def view_order(num_views: int) -> list[int]:
-    """The rank of each view, 0 for the innermost; every 8th view, often held out, is an inner one."""
+    """The rank of each view, 0 for the innermost; every 8th view, often held out, is inside."""
     held_out = range(0, num_views, 8)
     inner = [min(1 + 3 * k, num_views - 1) for k in range(len(held_out))]
     rest = iter(rank for rank in range(num_views) if rank not in inner)

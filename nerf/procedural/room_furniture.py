@@ -80,7 +80,7 @@ def painting(wall: float) -> list[Surface]:
 
 
 def chair(floor: float) -> list[Surface]:
-    """A chair before the desk, seen from behind and turned a little."""
+    """A chair in front of the desk, seen from behind, slightly turned."""
     skin = Material(plain(0.62, 0.20, 0.12), 0.2, 24.0, 0.5)
     wooden = Material(plain(0.22, 0.12, 0.06), 0.2, 30.0)
     turn = 0.35

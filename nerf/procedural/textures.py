@@ -99,7 +99,7 @@ def petal(warmth: float) -> Albedo:
 
 
 def strap_leaf(tint: float, light: float) -> Albedo:
-    """A green leaf, darker at the base, with a pale midrib; tint from 0 (bluish) to 1 (yellowish)."""
+    """A green leaf, darker at the base, with a pale midrib; tint 0 is bluish, 1 yellowish."""
     low = light * np.array([0.012 + 0.015 * tint, 0.065, 0.014])
     high = light * np.array([0.03 + 0.06 * tint, 0.18, 0.028])
     rib = light * np.array([0.12, 0.27, 0.07])
