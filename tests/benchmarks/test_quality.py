@@ -33,8 +33,8 @@ def test_every_figure_is_there(scene, tmp_path):
     assert point["ssim"] <= 1
     assert point["num_parameters"] > 1000
     assert f"{point['psnr']:.2f} dB" in ended.out
-    with Image.open(chart) as picture:
-        assert picture.width > 300
+    with Image.open(chart) as image:
+        assert image.width > 300
 
 
 def test_a_run_has_the_preset_that_is_named(scene, tmp_path):

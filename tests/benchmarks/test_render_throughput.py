@@ -104,9 +104,9 @@ def test_nothing_is_compiled_while_the_clock_runs(measured):
 
 def test_the_chart_can_be_read(measured):
     _, _, folder = measured
-    picture = read_images([folder / "render.png"])[0]
-    assert picture.shape[0] > 300
-    assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 10
+    chart = read_images([folder / "render.png"])[0]
+    assert chart.shape[0] > 300
+    assert len(np.unique(chart.reshape(-1, 3), axis=0)) > 10
 
 
 @pytest.mark.parametrize(

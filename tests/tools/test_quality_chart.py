@@ -43,8 +43,8 @@ def test_the_chart_has_a_column_for_each_scene(tmp_path):
     sizes = []
     for results in ([one], [one, result("room", curve("mlp:quick", 22.0))]):
         write_quality_chart(tmp_path / "chart.png", joined(results))
-        with Image.open(tmp_path / "chart.png") as picture:
-            sizes.append(picture.size)
+        with Image.open(tmp_path / "chart.png") as image:
+            sizes.append(image.size)
     assert sizes[1][0] > 1.5 * sizes[0][0]
     assert sizes[1][1] == sizes[0][1]
 
