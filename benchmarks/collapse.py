@@ -135,14 +135,13 @@ def measure(
     field = field_lib.make_field(backend, "mlp", config.field)
     split = scene.split(config.train.holdout)
     train, test = (_views(scene, indices) for indices in (split.train, split.test))
-    step = make_step(field, config, scene.cameras, space=scene.space)
+    step = make_step(field, config, space=scene.space)
 
     @jax.jit
     def score(state: TrainState) -> tuple[jax.Array, jax.Array, jax.Array]:
         batch = sample_batch(
             jax.random.key(0),
             test,
-            scene.cameras,
             num_rays=NUM_TEST_RAYS,
             space=scene.space,
             config=config.render,
@@ -196,8 +195,7 @@ def _views(scene: Scene, indices: Sequence[int]) -> TrainingViews:
     index = np.array(indices)
     return TrainingViews(
         jnp.asarray(scene.images[index]),
-        jnp.asarray(scene.cameras.camtoworlds[index]),
-        jnp.asarray(scene.bounds[index]),
+        jax.tree.map(jnp.asarray, scene.cameras[index]),
     )
 
 

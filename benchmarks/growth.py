@@ -17,7 +17,7 @@ import jax
 
 from benchmarks import charts, command_line, compare, list_flags, report, timing
 from benchmarks.step_case import compile_step
-from benchmarks.synthetic_views import BOUNDS, make_views
+from benchmarks.synthetic_views import SPACE, make_views
 from benchmarks.work import forward_flop, work_per_ray
 from nerf import field as field_lib
 from nerf.config import presets
@@ -79,9 +79,9 @@ def _measure(name: str, values: tuple[int, ...], config: Config) -> dict[str, An
 def _step(config: Config) -> tuple[timing.Contender, float]:
     """A training step, and its work."""
     field = field_lib.make_field(FLAGS.backend, "mlp", config.field)
-    views, cameras = make_views(0)
+    views = make_views(0)
     state = init_state(field, config, jax.random.key(0))
-    prepared = compile_step(field, config, state, views, cameras, FLAGS.rays_per_microbatch)
+    prepared = compile_step(field, config, state, views, FLAGS.rays_per_microbatch)
     return prepared.step, float(work_per_ray(field, config).flop * config.train.num_rays)
 
 
@@ -104,18 +104,14 @@ def _with_resolution(config: Config, value: int) -> tuple[timing.Contender, floa
     """An exact image `value` pixels wide and three quarters as high."""
     field = field_lib.make_field(FLAGS.backend, "mlp", config.field)
     params = init_params(field, config.render, jax.random.key(0))
-    _, cameras = make_views(0)
-    camera = cameras._replace(camtoworlds=cameras.camtoworlds[0]).resized(
-        max(1, value * 3 // 4), value
-    )
+    camera = make_views(0).cameras[0].resized(max(1, value * 3 // 4), value)
     render_chunk = make_chunk_renderer(
         field, config.render, rays_per_microbatch=FLAGS.rays_per_microbatch
     )
-    bounds = jax.device_get(jax.numpy.asarray(BOUNDS, jax.numpy.float32))
 
     def draw(repeats: int) -> None:
         for _ in range(repeats):
-            render_image(render_chunk, params, camera, bounds, space="ndc", config=config.render)
+            render_image(render_chunk, params, camera, space=SPACE, config=config.render)
 
     evaluations = camera.height * camera.width * config.render.evaluations_per_ray
     return draw, float(evaluations * forward_flop(field, params["shared"]))

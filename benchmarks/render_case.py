@@ -15,10 +15,10 @@ from nerf.config import settings as config_lib
 from nerf.config import text as config_text
 from nerf.config.settings import NETWORKS, Config, RenderConfig
 from nerf.field import Params, RadianceField
-from nerf.geometry.cameras import Rays
+from nerf.geometry.cameras import Cameras
+from nerf.geometry.rays import Rays
 from nerf.jobs import init_from
 from nerf.jobs.renderers import compared_rays, scene_box
-from nerf.jobs.views import View, view_of
 from nerf.render import fast, image_metrics
 from nerf.render.images import (
     RAYS_PER_CHUNK,
@@ -71,23 +71,19 @@ def measure(setting: Setting, plan: Plan) -> dict[str, Any]:
     subject = _load(setting, plan)
     scene, config = subject.scene, subject.config
     held_out = scene.split(config.train.holdout).test
-    views = [view_of(scene, index) for index in held_out]
-    view = _resized(views[len(views) // 2], plan.size)
+    camera = scene.cameras[held_out[len(held_out) // 2]]
+    camera = camera if plan.size is None else camera.resized(*plan.size)
     exact, exact_figures = _exact(subject, plan)
-    quick, quick_figures = _fast(subject, [*views, view], exact, plan)
+    quick, quick_figures = _fast(subject, camera[None], exact, plan)
     renderers = {"exact": exact, "fast": quick}
     product = make_product(plan.product_size)
-
-    def draw(render_chunk: ChunkFn, view: View) -> Any:
-        camera, bounds = view
-        return render_image(
-            render_chunk, subject.params, camera, bounds, space=scene.space, config=config.render
-        )
 
     def contender(render_chunk: ChunkFn) -> timing.Contender:
         def draw_repeatedly(repeats: int) -> None:
             for _ in range(repeats):
-                draw(render_chunk, view)
+                render_image(
+                    render_chunk, subject.params, camera, space=scene.space, config=config.render
+                )
 
         return draw_repeatedly
 
@@ -102,7 +98,6 @@ def measure(setting: Setting, plan: Plan) -> dict[str, Any]:
         for name, values in readings.items()
     }
     peak = product_flop(plan.product_size) / spreads[PRODUCT]["median"]
-    camera, _ = view
     num_rays = camera.height * camera.width
     network = subject.params[NETWORKS[config.render.networks][-1]]
     methods = {}
@@ -169,11 +164,11 @@ def _exact(subject: Subject, plan: Plan) -> tuple[ChunkFn, dict[str, Any]]:
 
 
 def _fast(
-    subject: Subject, views: list[View], exact: ChunkFn, plan: Plan
+    subject: Subject, cameras: Cameras, exact: ChunkFn, plan: Plan
 ) -> tuple[ChunkFn, dict[str, Any]]:
     scene, field, config, params = subject
     start = time.perf_counter()
-    box = scene_box(scene, config.render, views)
+    box = scene_box(scene, config.render, cameras)
     measure_grid = fast.make_density_grid_builder(field, config.render, box, fast.RESOLUTION)
     grid = jax.block_until_ready(measure_grid(params))
     grid_seconds = time.perf_counter() - start
@@ -209,10 +204,10 @@ def _quality(
     scene, config = subject.scene, subject.config
     views = []
     for index in held_out:
-        camera, bounds = view_of(scene, index)
+        camera = scene.cameras[index]
         drawn = {
             name: render_image(
-                chunk, subject.params, camera, bounds, space=scene.space, config=config.render
+                chunk, subject.params, camera, space=scene.space, config=config.render
             ).rgb
             for name, chunk in renderers.items()
         }
@@ -231,14 +226,9 @@ def _quality(
 
 def _first_rays(subject: Subject) -> Rays:
     """A chunk of rays, for its shapes."""
-    camera, bounds = view_of(subject.scene, 0)
+    camera = subject.scene.cameras[0]
     render: RenderConfig = subject.config.render
-    rays = image_rays(camera, bounds, space=subject.scene.space, config=render)
+    rays = image_rays(camera, space=subject.scene.space, config=render)
     index = np.arange(RAYS_PER_CHUNK) % (camera.height * camera.width)
     chunk: Rays = jax.tree.map(lambda x: x[index], rays)
     return chunk
-
-
-def _resized(view: View, size: tuple[int, int] | None) -> View:
-    camera, bounds = view
-    return (camera if size is None else camera.resized(*size)), bounds

@@ -10,13 +10,13 @@ import jax.numpy as jnp
 
 from benchmarks import timing
 from benchmarks.ceiling import make_product, product_flop
+from benchmarks.synthetic_views import SPACE
 from benchmarks.work import Work, work_per_ray
 from nerf import field as field_lib
 from nerf.backends import convert
 from nerf.config import text as config_text
 from nerf.config.settings import Config
 from nerf.field import Params, RadianceField
-from nerf.geometry.cameras import Cameras
 from nerf.render.rays import init_params
 from nerf.runtime import parallel
 from nerf.training.batch import TrainingViews
@@ -47,7 +47,6 @@ class Case(NamedTuple):
     precision: str
     rays_per_microbatch: int
     views: TrainingViews
-    cameras: Cameras
 
 
 class Step:
@@ -131,15 +130,12 @@ def compile_step(
     config: Config,
     state: TrainState,
     views: TrainingViews,
-    cameras: Cameras,
     rays_per_microbatch: int | None,
 ) -> Prepared:
     """Compiles a training step for all devices. The state is donated to it."""
     mesh = parallel.make_mesh(config.train.num_rays)
     state, views = parallel.replicate(mesh, (state, views))
-    jitted = jit_step(
-        field, config, cameras, mesh, space="ndc", rays_per_microbatch=rays_per_microbatch
-    )
+    jitted = jit_step(field, config, mesh, space=SPACE, rays_per_microbatch=rays_per_microbatch)
     stages, lowered, compiled = timing.compile_in_stages(jitted, state, views)
     return Prepared(Step(compiled, state, views), stages, lowered, timing.peak_bytes(compiled))
 
@@ -150,9 +146,7 @@ def _prepare(
     """A backend's compiled step, and the figures of its compilation."""
     own = jax.tree.map(jnp.array, params)  # a copy, since the state is donated
     state = init_state(field, case.config, jax.random.key(plan.seed), own)
-    prepared = compile_step(
-        field, case.config, state, case.views, case.cameras, case.rays_per_microbatch
-    )
+    prepared = compile_step(field, case.config, state, case.views, case.rays_per_microbatch)
     asked = sorted(set(re.findall(r"precision = \[(\w+)", prepared.lowered.as_text())))
     return prepared.step, {
         **timing.stage_seconds(prepared.stages),

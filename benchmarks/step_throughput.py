@@ -86,7 +86,7 @@ def main(argv: Sequence[str]) -> None:
 
 def measure_cases(plan: Plan) -> command_line.Measurements:
     """Measures one case after the other."""
-    views, cameras = make_views(plan.seed)
+    views = make_views(plan.seed)
     for config, precision in itertools.product(plan.configs, plan.precisions):
         num_rays = config.train.num_rays
         rays_per_microbatch = parallel.choose_microbatch_size(
@@ -94,7 +94,7 @@ def measure_cases(plan: Plan) -> command_line.Measurements:
             plan.rays_per_microbatch,
             on_cpu=cpu_rays_per_microbatch(config.render),
         )
-        case = Case(config, precision, rays_per_microbatch, views, cameras)
+        case = Case(config, precision, rays_per_microbatch, views)
         with jax.default_matmul_precision(PRECISIONS[precision]):
             yield measure(case, plan)
 

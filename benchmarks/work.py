@@ -10,7 +10,8 @@ import jax.numpy as jnp
 
 from nerf.config.settings import Config
 from nerf.field import FieldOutput, Params, RadianceField
-from nerf.geometry.cameras import Rays
+from nerf.geometry.rays import Rays
+from nerf.geometry.world import World
 from nerf.render.rays import Rendering, init_params, render_rays
 
 # Each matrix counts once forward, and twice backward: for its input and for the matrix itself.
@@ -97,4 +98,4 @@ def work_per_ray(field: RadianceField, config: Config) -> Work:
 
 def _one_ray() -> Rays:
     vector, scalar = jnp.zeros((1, 3)), jnp.zeros(1)
-    return Rays(vector, vector, vector, scalar, scalar)
+    return Rays(vector, vector, vector, scalar, scalar, World())

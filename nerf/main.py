@@ -30,8 +30,6 @@ from nerf.config import settings as config_lib
 from nerf.config import text as config_text
 from nerf.config.settings import PRECISIONS, Config
 from nerf.errors import UserError, listed
-from nerf.geometry.camera_paths import suitable_path
-from nerf.geometry.cameras import SPACES
 from nerf.jobs import init_from
 from nerf.jobs.evaluate import evaluate
 from nerf.jobs.job import Job, VideoConfig
@@ -322,7 +320,7 @@ def _video(scene: Scene) -> VideoConfig:
     num_frames = FLAGS.video_frames
     if num_frames is None:
         num_frames = 30 if jax.default_backend() == "cpu" else 120
-    path = FLAGS.camera_path or suitable_path(scene.space, scene.cameras.camtoworlds)
+    path = FLAGS.camera_path or scene.space.default_camera_path(scene.cameras.camtoworlds)
     return VideoConfig(path, num_frames, video_size(scene.cameras.width, scene.cameras.height))
 
 
@@ -347,7 +345,7 @@ def _print_header(job: Job, start: init_from.InitialParams) -> None:
         f"{num_params:,} parameters",
         "scene": f"{scene.name}, source: {scene.source} ({scene.origin}), {scene.num_views} views "
         f"of {width}x{height}, {scene.num_views * width * height:,} rays, held out {held_out}",
-        "space": SPACES[scene.space],
+        "space": f"{scene.space.name}: {scene.space.description}",
         "parameters": start.origin,
         "run folder": str(job.run_dir),
     }

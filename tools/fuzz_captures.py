@@ -40,7 +40,7 @@ from nerf.captures.export import Pixels, export
 from nerf.captures.formats import FORMATS, CaptureOptions, load_folder
 from nerf.errors import UserError
 from nerf.geometry.lenses import Lens
-from nerf.scenes.normalize import look_at
+from nerf.geometry.poses import look_at
 
 MAX_SECONDS = 10
 MAX_BYTES = 2**29
@@ -283,7 +283,11 @@ def try_one(folder: Path, cache: Path, guard: _Guard) -> str:
             loaded = load_folder(folder, CaptureOptions(max_size=0), cache_dir=cache)
             for _ in (*survey.describe_capture(loaded.capture), *survey.describe_scene(loaded, 2)):
                 pass
-        arrays = (loaded.scene.images, loaded.scene.cameras.camtoworlds, loaded.scene.bounds)
+        arrays = (
+            loaded.scene.images,
+            loaded.scene.cameras.camtoworlds,
+            loaded.scene.cameras.bounds,
+        )
         outcome = "scene"
         if not all(np.isfinite(array).all() for array in arrays):
             outcome = "FAULT: a scene with NaN or infinity"

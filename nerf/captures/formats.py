@@ -191,7 +191,7 @@ def load_capture(
         name=capture.folder.resolve().name if name is None else name,
         source=source,
         origin=f"{capture.format}, {capture.files[0].parent}",
-        wanted=reading.normalization,
+        options=reading.normalization,
         alpha=alpha,
     )
     return LoadedScene(scene, capture, (*capture.notes, *notes), tuple(upright))

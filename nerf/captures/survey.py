@@ -10,7 +10,6 @@ import numpy.typing as npt
 from nerf.captures.capture import Array, Capture, depths_in_view
 from nerf.captures.formats import LoadedScene
 from nerf.errors import UserError, listed
-from nerf.geometry.cameras import SPACES
 from nerf.geometry.rigs import Rig, classify_rig, upright, widest_gap
 
 _KINDS = {
@@ -53,8 +52,8 @@ def describe_scene(loaded: LoadedScene, holdout: int) -> Iterator[str]:
     split = scene.split(holdout)
     background = "" if scene.alpha is None else f", transparent, over {scene.background}"
     yield _line("images", f"{width}x{height}{background}")
-    near, far = scene.bounds[:, 0].min(), scene.bounds[:, 1].max()
-    yield _line("space", SPACES[scene.space])
+    near, far = scene.cameras.bounds[:, 0].min(), scene.cameras.bounds[:, 1].max()
+    yield _line("space", f"{scene.space.name}: {scene.space.description}")
     yield _line(
         "scene units",
         f"{scene.unit_scale:.4g} per unit of the files; bounds {near:.3g} to {far:.3g}",

@@ -14,7 +14,7 @@ from nerf.config import presets
 from nerf.config.settings import PRECISIONS, Background
 from nerf.errors import UserError
 from nerf.geometry.camera_paths import PATHS
-from nerf.geometry.cameras import Space
+from nerf.geometry.spaces import SPACES
 from nerf.jobs.job import RenderMethod
 from nerf.jobs.train import ON_COLLAPSE
 from nerf.scenes.normalize import NormalizeOptions
@@ -65,7 +65,7 @@ flags.DEFINE_integer("max_size", MAX_SIZE, "scale pictures to this longer side; 
 flags.DEFINE_string(
     "space",
     None,
-    f"which space the field lives in: {', '.join(typing.get_args(Space))} (what suits the cameras)",
+    f"which space the field lives in: {', '.join(SPACES)} (what suits the cameras)",
 )
 flags.DEFINE_float("near", None, "nearest depth of all views in the files' unit (from the files)")
 flags.DEFINE_float("far", None, "farthest depth of all views in the files' unit (from the files)")
@@ -170,7 +170,7 @@ def check_flags() -> None:
         "precision": tuple(PRECISIONS),
         "camera_path": (None, *PATHS),
         "format": (None, *FORMATS),
-        "space": (None, *typing.get_args(Space)),
+        "space": (None, *SPACES),
         "background": (None, *typing.get_args(Background)),
         "on_collapse": ON_COLLAPSE,
         "renderer": (None, *typing.get_args(RenderMethod)),

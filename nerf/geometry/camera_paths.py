@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from nerf.errors import UserError
-from nerf.geometry.cameras import Space
+from nerf.geometry.cameras import Cameras
+from nerf.geometry.poses import look_at, mean_pose
 from nerf.geometry.rigs import classify_rig, upright, widest_gap
-from nerf.scenes.normalize import look_at, mean_pose
 
 Poses = npt.NDArray[np.float32]
 
@@ -48,6 +48,16 @@ def camera_path(name: str, poses: Poses, bounds: Poses, num_frames: int) -> Pose
     if num_frames < 1:
         raise UserError(f"a camera path needs at least 1 frame, not {num_frames}")
     return PATHS[name](poses, bounds, num_frames)
+
+
+def path_cameras(name: str, cameras: Cameras, num_frames: int) -> Cameras:
+    """Cameras `[num_frames]` along the path called `name` of cameras `[num_views]`.
+
+    Raises:
+      UserError: see `camera_path`.
+    """
+    poses, bounds = (np.asarray(x, np.float32) for x in (cameras.camtoworlds, cameras.bounds))
+    return cameras.at(camera_path(name, poses, bounds, num_frames))
 
 
 def spiral(poses: Poses, bounds: Poses, num_frames: int, num_rotations: float = 2.0) -> Poses:
@@ -136,18 +146,6 @@ def orbit(poses: Poses, bounds: Poses, num_frames: int) -> Poses:
 
 
 PATHS: dict[str, CameraPath] = {"spiral": spiral, "orbit": orbit, "interpolate": interpolate}
-
-
-def suitable_path(space: Space, poses: Poses) -> str:
-    """The name of the path that suits a scene.
-
-    Args:
-      space: the space of its field.
-      poses: `[num_views, 3, 4]`.
-    """
-    if space == "ndc":
-        return "spiral"
-    return "orbit" if classify_rig(poses).kind == "inward" else "interpolate"
 
 
 def _focus_depth(bounds: Poses) -> float:

@@ -55,6 +55,15 @@ def classify_rig(camtoworlds: npt.NDArray[np.floating]) -> Rig:
     return Rig(kind, focus, mean_up(poses), num_aimed)
 
 
+def path_of_rig(camtoworlds: npt.ArrayLike) -> str:
+    """The camera path for poses `[num_views, 3, 4]`: around what they look at, or through them."""
+    return (
+        "orbit"
+        if classify_rig(np.asarray(camtoworlds, np.float64)).kind == "inward"
+        else "interpolate"
+    )
+
+
 def nearest_to_axes(positions: Array, back: Array) -> Array:
     """The point `[3]` with the least sum of squared distances to all viewing axes.
 

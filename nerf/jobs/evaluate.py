@@ -10,7 +10,7 @@ from nerf.field import Params
 from nerf.jobs.job import Job
 from nerf.jobs.renderers import scoring_renderer
 from nerf.jobs.video import render_video
-from nerf.jobs.views import ray_progress_bar, render_with_progress, view_of
+from nerf.jobs.views import ray_progress_bar, render_with_progress
 from nerf.output import images
 from nerf.render import image_metrics
 from nerf.render.images import RenderedImage
@@ -36,13 +36,15 @@ def evaluate(job: Job, params: Params, step: int | None) -> dict[str, Any]:
     if not run_folder.holds_training(job.run_dir):  # which wrote its own, with its own settings
         parameters.save(job.run_dir / parameters.FILE_NAME, params, job.header(step))
     split = job.scene.split(job.config.train.holdout)
-    views = [view_of(job.scene, index) for index in split.test]
-    renderer = scoring_renderer(job, params, views)
+    cameras = job.scene.cameras[np.array(split.test)]
+    renderer = scoring_renderer(job, params, cameras)
     scores = []
     num_pixels = job.scene.cameras.height * job.scene.cameras.width
     with ray_progress_bar("test views", num_pixels * len(split.test)) as bar:
-        for index, view in zip(split.test, views, strict=True):
-            picture = render_with_progress(job, renderer.render_chunk, params, view, index, bar)
+        for number, index in enumerate(split.test):
+            picture = render_with_progress(
+                job, renderer.render_chunk, params, cameras[number], index, bar
+            )
             depth = None if job.scene.depth is None else job.scene.depth[index]
             scores.append(image_metrics.score(index, picture, job.scene.images[index], depth))
             comparison = _write_view(job, picture, scores[-1])
@@ -80,7 +82,7 @@ def _depth_error(error: float | None) -> str:
 def _write_view(job: Job, picture: RenderedImage, score: image_metrics.ViewScore) -> Path:
     """Writes one held-out view in every form; returns the path of the comparison."""
     stem = job.run_dir / run_folder.RENDERS_FOLDER / f"view_{score.index:03d}"
-    is_bounded = job.scene.space == "world"  # elsewhere there is something in any direction
+    is_bounded = job.scene.space.is_bounded  # else there is something in every direction
     covered = picture.acc if is_bounded else np.ones_like(picture.acc)
     depth = images.colorize_depth(picture.depth, covered)
     truth = job.scene.images[score.index]

@@ -4,6 +4,8 @@ import dataclasses
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from nerf.config import text as config_text
 from nerf.config.settings import Config
 from nerf.field import RadianceField
@@ -80,9 +82,9 @@ class Job:
             "scene": self.scene.name,
             "source": self.scene.source,
             "resolution": [self.scene.cameras.height, self.scene.cameras.width],
-            "space": self.scene.space,
+            "space": self.scene.space.name,
             "unit_scale": _rounded(self.scene.unit_scale),
-            "bounds": [_rounded(bound) for bound in self.scene.bounds.mean(axis=0)],
+            "bounds": [_rounded(bound) for bound in np.mean(self.scene.cameras.bounds, axis=0)],
             "init_from": self.init_from,
             "seed": self.seed,
             "precision": self.precision,

@@ -1,8 +1,9 @@
 """Which renderer a job uses for what: exact for scores, fast where pictures are for looking at."""
 
+import functools
 import time
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,10 +12,10 @@ import numpy.typing as npt
 
 from nerf.config.settings import Config, RenderConfig
 from nerf.field import Params
-from nerf.geometry.cameras import Rays, scene_rays
-from nerf.geometry.lenses import Lens
+from nerf.geometry.cameras import Cameras
+from nerf.geometry.rays import Rays, scene_rays
+from nerf.geometry.spaces import Space
 from nerf.jobs.job import Job, RenderMethod
-from nerf.jobs.views import View, view_of
 from nerf.render import density_grid, fast
 from nerf.render.images import RAYS_PER_CHUNK, ChunkFn, image_rays, make_chunk_renderer
 from nerf.scenes.scene import Scene
@@ -43,45 +44,44 @@ def exact_renderer(job: Job) -> Renderer:
     return Renderer(make_chunk_renderer(job.field, job.config.render, debug=job.debug), "exact")
 
 
-def scoring_renderer(job: Job, params: Params, views: Sequence[View]) -> Renderer:
+def scoring_renderer(job: Job, params: Params, cameras: Cameras) -> Renderer:
     """What held-out views are scored with: exact unless `job.render` is `fast`."""
     exact = exact_renderer(job)
-    return _fast_or_exact(exact, job, params, views) if job.render == "fast" else exact
+    return _fast_or_exact(exact, job, params, cameras) if job.render == "fast" else exact
 
 
 def video_renderer(
-    job: Job, params: Params, views: Sequence[View], known: Renderer | None = None
+    job: Job, params: Params, cameras: Cameras, known: Renderer | None = None
 ) -> Renderer:
     """What a video is drawn with: fast where that pays, unless `job.render` is `exact`.
 
     Args:
       job: what is rendered.
       params: its parameters.
-      views: all that will be rendered.
+      cameras: `[num_cameras]`, all that will be rendered.
       known: a renderer of the same field, where there is one.
     """
     exact = known if known is not None and known.method == "exact" else exact_renderer(job)
-    return exact if job.render == "exact" else _fast_or_exact(exact, job, params, views)
+    return exact if job.render == "exact" else _fast_or_exact(exact, job, params, cameras)
 
 
-def preview_renderer(job: Job, view: View) -> Callable[[Params], ChunkFn]:
+def preview_renderer(job: Job, camera: Cameras) -> Callable[[Params], ChunkFn]:
     """What one view is drawn with while its field is still in training.
 
     Args:
       job: what is trained.
-      view: the view.
+      camera: of the view.
 
     Returns:
       A function of the parameters as they are now.
     """
-    camera, _ = view
     num_pixels = camera.height * camera.width
     if job.render == "exact" or not _is_worthwhile(job, num_pixels, _MIN_PREVIEW_EVALUATIONS):
         exact = exact_renderer(job).render_chunk
         return lambda params: exact
     config = job.config.render
     measure = fast.make_density_grid_builder(
-        job.field, config, scene_box(job.scene, config, [view]), _resolution(job, num_pixels)
+        job.field, config, scene_box(job.scene, config, camera[None]), _resolution(job, num_pixels)
     )
     render_chunk = fast.make_fast_chunk_renderer(job.field, config, _PREVIEW_SAMPLING)
 
@@ -92,19 +92,19 @@ def preview_renderer(job: Job, view: View) -> Callable[[Params], ChunkFn]:
     return prepare
 
 
-def _fast_or_exact(exact: Renderer, job: Job, params: Params, views: Sequence[View]) -> Renderer:
+def _fast_or_exact(exact: Renderer, job: Job, params: Params, cameras: Cameras) -> Renderer:
     """The fast renderer with the fewest samples that suffice; the exact one where none do."""
-    num_pixels = sum(camera.height * camera.width for camera, _ in views)
+    num_pixels = len(cameras.focal) * cameras.height * cameras.width
     if job.render == "fast" and job.config.render.networks == "proposal":
         print("rendering exactly: the field's own proposal says already where to look")
-    elif job.render == "fast" and job.scene.space == "contracted":
-        print("rendering exactly: rays are not straight in contracted space")
+    elif job.render == "fast" and not job.scene.space.has_straight_rays:
+        print(f"rendering exactly: rays are not straight in {job.scene.space.name} space")
     if not _is_worthwhile(job, num_pixels, _MIN_EVALUATIONS):
         return exact
     start = time.monotonic()
     config, resolution = job.config.render, _resolution(job, num_pixels)
     grid = fast.make_density_grid_builder(
-        job.field, config, scene_box(job.scene, config, views), resolution
+        job.field, config, scene_box(job.scene, config, cameras), resolution
     )(params)
     rays, truth = compared_rays(job.scene, job.config)
     choice = fast.choose_sampling(job.field, params, config, grid, rays, exact.render_chunk, truth)
@@ -122,9 +122,9 @@ def _fast_or_exact(exact: Renderer, job: Job, params: Params, views: Sequence[Vi
 def _is_worthwhile(job: Job, num_pixels: int, min_evaluations: int) -> bool:
     """Whether preparing is worth it: not where a proposal tells already where to look.
 
-    Values are checked in exact pictures alone, and contracted rays are rendered exactly.
+    Values are checked in exact pictures alone, and rays that are not straight are rendered exactly.
     """
-    exactly = job.config.render.networks == "proposal" or job.scene.space == "contracted"
+    exactly = job.config.render.networks == "proposal" or not job.scene.space.has_straight_rays
     return not (job.debug or exactly) and _evaluations(job, num_pixels) >= min_evaluations
 
 
@@ -140,64 +140,50 @@ def _resolution(job: Job, num_pixels: int) -> tuple[int, int, int]:
 
 
 def scene_box(
-    scene: Scene, config: RenderConfig, views: Sequence[View]
+    scene: Scene, config: RenderConfig, cameras: Cameras | None = None
 ) -> tuple[jax.Array, jax.Array]:
-    """Corners of a box around what some views and those of a scene see."""
-    if scene.cameras.box is not None:
-        low, high = scene.cameras.box
+    """Corners of a box, in the field's space, around what a scene's cameras see.
+
+    Args:
+      scene: the scene.
+      config: pixel conventions.
+      cameras: `[num_cameras]`, others that the box should be large enough for.
+    """
+    if scene.space.box is not None:
+        low, high = scene.space.box
         return jnp.array(low), jnp.array(high)
-    groups: dict[tuple[Any, ...], list[View]] = {}
-    for view in (*views, *(view_of(scene, index) for index in range(scene.num_views))):
-        camera, _ = view
-        intrinsics = (camera.focal, camera.height, camera.width, jax.tree.structure(camera.lens))
-        groups.setdefault(intrinsics, []).append(view)
-    return density_grid.box_around(
-        [_corner_rays(scene, config, group) for group in groups.values()]
+    groups = [scene.cameras] if cameras is None else [cameras, scene.cameras]
+    return density_grid.box_around([_corner_rays(group, scene.space, config) for group in groups])
+
+
+@functools.partial(jax.jit, static_argnums=(1, 2))
+def _corner_rays(cameras: Cameras, space: Space, config: RenderConfig) -> Rays:
+    """Rays `[num_cameras, num_rays]` between which all rays of the cameras lie.
+
+    They are those of the corners of each image; with a lens, those of pixels along its border,
+    which is nearly enough.
+    """
+    ticks = np.linspace(0, 1, 2 if cameras.lens is None else _TICKS_WITH_LENS)
+    columns, rows = jnp.meshgrid(
+        jnp.asarray(np.round(ticks * (cameras.width - 1)).astype(np.int32)),
+        jnp.asarray(np.round(ticks * (cameras.height - 1)).astype(np.int32)),
+    )
+    shape = (len(cameras.focal), columns.size)
+    return scene_rays(
+        jnp.broadcast_to(columns.reshape(1, -1), shape),
+        jnp.broadcast_to(rows.reshape(1, -1), shape),
+        cameras[:, None].broadcast_to(shape),
+        space,
+        viewdir_space=config.viewdir_space,
+        pixel_offset=config.pixel_offset,
     )
 
 
-def _corner_rays(scene: Scene, config: RenderConfig, views: Sequence[View]) -> Rays:
-    """Rays `[num_views, num_rays]` that bound those of views of the same intrinsics.
-
-    In NDC and in world space alike, all others lie between those of the corners, and with a lens
-    nearly between those of some pixels along the border.
-    """
-    camera, _ = views[0]
-    camtoworlds = np.stack([camera.camtoworlds for camera, _ in views])
-    bounds = np.stack([bounds for _, bounds in views])
-    lens = None
-    if camera.lens is not None:
-        lens = jax.tree.map(lambda *each: np.stack(each), *(camera.lens for camera, _ in views))
-    ticks = np.linspace(0, 1, 2 if lens is None else _TICKS_WITH_LENS)
-
-    def rays(camtoworlds: jax.Array, bounds: jax.Array, lens: Lens | None) -> Rays:
-        columns, rows = jnp.meshgrid(
-            jnp.asarray(np.round(ticks * (camera.width - 1)).astype(np.int32)),
-            jnp.asarray(np.round(ticks * (camera.height - 1)).astype(np.int32)),
-        )
-        shape = (len(views), columns.size)
-        return scene_rays(
-            jnp.broadcast_to(columns.reshape(1, -1), shape),
-            jnp.broadcast_to(rows.reshape(1, -1), shape),
-            jnp.broadcast_to(camtoworlds[:, None], (*shape, 3, 4)),
-            camera,
-            jnp.broadcast_to(bounds[:, :1], shape),
-            jnp.broadcast_to(bounds[:, 1:], shape),
-            space=scene.space,
-            viewdir_space=config.viewdir_space,
-            pixel_offset=config.pixel_offset,
-            lens=jax.tree.map(lambda x: jnp.broadcast_to(x[:, None], (*shape, *x.shape[1:])), lens),
-        )
-
-    found: Rays = jax.jit(rays)(camtoworlds, bounds, lens)
-    return found
-
-
 def compared_rays(scene: Scene, config: Config) -> tuple[Rays, npt.NDArray[np.float32]]:
-    """Rays of the held-out views, always the same, and what the photographs show there."""
+    """Some rays of the held-out views, always the same, and the colours of their pixels."""
     indices = np.array(scene.split(config.train.holdout).test)
     rays = [
-        image_rays(*view_of(scene, index), space=scene.space, config=config.render)
+        image_rays(scene.cameras[index], space=scene.space, config=config.render)
         for index in indices
     ]
     all_rays: Rays = jax.tree.map(lambda *parts: jnp.concatenate(parts), *rays)

@@ -8,8 +8,6 @@ from nerf.field import SceneFacts
 from nerf.jobs.renderers import scene_box
 from nerf.scenes.scene import Scene
 
-_UNIT_BOX = (-1.0, -1.0, -1.0), (1.0, 1.0, 1.0)
-
 
 def scene_facts(scene: Scene, config: Config) -> SceneFacts:
     """What `nerf.config.presets.fit` needs to know.
@@ -21,16 +19,16 @@ def scene_facts(scene: Scene, config: Config) -> SceneFacts:
     return SceneFacts(
         longer_side=max(scene.cameras.width, scene.cameras.height),
         background=scene.background,
-        is_360=scene.space != "ndc",
-        is_bounded=scene.space == "world",
+        is_360=not scene.space.has_depth_axis,
+        is_bounded=scene.space.is_bounded,
         box=_box(scene, config) if spans_box(config) else None,
     )
 
 
 def _box(scene: Scene, config: Config) -> tuple[Vector, Vector]:
-    if scene.space != "ndc":
-        return scene.cameras.box or _UNIT_BOX
-    low, high = scene_box(scene, config.render, [])
+    if scene.space.box is not None:
+        return scene.space.box
+    low, high = scene_box(scene, config.render)
     return _rounded(low), _rounded(high)
 
 

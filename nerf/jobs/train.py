@@ -17,7 +17,7 @@ from nerf.errors import UserError
 from nerf.field import Params
 from nerf.jobs.job import Job
 from nerf.jobs.renderers import preview_renderer
-from nerf.jobs.views import render_view, view_of
+from nerf.jobs.views import render_view
 from nerf.output import charts, images
 from nerf.output.tensorboard import TensorboardWriter, open_writer
 from nerf.render import image_metrics
@@ -74,7 +74,6 @@ def train(job: Job, params: Params | None, options: TrainOptions) -> tuple[Param
     step_fn = make_step(
         job.field,
         job.config,
-        job.scene.cameras,
         space=job.scene.space,
         rays_per_microbatch=options.rays_per_microbatch,
         debug=job.debug,
@@ -105,9 +104,7 @@ def _training_views(job: Job) -> TrainingViews:
     indices = np.array(scene.split(job.config.train.holdout).train)
     views = TrainingViews(
         jnp.asarray(scene.images[indices]),
-        jnp.asarray(scene.cameras.camtoworlds[indices]),
-        jnp.asarray(scene.bounds[indices]),
-        jax.tree.map(lambda x: jnp.asarray(x[indices]), scene.cameras.lens),
+        jax.tree.map(jnp.asarray, scene.cameras[indices]),
         None if scene.alpha is None else jnp.asarray(scene.alpha[indices]),
     )
     print(f"training on {views.images[..., 0].size:,} rays of {len(indices)} views")
@@ -222,9 +219,9 @@ class _PreviewRenderer:
     def evaluate(self, state: TrainState) -> dict[str, float] | None:
         """Held-out PSNR and SSIM of one view; None if it was told to stop."""
         index, step = preview_view(self._job), int(state.step)
-        view = view_of(self._job.scene, index)
+        camera = self._job.scene.cameras[index]
         if self._prepare is None:
-            self._prepare = preview_renderer(self._job, view)
+            self._prepare = preview_renderer(self._job, camera)
 
         def check_stop(_: int) -> None:
             if self._should_stop():
@@ -232,7 +229,7 @@ class _PreviewRenderer:
 
         try:
             render_chunk = self._prepare(state.params)
-            picture = render_view(self._job, render_chunk, state.params, view, check_stop)
+            picture = render_view(self._job, render_chunk, state.params, camera, check_stop)
         except InterruptedError:
             return None
         path = self._job.run_dir / run_folder.PROGRESS_FOLDER / f"step_{step:07d}.png"

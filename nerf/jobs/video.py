@@ -1,9 +1,7 @@
 """The job `render`: a camera path, frame by frame, as a video."""
 
-import numpy as np
-
 from nerf.field import Params
-from nerf.geometry.camera_paths import camera_path
+from nerf.geometry.camera_paths import path_cameras
 from nerf.jobs.job import Job
 from nerf.jobs.renderers import Renderer, video_renderer
 from nerf.jobs.views import ray_progress_bar, render_with_progress
@@ -27,18 +25,16 @@ def render_video(job: Job, params: Params, renderer: Renderer | None = None) -> 
         return
     images.check_video_encoder()
     scene = job.scene
-    poses = camera_path(job.video.path, scene.cameras.camtoworlds, scene.bounds, num_frames)
-    cameras = scene.cameras.resized(height, width)
-    bounds = np.array([scene.bounds[:, 0].min(), scene.bounds[:, 1].max()], np.float32)
-    views = [(cameras._replace(camtoworlds=pose), bounds) for pose in poses]
-    renderer = video_renderer(job, params, views, renderer)
+    cameras = path_cameras(job.video.path, scene.cameras, num_frames).resized(height, width)
+    renderer = video_renderer(job, params, cameras, renderer)
     folder = job.run_dir / run_folder.FRAMES_FOLDER
     folder.mkdir(exist_ok=True)
     files = [folder / f"frame_{i:03d}.png" for i in range(num_frames)]
     with ray_progress_bar(f"video, {num_frames} frames", height * width * num_frames) as bar:
-        for number, (file, view) in enumerate(zip(files, views, strict=True)):
-            picture = render_with_progress(job, renderer.render_chunk, params, view, number, bar)
-            images.write_png(file, picture.rgb)
+        for number, file in enumerate(files):
+            camera = cameras[number]
+            image = render_with_progress(job, renderer.render_chunk, params, camera, number, bar)
+            images.write_png(file, image.rgb)
     video = job.run_dir / run_folder.VIDEO_FILE
     images.write_video(video, files)
     for file in files:

@@ -3,8 +3,6 @@
 import time
 from collections.abc import Callable
 
-import numpy as np
-import numpy.typing as npt
 import tqdm
 
 from nerf.field import Params
@@ -12,21 +10,13 @@ from nerf.geometry.cameras import Cameras
 from nerf.jobs.job import Job
 from nerf.render.images import ChunkFn, RenderedImage, render_image
 from nerf.runtime.progress import progress_bar
-from nerf.scenes.scene import Scene
-
-View = tuple[Cameras, npt.NDArray[np.float32]]
-
-
-def view_of(scene: Scene, index: int) -> View:
-    """Camera and bounds of one view of a scene."""
-    return scene.cameras.view(index), scene.bounds[index]
 
 
 def render_view(
     job: Job,
     render_chunk: ChunkFn,
     params: Params,
-    view: View,
+    camera: Cameras,
     on_rays: Callable[[int], None] = lambda num_rays: None,
 ) -> RenderedImage:
     """Renders one view.
@@ -35,10 +25,9 @@ def render_view(
       job: whose scene and settings count.
       render_chunk: from `nerf.render.images.make_chunk_renderer`.
       params: the parameters.
-      view: camera and bounds.
+      camera: one camera, whose size is that of the image.
       on_rays: told how many rays more are done.
     """
-    camera, bounds = view
     done = 0
 
     def progress(num_done: int, _: int) -> None:
@@ -50,7 +39,6 @@ def render_view(
         render_chunk,
         params,
         camera,
-        bounds,
         space=job.scene.space,
         config=job.config.render,
         progress=progress,
@@ -61,15 +49,15 @@ def render_with_progress(
     job: Job,
     render_chunk: ChunkFn,
     params: Params,
-    view: View,
+    camera: Cameras,
     number: int,
     bar: "tqdm.tqdm[None]",
 ) -> RenderedImage:
     """`render_view`, with its rays on a bar."""
     start = time.monotonic()
-    picture = render_view(job, render_chunk, params, view, bar.update)
+    image = render_view(job, render_chunk, params, camera, bar.update)
     bar.set_postfix_str(f"no. {number} took {time.monotonic() - start:.1f} s", refresh=False)
-    return picture
+    return image
 
 
 def ray_progress_bar(what: str, num_pixels: int) -> "tqdm.tqdm[None]":

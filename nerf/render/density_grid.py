@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from nerf.field import Params, RadianceField
-from nerf.geometry.cameras import Rays
+from nerf.geometry.rays import Rays, positions
 from nerf.render.images import map_microbatches
 from nerf.runtime import parallel
 
@@ -32,9 +32,7 @@ def box_around(rays: Sequence[Rays]) -> tuple[jax.Array, jax.Array]:
     """Corners `[3]` of the smallest box that holds all rays from near to far, and a bit more."""
 
     def box(rays: Sequence[Rays]) -> tuple[jax.Array, jax.Array]:
-        ends = [
-            ray.origins + t[..., None] * ray.directions for ray in rays for t in (ray.near, ray.far)
-        ]
+        ends = [positions(some, jnp.stack([some.near, some.far], axis=-1)) for some in rays]
         points = jnp.concatenate([end.reshape(-1, 3) for end in ends])
         low, high = jnp.min(points, axis=0), jnp.max(points, axis=0)
         margin = 1e-3 * (high - low) + 1e-6

@@ -26,7 +26,7 @@ from jax.sharding import Mesh
 
 from nerf.config.settings import NETWORKS, RenderConfig
 from nerf.field import Params, RadianceField
-from nerf.geometry.cameras import Rays, positions
+from nerf.geometry.rays import Rays, positions
 from nerf.render import density_grid, image_metrics, sampling, volume
 from nerf.render.density_grid import DensityGrid
 from nerf.render.images import RAYS_PER_CHUNK, ChunkFn, RenderedChunk, map_microbatches
@@ -229,8 +229,8 @@ def render_rays_fast(
       how: samples a ray, and the grid's part in their densities.
       rays_per_microbatch: how many rays go through the field at once; a divisor of `num_rays`.
     """
-    if rays.depths is not None:
-        raise ValueError("contracted rays are rendered exactly: the grid is looked up along lines")
+    if not rays.space.has_straight_rays:
+        raise ValueError("the fast renderer looks up densities along straight rays")
     optical_depth = _look_up(grid, rays)
     unit = _place(optical_depth, how.num_samples)
     unit_middle = 0.5 * (unit[:, 1:] + unit[:, :-1])

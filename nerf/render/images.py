@@ -1,8 +1,8 @@
-"""Whole pictures, in chunks of a fixed size.
+"""Whole images, in chunks of a fixed size.
 
 Rays are rendered `RAYS_PER_CHUNK` at a time, the last chunk padded, so there is one compilation
 whatever the resolution, and memory is bounded by the chunk. Within a chunk, a CPU goes through
-smaller pieces whose activations stay in its cache.
+microbatches whose activations stay in its cache.
 """
 
 import functools
@@ -18,17 +18,9 @@ from jax.sharding import Mesh
 
 from nerf.config.settings import RenderConfig
 from nerf.field import Params, RadianceField
-from nerf.geometry.cameras import (
-    Box,
-    Cameras,
-    Rays,
-    Space,
-    depth_from_ndc,
-    depth_of_contracted,
-    pinhole_rays,
-    scene_rays,
-)
-from nerf.geometry.lenses import Lens
+from nerf.geometry.cameras import Cameras, pinhole_rays
+from nerf.geometry.rays import Rays, scene_rays
+from nerf.geometry.spaces import Space
 from nerf.render.checks import check_rendering, checked
 from nerf.render.rays import render_rays
 from nerf.runtime import parallel
@@ -125,7 +117,7 @@ def jit_chunk_renderer(
 
 
 def map_microbatches(function: Callable[[T], R], tree: T, piece: int) -> R:
-    """A function of arrays `[num, ...]`, rays or points, one piece after the other.
+    """A function of arrays `[num, ...]`, rays or points, one microbatch after the other.
 
     Args:
       function: of a tree like the one given, with `piece` for `num`; returns such a tree as well.
@@ -138,50 +130,26 @@ def map_microbatches(function: Callable[[T], R], tree: T, piece: int) -> R:
     return joined
 
 
-def image_rays(
-    camera: Cameras, bounds: npt.NDArray[np.float32], *, space: Space, config: RenderConfig
-) -> Rays:
+@functools.partial(jax.jit, static_argnames=("space", "config"))
+def image_rays(camera: Cameras, *, space: Space, config: RenderConfig) -> Rays:
     """The rays of every pixel of one camera, row by row.
 
     Args:
-      camera: its `camtoworlds` is `[3, 4]`.
-      bounds: `[2]`, near and far in scene units.
-      space: which the field lives in.
+      camera: one camera.
+      space: the space that the field lives in.
       config: pixel and direction conventions.
 
     Returns:
       Rays `[height * width]`.
     """
-    chex.assert_shape(bounds, (2,))
-    intrinsics = (camera.focal, camera.height, camera.width, camera.box)
-    rays: Rays = _image_rays(camera.camtoworlds, camera.lens, bounds, intrinsics, space, config)
-    return rays
-
-
-@functools.partial(jax.jit, static_argnums=(3, 4, 5))
-def _image_rays(
-    camtoworld: Any,
-    lens: Lens | None,
-    bounds: jax.Array,
-    intrinsics: tuple[float, int, int, Box | None],
-    space: Space,
-    config: RenderConfig,
-) -> Rays:
-    focal, height, width, box = intrinsics
-    camera = Cameras(camtoworld, focal, height, width, lens, box)
-    columns, rows, camtoworlds, lenses = _pixels(camera)
-    near, far = (jnp.broadcast_to(bound, columns.shape) for bound in bounds.astype(jnp.float32))
+    columns, rows, cameras = _pixels(camera)
     return scene_rays(
         columns,
         rows,
-        camtoworlds,
-        camera,
-        near,
-        far,
-        space=space,
+        cameras,
+        space,
         viewdir_space=config.viewdir_space,
         pixel_offset=config.pixel_offset,
-        lens=lenses,
     )
 
 
@@ -189,7 +157,6 @@ def render_image(
     render_chunk: ChunkFn,
     params: Params,
     camera: Cameras,
-    bounds: npt.NDArray[np.float32],
     *,
     space: Space,
     config: RenderConfig,
@@ -200,13 +167,12 @@ def render_image(
     Args:
       render_chunk: from `make_chunk_renderer`, used for every view and resolution.
       params: the field's parameters.
-      camera: its `camtoworlds` is `[3, 4]`; its size is the picture's.
-      bounds: `[2]`, near and far in scene units; not used with NDC.
-      space: which the field lives in.
+      camera: one camera; its size is that of the image.
+      space: the space that the field lives in.
       config: what `render_chunk` was made with.
       progress: called with the number of rays done and the number of all rays.
     """
-    rays = image_rays(camera, bounds, space=space, config=config)
+    rays = image_rays(camera, space=space, config=config)
     num_rays = camera.height * camera.width
     chunks: list[RenderedChunk] = []
     waiting: list[RenderedChunk] = []
@@ -223,21 +189,17 @@ def render_image(
         waiting.append(rendered)
     fetch()
     rgb, t, acc = (np.concatenate(parts)[:num_rays] for parts in zip(*chunks, strict=True))
-    depth = _depth(t, camera, bounds, space=space, config=config)
+    depth = np.array(_depth(t, camera, space=space, pixel_offset=config.pixel_offset))
     shape = (camera.height, camera.width)
     return RenderedImage(rgb.reshape(*shape, 3), depth.reshape(shape), acc.reshape(shape))
 
 
-def _pixels(camera: Cameras) -> tuple[jax.Array, jax.Array, jax.Array, Lens | None]:
-    """Columns and rows of all pixels, the camera's matrix for each, and its lens."""
+def _pixels(camera: Cameras) -> tuple[jax.Array, jax.Array, Cameras]:
+    """Columns and rows of all pixels `[height * width]`, and the camera of each."""
     chex.assert_shape(camera.camtoworlds, (3, 4))
     index = jnp.arange(camera.height * camera.width)
     rows, columns = jnp.divmod(index, camera.width)
-
-    def for_each(x: Any) -> jax.Array:
-        return jnp.broadcast_to(jnp.asarray(x)[None], (len(index), *jnp.shape(x)))
-
-    return columns, rows, for_each(camera.camtoworlds), jax.tree.map(for_each, camera.lens)
+    return columns, rows, camera.broadcast_to(index.shape)
 
 
 def _chunks(rays: Rays, num_rays: int) -> Iterator[Rays]:
@@ -248,41 +210,10 @@ def _chunks(rays: Rays, num_rays: int) -> Iterator[Rays]:
         yield jax.tree.map(lambda x, index=index: x[index], rays)
 
 
-def _depth(
-    t: npt.NDArray[np.float32],
-    camera: Cameras,
-    bounds: npt.NDArray[np.float32],
-    *,
-    space: Space,
-    config: RenderConfig,
-) -> npt.NDArray[np.float32]:
-    if space == "world":
-        return t  # the ray parameter of a pinhole ray is depth
-    if space == "contracted":
-        return np.asarray(depth_of_contracted(jnp.asarray(t), jnp.asarray(bounds)))
-    intrinsics = (camera.focal, camera.height, camera.width)
-    depth = _depth_from_ndc(t, camera.camtoworlds, camera.lens, intrinsics, config.pixel_offset)
-    return np.asarray(depth)
-
-
-@functools.partial(jax.jit, static_argnums=(3, 4))
-def _depth_from_ndc(
-    t: jax.Array,
-    camtoworld: Any,
-    lens: Lens | None,
-    intrinsics: tuple[float, int, int],
-    pixel_offset: float,
-) -> jax.Array:
-    focal, height, width = intrinsics
-    columns, rows, camtoworlds, lenses = _pixels(Cameras(camtoworld, *intrinsics, lens))
-    origins, directions = pinhole_rays(
-        columns,
-        rows,
-        camtoworlds,
-        focal=focal,
-        height=height,
-        width=width,
-        pixel_offset=pixel_offset,
-        lens=lenses,
-    )
-    return depth_from_ndc(t, origins, directions)
+@functools.partial(jax.jit, static_argnames=("space", "pixel_offset"))
+def _depth(t: jax.Array, camera: Cameras, *, space: Space, pixel_offset: float) -> jax.Array:
+    """Depth `[height * width]` at parameters t of the rays of all pixels, in scene units."""
+    columns, rows, cameras = _pixels(camera)
+    origins, directions = pinhole_rays(columns, rows, cameras, pixel_offset=pixel_offset)
+    near, far = jnp.moveaxis(jnp.asarray(cameras.bounds), -1, 0)
+    return space.depth(t, origins, directions, near, far)

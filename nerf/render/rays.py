@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from nerf.config.settings import NETWORKS, PROPOSAL, RenderConfig
 from nerf.errors import UserError
 from nerf.field import FieldOutput, Params, Proposal, RadianceField
-from nerf.geometry.cameras import Rays, positions
+from nerf.geometry.rays import Rays, positions
 from nerf.render import sampling, volume
 from nerf.render.proposal_loss import proposal_loss
 
@@ -212,7 +212,7 @@ def _composite(
     output: FieldOutput, t_vals: jax.Array, rays: Rays, config: RenderConfig
 ) -> volume.Composite:
     rgb, density = output
-    if rays.depths is None:
+    if rays.space.has_straight_rays:
         last_interval = config.last_interval
         found = volume.composite(rgb, density, t_vals, rays.directions, last_interval=last_interval)
     else:
@@ -224,7 +224,7 @@ def _composite(
 
 def _lengths(rays: Rays, edges: jax.Array) -> jax.Array:
     """Of the intervals between parameters `[num_rays, num_samples + 1]`, in the field's space."""
-    if rays.depths is None:
+    if rays.space.has_straight_rays:
         scale = jnp.linalg.norm(rays.directions, axis=-1, keepdims=True)
         lengths: jax.Array = (edges[:, 1:] - edges[:, :-1]) * scale
         return lengths

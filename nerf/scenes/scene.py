@@ -1,7 +1,7 @@
 """What every loader returns: posed images of one scene, in one set of conventions.
 
 Cameras look along their own -z axis with x to the right and y up. Positions, bounds and depths are
-in scene units; `unit_scale` tells how many of them make one unit of the files they came from.
+in scene units; `capture_to_scene` leads there from the coordinates of the files.
 """
 
 import dataclasses
@@ -11,7 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from nerf.config.settings import Background
-from nerf.geometry.cameras import Cameras, Space
+from nerf.errors import UserError, listed
+from nerf.geometry.cameras import Cameras
+from nerf.geometry.poses import scale_of
+from nerf.geometry.spaces import Space
 
 Source = Literal["photographs", "procedural"]
 
@@ -24,20 +27,37 @@ class Split(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
+class View:
+    """One posed image of a scene.
+
+    Attributes:
+      index: its place in the scene.
+      name: of its image file, without an ending.
+      camera: one camera, with its bounds.
+      image: `[height, width, 3]` float32, sRGB in [0, 1]; None where there is none.
+    """
+
+    index: int
+    name: str
+    camera: Cameras
+    image: npt.NDArray[np.float32] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
 class Scene:
     """Posed images of one scene.
 
     Attributes:
       name: what the user called it, without a prefix such as `llff:`.
-      source: whether the images are photographs or the bundled ray-traced scene.
+      source: whether the images are photographs or a bundled ray-traced scene.
       origin: where it was found, for the first lines of a run (never stored in a run folder).
       image_names: one name a view, `[num_views]`.
       images: `[num_views, height, width, 3]` float32, sRGB in [0, 1].
-      cameras: `camtoworlds` is `[num_views, 3, 4]`.
-      bounds: `[num_views, 2]` float32, nearest and farthest depth of each view in scene units.
-      space: which a field of it lives in.
-      unit_scale: scene units per unit of the source files.
-      background: what is seen where nothing is, and what transparent images lie over.
+      cameras: `[num_views]`, NumPy arrays.
+      space: the space that a field of the scene lives in.
+      capture_to_scene: `[4, 4]` float64, the similarity transform from the coordinates of the
+        capture's files to scene units, see `nerf.geometry.poses.transform_poses`.
+      background: the colour where the scene is empty, and behind transparent images.
       alpha: `[num_views, height, width]` float32, in [0, 1], of transparent images; else None.
       depth: `[num_views, height, width]` float32, along the viewing axis in scene units, inf where
         there is nothing; where it is known exactly, else None.
@@ -50,9 +70,8 @@ class Scene:
     image_names: tuple[str, ...]
     images: npt.NDArray[np.float32]
     cameras: Cameras
-    bounds: npt.NDArray[np.float32]
     space: Space
-    unit_scale: float
+    capture_to_scene: npt.NDArray[np.float64]
     background: Background = "black"
     alpha: npt.NDArray[np.float32] | None = None
     depth: npt.NDArray[np.float32] | None = None
@@ -61,6 +80,31 @@ class Scene:
     @property
     def num_views(self) -> int:
         return len(self.images)
+
+    @property
+    def unit_scale(self) -> float:
+        """The number of scene units in one unit of length of the capture's files."""
+        return scale_of(self.capture_to_scene)
+
+    def view(self, which: int | str) -> View:
+        """One view, by its index (from the end if negative) or by its name.
+
+        Raises:
+          UserError: if there is no such view.
+        """
+        if isinstance(which, str):
+            if which not in self.image_names:
+                raise UserError(f"no view {which!r} in {self.name}: it has {self._view_names()}")
+            which = self.image_names.index(which)
+        if not -self.num_views <= which < self.num_views:
+            last = self.num_views - 1
+            raise UserError(f"no view {which} in {self.name}: it has views 0 to {last}")
+        index = int(which) % self.num_views
+        return View(index, self.image_names[index], self.cameras[index], self.images[index])
+
+    def _view_names(self) -> str:
+        shown = self.image_names[:10]
+        return listed(shown) + (", ..." if len(shown) < self.num_views else "")
 
     def split(self, holdout: int) -> Split:
         """Holds out every `holdout`-th view, from view 0 on, unless the files say which.

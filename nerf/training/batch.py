@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 
 from nerf.config.settings import RenderConfig
-from nerf.geometry.cameras import Cameras, Rays, Space, scene_rays
-from nerf.geometry.lenses import Lens
+from nerf.geometry.cameras import Cameras, pixel_cameras
+from nerf.geometry.rays import Rays, scene_rays
+from nerf.geometry.spaces import Space
 
 
 class TrainingViews(NamedTuple):
@@ -16,23 +17,23 @@ class TrainingViews(NamedTuple):
 
     Attributes:
       images: `[num_views, height, width, 3]`, sRGB in [0, 1].
-      camtoworlds: `[num_views, 3, 4]`.
-      bounds: `[num_views, 2]`, near and far in scene units.
-      lens: `[num_views]`, see `nerf.geometry.cameras.Cameras`.
-      alpha: `[num_views, height, width]`, in [0, 1], of transparent pictures; else None.
+      cameras: `[num_views]`, for images of that size.
+      alpha: `[num_views, height, width]`, in [0, 1], of transparent images; else None.
     """
 
     images: jax.Array
-    camtoworlds: jax.Array
-    bounds: jax.Array
-    lens: Lens | None = None
+    cameras: Cameras
     alpha: jax.Array | None = None
 
 
 class Batch(NamedTuple):
-    """Rays `[num_rays]`, the colours `[num_rays, 3]` to match, one key a ray, and what is covered.
+    """Rays and the pixels that they should show.
 
-    `alpha` is `[num_rays]` of transparent pictures, whose colours lie over the background; or None.
+    Attributes:
+      rays: `[num_rays]`.
+      rgb: `[num_rays, 3]`, sRGB in [0, 1]; colours of transparent images lie over the background.
+      ray_keys: `[num_rays]`, one random key a ray.
+      alpha: `[num_rays]`, in [0, 1], of transparent images; else None.
     """
 
     rays: Rays
@@ -42,41 +43,30 @@ class Batch(NamedTuple):
 
 
 def sample_batch(
-    key: jax.Array,
-    views: TrainingViews,
-    cameras: Cameras,
-    *,
-    num_rays: int,
-    space: Space,
-    config: RenderConfig,
+    key: jax.Array, views: TrainingViews, *, num_rays: int, space: Space, config: RenderConfig
 ) -> Batch:
-    """Draws pixels uniformly from every pixel of every view, with replacement.
+    """Draws pixels uniformly from all pixels of all views, with replacement.
 
     Args:
       key: for the pixels and for the rays' own keys.
       views: where to draw from.
-      cameras: the size and the focal length that the views share.
-      num_rays: how many.
-      space: which the field lives in.
-      config: how rays are made.
+      num_rays: the number of rays.
+      space: the space that the field lives in.
+      config: pixel and direction conventions.
     """
     num_views, height, width, _ = views.images.shape
-    chex.assert_shape(views.camtoworlds, (num_views, 3, 4))
-    chex.assert_shape(views.bounds, (num_views, 2))
+    chex.assert_shape(views.cameras.camtoworlds, (num_views, 3, 4))
+    chex.assert_equal((views.cameras.height, views.cameras.width), (height, width))
     pixel_key, ray_key = jax.random.split(key)
     pixels = jax.random.randint(pixel_key, (num_rays,), 0, num_views * height * width)
     view, row, column = jnp.unravel_index(pixels, (num_views, height, width))
     rays = scene_rays(
         column,
         row,
-        views.camtoworlds[view],
-        cameras,
-        views.bounds[view, 0],
-        views.bounds[view, 1],
-        space=space,
+        pixel_cameras(views.cameras, view),
+        space,
         viewdir_space=config.viewdir_space,
         pixel_offset=config.pixel_offset,
-        lens=jax.tree.map(lambda x: x[view], views.lens),
     )
     alpha = None if views.alpha is None else views.alpha[view, row, column]
     rgb = views.images[view, row, column]

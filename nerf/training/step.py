@@ -13,7 +13,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from nerf.config.settings import Config, RenderConfig
 from nerf.field import Params, RadianceField
-from nerf.geometry.cameras import Cameras, Space
+from nerf.geometry.spaces import Space
 from nerf.render.checks import checked
 from nerf.render.rays import init_params
 from nerf.runtime import parallel
@@ -105,7 +105,6 @@ def cpu_rays_per_microbatch(config: RenderConfig) -> int:
 def make_step(
     field: RadianceField,
     config: Config,
-    cameras: Cameras,
     *,
     space: Space,
     rays_per_microbatch: int | None = None,
@@ -116,8 +115,7 @@ def make_step(
     Args:
       field: what is trained.
       config: samples, loss, optimiser.
-      cameras: the intrinsics of the views.
-      space: which the field lives in.
+      space: the space that the field lives in.
       rays_per_microbatch: rays per microbatch and device at most, see `loss_and_gradient`; by
         default a device's whole share on an accelerator, and on a CPU as many as make about 2,000
         evaluations, but no fewer than `CPU_RAYS_PER_MICROBATCH`.
@@ -127,7 +125,6 @@ def make_step(
     jitted = jit_step(
         field,
         config,
-        cameras,
         mesh,
         space=space,
         rays_per_microbatch=rays_per_microbatch,
@@ -140,7 +137,6 @@ def make_step(
 def jit_step(
     field: RadianceField,
     config: Config,
-    cameras: Cameras,
     mesh: Mesh,
     *,
     space: Space,
@@ -170,7 +166,6 @@ def jit_step(
         batch = sample_batch(
             jax.random.fold_in(state.key, state.step),
             views,
-            cameras,
             num_rays=config.train.num_rays,
             space=space,
             config=config.render,

@@ -14,6 +14,7 @@ from nerf.config.settings import PROPOSAL
 from nerf.errors import UserError
 from nerf.field import abstract_params, make_field
 from nerf.geometry.cameras import Cameras
+from nerf.geometry.ndc import NDC
 from nerf.render.rays import abstract_networks
 from nerf.runs import parameters
 from nerf.runs.parameters import Header
@@ -173,25 +174,23 @@ def fast_compilation_options():
     jax.config.update("jax_disable_most_optimizations", False)
 
 
-CAMERA = Cameras(np.eye(3, 4, dtype=np.float32), focal=8.0, height=6, width=8)
-
-
 def training_views():
     """Three views of a smooth picture; numbers repeat from call to call."""
     v, u = np.mgrid[0:1:6j, 0:1:8j]
     pictures = [np.stack([u, v, 0.5 + 0.4 * np.sin(3 * u + i)], axis=-1) for i in range(3)]
     matrices = np.tile(np.eye(3, 4), (3, 1, 1))
     matrices[:, 0, 3] = [-0.1, 0.0, 0.1]
-    arrays = (pictures, matrices, np.tile([1.3, 8.0], (3, 1)))
-    return TrainingViews(*(jnp.asarray(np.asarray(array), jnp.float32) for array in arrays))
+    cameras = Cameras.pinhole(matrices, focal=8.0, height=6, width=8, near=1.3, far=8.0)
+    return TrainingViews(jnp.float32(np.asarray(pictures)), jax.tree.map(jnp.asarray, cameras))
+
+
+SPACE = NDC.of_views(focal=8.0, height=6, width=8)
 
 
 def test_both_backends_have_the_same_loss_and_gradient(
     config, haiku_params, key, fast_compilation_options
 ):
-    batch = sample_batch(
-        key, training_views(), CAMERA, num_rays=32, space="ndc", config=config.render
-    )
+    batch = sample_batch(key, training_views(), num_rays=32, space=SPACE, config=config.render)
     results = {}
     for backend, field in fields(config).items():
         params = convert(haiku_params, "mlp", "haiku", backend)
@@ -214,7 +213,7 @@ def test_ten_steps_of_either_backend_lead_to_the_same_parameters(
     for backend, field in fields(config).items():
         params = jax.tree.map(jnp.array, convert(haiku_params, "mlp", "haiku", backend))
         state = init_state(field, config, key, params)
-        step = make_step(field, config, CAMERA, space="ndc", rays_per_microbatch=16)
+        step = make_step(field, config, space=SPACE, rays_per_microbatch=16)
         losses = []
         for _ in range(10):
             state, metrics = step(state, views)

@@ -279,9 +279,8 @@ def test_flop_follow_from_the_layers(backend):
 
 
 def test_rig_gives_finite_rays(key):
-    views, cameras = synthetic_views.make_views(seed=0)
-    settings = presets.NOTEBOOK.render
-    draw = partial(sample_batch, cameras=cameras, num_rays=64, space="ndc", config=settings)
+    views, settings = synthetic_views.make_views(seed=0), presets.NOTEBOOK.render
+    draw = partial(sample_batch, num_rays=64, space=synthetic_views.SPACE, config=settings)
     batch = jax.jit(draw)(key, views)
     for array in jax.tree.leaves((batch.rays, batch.rgb)):
         assert np.isfinite(array).all()

@@ -53,7 +53,9 @@ def test_photographs_are_the_same_in_every_format(flower_dir, tmp_path, to):
 
 
 def test_spaces_follow_from_the_cameras(written):
-    spaces = {name: load_folder(forms["colmap"]).scene.space for name, forms in written.items()}
+    spaces = {
+        name: load_folder(forms["colmap"]).scene.space.name for name, forms in written.items()
+    }
     assert spaces == {"flower": "ndc", "table": "world", "courtyard": "contracted"}
 
 
@@ -195,14 +197,14 @@ def test_near_and_far_can_be_given(tmp_path):
     folder = write_nerfstudio(tmp_path, poses=forward_poses())
     given = NormalizeOptions(near=2.0, far=20.0)
     scene = load_folder(folder, CaptureOptions(normalization=given)).scene
-    np.testing.assert_allclose(scene.bounds, [[4 / 3, 40 / 3]] * 5, rtol=1e-6)
-    assert scene.space == "ndc"
+    np.testing.assert_allclose(scene.cameras.bounds, [[4 / 3, 40 / 3]] * 5, rtol=1e-6)
+    assert scene.space.name == "ndc"
 
 
 def test_without_bounds_those_of_a_forward_rig_follow_from_its_focus(tmp_path):
     folder = write_nerfstudio(tmp_path, poses=forward_poses())
     scene = load_folder(folder).scene
-    near, far = scene.bounds.T
+    near, far = scene.cameras.bounds.T
     assert (near > 0).all()
     assert (near < far).all()
 
@@ -211,18 +213,18 @@ def test_without_bounds_those_of_a_forward_rig_follow_from_its_focus(tmp_path):
 def test_a_space_can_be_asked_for(tmp_path, space):
     folder = write_nerfstudio(tmp_path)
     scene = load_folder(folder, CaptureOptions(normalization=NormalizeOptions(space=space))).scene
-    assert scene.space == space
-    assert (scene.cameras.box is not None) == (space == "world")
+    assert scene.space.name == space
+    assert scene.space.is_bounded == (space == "world")
 
 
 def test_in_world_space_every_camera_sees_the_box_from_outside(tmp_path):
     scene = load_folder(write_nerfstudio(tmp_path, channels=4)).scene
     positions = scene.cameras.camtoworlds[:, :, 3]
-    assert scene.cameras.box == ((-1.0, -1.0, -1.0), (1.0, 1.0, 1.0))
+    assert scene.space.box == ((-1.0, -1.0, -1.0), (1.0, 1.0, 1.0))
     distance = np.linalg.norm(positions, axis=-1)
     np.testing.assert_allclose(distance, distance[0], rtol=0.05)
-    assert (scene.bounds[:, 0] <= np.maximum(distance - np.sqrt(3), 0.06)).all()
-    assert (scene.bounds[:, 1] >= distance + np.sqrt(3) - 1e-5).all()
+    assert (scene.cameras.bounds[:, 0] <= np.maximum(distance - np.sqrt(3), 0.06)).all()
+    assert (scene.cameras.bounds[:, 1] >= distance + np.sqrt(3) - 1e-5).all()
 
 
 def test_in_contracted_space_all_cameras_are_within_one_of_the_middle(tmp_path):

@@ -11,8 +11,10 @@ from PIL import Image
 from nerf.captures import llff
 from nerf.captures.formats import CaptureOptions, load_folder
 from nerf.captures.llff import build_scene
-from nerf.geometry.cameras import ndc_rays, pinhole_rays
-from nerf.scenes.normalize import forward_facing_poses, mean_pose
+from nerf.geometry.cameras import pinhole_rays
+from nerf.geometry.ndc import ndc_rays
+from nerf.geometry.poses import mean_pose
+from nerf.scenes.normalize import forward_facing_poses
 from tests.support.llff_folder import (
     HEIGHT,
     WIDTH,
@@ -66,10 +68,12 @@ def test_distances_between_cameras_scale_by_unit_scale() -> None:
         scene.unit_scale * np.linalg.norm(before[1:] - before[:-1], axis=-1),
         rtol=1e-5,
     )
-    np.testing.assert_allclose(scene.bounds, scene.unit_scale * poses_bounds[:, 15:], rtol=1e-6)
-    assert scene.cameras.camtoworlds.dtype == scene.bounds.dtype == np.float32
+    np.testing.assert_allclose(
+        scene.cameras.bounds, scene.unit_scale * poses_bounds[:, 15:], rtol=1e-6
+    )
+    assert scene.cameras.camtoworlds.dtype == scene.cameras.bounds.dtype == np.float32
     assert scene.source == "procedural"
-    assert scene.space == "ndc"
+    assert scene.space.name == "ndc"
 
 
 def test_columns_turn_from_down_right_back_to_right_up_back() -> None:
@@ -207,7 +211,7 @@ def golden(name: str) -> dict[str, np.ndarray]:
 def test_flower_agrees_with_the_published_loader() -> None:
     scene, expected = load_llff(photographs()), golden("poses.npz")
     np.testing.assert_allclose(scene.cameras.camtoworlds, expected["poses"], atol=1e-4)
-    np.testing.assert_allclose(scene.bounds, expected["bounds"], atol=1e-4)
+    np.testing.assert_allclose(scene.cameras.bounds, expected["bounds"], atol=1e-4)
     camera = scene.cameras
     hwf = [camera.height, camera.width, camera.focal]
     np.testing.assert_allclose(hwf, expected["hwf"], rtol=1e-6)

@@ -123,7 +123,7 @@ def test_with_a_view_that_looks_back_there_is_no_ndc(folder: Path) -> None:
         poses_bounds[2, [2, 7, 12]] *= -1  # back
 
     change_poses(folder, turn_round)
-    assert load_llff(folder).space == "contracted"
+    assert load_llff(folder).space.name == "contracted"
     with pytest.raises(UserError, match="not a forward-facing scene"):
         load_folder(folder, CaptureOptions(normalization=NormalizeOptions("ndc")))
 

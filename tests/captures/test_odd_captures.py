@@ -162,7 +162,7 @@ def test_with_a_wide_fisheye_there_is_no_ndc(tmp_path):
     lens = {"fl_x": 4.6, "camera_model": "OPENCV_FISHEYE"}
     folder = write_nerfstudio(tmp_path, poses=forward_poses(), **lens)
     given = NormalizeOptions(near=1.0, far=9.0)
-    assert load_folder(folder, CaptureOptions(normalization=given)).scene.space != "ndc"
+    assert load_folder(folder, CaptureOptions(normalization=given)).scene.space.name != "ndc"
 
 
 # Points and bounds.
@@ -204,9 +204,9 @@ def test_near_and_far_count_in_contracted_space_too(tmp_path):
     folder = write_nerfstudio(tmp_path)
     given = CaptureOptions(normalization=NormalizeOptions(near=0.5, far=20.0))
     scene = load_folder(folder, given).scene
-    assert scene.space == "contracted"
+    assert scene.space.name == "contracted"
     np.testing.assert_allclose(
-        scene.bounds, [np.array([0.5, 20.0]) * scene.unit_scale] * 6, rtol=1e-5
+        scene.cameras.bounds, [np.array([0.5, 20.0]) * scene.unit_scale] * 6, rtol=1e-5
     )
 
 

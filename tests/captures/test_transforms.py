@@ -79,7 +79,7 @@ def test_blender_holds_out_its_test_views(tmp_path):
         (tmp_path / f"transforms_{part}.json").write_text(json.dumps(content))
     scene = load_folder(tmp_path).scene
     assert scene.split(16) == ((0, 1, 2, 3, 4), (5, 6))
-    assert (scene.space, scene.background) == ("world", "white")
+    assert (scene.space.name, scene.background) == ("world", "white")
     middle = scene.cameras.lens.centre[0]
     np.testing.assert_allclose(middle, [(WIDTH - 1) / 2, (HEIGHT - 1) / 2])
     (tmp_path / "transforms_test.json").unlink()

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from nerf.config.presets import NOTEBOOK
-from nerf.geometry.cameras import Cameras
+from nerf.geometry.world import World
 from nerf.render.volume import Composite
-from nerf.training.batch import Batch, TrainingViews, sample_batch
+from nerf.training.batch import Batch, sample_batch
 from nerf.training.loss import squared_error
+from tests.support.cameras import views_from_origin
 
 
 @pytest.mark.parametrize("background", ["black", "white"])
@@ -45,11 +46,9 @@ def test_fog_of_the_backgrounds_colour_costs_something():
 
 def test_the_alpha_of_a_ray_is_that_of_its_pixel(key):
     alpha = jax.random.uniform(key, (2, 3, 4))
-    poses = np.tile(np.eye(3, 4, dtype=np.float32), (2, 1, 1))
     images = jnp.broadcast_to(alpha[..., None], (2, 3, 4, 3))
-    views = TrainingViews(images, poses, jnp.tile(jnp.array([[1.0, 2.0]]), (2, 1)), alpha=alpha)
-    cameras = Cameras(poses, 5.0, 3, 4)
+    views = views_from_origin(images)._replace(alpha=alpha)
     config = NOTEBOOK.render
-    batch = sample_batch(key, views, cameras, num_rays=50, space="world", config=config)
+    batch = sample_batch(key, views, num_rays=50, space=World(), config=config)
     np.testing.assert_array_equal(batch.alpha, batch.rgb[:, 0])
     assert batch.alpha.shape == (50,)

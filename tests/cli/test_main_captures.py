@@ -7,7 +7,7 @@ import pytest
 
 from nerf.captures.image_files import read_image
 from nerf.config import text as config_text
-from nerf.geometry.cameras import contract
+from nerf.geometry.contraction import contract
 from tests.cli.test_main_planes import SMALL
 from tests.cli.test_main_quick import QUICK
 from tests.support.captures import convert, write_nerfstudio, write_procedural

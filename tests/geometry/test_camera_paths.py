@@ -9,7 +9,7 @@ from scipy.spatial.transform import Rotation
 
 from nerf.errors import UserError
 from nerf.geometry.camera_paths import PATHS, camera_path, interpolate, spiral
-from nerf.scenes.normalize import recentre
+from nerf.geometry.poses import mean_pose, similarity, transform_poses
 
 
 @pytest.fixture
@@ -18,7 +18,10 @@ def poses() -> np.ndarray:
     rng = np.random.default_rng(0)
     rotations = Rotation.from_rotvec(rng.normal(0.0, 0.1, (9, 3))).as_matrix()
     positions = rng.normal(0.0, [0.4, 0.3, 0.1], (9, 3))
-    return recentre(np.concatenate([rotations, positions[..., None]], axis=-1)).astype(np.float32)
+    poses = np.concatenate([rotations, positions[..., None]], axis=-1)
+    mean = mean_pose(poses)
+    centred = transform_poses(similarity(mean[:, :3].T, 1.0, mean[:, 3]), poses)
+    return centred.astype(np.float32)
 
 
 @pytest.fixture

@@ -11,9 +11,12 @@ from hypothesis import strategies as st
 
 from nerf.config.presets import NOTEBOOK, PAPER, PLANES
 from nerf.field import FieldOutput, Proposal, RadianceField
-from nerf.geometry.cameras import Cameras, Rays, contract, depth_of_contracted, positions
+from nerf.geometry.contraction import Contracted, contract, depth_of_contracted
+from nerf.geometry.rays import Rays, positions
+from nerf.geometry.world import World
 from nerf.render.images import make_chunk_renderer, render_image
 from nerf.render.rays import render_rays
+from tests.support.cameras import cameras_at_origin
 
 CONFIGS = {
     config.preset: dataclasses.replace(config.render, num_coarse=48, num_fine=64)
@@ -70,7 +73,7 @@ def straight_away(num_rays=2):
     along = jnp.tile(jnp.array([[0.0, 0.0, -1.0]]), (num_rays, 1))
     zero = jnp.zeros(num_rays)
     depths = jnp.tile(jnp.array([[0.5, 4.0]]), (num_rays, 1))
-    return Rays(jnp.zeros((num_rays, 3)), along, along, zero, zero + 1.0, depths)
+    return Rays(jnp.zeros((num_rays, 3)), along, along, zero, zero + 1.0, Contracted(), depths)
 
 
 PARAMS = {"shared": {}, "coarse": {}, "fine": {}, "proposal": {}}
@@ -90,7 +93,7 @@ def test_points_are_contracted_where_they_are():
     depth = depth_of_contracted(jnp.linspace(0.0, 1.0, 5)[None], rays.depths[:1])[0]
     expected = -np.where(depth <= 1, depth / 2, 1 - 0.5 / depth)
     np.testing.assert_allclose(found[0, :, 2], expected, atol=1e-6)
-    straight = rays._replace(depths=None)
+    straight = dataclasses.replace(rays, space=World())
     np.testing.assert_allclose(positions(straight, jnp.full((2, 1), 0.25))[0, 0, 2], -0.25)
 
 
@@ -117,10 +120,9 @@ def test_a_walls_depth_is_told_in_scene_units(distance):
 
     config = dataclasses.replace(PAPER.render, num_coarse=128, num_fine=256, last_interval=0.0)
     wall = RadianceField(lambda key, /: {}, apply)
-    camera = Cameras(np.eye(3, 4, dtype=np.float32), 8.0, 3, 3)
-    bounds = np.float32([0.1, 1e3])
+    camera = cameras_at_origin(1, 3, 3, focal=8.0, near=0.1, far=1e3)[0]
     render_chunk = make_chunk_renderer(wall, config)
-    picture = render_image(render_chunk, PARAMS, camera, bounds, space="contracted", config=config)
+    picture = render_image(render_chunk, PARAMS, camera, space=Contracted(), config=config)
     np.testing.assert_allclose(picture.depth[1, 1], distance, rtol=0.1)
 
 

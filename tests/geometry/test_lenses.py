@@ -1,13 +1,16 @@
 """Laws of lenses: undistortion is the inverse of distortion, as COLMAP understands both."""
 
+import dataclasses
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nerf.geometry.cameras import Cameras, pinhole_rays
+from nerf.geometry.cameras import pinhole_rays
 from nerf.geometry.lenses import Lens, pixels, slopes
+from tests.support.cameras import cameras_at_origin
 
 FOCAL, CENTRE = (90.0, 92.0), (49.5, 38.0)
 
@@ -68,12 +71,11 @@ def test_images_with_both_kinds_of_lens_are_seen_each_in_its_own_way():
 def test_the_centre_of_a_lens_is_a_pixels_own_place():
     """A lens whose centre is the image's middle is the camera without one."""
     columns, rows = jnp.arange(4), jnp.array([0, 1, 2, 2])
-    poses = jnp.broadcast_to(jnp.eye(3, 4), (4, 3, 4))
-    size = {"focal": 5.0, "height": 3, "width": 4}
+    plain = cameras_at_origin(4, 3, 4, focal=5.0)
     lens = Lens(np.full((4, 2), 5.0, np.float32), np.tile(np.float32([2.0, 1.5]), (4, 1)))
     for found, expected in zip(
-        pinhole_rays(columns, rows, poses, **size, lens=lens),
-        pinhole_rays(columns, rows, poses, **size),
+        pinhole_rays(columns, rows, dataclasses.replace(plain, lens=lens)),
+        pinhole_rays(columns, rows, plain),
         strict=True,
     ):
         np.testing.assert_allclose(found, expected, atol=1e-6)
@@ -81,10 +83,13 @@ def test_the_centre_of_a_lens_is_a_pixels_own_place():
 
 def test_one_of_several_cameras_has_its_own_lens():
     lens = Lens(np.float32([[1, 2], [3, 4]]), np.float32([[5, 6], [7, 8]]))
-    cameras = Cameras(np.zeros((2, 3, 4), np.float32), 2.0, 3, 4, lens)
-    assert cameras.view(1).lens.focal.tolist() == [3, 4]
-    assert cameras.view(1).camtoworlds.shape == (3, 4)
-    assert cameras.resized(30, 40) == Cameras(cameras.camtoworlds, 20.0, 30, 40)
+    cameras = dataclasses.replace(cameras_at_origin(2, 3, 4, focal=[2.0, 3.0]), lens=lens)
+    assert cameras[1].lens.focal.tolist() == [3, 4]
+    assert cameras[1].camtoworlds.shape == (3, 4)
+    resized = cameras.resized(30, 40)
+    assert resized.lens is None
+    assert (resized.height, resized.width, resized.focal.tolist()) == (30, 40, [20.0, 30.0])
+    np.testing.assert_array_equal(resized.camtoworlds, cameras.camtoworlds)
 
 
 MODELS = {

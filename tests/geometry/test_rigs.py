@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from nerf.geometry.camera_paths import camera_path, suitable_path
+from nerf.geometry.camera_paths import PATHS, camera_path
+from nerf.geometry.contraction import Contracted
+from nerf.geometry.ndc import NDC
 from nerf.geometry.rigs import classify_rig, nearest_to_axes, upright
+from nerf.geometry.world import World
 from tests.support.captures import forward_poses, orbit_poses
 
 
@@ -61,9 +64,11 @@ def test_upright_turns_up_into_y_and_is_a_rotation(up):
 
 def test_paths_suit_the_rig():
     bounds = np.ones((6, 2), np.float32)
-    assert suitable_path("ndc", forward_poses()) == "spiral"
-    assert suitable_path("world", orbit_poses()) == "orbit"
-    assert suitable_path("contracted", outward_poses()) == "interpolate"
+    assert NDC((1.0, 1.0)).default_camera_path(forward_poses()) == "spiral"
+    for space in (World(), Contracted()):
+        assert space.default_camera_path(orbit_poses()) == "orbit"
+        assert space.default_camera_path(outward_poses()) == "interpolate"
+    assert {"spiral", "orbit", "interpolate"} <= set(PATHS)
     poses = orbit_poses().astype(np.float32)
     for name in ("orbit", "interpolate"):
         assert camera_path(name, poses, bounds, 7).shape == (7, 3, 4)

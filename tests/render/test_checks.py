@@ -9,18 +9,20 @@ import pytest
 
 from nerf.config.presets import NOTEBOOK
 from nerf.field import FieldOutput, RadianceField
-from nerf.geometry import cameras
-from nerf.geometry.cameras import Cameras, Rays
+from nerf.geometry import cameras, ndc
+from nerf.geometry import rays as geometry_rays
+from nerf.geometry.cameras import Cameras
+from nerf.geometry.rays import Rays
+from nerf.geometry.world import World
 from nerf.render import images, rays, sampling, volume
 from nerf.render.checks import check_composite, check_rendering, checked
 from nerf.render.rays import Rendering
 from nerf.render.volume import Composite
+from tests.support.cameras import cameras_at_origin, ndc_of
 
 CONFIG = dataclasses.replace(NOTEBOOK.render, num_coarse=4, num_fine=4)
-BOUNDS = np.array([2.0, 6.0], np.float32)
-INTRINSICS = {"focal": 5.0, "height": 6, "width": 8}
-CAMERA = Cameras(np.eye(3, 4, dtype=np.float32), **INTRINSICS)
-SCENE = {"space": "ndc", "viewdir_space": "ndc", "pixel_offset": 0.0}
+CAMERA = cameras_at_origin(1, 6, 8, focal=5.0, near=2.0, far=6.0)[0]
+NDC = ndc_of(CAMERA)
 
 
 def ones(*shape):
@@ -43,17 +45,19 @@ def fog(params, points, viewdirs, /, *, key=None):
 
 FOG = RadianceField(None, fog)
 PARAMS = {"shared": {"rgb": 0.5, "density": 0.7}}
-RAYS = Rays(ones(4, 3), ones(4, 3), ones(4, 3), jnp.zeros(4), ones(4))
+RAYS = Rays(ones(4, 3), ones(4, 3), ones(4, 3), jnp.zeros(4), ones(4), World())
 
 
 def render(**changes):
     ray_keys = changes.pop("ray_keys", None)
-    return rays.render_rays(FOG, PARAMS, RAYS._replace(**changes), CONFIG, ray_keys=ray_keys)
+    changed = dataclasses.replace(RAYS, **changes)
+    return rays.render_rays(FOG, PARAMS, changed, CONFIG, ray_keys=ray_keys)
 
 
 def evaluate(field=FOG, params=PARAMS["shared"], t_vals=None, **changes):
     t_vals = ones(4, 5) if t_vals is None else t_vals
-    return rays.evaluate_field_along_rays(field, params, RAYS._replace(**changes), t_vals, None)
+    changed = dataclasses.replace(RAYS, **changes)
+    return rays.evaluate_field_along_rays(field, params, changed, t_vals, None)
 
 
 def answering(rgb_shape, density_shape):
@@ -62,15 +66,25 @@ def answering(rgb_shape, density_shape):
     )
 
 
-def scene_rays(columns=(4,), matrices=(4, 3, 4), near=(4,), far=(4,)):
-    return cameras.scene_rays(
-        index(*columns), index(4), ones(*matrices), CAMERA, ones(*near), ones(*far), **SCENE
-    )
+def cameras_of(matrices=(4, 3, 4), focal=(4,), bounds=(4, 2)):
+    return Cameras(ones(*matrices), ones(*focal), ones(*bounds), height=6, width=8)
 
 
-def image_rays(matrix=(3, 4), bounds=BOUNDS):
-    view = CAMERA._replace(camtoworlds=np.ones(matrix, np.float32))
-    return images.image_rays(view, bounds, space="ndc", config=CONFIG)
+def pinhole_rays(rows=(4,), **shapes):
+    return cameras.pinhole_rays(index(4), index(*rows), cameras_of(**shapes))
+
+
+def scene_rays(columns=(4,), **shapes):
+    options = {"viewdir_space": "ndc", "pixel_offset": 0.0}
+    return geometry_rays.scene_rays(index(*columns), index(4), cameras_of(**shapes), NDC, **options)
+
+
+def ndc_rays(origins, directions):
+    return ndc.ndc_rays(origins, directions, NDC.scale)
+
+
+def image_rays(camera=CAMERA):
+    return images.image_rays(camera, space=NDC, config=CONFIG)
 
 
 def composite(rgb=(4, 5, 3), density=(4, 5), t_vals=(4, 5), directions=(4, 3)):
@@ -80,25 +94,23 @@ def composite(rgb=(4, 5, 3), density=(4, 5), t_vals=(4, 5), directions=(4, 3)):
 
 
 WRONG_SHAPES = {
-    "normalize": lambda: cameras.normalize(ones(4, 2)),
-    "pinhole_rays: rows": lambda: cameras.pinhole_rays(
-        index(4), index(1), ones(4, 3, 4), **INTRINSICS
-    ),
-    "pinhole_rays: one matrix": lambda: cameras.pinhole_rays(
-        index(4), index(4), ones(3, 4), **INTRINSICS
-    ),
-    "pinhole_rays: 4x4": lambda: cameras.pinhole_rays(
-        index(4), index(4), ones(4, 4, 4), **INTRINSICS
-    ),
-    "ndc_rays: directions": lambda: cameras.ndc_rays(ones(4, 3), ones(1, 3), **INTRINSICS),
-    "ndc_rays: 2-vectors": lambda: cameras.ndc_rays(ones(4, 2), ones(4, 2), **INTRINSICS),
-    "ndc_rays: 4-vectors": lambda: cameras.ndc_rays(ones(4, 4), ones(4, 4), **INTRINSICS),
-    "depth_from_ndc: t": lambda: cameras.depth_from_ndc(ones(1), ones(4, 3), ones(4, 3)),
-    "depth_from_ndc: origins": lambda: cameras.depth_from_ndc(ones(4), ones(1, 3), ones(4, 3)),
+    "normalize": lambda: geometry_rays.normalize(ones(4, 2)),
+    "pinhole_rays: rows": lambda: pinhole_rays(rows=(1,)),
+    "pinhole_rays: one matrix": lambda: pinhole_rays(matrices=(3, 4)),
+    "pinhole_rays: 4x4": lambda: pinhole_rays(matrices=(4, 4, 4)),
+    "pinhole_rays: focal": lambda: pinhole_rays(focal=()),
+    "pixel_cameras": lambda: cameras.pixel_cameras(CAMERA, index(4)),
+    "ndc_rays: directions": lambda: ndc_rays(ones(4, 3), ones(1, 3)),
+    "ndc_rays: 2-vectors": lambda: ndc_rays(ones(4, 2), ones(4, 2)),
+    "ndc_rays: 4-vectors": lambda: ndc_rays(ones(4, 4), ones(4, 4)),
+    "ndc_points": lambda: ndc.ndc_points(ones(4, 2), NDC.scale),
+    "depth_from_ndc: t": lambda: ndc.depth_from_ndc(ones(1), ones(4, 3), ones(4, 3)),
+    "depth_from_ndc: origins": lambda: ndc.depth_from_ndc(ones(4), ones(1, 3), ones(4, 3)),
     "scene_rays: columns": lambda: scene_rays(columns=(1,)),
     "scene_rays: matrices": lambda: scene_rays(matrices=(1, 3, 4)),
-    "scene_rays: near": lambda: scene_rays(near=(1,)),
-    "scene_rays: far": lambda: scene_rays(far=()),
+    "scene_rays: one for all bounds": lambda: scene_rays(bounds=(1, 2)),
+    "scene_rays: near alone": lambda: scene_rays(bounds=(4, 1)),
+    "positions": lambda: geometry_rays.positions(RAYS, ones(1, 5)),
     "unit_samples": lambda: sampling.unit_samples(keys(1), 4, 5),
     "bin_t_vals: far": lambda: sampling.bin_t_vals(None, ones(4), ones(1), 5),
     "bin_t_vals: keys": lambda: sampling.bin_t_vals(keys(1), ones(4), ones(4), 5),
@@ -124,8 +136,10 @@ WRONG_SHAPES = {
     "render_rays: viewdirs": lambda: render(viewdirs=ones(1, 3)),
     "render_rays: near": lambda: render(near=jnp.zeros(1)),
     "render_rays: keys": lambda: render(ray_keys=keys(3)),
-    "image_rays: several cameras": lambda: image_rays(matrix=(1, 3, 4)),
-    "image_rays: bounds": lambda: image_rays(bounds=BOUNDS[None]),
+    "image_rays: several cameras": lambda: image_rays(CAMERA[None]),
+    "image_rays: bounds": lambda: image_rays(
+        dataclasses.replace(CAMERA, bounds=CAMERA.bounds[None])
+    ),
 }
 
 
@@ -137,11 +151,14 @@ def test_shapes_that_do_not_fit_are_refused(call):
 
 def test_the_same_calls_with_shapes_that_fit_are_not_refused():
     calls = [
-        lambda: cameras.normalize(ones(4, 3)),
-        lambda: cameras.pinhole_rays(index(4), index(4), ones(4, 3, 4), **INTRINSICS),
-        lambda: cameras.ndc_rays(ones(4, 3), ones(4, 3), **INTRINSICS),
-        lambda: cameras.depth_from_ndc(ones(4), ones(4, 3), ones(4, 3)),
+        lambda: geometry_rays.normalize(ones(4, 3)),
+        pinhole_rays,
+        lambda: cameras.pixel_cameras(cameras_of(), index(7)),
+        lambda: ndc_rays(ones(4, 3), ones(4, 3)),
+        lambda: ndc.ndc_points(ones(4, 3), NDC.scale),
+        lambda: ndc.depth_from_ndc(ones(4), ones(4, 3), ones(4, 3)),
         scene_rays,
+        lambda: geometry_rays.positions(RAYS, ones(4, 5)),
         lambda: sampling.unit_samples(keys(4), 4, 5),
         lambda: sampling.bin_t_vals(keys(4), ones(4), ones(4), 5),
         lambda: sampling.linspace_t_vals(keys(4), ones(4), ones(4), 5),
@@ -241,7 +258,7 @@ def test_only_with_debug_does_the_renderer_refuse_a_fields_impossible_values(
 
 
 def test_only_with_debug_does_the_renderer_refuse_rays_that_run_backwards(chunk_renderers):
-    backwards = CHUNK._replace(near=CHUNK.far, far=CHUNK.near)
+    backwards = dataclasses.replace(CHUNK, near=CHUNK.far, far=CHUNK.near)
     chunk_renderers[False](PARAMS, backwards)
     with pytest.raises(AssertionError, match="t_vals are not sorted"):
         chunk_renderers[True](PARAMS, backwards)

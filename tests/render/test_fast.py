@@ -10,7 +10,8 @@ import pytest
 
 from nerf.config.presets import NOTEBOOK, PAPER
 from nerf.field import FieldOutput, RadianceField
-from nerf.geometry.cameras import Rays
+from nerf.geometry.rays import Rays
+from nerf.geometry.world import World
 from nerf.render import density_grid, fast
 from nerf.render.density_grid import DensityGrid
 from nerf.render.fast import Sampling
@@ -62,6 +63,7 @@ def rays_through(num_rays, seed=0):
         jnp.asarray(directions / 2.0, jnp.float32),
         near=jnp.zeros(num_rays),
         far=jnp.ones(num_rays),
+        space=World(),
     )
 
 

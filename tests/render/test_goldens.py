@@ -13,6 +13,7 @@ from nerf.captures.formats import load_folder
 from nerf.config.presets import NOTEBOOK
 from nerf.field import make_field
 from nerf.geometry.camera_paths import camera_path
+from nerf.geometry.world import World
 from nerf.render.image_metrics import psnr
 from nerf.render.images import image_rays, make_chunk_renderer, render_image
 from nerf.render.rays import render_rays
@@ -48,13 +49,8 @@ def published(flower_dir, backend):
     return make_field(backend, "mlp", NOTEBOOK.field), params
 
 
-def view(scene, index):
-    camera = scene.cameras._replace(camtoworlds=scene.cameras.camtoworlds[index])
-    return camera, scene.bounds[index]
-
-
 def rays_of(scene, index):
-    return image_rays(*view(scene, index), space=scene.space, config=NOTEBOOK.render)
+    return image_rays(scene.cameras[index], space=scene.space, config=NOTEBOOK.render)
 
 
 def agreement(found, expected):
@@ -81,8 +77,8 @@ def test_the_field_agrees_with_the_published_one(flower_dir, goldens, backend):
 
 def test_the_rays_of_a_picture_agree_with_the_published_ones(scene, goldens):
     expected = goldens("rays_view_000")
-    for space, prefix in (("world", ""), ("ndc", "ndc_")):
-        rays = image_rays(*view(scene, 0), space=space, config=NOTEBOOK.render)
+    for space, prefix in ((World(), ""), (scene.space, "ndc_")):
+        rays = image_rays(scene.cameras[0], space=space, config=NOTEBOOK.render)
         directions = expected[f"{prefix}directions"].reshape(-1, 3)
         np.testing.assert_allclose(
             rays.origins, expected[f"{prefix}origins"].reshape(-1, 3), atol=1e-4
@@ -94,7 +90,7 @@ def test_the_rays_of_a_picture_agree_with_the_published_ones(scene, goldens):
 
 def test_the_spiral_of_the_loaded_poses_agrees_with_the_published_one(scene, goldens):
     expected = goldens("poses")
-    path = camera_path("spiral", scene.cameras.camtoworlds, scene.bounds, 120)
+    path = camera_path("spiral", scene.cameras.camtoworlds, scene.cameras.bounds, 120)
     np.testing.assert_allclose(path, expected["render_poses"][..., :4], atol=1e-4)
 
 
@@ -105,7 +101,7 @@ def pictures(flower_dir, scene):
     render_chunk = make_chunk_renderer(field, NOTEBOOK.render)
     return {
         index: render_image(
-            render_chunk, params, *view(scene, index), space=scene.space, config=NOTEBOOK.render
+            render_chunk, params, scene.cameras[index], space=scene.space, config=NOTEBOOK.render
         ).rgb
         for index in PHOTOGRAPHS
     }

@@ -12,9 +12,11 @@ import nerf.field
 from nerf.config.presets import NOTEBOOK, PAPER
 from nerf.field import FieldOutput, RadianceField, make_field, register
 from nerf.geometry.cameras import Cameras
+from nerf.geometry.world import World
 from nerf.render import images
 from nerf.render.images import image_rays, make_chunk_renderer, render_image
 from nerf.render.rays import init_params, render_rays
+from tests.support.cameras import cameras_at_origin, ndc_of, space_of
 
 PRESETS = {
     config.preset: dataclasses.replace(config.render, num_coarse=8, num_fine=8)
@@ -75,7 +77,9 @@ def sphere_in_closed_form(rays):
 
 
 def camera(height, width):
-    return Cameras(POSE, 1.1 * width, height, width)
+    return Cameras.pinhole(
+        POSE, focal=1.1 * width, height=height, width=width, near=BOUNDS[0], far=BOUNDS[1]
+    )
 
 
 def assert_is_the_sphere(config, rays, rgb, depth, acc):
@@ -96,12 +100,12 @@ def test_a_third_field_renders_to_its_closed_form(preset, sphere, key):
     config = dataclasses.replace(PRESETS[preset], num_coarse=128, num_fine=256)
     view = camera(9, 12)
     params = init_params(sphere, config, key)
-    rays = image_rays(view, BOUNDS, space="world", config=config)
+    rays = image_rays(view, space=World(), config=config)
     fine = jax.jit(functools.partial(render_rays, sphere, config=config))(params, rays).fine
     assert_is_the_sphere(config, rays, *map(np.asarray, (fine.rgb, fine.depth, fine.acc)))
 
     picture = render_image(
-        make_chunk_renderer(sphere, config), params, view, BOUNDS, space="world", config=config
+        make_chunk_renderer(sphere, config), params, view, space=World(), config=config
     )
     flat = (picture.rgb.reshape(-1, 3), picture.depth.ravel(), picture.acc.ravel())
     assert_is_the_sphere(config, rays, *flat)
@@ -116,9 +120,9 @@ def test_a_picture_is_its_rays_one_by_one(backend, space, key):
     field, config, view = make_field(backend, "mlp", TINY), PRESETS["paper"], camera(3, 5)
     params = init_params(field, config, key)
     render_chunk = make_chunk_renderer(field, config)
-    picture = render_image(render_chunk, params, view, BOUNDS, space=space, config=config)
+    picture = render_image(render_chunk, params, view, space=space_of(space, view), config=config)
     render = jax.jit(functools.partial(render_rays, field, config=config))
-    rays = jax.tree.map(np.asarray, image_rays(view, BOUNDS, space=space, config=config))
+    rays = jax.tree.map(np.asarray, image_rays(view, space=space_of(space, view), config=config))
     for row in range(3):
         for column in range(5):
             ray = jax.tree.map(lambda x, n=row * 5 + column: x[n : n + 1], rays)
@@ -138,7 +142,7 @@ def test_neither_chunks_nor_their_padding_change_the_picture(
 
     def picture(rays_per_microbatch):
         render_chunk = make_chunk_renderer(sphere, config, rays_per_microbatch=rays_per_microbatch)
-        return render_image(render_chunk, params, view, BOUNDS, space="world", config=config)
+        return render_image(render_chunk, params, view, space=World(), config=config)
 
     expected = picture(images.RAYS_PER_CHUNK)
     monkeypatch.setattr(images, "RAYS_PER_CHUNK", rays_per_chunk)
@@ -166,9 +170,7 @@ def test_one_compilation_whatever_the_resolution(sphere, monkeypatch, key):
     params = init_params(sphere, config, key)
     counts = []
     for height, width in [(2, 3), (9, 7), (1, 1)]:
-        render_image(
-            render_chunk, params, camera(height, width), BOUNDS, space="world", config=config
-        )
+        render_image(render_chunk, params, camera(height, width), space=World(), config=config)
         counts.append(len(traces))
     assert set(traces) == {(64, 3)}  # pieces of the chunk, never the whole of it
     assert counts == [2, 2, 2]  # the coarse and the new samples, traced once
@@ -181,8 +183,7 @@ def test_progress_counts_the_rays_of_the_picture(sphere, monkeypatch, key):
         make_chunk_renderer(sphere, config, rays_per_microbatch=16),
         init_params(sphere, config, key),
         camera(5, 8),
-        BOUNDS,
-        space="world",
+        space=World(),
         config=config,
         progress=lambda done, total: calls.append((done, total)),
     )
@@ -200,9 +201,10 @@ def halves(params, points, viewdirs, /, *, key=None):
 @pytest.mark.parametrize("space", ["world", "ndc", "contracted"])
 def test_right_is_to_the_right_and_up_is_at_the_top(space):
     config = dataclasses.replace(PRESETS["notebook"], pixel_offset=0.5)
-    view = Cameras(np.eye(3, 4, dtype=np.float32), 5.0, 4, 6)
+    view = cameras_at_origin(1, 4, 6, focal=5.0, near=BOUNDS[0], far=BOUNDS[1])[0]
     render_chunk = make_chunk_renderer(RadianceField(None, halves), config)
-    rgb = render_image(render_chunk, {"shared": {}}, view, BOUNDS, space=space, config=config).rgb
+    space = space_of(space, view)
+    rgb = render_image(render_chunk, {"shared": {}}, view, space=space, config=config).rgb
     np.testing.assert_allclose(rgb[..., 0], np.tile([0, 0, 0, 1, 1, 1], (4, 1)), atol=1e-6)
     np.testing.assert_allclose(rgb[..., 1].T, np.tile([1, 1, 0, 0], (6, 1)), atol=1e-6)
 
@@ -221,10 +223,10 @@ def test_depth_is_along_the_axis_in_scene_units_although_the_field_lives_in_ndc(
     monkeypatch.setattr(images, "RAYS_PER_CHUNK", 40)
     config = dataclasses.replace(PRESETS[preset], num_coarse=512, pixel_offset=pixel_offset)
     turned = np.array([[0.96, 0, 0.28, 0.2], [0, 1, 0, -0.1], [-0.28, 0, 0.96, 0.3]], np.float32)
-    view = Cameras(turned, 4.0, 5, 8)
+    view = Cameras.pinhole(turned, focal=4.0, height=5, width=8, near=2.0, far=6.0)
     render_chunk = make_chunk_renderer(RadianceField(None, wall), config, rays_per_microbatch=40)
     params = {"shared": {}, "coarse": {}, "fine": {}}
-    depth = render_image(render_chunk, params, view, BOUNDS, space="ndc", config=config).depth
+    depth = render_image(render_chunk, params, view, space=ndc_of(view), config=config).depth
     rows, columns = np.mgrid[0:5, 0:8] + pixel_offset
     local = np.stack([(columns - 4) / 4, -(rows - 2.5) / 4, -np.ones((5, 8))], axis=-1)
     expected = (-4 - turned[2, 3]) / (local @ turned[2, :3])

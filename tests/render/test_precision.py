@@ -14,14 +14,13 @@ from nerf.config import presets
 from nerf.config import settings as config_lib
 from nerf.config import text as config_text
 from nerf.field import make_field
-from nerf.geometry.cameras import Cameras
 from nerf.render.image_metrics import psnr
 from nerf.render.images import image_rays
 from nerf.render.rays import abstract_networks, render_rays
 from nerf.runs import parameters
 from nerf.scenes import names
-from nerf.training.batch import TrainingViews
 from nerf.training.step import init_state, make_step
+from tests.support.cameras import cameras_at_origin, ndc_of, views_from_origin
 
 PRESETS = ["notebook", "paper", "quick"]
 BFLOAT16 = "field.compute_dtype=bfloat16"
@@ -58,7 +57,7 @@ def test_sines_exponentials_and_sums_of_weights_stay_float32(backend, preset):
     config = tiny(preset, BFLOAT16)
     field = make_field(backend, "mlp", config.field)
     params = abstract_networks(field, config.render)
-    rays = image_rays(CAMERA, np.float32([1, 5]), space="ndc", config=config.render)
+    rays = image_rays(CAMERA, space=ndc_of(CAMERA), config=config.render)
     closed = jax.make_jaxpr(lambda params: render_rays(field, params, rays, config.render))(params)
     names = {"sin", "cos", "exp", "expm1", "cumsum", "logistic", "sort"}
     found = [e for e in equations(closed.jaxpr) if e.primitive.name in names]
@@ -67,7 +66,7 @@ def test_sines_exponentials_and_sums_of_weights_stay_float32(backend, preset):
         assert all(variable.aval.dtype != jnp.bfloat16 for variable in equation.invars)
 
 
-CAMERA = Cameras(np.eye(3, 4, dtype=np.float32), 4.0, 3, 4)
+CAMERA = cameras_at_origin(1, 3, 4)[0]
 
 
 @functools.cache
@@ -88,8 +87,7 @@ def picture(backend, dtype):
     )
     field = make_field(backend, "mlp", config.field)
     params = parameters.load(folder, backend).params
-    camera = scene.cameras._replace(camtoworlds=scene.cameras.camtoworlds[16])
-    rays = image_rays(camera, scene.bounds[16], space="ndc", config=config.render)
+    rays = image_rays(scene.cameras[16], space=scene.space, config=config.render)
     render = jax.jit(lambda params: render_rays(field, params, rays, config.render).fine.rgb)
     return np.asarray(render(params))
 
@@ -119,11 +117,8 @@ def test_training_in_bfloat16_keeps_its_state_in_float32_and_learns(backend, pre
     state = init_state(field, config, jax.random.key(0))
     before = jax.tree.map(lambda leaf: leaf.dtype, state._replace(key=None))
     u, v = jnp.meshgrid(jnp.linspace(0, 1, 4), jnp.linspace(0, 1, 3))
-    views = TrainingViews(
-        jnp.stack([u, v, 1 - u], axis=-1)[None], jnp.eye(3, 4)[None], jnp.array([[1.0, 5.0]])
-    )
-    cameras = CAMERA._replace(camtoworlds=CAMERA.camtoworlds[None])
-    step = make_step(field, config, cameras, space="ndc", rays_per_microbatch=16)
+    views = views_from_origin(jnp.stack([u, v, 1 - u], axis=-1)[None])
+    step = make_step(field, config, space=ndc_of(CAMERA), rays_per_microbatch=16)
     losses = []
     for _ in range(60):
         state, metrics = step(state, views)

@@ -11,7 +11,8 @@ from nerf.config import text as config_text
 from nerf.config.presets import NOTEBOOK, PLANES
 from nerf.errors import UserError
 from nerf.field import FieldOutput, Proposal, RadianceField
-from nerf.geometry.cameras import Rays
+from nerf.geometry.rays import Rays
+from nerf.geometry.world import World
 from nerf.render.proposal_loss import proposal_loss
 from nerf.render.rays import init_params, render_rays
 from nerf.render.sampling import proposed_edges
@@ -44,7 +45,7 @@ def rays_along_z(num_rays=5, near=0.0, far=2.0):
     """Directions twice as long as a unit, so that lengths are twice the differences of t."""
     ends = jnp.full(num_rays, near), jnp.full(num_rays, far)
     direction = jnp.broadcast_to(jnp.array([[0.0, 0.0, 2.0]]), (num_rays, 3))
-    return Rays(jnp.zeros((num_rays, 3)), direction, direction / 2.0, *ends)
+    return Rays(jnp.zeros((num_rays, 3)), direction, direction / 2.0, *ends, World())
 
 
 # The mismatch.

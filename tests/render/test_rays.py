@@ -12,7 +12,8 @@ import pytest
 
 from nerf.config.presets import NOTEBOOK, PAPER
 from nerf.field import FieldOutput, RadianceField, make_field
-from nerf.geometry.cameras import Rays, normalize
+from nerf.geometry.rays import Rays, normalize
+from nerf.geometry.world import World
 from nerf.render.rays import evaluate_field_along_rays, init_params, render_rays
 
 PRESETS = {
@@ -65,6 +66,7 @@ def random_rays(num_rays):
         viewdirs=normalize(directions),
         near=jnp.float32(rng.uniform(0.0, 0.5, num_rays)),
         far=jnp.float32(rng.uniform(1.0, 2.0, num_rays)),
+        space=World(),
     )
 
 

@@ -9,13 +9,14 @@ from nerf.config import presets
 from nerf.config import text as config_text
 from nerf.field import SceneFacts, make_field
 from nerf.geometry.cameras import Cameras
+from nerf.geometry.ndc import NDC
 from nerf.render.image_metrics import psnr
 from nerf.render.images import make_chunk_renderer, render_image
 from nerf.training.batch import TrainingViews
 from nerf.training.step import init_state, make_step
 
 DISTANCE, HEIGHT, WIDTH, FOCAL = 2.0, 18, 24, 20.0
-CAMERA = Cameras(np.eye(3, 4, dtype=np.float32), FOCAL, HEIGHT, WIDTH)
+SPACE = NDC.of_views(focal=FOCAL, height=HEIGHT, width=WIDTH)
 
 SMALL = {
     "planes": ("field.resolution=[12, 10, 8]", "field.num_features=8", "field.width=16"),
@@ -43,13 +44,16 @@ def wall(position):
     return np.float32(0.5 + 0.4 * np.stack(waves, axis=-1))
 
 
+def cameras_at(camtoworlds):
+    return Cameras.pinhole(camtoworlds, focal=FOCAL, height=HEIGHT, width=WIDTH, near=1.0, far=10.0)
+
+
 def wall_views():
     positions = [(x, y) for x in (-0.3, 0.0, 0.3) for y in (-0.2, 0.2)]
     camtoworlds = np.tile(np.eye(3, 4, dtype=np.float32), (len(positions), 1, 1))
     camtoworlds[:, :2, 3] = positions
-    bounds = np.tile(np.float32([1.0, 10.0]), (len(positions), 1))
     images = np.stack([wall(position) for position in positions])
-    return TrainingViews(*map(jnp.asarray, (images, camtoworlds, bounds)))
+    return TrainingViews(jnp.asarray(images), jax.tree.map(jnp.asarray, cameras_at(camtoworlds)))
 
 
 def wall_config(preset, *assignments):
@@ -71,7 +75,7 @@ def test_training_finds_the_wall(backend, name, preset):
     """A view from where no camera was: its colours, and the distance of the wall."""
     config, (share_left, decibels, off) = wall_config(preset), REACHED[preset]
     field = make_field(backend, name, config.field)
-    step = make_step(field, config, CAMERA, space="ndc")
+    step = make_step(field, config, space=SPACE)
     state, views, losses = init_state(field, config, jax.random.key(0)), wall_views(), []
     for _ in range(200):
         state, metrics = step(state, views)
@@ -83,9 +87,8 @@ def test_training_finds_the_wall(backend, name, preset):
     picture = render_image(
         make_chunk_renderer(field, config.render),
         state.params,
-        CAMERA._replace(camtoworlds=between),
-        np.float32([1.0, 10.0]),
-        space="ndc",
+        cameras_at(between),
+        space=SPACE,
         config=config.render,
     )
     assert psnr(picture.rgb, wall(between[:2, 3])) > decibels
@@ -99,9 +102,7 @@ def test_a_step_does_not_depend_on_the_pieces(backend, name, preset, rays_per_mi
     field, views = make_field(backend, name, config.field), wall_views()
 
     def after_one_step(rays_per_microbatch):
-        step = make_step(
-            field, config, CAMERA, space="ndc", rays_per_microbatch=rays_per_microbatch
-        )
+        step = make_step(field, config, space=SPACE, rays_per_microbatch=rays_per_microbatch)
         _, metrics = step(init_state(field, config, jax.random.key(0)), views)
         return np.array(metrics)
 
@@ -115,7 +116,7 @@ def test_a_mismatch_of_the_proposal_is_no_explosion(backend, name, preset):
     field = make_field(backend, name, config.field)
     before = init_state(field, config, jax.random.key(0))
     penalty = float(field.penalty(before.params["fine"]))
-    after, metrics = make_step(field, config, CAMERA, space="ndc")(before, wall_views())
+    after, metrics = make_step(field, config, space=SPACE)(before, wall_views())
     error = 10 ** (-float(metrics.psnr) / 10)
     assert float(after.health.mean_loss) == pytest.approx(error + penalty, rel=1e-3)
     assert float(metrics.loss) > error + penalty

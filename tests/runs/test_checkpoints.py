@@ -15,13 +15,12 @@ import pytest
 from nerf.config import presets
 from nerf.errors import UserError
 from nerf.field import make_field
-from nerf.geometry.cameras import Cameras
 from nerf.runs import checkpoints
 from nerf.runs.checkpoints import Checkpoints, read_state
 from nerf.runs.metrics import MetricsLog
 from nerf.training import health, loop
-from nerf.training.batch import TrainingViews
 from nerf.training.step import TrainState, init_state, make_step
+from tests.support.cameras import cameras_at_origin, ndc_of, views_from_origin
 from tests.support.full_disk import full_disk
 
 PRESETS = ["notebook", "paper"]
@@ -94,15 +93,14 @@ def steps_on_disk(folder, kind="checkpoints"):
 def step_of(backend, preset):
     settings = tiny(preset)
     field = make_field(backend, "mlp", settings.field)
-    cameras = Cameras(np.eye(3, 4, dtype=np.float32)[None], 4.0, HEIGHT, WIDTH)
-    return make_step(field, settings, cameras, space="ndc", rays_per_microbatch=4)
+    space = ndc_of(cameras_at_origin(1, HEIGHT, WIDTH))
+    return make_step(field, settings, space=space, rays_per_microbatch=4)
 
 
 def train(backend, preset, folder, num_steps, state):
     """Goes on from what the folder holds, as a process of its own would."""
     folder.mkdir(exist_ok=True)
-    image = jax.random.uniform(jax.random.key(5), (1, HEIGHT, WIDTH, 3))
-    views = TrainingViews(image, jnp.eye(3, 4)[None], jnp.array([[1.0, 5.0]]))
+    views = views_from_origin(jax.random.uniform(jax.random.key(5), (1, HEIGHT, WIDTH, 3)))
     with Checkpoints(folder) as opened:
         if opened.latest_step is not None:
             state = opened.restore(state).state

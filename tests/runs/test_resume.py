@@ -12,19 +12,14 @@ from nerf.backends.convert import convert
 from nerf.config import presets
 from nerf.errors import UserError
 from nerf.field import make_field
-from nerf.geometry.cameras import Cameras
 from nerf.runs import resume, run_folder
 from nerf.runs.checkpoints import Checkpoints
-from nerf.training.batch import TrainingViews
 from nerf.training.step import init_state, make_step
 from tests.conftest import BACKENDS
+from tests.support.cameras import ndc_of, views_from_origin
 
 PRESETS = ["notebook", "paper", "quick"]
-VIEWS = TrainingViews(
-    jax.random.uniform(jax.random.key(5), (1, 3, 4, 3)),
-    jnp.eye(3, 4)[None],
-    jnp.array([[1.0, 5.0]]),
-)
+VIEWS = views_from_origin(jax.random.uniform(jax.random.key(5), (1, 3, 4, 3)))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -60,9 +55,8 @@ def fresh(backend, preset, seed=0):
 @functools.cache
 def step_of(backend, preset):
     settings = tiny(preset)
-    cameras = Cameras(np.eye(3, 4, dtype=np.float32)[None], 4.0, 3, 4)
     field = make_field(backend, "mlp", settings.field)
-    return make_step(field, settings, cameras, space="ndc", rays_per_microbatch=4)
+    return make_step(field, settings, space=ndc_of(VIEWS.cameras), rays_per_microbatch=4)
 
 
 def trained(backend, preset, state, num_steps):

@@ -15,10 +15,9 @@ from jax.sharding import PartitionSpec as P
 from nerf.config import presets
 from nerf.config import text as config_text
 from nerf.field import make_field
-from nerf.geometry.cameras import Cameras
 from nerf.runtime import parallel
-from nerf.training.batch import TrainingViews
 from nerf.training.step import init_state, jit_step, make_step
+from tests.support.cameras import cameras_at_origin, ndc_of, views_from_origin
 
 REPOSITORY = Path(__file__).parents[2]
 TINY = ("width=16", "rgb_width=8", "num_layers=2", "skip_layer=1")
@@ -29,22 +28,19 @@ SETTINGS = config_text.override(
     "render.num_fine=8",
     "train.num_rays=24",
 )
-CAMERAS = Cameras(np.eye(3, 4, dtype=np.float32)[None], 4.0, 5, 6)
+SPACE = ndc_of(cameras_at_origin(1, 5, 6))
 
 
 @pytest.fixture
 def views(key):
-    images = jax.random.uniform(key, (1, 5, 6, 3))
-    return TrainingViews(images, jnp.eye(3, 4)[None], jnp.array([[1.0, 5.0]]))
+    return views_from_origin(jax.random.uniform(key, (1, 5, 6, 3)))
 
 
 def steps_on(num_devices, backend, views, num_steps, rays_per_microbatch=24, calls=1):
     """The state and metrics after some steps, on the host."""
     field = make_field(backend, "mlp", SETTINGS.field)
     mesh = Mesh(np.array(jax.devices()[:num_devices]), (parallel.AXIS,))
-    step = jit_step(
-        field, SETTINGS, CAMERAS, mesh, space="ndc", rays_per_microbatch=rays_per_microbatch
-    )
+    step = jit_step(field, SETTINGS, mesh, space=SPACE, rays_per_microbatch=rays_per_microbatch)
     fresh = init_state(field, SETTINGS, jax.random.key(1))
     state, views = parallel.replicate(mesh, (fresh, views))
     for _ in range(calls):
@@ -103,7 +99,7 @@ def test_steps_in_one_call_are_steps_in_several(backend, views):
 def test_one_step_is_over_before_the_next_begins(views):
     """Cores that had two of them would wait for each other, each in another one, for ever."""
     field = make_field("flax", "mlp", SETTINGS.field)
-    step = make_step(field, SETTINGS, CAMERAS, space="ndc")
+    step = make_step(field, SETTINGS, space=SPACE)
     state = init_state(field, SETTINGS, jax.random.key(0))
     for _ in range(20):
         state, metrics = step(state, views, 50)
@@ -118,9 +114,7 @@ def test_a_call_with_another_number_of_steps_compiles_nothing(views):
         traces.append(1)
         return field.apply(*args, **kwargs)
 
-    step = make_step(
-        field._replace(apply=apply), SETTINGS, CAMERAS, space="ndc", rays_per_microbatch=8
-    )
+    step = make_step(field._replace(apply=apply), SETTINGS, space=SPACE, rays_per_microbatch=8)
     state, _ = step(init_state(field, SETTINGS, jax.random.key(0)), views, 1)
     traced = len(traces)
     for num_steps in (1, 3, 2):

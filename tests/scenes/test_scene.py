@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from nerf.config import presets
-from nerf.geometry.cameras import Cameras
+from nerf.errors import UserError
+from nerf.geometry.world import World
 from nerf.scenes.scene import Scene
+from tests.support.cameras import cameras_at_origin
 
 
 def scene(num_views):
@@ -15,10 +17,9 @@ def scene(num_views):
         origin="here",
         image_names=tuple(f"image{i:03d}.png" for i in range(num_views)),
         images=np.zeros((num_views, 2, 3, 3), np.float32),
-        cameras=Cameras(np.zeros((num_views, 3, 4), np.float32), 1.0, 2, 3),
-        bounds=np.ones((num_views, 2), np.float32),
-        space="ndc",
-        unit_scale=1.0,
+        cameras=cameras_at_origin(num_views, 2, 3),
+        space=World(),
+        capture_to_scene=np.eye(4),
     )
 
 
@@ -46,3 +47,28 @@ def test_train_and_test_are_disjoint_and_complete(num_views, holdout):
     assert all(index % holdout == 0 for index in split.test)
     assert all(index % holdout != 0 for index in split.train)
     assert scene(num_views).num_views == num_views
+
+
+# Views.
+
+
+def test_a_view_is_found_by_its_index_and_by_its_name():
+    meadow = scene(4)
+    for view in (meadow.view(2), meadow.view("image002.png"), meadow.view(-2)):
+        assert (view.index, view.name) == (2, "image002.png")
+        assert view.camera.camtoworlds.shape == (3, 4)
+        assert view.camera.bounds.tolist() == [1.0, 5.0]
+        assert view.image.shape == (view.camera.height, view.camera.width, 3)
+
+
+@pytest.mark.parametrize(
+    ("which", "message"),
+    [
+        (4, "no view 4 in plain: it has views 0 to 3"),
+        (-5, "no view -5"),
+        ("image2", "no view 'image2' in plain: it has image000.png, image001.png"),
+    ],
+)
+def test_a_view_that_there_is_not_is_refused(which, message):
+    with pytest.raises(UserError, match=message):
+        scene(4).view(which)

@@ -10,11 +10,10 @@ import pytest
 
 from nerf.config import presets
 from nerf.field import FieldOutput, RadianceField
-from nerf.geometry.cameras import Cameras
 from nerf.training import health
-from nerf.training.batch import TrainingViews
 from nerf.training.health import PATIENCE, StepHealth, TrainingCollapsed
 from nerf.training.step import init_state, make_step
+from tests.support.cameras import cameras_at_origin, ndc_of, views_from_origin
 
 WELL = {"loss": 0.1, "grad_norm": 1.0, "acc": [0.9, 0.9], "rgb_std": 0.2, "pixel_std": 0.25}
 UPDATE = jax.jit(health.update)
@@ -130,11 +129,7 @@ def trained(params, num_steps, learning_rate=1e-3):
             presets.NOTEBOOK.train, num_rays=16, learning_rate=learning_rate, num_steps=1000
         ),
     )
-    views = TrainingViews(
-        jax.random.uniform(jax.random.key(1), (1, 4, 5, 3)),
-        jnp.eye(3, 4)[None],
-        jnp.array([[1.0, 5.0]]),
-    )
+    views = views_from_origin(jax.random.uniform(jax.random.key(1), (1, 4, 5, 3)))
     step = step_of(fog, settings)
     state = init_state(fog, settings, jax.random.key(0))
     for _ in range(num_steps):
@@ -144,8 +139,8 @@ def trained(params, num_steps, learning_rate=1e-3):
 
 @functools.cache
 def step_of(field, settings):
-    cameras = Cameras(np.eye(3, 4, dtype=np.float32)[None], 4.0, 4, 5)
-    return make_step(field, settings, cameras, space="ndc", rays_per_microbatch=8)
+    space = ndc_of(cameras_at_origin(1, 4, 5))
+    return make_step(field, settings, space=space, rays_per_microbatch=8)
 
 
 def fog_params(density, slope=1.0):

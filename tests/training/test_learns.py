@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from nerf.field import make_field
-from nerf.geometry.cameras import Cameras
-from nerf.training.batch import TrainingViews
 from nerf.training.step import init_state, make_step
+from tests.support.cameras import cameras_at_origin, ndc_of, views_from_origin
 from tests.training.test_step import HEIGHT, WIDTH, tiny
 
 PRESETS = ["notebook", "paper", "quick"]
@@ -35,10 +34,8 @@ def learner(backend, preset):
         traces.append(1)
         return field.apply(*args, **kwargs)
 
-    camera = Cameras(np.eye(3, 4, dtype=np.float32)[None], 4.0, HEIGHT, WIDTH)
-    step = make_step(
-        field._replace(apply=apply), settings, camera, space="ndc", rays_per_microbatch=8
-    )
+    space = ndc_of(cameras_at_origin(1, HEIGHT, WIDTH))
+    step = make_step(field._replace(apply=apply), settings, space=space, rays_per_microbatch=8)
     return settings, field, step, traces
 
 
@@ -46,7 +43,7 @@ def learn(backend, preset, seed, num_steps):
     """Parameters and losses after a few steps on one picture, dark on the left."""
     settings, field, step, _ = learner(backend, preset)
     image = jnp.broadcast_to(jnp.linspace(0.0, 1.0, WIDTH)[None, None, :, None], (1, 4, WIDTH, 3))
-    views = TrainingViews(image, jnp.eye(3, 4)[None], jnp.array([[1.0, 5.0]]))
+    views = views_from_origin(image)
     state, losses = init_state(field, settings, jax.random.key(seed)), []
     for _ in range(num_steps):
         state, metrics = step(state, views)

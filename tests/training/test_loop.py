@@ -14,13 +14,13 @@ from nerf.runs.checkpoints import Checkpoints
 from nerf.runs.metrics import MetricsLog
 from nerf.runtime.interrupts import Interrupted, interrupt_between_steps
 from nerf.training import health, loop
-from nerf.training.batch import TrainingViews
 from nerf.training.health import TrainingCollapsed
 from nerf.training.loop import Hooks, LoopConfig
 from nerf.training.step import Metrics, TrainState
+from tests.support.cameras import views_from_origin
 from tests.support.signals import handlers, send
 
-VIEWS = TrainingViews(jnp.zeros((1, 1, 1, 3)), jnp.zeros((1, 3, 4)), jnp.zeros((1, 2)))
+VIEWS = views_from_origin(jnp.zeros((1, 1, 1, 3)))
 SECONDS_A_STEP = 2.0
 TEN_STEPS = LoopConfig(10, log_every=4, save_every=6)
 

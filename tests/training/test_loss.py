@@ -11,7 +11,8 @@ from nerf.config import text as config_text
 from nerf.config.presets import NOTEBOOK, PAPER, PLANES, QUICK, fit
 from nerf.config.settings import NETWORKS
 from nerf.field import FieldOutput, Proposal, RadianceField, SceneFacts
-from nerf.geometry.cameras import Rays
+from nerf.geometry.rays import Rays
+from nerf.geometry.world import World
 from nerf.render.rays import render_rays
 from nerf.render.volume import distortion
 from nerf.training.batch import Batch
@@ -23,7 +24,7 @@ NEAR, FAR = 1.0, 5.0
 def rays(num_rays):
     along_z = jnp.broadcast_to(jnp.array([[0.0, 0.0, 1.0]]), (num_rays, 3))
     ends = jnp.full(num_rays, NEAR), jnp.full(num_rays, FAR)
-    return Rays(jnp.zeros((num_rays, 3)), along_z, along_z, *ends)
+    return Rays(jnp.zeros((num_rays, 3)), along_z, along_z, *ends, World())
 
 
 def random_intervals(num_rays=7, num_samples=9, seed=0):

@@ -18,6 +18,7 @@ from nerf.training.batch import Batch, TrainingViews, sample_batch
 from nerf.training.loss import loss_and_gradient, photometric_loss
 from nerf.training.optimizer import TimeBudget, learning_rate
 from nerf.training.step import init_state, make_step
+from tests.support.cameras import ndc_of, space_of, views_from_origin
 
 NUM_VIEWS, HEIGHT, WIDTH = 3, 4, 5
 NUM_PIXELS = NUM_VIEWS * HEIGHT * WIDTH
@@ -53,19 +54,18 @@ def cameras():
         cos, sin = np.cos(angle), np.sin(angle)
         poses[view, :, :3] = [[cos, 0, sin], [0, 1, 0], [-sin, 0, cos]]
         poses[view, :, 3] = 0.3 * view, -0.2 * view, 0.1 * view
-    return Cameras(poses, focal=6.0, height=HEIGHT, width=WIDTH)
+    view = np.arange(NUM_VIEWS)
+    return Cameras.pinhole(
+        poses, focal=6.0, height=HEIGHT, width=WIDTH, near=1.0 + view, far=5.0 + view
+    )
 
 
 @pytest.fixture(scope="module")
 def views(cameras):
     """The colour of a pixel is its view, row and column, in tenths."""
     pixels = np.indices((NUM_VIEWS, HEIGHT, WIDTH)).transpose(1, 2, 3, 0)
-    near_far = [(1.0 + v, 5.0 + v) for v in range(NUM_VIEWS)]
-    return TrainingViews(
-        jnp.asarray(pixels / 10.0, jnp.float32),
-        jnp.asarray(cameras.camtoworlds),
-        jnp.asarray(near_far, jnp.float32),
-    )
+    images = jnp.asarray(pixels / 10.0, jnp.float32)
+    return TrainingViews(images, jax.tree.map(jnp.asarray, cameras))
 
 
 def pixels_of(batch):
@@ -73,9 +73,9 @@ def pixels_of(batch):
     return np.rint(np.asarray(batch.rgb) * 10).astype(int).T
 
 
-def draw(views, cameras, key, num_rays, preset="notebook", space="ndc"):
-    render = presets.preset(preset).render
-    return sample_batch(key, views, cameras, num_rays=num_rays, space=space, config=render)
+def draw(views, key, num_rays, preset="notebook", space="ndc"):
+    render, space = presets.preset(preset).render, space_of(space, views.cameras)
+    return sample_batch(key, views, num_rays=num_rays, space=space, config=render)
 
 
 def _colour(params, points, viewdirs, /, *, key=None):
@@ -98,7 +98,7 @@ MIST = RadianceField(lambda key, /: {"slope": jnp.float32(3.0)}, _mist)
 
 
 def test_every_pixel_is_drawn_equally_often(views, cameras, key):
-    batch = draw(views, cameras, key, 100 * NUM_PIXELS)
+    batch = draw(views, key, 100 * NUM_PIXELS)
     drawn = np.ravel_multi_index(pixels_of(batch), (NUM_VIEWS, HEIGHT, WIDTH))
     counts = np.bincount(drawn, minlength=NUM_PIXELS)
     assert len(counts) == NUM_PIXELS
@@ -111,14 +111,9 @@ def test_every_pixel_is_drawn_equally_often(views, cameras, key):
 @pytest.mark.parametrize("space", ["ndc", "world", "contracted"])
 @pytest.mark.parametrize("preset", PRESETS)
 def test_a_rays_colour_is_that_of_its_pixel(views, cameras, key, preset, space):
-    batch = draw(views, cameras, key, 200, preset, space)
+    batch = draw(views, key, 200, preset, space)
     every = [
-        image_rays(
-            cameras._replace(camtoworlds=cameras.camtoworlds[v]),
-            np.asarray(views.bounds[v]),
-            space=space,
-            config=presets.preset(preset).render,
-        )
+        image_rays(cameras[v], space=space_of(space, cameras), config=presets.preset(preset).render)
         for v in range(NUM_VIEWS)
     ]
     for i, (view, row, column) in enumerate(pixels_of(batch).T):
@@ -129,7 +124,7 @@ def test_a_rays_colour_is_that_of_its_pixel(views, cameras, key, preset, space):
 
 
 def test_a_ray_starts_at_its_camera_and_goes_through_its_pixel(views, cameras, key):
-    batch = draw(views, cameras, key, 100, space="world")
+    batch = draw(views, key, 100, space="world")
     view, row, column = pixels_of(batch)
     local = [(column - WIDTH / 2) / 6.0, -(row - HEIGHT / 2) / 6.0, -np.ones(100)]
     directions = np.einsum("nij,jn->ni", cameras.camtoworlds[view, :, :3], np.array(local))
@@ -140,11 +135,11 @@ def test_a_ray_starts_at_its_camera_and_goes_through_its_pixel(views, cameras, k
 
 
 def test_every_ray_and_every_draw_has_its_own_key(views, cameras, key):
-    first, second = (draw(views, cameras, k, 50) for k in jax.random.split(key))
+    first, second = (draw(views, k, 50) for k in jax.random.split(key))
     keys = np.concatenate([jax.random.key_data(batch.ray_keys) for batch in (first, second)])
     assert len(np.unique(keys, axis=0)) == 100
     assert not np.array_equal(pixels_of(first), pixels_of(second))
-    again = draw(views, cameras, jax.random.split(key)[0], 50)
+    again = draw(views, jax.random.split(key)[0], 50)
     np.testing.assert_array_equal(pixels_of(again), pixels_of(first))
 
 
@@ -154,10 +149,7 @@ def test_every_ray_and_every_draw_has_its_own_key(views, cameras, key):
 def two_rays(cameras, key):
     """A black pixel and a white one."""
     render = presets.NOTEBOOK.render
-    bounds = np.array([1.0, 5.0], np.float32)
-    rays = image_rays(
-        cameras._replace(camtoworlds=cameras.camtoworlds[0]), bounds, space="ndc", config=render
-    )
+    rays = image_rays(cameras[0], space=ndc_of(cameras), config=render)
     rays = jax.tree.map(lambda x: x[:2], rays)
     truth = jnp.array([[0.0, 0.0, 0.0], [1.0, 1.0, 1.0]])
     return Batch(rays, truth, jax.random.split(key, 2))
@@ -182,7 +174,7 @@ def test_what_was_seen_is_coverage_and_the_moments_of_the_colour(cameras, key):
 
 @pytest.mark.parametrize("rays_per_microbatch", [1, 4, 12])
 def test_what_was_seen_does_not_depend_on_the_pieces(views, cameras, key, rays_per_microbatch):
-    batch = draw(views, cameras, key, 12)
+    batch = draw(views, key, 12)
     params, settings = {"shared": {"slope": jnp.float32(3.0)}}, tiny("notebook")
     _, whole = photometric_loss(MIST, params, batch, settings)
     _, seen, _ = loss_and_gradient(MIST, params, batch, settings, rays_per_microbatch)
@@ -208,7 +200,7 @@ def test_the_gradient_of_one_colour_is_its_distance_from_the_mean(
 ):
     """Both passes have d/dc of the mean square: 2 (c - mean), over rgb or for each channel."""
     settings = tiny(preset)
-    batch = draw(views, cameras, key, 12)
+    batch = draw(views, key, 12)
     names = {"notebook": ["shared"], "paper": ["coarse", "fine"]}[preset]
     params = {name: {"rgb": jnp.array([0.5, 0.1, 0.9])} for name in names}
     loss, seen, gradient = loss_and_gradient(WALL, params, batch, settings, rays_per_microbatch)
@@ -236,20 +228,20 @@ def assert_grouping_does_not_matter(field, settings, batch, key, sizes):
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_the_gradient_does_not_depend_on_how_rays_are_grouped(views, cameras, key, preset):
-    batch = draw(views, cameras, key, 12, preset)
+    batch = draw(views, key, 12, preset)
     assert_grouping_does_not_matter(MIST, tiny(preset), batch, key, (12, 1))
 
 
 def test_a_noisy_networks_gradient_does_not_depend_on_it_either(views, cameras, key, backend):
     settings = tiny("paper")
     field = make_field(backend, "mlp", settings.field)
-    batch = draw(views, cameras, key, 12, "paper")
+    batch = draw(views, key, 12, "paper")
     assert_grouping_does_not_matter(field, settings, batch, key, (12, 4))
 
 
 @pytest.mark.parametrize("rays_per_microbatch", [5, 24])
 def test_pieces_that_would_leave_rays_out_are_refused(views, cameras, key, rays_per_microbatch):
-    params, batch = {"shared": WALL.init(key)}, draw(views, cameras, key, 12)
+    params, batch = {"shared": WALL.init(key)}, draw(views, key, 12)
     with pytest.raises(AssertionError):
         loss_and_gradient(WALL, params, batch, tiny("notebook"), rays_per_microbatch)
 
@@ -259,9 +251,9 @@ def test_pieces_that_would_leave_rays_out_are_refused(views, cameras, key, rays_
 
 def test_a_step_is_draw_then_descend(views, cameras, key):
     settings = tiny("notebook", learning_rate=0.1)
-    step = make_step(WALL, settings, cameras, space="ndc", rays_per_microbatch=4)
+    step = make_step(WALL, settings, space=ndc_of(cameras), rays_per_microbatch=4)
     before = init_state(WALL, settings, key)._replace(step=jnp.int32(7))
-    batch = draw(views, cameras, jax.random.fold_in(before.key, 7), 12)
+    batch = draw(views, jax.random.fold_in(before.key, 7), 12)
     run_key = np.array(jax.random.key_data(before.key))
     after, metrics = step(before, views)
     error = np.square(0.5 - np.asarray(batch.rgb))
@@ -279,7 +271,7 @@ def test_a_step_is_draw_then_descend(views, cameras, key):
 def test_the_learning_rate_follows_the_pace(views, cameras, key):
     """Half of the time gone, with steps of a tenth of it: two of them end at the rate of 0.6."""
     settings = tiny("notebook", learning_rate=0.1, num_steps=1000)
-    step = make_step(WALL, settings, cameras, space="ndc")
+    step = make_step(WALL, settings, space=ndc_of(cameras))
     after, _ = step(init_state(WALL, settings, key), views, 1, TimeBudget(0.5, 0.1))
     moved = np.abs(0.5 - np.asarray(after.params["shared"]["rgb"]))
     np.testing.assert_allclose(moved, float(learning_rate(settings.train)(500)), rtol=1e-3)
@@ -287,7 +279,7 @@ def test_the_learning_rate_follows_the_pace(views, cameras, key):
     assert again.step == 3
 
 
-def test_jitter_is_fresh_for_every_ray_and_at_every_step(cameras, key):
+def test_jitter_is_fresh_for_every_ray_and_at_every_step(key):
     """One pixel drawn again and again: whatever changes is jitter."""
     samples = []
 
@@ -295,10 +287,9 @@ def test_jitter_is_fresh_for_every_ray_and_at_every_step(cameras, key):
         jax.debug.callback(lambda z: samples.extend(np.reshape(z, (-1, 6))), points[..., 2])
         return _mist(params, points, viewdirs)
 
-    one_pixel = cameras._replace(height=1, width=1)
-    views = TrainingViews(jnp.ones((1, 1, 1, 3)), jnp.eye(3, 4)[None], jnp.array([[1.0, 5.0]]))
+    views = views_from_origin(jnp.ones((1, 1, 1, 3)), focal=6.0)
     field = RadianceField(MIST.init, apply)
-    step = make_step(field, tiny("notebook"), one_pixel, space="ndc", rays_per_microbatch=12)
+    step = make_step(field, tiny("notebook"), space=ndc_of(views.cameras), rays_per_microbatch=12)
     losses = []
     for number in (0, 1, 2):
         state = init_state(MIST, tiny("notebook"), key)._replace(step=jnp.int32(number))
@@ -319,7 +310,7 @@ def test_keys_reach_the_field_in_training_and_never_in_evaluation(views, cameras
 
     field = RadianceField(MIST.init, apply)
     params = init_state(field, settings, key).params
-    batch = draw(views, cameras, key, RAYS_PER_CHUNK, preset)
+    batch = draw(views, key, RAYS_PER_CHUNK, preset)
     jax.eval_shape(lambda: photometric_loss(field, params, batch, settings))
     assert len(keys) == 2
     assert all(key is not None for key in keys)
@@ -329,7 +320,7 @@ def test_keys_reach_the_field_in_training_and_never_in_evaluation(views, cameras
 
 
 def test_density_noise_changes_the_training_loss(views, cameras, key, backend):
-    batch = draw(views, cameras, key, 12)
+    batch = draw(views, key, 12)
     losses = []
     for noise in (0.0, 1.0):
         settings = config_text.override(tiny("notebook"), f"field.density_noise={noise}")
@@ -343,7 +334,7 @@ def test_debug_refuses_a_loss_that_is_not_finite(views, cameras, key):
     settings = tiny("notebook")
     bad = {"shared": {"rgb": jnp.array([jnp.nan, 0.5, 0.5])}}
     state = init_state(WALL, settings, key, bad)
-    step = make_step(WALL, settings, cameras, space="ndc", rays_per_microbatch=12, debug=True)
+    step = make_step(WALL, settings, space=ndc_of(cameras), rays_per_microbatch=12, debug=True)
     with pytest.raises(AssertionError):
         step(state, views)
 
