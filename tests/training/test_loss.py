@@ -75,7 +75,7 @@ def test_the_renderer_measures_it_in_the_space_of_the_field(networks):
         last_interval=0.0,
         num_coarse=64,
     )
-    ray = rays(3)._replace(directions=2.0 * rays(3).directions)
+    ray = dataclasses.replace(rays(3), directions=2.0 * rays(3).directions)
     proposal = Proposal(lambda key: {}, lambda params, points: jnp.ones(points.shape[:-1]))
     field = grey_fog(density)._replace(proposal=proposal)
     params = {name: {} for name in NETWORKS[networks]}
