@@ -219,12 +219,11 @@ def test_flower_agrees_with_the_published_loader() -> None:
 
 
 def test_flower_rays_agree_with_the_published_ones() -> None:
-    cameras, expected = load_llff(photographs()).cameras, golden("rays_view_000.npz")
+    scene, expected = load_llff(photographs()), golden("rays_view_000.npz")
     rows, columns = jnp.meshgrid(jnp.arange(94), jnp.arange(126), indexing="ij")
-    matrices = jnp.broadcast_to(cameras.camtoworlds[0], (94, 126, 3, 4))
-    camera = {"focal": cameras.focal, "height": 94, "width": 126}
-    origins, directions = pinhole_rays(columns, rows, matrices, **camera)
-    ndc_origins, ndc_directions = ndc_rays(origins, directions, **camera)
+    camera = scene.cameras[0].broadcast_to((94, 126))
+    origins, directions = pinhole_rays(columns, rows, camera)
+    ndc_origins, ndc_directions = ndc_rays(origins, directions, scene.space.scale)
     found = {
         "origins": origins,
         "directions": directions,
