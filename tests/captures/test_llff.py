@@ -213,7 +213,7 @@ def test_flower_agrees_with_the_published_loader() -> None:
     np.testing.assert_allclose(scene.cameras.camtoworlds, expected["poses"], atol=1e-4)
     np.testing.assert_allclose(scene.cameras.bounds, expected["bounds"], atol=1e-4)
     camera = scene.cameras
-    hwf = [camera.height, camera.width, camera.focal]
+    hwf = [camera.height, camera.width, camera.focal[0]]
     np.testing.assert_allclose(hwf, expected["hwf"], rtol=1e-6)
     assert scene.images.shape == (34, 94, 126, 3)
 
