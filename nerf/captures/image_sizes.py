@@ -18,7 +18,7 @@ from nerf.errors import UserError, listed
 from nerf.geometry.lenses import fraction_without_ray
 from nerf.runtime.array_cache import Arrays, cached_arrays
 from nerf.runtime.progress import progress_bar
-from nerf.scenes.normalize import scaled_lens, simplest
+from nerf.scenes.normalize import scaled_lens, simplified_lens
 
 MAX_BYTES = 2**34  # of all images of a scene in memory
 _MAX_LENSES = 20  # the most that are checked
@@ -145,7 +145,7 @@ def check_lenses(capture: Capture, height: int, width: int) -> list[str]:
     Raises:
       UserError: if more than half of the pixels of a view have none.
     """
-    lens = simplest(scaled_lens(capture, height, width), height, width)
+    lens = simplified_lens(scaled_lens(capture, height, width), height, width)
     if lens is None or lens.distortion is None:
         return []
     rows = np.concatenate([np.asarray(x, np.float64).reshape(len(lens.focal), -1) for x in lens], 1)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from nerf.captures.capture import Array, Capture, depths_in_view
 from nerf.captures.formats import LoadedScene
 from nerf.errors import UserError, listed
-from nerf.geometry.rigs import Rig, classify_rig, upright, widest_gap
+from nerf.geometry.rigs import Rig, classify_rig, rotation_to_upright, widest_gap
 
 _KINDS = {
     "forward": "all look in about the same direction",
@@ -106,7 +106,7 @@ def _coverage(capture: Capture, rig: Rig) -> str:
         widest = np.degrees(np.arccos(np.clip(back @ mean, -1, 1))).max()
         text = f"views up to {widest:.0f} degrees from their mean"
     else:
-        local = back @ upright(rig.up).T
+        local = back @ rotation_to_upright(rig.up).T
         gap = np.degrees(widest_gap(local)[1])
         height = np.degrees(np.arcsin(np.clip(local[:, 1], -1, 1)))
         text = (
@@ -181,7 +181,7 @@ def draw(path: Path, capture: Capture, bounds: Array | None) -> None:
 
 def _drawing(capture: Capture, bounds: Array | None) -> _Drawing:
     rig = classify_rig(capture.camtoworlds)
-    turn = upright(rig.up)
+    turn = rotation_to_upright(rig.up)
     positions = capture.camtoworlds[:, :, 3] @ turn.T
     points = capture.points[:: max(1, len(capture.points) // _MAX_POINTS)] @ turn.T
     has_focus = rig.num_aimed > 0.5 * capture.num_views

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from nerf.errors import UserError
 from nerf.geometry.cameras import Cameras
 from nerf.geometry.poses import look_at, mean_pose
-from nerf.geometry.rigs import classify_rig, upright, widest_gap
+from nerf.geometry.rigs import classify_rig, rotation_to_upright, widest_gap
 
 Poses = npt.NDArray[np.float32]
 
@@ -128,7 +128,7 @@ def orbit(poses: Poses, bounds: Poses, num_frames: int) -> Poses:
     del bounds
     precise = poses.astype(np.float64)
     rig = classify_rig(precise)
-    to_upright = upright(rig.up)
+    to_upright = rotation_to_upright(rig.up)
     offsets = (precise[:, :, 3] - rig.focus) @ to_upright.T
     height, radius = offsets[:, 1].mean(), np.hypot(offsets[:, 0], offsets[:, 2]).mean()
     if radius < 1e-9:  # one camera, or all at one position: there is no circle

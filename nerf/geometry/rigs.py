@@ -106,7 +106,7 @@ def widest_gap(offsets: Array) -> tuple[float, float]:
     return float(angles[(widest + 1) % len(angles)]), float(gaps[widest])
 
 
-def upright(up: Array) -> Array:
+def rotation_to_upright(up: Array) -> Array:
     """The least rotation `[3, 3]` that turns the unit vector `up` into +y."""
     target = np.array([0.0, 1.0, 0.0])
     cosine = float(up @ target)

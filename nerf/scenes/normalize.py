@@ -21,17 +21,17 @@ from nerf.geometry.contraction import Contracted
 from nerf.geometry.lenses import Lens, slopes
 from nerf.geometry.ndc import NDC, NEAR_PLANE
 from nerf.geometry.poses import mean_pose, similarity, transform_poses
-from nerf.geometry.rigs import Rig, classify_rig, upright
+from nerf.geometry.rigs import Rig, classify_rig, rotation_to_upright
 from nerf.geometry.spaces import Space
 from nerf.geometry.world import World
 from nerf.scenes.scene import Scene, Source
 
 NEAREST_DEPTH = 1.0 / 0.75  # of the nearest bound in NDC, so that everything is beyond z = -1
-_LEAST_TOWARDS = 0.1  # component along -z of any ray that can be warped into NDC
+_MIN_FORWARD = 0.1  # the least component along -z of a ray that is warped into NDC
 _NEAR_CONTRACTED = 0.1  # scene units, where the cameras are up to 1 from the origin
 _FAR_CONTRACTED = 1e3
-# Near and far as shares of the distance to the focus, where the files have no bounds.
-_NEAR_SHARE, _FAR_SHARE = 0.3, 10.0
+# Near and far as multiples of the distance to the focus, if the files have no bounds.
+_NEAR_MULTIPLE, _FAR_MULTIPLE = 0.3, 10.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,9 +54,12 @@ DEFAULT = NormalizeOptions()
 
 
 class NormalizedPoses(NamedTuple):
-    """Poses `[num_views, 3, 4]` and bounds `[num_views, 2]` in scene units.
+    """Poses and bounds in scene units.
 
-    `capture_to_scene` is the transform `[4, 4]` that made the poses.
+    Attributes:
+      camtoworlds: `[num_views, 3, 4]`.
+      bounds: `[num_views, 2]`, near and far.
+      capture_to_scene: `[4, 4]`, the transform from the files' coordinates to scene units.
     """
 
     camtoworlds: Array
@@ -107,7 +110,7 @@ def make_scene(
             bounds=normalized.bounds.astype(np.float32),
             height=height,
             width=width,
-            lens=simplest(lens, height, width),
+            lens=simplified_lens(lens, height, width),
         ),
         space=space,
         capture_to_scene=normalized.capture_to_scene,
@@ -132,7 +135,7 @@ def scaled_lens(capture: Capture, height: int, width: int) -> Lens:
     return lens._replace(focal=np.asarray(lens.focal) * scale, centre=centre)
 
 
-def simplest(lens: Lens, height: int, width: int) -> Lens | None:
+def simplified_lens(lens: Lens, height: int, width: int) -> Lens | None:
     """The same lenses without distortion where all have none; None for plain pinhole cameras."""
     assert lens.distortion is not None
     assert lens.fisheye is not None
@@ -157,17 +160,25 @@ def _known_bounds(capture: Capture, rig: Rig, options: NormalizeOptions) -> Arra
     if bounds is None and rig.num_aimed == capture.num_views:
         distance = np.linalg.norm(capture.camtoworlds[:, :, 3] - rig.focus, axis=-1)
         if distance.min() > 0:
-            bounds = distance[:, None] * np.array([[_NEAR_SHARE, _FAR_SHARE]])
+            bounds = distance[:, None] * np.array([[_NEAR_MULTIPLE, _FAR_MULTIPLE]])
     return override_bounds(bounds, capture.num_views, options)
 
 
 def override_bounds(
     bounds: Array | None, num_views: int, options: NormalizeOptions
 ) -> Array | None:
-    """Bounds `[num_views, 2]` with the user's own in their place; None where one is unknown.
+    """Replaces near and far by those of the user.
+
+    Args:
+      bounds: `[num_views, 2]` in the files' unit; None if they are not known.
+      num_views: the number of views.
+      options: near and far of the user, in the files' unit.
+
+    Returns:
+      `[num_views, 2]`; None if near or far is not known.
 
     Raises:
-      UserError: if near is then not below far.
+      UserError: if near is then not below far in all views.
     """
     near, far = (None, None) if bounds is None else bounds.T
     near = near if options.near is None else np.full(num_views, options.near)
@@ -176,8 +187,8 @@ def override_bounds(
         return None
     if (near >= far).any():
         raise UserError(
-            f"`near={options.near}` and `far={options.far}` are not below and above each other for "
-            "all views: give both, in the files' unit of length"
+            "near is not less than far in all views: give both `near` and `far`, in the unit of "
+            "length of the files"
         )
     return np.stack([near, far], axis=-1)
 
@@ -194,7 +205,7 @@ def _normalize(
     """Poses, bounds and the space: the one that was asked for, or the one that suits."""
     asked = options.space == NDC.name
     if asked or (options.space is None and rig.kind == "forward" and not is_transparent):
-        reason = "nothing tells where the scene begins: give `near` and `far`"
+        reason = "the nearest depth is not known: give `near` and `far`"
         if bounds is not None:
             normalized = forward_facing_poses(capture.camtoworlds, bounds)
             reason = _reason_against_ndc(normalized, lens, size)
@@ -224,19 +235,19 @@ def forward_facing_poses(camtoworlds: Array, bounds: Array) -> NormalizedPoses:
 
 
 def _reason_against_ndc(normalized: NormalizedPoses, lens: Lens, size: tuple[int, int]) -> str:
-    """Why the warp into NDC is not possible; empty where it is."""
+    """Why the warp into NDC is not possible; empty if it is possible."""
     height, width = size
     poses = normalized.camtoworlds
     if not np.isfinite(poses).all():
-        return "the views cancel out"
-    seen = _border_slopes(lens, height, width)
-    local = np.stack([seen[..., 0], -seen[..., 1], -np.ones(seen.shape[:2])], axis=-1)
+        return "the viewing directions cancel out"
+    x, y = np.moveaxis(_border_slopes(lens, height, width), -1, 0)
+    local = np.stack([x, -y, -np.ones_like(x)], axis=-1)
     directions = np.einsum("vij,vcj->vci", poses[:, :, :3], local)
     directions = directions / np.linalg.norm(directions, axis=-1, keepdims=True)
-    if (directions[..., 2] > -_LEAST_TOWARDS).any():
-        return "not a forward-facing scene, some rays lead away from the mean viewing direction"
+    if (directions[..., 2] > -_MIN_FORWARD).any():
+        return "not a forward-facing scene, some rays point away from the mean viewing direction"
     if (poses[:, 2, 3] <= -NEAR_PLANE).any():
-        return "some cameras stand beyond the nearest bound of others"
+        return "some cameras are beyond the nearest bound of others"
     return ""
 
 
@@ -271,11 +282,11 @@ def _object_poses(
         radius = min(radius, float(np.max(bounds[:, 1] - distance)) if rig.num_aimed else radius)
     if not np.isfinite(radius) or radius <= 0:
         raise UserError(
-            f"{capture.folder}: the cameras do not tell how large the scene is: give `near` and "
-            "`far`"
+            f"{capture.folder}: the size of the scene does not follow from the cameras: give "
+            "`near` and `far`"
         )
     scale = 1.0 / radius
-    transform = similarity(upright(rig.up), scale, rig.focus)
+    transform = similarity(rotation_to_upright(rig.up), scale, rig.focus)
     half_diagonal = np.sqrt(3.0)
     near = np.maximum(distance * scale - half_diagonal, 0.05)
     limits = np.stack([near, distance * scale + half_diagonal], axis=-1)
@@ -287,17 +298,17 @@ def _unbounded_poses(
 ) -> NormalizedPoses:
     """Poses within 1 of the origin, which is the cameras' focus or their mean position."""
     positions = capture.camtoworlds[:, :, 3]
-    middle = rig.focus if rig.kind == "inward" else positions.mean(axis=0)
-    spread = float(np.abs((positions - middle) @ upright(rig.up).T).max())
+    origin = rig.focus if rig.kind == "inward" else positions.mean(axis=0)
+    spread = float(np.abs((positions - origin) @ rotation_to_upright(rig.up).T).max())
     if rig.kind == "forward" and bounds is not None:
         spread = max(spread, 0.25 * float(bounds[:, 0].min()))
     if not spread > 0:
         raise UserError(
-            f"{capture.folder}: all cameras stand at one point, from which no depth can be told: "
-            "take pictures from several places"
+            f"{capture.folder}: all cameras are at one position, so depth cannot be estimated: "
+            "take images from several positions"
         )
     scale = 1.0 / spread
-    transform = similarity(upright(rig.up), scale, middle)
+    transform = similarity(rotation_to_upright(rig.up), scale, origin)
     near = _NEAR_CONTRACTED
     if options.near is not None:
         near = scale * options.near

@@ -241,4 +241,4 @@ def test_in_contracted_space_all_cameras_are_within_one_of_the_middle(tmp_path):
 def test_cameras_at_one_point_are_refused(tmp_path):
     poses = orbit_poses()
     poses[:, :, 3] = 1.0
-    assert "stand at one point" in refusal(write_nerfstudio(tmp_path, poses=poses))
+    assert "are at one position" in refusal(write_nerfstudio(tmp_path, poses=poses))

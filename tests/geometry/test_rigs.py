@@ -7,7 +7,7 @@ from scipy.spatial.transform import Rotation
 from nerf.geometry.camera_paths import PATHS, camera_path
 from nerf.geometry.contraction import Contracted
 from nerf.geometry.ndc import NDC
-from nerf.geometry.rigs import classify_rig, nearest_to_axes, upright
+from nerf.geometry.rigs import classify_rig, nearest_to_axes, rotation_to_upright
 from nerf.geometry.world import World
 from tests.support.captures import forward_poses, orbit_poses
 
@@ -56,7 +56,7 @@ def test_parallel_axes_meet_beside_the_cameras():
 @pytest.mark.parametrize("up", [[0, 1, 0], [0, -1, 0], [0, 0, 1], [0.3, -0.5, 0.8]])
 def test_upright_turns_up_into_y_and_is_a_rotation(up):
     up = np.array(up) / np.linalg.norm(up)
-    turn = upright(up)
+    turn = rotation_to_upright(up)
     np.testing.assert_allclose(turn @ up, [0, 1, 0], atol=1e-9)
     np.testing.assert_allclose(turn @ turn.T, np.eye(3), atol=1e-9)
     np.testing.assert_allclose(np.linalg.det(turn), 1.0)
