@@ -106,7 +106,7 @@ def make_lens(intrinsics: Sequence[Sequence[float]], fisheye: Sequence[bool]) ->
     return Lens(rows[:, :2], rows[:, 2:4] - HALF_PIXEL, rows[:, 4:], np.array(fisheye, bool))
 
 
-def check_numbers(capture: Capture) -> list[str]:
+def check_cameras(capture: Capture) -> list[str]:
     """Checks that poses, lenses and bounds are possible.
 
     Returns:

@@ -16,7 +16,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from nerf.captures import colmap, image_files, llff, transforms
-from nerf.captures.capture import Capture, Problems, check_numbers, with_rotations
+from nerf.captures.capture import Capture, Problems, check_cameras, with_rotations
 from nerf.captures.image_sizes import check_lenses, load_pixels, match_sizes, target_size
 from nerf.errors import UserError
 from nerf.scenes.download import default_cache_dir
@@ -92,12 +92,12 @@ def formats_in(folder: Path) -> list[str]:
     return [name for name in FORMATS if found[name]]
 
 
-def read_capture(folder: Path, reading: CaptureOptions = DEFAULT_CAPTURE_OPTIONS) -> Capture:
+def read_capture(folder: Path, options: CaptureOptions = DEFAULT_CAPTURE_OPTIONS) -> Capture:
     """Reads poses and lenses of a folder, but no pixels.
 
     Args:
       folder: the folder.
-      reading: how it is read.
+      options: how it is read.
 
     Raises:
       UserError: if there is no such folder, it has no known format, or its files are damaged or
@@ -105,24 +105,24 @@ def read_capture(folder: Path, reading: CaptureOptions = DEFAULT_CAPTURE_OPTIONS
     """
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder: give the folder of a scene")
-    if reading.format is not None and reading.format not in FORMATS:
-        raise UserError(f"unknown format {reading.format!r}: choose one of {', '.join(FORMATS)}")
+    if options.format is not None and options.format not in FORMATS:
+        raise UserError(f"unknown format {options.format!r}: choose one of {', '.join(FORMATS)}")
     found = formats_in(folder)
-    if reading.format is None and not found:
+    if options.format is None and not found:
         raise UserError(
             f"no scene in {folder}: it must contain {llff.POSES_FILE} (LLFF), "
             f"{transforms.BLENDER_FILE} (Blender), {transforms.NERFSTUDIO_FILE} (nerfstudio, "
             "instant-ngp) or sparse/0 (COLMAP); docs/captures.md says how to make them from "
             "photographs"
         )
-    chosen = reading.format or found[0]
-    capture = FORMATS[chosen](folder, reading.factor)
-    problems = check_numbers(capture)
+    chosen = options.format or found[0]
+    capture = FORMATS[chosen](folder, options.factor)
+    problems = check_cameras(capture)
     if problems:
         raise Problems(problems)
     capture = with_rotations(capture)
     others = [name for name in found if name != chosen]
-    if others and reading.format is None:
+    if others and options.format is None:
         note = f'read as {chosen}; `format="{others[0]}"` reads the other files in the folder'
         capture = dataclasses.replace(capture, notes=(*capture.notes, note))
     return capture
@@ -130,20 +130,20 @@ def read_capture(folder: Path, reading: CaptureOptions = DEFAULT_CAPTURE_OPTIONS
 
 def load_folder(
     folder: Path,
-    reading: CaptureOptions = DEFAULT_CAPTURE_OPTIONS,
+    options: CaptureOptions = DEFAULT_CAPTURE_OPTIONS,
     *,
     name: str | None = None,
     source: Source = "photographs",
     cache_dir: Path | None = None,
 ) -> LoadedScene:
     """Reads a folder as a scene: `read_capture`, then `load_capture`; see there."""
-    capture = read_capture(Path(folder), reading)
-    return load_capture(capture, reading, name=name, source=source, cache_dir=cache_dir)
+    capture = read_capture(Path(folder), options)
+    return load_capture(capture, options, name=name, source=source, cache_dir=cache_dir)
 
 
 def load_capture(
     capture: Capture,
-    reading: CaptureOptions = DEFAULT_CAPTURE_OPTIONS,
+    options: CaptureOptions = DEFAULT_CAPTURE_OPTIONS,
     *,
     name: str | None = None,
     source: Source = "photographs",
@@ -153,7 +153,7 @@ def load_capture(
 
     Args:
       capture: from `read_capture`.
-      reading: how the images are read and the scene is normalised.
+      options: how the images are read and the scene is normalised.
       name: the name of the scene; None means the folder's name.
       source: whether the images are photographs.
       cache_dir: where scaled images are cached; None means the user's cache folder.
@@ -163,10 +163,10 @@ def load_capture(
         not admit the space that is asked for.
     """
     capture, sizes, upright = match_sizes(capture)
-    height, width, notes = target_size(capture, sizes, reading.factor, reading.max_size)
+    height, width, notes = target_size(capture, sizes, options.factor, options.max_size)
     notes += check_lenses(capture, height, width)
     scaled_dir = (cache_dir or default_cache_dir()) / "scaled"
-    background = reading.normalization.background or "white"
+    background = options.normalization.background or "white"
     pixels, alpha = np.empty((0, height, width, 3), np.float32), None
     for index, image in enumerate(
         load_pixels(capture.files, sizes, upright, height, width, scaled_dir)
@@ -191,7 +191,7 @@ def load_capture(
         name=capture.folder.resolve().name if name is None else name,
         source=source,
         origin=f"{capture.format}, {capture.files[0].parent}",
-        options=reading.normalization,
+        options=options.normalization,
         alpha=alpha,
     )
     return LoadedScene(scene, capture, (*capture.notes, *notes), tuple(upright))

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from nerf.captures.capture import Array, Capture, Problems, check_numbers, named_views
+from nerf.captures.capture import Array, Capture, Problems, check_cameras, named_views
 from nerf.captures.files import IMAGE_SUFFIXES, check_inside, folder_factor, read_bytes
 from nerf.captures.image_files import image_files, to_float
 from nerf.errors import UserError, listed
@@ -125,7 +125,7 @@ def build_scene(
     names = tuple(image_names or (f"view_{i:03d}" for i in range(num_views)))
     _check_values(poses_bounds, names, origin)
     capture = from_poses_bounds(poses_bounds, Path(), [Path(f"{name}.png") for name in names])
-    problems = check_numbers(capture)
+    problems = check_cameras(capture)
     if problems:
         raise Problems([f"{origin}: {problem}" for problem in problems])
     return make_scene(
@@ -184,7 +184,7 @@ def _check_size(file: io.BytesIO) -> None:
 
 
 def _check_values(poses_bounds: Array, names: Sequence[str], where: Path | str) -> None:
-    """Raises a UserError with the views that no capture can be made of; see `check_numbers`."""
+    """Raises a UserError with the views that no capture can be made of; see `check_cameras`."""
     sizes = poses_bounds[:, :15].reshape(-1, 3, 5)[:, :, 4]
     faults = (
         (~np.isfinite(poses_bounds).all(1), "contain NaN or infinity"),

@@ -80,7 +80,7 @@ def make_scene(
     """Makes a scene of a capture and its images.
 
     Args:
-      capture: checked, see `nerf.captures.capture.check_numbers`.
+      capture: checked, see `nerf.captures.capture.check_cameras`.
       images: `[num_views, height, width, 3]` in [0, 1].
       name, source, origin: see `Scene`.
       options: what the user decides.

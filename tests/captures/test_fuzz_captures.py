@@ -41,15 +41,15 @@ def test_an_input_follows_from_its_number(tmp_path):
 def test_anything_but_a_sentence_is_a_fault(tmp_path, monkeypatch):
     guard = fuzz_captures._Guard([tmp_path])
 
-    def fails(folder, reading, *, cache_dir):
+    def fails(folder, options, *, cache_dir):
         raise KeyError("frames")
 
-    def tells_two_lines(folder, reading, *, cache_dir):
+    def tells_two_lines(folder, options, *, cache_dir):
         from nerf.errors import UserError
 
         raise UserError("one\ntwo")
 
-    def opens_another(folder, reading, *, cache_dir):
+    def opens_another(folder, options, *, cache_dir):
         from nerf.errors import UserError
 
         with open(__file__):

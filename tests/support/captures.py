@@ -85,8 +85,8 @@ def write_procedural(folder, name, height=12, width=16):
 
 def convert(folder, to, out):
     """Exports a folder at its own size."""
-    reading = CaptureOptions(max_size=0)
-    capture = read_capture(folder, reading)
+    options = CaptureOptions(max_size=0)
+    capture = read_capture(folder, options)
     width, height = read_header(capture.files[0]).size
     pixels = Pixels((width, height), capture.files, lambda i: read_image(capture.files[i]))
     lens = scaled_lens(capture, height, width)
@@ -122,14 +122,14 @@ def assert_same(first, second, atol=1e-4):
         np.testing.assert_array_equal(image, pictures[name.split("/")[-1]])
 
 
-def refusal(folder, **reading):
+def refusal(folder, **options):
     """The message with which a folder is refused."""
     import pytest
 
     from nerf.errors import UserError
 
     with pytest.raises(UserError) as caught:
-        load_folder(folder, CaptureOptions(**reading))
+        load_folder(folder, CaptureOptions(**options))
     message = str(caught.value)
     assert "\n" not in message
     return message
