@@ -239,7 +239,7 @@ def backends() -> tuple[str, ...]:
     """The names of all backends.
 
     >>> backends()
-    ('flax', 'haiku')
+    ('flax', 'haiku', 'nnx')
     """
     return tuple(sorted({backend for backend, _ in _implementations()}))
 

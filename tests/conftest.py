@@ -1,5 +1,6 @@
 """What all tests share: strict JAX, no network, one list of backends, and where the data lie."""
 
+import itertools
 import os
 import shutil
 import signal
@@ -23,7 +24,8 @@ import pytest
 from nerf import field as field_lib
 from tests.support.signals import SIGNALS
 
-BACKENDS = ["haiku", "flax"]
+BACKENDS = ["haiku", "flax", "nnx"]
+CONVENTIONS = ["notebook", "paper", "planes"]  # presets: two of the field `mlp`, one of `planes`
 
 
 def pytest_unconfigure():
@@ -43,6 +45,12 @@ jax.config.update("jax_default_matmul_precision", "float32")
 
 @pytest.fixture(params=BACKENDS)
 def backend(request):
+    return request.param
+
+
+@pytest.fixture(params=itertools.product(BACKENDS, CONVENTIONS), ids="-".join)
+def implementation(request):
+    """A backend and a preset, which is of a field: every field on every backend."""
     return request.param
 
 
@@ -90,17 +98,25 @@ def scene(tmp_path_factory):
     return write_scene(tmp_path_factory.mktemp("scenes") / "meadow")
 
 
+class TrainedRuns(dict):
+    """By backend: a run folder, trained from scratch when first asked for, and what was printed."""
+
+    def __init__(self, scene, folder):
+        super().__init__()
+        self._scene, self._folder = scene, folder
+
+    def __missing__(self, backend):
+        from tests.support.command_line import call_well, train_flags
+
+        run_dir = self._folder / backend
+        out = call_well(*train_flags(self._scene, backend, f"--run_dir={run_dir}"))
+        self[backend] = (run_dir, out)
+        return self[backend]
+
+
 @pytest.fixture(scope="session")
 def trained(scene, tmp_path_factory):
-    """A run folder for each backend, trained from nothing, and what was printed."""
-    from tests.support.command_line import call_well, train_flags
-
-    folder = tmp_path_factory.mktemp("trained")
-    made = {}
-    for backend in BACKENDS:
-        out = call_well(*train_flags(scene, backend, f"--run_dir={folder / backend}"))
-        made[backend] = (folder / backend, out)
-    return made
+    return TrainedRuns(scene, tmp_path_factory.mktemp("trained"))
 
 
 @pytest.fixture

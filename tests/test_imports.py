@@ -17,11 +17,17 @@ from nerf.runs import parameters
 from nerf.runs.parameters import Header
 from tests.conftest import BACKENDS
 from tests.support.command_line import TINY, TINY_FIELD, write_scene
+from tests.support.fields import other
 
 PACKAGE = Path(nerf.__file__).parent
 ROOT = PACKAGE.parent
 MAY_NAME_A_BACKEND = {"cli/flags.py"}
-LIBRARIES = ("haiku", "flax")
+LIBRARIES = {"haiku": "haiku", "flax": "flax.linen", "nnx": "flax.nnx"}  # by backend
+IMPLEMENTATIONS = {
+    (backend, name): f"nerf.backends.{backend}_{name}"
+    for backend in BACKENDS
+    for name in ("mlp", "planes")
+}
 
 
 def run_python(code, *arguments, cwd):
@@ -44,34 +50,33 @@ def run_python(code, *arguments, cwd):
     return ended.stdout.splitlines()[-1]
 
 
-WATCHED = (*LIBRARIES, *(f"nerf.backends.{name}_mlp" for name in LIBRARIES))
+WATCHED = ("haiku", "flax", "flax.linen", "flax.nnx", *IMPLEMENTATIONS.values())
 LOADED = f"print('loaded:', *[name for name in {WATCHED} if name in sys.modules])"
 
 
 @pytest.fixture(scope="module")
 def loaded_by(tmp_path_factory):
-    """What a process that uses one backend may have loaded, its implementation being the last.
+    """What a process that uses one implementation may have loaded, which is the last.
 
-    dm-haiku itself imports Flax where that is installed, for `haiku.experimental.flax`; so on this
-    backend, Flax is there, but nothing of ours uses it.
+    dm-haiku itself imports Flax where that is installed, for `haiku.experimental.flax`, and Flax's
+    two interfaces may import each other; so they can be there, but nothing of ours uses them.
     """
     cwd = tmp_path_factory.mktemp("cwd")
-    alone = {name: run_python(f"import sys, {name}; {LOADED}", cwd=cwd) for name in LIBRARIES}
-    assert alone["flax"] == "loaded: flax"
-    return {name: f"{line} nerf.backends.{name}_mlp" for name, line in alone.items()}
+    alone = {
+        backend: run_python(f"import sys, {library}; {LOADED}", cwd=cwd)
+        for backend, library in LIBRARIES.items()
+    }
+    assert "haiku" not in alone["flax"] + alone["nnx"]
+    return {made: f"{alone[made[0]]} {module}" for made, module in IMPLEMENTATIONS.items()}
 
 
 def modules():
-    """The names of all modules of the package apart from the two implementations."""
+    """The names of all modules of the package apart from the implementations."""
     names = (
         ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
         for path in sorted(PACKAGE.rglob("*.py"))
     )
-    return [
-        name
-        for name in names
-        if not name.startswith(tuple(f"nerf.backends.{b}_" for b in LIBRARIES))
-    ]
+    return [name for name in names if name not in IMPLEMENTATIONS.values()]
 
 
 def test_importing_the_package_loads_no_backend(tmp_path):
@@ -83,12 +88,14 @@ def test_importing_every_other_module_loads_no_backend(tmp_path):
     assert run_python(f"import sys, {', '.join(modules())}; {LOADED}", cwd=tmp_path) == "loaded:"
 
 
-def test_making_a_field_loads_its_backend_alone(backend, loaded_by, tmp_path):
+@pytest.mark.parametrize("made", IMPLEMENTATIONS, ids="-".join)
+def test_making_a_field_loads_its_implementation_alone(made, loaded_by, tmp_path):
+    backend, name = made
     code = (
         "import sys; from nerf import field; from nerf.config import presets; "
-        f"field.make_field({backend!r}, 'mlp', presets.NOTEBOOK.field); {LOADED}"
+        f"field.make_field({backend!r}, {name!r}, presets.preset_of({name!r}).field); {LOADED}"
     )
-    assert run_python(code, cwd=tmp_path) == loaded_by[backend]
+    assert run_python(code, cwd=tmp_path) == loaded_by[made]
 
 
 # `python -m nerf.main`, then a look at what was loaded.
@@ -124,16 +131,13 @@ def write_parameters_of(backend, path):
 
 
 @pytest.mark.parametrize("mode", ["evaluate", "train"])
-def test_a_whole_run_on_one_backend_never_loads_the_other(
-    backend, mode, scene, loaded_by, tmp_path
-):
-    """Even where the parameters come from the other one; train ends with evaluate."""
-    other = next(name for name in BACKENDS if name != backend)
-    start = write_parameters_of(other, tmp_path / "start")
+def test_a_whole_run_on_one_backend_never_loads_another(backend, mode, scene, loaded_by, tmp_path):
+    """Even where the parameters come from another one; train ends with evaluate."""
+    start = write_parameters_of(other(backend), tmp_path / "start")
     flags = (f"--backend={backend}", f"--mode={mode}", f"--scene={scene}", "--video_frames=1")
     paths = (f"--init_from={start}", f"--run_dir={tmp_path / 'run'}")
     last_line = run_python(DRIVER, *flags, *paths, "--steps=1", *TINY, cwd=tmp_path)
-    assert last_line == loaded_by[backend]
+    assert last_line == loaded_by[backend, "mlp"]
     assert (tmp_path / "run" / "eval.json").is_file()
     assert (tmp_path / "run" / "checkpoints").is_dir() == (mode == "train")
 
@@ -174,7 +178,7 @@ def test_no_module_but_the_backends_and_the_flag_names_a_backend():
         relative = path.relative_to(PACKAGE)
         if relative.parts[0] == "backends" or str(relative) in MAY_NAME_A_BACKEND:
             continue
-        names = [name for name in named_in(path) if any(word in name.lower() for word in LIBRARIES)]
+        names = [name for name in named_in(path) if any(word in name.lower() for word in BACKENDS)]
         assert set(names) == INSTALLED.get(str(relative), set()), relative
 
 
@@ -185,11 +189,10 @@ def test_only_the_implementations_import_their_library():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Import | ast.ImportFrom)
         for name in [*(alias.name for alias in node.names), getattr(node, "module", None) or ""]
-        for library in LIBRARIES
+        for library in ("haiku", "flax")
         if name.split(".")[0] == library
     }
     assert importing == {
-        "backends/haiku_mlp.py": "haiku",
-        "backends/flax_mlp.py": "flax",
-        "backends/flax_planes.py": "flax",
+        f"backends/{backend}_{name}.py": LIBRARIES[backend].split(".")[0]
+        for backend, name in IMPLEMENTATIONS
     }

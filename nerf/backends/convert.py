@@ -52,7 +52,7 @@ def layouts(field: str) -> tuple[str, ...]:
     """The names of the layouts that the parameters of a field can be converted between.
 
     >>> layouts("mlp")
-    ('flax', 'haiku')
+    ('flax', 'haiku', 'nnx')
     """
     spec = field_lib.spec(field)
     if spec is None or spec.array_names is None:

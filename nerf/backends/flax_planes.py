@@ -28,7 +28,7 @@ class Planes(nn.Module):
         dtype = jnp.dtype(config.compute_dtype)
         dense = partial(nn.Dense, dtype=dtype)
         rows = self.param("planes", initial_planes, config)
-        features = plane_features(rows, points, config)
+        features = plane_features(rows, points, config).astype(dtype)
         hidden = nn.relu(dense(config.width, name="density_hidden")(features))
         log_density, geometry_features = jnp.split(
             dense(1 + config.num_geometry_features, name="density")(hidden), [1], axis=-1

@@ -62,5 +62,5 @@ def interpolate(rows: jax.Array, unit: jax.Array, texels: Sequence[Sequence[int]
         ),
         axis=-1,
     )
-    corners = rows.at[index].get(mode="promise_in_bounds")
+    corners = jnp.asarray(rows).at[index].get(mode="promise_in_bounds")
     return jnp.sum(share[..., None] * corners, axis=-2)

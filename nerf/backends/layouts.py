@@ -34,7 +34,16 @@ def flax(names: Sequence[ArrayName]) -> Sequence[TreePath]:
     >>> flax([("planes",), ("rgb", "matrix")])
     [('params', 'planes'), ('params', 'rgb', 'kernel')]
     """
-    return [("params", *_renamed(name, "kernel", "bias")) for name in names]
+    return [("params", *path) for path in nnx(names)]
+
+
+def nnx(names: Sequence[ArrayName]) -> Sequence[TreePath]:
+    """Where `flax.nnx` puts the arrays of a module.
+
+    >>> nnx([("planes",), ("rgb", "matrix")])
+    [('planes',), ('rgb', 'kernel')]
+    """
+    return [_renamed(name, "kernel", "bias") for name in names]
 
 
 def _renamed(name: ArrayName, matrix: str, vector: str) -> TreePath:

@@ -231,6 +231,7 @@ FIELD = FieldSpec(
     implementations={
         "haiku": Implementation("nerf.backends.haiku_mlp:make", haiku_layout),
         "flax": Implementation("nerf.backends.flax_mlp:make", layouts.flax),
+        "nnx": Implementation("nerf.backends.nnx_mlp:make", layouts.nnx),
     },
     fit=fit,
     array_names=array_names,

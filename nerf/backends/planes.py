@@ -145,9 +145,9 @@ def fit(config: Config, facts: SceneFacts) -> Config:
     return dataclasses.replace(config, field=proposal_grid.fit(field, facts))
 
 
-def num_plane_rows(config: PlanesConfig) -> int:
-    """Rows of the table that holds all planes."""
-    return num_rows(plane_texels(config))
+def planes_shape(config: PlanesConfig) -> tuple[int, int]:
+    """`(num_rows, num_features)` of the table that holds all planes."""
+    return num_rows(plane_texels(config)), config.num_features
 
 
 def initial_planes(key: jax.Array, config: PlanesConfig) -> jax.Array:
@@ -155,8 +155,7 @@ def initial_planes(key: jax.Array, config: PlanesConfig) -> jax.Array:
 
     Positive, so that a product of three has no sign to find, and not all alike.
     """
-    shape = (num_plane_rows(config), config.num_features)
-    return jax.random.uniform(key, shape, minval=0.1, maxval=0.5)
+    return jax.random.uniform(key, planes_shape(config), minval=0.1, maxval=0.5)
 
 
 def plane_features(rows: jax.Array, points: jax.Array, config: PlanesConfig) -> jax.Array:
@@ -165,17 +164,17 @@ def plane_features(rows: jax.Array, points: jax.Array, config: PlanesConfig) -> 
     Args:
       rows: `[num_rows, num_features]`, the table of all planes.
       points: `[..., 3]`, scene units or NDC.
-      config: box, levels and the type of what is returned.
+      config: box and levels.
 
     Returns:
-      `[..., num_levels * num_features]`.
+      `[..., num_levels * num_features]`, float32.
     """
     unit = to_unit_cube(points, config).reshape(-1, 3)
     projected = jnp.stack([unit[:, axes] for axes in _AXES * config.num_levels], axis=1)
     found = interpolate(rows, projected, plane_texels(config))
     found = found.reshape(-1, config.num_levels, len(_AXES), config.num_features)
     shape = (*points.shape[:-1], config.num_levels * config.num_features)
-    return jnp.prod(found, axis=2).reshape(shape).astype(jnp.dtype(config.compute_dtype))
+    return jnp.prod(found, axis=2).reshape(shape)
 
 
 def activate(
@@ -265,7 +264,9 @@ FIELD = FieldSpec(
     config=PlanesConfig,
     presets={PLANES.preset: PLANES},
     implementations={
+        "haiku": Implementation("nerf.backends.haiku_planes:make", layouts.haiku),
         "flax": Implementation("nerf.backends.flax_planes:make", layouts.flax),
+        "nnx": Implementation("nerf.backends.nnx_planes:make", layouts.nnx),
     },
     fit=fit,
     spans_box=True,

@@ -37,10 +37,10 @@ _RANGES = {
 }
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("backend", "flax", "who implements the field: flax or haiku")
 flags.DEFINE_string(
-    "field", "mlp", "which field: mlp, or planes, which trains in minutes on a CPU (Flax)"
+    "backend", "flax", "who implements the field: flax (Linen), haiku, or nnx (Flax's NNX)"
 )
+flags.DEFINE_string("field", "mlp", "which field: mlp, or planes, which trains in minutes on a CPU")
 flags.DEFINE_string(
     "preset",
     None,
@@ -80,7 +80,7 @@ flags.DEFINE_string(
     None,
     "pretrained, none, a run folder, a published params folder or a .safetensors file "
     "(train: none; else what the run folder was trained to, else pretrained); a run folder of "
-    "either backend goes on with its optimiser and at its step, a file begins anew",
+    "any backend goes on with its optimiser and at its step, a file begins anew",
 )
 flags.DEFINE_string("run_dir", None, "where results go (runs/SCENE-SOURCE-BACKEND-FIELD)")
 flags.DEFINE_integer("steps", None, "the number of training steps")

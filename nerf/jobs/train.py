@@ -43,7 +43,7 @@ class TrainOptions:
       on_collapse: whether a collapsed run stops, or begins again from another key.
       tensorboard: whether readings and pictures also go to TensorBoard.
       rays_per_microbatch: rays per microbatch and device at most; None chooses by device.
-      continue_from: a run folder whose training state, of either backend, goes on in this one.
+      continue_from: a run folder whose training state, of any backend, goes on in this one.
       started: what `time.monotonic` was when this process's part of the run's time began.
     """
 

@@ -206,10 +206,11 @@ def _parse_header(text: str, path: Path) -> Header:
 
 
 def _unflatten(arrays: dict[str, Any]) -> Params:
-    """`network/module/leaf` to nested dictionaries, in either layout.
+    """`network/module/leaf` to nested dictionaries, in any layout.
 
     Haiku's module names contain slashes, so the tree is not split at each of them: the first part
-    is the network, the last the leaf; Flax's `params` collection is a level of its own.
+    is the network, the last the leaf; Flax's `params` collection is a level of its own; an array of
+    NNX that belongs to no module lies beside the modules.
     """
     tree: dict[str, Any] = {}
     for name, array in arrays.items():
@@ -218,5 +219,7 @@ def _unflatten(arrays: dict[str, Any]) -> Params:
         node = tree.setdefault(network, {})
         if module.startswith("params/"):
             node, module = node.setdefault("params", {}), module.removeprefix("params/")
-        node.setdefault(module, {})[leaf] = array
+        if module:
+            node = node.setdefault(module, {})
+        node[leaf] = array
     return tree

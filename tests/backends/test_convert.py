@@ -1,6 +1,7 @@
 """Parameters from any form to any other: the same bits, and the same training afterwards."""
 
 import itertools
+import re
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +13,7 @@ from nerf.config import text as config_text
 from nerf.config.presets import NOTEBOOK, PRESETS
 from nerf.config.settings import PROPOSAL
 from nerf.errors import UserError
-from nerf.field import abstract_params, make_field
+from nerf.field import abstract_params, make_field, name_of, specs
 from nerf.geometry.cameras import Cameras
 from nerf.geometry.ndc import NDC
 from nerf.render.rays import abstract_networks
@@ -22,14 +23,9 @@ from nerf.training.batch import TrainingViews, sample_batch
 from nerf.training.loss import loss_and_gradient
 from nerf.training.step import init_state, make_step
 from tests.conftest import BACKENDS
+from tests.support.fields import draw, other, small, small_config
 
-SMALL = (
-    "field.point_encoding.num_frequencies=4",
-    "field.width=16",
-    "field.rgb_width=8",
-    "field.skip_layer=1",
-    "field.num_layers=3",
-    "field.proposal.resolution=[4, 4, 4]",
+FEW = (
     "render.num_coarse=8",
     "render.num_fine=8",
     "train.num_rays=32",
@@ -38,29 +34,27 @@ SMALL = (
 )
 
 
-@pytest.fixture(params=["notebook", "paper", "quick"])
+@pytest.fixture(params=["notebook", "paper", "quick", "planes"])
 def config(request):
     """A preset with a small field and few samples."""
-    config = PRESETS[request.param]
-    for assignment in SMALL:
-        config = config_text.override(config, assignment)
-    return config
+    return small_config(request.param, *FEW)
 
 
 @pytest.fixture
-def haiku_params(config):
+def name(config):
+    """Of the field."""
+    return name_of(config.field)
+
+
+@pytest.fixture
+def haiku_params(name, config):
     """Random arrays, biases too, for every network of the preset; none is empty space."""
-    rng = np.random.default_rng(0)
-
-    def draw(leaf):
-        scale = (2 / leaf.shape[0]) ** 0.5 if leaf.ndim == 2 else 0.1
-        return rng.normal(0.0, scale, leaf.shape).astype(np.float32)
-
-    field = make_field("haiku", "mlp", config.field)
-    params = jax.tree.map(draw, abstract_networks(field, config.render))
-    for name, tree in params.items():
-        if name != PROPOSAL:
-            tree["linear"]["w"] = np.abs(tree["linear"]["w"])
+    field = make_field("haiku", name, config.field)
+    params = draw(abstract_networks(field, config.render))
+    for network, tree in params.items():
+        if network != PROPOSAL:
+            layer = tree["linear" if name == "mlp" else "density"]
+            layer["w"] = np.abs(layer["w"])
     return params
 
 
@@ -84,9 +78,11 @@ def assert_close_in_norm(found, expected, tolerance):
 FORMS = {
     "haiku tree": "haiku",
     "flax tree": "flax",
+    "nnx tree": "nnx",
     "published folder": "haiku",
     "haiku file": "haiku",
     "flax file": "flax",
+    "nnx file": "nnx",
 }
 
 
@@ -95,75 +91,93 @@ def put(params, form, config, path):
     if form.endswith("tree"):
         return params
     if form == "published folder":
-        parameters.save_published(path, params, "mlp", "haiku")
+        parameters.save_published(path, params, name_of(config.field), "haiku")
         return path
     path = path.with_suffix(".safetensors")
-    header = Header("mlp", FORMS[form], config, "meadow", "photographs", 3, "drawn at random")
+    header = Header(
+        name_of(config.field), FORMS[form], config, "meadow", "photographs", 3, "drawn at random"
+    )
     parameters.save(path, params, header)
     return path
 
 
-def take(thing, form, layout):
+def take(thing, form, name, layout):
     if form.endswith("tree"):
-        return convert(thing, "mlp", FORMS[form], layout)
+        return convert(thing, name, FORMS[form], layout)
     return parameters.load(thing, layout).params
 
 
 @pytest.mark.parametrize(("first", "second"), list(itertools.product(FORMS, FORMS)))
 def test_every_form_becomes_every_other_and_comes_back_to_the_bit(
-    first, second, config, haiku_params, tmp_path
+    first, second, name, config, haiku_params, tmp_path
 ):
     if PROPOSAL in haiku_params and "published folder" in (first, second):
-        with pytest.raises(UserError, match="has no place for a proposal"):
-            parameters.save_published(tmp_path / "folder", haiku_params, "mlp", "haiku")
+        with pytest.raises(UserError, match=r"has no place for a proposal|holds the field 'mlp'"):
+            parameters.save_published(tmp_path / "folder", haiku_params, name, "haiku")
         assert not (tmp_path / "folder").exists()
         return
     for leaf in jax.tree.leaves(haiku_params):
         leaf.flat[0] = -0.0
         leaf.flat[-1] = 1e-42  # less than the smallest normal number
-    start = convert(haiku_params, "mlp", "haiku", FORMS[first])
+    start = convert(haiku_params, name, "haiku", FORMS[first])
     there = put(start, first, config, tmp_path / "first")
-    then = put(take(there, first, FORMS[second]), second, config, tmp_path / "second")
-    assert_same_bits(take(then, second, "haiku"), haiku_params)
-    assert_same_bits(take(then, second, FORMS[first]), start)
+    then = put(take(there, first, name, FORMS[second]), second, config, tmp_path / "second")
+    assert_same_bits(take(then, second, name, "haiku"), haiku_params)
+    assert_same_bits(take(then, second, name, FORMS[first]), start)
 
 
-def test_a_converted_tree_has_the_shapes_of_fresh_parameters(backend, config, haiku_params):
-    expected = abstract_params(make_field(backend, "mlp", config.field))
-    for name, tree in convert(haiku_params, "mlp", "haiku", backend).items():
-        if name == PROPOSAL:
-            assert_same_bits(tree, haiku_params[name])
+def test_a_converted_tree_has_the_shapes_of_fresh_parameters(backend, name, config, haiku_params):
+    expected = abstract_params(make_field(backend, name, config.field))
+    for network, tree in convert(haiku_params, name, "haiku", backend).items():
+        if network == PROPOSAL:
+            assert_same_bits(tree, haiku_params[network])
             continue
         assert jax.tree.structure(tree) == jax.tree.structure(expected)
         assert differences(tree, expected) == []
 
 
-# What both backends do with the same parameters.
+def test_every_array_has_one_name_and_each_backend_one_place_for_it(name, config, haiku_params):
+    """Which is what makes conversion exact: no array is made, lost, or stored twice."""
+    (spec,) = (spec for owner, spec in specs().items() if owner == name)
+    (tree, *_) = (tree for network, tree in haiku_params.items() if network != PROPOSAL)
+    num_arrays = len(jax.tree.leaves(tree))
+    names = spec.array_names(len(tree))
+    assert len(set(names)) == num_arrays
+    for backend in BACKENDS:
+        assert len(set(spec.implementations[backend].layout(names))) == num_arrays
+
+
+# What all backends do with the same parameters.
 
 
 def fields(config):
-    return {backend: make_field(backend, "mlp", config.field) for backend in BACKENDS}
+    name = name_of(config.field)
+    return {backend: make_field(backend, name, config.field) for backend in BACKENDS}
 
 
-def test_both_backends_say_the_same_of_a_point(config, haiku_params, key):
+def test_all_backends_say_the_same_of_a_point(name, config, haiku_params, key):
     points = jax.random.uniform(jax.random.key(1), (50, 3), minval=-1.0)
     viewdirs = points / jnp.linalg.norm(points, axis=-1, keepdims=True)
-    for name, tree in haiku_params.items():
-        if name == PROPOSAL:
+    for network, tree in haiku_params.items():
+        if network == PROPOSAL:
             continue
         for noise_key in (None, key):
-            haiku, flax = (
+            first, *others = (
                 field.apply(
-                    convert({"shared": tree}, "mlp", "haiku", backend)["shared"],
+                    convert({"shared": tree}, name, "haiku", backend)["shared"],
                     points,
                     viewdirs,
                     key=noise_key,
                 )
                 for backend, field in fields(config).items()
             )
-            np.testing.assert_allclose(flax.rgb, haiku.rgb, rtol=1e-5)
-            np.testing.assert_allclose(flax.density, haiku.density, rtol=1e-5, atol=1e-6)
-            assert np.ptp(haiku.density) > 0.1
+            assert len(others) == len(BACKENDS) - 1
+            for other_output in others:
+                np.testing.assert_allclose(other_output.rgb, first.rgb, rtol=1e-5)
+                np.testing.assert_allclose(
+                    other_output.density, first.density, rtol=1e-5, atol=1e-6
+                )
+            assert np.ptp(first.density) > 0.1
 
 
 @pytest.fixture
@@ -187,31 +201,34 @@ def training_views():
 SPACE = NDC.of_views(focal=8.0, height=6, width=8)
 
 
-def test_both_backends_have_the_same_loss_and_gradient(
-    config, haiku_params, key, fast_compilation_options
+def test_all_backends_have_the_same_loss_and_gradient(
+    name, config, haiku_params, key, fast_compilation_options
 ):
     batch = sample_batch(key, training_views(), num_rays=32, space=SPACE, config=config.render)
     results = {}
     for backend, field in fields(config).items():
-        params = convert(haiku_params, "mlp", "haiku", backend)
+        params = convert(haiku_params, name, "haiku", backend)
         loss, seen, gradient = jax.jit(
             lambda params, field=field: loss_and_gradient(field, params, batch, config, 16)
         )(params)
-        results[backend] = (loss, seen, convert(gradient, "mlp", backend, "haiku"))
-    haiku, flax = (results[backend] for backend in ("haiku", "flax"))
-    np.testing.assert_allclose(flax[0], haiku[0], rtol=1e-4)
-    for ours, theirs in zip(flax[1], haiku[1], strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-4)
-    assert_close_in_norm(flax[2], haiku[2], tolerance=1e-4)
+        results[backend] = (loss, seen, convert(gradient, name, backend, "haiku"))
+    haiku = results.pop("haiku")
+    assert len(results) == len(BACKENDS) - 1
+    for found in results.values():
+        np.testing.assert_allclose(found[0], haiku[0], rtol=1e-4)
+        for ours, theirs in zip(found[1], haiku[1], strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-4)
+        assert_close_in_norm(found[2], haiku[2], tolerance=1e-4)
 
 
-def test_ten_steps_of_either_backend_lead_to_the_same_parameters(
-    config, haiku_params, key, fast_compilation_options
+@pytest.mark.slow
+def test_ten_steps_of_any_backend_lead_to_the_same_parameters(
+    name, config, haiku_params, key, fast_compilation_options
 ):
     views = training_views()
     ends = {}
     for backend, field in fields(config).items():
-        params = jax.tree.map(jnp.array, convert(haiku_params, "mlp", "haiku", backend))
+        params = jax.tree.map(jnp.array, convert(haiku_params, name, "haiku", backend))
         state = init_state(field, config, key, params)
         step = make_step(field, config, space=SPACE, rays_per_microbatch=16)
         losses = []
@@ -219,9 +236,10 @@ def test_ten_steps_of_either_backend_lead_to_the_same_parameters(
             state, metrics = step(state, views)
             losses.append(float(metrics.loss))
         assert int(state.step) == 10
-        ends[backend] = (convert(jax.device_get(state.params), "mlp", backend, "haiku"), losses)
-    assert_close_in_norm(ends["flax"][0], ends["haiku"][0], tolerance=1e-3)
-    np.testing.assert_allclose(ends["flax"][1], ends["haiku"][1], rtol=1e-3)
+        ends[backend] = (convert(jax.device_get(state.params), name, backend, "haiku"), losses)
+    for backend in BACKENDS[1:]:
+        assert_close_in_norm(ends[backend][0], ends["haiku"][0], tolerance=1e-3)
+        np.testing.assert_allclose(ends[backend][1], ends["haiku"][1], rtol=1e-3)
     moved = jax.tree.map(
         lambda a, b: np.linalg.norm(a - b) / np.linalg.norm(b), ends["haiku"][0], haiku_params
     )
@@ -240,20 +258,32 @@ def refusal(function, *arguments):
 
 
 @pytest.mark.parametrize("names", [("haiku", "torch"), ("torch", "flax")])
-def test_an_unknown_layout_is_refused_with_the_known_ones(names, haiku_params):
-    message = refusal(convert, haiku_params, "mlp", *names)
-    assert message == "unknown parameter layout 'torch' of the field 'mlp': there are flax, haiku"
+def test_an_unknown_layout_is_refused_with_the_known_ones(names, name, haiku_params):
+    message = refusal(convert, haiku_params, name, *names)
+    expected = f"unknown parameter layout 'torch' of the field '{name}': there are flax, haiku, nnx"
+    assert message == expected
 
 
-def test_the_other_backends_tree_is_refused(backend, haiku_params):
-    params = convert(haiku_params, "mlp", "haiku", backend)
-    other = next(name for name in BACKENDS if name != backend)
-    assert f"in the {other} layout" in refusal(convert, params, "mlp", other, backend)
+def test_an_unknown_field_is_not_converted(haiku_params):
+    message = refusal(convert, haiku_params, "fog", "haiku", "flax")
+    assert message == "unknown parameter layout 'haiku' of the field 'fog': there are none"
 
 
-def layers_of(params, backend):
-    (tree,) = params.values()
-    return tree["params"] if backend == "flax" else tree
+def test_the_other_backends_tree_is_refused(backend, name, haiku_params):
+    params = convert(haiku_params, name, "haiku", backend)
+    for wrong in set(BACKENDS) - {backend}:
+        assert f"in the {wrong} layout" in refusal(convert, params, name, wrong, backend)
+
+
+def test_another_fields_tree_is_refused(backend):
+    for name, wrong in (("mlp", "planes"), ("planes", "mlp")):
+        config = small({"mlp": "notebook", "planes": "planes"}[name])
+        params = {"shared": abstract_params(make_field(backend, name, config))}
+        message = refusal(convert, params, wrong, backend, other(backend))
+        assert f"not those of the field '{wrong}' in the {backend} layout" in message
+
+
+BOTTLENECK = {"haiku": "linear_1", "flax": "bottleneck", "nnx": "bottleneck"}
 
 
 @pytest.mark.parametrize("where", ["layer", "array"])
@@ -261,19 +291,18 @@ def layers_of(params, backend):
 def test_a_tree_with_a_part_too_few_or_too_many_is_not_converted(backend, where, what):
     source = make_field(backend, "mlp", NOTEBOOK.field)
     params = {"shared": jax.tree.map(lambda leaf: leaf, abstract_params(source))}
-    layers = layers_of(params, backend)
-    name = {"haiku": "linear_1", "flax": "bottleneck"}[backend]
-    node, part = (layers, name) if where == "layer" else (layers[name], sorted(layers[name])[0])
+    layers = params["shared"]["params"] if backend == "flax" else params["shared"]
+    layer = BOTTLENECK[backend]
+    node, part = (layers, layer) if where == "layer" else (layers[layer], sorted(layers[layer])[0])
     if what == "missing":
         del node[part]
     else:
         part = "another"
         node[part] = node[next(iter(node))]
-    other = next(name for name in BACKENDS if name != backend)
-    message = refusal(convert, params, "mlp", backend, other)
-    assert f"not those of the field 'mlp' in the {backend} layout" in message
+    message = refusal(convert, params, "mlp", backend, other(backend))
+    assert f"not those of the field 'mlp' in the {backend} layout: " in message
     if (what, where) != ("missing", "layer"):  # which changes the number of layers
-        assert part in message
+        assert re.search(rf"{what} [^,]*\b{part}\b", message)
 
 
 def test_a_second_collection_of_variables_is_not_lost_in_silence():

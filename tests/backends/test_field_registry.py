@@ -28,20 +28,20 @@ def test_the_known_backends_are_listed():
 
 
 def test_an_unknown_backend_is_refused_with_the_known_ones():
-    with pytest.raises(UserError, match=r"unknown backend 'torch': .*flax, haiku$"):
+    with pytest.raises(UserError, match=r"unknown backend 'torch': .*flax, haiku, nnx$"):
         make_field("torch", "mlp", NOTEBOOK.field)
 
 
 def test_an_unknown_field_is_refused_with_the_known_ones(backend, own_registry):
     register(backend, "fog", grey_fog)
     register("other", "elsewhere", grey_fog)
-    with pytest.raises(UserError, match=rf"'{backend}' has no field 'grid': .* fog, mlp"):
+    with pytest.raises(UserError, match=rf"'{backend}' has no field 'grid': .* fog, mlp, planes"):
         make_field(backend, "grid", NOTEBOOK.field)
 
 
 def test_a_registered_callable_is_a_field_like_any_other(own_registry):
     register("other", "fog", grey_fog)
-    assert field_lib.backends() == ("flax", "haiku", "other")
+    assert field_lib.backends() == ("flax", "haiku", "nnx", "other")
     field = make_field("other", "fog", NOTEBOOK.field)
     output = field.apply(field.init(jax.random.key(0)), jnp.zeros((2, 3, 3)), jnp.zeros((2, 3, 3)))
     np.testing.assert_array_equal(output.density, np.full((2, 3), 256.0))

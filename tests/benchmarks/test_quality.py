@@ -55,7 +55,7 @@ def test_a_run_has_the_preset_that_is_named(scene, tmp_path):
     ("flags", "reason"),
     [
         (["--field=hash"], "has no field 'hash': choose one of mlp, planes"),
-        (["--backend=haiku"], "backend 'haiku' has no field 'planes'"),
+        (["--backend=torch"], "unknown backend 'torch'"),
         (
             ["--field=mlp:quik"],
             "unknown preset 'quik': choose one of notebook, paper, ",

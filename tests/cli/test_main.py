@@ -1,4 +1,4 @@
-"""The command line end to end, on both backends, as a stranger would use it."""
+"""The command line end to end, on two backends, as a stranger would use it."""
 
 import json
 import re
@@ -21,10 +21,10 @@ from tests.support.command_line import (
     call_well,
     contents,
     leaves,
-    other,
     scores,
     train_flags,
 )
+from tests.support.fields import other
 
 # What a run leaves behind.
 
@@ -149,10 +149,10 @@ def test_two_runs_of_one_seed_are_equal_and_of_another_are_not(trained, scene, t
     assert leaves(tmp_path / "other", "flax") != first
 
 
-# Evaluate, from everywhere, on either backend.
+# Evaluate, from everywhere, on any backend.
 
 
-def test_a_moved_run_folder_scores_the_same_on_both_backends(run_dir, backend, scene, tmp_path):
+def test_a_moved_run_folder_scores_the_same_on_every_backend(run_dir, backend, scene, tmp_path):
     moved = tmp_path / "moved here"
     shutil.copytree(run_dir, moved)
     for evaluator in BACKENDS:
@@ -217,6 +217,7 @@ def test_settings_that_belong_together_are_set_in_any_order(scene, tmp_path):
         assert record["config"]["field"]["skip_layer"] == 9
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_published_parameters_and_a_file_score_the_same(trained, scene, tmp_path, backend):
     run_dir = trained["haiku"][0]
     folder, file = tmp_path / "params", tmp_path / "meadow.safetensors"
@@ -278,6 +279,7 @@ def test_parameters_convert_and_come_back_bit_for_bit(run_dir, backend, target, 
     assert (there.read_bytes() == back.read_bytes()) == (target == backend)
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_the_published_layout_converts_and_comes_back_bit_for_bit(trained, tmp_path, backend):
     run_dir = trained[backend][0]
     folder, file, back = tmp_path / "params", tmp_path / "file.safetensors", tmp_path / "back"

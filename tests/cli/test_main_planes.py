@@ -77,10 +77,25 @@ def test_its_parameters_are_scored_from_the_file(scene, trained, tmp_path):
     assert after["psnr"] == pytest.approx(before["psnr"], abs=1e-3)
 
 
+@pytest.mark.parametrize("backend", ["haiku", "nnx"])
+def test_another_backend_scores_the_same(trained, backend, scene, tmp_path):
+    run_dir, *_ = trained
+    out = call_well(
+        *("--field=planes", f"--backend={backend}", f"--scene={scene}", "--video_frames=0"),
+        *(f"--init_from={run_dir / 'params.safetensors'}", f"--run_dir={tmp_path / 'again'}"),
+    )
+    assert f"backend:    {backend}, field planes, preset planes, " in out
+    before, after = (
+        json.loads((folder / "eval.json").read_text()) for folder in (run_dir, tmp_path / "again")
+    )
+    assert after["psnr"] == pytest.approx(before["psnr"], abs=1e-3)
+    assert after["ssim"] == pytest.approx(before["ssim"], abs=1e-4)
+
+
 @pytest.mark.parametrize(
     ("flags", "reason"),
     [
-        (["--backend=haiku"], "backend 'haiku' has no field 'planes': choose one of mlp"),
+        (["--backend=torch"], "unknown backend 'torch': choose one of flax, haiku, nnx"),
         (["--preset=paper"], "preset 'paper' is for the field 'mlp', not 'planes'"),
         (["--set=field.resolution=[1,2,3]"], "resolution must be >= 2 on each axis"),
         (["--set=field.resolution=8"], "expected 3 numbers in brackets, found 8"),

@@ -14,12 +14,12 @@ from tests.support.command_line import (
     call_well,
     contents,
     leaves,
-    other,
     readings,
     run_process,
     scores,
     train_flags,
 )
+from tests.support.fields import other
 
 
 def test_the_same_command_again_finds_nothing_left_to_train(run_dir, backend, scene, tmp_path):

@@ -112,7 +112,7 @@ def test_a_third_field_renders_to_its_closed_form(preset, sphere, key):
 
 
 def test_the_third_field_is_gone_after_its_test():
-    assert nerf.field.backends() == ("flax", "haiku")
+    assert nerf.field.backends() == ("flax", "haiku", "nnx")
 
 
 @pytest.mark.parametrize("space", ["world", "ndc", "contracted"])

@@ -29,7 +29,7 @@ SMALL = {
         "train.final_learning_rate=5e-4",
     ),
 }
-EVERY_CASE = [("flax", "planes", "planes"), ("flax", "mlp", "quick"), ("haiku", "mlp", "quick")]
+EVERY_CASE = [("flax", "planes", "planes"), ("nnx", "mlp", "quick"), ("haiku", "mlp", "quick")]
 # What 200 steps reach: share of the first loss that is left after 20, PSNR, error of the depth.
 REACHED = {"planes": (0.7, 25.0, 0.15), "quick": (0.85, 20.0, 0.1)}
 every_case = pytest.mark.parametrize(("backend", "name", "preset"), EVERY_CASE)

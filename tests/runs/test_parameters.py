@@ -22,6 +22,8 @@ from tests.support.full_disk import full_disk
 ONE = {"shared": {"linear": {"w": np.float32([[1, 2], [3, 4]]), "b": np.float32([5, -0.0])}}}
 TWO = {"coarse": ONE["shared"], "fine": {"linear": {"w": -ONE["shared"]["linear"]["w"]}}}
 FLAX = {"shared": {"params": {"density": {"kernel": np.float32([[7.0]])}}}}
+NNX = {"fine": {"planes": np.float32([[1.0]]), "density": {"kernel": np.float32([[7.0]])}}}
+TABLE = {"fine": {"~": {"planes": np.float32([[1.0]])}, "density": {"w": np.float32([[7.0]])}}}
 
 HEADER = Header(
     field="mlp",
@@ -86,7 +88,9 @@ def test_a_header_is_read_as_it_was_written(tmp_path, preset, step, source):
 
 
 @pytest.mark.parametrize(
-    ("tree", "layout"), [(ONE, "haiku"), (TWO, "haiku"), (FLAX, "flax")], ids=["1", "2", "flax"]
+    ("tree", "layout"),
+    [(ONE, "haiku"), (TWO, "haiku"), (FLAX, "flax"), (NNX, "nnx"), (TABLE, "haiku")],
+    ids=["1", "2", "flax", "nnx", "table"],
 )
 def test_a_tree_is_read_as_it_was_written(tmp_path, tree, layout):
     path = tmp_path / "new" / "folder" / "a.safetensors"
@@ -271,7 +275,7 @@ def test_an_unknown_layout_is_refused(file):
     write_with_header(file, json.dumps(header_json(file) | {"layout": "torch"}))
     with pytest.raises(
         UserError,
-        match="unknown parameter layout 'torch' of the field 'mlp': there are flax, haiku",
+        match="unknown parameter layout 'torch' of the field 'mlp': there are flax, haiku, nnx",
     ):
         parameters.load(file, "flax")
 

@@ -8,17 +8,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from nerf import field as field_lib
 from nerf.backends.convert import convert
-from nerf.config import presets
 from nerf.errors import UserError
-from nerf.field import make_field
 from nerf.runs import resume, run_folder
 from nerf.runs.checkpoints import Checkpoints
 from nerf.training.step import init_state, make_step
 from tests.conftest import BACKENDS
 from tests.support.cameras import ndc_of, views_from_origin
+from tests.support.fields import make, other, small_config
 
-PRESETS = ["notebook", "paper", "quick"]
+PRESETS = ["notebook", "paper", "quick", "planes"]
 VIEWS = views_from_origin(jax.random.uniform(jax.random.key(5), (1, 3, 4, 3)))
 
 
@@ -29,33 +29,29 @@ def _fast_compilation():
     jax.config.update("jax_disable_most_optimizations", False)
 
 
-def other(backend):
-    return next(name for name in BACKENDS if name != backend)
-
-
 def tiny(preset):
-    base = presets.preset(preset)
-    encoding = dataclasses.replace(base.field.point_encoding, num_frequencies=2)
+    base = small_config(preset)
     return dataclasses.replace(
         base,
-        field=dataclasses.replace(
-            base.field, point_encoding=encoding, num_layers=2, skip_layer=1, width=8
-        ),
         render=dataclasses.replace(base.render, num_coarse=4, num_fine=4),
         train=dataclasses.replace(base.train, num_rays=8, num_steps=20, learning_rate=1e-3),
     )
 
 
+def name_of(preset):
+    return field_lib.name_of(tiny(preset).field)
+
+
 def fresh(backend, preset, seed=0):
     settings = tiny(preset)
-    field = make_field(backend, "mlp", settings.field)
+    field = make(backend, settings.field)
     return init_state(field, settings, jax.random.key(seed))
 
 
 @functools.cache
 def step_of(backend, preset):
     settings = tiny(preset)
-    field = make_field(backend, "mlp", settings.field)
+    field = make(backend, settings.field)
     return make_step(field, settings, space=ndc_of(VIEWS.cameras), rays_per_microbatch=4)
 
 
@@ -80,21 +76,22 @@ def assert_equal(first, second):
 @pytest.mark.parametrize("preset", PRESETS)
 def test_there_and_back_changes_no_bit(backend, preset):
     state, _ = trained(backend, preset, fresh(backend, preset), 3)
-    there = resume.convert_state(state, "mlp", backend, other(backend))
-    assert jax.tree.structure(there) == jax.tree.structure(fresh(other(backend), preset))
-    assert_equal(resume.convert_state(there, "mlp", other(backend), backend), state)
+    for other_backend in set(BACKENDS) - {backend}:
+        there = resume.convert_state(state, name_of(preset), backend, other_backend)
+        assert jax.tree.structure(there) == jax.tree.structure(fresh(other_backend, preset))
+        assert_equal(resume.convert_state(there, name_of(preset), other_backend, backend), state)
 
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_the_moments_stay_with_their_parameters(backend, preset):
     state, _ = trained(backend, preset, fresh(backend, preset), 3)
-    there = resume.convert_state(state, "mlp", backend, other(backend))
+    there = resume.convert_state(state, name_of(preset), backend, other(backend))
     (before,) = (
         part for part in jax.tree.leaves(state.opt_state, is_leaf=is_adam) if is_adam(part)
     )
     (after,) = (part for part in jax.tree.leaves(there.opt_state, is_leaf=is_adam) if is_adam(part))
     for name in ("mu", "nu"):
-        expected = convert(getattr(before, name), "mlp", backend, other(backend))
+        expected = convert(getattr(before, name), name_of(preset), backend, other(backend))
         jax.tree.map(np.testing.assert_array_equal, getattr(after, name), expected)
     assert after.count == before.count == 3
 
@@ -108,19 +105,19 @@ def test_training_goes_on_as_if_nothing_had_happened(backend, preset, tmp_path):
     state, _ = trained(backend, preset, fresh(backend, preset), 5)
     with Checkpoints(tmp_path) as checkpoints:
         checkpoints.save(state)
-    run_folder.write_json(tmp_path / "config.json", {"backend": backend, "field": "mlp"})
+    run_folder.write_json(tmp_path / "config.json", {"backend": backend, "field": name_of(preset)})
     there = resume.continued(tmp_path, other(backend), fresh(other(backend), preset, seed=9))
     stayed, metrics = trained(backend, preset, state, 10)
     moved, other_metrics = trained(other(backend), preset, there, 10)
     assert moved.step == stayed.step == 15
     np.testing.assert_allclose(other_metrics.loss, metrics.loss, rtol=1e-3)
-    back = resume.convert_state(moved, "mlp", other(backend), backend)
+    back = resume.convert_state(moved, name_of(preset), other(backend), backend)
     for ours, theirs in zip(
         jax.tree.leaves(back.params), jax.tree.leaves(stayed.params), strict=True
     ):
         np.testing.assert_allclose(ours, theirs, atol=1e-3)
     without_moments = init_state(
-        make_field(backend, "mlp", tiny(preset).field),
+        make(backend, tiny(preset).field),
         tiny(preset),
         jax.random.key(0),
         jax.tree.map(lambda leaf: leaf.copy(), state.params),

@@ -17,7 +17,6 @@ from PIL import Image
 from nerf import main
 from nerf.cli.flags import parse_flags
 from nerf.runs import metrics, parameters
-from tests.conftest import BACKENDS
 
 HEIGHT, WIDTH, NUM_VIEWS = 12, 16, 5
 TINY_FIELD = (
@@ -151,10 +150,6 @@ def contents(folder):
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
-
-
-def other(backend):
-    return next(name for name in BACKENDS if name != backend)
 
 
 def train_flags(scene, backend, *more):
