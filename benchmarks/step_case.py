@@ -18,7 +18,7 @@ from nerf.config import text as config_text
 from nerf.config.settings import Config
 from nerf.field import Params, RadianceField
 from nerf.render.rays import init_params
-from nerf.runtime import parallel
+from nerf.runtime import devices, parallel
 from nerf.training.batch import TrainingViews
 from nerf.training.step import Metrics, TrainState, init_state, jit_step
 
@@ -59,7 +59,7 @@ class Step:
     def __call__(self, repeats: int) -> None:
         for _ in range(repeats):
             self._state, self.metrics = parallel.wait_on_cpu(
-                self._compiled(self._state, self._views)
+                self._compiled(self._state, self._views), devices.default_platform()
             )
         jax.block_until_ready((self._state, self.metrics))
 

@@ -27,7 +27,7 @@ from nerf.config import presets
 from nerf.config import text as config_text
 from nerf.config.settings import PRECISIONS, Config
 from nerf.errors import UserError
-from nerf.runtime import parallel
+from nerf.runtime import devices, parallel
 from nerf.training.step import cpu_rays_per_microbatch
 
 BENCHMARK = command_line.Benchmark(
@@ -93,6 +93,7 @@ def measure_cases(plan: Plan) -> command_line.Measurements:
             num_rays // parallel.make_mesh(num_rays).size,
             plan.rays_per_microbatch,
             on_cpu=cpu_rays_per_microbatch(config.render),
+            platform=devices.default_platform(),
         )
         case = Case(config, precision, rays_per_microbatch, views)
         with jax.default_matmul_precision(PRECISIONS[precision]):

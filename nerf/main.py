@@ -177,7 +177,7 @@ def _run(started: float) -> None:
 def _takes_long(config: Config) -> bool:
     """Whether a CPU needs an hour or more for what a run is to learn, or would need it."""
     evaluations = config.train.num_steps * config.train.num_rays * config.render.evaluations_per_ray
-    is_cpu, proposes = jax.default_backend() == "cpu", config.render.networks == "proposal"
+    is_cpu, proposes = devices.default_platform() == "cpu", config.render.networks == "proposal"
     return is_cpu and not proposes and evaluations >= _EVALUATIONS_OF_AN_HOUR
 
 
@@ -238,7 +238,8 @@ def _train_options(config: Config, start: init_from.InitialParams, started: floa
             max_seconds=FLAGS.train_seconds,
             save_every=FLAGS.save_every,
             eval_every=eval_every,
-            steps_per_call=FLAGS.steps_per_call or (1 if jax.default_backend() == "cpu" else 10),
+            steps_per_call=FLAGS.steps_per_call
+            or (1 if devices.default_platform() == "cpu" else 10),
         ),
         on_collapse=FLAGS.on_collapse,
         tensorboard=FLAGS.tensorboard,
@@ -319,13 +320,13 @@ def _config(header: parameters.Header | None, scene: Scene | None) -> Config:
 def _video(scene: Scene) -> VideoConfig:
     num_frames = FLAGS.video_frames
     if num_frames is None:
-        num_frames = 30 if jax.default_backend() == "cpu" else 120
+        num_frames = 30 if devices.default_platform() == "cpu" else 120
     path = FLAGS.camera_path or scene.space.default_camera_path(scene.cameras.camtoworlds)
     return VideoConfig(path, num_frames, video_size(scene.cameras.width, scene.cameras.height))
 
 
 def _precision(name: str) -> str:
-    same = name == "tf32" and jax.default_backend() == "cpu"
+    same = name == "tf32" and devices.default_platform() == "cpu"
     return f"{name} (the same as float32: a CPU has no tf32)" if same else name
 
 
@@ -335,8 +336,8 @@ def _print_header(job: Job, start: init_from.InitialParams) -> None:
     held_out = listed(scene.split(config.train.holdout).test)
     height, width = scene.cameras.height, scene.cameras.width
     device = (
-        f"{jax.default_backend()} ({run_folder.device_name()}), {jax.local_device_count()} in use, "
-        f"{os.cpu_count()} CPU cores"
+        f"{devices.default_platform()} ({run_folder.device_name()}), "
+        f"{jax.local_device_count()} in use, {os.cpu_count()} CPU cores"
     )
     lines = {
         "device": f"{device}, JAX {jax.__version__}",

@@ -1,11 +1,12 @@
-"""A field's density, looked up once on a regular grid: where along a ray it is worth looking."""
+"""A field's density on a regular grid, which tells where along a ray samples are needed."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import chex
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 
 from nerf.field import Params, RadianceField
 from nerf.geometry.rays import Rays, positions
@@ -48,7 +49,7 @@ def make_grid_builder(
     """The compiled evaluation of a field at the middle of every cell, on all devices.
 
     Args:
-      field: what is looked at; its density does not depend on the viewing direction.
+      field: whose density to evaluate; it must not depend on the viewing direction.
       box: corners `[3]` and `[3]`.
       resolution: cells along each axis.
 
@@ -58,11 +59,38 @@ def make_grid_builder(
     low, high = box
     chex.assert_shape([low, high], (3,))
     mesh = parallel.make_mesh(resolution[0])
+    jitted = jit_grid_builder(field, resolution, mesh)
+    layers = parallel.replicate(mesh, jnp.arange(resolution[0]))
+
+    def build(params: Params) -> DensityGrid:
+        density = jitted(parallel.replicate(mesh, (params, low, high)), layers)
+        return parallel.replicate(mesh, DensityGrid(density, low, high))
+
+    return build
+
+
+def jit_grid_builder(
+    field: RadianceField,
+    resolution: tuple[int, int, int],
+    mesh: Mesh,
+    *,
+    platform: str | None = None,
+) -> Any:
+    """The densities of `make_grid_builder`, for arrays that are on the devices of a mesh.
+
+    Args:
+      field, resolution: see `make_grid_builder`.
+      mesh: the devices.
+      platform: where the program will run; None for the platform of the mesh.
+
+    Returns:
+      A function as `jax.jit` returns it, of (parameters, low corner, high corner) and of the
+      indices `[resolution[0]]` of all layers, that returns densities `resolution`.
+    """
+    platform = platform or parallel.platform_of(mesh)
     num_points = resolution[0] // mesh.size * resolution[1] * resolution[2]
-    preferred = (
-        CPU_POINTS_PER_MICROBATCH if jax.default_backend() == "cpu" else _POINTS_PER_MICROBATCH
-    )
-    piece = parallel.largest_divisor(num_points, preferred)
+    preferred = CPU_POINTS_PER_MICROBATCH if platform == "cpu" else _POINTS_PER_MICROBATCH
+    microbatch_size = parallel.largest_divisor(num_points, preferred)
 
     def share(whole: tuple[Params, jax.Array, jax.Array], layers: jax.Array) -> jax.Array:
         params, low, high = whole
@@ -75,17 +103,10 @@ def make_grid_builder(
             viewdirs = jnp.broadcast_to(jnp.array([[0.0, 0.0, -1.0]]), points.shape)
             return field.apply(params, points, viewdirs).density
 
-        density = map_microbatches(evaluate, jnp.arange(num_points), piece)
+        density = map_microbatches(evaluate, jnp.arange(num_points), microbatch_size)
         return density.reshape(len(layers), *resolution[1:])
 
-    jitted = parallel.jit_sharded(mesh, share)
-    layers = parallel.replicate(mesh, jnp.arange(resolution[0]))
-
-    def build(params: Params) -> DensityGrid:
-        density = jitted(parallel.replicate(mesh, (params, low, high)), layers)
-        return parallel.replicate(mesh, DensityGrid(density, low, high))
-
-    return build
+    return parallel.jit_sharded(mesh, share, platform=platform)
 
 
 def density_at(grid: DensityGrid, points: jax.Array) -> jax.Array:

@@ -131,24 +131,34 @@ def jit_fast_chunk_renderer(
     mesh: Mesh,
     *,
     rays_per_microbatch: int | None = None,
+    platform: str | None = None,
 ) -> Any:
-    """`make_fast_chunk_renderer` for arrays that lie on the devices of a mesh already.
+    """`make_fast_chunk_renderer` for arrays that are on the devices of a mesh.
+
+    Args:
+      field, config, how, rays_per_microbatch: see `make_fast_chunk_renderer`.
+      mesh: the devices.
+      platform: where the program will run; None for the platform of the mesh.
 
     Returns:
-      What `jax.jit` returns, of parameters with their grid, and rays.
+      A function of (parameters, grid) and rays, as `jax.jit` returns it.
     """
-    piece = parallel.choose_microbatch_size(
+    platform = platform or parallel.platform_of(mesh)
+    microbatch_size = parallel.choose_microbatch_size(
         RAYS_PER_CHUNK // mesh.size,
         rays_per_microbatch,
         on_cpu=max(1, density_grid.CPU_POINTS_PER_MICROBATCH // how.num_samples),
+        platform=platform,
     )
 
     def one_share(whole: tuple[Params, DensityGrid], rays: Rays) -> RenderedChunk:
         params, grid = whole
-        seen = render_rays_fast(field, params, grid, rays, config, how, rays_per_microbatch=piece)
+        seen = render_rays_fast(
+            field, params, grid, rays, config, how, rays_per_microbatch=microbatch_size
+        )
         return RenderedChunk(seen.rgb, seen.depth, seen.acc)
 
-    return parallel.jit_sharded(mesh, one_share)
+    return parallel.jit_sharded(mesh, one_share, platform=platform)
 
 
 def choose_sampling(

@@ -71,8 +71,8 @@ def make_chunk_renderer(
     Args:
       field: what to render.
       config: samples and conventions.
-      rays_per_microbatch: rays per microbatch and device at most; by default a device's whole share
-        of the chunk on an accelerator and at least `CPU_RAYS_PER_MICROBATCH` on a CPU.
+      rays_per_microbatch: the most rays in a microbatch of one device; by default all rays of the
+        device on an accelerator, and at least `CPU_RAYS_PER_MICROBATCH` on a CPU.
       debug: whether values are checked, see `nerf.render.checks`; on one device.
     """
     mesh = parallel.make_mesh(1 if debug else RAYS_PER_CHUNK)
@@ -88,22 +88,30 @@ def jit_chunk_renderer(
     mesh: Mesh,
     *,
     rays_per_microbatch: int | None = None,
+    platform: str | None = None,
     debug: bool = False,
 ) -> Any:
-    """`make_chunk_renderer` for arrays that lie on the devices of a mesh already.
+    """`make_chunk_renderer` for arrays that are on the devices of a mesh.
+
+    Args:
+      field, config, rays_per_microbatch, debug: see `make_chunk_renderer`.
+      mesh: the devices.
+      platform: where the program will run; None for the platform of the mesh.
 
     Returns:
-      What `jax.jit` returns, of parameters and rays.
+      A function of parameters and rays, as `jax.jit` returns it.
     """
-    piece = parallel.choose_microbatch_size(
+    platform = platform or parallel.platform_of(mesh)
+    microbatch_size = parallel.choose_microbatch_size(
         RAYS_PER_CHUNK // mesh.size,
         rays_per_microbatch,
         on_cpu=max(
             CPU_RAYS_PER_MICROBATCH, _CPU_EVALUATIONS_PER_MICROBATCH // config.evaluations_per_ray
         ),
+        platform=platform,
     )
 
-    def render_piece(params: Params, rays: Rays) -> RenderedChunk:
+    def render_microbatch(params: Params, rays: Rays) -> RenderedChunk:
         rendering = render_rays(field, params, rays, config)
         if debug:
             check_rendering(rendering)
@@ -111,21 +119,21 @@ def jit_chunk_renderer(
         return RenderedChunk(fine.rgb, fine.depth, fine.acc)
 
     def one_share(params: Params, rays: Rays) -> RenderedChunk:
-        return map_microbatches(lambda rays: render_piece(params, rays), rays, piece)
+        return map_microbatches(lambda rays: render_microbatch(params, rays), rays, microbatch_size)
 
-    return parallel.jit_sharded(mesh, one_share, debug=debug)
+    return parallel.jit_sharded(mesh, one_share, platform=platform, debug=debug)
 
 
-def map_microbatches(function: Callable[[T], R], tree: T, piece: int) -> R:
-    """A function of arrays `[num, ...]`, rays or points, one microbatch after the other.
+def map_microbatches(function: Callable[[T], R], tree: T, microbatch_size: int) -> R:
+    """Applies a function to arrays `[num, ...]` of rays or points, one microbatch at a time.
 
     Args:
-      function: of a tree like the one given, with `piece` for `num`; returns such a tree as well.
+      function: of a tree of arrays `[microbatch_size, ...]`; returns such a tree as well.
       tree: of arrays `[num, ...]`.
-      piece: a divisor of `num`.
+      microbatch_size: a divisor of `num`.
     """
-    pieces = jax.tree.map(lambda x: x.reshape(-1, piece, *x.shape[1:]), tree)
-    results = jax.lax.map(function, pieces)
+    microbatches = jax.tree.map(lambda x: x.reshape(-1, microbatch_size, *x.shape[1:]), tree)
+    results = jax.lax.map(function, microbatches)
     joined: R = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), results)
     return joined
 

@@ -1,4 +1,4 @@
-"""Warnings about the device: JAX runs on the CPU although the machine has an accelerator."""
+"""The device that JAX computes on, and a warning where the machine has a faster one."""
 
 import os
 import re
@@ -16,12 +16,21 @@ _WARNING = "!!! RUNNING ON THE CPU"
 _HOW_TO_HIDE = "JAX_PLATFORMS=cpu hides this note"
 
 
+def default_platform() -> str:
+    """The platform that JAX computes on unless told otherwise: `cpu`, `gpu` or `tpu`.
+
+    Functions whose program depends on the platform take it as an argument; this is for their
+    callers.
+    """
+    return jax.default_backend()
+
+
 def notices() -> tuple[str, ...]:
     """Warnings if JAX runs on the CPU although the machine has an accelerator, else none.
 
     There are none either where the user chose the CPU with `JAX_PLATFORMS=cpu`.
     """
-    if jax.default_backend() != "cpu" or _user_chose_cpu():
+    if default_platform() != "cpu" or _user_chose_cpu():
         return ()
     plugins = installed_plugins()
     if plugins:

@@ -62,6 +62,16 @@ def make_mesh(num_rays: int) -> Mesh:
     return Mesh(np.array(devices[: largest_divisor(num_rays, len(devices))]), (AXIS,))
 
 
+def platform_of(mesh: Mesh) -> str:
+    """The platform of a mesh's devices: `cpu`, `gpu` or `tpu`.
+
+    >>> platform_of(make_mesh(1)) == jax.default_backend()
+    True
+    """
+    platform: str = mesh.devices.flat[0].platform
+    return platform
+
+
 def largest_divisor(number: int, at_most: int) -> int:
     """The largest divisor of `number` that is not above `at_most`.
 
@@ -107,11 +117,14 @@ def shard(mesh: Mesh, function: Callable[..., Any], *, average: bool) -> Callabl
     return mapped
 
 
-def jit_sharded(mesh: Mesh, function: Callable[..., Any], *, debug: bool = False) -> Any:
+def jit_sharded(
+    mesh: Mesh, function: Callable[..., Any], *, platform: str, debug: bool = False
+) -> Any:
     """Compiles `shard` of a function whose results are concatenated.
 
     Args:
       mesh, function: see `shard`.
+      platform: where the program will run, see `platform_of`.
       debug: whether `nerf.render.checks` wraps it, which does not accept compiler options.
 
     Returns:
@@ -119,7 +132,7 @@ def jit_sharded(mesh: Mesh, function: Callable[..., Any], *, debug: bool = False
     """
     return jax.jit(
         shard(mesh, function, average=False),
-        compiler_options=None if debug else compiler_options(),
+        compiler_options=None if debug else compiler_options(platform),
     )
 
 
@@ -130,17 +143,19 @@ def with_replicated_arguments(mesh: Mesh, function: Callable[..., T]) -> Callabl
     return lambda *arguments: function(*replicate(mesh, arguments))
 
 
-def wait_on_cpu(result: T) -> T:
+def wait_on_cpu(result: T, platform: str) -> T:
     """Waits for the result of a program that averages over devices, if they are CPU cores.
 
     If two such programs are queued, one core may begin with the first and another with the second;
     then they wait for each other for ever. Accelerators run programs in order, so there it returns
     at once.
     """
-    return jax.block_until_ready(result) if jax.default_backend() == "cpu" else result
+    return jax.block_until_ready(result) if platform == "cpu" else result
 
 
-def choose_microbatch_size(num_rays: int, preferred: int | None, *, on_cpu: int) -> int:
+def choose_microbatch_size(
+    num_rays: int, preferred: int | None, *, on_cpu: int, platform: str
+) -> int:
     """The number of rays that go through a field at once: a divisor of `num_rays`.
 
     Args:
@@ -148,33 +163,35 @@ def choose_microbatch_size(num_rays: int, preferred: int | None, *, on_cpu: int)
       preferred: the most rays at once. None means all rays on an accelerator, and `on_cpu` on a
         CPU, whose caches hold the activations of one or two thousand samples.
       on_cpu: the default on a CPU.
+      platform: where the program will run, `cpu` or another.
 
     Returns:
       The largest divisor of `num_rays` that is at most `preferred`.
 
-    >>> choose_microbatch_size(1024, 20, on_cpu=8)
+    >>> choose_microbatch_size(1024, 20, on_cpu=8, platform="cpu")
     16
     """
     if preferred is None:
-        preferred = on_cpu if jax.default_backend() == "cpu" else num_rays
+        preferred = on_cpu if platform == "cpu" else num_rays
     return largest_divisor(num_rays, preferred)
 
 
-def fast_compilation_options() -> dict[str, Any] | None:
+def fast_compilation_options(platform: str) -> dict[str, Any] | None:
     """Options of `jax.jit` for a program that runs once: a CPU optimises it longer than it runs."""
-    return {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
+    return {"xla_backend_optimization_level": 0} if platform == "cpu" else None
 
 
 @functools.cache
-def compiler_options() -> dict[str, Any] | None:
+def compiler_options(platform: str) -> dict[str, Any] | None:
     """Options of `jax.jit` for programs made of a field's small matrix products.
 
     None where XLA does not know the option: it would refuse to compile.
     """
-    if jax.default_backend() != "cpu":
+    if platform != "cpu":
         return None
     try:
-        jax.jit(lambda: 0, compiler_options=_CPU_OPTIONS).lower().compile()
+        with jax.default_device(jax.local_devices(backend="cpu")[0]):
+            jax.jit(lambda: 0, compiler_options=_CPU_OPTIONS).lower().compile()
     except jax.errors.JaxRuntimeError:
         return None
     return _CPU_OPTIONS

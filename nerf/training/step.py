@@ -1,7 +1,7 @@
-"""One step of training: draw rays, render them, descend.
+"""One step of training: draw rays, render them, follow the gradient.
 
-Everything a step needs is in its arguments and its state, and the state's key and step number
-decide what is drawn, so a run can stop and go on exactly.
+A step depends on its arguments alone. The key and the step number in its state decide which rays
+are drawn, so a run that stops can resume with the same results.
 """
 
 from typing import Any, NamedTuple, Protocol
@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 import chex
 import jax
 import jax.numpy as jnp
+import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from nerf.config.settings import Config, RenderConfig
@@ -17,6 +18,7 @@ from nerf.geometry.spaces import Space
 from nerf.render.checks import checked
 from nerf.render.rays import init_params
 from nerf.runtime import parallel
+from nerf.runtime.devices import default_platform
 from nerf.training import health
 from nerf.training.batch import Batch, TrainingViews, sample_batch
 from nerf.training.health import Health, StepHealth
@@ -34,14 +36,14 @@ _CPU_EVALUATIONS_PER_MICROBATCH = 2048
 
 
 class TrainState(NamedTuple):
-    """All that changes during training.
+    """Everything that changes during training.
 
     Attributes:
       params: one tree or two, see `nerf.render.rays`.
-      opt_state: Optax's.
-      step: `[]` int32, number of steps done.
+      opt_state: the state of the Optax optimiser.
+      step: `[]` int32, the number of steps done.
       key: the run's random key; each step folds its number into it.
-      health: what the steps so far have shown of collapse.
+      health: statistics of the steps so far, which show a collapse.
     """
 
     params: Params
@@ -52,8 +54,13 @@ class TrainState(NamedTuple):
 
 
 class Metrics(NamedTuple):
-    """Scalars of one step: the loss, the PSNR of the fine pass in dB, the gradient's norm, and the
-    mean coverage of the fine pass.
+    """Scalars of one step.
+
+    Attributes:
+      loss: over the batch.
+      psnr: of the fine pass, in dB.
+      grad_norm: the Euclidean norm of the gradient of all parameters.
+      acc: the mean opacity of the fine pass.
     """
 
     loss: jax.Array
@@ -68,19 +75,33 @@ class StepFn(Protocol):
         state: TrainState,
         views: TrainingViews,
         num_steps: int = 1,
-        pace: TimeBudget | None = None,
+        budget: TimeBudget | None = None,
         /,
     ) -> tuple[TrainState, Metrics]:
-        """The state after so many steps, and the metrics of the last; it takes the state over.
+        """The state after `num_steps` steps, and the metrics of the last one.
 
-        The learning rate follows the number of steps done, or the pace where one is given.
+        The buffers of `state` are reused, so it cannot be used afterwards. The learning rate
+        follows the number of steps done, or the time budget where there is one.
         """
 
 
 def init_state(
-    field: RadianceField, config: Config, key: jax.Array, params: Params | None = None
+    field: RadianceField,
+    config: Config,
+    key: jax.Array,
+    params: Params | None = None,
+    *,
+    platform: str | None = None,
 ) -> TrainState:
-    """The state before the first step; fresh parameters unless some are given."""
+    """The state before the first step.
+
+    Args:
+      field: what is trained.
+      config: networks and optimiser.
+      key: of fresh parameters and of the run.
+      params: where training starts; None for fresh parameters.
+      platform: `cpu`, `gpu` or `tpu`; None for the default.
+    """
 
     def init(key: jax.Array, params: Params | None) -> TrainState:
         params_key, run_key = jax.random.split(key)
@@ -89,14 +110,15 @@ def init_state(
         opt_state = make_optimizer(config.train).init(params)
         return TrainState(params, opt_state, jnp.zeros((), jnp.int32), run_key, health.init())
 
-    # One program, where otherwise each operation would be one of its own.
-    jitted = jax.jit(init, compiler_options=parallel.fast_compilation_options())
+    # One program; without `jit`, each operation would be compiled on its own.
+    options = parallel.fast_compilation_options(platform or default_platform())
+    jitted = jax.jit(init, compiler_options=options)
     state: TrainState = jitted(key, params)
     return state
 
 
 def cpu_rays_per_microbatch(config: RenderConfig) -> int:
-    """So many that the activations of one piece stay in a core's cache."""
+    """The number of rays whose activations fit into the cache of a CPU core."""
     return max(
         CPU_RAYS_PER_MICROBATCH, _CPU_EVALUATIONS_PER_MICROBATCH // config.evaluations_per_ray
     )
@@ -110,15 +132,15 @@ def make_step(
     rays_per_microbatch: int | None = None,
     debug: bool = False,
 ) -> StepFn:
-    """The compiled training step, on all devices; it takes over the buffers of its state.
+    """The compiled training step, on all devices.
 
     Args:
       field: what is trained.
       config: samples, loss, optimiser.
       space: the space that the field lives in.
-      rays_per_microbatch: rays per microbatch and device at most, see `loss_and_gradient`; by
-        default a device's whole share on an accelerator, and on a CPU as many as make about 2,000
-        evaluations, but no fewer than `CPU_RAYS_PER_MICROBATCH`.
+      rays_per_microbatch: the most rays in a microbatch of one device, see `loss_and_gradient`. By
+        default all rays of the device on an accelerator; on a CPU about 2,000 evaluations, but no
+        fewer rays than `CPU_RAYS_PER_MICROBATCH`.
       debug: whether values are checked, see `nerf.render.checks`; on one device.
     """
     mesh = parallel.make_mesh(1 if debug else config.train.num_rays)
@@ -131,7 +153,8 @@ def make_step(
         debug=debug,
     )
     placed = parallel.with_replicated_arguments(mesh, checked(jitted) if debug else jitted)
-    return lambda *arguments: parallel.wait_on_cpu(placed(*arguments))
+    platform = parallel.platform_of(mesh)
+    return lambda *arguments: parallel.wait_on_cpu(placed(*arguments), platform)
 
 
 def jit_step(
@@ -141,22 +164,31 @@ def jit_step(
     *,
     space: Space,
     rays_per_microbatch: int | None = None,
+    platform: str | None = None,
     debug: bool = False,
 ) -> Any:
-    """`make_step` for arrays that lie on the devices of a mesh already, see `parallel.replicate`.
+    """`make_step` for arrays that are on the devices of a mesh, see `parallel.replicate`.
+
+    Args:
+      field, config, space, rays_per_microbatch, debug: see `make_step`.
+      mesh: the devices.
+      platform: where the program will run; None for the platform of the mesh. It can be lowered
+        for another platform, see `jax.stages.Traced.lower`.
 
     Returns:
-      What `jax.jit` returns, of state, views and number of steps.
+      A function as `jax.jit` returns it, of the arguments of `StepFn`.
     """
+    platform = platform or parallel.platform_of(mesh)
     optimizer, schedule = make_optimizer(config.train), learning_rate(config.train)
-    piece = parallel.choose_microbatch_size(
+    microbatch_size = parallel.choose_microbatch_size(
         config.train.num_rays // mesh.size,
         rays_per_microbatch,
         on_cpu=cpu_rays_per_microbatch(config.render),
+        platform=platform,
     )
 
     def one_share(params: Params, batch: Batch) -> tuple[jax.Array, BatchStats, Params]:
-        return loss_and_gradient(field, params, batch, config, piece)
+        return loss_and_gradient(field, params, batch, config, microbatch_size)
 
     all_shares = parallel.shard(mesh, one_share, average=True)
 
@@ -170,42 +202,45 @@ def jit_step(
             space=space,
             config=config.render,
         )
-        loss, seen, gradient = all_shares(state.params, batch)
-        with jax.numpy_dtype_promotion("standard"):  # Optax raises floats to integer counts
+        loss, stats, gradient = all_shares(state.params, batch)
+        with jax.numpy_dtype_promotion("standard"):  # Optax raises floats to integer powers
             updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
             rate = schedule(
                 state.step if done is None else budgeted_step(config.train, state.step, done)
             )
-        rates = learning_rates(field, state.params, config.render)
+        factors = learning_rates(field, state.params, config.render)
         params = jax.tree.map(
-            lambda x, update, times: x - rate * times * update, state.params, updates, rates
+            lambda x, update, factor: x - rate * factor * update, state.params, updates, factors
         )
         if debug:
             chex.assert_tree_all_finite((loss, gradient))
-        signs = _step_health(loss, _norm(gradient), seen, batch)
+        grad_norm = optax.tree.norm(gradient)
+        step_health = _step_health(loss, grad_norm, stats, batch)
         taken = TrainState(
-            params, opt_state, state.step + 1, state.key, health.update(state.health, signs)
+            params, opt_state, state.step + 1, state.key, health.update(state.health, step_health)
         )
-        refused = taken._replace(params=state.params, opt_state=state.opt_state)
-        finite = health.is_finite(loss, signs.grad_norm)
-        new_state = jax.tree.map(lambda a, b: jnp.where(finite, a, b), taken, refused)
-        metrics = Metrics(loss, -10.0 * jnp.log10(seen.mse), signs.grad_norm, seen.acc[-1])
+        skipped = taken._replace(params=state.params, opt_state=state.opt_state)
+        is_finite = health.is_finite(loss, grad_norm)
+        new_state = jax.tree.map(lambda a, b: jnp.where(is_finite, a, b), taken, skipped)
+        metrics = Metrics(loss, -10.0 * jnp.log10(stats.mse), grad_norm, stats.acc[-1])
         return new_state, metrics
 
     def steps(
         state: TrainState,
         views: TrainingViews,
         num_steps: int | jax.Array = 1,
-        pace: TimeBudget | None = None,
+        budget: TimeBudget | None = None,
     ) -> tuple[TrainState, Metrics]:
         def body(
             number: jax.Array, carry: tuple[TrainState, Metrics]
         ) -> tuple[TrainState, Metrics]:
-            done = None if pace is None else pace.done + number.astype(jnp.float32) * pace.per_step
+            done = None
+            if budget is not None:
+                done = budget.done + number.astype(jnp.float32) * budget.per_step
             return step(carry[0], views, done)
 
-        nothing = Metrics(*jnp.zeros(len(Metrics._fields), jnp.float32))
-        last: tuple[TrainState, Metrics] = jax.lax.fori_loop(0, num_steps, body, (state, nothing))
+        zeros = Metrics(*jnp.zeros(len(Metrics._fields), jnp.float32))
+        last: tuple[TrainState, Metrics] = jax.lax.fori_loop(0, num_steps, body, (state, zeros))
         return last
 
     replicated = NamedSharding(mesh, PartitionSpec()) if mesh.size > 1 else None
@@ -214,23 +249,19 @@ def jit_step(
         donate_argnums=0,
         in_shardings=replicated,
         out_shardings=replicated,
-        compiler_options=None if debug else parallel.compiler_options(),  # not under checkify
+        compiler_options=None if debug else parallel.compiler_options(platform),  # none: checkify
     )
 
 
 def _step_health(
-    loss: jax.Array, grad_norm: jax.Array, seen: BatchStats, batch: Batch
+    loss: jax.Array, grad_norm: jax.Array, stats: BatchStats, batch: Batch
 ) -> StepHealth:
-    """What a step shows of the run's health."""
-    mean, mean_square = seen.rgb
+    """The statistics of one step that a collapse would show in."""
+    mean, mean_square = stats.rgb
     rgb_std = jnp.sqrt(jnp.maximum(mean_square - jnp.square(mean), 0.0))
     pixel_std = jnp.std(batch.rgb, axis=0)
-    # A proposal's proposal loss, for one, grows as the field gets sharper, which is no explosion.
+    # Without regularisation: the proposal loss, for one, grows as the field gets sharper, which is
+    # no explosion.
     return StepHealth(
-        loss - seen.regularization, grad_norm, seen.acc, jnp.max(rgb_std), jnp.max(pixel_std)
+        loss - stats.regularization, grad_norm, stats.acc, jnp.max(rgb_std), jnp.max(pixel_std)
     )
-
-
-def _norm(tree: Params) -> jax.Array:
-    """The Euclidean norm over all arrays of a tree."""
-    return jnp.sqrt(sum(jnp.vdot(leaf, leaf) for leaf in jax.tree.leaves(tree)))

@@ -127,9 +127,21 @@ def test_a_microbatch_is_the_largest_divisor_within_the_limit():
     for num_rays in range(1, 40):
         for preferred in range(1, 45):
             fitting = [n for n in range(1, num_rays + 1) if num_rays % n == 0 and n <= preferred]
-            chosen = parallel.choose_microbatch_size(num_rays, preferred, on_cpu=8)
-            assert chosen == max(fitting)
-            assert parallel.choose_microbatch_size(num_rays, None, on_cpu=preferred) == chosen
+            for platform in ("cpu", "gpu"):
+                options = {"on_cpu": 8, "platform": platform}
+                chosen = parallel.choose_microbatch_size(num_rays, preferred, **options)
+                assert chosen == max(fitting)
+            on_cpu = parallel.choose_microbatch_size(
+                num_rays, None, on_cpu=preferred, platform="cpu"
+            )
+            assert on_cpu == chosen
+
+
+@pytest.mark.parametrize("platform", ["gpu", "cuda", "tpu"])
+def test_an_accelerator_takes_all_rays_at_once_and_no_options_of_a_cpu(platform):
+    assert parallel.choose_microbatch_size(1024, None, on_cpu=8, platform=platform) == 1024
+    assert parallel.compiler_options(platform) is None
+    assert parallel.fast_compilation_options(platform) is None
 
 
 def in_another_process(code, **variables):
@@ -191,6 +203,6 @@ def test_an_unknown_option_is_left_out(monkeypatch, option, is_known):
     monkeypatch.setattr(parallel, "_CPU_OPTIONS", {option: False})
     parallel.compiler_options.cache_clear()
     try:
-        assert parallel.compiler_options() == ({option: False} if is_known else None)
+        assert parallel.compiler_options("cpu") == ({option: False} if is_known else None)
     finally:
         parallel.compiler_options.cache_clear()
