@@ -163,7 +163,6 @@ def _read_safetensors(path: Path) -> tuple[Params, Header]:
         with safetensors.safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        params = _unflatten(arrays)
     except Exception as error:  # besides its own, for types of number that NumPy lacks
         reason = " ".join(str(error).split())
         raise UserError(f"{path} is damaged or not a safetensors file ({reason})") from error
@@ -176,7 +175,10 @@ def _read_safetensors(path: Path) -> tuple[Params, Header]:
     for name, array in arrays.items():
         if not np.isfinite(array).all():
             raise UserError(f"{path}: array {name!r} holds NaN or infinity")
-    return params, header
+    try:
+        return _unflatten(arrays, header.layout), header
+    except ValueError as error:
+        raise UserError(f"{path}: {error}") from error
 
 
 def _parse_header(text: str, path: Path) -> Header:
@@ -205,21 +207,23 @@ def _parse_header(text: str, path: Path) -> Header:
         raise UserError(f"{path}: its header cannot be read ({reason})") from error
 
 
-def _unflatten(arrays: dict[str, Any]) -> Params:
-    """`network/module/leaf` to nested dictionaries, in any layout.
+def _unflatten(arrays: dict[str, Any], layout: str) -> Params:
+    """`network/module/leaf` to nested dictionaries.
 
-    Haiku's module names contain slashes, so the tree is not split at each of them: the first part
-    is the network, the last the leaf; Flax's `params` collection is a level of its own; an array of
-    NNX that belongs to no module lies beside the modules.
+    Haiku's module names contain slashes, so there the first part is the network, the last the leaf,
+    and all between them the module.
     """
     tree: dict[str, Any] = {}
     for name, array in arrays.items():
-        network, _, rest = name.partition("/")
-        module, _, leaf = rest.rpartition("/")
-        node = tree.setdefault(network, {})
-        if module.startswith("params/"):
-            node, module = node.setdefault("params", {}), module.removeprefix("params/")
-        if module:
-            node = node.setdefault(module, {})
+        *parents, leaf = name.split("/")
+        if layout == convert.PUBLISHED_LAYOUT and len(parents) > 1:
+            parents = [parents[0], "/".join(parents[1:])]
+        node = tree
+        for parent in parents:
+            node = node.setdefault(parent, {})
+            if not isinstance(node, dict):
+                raise ValueError(f"{parent!r} is an array as well as a group of arrays")
+        if leaf in node:
+            raise ValueError(f"{leaf!r} is an array as well as a group of arrays")
         node[leaf] = array
     return tree

@@ -191,12 +191,12 @@ def test_arrays_that_are_not_finite_are_refused(file, value):
     assert "array 'shared/a\\nb/w' holds NaN or infinity" in refusal(file)
 
 
-def test_names_that_contradict_each_other_are_refused(file):
-    names = ("shared/params/x", "shared/params/x/leaf")
-    write_with_header(
-        file, json.dumps(header_json(file)), {name: np.zeros(3, np.float32) for name in names}
-    )
-    refusal(file)
+@pytest.mark.parametrize("layout", ["haiku", "flax", "nnx"])
+@pytest.mark.parametrize("names", [("shared/x", "shared/x/leaf"), ("shared/x/leaf", "shared/x")])
+def test_names_that_contradict_each_other_are_refused(file, layout, names):
+    header = json.dumps(header_json(file) | {"layout": layout})
+    write_with_header(file, header, {name: np.zeros(3, np.float32) for name in names})
+    assert "'x' is an array as well as a group of arrays" in refusal(file, layout)
 
 
 # Headers that this version cannot read.
