@@ -51,7 +51,7 @@ def convert(params: Params, field: str, source: str, target: str) -> Params:
 def layouts(field: str) -> tuple[str, ...]:
     """The names of the layouts that the parameters of a field can be converted between.
 
-    >>> layouts("mlp")
+    >>> layouts("planes")
     ('flax', 'haiku', 'nnx')
     """
     spec = field_lib.spec(field)
