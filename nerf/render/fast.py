@@ -1,16 +1,15 @@
-"""Rendering that does not look where nothing can be seen.
+"""Fast rendering: a density grid places the samples, so that fewer are needed.
 
-The exact renderer finds out with the network itself where a ray meets something, and spends most
-of its samples on that. Here a grid of densities, made once, tells it before the network is asked,
-and samples are spread by the share of the light that each stretch of the ray adds:
+The exact renderer finds the surfaces along a ray with the network itself, and spends most of its
+samples on that. Here the grid, made once for given parameters, finds them, and samples are placed
+by the weight that each interval of the ray has in the colour of its pixel:
 
-* few lie in what the grid knows to be empty; some go everywhere, for what the grid missed;
-* as good as none lie behind what is already opaque;
-* there are as few of them as the picture allows, which `choose_sampling` finds out by comparing
-  rays with the exact renderer.
+* few are in intervals that are empty in the grid; some are everywhere, since the grid is coarse;
+* almost none are behind opaque surfaces;
+* `choose_sampling` finds the smallest number of samples with which images are close to exact ones.
 
-What is seen still comes from the network: colours from it alone, and densities but for a part of
-their variation within a sample's interval.
+Colours still come from the network alone, and so do densities, except for a part of their variation
+within the interval of a sample.
 """
 
 import functools
@@ -34,27 +33,27 @@ from nerf.render.rays import evaluate_field_along_rays
 from nerf.runtime import parallel
 
 RESOLUTION = (192, 192, 128)
-NUM_GRID_SAMPLES = 96  # stretches of a ray whose density is looked up in the grid
+NUM_GRID_SAMPLES = 96  # intervals of a ray whose density is read from the grid
 MIN_PSNR = 40.0  # dB against the exact renderer, on the rays that are compared
-MAX_LOSS = 0.03  # dB of PSNR against the photographs, on the same rays
-NUM_SAMPLES = range(16, 97)  # what is tried
-# Found in trials on the published flower and the bundled scenes, around which little changes.
-# Samples follow weight ** _POWER.
+MAX_LOSS = 0.03  # dB of PSNR against the images of the scene, on the same rays
+NUM_SAMPLES = range(16, 97)  # the numbers that `choose_sampling` tries
+# From trials on the published flower and the bundled scenes; nearby values do about as well.
+# The density of samples follows weight ** _POWER.
 _POWER = 0.75
-_UNIFORM_SHARE = 0.1  # of the samples
+_UNIFORM_SHARE = 0.1  # of the samples, spread evenly
 
 
 class Sampling(NamedTuple):
-    """How many samples, and how what they read becomes the density of their intervals.
+    """The number of samples, and how the density of an interval follows from its sample.
 
     Attributes:
       num_samples: samples a ray.
-      shift: how far in front of its interval's middle a sample lies, in halves of the exact
-        renderer's own spacing there: that renderer lets each sample stand for what comes behind
-        it, which a field in training gets used to.
-      trend: how much of the difference between the grid's mean over the interval and its value at
-        the sample is added to the network's density there.
-      smoothing: the share of the grid's mean itself, which is smoother than one reading.
+      shift: how far a sample is in front of the middle of its interval, in halves of the exact
+        renderer's sample spacing there. In that renderer a sample stands for the interval behind
+        it, and the field was trained so.
+      trend: the share of (mean of the grid over the interval - grid at the sample) that is added
+        to the network's density.
+      smoothing: the share of the grid's mean in the density; the mean is smoother than one sample.
     """
 
     num_samples: int
@@ -63,8 +62,8 @@ class Sampling(NamedTuple):
     smoothing: float = 0.0
 
 
-# For a field that is smooth within an interval, and for one that is not. Found in trials on the
-# bundled scenes and the published flower.
+# For a field that is smooth within an interval, and for one that is not. From trials on the bundled
+# scenes and the published flower.
 BLENDS = ((1.0, 1.0, 0.0), (0.25, 0.5, 0.2))
 
 
@@ -72,10 +71,10 @@ class SamplingChoice(NamedTuple):
     """The outcome of `choose_sampling`.
 
     Attributes:
-      sampling: with the fewest samples that suffice, or the most there are.
-      psnr: dB against the exact renderer with that number.
-      loss: dB of PSNR lost against the photographs; 0 where there are none.
-      suffices: whether both are within their bounds.
+      sampling: with the fewest samples that suffice; with the most of `NUM_SAMPLES` if none do.
+      psnr: in dB, of fast against exact colours.
+      loss: how many dB of PSNR against the true colours are lost; 0 where these are not given.
+      suffices: whether `psnr` reaches `MIN_PSNR` and `loss` is at most `MAX_LOSS`.
     """
 
     sampling: Sampling
@@ -93,7 +92,7 @@ def make_density_grid_builder(
     box: tuple[jax.Array, jax.Array],
     resolution: tuple[int, int, int] = RESOLUTION,
 ) -> Callable[[Params], DensityGrid]:
-    """The densities of the network that draws the picture; see `density_grid.make_grid_builder`."""
+    """The densities of the last network, see `density_grid.make_grid_builder`."""
     build = density_grid.make_grid_builder(field, box, resolution)
     return lambda params: build(params[_last(config)])
 
@@ -109,8 +108,8 @@ def make_fast_chunk_renderer(
 
     Args:
       field: what to render.
-      config: conventions; its numbers of samples do not count.
-      how: as from `choose_sampling`.
+      config: conventions; its numbers of samples are not used.
+      how: the number of samples and their densities, see `choose_sampling`.
       rays_per_microbatch: see `nerf.render.images.make_chunk_renderer`.
 
     Returns:
@@ -153,10 +152,10 @@ def jit_fast_chunk_renderer(
 
     def one_share(whole: tuple[Params, DensityGrid], rays: Rays) -> RenderedChunk:
         params, grid = whole
-        seen = render_rays_fast(
+        fine = render_rays_fast(
             field, params, grid, rays, config, how, rays_per_microbatch=microbatch_size
         )
-        return RenderedChunk(seen.rgb, seen.depth, seen.acc)
+        return RenderedChunk(fine.rgb, fine.depth, fine.acc)
 
     return parallel.jit_sharded(mesh, one_share, platform=platform)
 
@@ -170,16 +169,16 @@ def choose_sampling(
     exact: ChunkFn,
     truth: npt.NDArray[np.float32] | None = None,
 ) -> SamplingChoice:
-    """The fewest samples a ray with which pictures are as good as exact ones.
+    """The smallest number of samples a ray with which images are as good as exact ones.
 
     Args:
       field: what is rendered.
       params: its parameters.
       config: the exact renderer's.
       grid: of these parameters.
-      rays: a whole number of chunks of `RAYS_PER_CHUNK`, a fair sample of what will be rendered.
+      rays: `[num_rays]`, a multiple of `RAYS_PER_CHUNK`, a random sample of what will be rendered.
       exact: from `make_chunk_renderer`.
-      truth: `[num_rays, 3]`, the photographs' colours, or None.
+      truth: `[num_rays, 3]`, the true colours, or None.
 
     Returns:
       The better of `BLENDS`, with the one of `NUM_SAMPLES`, found by bisection, that reaches
@@ -228,16 +227,16 @@ def render_rays_fast(
     *,
     rays_per_microbatch: int,
 ) -> volume.Composite:
-    """The picture of `nerf.render.rays.render_rays`, deterministic, from fewer samples.
+    """The fine pass of `nerf.render.rays.render_rays`, deterministic, from fewer samples.
 
     Args:
       field: what to render.
-      params: one tree or two, as `config.networks` says; the last draws the picture.
+      params: one tree or two, see `config.networks`; the last network is evaluated.
       grid: its densities.
-      rays: `[num_rays]`, straight ones.
+      rays: `[num_rays]`, in a space with straight rays.
       config: networks, last interval, background.
-      how: samples a ray, and the grid's part in their densities.
-      rays_per_microbatch: how many rays go through the field at once; a divisor of `num_rays`.
+      how: samples a ray, and the part of the grid in their densities.
+      rays_per_microbatch: rays that go through the field at once; a divisor of `num_rays`.
     """
     if not rays.space.has_straight_rays:
         raise ValueError("the fast renderer looks up densities along straight rays")
@@ -254,11 +253,11 @@ def render_rays_fast(
     in_grid = _interpolate(optical_depth, last) - _interpolate(optical_depth, first)
     mean_in_grid = in_grid / jnp.maximum(lengths, 1e-12)
     middle_in_grid = _slope(optical_depth, unit_middle) / (span * scale)
-    if config.last_interval > 0:  # a wall behind everything, where there is any density
+    if config.last_interval > 0:  # the last sample is opaque if it has any density
         t_vals = jnp.concatenate([t_vals, rays.far[:, None]], axis=-1)
         lengths = jnp.concatenate([lengths, config.last_interval * scale], axis=-1)
     output = map_microbatches(
-        lambda piece: evaluate_field_along_rays(field, params[_last(config)], *piece, None),
+        lambda some: evaluate_field_along_rays(field, params[_last(config)], *some, None),
         (rays, t_vals),
         rays_per_microbatch,
     )
@@ -266,8 +265,8 @@ def render_rays_fast(
     density = jnp.maximum(density + how.trend * (mean_in_grid - middle_in_grid), 0.0)
     density = (1.0 - how.smoothing) * density + how.smoothing * mean_in_grid
     density = jnp.concatenate([density, wall], axis=-1)
-    seen = volume.accumulate(output.rgb, density, lengths, t_vals)
-    return volume.over(seen, config.background)
+    composite = volume.accumulate(output.rgb, density, lengths, t_vals)
+    return volume.over(composite, config.background)
 
 
 def _look_up(grid: DensityGrid, rays: Rays) -> jax.Array:
@@ -286,7 +285,7 @@ def _look_up(grid: DensityGrid, rays: Rays) -> jax.Array:
 
 
 def _weights(optical_depth: jax.Array) -> jax.Array:
-    """The share of the light that each stretch adds, `[num_rays, NUM_GRID_SAMPLES]`, >= 0."""
+    """The compositing weight of each interval, `[num_rays, NUM_GRID_SAMPLES]`, >= 0."""
     through = jnp.exp(-optical_depth)
     return jnp.maximum(through[:, :-1] - through[:, 1:], 0.0)
 
@@ -294,7 +293,7 @@ def _weights(optical_depth: jax.Array) -> jax.Array:
 def _exact_samples_per_ray_length(
     optical_depth: jax.Array, unit: jax.Array, config: RenderConfig
 ) -> jax.Array:
-    """How densely the exact renderer's samples lie, by the length of the ray from near to far."""
+    """The density of the exact renderer's samples, relative to the ray's length near to far."""
     weights = _weights(optical_depth) + 1e-7
     share = jnp.cumsum(weights, axis=-1) / jnp.sum(weights, axis=-1, keepdims=True)
     fine = config.num_fine * _slope(jnp.pad(share, ((0, 0), (1, 0))), unit)
@@ -302,7 +301,7 @@ def _exact_samples_per_ray_length(
 
 
 def _place(optical_depth: jax.Array, num_samples: int) -> jax.Array:
-    """Cuts each ray into intervals of equal importance.
+    """Divides each ray into intervals of equal importance.
 
     Args:
       optical_depth: from `_look_up`.
@@ -325,24 +324,24 @@ def _place(optical_depth: jax.Array, num_samples: int) -> jax.Array:
 
 def _interpolate(values: jax.Array, unit: jax.Array) -> jax.Array:
     """Interpolates `[num_rays, NUM_GRID_SAMPLES + 1]` values, evenly spaced on [0, 1]."""
-    index, within = _stretch(unit)
+    index, within = _interval(unit)
     low = jnp.take_along_axis(values, index, axis=-1)
     high = jnp.take_along_axis(values, index + 1, axis=-1)
     return low + (high - low) * within
 
 
 def _slope(values: jax.Array, unit: jax.Array) -> jax.Array:
-    """The slope of what `_interpolate` interpolates."""
-    index, _ = _stretch(unit)
+    """The derivative of `_interpolate` with respect to `unit`."""
+    index, _ = _interval(unit)
     return jnp.take_along_axis((values[:, 1:] - values[:, :-1]) * NUM_GRID_SAMPLES, index, axis=-1)
 
 
-def _stretch(unit: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The number of the stretch that a place lies in, and where within it, in [0, 1]."""
+def _interval(unit: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The index of the interval at a position in [0, 1], and where in it that is, in [0, 1]."""
     left = jnp.clip(jnp.floor(unit * NUM_GRID_SAMPLES), 0.0, NUM_GRID_SAMPLES - 1.0)
     return left.astype(jnp.int32), unit * NUM_GRID_SAMPLES - left
 
 
 def _last(config: RenderConfig) -> str:
-    """The name of the network that draws the picture."""
+    """The name of the network whose output is the image."""
     return NETWORKS[config.networks][-1]

@@ -1,4 +1,4 @@
-"""Rendering rays: the coarse pass, the fine pass, and which network serves which.
+"""Rendering rays: the coarse pass, the fine pass, and the network that each evaluates.
 
 The renderer takes a field as functions and its parameters as a tree; it never sees a network.
 Parameters are `{"shared": tree}` where one network serves both passes,
@@ -21,15 +21,15 @@ from nerf.render.proposal_loss import proposal_loss
 
 
 class Rendering(NamedTuple):
-    """The two passes over the same rays; `fine` is the picture.
+    """The two passes over the same rays.
 
     Attributes:
-      coarse: a proposal has no colours; there, `rgb` is black.
-      fine: the picture.
-      proposal_loss: `[num_rays]`, >= 0, what a proposal is to learn from, zero where there is none;
-        see `nerf.render.proposal_loss`.
-      distortion: `[num_rays]`, >= 0, of the fine pass, see `nerf.render.volume`, in the field's
-        space; a last interval that is not of the ray is left out.
+      coarse: the pass that places the samples; `rgb` is black for a proposal, which has no colours.
+      fine: the pass whose colours are the image.
+      proposal_loss: `[num_rays]`, >= 0, the loss of a proposal, see `nerf.render.proposal_loss`;
+        zero where there is none.
+      distortion: `[num_rays]`, >= 0, the distortion loss of the fine pass, see
+        `nerf.render.volume`, in the field's space, without the last interval of `last_interval`.
     """
 
     coarse: volume.Composite
@@ -39,10 +39,10 @@ class Rendering(NamedTuple):
 
 
 def parts(field: RadianceField, config: RenderConfig) -> dict[str, RadianceField | Proposal]:
-    """What has parameters of its own, by the name of these parameters.
+    """The field, or its proposal, that each network of `config.networks` belongs to.
 
     Raises:
-      UserError: if there is to be a proposal, and the field has none.
+      UserError: if the settings ask for a proposal, and the field has none.
     """
     owners: dict[str, RadianceField | Proposal] = dict.fromkeys(NETWORKS[config.networks], field)
     if config.networks == "proposal":
@@ -74,7 +74,7 @@ def evaluate_field_along_rays(
     t_vals: jax.Array,
     ray_keys: jax.Array | None,
 ) -> FieldOutput:
-    """The field at `origins + t directions`.
+    """The field at the points of rays, see `nerf.geometry.rays.positions`.
 
     Args:
       field: what to evaluate.
@@ -223,12 +223,12 @@ def _composite(
 
 
 def _lengths(rays: Rays, edges: jax.Array) -> jax.Array:
-    """Of the intervals between parameters `[num_rays, num_samples + 1]`, in the field's space."""
+    """Lengths of intervals, in the field's space, from `[num_rays, num_samples + 1]` edges in t."""
     if rays.space.has_straight_rays:
         scale = jnp.linalg.norm(rays.directions, axis=-1, keepdims=True)
         lengths: jax.Array = (edges[:, 1:] - edges[:, :-1]) * scale
         return lengths
     ends = positions(rays, edges)
-    # A little apart, since the gradient of a length is not defined at zero.
+    # The gradient of a length is not defined at zero.
     lengths = jnp.linalg.norm(ends[:, 1:] - ends[:, :-1] + 1e-9, axis=-1)
     return lengths

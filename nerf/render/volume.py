@@ -115,8 +115,8 @@ def composite(
     return accumulate(rgb, density, lengths, t_vals)
 
 
-def over(seen: Composite, background: Background) -> Composite:
-    """Puts a background behind what is seen, where it was black.
+def over(composite: Composite, background: Background) -> Composite:
+    """Puts a background behind a composite, which was made over black.
 
     >>> half = Composite(
     ...     jnp.full((1, 3), 0.3), *[jnp.full(1, 0.5)] * 2, *[jnp.ones((1, 1))] * 2
@@ -125,8 +125,8 @@ def over(seen: Composite, background: Background) -> Composite:
     [[0.8, 0.8, 0.8]]
     """
     if background == "black":
-        return seen
-    return seen._replace(rgb=seen.rgb + (1.0 - seen.acc)[..., None])
+        return composite
+    return composite._replace(rgb=composite.rgb + (1.0 - composite.acc)[..., None])
 
 
 def distortion(weights: jax.Array, lengths: jax.Array) -> jax.Array:

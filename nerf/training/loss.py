@@ -1,4 +1,4 @@
-"""What training makes small: the error of rays against pictures, and what fields add to it."""
+"""The loss: the error of the rendered colours, and the regularisation of rays and parameters."""
 
 from typing import Any, NamedTuple
 
@@ -14,13 +14,13 @@ from nerf.training.batch import Batch
 
 
 class BatchStats(NamedTuple):
-    """Means over the rays of a batch, apart from the loss.
+    """Means over the rays of a batch.
 
     Attributes:
       mse: `[]`, squared error of the fine pass, over all channels.
-      acc: `[2]`, coverage in the coarse and in the fine pass.
-      rgb: `[2, 3]`, the fine pass's colour, and its square.
-      regularization: `[]`, what rays add to the loss beside the error of their colours.
+      acc: `[2]`, opacity in the coarse and in the fine pass.
+      rgb: `[2, 3]`, the colour of the fine pass, and its square.
+      regularization: `[]`, the terms of the loss of rays other than the error of their colours.
     """
 
     mse: jax.Array
@@ -32,12 +32,12 @@ class BatchStats(NamedTuple):
 def photometric_loss(
     field: RadianceField, params: Params, batch: Batch, config: Config
 ) -> tuple[jax.Array, BatchStats]:
-    """The squared error of both passes, and what else rays add.
+    """The squared error of both passes, and the regularisation of rays.
 
         error + proposal loss + k_d distortion + k_o (1 - acc)^2, means over the rays
 
-    Light that does not end anywhere, or that gathers along all of a ray, is how a field explains
-    plain surfaces by a fog before them: the pictures are right, the depth is not.
+    The last two terms keep a field from showing a plain surface as fog in front of it: fog is
+    spread along the ray and not opaque. Its images are right, but its depth is wrong.
 
     Args:
       field: what is trained.
@@ -48,13 +48,13 @@ def photometric_loss(
         k_o; the latter is ignored for transparent images, whose opacity is known.
 
     Returns:
-      The loss, and what was seen. A proposal has no colour of its own; in the place of its error
-      stands its proposal loss. See `squared_error` for transparent pictures.
+      The loss, and statistics. A proposal has no colours; its proposal loss takes the place of the
+      error of the coarse pass. See `squared_error` for transparent images.
 
     Source: Mildenhall et al. 2020, equation 6; Barron et al. 2022, equations 13 and 15.
     """
     rendering = render_rays(field, params, batch.rays, config.render, ray_keys=batch.ray_keys)
-    fine = jnp.mean(jnp.square(rendering.fine.rgb - batch.rgb))
+    mse = jnp.mean(jnp.square(rendering.fine.rgb - batch.rgb))
     channels = {"sum": 3.0, "mean": 1.0}[config.train.loss]
     regularization = jnp.mean(rendering.proposal_loss)
     loss = channels * squared_error(rendering.fine, batch, config.render)
@@ -65,46 +65,45 @@ def photometric_loss(
             rendering.distortion
         )
     if config.train.opacity_loss_weight > 0 and batch.alpha is None:
-        open_share = 1.0 - rendering.fine.acc
+        transmittance = 1.0 - rendering.fine.acc
         regularization = regularization + config.train.opacity_loss_weight * jnp.mean(
-            jnp.square(open_share)
+            jnp.square(transmittance)
         )
     rgb = rendering.fine.rgb
-    seen = BatchStats(
-        mse=fine,
+    stats = BatchStats(
+        mse=mse,
         acc=jnp.stack([jnp.mean(rendering.coarse.acc), jnp.mean(rendering.fine.acc)]),
         rgb=jnp.mean(jnp.stack([rgb, jnp.square(rgb)]), axis=1),
         regularization=regularization,
     )
-    return loss + regularization, jax.lax.stop_gradient(seen)
+    return loss + regularization, jax.lax.stop_gradient(stats)
 
 
-def squared_error(seen: Composite, batch: Batch, config: RenderConfig) -> jax.Array:
-    """The mean squared error of colours; of transparent pictures over all backgrounds.
+def squared_error(composite: Composite, batch: Batch, config: RenderConfig) -> jax.Array:
+    """The mean squared error of colours; of transparent images, averaged over all backgrounds.
 
-        mean over b in [0, 1] of |error of the colours over b|^2
-          = |error over 1/2|^2 + (error of the coverage)^2 / 12
+        mean over b in [0, 1] of |error of the colours over background b|^2
+          = |error over 1/2|^2 + (error of the opacity)^2 / 12
 
-    Before the one background that pictures lie over, a fog of its colour costs nothing where there
-    should be none.
+    Over a single background, fog of the background's colour would cost nothing.
 
     Args:
-      seen: `[num_rays]`, over the background of `config`.
-      batch: `[num_rays]`, over the same.
-      config: which background.
+      composite: `[num_rays]`, over the background of `config`.
+      batch: `[num_rays]`, over the same background.
+      config: the background.
 
     Source: random backgrounds in training, Müller et al. 2022 (Instant NGP); here their mean.
     """
-    error = seen.rgb - batch.rgb
+    error = composite.rgb - batch.rgb
     if batch.alpha is None:
         return jnp.mean(jnp.square(error))
     behind = {"black": 0.0, "white": 1.0}[config.background]
-    excess = (batch.alpha - seen.acc)[:, None]  # of the background
+    excess = (batch.alpha - composite.acc)[:, None]  # of the background's share
     return jnp.mean(jnp.square(error + (0.5 - behind) * excess) + jnp.square(excess) / 12.0)
 
 
 def penalty(field: RadianceField, params: Params, config: RenderConfig) -> jax.Array:
-    """What the parameters of all networks add to the loss by themselves."""
+    """The regularisation of the parameters of all networks."""
     owners = parts(field, config).items()
     named = [
         owner.penalty(params[name]) for name, owner in owners if not isinstance(owner, Proposal)
@@ -115,41 +114,44 @@ def penalty(field: RadianceField, params: Params, config: RenderConfig) -> jax.A
 def loss_and_gradient(
     field: RadianceField, params: Params, batch: Batch, config: Config, rays_per_microbatch: int
 ) -> tuple[jax.Array, BatchStats, Params]:
-    """`photometric_loss` with `penalty`, and the gradient, accumulated over pieces of the batch.
+    """`photometric_loss` with `penalty`, and the gradient, accumulated over microbatches.
 
-    Small pieces keep a CPU's activations in its cache; the result is the same to rounding.
+    The activations of a small microbatch fit into the cache of a CPU. The result does not depend on
+    the size, except for rounding.
 
     Args:
       field: what is trained.
       params: its parameters.
       batch: `[num_rays]`; `rays_per_microbatch` must divide it.
       config: see `photometric_loss`.
-      rays_per_microbatch: how many rays go through at once.
+      rays_per_microbatch: rays that go through the field at once.
 
     Returns:
-      The loss, what was seen, the gradient.
+      The loss, statistics, the gradient.
     """
     (num_rays, _) = batch.rgb.shape
-    num_pieces = num_rays // rays_per_microbatch
-    chex.assert_equal(num_pieces * rays_per_microbatch, num_rays)
+    num_microbatches = num_rays // rays_per_microbatch
+    chex.assert_equal(num_microbatches * rays_per_microbatch, num_rays)
     value_and_grad = jax.value_and_grad(
-        lambda params, piece: photometric_loss(field, params, piece, config), has_aux=True
+        lambda params, batch: photometric_loss(field, params, batch, config), has_aux=True
     )
     penalised = jax.value_and_grad(lambda params: penalty(field, params, config.render))(params)
-    if num_pieces == 1:
-        (loss, seen), gradient = value_and_grad(params, batch)
+    if num_microbatches == 1:
+        (loss, stats), gradient = value_and_grad(params, batch)
         loss, gradient = jax.tree.map(jnp.add, (loss, gradient), penalised)
-        return loss, seen, gradient
+        return loss, stats, gradient
 
-    def add_piece(total: Any, piece: Batch) -> tuple[Any, None]:
-        return jax.tree.map(jnp.add, total, value_and_grad(params, piece)), None
+    def add(total: Any, microbatch: Batch) -> tuple[Any, None]:
+        return jax.tree.map(jnp.add, total, value_and_grad(params, microbatch)), None
 
-    pieces = jax.tree.map(lambda x: x.reshape(num_pieces, rays_per_microbatch, *x.shape[1:]), batch)
-    one_piece = jax.tree.map(lambda x: x[0], pieces)
-    (_, nothing), _ = jax.tree.map(
-        lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(value_and_grad, params, one_piece)
+    microbatches = jax.tree.map(
+        lambda x: x.reshape(num_microbatches, rays_per_microbatch, *x.shape[1:]), batch
     )
-    extra, extra_gradient = jax.tree.map(lambda x: x * num_pieces, penalised)
-    total, _ = jax.lax.scan(add_piece, ((extra, nothing), extra_gradient), pieces)
-    (loss, seen), gradient = jax.tree.map(lambda x: x / num_pieces, total)
-    return loss, seen, gradient
+    first = jax.tree.map(lambda x: x[0], microbatches)
+    (_, no_stats), _ = jax.tree.map(
+        lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(value_and_grad, params, first)
+    )
+    extra, extra_gradient = jax.tree.map(lambda x: x * num_microbatches, penalised)
+    total, _ = jax.lax.scan(add, ((extra, no_stats), extra_gradient), microbatches)
+    (loss, stats), gradient = jax.tree.map(lambda x: x / num_microbatches, total)
+    return loss, stats, gradient
