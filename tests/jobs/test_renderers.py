@@ -100,4 +100,4 @@ def test_previews_are_fast_and_follow_the_parameters(scene, trained, tmp_path):
 def test_an_unknown_renderer_ends_with_one_sentence():
     ended = call("--renderer=quick")
     assert ended.status == 1
-    assert ended.err == "error: unknown render 'quick': choose one of exact, fast\n"
+    assert ended.err == "error: unknown renderer 'quick': choose one of exact, fast\n"
