@@ -1,8 +1,8 @@
 """Multilinear interpolation in tables of features, in the form that a CPU does fastest.
 
-All tables stand in one, and all corners are fetched at once: XLA then makes one gather and, for the
-gradient, one scatter, each at a few nanoseconds a row. For one feature without a gradient, as in
-`nerf.render.density_grid`, JAX's own `map_coordinates` is a sixth faster.
+All tables are stored as one, and all corners are fetched at once: XLA then makes one gather and,
+for the gradient, one scatter, each at a few nanoseconds a row. For one feature without a gradient,
+JAX's own `map_coordinates` is a sixth faster.
 """
 
 import itertools
@@ -15,7 +15,10 @@ import numpy as np
 
 
 def num_rows(texels: Sequence[Sequence[int]]) -> int:
-    """How many rows tables of so many texels along their axes take together.
+    """The number of rows of all tables together.
+
+    Args:
+      texels: for each table the number of texels along each axis.
 
     >>> num_rows([(2, 3), (4, 5)])
     26
@@ -28,8 +31,8 @@ def interpolate(rows: jax.Array, unit: jax.Array, texels: Sequence[Sequence[int]
 
     Args:
       rows: `[num_rows, num_features]`, the tables one after the other, each in row-major order.
-      unit: `[num_points, num_tables, num_axes]`, in [0, 1], where to look in each table; beyond,
-        the outermost texels go on linearly.
+      unit: `[num_points, num_tables, num_axes]`, the position in each table, in [0, 1]; outside,
+        the outermost two texels are extrapolated linearly.
       texels: for each table the number of texels along each axis, at least 2.
 
     Returns:

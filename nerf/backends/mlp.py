@@ -36,14 +36,19 @@ _HEADS = ("density", "bottleneck", "rgb_hidden", "rgb")
 
 @dataclasses.dataclass(frozen=True)
 class MLPConfig:
-    """The NeRF MLP (Mildenhall et al. 2020, figure 7) and the two conventions for its density.
+    """The NeRF MLP, and the points on which the two conventions differ.
 
-    `skip_layer` counts layers from one: after that layer the encoded point is put in front of the
-    features. `density_from` names what the density layer reads: the trunk's last features, or the
-    bottleneck behind them. `density_noise` is the standard deviation of the noise that is added
-    to the raw density when a key is given. `compute_dtype` is that of the layers' products and of
-    the activations between them; parameters, encoding and outputs are float32 in any case.
-    `proposal` serves `networks="proposal"` alone.
+    Attributes:
+      point_encoding, viewdir_encoding: of the point and of the viewing direction.
+      density_from: what the density layer reads, the trunk's last features or the bottleneck.
+      density_noise: standard deviation of the noise that is added to the raw density in training.
+      density_activation: of the raw density.
+      num_layers, width: of the trunk.
+      skip_layer: the encoded point is put in front of this layer's output; layers count from 1.
+      rgb_width: of the hidden layer of the colour.
+      compute_dtype: of the layers' products and of the activations between them; parameters,
+        encoding and outputs are float32 in any case.
+      proposal: for `networks="proposal"`.
     """
 
     point_encoding: EncodingConfig

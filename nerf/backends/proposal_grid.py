@@ -1,7 +1,6 @@
-"""A grid of densities as a proposal, for any field of any backend.
+"""A grid of densities as a proposal, for any field of any backend: it has no layers.
 
-Source: the proposal, Barron et al. 2022 (mip-NeRF 360), section 3, with a grid in the place of its
-MLP.
+Source: the proposal of Barron et al. 2022 (mip-NeRF 360), section 3, with a grid instead of an MLP.
 """
 
 import dataclasses
@@ -53,7 +52,12 @@ B = TypeVar("B", bound=Boxed)
 
 
 def fit(settings: B, facts: SceneFacts) -> B:
-    """The same with the scene's box, and equal axes for a 360 capture."""
+    """Settings of a box for a scene: its corners, and for a 360 capture equal axes.
+
+    Args:
+      settings: what spans a box.
+      facts: of the scene; without a box, the settings stay as they are.
+    """
     if facts.box is None:
         return settings
     low, high = facts.box
@@ -83,11 +87,11 @@ def make(config: GridConfig) -> Proposal:
 
 
 def is_in_domain(points: jax.Array, box: Boxed) -> jax.Array:
-    """Whether there may be any density at points.
+    """Whether a point can have a density: inside the box, or anywhere if its border extends.
 
     Args:
       points: `[..., 3]`.
-      box: beyond it there may be where it goes on as at its border.
+      box: the box, and what is outside.
 
     Returns:
       `[...]`, bool.
@@ -99,7 +103,9 @@ def is_in_domain(points: jax.Array, box: Boxed) -> jax.Array:
 
 
 def to_unit_cube(points: jax.Array, box: Boxed) -> jax.Array:
-    """Points in the unit cube that the box becomes; those outside move to its border.
+    """The position of points in the box; those outside move to the nearest point of its border.
+
+        (points - low) / (high - low), clipped
 
     Args:
       points: `[..., 3]`.
@@ -118,13 +124,23 @@ def to_unit_cube(points: jax.Array, box: Boxed) -> jax.Array:
 
 
 def density_from_log(log_density: jax.Array, box: Boxed) -> jax.Array:
-    """Density per unit of length; 0 is one of which the box is some optical depth of one thick."""
+    """Density per unit of length, from its logarithm in units of one over the size of the box.
+
+        density = exp(log_density) / size,   size = mean(high - low)
+
+    Args:
+      log_density: `[...]`, of any float type; 0 gives the box an optical depth of about one.
+      box: the box.
+
+    Returns:
+      `[...]`, float32, >= 0.
+    """
     size = sum(high - low for low, high in zip(box.low, box.high, strict=True)) / 3.0
     return jnp.exp(jnp.minimum(log_density.astype(jnp.float32), _MAX_LOG_DENSITY)) / size
 
 
 def _corners(points: jax.Array, box: Boxed) -> tuple[jax.Array, jax.Array]:
-    """Both, of as many axes as the points have."""
+    """The corners `low` and `high`, with leading axes so that they broadcast against points."""
     chex.assert_axis_dimension(points, -1, 3)
     shape = (1,) * (points.ndim - 1) + (3,)
     return jnp.array(box.low).reshape(shape), jnp.array(box.high).reshape(shape)

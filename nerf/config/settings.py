@@ -83,10 +83,12 @@ class EncodingConfig:
 class GridConfig:
     """A grid of densities that proposes where to look: `nerf.backends.proposal_grid`.
 
-    `low` and `high` are the corners of the box that it spans, in the space the field lives in;
-    training takes them from the scene. Beyond the box it goes on as at its `border`, or is `empty`.
-    `resolution` counts its texels along x, y and z; `lr_factor` is how many times faster than the
-    field's layers it learns.
+    Attributes:
+      low, high: corners of the box that it spans, in the space the field lives in; they are fitted
+        to the scene.
+      outside: of the box, `border` extrapolates the values at its border, `empty` has no density.
+      resolution: texels along x, y and z.
+      lr_factor: learning rate of the grid, relative to that of the field's layers.
     """
 
     low: Vector = (-1.0, -1.0, -1.0)
@@ -128,7 +130,7 @@ class FieldConfig(Protocol):
 
 
 PROPOSAL = "proposal"
-NETWORKS = {  # the names of the networks whose parameters a field has, the last draws the image
+NETWORKS = {  # names of the networks by `RenderConfig.networks`; the last one gives the image
     "shared": ("shared",),
     "separate": ("coarse", "fine"),
     "proposal": (PROPOSAL, "fine"),
@@ -139,13 +141,18 @@ NETWORKS = {  # the names of the networks whose parameters a field has, the last
 class RenderConfig:
     """How rays are made, sampled and composited.
 
-    `networks` is "shared" (one network, whose coarse outputs are used again in the fine pass),
-    "separate" (two networks, the second evaluated at all samples) or "proposal" (a field's own
-    proposal says where to look, and the field is evaluated at the new samples alone). `coarse_t`
-    and `fine_t` choose the rules of `nerf.render.sampling`, which a proposal makes "bins" and
-    "intervals"; `last_interval` is the length given to the last sample of a ray, where samples
-    have no intervals of their own; `viewdir_space` says which direction the field sees where a
-    scene uses NDC; `background` what is seen through what the field does not cover.
+    Attributes:
+      networks: `shared`, one network whose coarse outputs are used again in the fine pass;
+        `separate`, two networks, of which the second is evaluated at all samples; `proposal`, the
+        field's proposal places the samples, and the field is evaluated at the new ones only.
+      coarse_t, fine_t: rules of `nerf.render.sampling`; a proposal needs `bins` and `intervals`.
+      fine_weight_floor: what is added to each weight before new samples are drawn.
+      fine_gradient: whether the gradient flows through the positions of the new samples.
+      last_interval: length of the last sample of a ray, for rules whose samples have no intervals.
+      viewdir_space: which direction the field gets where the scene uses NDC.
+      background: the colour behind the scene.
+      pixel_offset: where in a pixel its ray goes through, 0.5 for the centre.
+      num_coarse, num_fine: samples of each pass.
     """
 
     networks: Literal["shared", "separate", "proposal"]
@@ -178,7 +185,7 @@ class RenderConfig:
 
     @property
     def evaluations_per_ray(self) -> int:
-        """How often a network is evaluated for one ray of an exact picture; proposals are none."""
+        """Evaluations of a network for one ray of an exact image; a proposal is not one."""
         passes = {"shared": 1, "separate": 2, "proposal": 0}[self.networks]
         return passes * self.num_coarse + self.num_fine
 
@@ -187,13 +194,19 @@ class RenderConfig:
 class TrainConfig:
     """Loss, optimiser and split.
 
-    The learning rate rises linearly from a hundredth to `learning_rate` over the first
-    `warmup_steps`, then falls exponentially and reaches `final_learning_rate` at `num_steps`.
-    `clip_norm` 0 turns gradient clipping off; `adam_b1`, `adam_b2` and `adam_eps` are the
-    decay of the gradient's running mean, that of its square, and what is added to the root of the
-    latter (Kingma & Ba 2015). `distortion_loss_weight` and `opacity_loss_weight` are the weights of
-    the distortion loss and of the opacity loss, see `nerf.training.loss`. Every
-    `holdout`-th view, from view 0 on, is held out for evaluation.
+    Attributes:
+      loss: over the three colours, of the squared error.
+      learning_rate, final_learning_rate: at the first step after the warm-up and at `num_steps`,
+        with an exponential decay between them.
+      clip_norm: of the gradient, over all arrays; 0 turns clipping off.
+      num_rays: rays of a step.
+      num_steps: steps of a run.
+      holdout: every `holdout`-th view, from view 0 on, is held out for evaluation.
+      warmup_steps: in which the learning rate rises linearly from a hundredth.
+      adam_b1, adam_b2: decay of the running means of the gradient and of its square (Kingma & Ba
+        2015).
+      adam_eps: what is added to the root of the latter.
+      distortion_loss_weight, opacity_loss_weight: see `nerf.training.loss`.
     """
 
     loss: Literal["sum", "mean"]
@@ -235,7 +248,7 @@ class TrainConfig:
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Everything that decides what a run computes; its JSON form stands in `config.json`."""
+    """All settings that decide what a run computes; `config.json` holds their JSON form."""
 
     preset: str
     field: FieldConfig
