@@ -9,7 +9,6 @@ import numpy as np
 from benchmarks import machine, timing
 from benchmarks.ceiling import make_product, product_flop
 from benchmarks.work import forward_flop
-from nerf import field as field_lib
 from nerf.config import presets
 from nerf.config import settings as config_lib
 from nerf.config import text as config_text
@@ -17,8 +16,10 @@ from nerf.config.settings import NETWORKS, Config, RenderConfig
 from nerf.field import Params, RadianceField
 from nerf.geometry.cameras import Cameras
 from nerf.geometry.rays import Rays
-from nerf.jobs import init_from
-from nerf.jobs.renderers import compared_rays, scene_box
+from nerf.jobs.load import load_params
+from nerf.jobs.load_scene import load_scene
+from nerf.jobs.renderers import compared_rays
+from nerf.jobs.scene_box import scene_box
 from nerf.render import fast, image_metrics
 from nerf.render.images import (
     RAYS_PER_CHUNK,
@@ -27,9 +28,8 @@ from nerf.render.images import (
     jit_chunk_renderer,
     render_image,
 )
-from nerf.runs import parameters
 from nerf.runtime import parallel
-from nerf.scenes import names
+from nerf.scenes.record import SceneRecord
 from nerf.scenes.scene import Scene
 
 PRODUCT = "product"
@@ -139,14 +139,12 @@ def measure(setting: Setting, plan: Plan) -> dict[str, Any]:
 
 
 def _load(setting: Setting, plan: Plan) -> Subject:
-    resolved = names.load_scene(setting.scene, data_dir=None, offline=False)
-    start = init_from.load_initial_params(plan.init_from, setting.backend, resolved)
-    config = start.header.config if start.header else presets.NOTEBOOK
+    scene = load_scene(setting.scene)
+    loaded = load_params(plan.init_from, scene, backend=setting.backend, config=presets.NOTEBOOK)
     dtype = config_lib.compute_dtype(setting.precision)
-    config = config_text.override(config, f"field.compute_dtype={dtype}", *plan.overrides)
-    field = field_lib.make_field(setting.backend, plan.field, config.field)
-    parameters.check(start.params, field, config, start.origin)
-    return Subject(resolved.scene, field, config, start.params)
+    config = config_text.override(loaded.config, f"field.compute_dtype={dtype}", *plan.overrides)
+    trained = loaded.with_settings(config, setting.precision)
+    return Subject(scene, trained.field, config, trained.params)
 
 
 def _exact(subject: Subject, plan: Plan) -> tuple[ChunkFn, dict[str, Any]]:
@@ -168,11 +166,12 @@ def _fast(
 ) -> tuple[ChunkFn, dict[str, Any]]:
     scene, field, config, params = subject
     start = time.perf_counter()
-    box = scene_box(scene, config.render, cameras)
+    box = scene_box(scene.space, config.render, cameras, scene.cameras)
     measure_grid = fast.make_density_grid_builder(field, config.render, box, fast.RESOLUTION)
     grid = jax.block_until_ready(measure_grid(params))
     grid_seconds = time.perf_counter() - start
-    rays, truth = compared_rays(scene, config)
+    record = SceneRecord.of(scene, config.train.holdout)
+    rays, truth = compared_rays(record, config, scene)
     choice = fast.choose_sampling(field, params, config.render, grid, rays, exact, truth)
     choice_seconds = time.perf_counter() - start - grid_seconds
     mesh = parallel.make_mesh(RAYS_PER_CHUNK)

@@ -1,10 +1,98 @@
-"""Neural radiance fields in JAX: one `RadianceField` interface, a Haiku and a Flax implementation.
+"""Neural radiance fields in JAX: one `RadianceField` interface, Haiku, Flax and NNX behind it.
 
-Importing this package loads neither Haiku nor Flax; a backend is imported when it is asked for
-(see `nerf.field.make_field`).
+    import nerf
+
+    scene = nerf.load_scene("flower")
+    config = nerf.fit_config("planes", scene)
+    trained = nerf.train(scene, config, seconds=60)
+    image = nerf.render_view(trained, scene.view(16))
+    scores = nerf.evaluate(trained, scene)
+    nerf.save_params("flower.safetensors", trained)
+
+Everything here is imported when it is first used, so `import nerf` is fast, and a backend's library
+is loaded only where the backend is asked for.
 """
 
+import importlib
 import time
+from typing import TYPE_CHECKING, Any
 
-STARTED = time.monotonic()  # as good as when the process did
-__version__ = "0.1.0"
+if TYPE_CHECKING:
+    from nerf.config.settings import Config as Config
+    from nerf.errors import UserError as UserError
+    from nerf.field import FieldOutput as FieldOutput
+    from nerf.field import RadianceField as RadianceField
+    from nerf.field import register as register
+    from nerf.field import register_field as register_field
+    from nerf.geometry.cameras import Cameras as Cameras
+    from nerf.jobs.draw import render_view as render_view
+    from nerf.jobs.evaluate import evaluate as evaluate
+    from nerf.jobs.fit import fit_config as fit_config
+    from nerf.jobs.load import load_params as load_params
+    from nerf.jobs.load import load_run as load_run
+    from nerf.jobs.load import save_params as save_params
+    from nerf.jobs.load_scene import load_scene as load_scene
+    from nerf.jobs.scores import Scores as Scores
+    from nerf.jobs.train import TrainOptions as TrainOptions
+    from nerf.jobs.train import train as train
+    from nerf.jobs.trained_field import TrainedField as TrainedField
+    from nerf.jobs.video import render_video as render_video
+    from nerf.render.images import RenderedImage as RenderedImage
+    from nerf.runtime.events import Event as Event
+    from nerf.runtime.events import Message as Message
+    from nerf.runtime.events import Preview as Preview
+    from nerf.runtime.events import Progress as Progress
+    from nerf.runtime.events import StepMetrics as StepMetrics
+    from nerf.runtime.events import StopTraining as StopTraining
+    from nerf.runtime.parallel import use_all_cores as use_all_cores
+    from nerf.scenes.scene import Scene as Scene
+    from nerf.scenes.scene import View as View
+
+STARTED = time.monotonic()  # about when the process did
+__version__ = "0.2.0"
+
+_HOMES = {
+    "Cameras": "nerf.geometry.cameras",
+    "Config": "nerf.config.settings",
+    "FieldOutput": "nerf.field",
+    "RadianceField": "nerf.field",
+    "RenderedImage": "nerf.render.images",
+    "Scene": "nerf.scenes.scene",
+    "Scores": "nerf.jobs.scores",
+    "Event": "nerf.runtime.events",
+    "Message": "nerf.runtime.events",
+    "Preview": "nerf.runtime.events",
+    "Progress": "nerf.runtime.events",
+    "StepMetrics": "nerf.runtime.events",
+    "StopTraining": "nerf.runtime.events",
+    "TrainOptions": "nerf.jobs.train",
+    "TrainedField": "nerf.jobs.trained_field",
+    "UserError": "nerf.errors",
+    "View": "nerf.scenes.scene",
+    "evaluate": "nerf.jobs.evaluate",
+    "fit_config": "nerf.jobs.fit",
+    "load_params": "nerf.jobs.load",
+    "load_run": "nerf.jobs.load",
+    "load_scene": "nerf.jobs.load_scene",
+    "register": "nerf.field",
+    "register_field": "nerf.field",
+    "render_video": "nerf.jobs.video",
+    "render_view": "nerf.jobs.draw",
+    "save_params": "nerf.jobs.load",
+    "train": "nerf.jobs.train",
+    "use_all_cores": "nerf.runtime.parallel",
+}
+__all__ = [*_HOMES, "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a name of the front door when it is first used (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

@@ -249,10 +249,15 @@ def has(backend: str, field: str) -> bool:
     return implementation(backend, field) is not None
 
 
-def check_names(backend: str, field: str) -> None:
-    """Raises a UserError, listing the known names, unless `backend` has a field `field`."""
+def check_backend(backend: str) -> None:
+    """Raises a UserError, listing the known names, unless there is such a backend."""
     if backend not in backends():
         raise UserError(f"unknown backend {backend!r}: choose one of {', '.join(backends())}")
+
+
+def check_names(backend: str, field: str) -> None:
+    """Raises a UserError, listing the known names, unless `backend` has a field `field`."""
+    check_backend(backend)
     fields = sorted(name for owner, name in _implementations() if owner == backend)
     if field not in fields:
         raise UserError(

@@ -16,59 +16,53 @@ import numpy as np
 from absl import flags
 
 from nerf.captures import formats, image_files, survey
-from nerf.captures.capture import MIN_VIEWS, Problems
+from nerf.captures.capture import MIN_VIEWS, Problems, scaled_lens
 from nerf.captures.export import Pixels, export
-from nerf.captures.formats import FORMATS, LoadedScene
+from nerf.captures.formats import FORMATS
 from nerf.cli import flags as command_line
-from nerf.cli.flags import FLAGS, check_flags, reading, run_command
+from nerf.cli.exits import exit_on_error
+from nerf.cli.flags import FLAGS, run_command
 from nerf.cli.messages import as_flags
+from nerf.cli.modes import parse_inspect_flags
+from nerf.cli.options import capture_options
 from nerf.errors import UserError, listed
-from nerf.scenes.normalize import NormalizeOptions, override_bounds, scaled_lens
+from nerf.scenes import loading
+from nerf.scenes.describe import describe_scene
+from nerf.scenes.loading import LoadedScene
+from nerf.scenes.normalize import NormalizeOptions, override_bounds
 
-_READING = ("format", "factor", "max_size", "space", "near", "far", "background")
+_CAPTURE_FLAGS = ("format", "factor", "max_size", "space", "near", "far", "background")
 
 
-# Those of `nerf.main` say how a folder is read.
+# The flags of `nerf.main` say how a folder is read.
 flags.DEFINE_string("plot", None, "draw cameras, bounds and points here, a .png file")
-flags.DEFINE_string(
-    "export_format", None, f"write the scene in another format: {', '.join(FORMATS)}"
-)
-flags.DEFINE_integer("holdout", 16, "every so many views are held out")
+flags.DEFINE_enum("export_format", None, tuple(FORMATS), "write the scene in another format")
+flags.DEFINE_integer("holdout", 16, "hold out every HOLDOUT-th view", lower_bound=2)
 flags.adopt_module_key_flags(command_line)
 
 
 def main(argv: Sequence[str]) -> None:
     """Prints what is found; ends with status 1 where training cannot start."""
-    try:
-        _run(argv)
-    except UserError as error:
-        for problem in error.problems if isinstance(error, Problems) else [error]:
-            print(f"problem: {as_flags(str(problem))}", file=sys.stderr)
-        print("training cannot start", file=sys.stderr)
-        sys.exit(1)
-    except OSError as error:
-        what = error.filename or "a file or the output"
-        print(f"error: {what} cannot be read or written: {error.strerror}", file=sys.stderr)
-        sys.exit(1)
+    with exit_on_error(out_of_memory="try a smaller --max_size"):
+        try:
+            _run(argv)
+        except UserError as error:
+            for problem in error.problems if isinstance(error, Problems) else [error]:
+                print(f"problem: {as_flags(str(problem))}", file=sys.stderr)
+            print("training cannot start", file=sys.stderr)
+            sys.exit(1)
 
 
 def _run(argv: Sequence[str]) -> None:
     if len(argv) != 2:
         raise UserError("give one folder: python -m nerf.inspect FOLDER (--help lists the flags)")
-    if FLAGS.export_format is not None and FLAGS.export_format not in FORMATS:
-        raise UserError(
-            f"unknown format {FLAGS.export_format!r}: choose one of {', '.join(FORMATS)}"
-        )
     if (FLAGS.export_format is None) != (FLAGS.out is None):
         raise UserError("--export_format and --out go together: a format, and the folder to write")
     if FLAGS.plot is not None and not FLAGS.plot.lower().endswith(".png"):
         raise UserError(f"--plot={FLAGS.plot} must end with .png")
-    if FLAGS.holdout < 2:
-        raise UserError(f"--holdout must be at least 2, not {FLAGS.holdout}")
-    check_flags()
-    how = reading()
+    how = capture_options()
     folder = Path(argv[1]).expanduser()
-    capture = formats.read_capture(folder, how)
+    capture = formats.read_capture(folder, format=how.format, factor=how.factor)
     for line in survey.describe_capture(capture):
         print(line)
     for note in capture.notes:
@@ -79,10 +73,10 @@ def _run(argv: Sequence[str]) -> None:
         print(f"picture: {FLAGS.plot}")
     if capture.num_views < MIN_VIEWS:
         raise UserError("one view is too few: one is held out, and none is left to train on")
-    loaded = formats.load_capture(capture, how)
+    loaded = loading.load_capture(capture, how)
     for note in loaded.notes[len(capture.notes) :]:
         print(f"note: {as_flags(note)}")
-    for line in survey.describe_scene(loaded, FLAGS.holdout):
+    for line in describe_scene(loaded.scene, FLAGS.holdout):
         print(line)
     if FLAGS.export_format is not None:
         _export(loaded, how.normalization)
@@ -92,9 +86,8 @@ def _run(argv: Sequence[str]) -> None:
             f"{loaded.scene.num_views} views are too few to train on some and hold out others: "
             "take more pictures"
         )
-    given = [
-        f"--{name}={FLAGS[name].value}" for name in _READING if not FLAGS[name].using_default_value
-    ]
+    changed = [name for name in _CAPTURE_FLAGS if not FLAGS[name].using_default_value]
+    given = [f"--{name}={FLAGS[name].value}" for name in changed]
     if not FLAGS["holdout"].using_default_value:
         given.append(f"--set=train.holdout={FLAGS.holdout}")
     command = ["python", "-m", "nerf.main", "--field=planes", f"--scene={folder}", *given]
@@ -129,7 +122,7 @@ def _export(loaded: LoadedScene, wanted: NormalizeOptions) -> None:
 
 def run() -> None:
     """The console script `nerf-inspect`."""
-    run_command(main, __name__, __doc__)
+    run_command(main, __name__, __doc__, parse_inspect_flags)
 
 
 if __name__ == "__main__":

@@ -37,10 +37,12 @@ from PIL import Image
 from nerf.captures import survey
 from nerf.captures.capture import Capture
 from nerf.captures.export import Pixels, export
-from nerf.captures.formats import FORMATS, CaptureOptions, load_folder
+from nerf.captures.formats import FORMATS
 from nerf.errors import UserError
 from nerf.geometry.lenses import Lens
 from nerf.geometry.poses import look_at
+from nerf.scenes.describe import describe_scene
+from nerf.scenes.loading import CaptureOptions, load_folder
 
 MAX_SECONDS = 10
 MAX_BYTES = 2**29
@@ -281,7 +283,7 @@ def try_one(folder: Path, cache: Path, guard: _Guard) -> str:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # users must not see warnings either
             loaded = load_folder(folder, CaptureOptions(max_size=0), cache_dir=cache)
-            for _ in (*survey.describe_capture(loaded.capture), *survey.describe_scene(loaded, 2)):
+            for _ in (*survey.describe_capture(loaded.capture), *describe_scene(loaded.scene, 2)):
                 pass
         arrays = (
             loaded.scene.images,

@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmarks.command_line import exit_on_error
 from nerf.errors import UserError
-from nerf.output import images
+from nerf.output import images, video
 
 
 def write_side_by_side(out: Path, named: list[tuple[str, Path]]) -> None:
@@ -47,7 +47,7 @@ def write_side_by_side(out: Path, named: list[tuple[str, Path]]) -> None:
             ]
             files.append(Path(folder) / f"{number:05d}.png")
             images.write_sheet(files[-1], images.side_by_side(panels))
-        images.write_video(out, files)
+        video.write_video(out, files)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

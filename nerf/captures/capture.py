@@ -19,13 +19,13 @@ up direction is estimated from the cameras (`nerf.geometry.rigs`).
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from nerf.errors import UserError, listed
 from nerf.geometry.lenses import Lens
-from nerf.scenes.scene import Split
 
 Array = npt.NDArray[np.float64]
 HALF_PIXEL = 0.5  # a principal point that is measured from the corner of a pixel is greater by it
@@ -33,6 +33,13 @@ MIN_POINTS = 8  # in view, the least from which the bounds of a view are estimat
 MAX_DEPTH = 1e12  # in the files' unit; farther points are ignored
 MIN_VIEWS = 2  # one to train on, one to hold out
 _MIN_VISIBLE_FRACTION = 0.01  # of points in the frame of the poses, the least that a view shows
+
+
+class Split(NamedTuple):
+    """Indices of the views to train on and of those held out."""
+
+    train: tuple[int, ...]
+    test: tuple[int, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -243,3 +250,37 @@ def _shared_folder(files: Sequence[Path]) -> Path:
     while not all(parent.is_relative_to(shared) for parent in parents):
         shared = shared.parent
     return shared
+
+
+def scaled_lens(capture: Capture, height: int, width: int) -> Lens:
+    """The lenses for images of another size.
+
+    The principal point of LLFF is the middle of the image at any size, and its focal length is
+    scaled with the width; in other formats both are scaled from the corner of the image.
+    """
+    lens = capture.lens
+    scale = np.array([[width, height]]) / capture.sizes
+    if capture.format == "llff":
+        middle = np.broadcast_to([0.5 * width, 0.5 * height], lens.centre.shape)
+        return lens._replace(focal=np.asarray(lens.focal) * scale[:, :1], centre=middle)
+    centre = (np.asarray(lens.centre) + HALF_PIXEL) * scale - HALF_PIXEL
+    return lens._replace(focal=np.asarray(lens.focal) * scale, centre=centre)
+
+
+def simplified_lens(lens: Lens, height: int, width: int) -> Lens | None:
+    """The same lenses without distortion where all have none; None for plain pinhole cameras."""
+    assert lens.distortion is not None
+    assert lens.fisheye is not None
+    focal, centre = np.asarray(lens.focal), np.asarray(lens.centre)
+    if lens.distortion.any() or lens.fisheye.any():
+        return Lens(
+            focal.astype(np.float32),
+            centre.astype(np.float32),
+            np.asarray(lens.distortion, np.float32),
+            np.asarray(lens.fisheye, bool),
+        )
+    is_one = np.allclose(focal, focal[0, 0], rtol=1e-9, atol=0.0)
+    is_central = np.allclose(centre, [0.5 * width, 0.5 * height], rtol=0.0, atol=1e-6)
+    if is_one and is_central:
+        return None
+    return Lens(focal.astype(np.float32), centre.astype(np.float32))

@@ -1,6 +1,5 @@
 """The size of a capture's images: matching them to their lenses, choosing one size, scaling."""
 
-import contextlib
 import dataclasses
 import hashlib
 from collections import Counter
@@ -12,13 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from nerf.captures import image_files
-from nerf.captures.capture import Capture, Problems
+from nerf.captures.capture import Capture, Problems, scaled_lens, simplified_lens
 from nerf.captures.files import find_image, folder_factor
 from nerf.errors import UserError, listed
 from nerf.geometry.lenses import fraction_without_ray
 from nerf.runtime.array_cache import Arrays, cached_arrays
-from nerf.runtime.progress import progress_bar
-from nerf.scenes.normalize import scaled_lens, simplified_lens
+from nerf.runtime.events import Callback, Progress, ignore_event
 
 MAX_BYTES = 2**34  # of all images of a scene in memory
 _MAX_LENSES = 20  # the most that are checked
@@ -198,6 +196,7 @@ def load_pixels(
     height: int,
     width: int,
     cache_dir: Path,
+    callback: Callback,
 ) -> Iterator[npt.NDArray[np.float32]]:
     """Reads the images of a scene, scaled to one size.
 
@@ -207,6 +206,7 @@ def load_pixels(
       upright: `[num_views]`, which images to turn by their EXIF orientation.
       height, width: of the result, in pixels.
       cache_dir: where scaled images are cached.
+      callback: receives the progress where there is much to scale.
 
     Yields:
       `[height, width, 3 or 4]` float32 in [0, 1], one for each file.
@@ -216,12 +216,8 @@ def load_pixels(
     """
     is_scaled = tuple(sizes[0]) != (width, height)
     show = is_scaled and int(sizes.prod(axis=1).sum()) > _MIN_PIXELS_OF_BAR
-    with contextlib.ExitStack() as stack:
-        bar = None
-        if show:
-            bar = stack.enter_context(
-                progress_bar(total=len(files), desc="scaling images", unit="image")
-            )
+    receiver = callback if show else ignore_event
+    with Progress.of(receiver, "scaling images", total=len(files), unit="image") as progress:
         for file, turn in zip(files, upright, strict=True):
             pixels = (
                 _scaled(file, turn, height, width, cache_dir)
@@ -233,8 +229,7 @@ def load_pixels(
                     f"{file} does not have the size that its header says: copy it again"
                 )
             yield pixels
-            if bar is not None:
-                bar.update()
+            progress.advance(1)
 
 
 def _scaled(

@@ -20,15 +20,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-from nerf.captures.capture import Array, Capture, Problems, check_cameras, named_views
+from nerf.captures.capture import Array, Capture, named_views
 from nerf.captures.files import IMAGE_SUFFIXES, check_inside, folder_factor, read_bytes
-from nerf.captures.image_files import image_files, to_float
+from nerf.captures.image_files import image_files
 from nerf.errors import UserError, listed
 from nerf.geometry.lenses import Lens
-from nerf.scenes.normalize import make_scene
-from nerf.scenes.scene import Scene, Source
 
 POSES_FILE = "poses_bounds.npy"
 _MAX_BYTES = 2**28
@@ -49,7 +46,7 @@ def read_llff(folder: Path, factor: int | None = None) -> Capture:
     image_folder, files = _choose_images(folder, factor)
     _check_counts(folder, image_folder, files, len(poses_bounds))
     names = tuple(file.stem for file in files)
-    _check_values(poses_bounds, names, folder / POSES_FILE)
+    check_values(poses_bounds, names, folder / POSES_FILE)
     capture = from_poses_bounds(poses_bounds, folder, files)
     larger = [path.name for path in _image_folders(folder).values() if path != image_folder]
     if factor is None and larger:
@@ -87,58 +84,6 @@ def from_poses_bounds(poses_bounds: Array, folder: Path, files: Sequence[Path]) 
         sizes=np.stack([width, height], axis=-1).astype(np.int64),
         bounds=poses_bounds[:, 15:],
     )
-
-
-def build_scene(
-    images: npt.NDArray[np.uint8] | npt.NDArray[np.float32],
-    poses_bounds: npt.ArrayLike,
-    *,
-    name: str,
-    source: Source,
-    origin: str,
-    image_names: Sequence[str] | None = None,
-    alpha: npt.NDArray[np.float32] | None = None,
-) -> Scene:
-    """Makes a scene of images and their LLFF poses, without reading files.
-
-    Args:
-      images: `[num_views, height, width, 3]`, uint8, or float in [0, 1].
-      poses_bounds: `[num_views, 17]`, see above.
-      name: what the user calls the scene.
-      source: "photographs" or "procedural".
-      origin: where it was found; error messages begin with it.
-      image_names: one for each view; None numbers them.
-      alpha: `[num_views, height, width]` in [0, 1] of transparent images, composited over white;
-        None for opaque ones.
-
-    Raises:
-      UserError: if the poses are not finite or their bounds are not 0 < near < far, or if the
-        numbers of images and poses differ.
-    """
-    poses_bounds = np.asarray(poses_bounds, np.float64)
-    num_views, _, _, _ = images.shape
-    if poses_bounds.shape != (num_views, 17):
-        raise UserError(
-            f"{origin}: {num_views} images need poses of shape ({num_views}, 17), "
-            f"not {poses_bounds.shape}"
-        )
-    names = tuple(image_names or (f"view_{i:03d}" for i in range(num_views)))
-    _check_values(poses_bounds, names, origin)
-    capture = from_poses_bounds(poses_bounds, Path(), [Path(f"{name}.png") for name in names])
-    problems = check_cameras(capture)
-    if problems:
-        raise Problems([f"{origin}: {problem}" for problem in problems])
-    return make_scene(
-        capture,
-        to_float(images),
-        name=name,
-        source=source,
-        origin=origin,
-        alpha=alpha,
-    )
-
-
-# The poses file.
 
 
 def _read_poses_bounds(path: Path) -> Array:
@@ -183,7 +128,7 @@ def _check_size(file: io.BytesIO) -> None:
     file.seek(0)
 
 
-def _check_values(poses_bounds: Array, names: Sequence[str], where: Path | str) -> None:
+def check_values(poses_bounds: Array, names: Sequence[str], where: Path | str) -> None:
     """Raises a UserError with the views that no capture can be made of; see `check_cameras`."""
     sizes = poses_bounds[:, :15].reshape(-1, 3, 5)[:, :, 4]
     faults = (

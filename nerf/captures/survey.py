@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 
 from nerf.captures.capture import Array, Capture, depths_in_view
-from nerf.captures.formats import LoadedScene
 from nerf.errors import UserError, listed
 from nerf.geometry.rigs import Rig, classify_rig, rotation_to_upright, widest_gap
 
@@ -23,50 +22,24 @@ _MAX_SLOPE = 3.0  # of the rays that are drawn through the corners of an image
 
 def describe_capture(capture: Capture) -> Iterator[str]:
     """Lines about the files: format, lens, bounds, and the arrangement of the cameras."""
-    yield _line("folder", str(capture.folder))
-    yield _line("format", capture.format)
+    yield survey_line("folder", str(capture.folder))
+    yield survey_line("format", capture.format)
     sizes = {tuple(size) for size in capture.sizes.tolist()}
-    yield _line(
+    yield survey_line(
         "views", f"{capture.num_views}, cameras for {listed(f'{w}x{h}' for w, h in sorted(sizes))}"
     )
-    yield _line("lens", _lens(capture))
+    yield survey_line("lens", _lens(capture))
     if capture.bounds is None:
-        yield _line("bounds", "not in the files")
+        yield survey_line("bounds", "not in the files")
     else:
         near, far = capture.bounds.T
-        yield _line("bounds", f"{near.min():.4g} to {far.max():.4g}, in the files' unit")
+        yield survey_line("bounds", f"{near.min():.4g} to {far.max():.4g}, in the files' unit")
     rig = classify_rig(capture.camtoworlds)
-    yield _line("cameras", f"{_KINDS[rig.kind]}; {_spread(capture, rig)}")
-    yield _line("coverage", _coverage(capture, rig))
+    yield survey_line("cameras", f"{_KINDS[rig.kind]}; {_spread(capture, rig)}")
+    yield survey_line("coverage", _coverage(capture, rig))
 
 
-def describe_scene(loaded: LoadedScene, holdout: int) -> Iterator[str]:
-    """Lines about the scene that a field would be trained on.
-
-    Args:
-      loaded: the scene.
-      holdout: every `holdout`-th view is held out, unless the files define a split.
-    """
-    scene = loaded.scene
-    height, width = scene.cameras.height, scene.cameras.width
-    split = scene.split(holdout)
-    background = "" if scene.alpha is None else f", transparent, over {scene.background}"
-    yield _line("images", f"{width}x{height}{background}")
-    near, far = scene.cameras.bounds[:, 0].min(), scene.cameras.bounds[:, 1].max()
-    yield _line("space", f"{scene.space.name}: {scene.space.description}")
-    yield _line(
-        "scene units",
-        f"{scene.unit_scale:.4g} per unit of the files; bounds {near:.3g} to {far:.3g}",
-    )
-    rule = "from the files" if scene.given_split else f"every {holdout}th from 0 on"
-    yield _line(
-        "split",
-        f"{len(split.train)} for training, {len(split.test)} held out ({rule}): "
-        f"{listed(split.test)}",
-    )
-
-
-def _line(name: str, value: str) -> str:
+def survey_line(name: str, value: str) -> str:
     """One line of the survey, with values in a column."""
     return f"{name + ':':<13}{value}"
 

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nerf.captures import colmap, colmap_files
-from nerf.captures.capture import Array, Capture, Problems, make_lens, with_points
+from nerf.captures.capture import Array, Capture, Problems, Split, make_lens, with_points
 from nerf.captures.files import (
     IMAGE_SUFFIXES,
     find_image,
@@ -30,7 +30,6 @@ from nerf.captures.files import (
 )
 from nerf.captures.image_files import image_size
 from nerf.errors import UserError, listed
-from nerf.scenes.scene import Split
 
 NERFSTUDIO_FILE = "transforms.json"
 BLENDER_FILE = "transforms_train.json"

@@ -1,4 +1,4 @@
-"""The job `evaluate`: held-out views, scored and drawn, then the video."""
+"""Scoring the held-out views of a scene."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,104 +6,128 @@ from typing import Any
 
 import numpy as np
 
-from nerf.field import Params
-from nerf.jobs.job import Job
-from nerf.jobs.renderers import scoring_renderer
-from nerf.jobs.video import render_video
-from nerf.jobs.views import ray_progress_bar, render_with_progress
+from nerf.jobs.draw import draw
+from nerf.jobs.renderers import Renderer, RenderMethod, scoring_renderer
+from nerf.jobs.scores import Scores, ViewScore, score_view
+from nerf.jobs.trained_field import TrainedField
 from nerf.output import images
-from nerf.render import image_metrics
 from nerf.render.images import RenderedImage
-from nerf.runs import parameters, run_folder
+from nerf.runs import run_folder
+from nerf.runtime.events import Callback, Progress, log_event, say
+from nerf.scenes.scene import Scene, View
 
 
-def evaluate(job: Job, params: Params, step: int | None) -> dict[str, Any]:
-    """Renders and scores the held-out views, then makes the video.
+def evaluate(
+    trained: TrainedField,
+    scene: Scene,
+    *,
+    folder: str | Path | None = None,
+    renderer: RenderMethod = "exact",
+    debug: bool = False,
+    callback: Callback = log_event,
+) -> Scores:
+    """Draws and scores the held-out views of a scene.
 
     Args:
-      job: what is evaluated.
-      params: the parameters.
-      step: training steps behind them, None where it is not known.
-
-    Returns:
-      What `eval.json` holds.
-
-    Raises:
-      UserError: if the video cannot be encoded; the scores and pictures stay.
+      trained: what is scored.
+      scene: whose held-out views count, by the setting `train.holdout` or the files' own split.
+      folder: where `eval.json` and the images go, e.g. a run folder; None writes nothing.
+      renderer: `exact` or `fast`.
+      debug: whether values are checked as well as shapes.
+      callback: receives progress and scores.
     """
-    if job.video.num_frames:
-        images.check_video_encoder()
-    if not run_folder.holds_training(job.run_dir):  # which wrote its own, with its own settings
-        parameters.save(job.run_dir / parameters.FILE_NAME, params, job.header(step))
-    split = job.scene.split(job.config.train.holdout)
-    cameras = job.scene.cameras[np.array(split.test)]
-    renderer = scoring_renderer(job, params, cameras)
+    target = None if folder is None else Path(folder)
+    split = scene.split(trained.config.train.holdout)
+    views = [scene.view(index) for index in split.test]
+    height, width = scene.cameras.height, scene.cameras.width
+    with trained.matmul_precision():
+        chosen = scoring_renderer(
+            trained, scene, [view.camera for view in views], renderer, callback, debug=debug
+        )
+        scores = _score_views(trained, scene, views, chosen, target, callback)
+    result = Scores(tuple(scores), split, (height, width), chosen.method)
+    if target is not None:
+        run_folder.write_json(
+            target / run_folder.EVAL_FILE, result.to_json(**_labels(trained, scene))
+        )
+        _remove_other_views(target / run_folder.RENDERS_FOLDER, split.test)
+    fast = " (fast renderer)" if chosen.method == "fast" else ""
+    say(
+        callback,
+        f"mean of {len(scores)} held-out views: PSNR {result.psnr:.2f} dB, SSIM {result.ssim:.4f}"
+        f"{_depth_text(result.depth_error)}{fast}",
+    )
+    return result
+
+
+def _labels(trained: TrainedField, scene: Scene) -> dict[str, Any]:
+    """What `eval.json` says besides the scores."""
+    return {
+        "scene": scene.name,
+        "source": scene.source,
+        "backend": trained.backend,
+        "field": trained.field_name,
+        "preset": trained.config.preset,
+        "step": trained.step,
+    }
+
+
+def _score_views(
+    trained: TrainedField,
+    scene: Scene,
+    views: Sequence[View],
+    renderer: Renderer,
+    folder: Path | None,
+    callback: Callback,
+) -> list[ViewScore]:
     scores = []
-    num_pixels = job.scene.cameras.height * job.scene.cameras.width
-    with ray_progress_bar("test views", num_pixels * len(split.test)) as bar:
-        for number, index in enumerate(split.test):
-            picture = render_with_progress(
-                job, renderer.render_chunk, params, cameras[number], index, bar
+    num_rays = sum(view.camera.height * view.camera.width for view in views)
+    with Progress.of(callback, "held-out views", total=num_rays, unit="ray") as progress:
+        for view in views:
+            image = draw(trained, view.camera, renderer.render_chunk, on_rays=progress.advance)
+            score = score_view(scene, view, image)
+            file = "" if folder is None else f", {_write_view(folder, scene, view, image, score)}"
+            scores.append(score)
+            say(
+                callback,
+                f"view {view.index} ({view.name}): PSNR {score.psnr:.2f} dB, SSIM {score.ssim:.4f}"
+                f"{_depth_text(score.depth_error)}{file}",
             )
-            depth = None if job.scene.depth is None else job.scene.depth[index]
-            scores.append(image_metrics.score(index, picture, job.scene.images[index], depth))
-            comparison = _write_view(job, picture, scores[-1])
-            bar.write(
-                f"view {index}: PSNR {scores[-1].psnr:.2f} dB, SSIM {scores[-1].ssim:.4f}"
-                f"{_depth_error(scores[-1].depth_error)}, {comparison}"
-            )
-    summary = image_metrics.summary(
-        scores,
-        split,
-        (job.scene.cameras.height, job.scene.cameras.width),
-        scene=job.scene.name,
-        source=job.scene.source,
-        backend=job.backend,
-        field=job.field_name,
-        preset=job.config.preset,
-        step=step,
-        render=renderer.method,
-    )
-    run_folder.write_json(job.run_dir / run_folder.EVAL_FILE, summary)
-    _remove_other_views(job.run_dir / run_folder.RENDERS_FOLDER, split.test)
-    print(
-        f"mean of {len(scores)} held-out views: PSNR {summary['psnr']:.2f} dB, "
-        f"SSIM {summary['ssim']:.4f}{_depth_error(summary.get('depth_error'))}"
-        f"{' (fast pictures)' if renderer.method == 'fast' else ''}"
-    )
-    render_video(job, params, renderer)
-    return summary
+    return scores
 
 
-def _depth_error(error: float | None) -> str:
+def _depth_text(error: float | None) -> str:
     return "" if error is None else f", depth off by {error:.1%}"
 
 
-def _write_view(job: Job, picture: RenderedImage, score: image_metrics.ViewScore) -> Path:
+def _write_view(
+    folder: Path, scene: Scene, view: View, image: RenderedImage, score: ViewScore
+) -> Path:
     """Writes one held-out view in every form; returns the path of the comparison."""
-    stem = job.run_dir / run_folder.RENDERS_FOLDER / f"view_{score.index:03d}"
-    is_bounded = job.scene.space.is_bounded  # else there is something in every direction
-    covered = picture.acc if is_bounded else np.ones_like(picture.acc)
-    depth = images.colorize_depth(picture.depth, covered)
-    truth = job.scene.images[score.index]
-    is_seen = covered >= 0.5
-    near, far = np.percentile(picture.depth[is_seen] if is_seen.any() else 0.0, [1.0, 99.0])
+    renders = folder / run_folder.RENDERS_FOLDER
+    renders.mkdir(parents=True, exist_ok=True)
+    stem = renders / f"view_{view.index:03d}"
+    opacity = image.acc if scene.space.is_bounded else np.ones_like(image.acc)
+    depth = images.colorize_depth(image.depth, opacity)
+    is_opaque = opacity >= 0.5
+    near, far = np.percentile(image.depth[is_opaque] if is_opaque.any() else 0.0, [1.0, 99.0])
+    assert view.image is not None
     panels = [
-        (f"rendered: {score.psnr:.2f} dB, SSIM {score.ssim:.3f}", picture.rgb),
-        (f"{job.truth_name}, view {score.index}", truth),
+        (f"rendered: {score.psnr:.2f} dB, SSIM {score.ssim:.3f}", image.rgb),
+        (f"{scene.truth_name}, view {view.index}", view.image),
         (f"depth: {near:.2f} (bright) to {far:.2f} scene units", depth),
     ]
     comparison = stem.with_name(f"{stem.name}_comparison.png")
-    images.write_png(stem.with_suffix(".png"), picture.rgb)
+    images.write_png(stem.with_suffix(".png"), image.rgb)
     images.write_png(stem.with_name(f"{stem.name}_depth.png"), depth)
-    np.save(stem.with_name(f"{stem.name}_depth.npy"), picture.depth)
+    np.save(stem.with_name(f"{stem.name}_depth.npy"), image.depth)
     images.write_sheet(comparison, images.side_by_side(panels))
     return comparison
 
 
 def _remove_other_views(folder: Path, indices: Sequence[int]) -> None:
-    """Removes pictures of views that an earlier run with another split has left."""
+    """Removes images of views that an earlier run with another split has left."""
     for file in folder.glob("view_*"):
-        number = file.name.removeprefix("view_")[:3]
+        number = file.name.removeprefix("view_").partition("_")[0].partition(".")[0]
         if number.isdigit() and int(number) not in indices:
             file.unlink()

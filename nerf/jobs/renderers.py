@@ -1,35 +1,40 @@
-"""Which renderer a job uses for what: exact for scores, fast where pictures are for looking at."""
+"""Which renderer is used for what: exact for scores, fast for images to look at.
 
-import functools
+The fast renderer (`nerf.render.fast`) places samples by a grid of densities. Making the grid, and
+finding how few samples suffice, takes time; so it is used only where it saves more than it costs.
+"""
+
 import time
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
-from nerf.config.settings import Config, RenderConfig
+from nerf.config.settings import Config
 from nerf.field import Params
 from nerf.geometry.cameras import Cameras
-from nerf.geometry.rays import Rays, scene_rays
-from nerf.geometry.spaces import Space
-from nerf.jobs.job import Job, RenderMethod
-from nerf.render import density_grid, fast
+from nerf.geometry.rays import Rays
+from nerf.jobs.scene_box import scene_box
+from nerf.jobs.trained_field import TrainedField
+from nerf.render import fast
 from nerf.render.images import RAYS_PER_CHUNK, ChunkFn, image_rays, make_chunk_renderer
+from nerf.runtime.events import Callback, say
+from nerf.scenes.record import SceneRecord
 from nerf.scenes.scene import Scene
 
-# Below so many evaluations of the network, preparing takes longer than it saves: finding out how
-# many samples it takes, or compiling a renderer for previews.
+RenderMethod = Literal["exact", "fast"]
+
+# Below these numbers of network evaluations, preparing the fast renderer takes longer than it
+# saves: searching for the number of samples, or compiling a renderer for previews.
 _MIN_EVALUATIONS = 2**23
 _MIN_PREVIEW_EVALUATIONS = 2**21
-# The finest of these grids is taken that costs no more than this share of the exact pictures.
-_GRID_SHARE = 0.1
+_GRID_FRACTION = 0.1  # of the cost of the exact images, for the grid
 _RESOLUTIONS = (fast.RESOLUTION, (128, 128, 96), (96, 96, 64), (64, 64, 48))
 _PREVIEW_SAMPLING = fast.Sampling(64)
 _COMPARED_RAYS = 8 * RAYS_PER_CHUNK
-_TICKS_WITH_LENS = 7  # pixels along each side whose rays bound a view's
 
 
 class Renderer(NamedTuple):
@@ -39,154 +44,183 @@ class Renderer(NamedTuple):
     method: RenderMethod
 
 
-def exact_renderer(job: Job) -> Renderer:
-    """The exact renderer of a job's field."""
-    return Renderer(make_chunk_renderer(job.field, job.config.render, debug=job.debug), "exact")
+def exact_renderer(trained: TrainedField, *, debug: bool = False) -> Renderer:
+    """The exact renderer; with `debug`, values are checked."""
+    if debug:
+        return Renderer(
+            make_chunk_renderer(trained.field, trained.config.render, debug=True), "exact"
+        )
+    return Renderer(trained.exact_renderer, "exact")
 
 
-def scoring_renderer(job: Job, params: Params, cameras: Cameras) -> Renderer:
-    """What held-out views are scored with: exact unless `job.render` is `fast`."""
-    exact = exact_renderer(job)
-    return _fast_or_exact(exact, job, params, cameras) if job.render == "fast" else exact
+def scoring_renderer(
+    trained: TrainedField,
+    scene: Scene,
+    cameras: Sequence[Cameras],
+    method: RenderMethod,
+    callback: Callback,
+    *,
+    debug: bool = False,
+) -> Renderer:
+    """What held-out views are scored with: exact unless `method` is `fast`.
+
+    Args:
+      trained: what is scored.
+      scene: with photographs.
+      cameras: of the views that will be rendered.
+      method: the renderer that is asked for.
+      callback: receives what is chosen, and why.
+      debug: whether values are checked, which the exact renderer does.
+    """
+    exact = exact_renderer(trained, debug=debug)
+    if method == "exact":
+        return exact
+    _say_why_exact(trained, callback)
+    return exact if debug else _fast_or_exact(exact, trained, scene, cameras, callback)
 
 
 def video_renderer(
-    job: Job, params: Params, cameras: Cameras, known: Renderer | None = None
+    trained: TrainedField,
+    scene: Scene | None,
+    cameras: Sequence[Cameras],
+    method: RenderMethod | None,
+    callback: Callback,
+    *,
+    debug: bool = False,
 ) -> Renderer:
-    """What a video is drawn with: fast where that pays, unless `job.render` is `exact`.
+    """What a video is drawn with: fast where that pays, unless `method` is `exact`.
 
     Args:
-      job: what is rendered.
-      params: its parameters.
-      cameras: `[num_cameras]`, all that will be rendered.
-      known: a renderer of the same field, where there is one.
+      trained: what is drawn.
+      scene: with photographs to compare with; may be None.
+      cameras: one a frame.
+      method: the renderer that is asked for; None leaves the choice.
+      callback: receives what is chosen, and why.
+      debug: whether values are checked, which the exact renderer does.
     """
-    exact = known if known is not None and known.method == "exact" else exact_renderer(job)
-    return exact if job.render == "exact" else _fast_or_exact(exact, job, params, cameras)
+    exact = exact_renderer(trained, debug=debug)
+    if method == "exact" or debug:
+        return exact
+    if method == "fast":
+        _say_why_exact(trained, callback)
+    return _fast_or_exact(exact, trained, scene, cameras, callback)
 
 
-def preview_renderer(job: Job, camera: Cameras) -> Callable[[Params], ChunkFn]:
+def preview_renderer(
+    fresh: TrainedField,
+    scene: Scene,
+    camera: Cameras,
+    method: str | None,
+    *,
+    debug: bool = False,
+) -> Callable[[Params], ChunkFn]:
     """What one view is drawn with while its field is still in training.
 
     Args:
-      job: what is trained.
+      fresh: what is trained.
+      scene: whose cameras bound the grid of densities.
       camera: of the view.
+      method: `exact` or `fast`; None leaves the choice.
+      debug: whether values are checked, which the exact renderer does.
 
     Returns:
-      A function of the parameters as they are now.
+      A function of the current parameters.
     """
     num_pixels = camera.height * camera.width
-    if job.render == "exact" or not _is_worthwhile(job, num_pixels, _MIN_PREVIEW_EVALUATIONS):
-        exact = exact_renderer(job).render_chunk
+    worthwhile = _is_worthwhile(fresh, num_pixels, _MIN_PREVIEW_EVALUATIONS)
+    if method == "exact" or debug or not worthwhile:
+        exact = exact_renderer(fresh, debug=debug).render_chunk
         return lambda params: exact
-    config = job.config.render
-    measure = fast.make_density_grid_builder(
-        job.field, config, scene_box(job.scene, config, camera[None]), _resolution(job, num_pixels)
-    )
-    render_chunk = fast.make_fast_chunk_renderer(job.field, config, _PREVIEW_SAMPLING)
+    config = fresh.config.render
+    box = scene_box(scene.space, config, scene.cameras)
+    build = fast.make_density_grid_builder(fresh.field, config, box, _resolution(fresh, num_pixels))
+    render_chunk = fast.make_fast_chunk_renderer(fresh.field, config, _PREVIEW_SAMPLING)
 
     def prepare(params: Params) -> ChunkFn:
-        grid = measure(params)
+        grid = build(params)
         return lambda params, rays: render_chunk(params, grid, rays)
 
     return prepare
 
 
-def _fast_or_exact(exact: Renderer, job: Job, params: Params, cameras: Cameras) -> Renderer:
+def _fast_or_exact(
+    exact: Renderer,
+    trained: TrainedField,
+    scene: Scene | None,
+    cameras: Sequence[Cameras],
+    callback: Callback,
+) -> Renderer:
     """The fast renderer with the fewest samples that suffice; the exact one where none do."""
-    num_pixels = len(cameras.focal) * cameras.height * cameras.width
-    if job.render == "fast" and job.config.render.networks == "proposal":
-        print("rendering exactly: the field's own proposal says already where to look")
-    elif job.render == "fast" and not job.scene.space.has_straight_rays:
-        print(f"rendering exactly: rays are not straight in {job.scene.space.name} space")
-    if not _is_worthwhile(job, num_pixels, _MIN_EVALUATIONS):
+    num_pixels = sum(camera.height * camera.width for camera in cameras)
+    if not _is_worthwhile(trained, num_pixels, _MIN_EVALUATIONS):
         return exact
     start = time.monotonic()
-    config, resolution = job.config.render, _resolution(job, num_pixels)
-    grid = fast.make_density_grid_builder(
-        job.field, config, scene_box(job.scene, config, cameras), resolution
-    )(params)
-    rays, truth = compared_rays(job.scene, job.config)
-    choice = fast.choose_sampling(job.field, params, config, grid, rays, exact.render_chunk, truth)
+    config, params = trained.config.render, trained.params
+    record = trained.needed_scene()
+    together: Cameras = jax.tree.map(lambda *each: np.stack(each), *cameras)
+    box = scene_box(trained.needed_space(), config, together, record.cameras)
+    resolution = _resolution(trained, num_pixels)
+    grid = fast.make_density_grid_builder(trained.field, config, box, resolution)(params)
+    rays, truth = compared_rays(record, trained.config, scene)
+    choice = fast.choose_sampling(
+        trained.field, params, config, grid, rays, exact.render_chunk, truth
+    )
     num_samples, seconds = choice.sampling.num_samples, time.monotonic() - start
-    found = f"pictures are {choice.psnr:.1f} dB from exact ones, found out in {seconds:.0f} s"
+    found = f"images are {choice.psnr:.1f} dB from exact ones, found in {seconds:.0f} s"
     if not choice.suffices:
-        print(f"rendering exactly: with {num_samples} samples a ray {found}")
+        say(callback, f"rendering exactly: with {num_samples} samples a ray {found}")
         return exact
     instead = f"instead of {config.evaluations_per_ray}"
-    print(f"rendering fast, with {num_samples} samples a ray {instead}: {found}")
-    render_chunk = fast.make_fast_chunk_renderer(job.field, config, choice.sampling)
+    say(callback, f"rendering fast, with {num_samples} samples a ray {instead}: {found}")
+    render_chunk = fast.make_fast_chunk_renderer(trained.field, config, choice.sampling)
     return Renderer(lambda params, rays: render_chunk(params, grid, rays), "fast")
 
 
-def _is_worthwhile(job: Job, num_pixels: int, min_evaluations: int) -> bool:
-    """Whether preparing is worth it: not where a proposal tells already where to look.
+def _say_why_exact(trained: TrainedField, callback: Callback) -> None:
+    """Says why the fast renderer, which was asked for, cannot be used."""
+    if trained.config.render.networks == "proposal":
+        say(callback, "rendering exactly: the field's own proposal places the samples already")
+    elif not trained.needed_space().has_straight_rays:
+        say(callback, "rendering exactly: rays are not straight in contracted space")
 
-    Values are checked in exact pictures alone, and rays that are not straight are rendered exactly.
+
+def _is_worthwhile(trained: TrainedField, num_pixels: int, min_evaluations: int) -> bool:
+    """Whether the fast renderer saves more than it costs.
+
+    A proposal places the samples already, and rays that are not straight are rendered exactly.
     """
-    exactly = job.config.render.networks == "proposal" or not job.scene.space.has_straight_rays
-    return not (job.debug or exactly) and _evaluations(job, num_pixels) >= min_evaluations
+    only_exact = (
+        trained.config.render.networks == "proposal" or not trained.needed_space().has_straight_rays
+    )
+    return not only_exact and _evaluations(trained, num_pixels) >= min_evaluations
 
 
-def _evaluations(job: Job, num_pixels: int) -> int:
-    """Of the network, for exact pictures."""
-    return num_pixels * job.config.render.evaluations_per_ray
+def _evaluations(trained: TrainedField, num_pixels: int) -> int:
+    """Network evaluations of the exact renderer."""
+    return num_pixels * trained.config.render.evaluations_per_ray
 
 
-def _resolution(job: Job, num_pixels: int) -> tuple[int, int, int]:
-    budget = _GRID_SHARE * _evaluations(job, num_pixels)
+def _resolution(trained: TrainedField, num_pixels: int) -> tuple[int, int, int]:
+    budget = _GRID_FRACTION * _evaluations(trained, num_pixels)
     fit = [resolution for resolution in _RESOLUTIONS if np.prod(resolution) <= budget]
     return fit[0] if fit else _RESOLUTIONS[-1]
 
 
-def scene_box(
-    scene: Scene, config: RenderConfig, cameras: Cameras | None = None
-) -> tuple[jax.Array, jax.Array]:
-    """Corners of a box, in the field's space, around what a scene's cameras see.
+def compared_rays(
+    record: SceneRecord, config: Config, scene: Scene | None
+) -> tuple[Rays, npt.NDArray[np.float32] | None]:
+    """Some rays of the held-out views, always the same.
 
-    Args:
-      scene: the scene.
-      config: pixel conventions.
-      cameras: `[num_cameras]`, others that the box should be large enough for.
+    Returns:
+      The rays, and the colours `[num_rays, 3]` of their pixels where there are photographs.
     """
-    if scene.space.box is not None:
-        low, high = scene.space.box
-        return jnp.array(low), jnp.array(high)
-    groups = [scene.cameras] if cameras is None else [cameras, scene.cameras]
-    return density_grid.box_around([_corner_rays(group, scene.space, config) for group in groups])
-
-
-@functools.partial(jax.jit, static_argnums=(1, 2))
-def _corner_rays(cameras: Cameras, space: Space, config: RenderConfig) -> Rays:
-    """Rays `[num_cameras, num_rays]` between which all rays of the cameras lie.
-
-    They are those of the corners of each image; with a lens, those of pixels along its border,
-    which is nearly enough.
-    """
-    ticks = np.linspace(0, 1, 2 if cameras.lens is None else _TICKS_WITH_LENS)
-    columns, rows = jnp.meshgrid(
-        jnp.asarray(np.round(ticks * (cameras.width - 1)).astype(np.int32)),
-        jnp.asarray(np.round(ticks * (cameras.height - 1)).astype(np.int32)),
-    )
-    shape = (len(cameras.focal), columns.size)
-    return scene_rays(
-        jnp.broadcast_to(columns.reshape(1, -1), shape),
-        jnp.broadcast_to(rows.reshape(1, -1), shape),
-        cameras[:, None].broadcast_to(shape),
-        space,
-        viewdir_space=config.viewdir_space,
-        pixel_offset=config.pixel_offset,
-    )
-
-
-def compared_rays(scene: Scene, config: Config) -> tuple[Rays, npt.NDArray[np.float32]]:
-    """Some rays of the held-out views, always the same, and the colours of their pixels."""
-    indices = np.array(scene.split(config.train.holdout).test)
+    indices = np.array(record.split.test)
     rays = [
-        image_rays(scene.cameras[index], space=scene.space, config=config.render)
+        image_rays(record.cameras[index], space=record.space, config=config.render)
         for index in indices
     ]
     all_rays: Rays = jax.tree.map(lambda *parts: jnp.concatenate(parts), *rays)
-    truth = scene.images[indices].reshape(-1, 3)
-    chosen = np.random.default_rng(0).choice(len(truth), _COMPARED_RAYS)
-    return jax.tree.map(lambda x: x[chosen], all_rays), truth[chosen]
+    (num_rays,) = all_rays.near.shape
+    chosen = np.random.default_rng(0).choice(num_rays, _COMPARED_RAYS)
+    truth = None if scene is None else scene.images[indices].reshape(-1, 3)[chosen]
+    return jax.tree.map(lambda x: x[chosen], all_rays), truth

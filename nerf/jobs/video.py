@@ -1,44 +1,92 @@
-"""The job `render`: a camera path, frame by frame, as a video."""
+"""Drawing a camera path, frame by frame, as a video."""
 
-from nerf.field import Params
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
 from nerf.geometry.camera_paths import path_cameras
-from nerf.jobs.job import Job
-from nerf.jobs.renderers import Renderer, video_renderer
-from nerf.jobs.views import ray_progress_bar, render_with_progress
+from nerf.geometry.cameras import Cameras
+from nerf.jobs.draw import draw
+from nerf.jobs.renderers import Renderer, RenderMethod, video_renderer
+from nerf.jobs.trained_field import TrainedField
 from nerf.output import images
+from nerf.output.video import check_video_encoder, write_video
 from nerf.runs import run_folder
+from nerf.runtime.events import Callback, Progress, log_event, say
+from nerf.scenes.scene import Scene
 
 
-def render_video(job: Job, params: Params, renderer: Renderer | None = None) -> None:
-    """Renders the camera path and encodes it; without frames it does nothing.
+def render_video(
+    trained: TrainedField,
+    path: str | Path,
+    *,
+    scene: Scene | None = None,
+    camera_path: str | None = None,
+    num_frames: int = 30,
+    size: tuple[int, int] | None = None,
+    renderer: RenderMethod | None = None,
+    debug: bool = False,
+    callback: Callback = log_event,
+) -> None:
+    """Draws a camera path and encodes it as H.264.
 
     Args:
-      job: what is rendered.
-      params: the parameters.
-      renderer: one that was used for the same parameters before, where there is one.
+      trained: what is drawn, with the cameras of its scene.
+      path: the .mp4 file to write.
+      scene: with photographs, against which the fast renderer is checked as well; may be None.
+      camera_path: a name of `nerf.geometry.camera_paths.PATHS`; None means what suits the cameras.
+      num_frames: number of frames.
+      size: width and height in pixels; None means the scene's own.
+      renderer: `exact` or `fast`; None means fast where that pays.
+      debug: whether values are checked as well as shapes.
+      callback: receives progress.
 
     Raises:
       UserError: if there is no encoder, or the encoding fails; the frames then stay.
     """
-    num_frames, (height, width) = job.video.num_frames, job.video.size
-    if not num_frames:
-        return
-    images.check_video_encoder()
-    scene = job.scene
-    cameras = path_cameras(job.video.path, scene.cameras, num_frames).resized(height, width)
-    renderer = video_renderer(job, params, cameras, renderer)
-    folder = job.run_dir / run_folder.FRAMES_FOLDER
-    folder.mkdir(exist_ok=True)
-    files = [folder / f"frame_{i:03d}.png" for i in range(num_frames)]
-    with ray_progress_bar(f"video, {num_frames} frames", height * width * num_frames) as bar:
-        for number, file in enumerate(files):
-            camera = cameras[number]
-            image = render_with_progress(job, renderer.render_chunk, params, camera, number, bar)
+    check_video_encoder()
+    path = Path(path)
+    cameras = frame_cameras(trained, camera_path, num_frames, size)
+    with trained.matmul_precision():
+        chosen = video_renderer(trained, scene, cameras, renderer, callback, debug=debug)
+        _write_frames(trained, path, cameras, chosen, callback)
+    say(callback, f"video: {path}")
+
+
+def frame_cameras(
+    trained: TrainedField,
+    name: str | None,
+    num_frames: int,
+    size: tuple[int, int] | None,
+) -> list[Cameras]:
+    """One camera a frame, with bounds that hold what any view of the scene shows."""
+    cameras = trained.needed_scene().cameras
+    width, height = size or (cameras.width, cameras.height)
+    poses = np.asarray(cameras.camtoworlds, np.float32)
+    name = name or trained.needed_space().default_camera_path(poses)
+    along = path_cameras(name, cameras, num_frames).resized(height, width)
+    return [along[index] for index in range(num_frames)]
+
+
+def _write_frames(
+    trained: TrainedField,
+    path: Path,
+    cameras: Sequence[Cameras],
+    renderer: Renderer,
+    callback: Callback,
+) -> None:
+    folder = path.parent / run_folder.FRAMES_FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    files = [folder / f"frame_{index:03d}.png" for index in range(len(cameras))]
+    num_rays = sum(camera.height * camera.width for camera in cameras)
+    task = f"video, {len(cameras)} frames"
+    with Progress.of(callback, task, total=num_rays, unit="ray") as progress:
+        for file, camera in zip(files, cameras, strict=True):
+            image = draw(trained, camera, renderer.render_chunk, on_rays=progress.advance)
             images.write_png(file, image.rgb)
-    video = job.run_dir / run_folder.VIDEO_FILE
-    images.write_video(video, files)
+    write_video(path, files)
     for file in files:
         file.unlink()
     if not any(folder.iterdir()):
         folder.rmdir()
-    print(f"video: {video}")

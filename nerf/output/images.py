@@ -1,19 +1,14 @@
-"""Images and videos for people: PNG files, comparisons, coloured depth, H.264 video."""
+"""Images to look at: PNG files, comparisons, coloured depth."""
 
-import contextlib
-import shutil
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 import chex
 import imageio.v3 as iio
-import imageio_ffmpeg
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from nerf.errors import UserError
 from nerf.runtime import atomic
 
 FloatImage = npt.NDArray[np.float32]
@@ -117,84 +112,3 @@ def grid(panels: Sequence[tuple[str, FloatImage]], num_columns: int) -> ByteImag
         draw.text((left + 2, top + _CAPTION // 2), caption, fill="black", font=font, anchor="lm")
         sheet.paste(Image.fromarray(image), (left, top + _CAPTION))
     return np.asarray(sheet)
-
-
-def check_video_encoder() -> None:
-    """Checks for ffmpeg, before hours are spent on frames.
-
-    Raises:
-      UserError: if there is no ffmpeg.
-    """
-    try:
-        found = shutil.which(
-            imageio_ffmpeg.get_ffmpeg_exe()
-        )  # the value of IMAGEIO_FFMPEG_EXE unchecked
-    except RuntimeError:
-        found = None
-    if found is None:
-        raise UserError(
-            "no ffmpeg program was found to encode the video: install the package imageio-ffmpeg "
-            "with its binary, set IMAGEIO_FFMPEG_EXE, or ask for no video with `num_frames=0`"
-        )
-
-
-def frames_per_second(num_frames: int) -> int:
-    """About four seconds of video, at 8 to 30 frames a second.
-
-    >>> frames_per_second(120), frames_per_second(30)
-    (30, 8)
-    """
-    return min(30, max(8, round(num_frames / 4)))
-
-
-def write_video(path: Path, frames: Sequence[Path]) -> None:
-    """Encodes frames as H.264.
-
-    Args:
-      path: the .mp4 file to write. It is replaced as a whole.
-      frames: PNG files of one size, in order.
-
-    Raises:
-      UserError: if the encoding fails. The frames are not touched.
-    """
-    try:
-        with atomic.replacing(path) as partial:
-            _encode(partial, frames)
-    except (OSError, RuntimeError, SyntaxError) as error:  # Pillow raises all of them
-        raise UserError(
-            f"the video {path} could not be encoded ({error}); its {len(frames)} frames are kept "
-            f"in {frames[0].parent}"
-        ) from error
-
-
-def _encode(path: Path, frames: Sequence[Path]) -> None:
-    images = (_even(enlarge(iio.imread(frame))) for frame in frames)
-    first = next(images)
-    height, width, _ = first.shape
-    writer = imageio_ffmpeg.write_frames(
-        str(path),
-        (width, height),
-        fps=frames_per_second(len(frames)),
-        codec="libx264",
-        pix_fmt_out="yuv420p",
-        quality=8,
-        macro_block_size=2,
-        ffmpeg_log_level="error",
-    )
-    with contextlib.closing(
-        writer
-    ):  # waits for the encoder, which would go on writing after a failure
-        with warnings.catch_warnings():  # JAX warns of every child process; this one is safe
-            warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)
-            writer.send(None)
-        writer.send(np.ascontiguousarray(first))
-        for image in images:
-            writer.send(np.ascontiguousarray(image))
-    if not path.is_file() or path.stat().st_size == 0:
-        raise OSError("the encoder wrote nothing")
-
-
-def _even(image: ByteImage) -> ByteImage:
-    """Makes height and width even, as H.264 requires, by repeating the last row or column."""
-    height, width, _ = image.shape
-    return np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")

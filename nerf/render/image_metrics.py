@@ -1,7 +1,4 @@
-"""Scores of rendered views against their photographs."""
-
-import dataclasses
-from typing import Any
+"""How close a rendered image is to the truth: PSNR, SSIM, error of the depth."""
 
 import chex
 import dm_pix
@@ -9,19 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
-
-from nerf.render.images import RenderedImage
-from nerf.scenes.scene import Split
-
-
-@dataclasses.dataclass(frozen=True)
-class ViewScore:
-    """One view: its index in the scene, PSNR in dB, SSIM, error of the depth where it is known."""
-
-    index: int
-    psnr: float
-    ssim: float
-    depth_error: float | None = None
 
 
 def psnr(image: npt.NDArray[np.float32], truth: npt.NDArray[np.float32]) -> float:
@@ -84,45 +68,3 @@ def depth_error(depth: npt.NDArray[np.float32], truth: npt.NDArray[np.float32]) 
     chex.assert_equal_shape([depth, truth])
     found, known = (x[np.isfinite(truth)].astype(np.float64) for x in (depth, truth))
     return float(np.mean(np.abs(found / known - 1.0))) if known.size else float("nan")
-
-
-def score(
-    index: int,
-    picture: RenderedImage,
-    truth: npt.NDArray[np.float32],
-    depth: npt.NDArray[np.float32] | None = None,
-) -> ViewScore:
-    """All scores of one view.
-
-    Args:
-      index: which view.
-      picture: as it was rendered.
-      truth: `[height, width, 3]`, sRGB in [0, 1].
-      depth: `[height, width]`, exact, where it is known.
-    """
-    error = None if depth is None else depth_error(picture.depth, depth)
-    return ViewScore(index, psnr(picture.rgb, truth), ssim(picture.rgb, truth), error)
-
-
-def summary(
-    scores: list[ViewScore], split: Split, resolution: tuple[int, int], **labels: Any
-) -> dict[str, Any]:
-    """What `eval.json` holds; errors of the depth where it is known.
-
-    Args:
-      scores: one for each held-out view.
-      split: indices of the training views and of those held out.
-      resolution: height and width in pixels.
-      **labels: scene, source, backend, field, preset, step, render.
-    """
-    errors = [s.depth_error for s in scores if s.depth_error is not None]
-    views = [dataclasses.asdict(s) for s in scores]
-    return {
-        "psnr": float(np.mean([s.psnr for s in scores])),
-        "ssim": float(np.mean([s.ssim for s in scores])),
-        **({"depth_error": float(np.mean(errors))} if errors else {}),
-        "views": [{name: x for name, x in view.items() if x is not None} for view in views],
-        "split": {"train": list(split.train), "test": list(split.test)},
-        "resolution": list(resolution),
-        **labels,
-    }

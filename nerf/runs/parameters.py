@@ -21,12 +21,15 @@ from nerf.config import text as config_text
 from nerf.config.settings import NETWORKS, PROPOSAL, Config
 from nerf.errors import UserError
 from nerf.field import Params, RadianceField
+from nerf.geometry import spaces
+from nerf.geometry.spaces import Space
 from nerf.render.rays import abstract_networks
 from nerf.runtime import atomic
 
 FILE_NAME = "params.safetensors"
 _HEADER_KEY = "nerf"
 _FORMAT = 1
+_PLAIN = ("field", "layout", "scene", "source", "step", "provenance")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +44,7 @@ class Header:
       source: `photographs` or `procedural`.
       step: number of training steps behind them; None where it is not known.
       provenance: one sentence on where they come from.
+      space: that the field lives in; None where the file does not say it (version 0.1.0).
     """
 
     field: str
@@ -50,6 +54,17 @@ class Header:
     source: str
     step: int | None
     provenance: str
+    space: Space | None = None
+
+    def at_step(self, step: int) -> "Header":
+        """The same with another number of steps."""
+        return dataclasses.replace(self, step=step)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, as JSON has them."""
+        values = {name: getattr(self, name) for name in _PLAIN}
+        space = {} if self.space is None else {"space": spaces.to_json(self.space)}
+        return {**values, "config": config_text.to_json(self.config), **space}
 
 
 class LoadedParams(NamedTuple):
@@ -97,7 +112,7 @@ def save(path: Path, params: Params, header: Header) -> None:
         jax.tree_util.keystr(key, simple=True, separator="/"): np.asarray(leaf)
         for key, leaf in jax.tree_util.tree_leaves_with_path(params)
     }
-    values = dataclasses.asdict(header) | {"format": _FORMAT}
+    values = header.to_json() | {"format": _FORMAT}
     path.parent.mkdir(parents=True, exist_ok=True)
     metadata = {_HEADER_KEY: json.dumps(values)}
     atomic.write_bytes(path, safetensors.numpy.save(arrays, metadata=metadata))
@@ -193,6 +208,8 @@ def _parse_header(text: str, path: Path) -> Header:
                 f"{path} has settings that this version does not know ({error}): use it with the "
                 "version that wrote it, or train anew"
             ) from error
+        if values.get("space") is not None:
+            values["space"] = spaces.from_json(values["space"])
         header = Header(**values)
         for name in ("field", "layout", "scene", "source", "provenance"):
             if not isinstance(getattr(header, name), str):

@@ -1,4 +1,4 @@
-"""Going on with a run of one backend in another: parameters, optimiser, step and random key."""
+"""Resuming a run of one backend in another: parameters, optimiser, step and random key."""
 
 import shutil
 from pathlib import Path
@@ -13,12 +13,12 @@ from nerf.runs.checkpoints import read_state
 from nerf.training.step import TrainState
 
 
-def continued(run_dir: Path, backend: str, like: TrainState) -> TrainState:
+def resumed_state(run_dir: Path, backend: str, like: TrainState) -> TrainState:
     """The newest state of a run, in the layout of `backend`.
 
     Args:
       run_dir: a run folder of any backend; it is left as it is.
-      backend: the layout that is wanted.
+      backend: whose layout the state gets.
       like: a fresh state of `backend`.
 
     Raises:

@@ -21,6 +21,7 @@ from nerf.runtime import atomic
 
 CONFIG_FILE = "config.json"
 EVAL_FILE = "eval.json"
+SCENE_FILE = "scene.json"
 VIDEO_FILE = "video.mp4"
 RENDERS_FOLDER = "renders"
 FRAMES_FOLDER = "frames"
@@ -30,7 +31,7 @@ CHART_FILE = "training.png"
 CONTACT_SHEET_FILE = "contact_sheet.png"
 LOCK_FILE = ".lock"
 COLLAPSED, REPLACED = "collapsed", "replaced"
-_SAME_TO_GO_ON = (
+_SAME_TO_RESUME = (
     "backend", "field", "scene", "source", "resolution", "space", "unit_scale", "bounds",
     "init_from", "seed", "precision",
 )  # fmt: skip
@@ -95,7 +96,8 @@ def locked(run_dir: Path) -> Iterator[None]:
     Raises:
       UserError: if another process is in it.
     """
-    lock = filelock.FileLock(run_dir / LOCK_FILE, timeout=0)
+    # One lock for the process, which may take it again.
+    lock = filelock.FileLock(run_dir / LOCK_FILE, timeout=0, is_singleton=True)
     try:
         lock.acquire()
     except filelock.Timeout:
@@ -142,28 +144,28 @@ def _is_set_aside(path: Path, labels: Sequence[str]) -> bool:
 
 
 def check_same_training(run_dir: Path, now: dict[str, Any], *, elsewhere: bool = False) -> None:
-    """Refuses to go on with a training run under other settings.
+    """Refuses to resume a training run with other settings.
 
     Args:
       run_dir: holds a training run.
       now: what `config.json` would hold.
-      elsewhere: whether it is to go on in another folder; then backend, seed and origin may
-        differ, since they have done their work.
+      elsewhere: whether it is resumed in another folder; then backend, seed and origin may
+        differ, since they have had their effect.
 
     Raises:
       UserError: with the settings that differ.
     """
     path = run_dir / CONFIG_FILE
     before = read_json(path)
-    if not set(before) >= set(now) or not isinstance(before["config"], dict):
+    names = [n for n in _SAME_TO_RESUME if not (elsewhere and n in _MAY_DIFFER_ELSEWHERE)]
+    if not set(before) >= {*names, "config"} or not isinstance(before["config"], dict):
         raise UserError(f"{path} lacks settings of the training run; give another `run_dir`")
-    names = [n for n in _SAME_TO_GO_ON if not (elsewhere and n in _MAY_DIFFER_ELSEWHERE)]
     # An older version's settings lack those that came later, whose defaults it had.
     try:
         settings = config_text.to_json(config_text.from_json(before["config"], before.get("field")))
     except UserError as error:
         raise UserError(
-            f"{path} has settings that this version does not know ({error}): go on with the "
+            f"{path} has settings that this version does not know ({error}): resume with the "
             "version that wrote it, or train anew with another `run_dir` or `resume=False`"
         ) from error
     old = {name: before[name] for name in names} | _flatten(settings)
@@ -175,14 +177,19 @@ def check_same_training(run_dir: Path, now: dict[str, Any], *, elsewhere: bool =
     ]
     if different:
         advice = (
-            f"`init_from={run_dir / parameters.FILE_NAME}` to begin anew from its parameters alone"
+            f"`init_from={run_dir / parameters.FILE_NAME}` to start anew from its parameters alone"
             if elsewhere
             else "another `run_dir` or `resume=False` to start anew"
         )
         raise UserError(
             f"{run_dir} holds a training run with other settings: {listed(different)}; "
-            f"give the same settings to go on, or {advice}"
+            f"give the same settings to resume, or {advice}"
         )
+
+
+def preview_file(run_dir: Path, step: int) -> Path:
+    """Where the held-out view of a step is, as it was drawn during training."""
+    return run_dir / PROGRESS_FOLDER / f"step_{step:07d}.png"
 
 
 def versions() -> dict[str, str]:

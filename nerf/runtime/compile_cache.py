@@ -7,7 +7,7 @@ from pathlib import Path
 import jax
 
 from nerf.runtime import devices
-from nerf.scenes.download import default_cache_dir
+from nerf.runtime.cache_dir import default_cache_dir
 
 _MIN_COMPILE_SECONDS = 0.5
 

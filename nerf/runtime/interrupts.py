@@ -2,7 +2,6 @@
 
 import contextlib
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
@@ -35,12 +34,15 @@ def interrupt_at_once() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def interrupt_between_steps() -> Iterator[Callable[[], bool]]:
+def interrupt_between_steps(say: Callable[[str], None]) -> Iterator[Callable[[], bool]]:
     """Within the block, the first Ctrl-C or SIGTERM is only recorded; a second one raises.
 
     The training loop asks between two steps whether there was one. An exception in the middle of a
     step would leave a state whose buffers are donated already, and one in the middle of a save half
     a checkpoint.
+
+    Args:
+      say: receives a sentence when the first signal comes.
 
     Yields:
       A function that says whether a signal has arrived.
@@ -54,11 +56,8 @@ def interrupt_between_steps() -> Iterator[Callable[[], bool]]:
         if received:
             raise Interrupted(number, "stopped at once: everything saved so far is kept")
         received.append(number)
-        print(
-            f"\n{SIGNALS[signal.Signals(number)]}: stopping after this step; a second "
-            "signal stops at once",
-            file=sys.stderr,
-        )
+        name = SIGNALS[signal.Signals(number)]
+        say(f"{name}: stopping after this step; a second one stops at once")
 
     with _handled_by(handle):
         yield lambda: bool(received)

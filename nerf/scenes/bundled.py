@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nerf.captures import image_files, llff
+from nerf.captures import image_files
 from nerf.errors import UserError
+from nerf.scenes.llff_arrays import build_scene
 from nerf.scenes.scene import Scene
 
 DEFAULT_HEIGHT, DEFAULT_WIDTH = 94, 126
@@ -85,7 +86,7 @@ def load(name: str, cache_dir: Path) -> Scene:
         cache_dir / "traced", parsed.scene, height=parsed.height, width=parsed.width
     )
     pixels = image_files.to_float(views.images)
-    scene = llff.build_scene(
+    scene = build_scene(
         image_files.over(pixels, "white"),
         views.poses_bounds,
         name=str(parsed),

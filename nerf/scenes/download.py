@@ -6,7 +6,6 @@ A file gets its final name only if its hash is right; a later call downloads the
 """
 
 import hashlib
-import os
 import queue
 import re
 import threading
@@ -18,9 +17,9 @@ from typing import Any, NamedTuple
 
 import pooch
 import requests
-from tqdm import tqdm
 
 from nerf.errors import UserError
+from nerf.runtime.events import Callback, Progress, ProgressReporter, log_event
 
 COMMIT = "4aeb7815583710b279f1b2befe29eeff603023d1"
 BASE_URL = f"https://raw.githubusercontent.com/jsk245/NeRF_JAX_Reproduction/{COMMIT}/"
@@ -89,12 +88,6 @@ def scene_names(rows: Sequence[ManifestRow]) -> tuple[str, ...]:
     return tuple(sorted({row.scene for row in rows}))
 
 
-def default_cache_dir() -> Path:
-    """`$NERF_CACHE_DIR`, else the operating system's folder for caches."""
-    chosen = os.environ.get("NERF_CACHE_DIR")
-    return Path(chosen).expanduser() if chosen else Path(pooch.os_cache("nerf-haiku-flax"))
-
-
 def cached_folder(name: str, cache_dir: Path) -> Path:
     """The folder of the scene `name` in the cache; it need not exist yet."""
     return cache_dir / "llff" / name
@@ -115,7 +108,7 @@ def download_scene(
     rows: Sequence[ManifestRow],
     base_url: str = BASE_URL,
     timeouts: Timeouts = DEFAULT_TIMEOUTS,
-    progress: bool = True,
+    callback: Callback = log_event,
 ) -> Path:
     """Downloads the files of a scene that are not in the cache.
 
@@ -125,7 +118,7 @@ def download_scene(
       rows: the manifest.
       base_url: the address that the manifest's paths are relative to.
       timeouts: time limits.
-      progress: whether to show a progress bar on stderr.
+      callback: receives the progress, in bytes over all files.
 
     Returns:
       The folder of the scene in the cache.
@@ -143,7 +136,7 @@ def download_scene(
     try:
         for row in missing:  # a damaged file must not stay if its download fails
             (cache_dir / "llff" / row.local).unlink(missing_ok=True)
-        _fetch_all(name, missing, cache_dir / "llff", base_url, timeouts, progress)
+        _fetch_all(name, missing, cache_dir / "llff", base_url, timeouts, callback)
     except OSError as error:
         raise UserError(
             f"cannot write the download cache {cache_dir} ({error}): "
@@ -209,7 +202,7 @@ def _fetch_all(
     folder: Path,
     base_url: str,
     timeouts: Timeouts,
-    progress: bool,
+    callback: Callback,
 ) -> None:
     """Downloads files into `folder`, with one progress bar for all."""
     rows = {row.local: row for row in missing}
@@ -221,12 +214,12 @@ def _fetch_all(
     level = logger.level
     with (
         requests.Session() as session,
-        tqdm(total=num_bytes, unit="B", unit_scale=True, desc=name, disable=not progress) as bar,
+        Progress.of(callback, f"downloading {name}", total=num_bytes, unit="B") as progress,
     ):
         logger.setLevel("WARNING")  # the progress bar is enough; pooch logs a line for each file
         try:
             for local, row in rows.items():
-                cache.fetch(local, downloader=_Downloader(row, session, timeouts, bar))
+                cache.fetch(local, downloader=_Downloader(row, session, timeouts, progress))
         finally:
             logger.setLevel(level)
 
@@ -241,7 +234,7 @@ class _Downloader(NamedTuple):
     row: ManifestRow
     session: requests.Session
     timeouts: Timeouts
-    bar: Any
+    progress: ProgressReporter
 
     def __call__(self, url: str, output: str, _: Any) -> None:
         limits = (self.timeouts.connect, self.timeouts.read)
@@ -272,7 +265,7 @@ class _Downloader(NamedTuple):
                 file.write(chunk)
                 digest.update(chunk)
                 received += len(chunk)
-                self.bar.update(len(chunk))
+                self.progress.advance(len(chunk))
                 if received > self.row.num_bytes:
                     break
         return digest.hexdigest(), received

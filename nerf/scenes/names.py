@@ -18,9 +18,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from nerf.captures import formats
-from nerf.captures.formats import CaptureOptions
 from nerf.errors import UserError
-from nerf.scenes import bundled, download
+from nerf.runtime.cache_dir import default_cache_dir
+from nerf.runtime.events import Callback, log_event
+from nerf.scenes import bundled, download, loading
+from nerf.scenes.loading import CaptureOptions
 from nerf.scenes.scene import Scene, Source
 
 DEFAULT_DATA_DIR = Path("data/llff")
@@ -50,7 +52,8 @@ class _Sources(NamedTuple):
     base_url: str
     rows: Sequence[download.ManifestRow]
     timeouts: download.Timeouts
-    reading: CaptureOptions
+    options: CaptureOptions
+    callback: Callback
 
 
 def load_scene(
@@ -58,11 +61,12 @@ def load_scene(
     *,
     data_dir: Path | None = None,
     offline: bool = False,
-    reading: CaptureOptions = formats.DEFAULT_CAPTURE_OPTIONS,
+    options: CaptureOptions = loading.DEFAULT_CAPTURE_OPTIONS,
     base_url: str | None = None,
     cache_dir: Path | None = None,
     rows: Sequence[download.ManifestRow] | None = None,
     timeouts: download.Timeouts = download.DEFAULT_TIMEOUTS,
+    callback: Callback = log_event,
 ) -> Resolved:
     """Finds and reads a scene; see above for where it is searched.
 
@@ -70,12 +74,13 @@ def load_scene(
       name: a folder, a name, `llff:NAME`, `procedural:NAME` or `procedural:NAME@WIDTHxHEIGHT`.
       data_dir: the folder of scenes with a name; None means `$NERF_DATA_DIR`, else data/llff.
       offline: whether the network is never used, as with NERF_OFFLINE=1.
-      reading: how a folder is read.
+      options: how a folder is read.
       base_url: a mirror of the published files; None means their own repository.
       cache_dir: the folder of downloads and ray-traced views; None means `$NERF_CACHE_DIR`, else
         the system's cache folder.
       rows: the manifest of files that can be downloaded; None means the package's own.
       timeouts: time limits of the network.
+      callback: receives the progress of downloads and of scaling.
 
     Raises:
       UserError: if there is no such scene, or its data is damaged.
@@ -85,12 +90,12 @@ def load_scene(
     bare = rest if known_prefix else name
     if not bare:
         raise UserError(f"{name!r} names no scene: give a folder or {_examples()}")
-    cache_dir = cache_dir or download.default_cache_dir()
+    cache_dir = cache_dir or default_cache_dir()
     if known_prefix and prefix == "procedural":
         return Resolved(bundled.load(bare, cache_dir), None)
     if _is_folder(bare):
         folder = Path(bare).expanduser()
-        return _load(folder, None, reading, cache_dir)
+        return _load(folder, None, options, cache_dir, callback)
     sources = _Sources(
         data_dir=data_dir or Path(os.environ.get("NERF_DATA_DIR") or DEFAULT_DATA_DIR),
         cache_dir=cache_dir,
@@ -98,7 +103,8 @@ def load_scene(
         base_url=base_url or download.BASE_URL,
         rows=download.read_manifest() if rows is None else rows,
         timeouts=timeouts,
-        reading=reading,
+        options=options,
+        callback=callback,
     )
     return _load_named(bare, sources, strict=known_prefix)
 
@@ -130,7 +136,7 @@ def _load_named(name: str, sources: _Sources, *, strict: bool) -> Resolved:
     """Loads a scene by name; `strict` excludes the bundled scene. Raises as `load_scene` does."""
     local = sources.data_dir / name
     if local.is_dir():
-        return _load(local, name, sources.reading, sources.cache_dir)
+        return _load(local, name, sources.options, sources.cache_dir, sources.callback)
     can_download = name in download.scene_names(sources.rows)
     is_bundled = name in bundled.scene_names()
     if not (can_download or is_bundled):
@@ -149,7 +155,7 @@ def _load_named(name: str, sources: _Sources, *, strict: bool) -> Resolved:
     if can_download:
         found = _cached_or_downloaded(name, sources, has_bundled=is_bundled and not strict)
         if isinstance(found, Path):
-            return _load(found, name, sources.reading, sources.cache_dir)
+            return _load(found, name, sources.options, sources.cache_dir, sources.callback)
         reason = found
     absence = f"the photographs of {name} are not in {local}, and {reason}"
     if is_bundled and not strict:
@@ -159,8 +165,10 @@ def _load_named(name: str, sources: _Sources, *, strict: bool) -> Resolved:
     raise UserError(f"{absence}: put them there{instead}")
 
 
-def _load(folder: Path, name: str | None, reading: CaptureOptions, cache_dir: Path) -> Resolved:
-    loaded = formats.load_folder(folder, reading, name=name, cache_dir=cache_dir)
+def _load(
+    folder: Path, name: str | None, options: CaptureOptions, cache_dir: Path, callback: Callback
+) -> Resolved:
+    loaded = loading.load_folder(folder, options, name=name, cache_dir=cache_dir, callback=callback)
     return Resolved(loaded.scene, folder, loaded.notes)
 
 
@@ -180,6 +188,7 @@ def _cached_or_downloaded(name: str, sources: _Sources, *, has_bundled: bool) ->
             rows=sources.rows,
             base_url=sources.base_url,
             timeouts=sources.timeouts,
+            callback=sources.callback,
         )
     except download.NetworkUnreachable as error:
         return f"{lacks}, and {error}"

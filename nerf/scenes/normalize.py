@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
-from nerf.captures.capture import HALF_PIXEL, Array, Capture
+from nerf.captures.capture import Array, Capture, scaled_lens, simplified_lens
 from nerf.config.settings import Background
 from nerf.errors import UserError
 from nerf.geometry.cameras import Cameras
@@ -118,40 +118,6 @@ def make_scene(
         alpha=alpha,
         given_split=capture.split,
     )
-
-
-def scaled_lens(capture: Capture, height: int, width: int) -> Lens:
-    """The lenses for images of another size.
-
-    The principal point of LLFF is the middle of the image at any size, and its focal length is
-    scaled with the width; in other formats both are scaled from the corner of the image.
-    """
-    lens = capture.lens
-    scale = np.array([[width, height]]) / capture.sizes
-    if capture.format == "llff":
-        middle = np.broadcast_to([0.5 * width, 0.5 * height], lens.centre.shape)
-        return lens._replace(focal=np.asarray(lens.focal) * scale[:, :1], centre=middle)
-    centre = (np.asarray(lens.centre) + HALF_PIXEL) * scale - HALF_PIXEL
-    return lens._replace(focal=np.asarray(lens.focal) * scale, centre=centre)
-
-
-def simplified_lens(lens: Lens, height: int, width: int) -> Lens | None:
-    """The same lenses without distortion where all have none; None for plain pinhole cameras."""
-    assert lens.distortion is not None
-    assert lens.fisheye is not None
-    focal, centre = np.asarray(lens.focal), np.asarray(lens.centre)
-    if lens.distortion.any() or lens.fisheye.any():
-        return Lens(
-            focal.astype(np.float32),
-            centre.astype(np.float32),
-            np.asarray(lens.distortion, np.float32),
-            np.asarray(lens.fisheye, bool),
-        )
-    is_one = np.allclose(focal, focal[0, 0], rtol=1e-9, atol=0.0)
-    is_central = np.allclose(centre, [0.5 * width, 0.5 * height], rtol=0.0, atol=1e-6)
-    if is_one and is_central:
-        return None
-    return Lens(focal.astype(np.float32), centre.astype(np.float32))
 
 
 def _known_bounds(capture: Capture, rig: Rig, options: NormalizeOptions) -> Array | None:

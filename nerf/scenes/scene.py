@@ -5,11 +5,14 @@ in scene units; `capture_to_scene` leads there from the coordinates of the files
 """
 
 import dataclasses
-from typing import Literal, NamedTuple
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from nerf.captures.capture import Split as Split
 from nerf.config.settings import Background
 from nerf.errors import UserError, listed
 from nerf.geometry.cameras import Cameras
@@ -17,13 +20,6 @@ from nerf.geometry.poses import scale_of
 from nerf.geometry.spaces import Space
 
 Source = Literal["photographs", "procedural"]
-
-
-class Split(NamedTuple):
-    """Indices of the views to train on and of those held out."""
-
-    train: tuple[int, ...]
-    test: tuple[int, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +58,7 @@ class Scene:
       depth: `[num_views, height, width]` float32, along the viewing axis in scene units, inf where
         there is nothing; where it is known exactly, else None.
       given_split: training and test views where the files name them, else None.
+      folder: it was loaded from; None for a bundled scene (never stored in a run folder).
     """
 
     name: str
@@ -76,6 +73,12 @@ class Scene:
     alpha: npt.NDArray[np.float32] | None = None
     depth: npt.NDArray[np.float32] | None = None
     given_split: Split | None = None
+    folder: Path | None = None
+
+    @property
+    def truth_name(self) -> str:
+        """What the scene's own images are called."""
+        return "photograph" if self.source == "photographs" else "ray-traced truth"
 
     @property
     def num_views(self) -> int:
@@ -92,19 +95,8 @@ class Scene:
         Raises:
           UserError: if there is no such view.
         """
-        if isinstance(which, str):
-            if which not in self.image_names:
-                raise UserError(f"no view {which!r} in {self.name}: it has {self._view_names()}")
-            which = self.image_names.index(which)
-        if not -self.num_views <= which < self.num_views:
-            last = self.num_views - 1
-            raise UserError(f"no view {which} in {self.name}: it has views 0 to {last}")
-        index = int(which) % self.num_views
+        index = find_view(self.image_names, which)
         return View(index, self.image_names[index], self.cameras[index], self.images[index])
-
-    def _view_names(self) -> str:
-        shown = self.image_names[:10]
-        return listed(shown) + (", ..." if len(shown) < self.num_views else "")
 
     def split(self, holdout: int) -> Split:
         """Holds out every `holdout`-th view, from view 0 on, unless the files say which.
@@ -117,3 +109,22 @@ class Scene:
             return self.given_split
         test = tuple(range(0, self.num_views, holdout))
         return Split(tuple(i for i in range(self.num_views) if i not in test), test)
+
+
+def find_view(names: Sequence[str], which: int | str) -> int:
+    """The index of a view.
+
+    Args:
+      names: of all views.
+      which: an index, from the end if negative, or a name.
+
+    Raises:
+      UserError: if there is no such view.
+    """
+    if isinstance(which, str):
+        if which not in names:
+            raise UserError(f"no view {which!r}: there are {listed(names)}")
+        return names.index(which)
+    if not -len(names) <= which < len(names):
+        raise UserError(f"no view {which}: there are views 0 to {len(names) - 1}")
+    return int(which) % len(names)

@@ -1,5 +1,6 @@
 """The training loop: steps, progress, metrics, health, held-out scores, states saved."""
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -7,8 +8,7 @@ from typing import NamedTuple, Protocol
 
 import jax
 
-from nerf.runs.metrics import MetricsLog
-from nerf.runtime.progress import progress_bar
+from nerf.runtime.events import Callback, Progress, ProgressReporter, StepMetrics, ignore_event
 from nerf.training import health
 from nerf.training.batch import TrainingViews
 from nerf.training.optimizer import TimeBudget
@@ -85,6 +85,11 @@ class LoopConfig(NamedTuple):
 AskFn = Callable[[], bool]
 
 
+class MetricsWriter(Protocol):
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        """Stores a reading of the training step, or a held-out score."""
+
+
 class SaveFn(Protocol):
     def __call__(self, state: TrainState, score: float | None) -> None:
         """Saves a state in the background, with its held-out PSNR where there is one."""
@@ -112,9 +117,10 @@ def train(
     views: TrainingViews,
     *,
     num_rays: int,
-    log: MetricsLog,
+    log: MetricsWriter,
     config: LoopConfig,
     hooks: Hooks,
+    callback: Callback = ignore_event,
     seconds_before: float = 0.0,
     evaluate_first: bool = False,
 ) -> TrainState:
@@ -128,6 +134,7 @@ def train(
       log: where readings and scores go.
       config: see `LoopConfig`.
       hooks: see `Hooks`.
+      callback: receives progress and readings.
       seconds_before: how long the run has taken up to `state`.
       evaluate_first: whether `state` gets a held-out score if it falls on the interval.
 
@@ -141,7 +148,7 @@ def train(
     first_step, score = int(state.step), None
     meter = _Meter(num_rays, first_step, seconds_before)
     scores_done = config.score_number(meter.seconds)
-    with _Bar(config, first_step, meter) as bar:
+    with _progress(callback, config, first_step, meter) as progress:
         if evaluate_first and config.evaluates_at(first_step):
             _evaluate(state, hooks, log, meter)
         for before, step in _stretches(first_step, config, meter):
@@ -157,8 +164,9 @@ def train(
             if step == first_step + 1 or step % config.log_every == 0 or saves or is_last:
                 reading = _read(state, metrics, meter)
                 log.write(step, reading)
-                bar.show(reading)
-            bar.advance(step)
+                progress.set_detail(_detail(config, step, reading))
+                callback(StepMetrics(step, reading))
+            progress.move_to(_progress_count(config, step, meter))
             if hooks.should_stop():
                 break
             if evaluates:
@@ -173,39 +181,21 @@ def train(
     return state
 
 
-class _Bar:
-    """Progress in steps, or in seconds where the time decides; a context manager."""
+def _progress(
+    callback: Callback, config: LoopConfig, step: int, meter: "_Meter"
+) -> contextlib.AbstractContextManager[ProgressReporter]:
+    """Progress in steps, or in seconds where the time alone ends the run."""
+    return Progress.of(
+        callback,
+        "training",
+        total=math.ceil((config.max_seconds or 0.0) if config.is_timed else config.num_steps),
+        unit="s" if config.is_timed else "step",
+        done=_progress_count(config, step, meter),
+    )
 
-    def __init__(self, config: LoopConfig, step: int, meter: "_Meter"):
-        self._meter = meter
-        self._in_seconds = config.is_timed
-        self._step = step
-        total = config.max_seconds if self._in_seconds else config.num_steps
-        self._bar = progress_bar(
-            total=math.ceil(total or 0.0),
-            initial=self._count(),
-            desc="training",
-            unit="s" if self._in_seconds else "step",
-        )
 
-    def __enter__(self) -> "_Bar":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.close()
-
-    def show(self, reading: Mapping[str, float]) -> None:
-        """Puts a reading behind the bar."""
-        step = f"step {self._step}, " if self._in_seconds else ""
-        self._bar.set_postfix_str(step + _postfix(reading), refresh=False)
-
-    def advance(self, step: int) -> None:
-        """Moves on to a step."""
-        self._step = step
-        self._bar.update(min(self._count(), self._bar.total) - self._bar.n)
-
-    def _count(self) -> int:
-        return int(self._meter.seconds) if self._in_seconds else self._step
+def _progress_count(config: LoopConfig, step: int, meter: "_Meter") -> int:
+    return int(meter.seconds) if config.is_timed else step
 
 
 class _Meter:
@@ -277,7 +267,7 @@ def _read(state: TrainState, metrics: Metrics, meter: _Meter) -> dict[str, float
     return {**reading, **meter.rate(step), "seconds": round(meter.seconds, 3)}
 
 
-def _evaluate(state: TrainState, hooks: Hooks, log: MetricsLog, meter: _Meter) -> float | None:
+def _evaluate(state: TrainState, hooks: Hooks, log: MetricsWriter, meter: _Meter) -> float | None:
     """Writes the held-out scores of a state; returns the PSNR, or None if there is none."""
     start = time.monotonic()
     scores = hooks.evaluate(state)
@@ -288,8 +278,8 @@ def _evaluate(state: TrainState, hooks: Hooks, log: MetricsLog, meter: _Meter) -
     return scores[TEST_PSNR]
 
 
-def _postfix(reading: Mapping[str, float]) -> str:
+def _detail(config: LoopConfig, step: int, reading: Mapping[str, float]) -> str:
     return (
-        f"loss {reading['loss']:.4f}, PSNR {reading['psnr']:.2f} dB, "
-        f"{reading['rays_per_second']:,.0f} rays/s"
+        f"{f'step {step}, ' if config.is_timed else ''}loss {reading['loss']:.4f}, "
+        f"PSNR {reading['psnr']:.2f} dB, {reading['rays_per_second']:,.0f} rays/s"
     )

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from nerf.captures import colmap_files
-from nerf.captures.formats import CaptureOptions, load_folder
 from nerf.errors import UserError
+from nerf.scenes.loading import CaptureOptions, load_folder
 from tests.support.captures import refusal, write_pictures
 
 SIZE = (64, 48)

@@ -7,8 +7,9 @@ import jax
 import numpy as np
 import pytest
 
-from nerf.captures.formats import FORMATS, CaptureOptions, formats_in, load_folder
+from nerf.captures.formats import FORMATS, formats_in
 from nerf.errors import UserError
+from nerf.scenes.loading import CaptureOptions, load_folder
 from nerf.scenes.normalize import NormalizeOptions
 from tests.support.captures import (
     HEIGHT,

@@ -21,7 +21,8 @@ def test_whatever_is_broken_is_refused_in_one_sentence():
 
 def test_seeds_are_captures_in_every_format(tmp_path):
     """Else all would be refused, and nothing tried."""
-    from nerf.captures.formats import FORMATS, load_folder
+    from nerf.captures.formats import FORMATS
+    from nerf.scenes.loading import load_folder
 
     seeds = fuzz_captures.make_seeds(tmp_path / "seeds")
     formats = []

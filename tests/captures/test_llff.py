@@ -9,11 +9,11 @@ import pytest
 from PIL import Image
 
 from nerf.captures import llff
-from nerf.captures.formats import CaptureOptions, load_folder
-from nerf.captures.llff import build_scene
 from nerf.geometry.cameras import pinhole_rays
 from nerf.geometry.ndc import ndc_rays
 from nerf.geometry.poses import mean_pose
+from nerf.scenes.llff_arrays import build_scene
+from nerf.scenes.loading import CaptureOptions, load_folder
 from nerf.scenes.normalize import forward_facing_poses
 from tests.support.llff_folder import (
     HEIGHT,

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nerf.captures.formats import CaptureOptions, load_folder
 from nerf.errors import UserError
+from nerf.scenes.loading import CaptureOptions, load_folder
 from nerf.scenes.normalize import NormalizeOptions
 from tests.support.llff_folder import (
     HEIGHT,

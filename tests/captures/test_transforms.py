@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from nerf.captures.formats import CaptureOptions, load_folder
+from nerf.scenes.loading import CaptureOptions, load_folder
 from nerf.scenes.normalize import NormalizeOptions
 from tests.support.captures import (
     HEIGHT,

@@ -39,6 +39,7 @@ def test_a_training_run_leaves_everything_behind(run_dir):
         "metrics.jsonl",
         "params.safetensors",
         "renders",
+        "scene.json",
         "training.png",
         "video.mp4",
     ]
@@ -77,9 +78,9 @@ def test_eval_json_has_the_documented_keys(run_dir, backend):
         "field",
         "preset",
         "step",
-        "render",
+        "renderer",
     ]
-    assert [sorted(view) for view in result["views"]] == [["index", "psnr", "ssim"]]
+    assert [sorted(view) for view in result["views"]] == [["index", "name", "psnr", "ssim"]]
     assert result["psnr"] == result["views"][0]["psnr"]
     assert result["split"] == {"train": [1, 2, 3, 4], "test": [0]}
     assert result["resolution"] == [HEIGHT, WIDTH]
@@ -137,7 +138,7 @@ def test_the_first_lines_say_what_runs_and_the_last_where_it_went(trained, backe
     assert f"meadow, source: photographs (llff, {scene}" in first["scene"]
     assert f"{NUM_VIEWS * HEIGHT * WIDTH:,} rays" in first["scene"]
     assert "held out 0" in first["scene"]
-    assert lines[-1].endswith(f"the pictures in {run_dir / 'renders'}")
+    assert lines[-1].endswith(f"the images are in {run_dir / 'renders'}")
 
 
 def test_two_runs_of_one_seed_are_equal_and_of_another_are_not(trained, scene, tmp_path):

@@ -80,14 +80,14 @@ def test_images_are_scaled_and_the_notes_are_shown(tmp_path):
 @pytest.mark.parametrize(
     ("flag", "reason"),
     [
-        ("--format=ply", "unknown format 'ply': choose one of llff, blender, nerfstudio, colmap"),
+        ("--format=ply", "--format=ply: value should be one of <llff|blender|nerfstudio|colmap>"),
         ("--format=colmap", "no COLMAP model"),
-        ("--space=flat", "unknown space 'flat': choose one of ndc, world, contracted"),
+        ("--space=flat", "--space=flat: value should be one of <ndc|world|contracted>"),
         ("--space=ndc", "--space=ndc is not possible"),
-        ("--background=green", "unknown background 'green'"),
-        ("--near=0", "--near must be more than 0"),
+        ("--background=green", "--background=green: value should be one of <white|black>"),
+        ("--near=0", "--near=0.0: must be finite and more than 0"),
         ("--near=2 --far=1", "--near=2.0 must be less than --far=1.0"),
-        ("--max_size=-1", "--max_size must be at least 0"),
+        ("--max_size=-1", "--max_size=-1: -1 is not an integer in the range [0,"),
     ],
 )
 def test_each_mistake_has_its_sentence(tmp_path, flag, reason):
@@ -113,7 +113,7 @@ def test_a_run_does_not_go_on_in_another_space_or_between_other_bounds(tmp_path,
 
 
 def test_the_inner_half_of_contracted_space_is_that_of_the_cameras(folders):
-    from nerf.captures.formats import load_folder
+    from nerf.scenes.loading import load_folder
 
     cameras = load_folder(folders["contracted"]).scene.cameras.camtoworlds
     assert np.abs(contract(cameras[:, :, 3])).max() <= 0.5 + 1e-6

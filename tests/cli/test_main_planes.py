@@ -13,7 +13,7 @@ from tests.support.command_line import assert_is_one_sentence, call, call_well
 
 SMALL = (
     "--field=planes",
-    "--rays=64",
+    "--set=train.num_rays=64",
     "--set=field.resolution=[8, 6, 4]",
     "--set=field.num_features=4",
     "--set=field.width=8",
@@ -60,7 +60,7 @@ def test_a_run_whose_time_is_over_does_no_more_steps(trained):
     run_dir, flags, _ = trained
     before = json.loads((run_dir / "eval.json").read_text())
     out = call_well(*flags, "--train_seconds=15")
-    assert f"going on at step {before['step']} of 15 s" in out
+    assert f"resuming at step {before['step']} of 15 s" in out
     assert json.loads((run_dir / "eval.json").read_text())["step"] == before["step"]
     assert metrics.read(run_dir)[-1]["step"] == before["step"]
 

@@ -51,14 +51,14 @@ def test_a_signal_saves_the_step_and_says_how_to_go_on(scene, tmp_path, number):
     assert process.returncode == 128 + number, err
     assert "Traceback" not in err + out
     last = err.splitlines()[-1]
-    assert last.startswith("stopped: the last step is saved; to go on: python -m nerf.main --mode")
+    assert last.startswith("stopped: the last step is saved; to resume: python -m nerf.main --mode")
     assert "--steps=1000000" in last
     assert not re.search(r"^[IW]\d{4} ", err, re.MULTILINE)  # nobody else's log lines
     saved = parameters.load(tmp_path / "run", "flax").header.step
     reached = readings(tmp_path / "run")[-1]["step"]
     assert saved >= reached
     out = call_well(*flags, f"--run_dir={tmp_path / 'run'}", f"--steps={saved + 2}")
-    assert f"going on at step {saved} of" in out
+    assert f"resuming at step {saved} of" in out
     assert scores(tmp_path / "run")["step"] == saved + 2
 
 
@@ -77,7 +77,7 @@ def test_a_full_disk_ends_with_one_sentence_and_room_lets_it_go_on(
     assert "Traceback" not in err + out
     last = err.splitlines()[-1]
     assert last.startswith(f"error: {what} could not be saved in")
-    assert "make room, then the same command goes on" in last
+    assert "make room, then the same command resumes" in last
     assert not list((tmp_path / "run" / "checkpoints").iterdir())
     call_well(*flags, f"--run_dir={tmp_path / 'run'}")
     assert scores(tmp_path / "run")["step"] == 4

@@ -25,7 +25,7 @@ def test_the_other_backend_goes_on_with_proposal_and_optimiser(trained, tmp_path
     own, others = tmp_path / "haiku", tmp_path / "flax"
     again = (*flags, f"--init_from={run_dir}")
     out = call_well("--backend=flax", *again, f"--run_dir={others}")
-    assert f"going on from {run_dir} at step 4 of 6" in out
+    assert f"resuming from {run_dir} at step 4 of 6" in out
     call_well("--backend=haiku", *again, f"--run_dir={own}")
     psnr = [json.loads((path / "eval.json").read_text())["psnr"] for path in (own, others)]
     assert psnr[0] == pytest.approx(psnr[1], abs=1e-3)
@@ -96,6 +96,6 @@ def test_what_does_not_go_with_it_is_refused(trained, tmp_path, flags, reason):
 def test_what_takes_hours_on_a_cpu_names_what_takes_minutes(scene, tmp_path, flags, is_told):
     out = call_well(
         *("--mode=train", f"--scene={scene}", f"--run_dir={tmp_path / 'run'}", "--video_frames=0"),
-        *("--rays=64", "--stop_at=1", *TINY_FIELD, *flags),
+        *("--set=train.num_rays=64", "--stop_at=1", *TINY_FIELD, *flags),
     )
-    assert ("note: from nothing, preset notebook takes hours on a CPU" in out) == is_told
+    assert ("note: from scratch, preset notebook takes hours on a CPU" in out) == is_told

@@ -27,7 +27,7 @@ def test_the_same_command_again_finds_nothing_left_to_train(run_dir, backend, sc
     shutil.copytree(run_dir, folder)
     before = contents(folder)
     out = call_well(*train_flags(scene, backend, f"--run_dir={folder}"))
-    assert "going on at step 4 of 4" in out
+    assert "resuming at step 4 of 4" in out
     after = contents(folder)
     for name in ("config.json", "metrics.jsonl", "params.safetensors", "eval.json"):
         assert after[name] == before[name], name
@@ -40,7 +40,7 @@ def test_training_begins_anew_from_the_other_backends_parameters(run_dir, backen
     train = ("--mode=train", f"--scene={scene}", "--video_frames=0", *begin)
     call_well(*train, "--steps=0")
     assert leaves(folder, backend) == leaves(run_dir, backend)
-    call_well(*train, "--steps=2", "--rays=16")
+    call_well(*train, "--steps=2", "--set=train.num_rays=16")
     assert leaves(folder, backend) != leaves(run_dir, backend)
     loss = [
         json.loads(path.read_text().splitlines()[-1])["psnr"]
@@ -65,7 +65,7 @@ def test_a_run_goes_on_in_the_other_backend_without_a_jump(trained, backend, sce
     before = contents(half)
     go_on = (f"--init_from={half}", f"--run_dir={rest}", f"--scene={scene}", "--eval_every=3")
     train = ("--mode=train", f"--backend={other(backend)}", "--video_frames=0", *go_on)
-    assert f"going on from {half} at step 6 of 12" in call_well(*train)
+    assert f"resuming from {half} at step 6 of 12" in call_well(*train)
     assert contents(half) == before
     # Where the weights are small, the gradient through the fine samples magnifies rounding.
     for name, rel in (("loss", 1e-4), ("psnr", 1e-4), ("test_psnr", 1e-3), ("grad_norm", 0.05)):
@@ -85,10 +85,10 @@ def test_a_run_goes_on_in_the_other_backend_without_a_jump(trained, backend, sce
 def test_a_run_of_other_settings_is_not_gone_on_with(trained, backend, scene, tmp_path):
     run_dir = trained[backend][0]
     flags = (f"--init_from={run_dir}", f"--run_dir={tmp_path / 'run'}", f"--scene={scene}")
-    ended = call("--mode=train", f"--backend={other(backend)}", *flags, "--rays=16")
+    ended = call("--mode=train", f"--backend={other(backend)}", *flags, "--set=train.num_rays=16")
     assert ended.status == 1
     assert "train.num_rays was 32 and is now 16" in ended.err
-    assert f"--init_from={run_dir / 'params.safetensors'} to begin anew" in ended.err
+    assert f"--init_from={run_dir / 'params.safetensors'} to start anew" in ended.err
 
 
 def test_twice_half_a_run_equals_a_whole_one(trained, backend, scene, tmp_path):
@@ -97,7 +97,7 @@ def test_twice_half_a_run_equals_a_whole_one(trained, backend, scene, tmp_path):
     call_well(*flags, f"--run_dir={tmp_path / 'here'}", "--stop_at=2")
     shutil.move(tmp_path / "here", tmp_path / "there")
     out = call_well(*flags, f"--run_dir={tmp_path / 'there'}")
-    assert "going on at step 2 of 4" in out
+    assert "resuming at step 2 of 4" in out
     assert leaves(tmp_path / "there", backend) == leaves(trained[backend][0], backend)
     shown = ["step_0000002.png", "step_0000004.png"]
     assert sorted(path.name for path in (tmp_path / "there" / "progress").iterdir()) == shown
@@ -109,9 +109,11 @@ def test_noresume_puts_the_earlier_run_aside_whole(run_dir, backend, scene, tmp_
     folder = tmp_path / "run"
     shutil.copytree(run_dir, folder)
     before = {name: content for name, content in contents(folder).items() if name != ".lock"}
-    flags = train_flags(scene, backend, "--video_frames=0", f"--run_dir={folder}", "--rays=16")
+    flags = train_flags(
+        scene, backend, "--video_frames=0", f"--run_dir={folder}", "--set=train.num_rays=16"
+    )
     out = call_well(*flags, "--noresume")
-    assert f"the training before is now in {folder / 'replaced-1'}" in out
+    assert f"the earlier training is now in {folder / 'replaced-1'}" in out
     assert contents(folder / "replaced-1") == before
     assert json.loads((folder / "config.json").read_text())["config"]["train"]["num_rays"] == 16
     call_well(*flags, "--noresume")
@@ -175,7 +177,7 @@ def test_a_restart_that_is_well_goes_to_the_end(scene, backend, tmp_path, monkey
     folder = tmp_path / "run"
     flags = train_flags(scene, backend, "--video_frames=0", f"--run_dir={folder}", "--save_every=2")
     out = call_well(*flags, "--on_collapse=restart")
-    assert "Beginning again from another key, restart 1 of 5" in out
+    assert "Restarting from another key, restart 1 of 5" in out
     assert [line["step"] for line in readings(folder)] == [1, 2, 3, 4]
     assert [line["step"] for line in readings(folder / "collapsed-1")] == [1]
     assert (folder / "collapsed-1" / "checkpoints" / "1").is_dir()
@@ -206,7 +208,7 @@ def test_going_on_to_more_steps_keeps_one_line_a_step(trained, scene, tmp_path):
 @pytest.mark.parametrize(
     ("flags", "differences"),
     [
-        (["--rays=16"], ["train.num_rays was 32 and is now 16"]),
+        (["--set=train.num_rays=16"], ["train.num_rays was 32 and is now 16"]),
         (
             ["--seed=3", "--lr=1e-3"],
             ["seed was 0 and is now 3", "train.learning_rate was 0.0002 and is now 0.001"],

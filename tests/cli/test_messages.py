@@ -10,11 +10,11 @@ from absl import flags
 
 import nerf
 from nerf import main
-from nerf.captures.formats import CaptureOptions, load_folder
 from nerf.cli.messages import FLAG_OF, as_flags
 from nerf.config import text
 from nerf.config.presets import NOTEBOOK
 from nerf.errors import UserError
+from nerf.scenes.loading import CaptureOptions, load_folder
 from nerf.scenes.normalize import NormalizeOptions
 from tests.support.captures import write_nerfstudio
 

@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nerf.captures.formats import load_folder
 from nerf.config.presets import NOTEBOOK
 from nerf.field import make_field
 from nerf.geometry.camera_paths import camera_path
@@ -18,6 +17,7 @@ from nerf.render.image_metrics import psnr
 from nerf.render.images import image_rays, make_chunk_renderer, render_image
 from nerf.render.rays import render_rays
 from nerf.runs import parameters
+from nerf.scenes.loading import load_folder
 from tests.conftest import BACKENDS
 
 HELD_OUT = {0: 22.26, 16: 23.14, 32: 24.20}  # dB against the photographs

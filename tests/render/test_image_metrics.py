@@ -1,15 +1,11 @@
-"""PSNR and SSIM against closed forms and a slow oracle, and the summary of all views."""
+"""PSNR and SSIM against closed forms and a slow oracle."""
 
-import dataclasses
-import json
 import math
 
 import numpy as np
 import pytest
 
-from nerf.render.image_metrics import ViewScore, depth_error, psnr, score, ssim, summary
-from nerf.render.images import RenderedImage
-from nerf.scenes.scene import Split
+from nerf.render.image_metrics import depth_error, psnr, ssim
 
 
 @pytest.fixture
@@ -98,16 +94,6 @@ def test_pictures_of_two_sizes_are_refused():
             measure(small, large)
 
 
-def test_a_score_is_both_measures_of_its_view(pair):
-    image, truth = pair
-    depth = np.full(image.shape[:2], 3.0, np.float32)
-    picture = RenderedImage(image, depth, np.ones_like(depth))
-    expected = ViewScore(7, psnr(*pair), ssim(*pair))
-    assert score(7, picture, truth) == expected
-    with_depth = dataclasses.replace(expected, depth_error=0.25)
-    assert score(7, picture, truth, depth=np.full_like(depth, 4.0)) == with_depth
-
-
 def test_the_error_of_the_depth_is_relative_and_of_what_is_there_alone():
     truth = np.array([[1.0, 2.0], [4.0, np.inf]], np.float32)
     depth = np.array([[1.1, 1.8], [4.4, 5.0]], np.float32)
@@ -116,37 +102,3 @@ def test_the_error_of_the_depth_is_relative_and_of_what_is_there_alone():
     assert math.isnan(depth_error(depth, np.full_like(truth, np.inf)))
     with pytest.raises(AssertionError):
         depth_error(depth, truth[:1])
-
-
-def test_the_summary_has_the_mean_error_of_the_depth_where_it_is_known():
-    scores = [ViewScore(0, 20.0, 0.5, 0.25), ViewScore(16, 23.0, 0.375, 0.75)]
-    result = summary(scores, Split((), (0, 16)), (5, 5))
-    assert result["depth_error"] == 0.5
-    assert [view["depth_error"] for view in result["views"]] == [0.25, 0.75]
-
-
-def test_the_summary_holds_means_views_split_and_labels():
-    scores = [ViewScore(0, 20.0, 0.5), ViewScore(16, 23.0, 0.375), ViewScore(32, 29.0, 1.0)]
-    split = Split(train=(1, 2), test=(0, 16, 32))
-    labels = {"scene": "flower", "source": "photographs", "step": None}
-    result = summary(scores, split, (94, 126), **labels)
-    assert result == {
-        "psnr": 24.0,
-        "ssim": 0.625,
-        "views": [
-            {"index": 0, "psnr": 20.0, "ssim": 0.5},
-            {"index": 16, "psnr": 23.0, "ssim": 0.375},
-            {"index": 32, "psnr": 29.0, "ssim": 1.0},
-        ],
-        "split": {"train": [1, 2], "test": [0, 16, 32]},
-        "resolution": [94, 126],
-        **labels,
-    }
-    assert json.loads(json.dumps(result)) == result
-
-
-def test_an_unknown_ssim_leaves_the_mean_unknown_and_the_psnr_known():
-    scores = [ViewScore(0, 20.0, math.nan), ViewScore(1, 30.0, 0.5)]
-    result = summary(scores, Split((), (0, 1)), (5, 5))
-    assert result["psnr"] == 25.0
-    assert math.isnan(result["ssim"])

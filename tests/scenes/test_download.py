@@ -12,6 +12,7 @@ import pooch
 import pytest
 
 from nerf.errors import UserError
+from nerf.runtime.cache_dir import default_cache_dir
 from nerf.scenes import download
 from nerf.scenes.download import (
     ManifestRow,
@@ -318,6 +319,6 @@ def test_malformed_rows_are_refused(row: str) -> None:
 
 def test_the_cache_folder_can_be_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("NERF_CACHE_DIR", str(tmp_path))
-    assert download.default_cache_dir() == tmp_path
+    assert default_cache_dir() == tmp_path
     monkeypatch.delenv("NERF_CACHE_DIR")
-    assert download.default_cache_dir().name == "nerf-haiku-flax"
+    assert default_cache_dir().name == "nerf-haiku-flax"

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from nerf.captures.formats import FORMATS, CaptureOptions, load_folder
+from nerf.captures.formats import FORMATS
+from nerf.scenes.loading import CaptureOptions, load_folder
 from nerf.scenes.normalize import NormalizeOptions
 from tests.support.captures import convert, write_nerfstudio, write_procedural
 

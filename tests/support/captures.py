@@ -7,13 +7,14 @@ import numpy as np
 from PIL import Image
 
 from nerf import procedural
+from nerf.captures.capture import scaled_lens
 from nerf.captures.export import Pixels, export
-from nerf.captures.formats import CaptureOptions, load_folder, read_capture
+from nerf.captures.formats import read_capture
 from nerf.captures.image_files import read_header, read_image
 from nerf.config.presets import NOTEBOOK
 from nerf.geometry.poses import look_at
 from nerf.render.images import image_rays
-from nerf.scenes.normalize import scaled_lens
+from nerf.scenes.loading import CaptureOptions, load_folder
 
 HEIGHT, WIDTH = 8, 12
 
@@ -85,8 +86,7 @@ def write_procedural(folder, name, height=12, width=16):
 
 def convert(folder, to, out):
     """Exports a folder at its own size."""
-    options = CaptureOptions(max_size=0)
-    capture = read_capture(folder, options)
+    capture = read_capture(folder)
     width, height = read_header(capture.files[0]).size
     pixels = Pixels((width, height), capture.files, lambda i: read_image(capture.files[i]))
     lens = scaled_lens(capture, height, width)

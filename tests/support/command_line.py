@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from nerf import main
-from nerf.cli.flags import parse_flags
+from nerf.cli import modes
 from nerf.runs import metrics, parameters
 
 HEIGHT, WIDTH, NUM_VIEWS = 12, 16, 5
@@ -25,7 +25,12 @@ TINY_FIELD = (
     "--set=field.skip_layer=1",
     "--set=field.num_layers=3",
 )
-TINY = (*TINY_FIELD, "--set=render.num_coarse=8", "--set=render.num_fine=8", "--rays=32")
+TINY = (
+    *TINY_FIELD,
+    "--set=render.num_coarse=8",
+    "--set=render.num_fine=8",
+    "--set=train.num_rays=32",
+)
 
 # A field as smooth as the images, and samples enough for the exact renderer to show it.
 SMOOTH = (
@@ -69,7 +74,7 @@ def write_scene(folder, num_views=NUM_VIEWS):
 def call(*arguments):
     """Runs `main` in this process, with flags that no call before has touched."""
     main.FLAGS.unparse_flags()
-    return _ended(lambda: main.main(parse_flags(["nerf", *map(str, arguments)])))
+    return _ended(lambda: main.main(modes.parse_flags(["nerf", *map(str, arguments)])))
 
 
 def _ended(run):

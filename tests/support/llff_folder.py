@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
-from nerf.captures.formats import CaptureOptions, load_folder
 from nerf.errors import UserError
+from nerf.scenes.loading import CaptureOptions, load_folder
 
 HEIGHT, WIDTH = 6, 8
 

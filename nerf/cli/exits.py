@@ -1,0 +1,56 @@
+"""How the commands end: a user's mistake is one sentence on stderr and a status that is not 0."""
+
+import contextlib
+import sys
+from collections.abc import Iterator, Sequence
+
+import jax
+
+from nerf.cli.messages import as_flags
+from nerf.errors import UserError
+from nerf.runtime.interrupts import Interrupted
+
+_OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"
+
+
+@contextlib.contextmanager
+def exit_on_error(
+    *,
+    out_of_memory: str = "try fewer --rays, or a smaller field",
+    resume_command: str | None = None,
+) -> Iterator[None]:
+    """Turns errors that a user can understand into one sentence and an exit status.
+
+    Args:
+      out_of_memory: what to do where memory runs out.
+      resume_command: the command that resumes what Ctrl-C has stopped, if there is one.
+
+    Raises:
+      SystemExit: for a `UserError`, a file that cannot be read or written, memory that runs out,
+        and an interrupt. Any other error is a fault of the program and passes.
+    """
+    try:
+        yield
+    except Interrupted as interrupt:
+        hint = f"; to resume: {resume_command}" if resume_command else ""
+        with contextlib.suppress(OSError):  # the terminal may be gone
+            print(f"{interrupt}{hint}", file=sys.stderr)
+        sys.exit(interrupt.status)
+    except UserError as error:
+        fail(str(error))
+    except OSError as error:
+        if error.errno is None:
+            raise
+        what = error.filename or "a file or the output"
+        fail(f"{what} cannot be read or written: {error.strerror}")
+    except (MemoryError, jax.errors.JaxRuntimeError) as error:
+        if not isinstance(error, MemoryError) and _OUT_OF_MEMORY not in str(error):
+            raise
+        fail(f"out of memory: {out_of_memory}")
+
+
+def fail(message: str, *more: str) -> None:
+    """Prints one sentence, and lines after it, to stderr; exits with status 1."""
+    lines: Sequence[str] = (f"error: {as_flags(message)}", *more)
+    print("\n".join(lines), file=sys.stderr)
+    sys.exit(1)

@@ -1,0 +1,138 @@
+"""Which flags each mode uses; others on the command line are refused, and noted in a flagfile."""
+
+from collections.abc import Collection, Iterable, Sequence
+
+from absl import flags
+
+from nerf.cli import flags as basic
+from nerf.cli.exits import exit_on_error
+from nerf.errors import UserError, listed
+
+FLAGS = flags.FLAGS
+
+_ALWAYS = {"mode", "backend", "field", "set", "preset", "precision", "compile_cache"}
+_SCENE = {
+    "scene", "data_dir", "format", "factor", "max_size", "space", "near", "far", "background",
+    "offline", "download_url",
+}  # fmt: skip
+_RUN = {"init_from", "run_dir", "debug"}
+_VIDEO = {"renderer", "camera_path", "video_frames", "video_size"}
+_TRAINING = {
+    "steps", "train_seconds", "rays", "rays_per_microbatch", "steps_per_call", "lr", "resume",
+    "stop_at", "save_every", "eval_every", "on_collapse", "tensorboard", "seed",
+}  # fmt: skip
+USED_BY = {
+    "evaluate": _ALWAYS | _SCENE | _RUN | _VIDEO,
+    "train": _ALWAYS | _SCENE | _RUN | _VIDEO | _TRAINING,
+    "render": _ALWAYS | _SCENE | _RUN | _VIDEO,
+    "convert": _ALWAYS | _SCENE | {"init_from", "out"},
+}
+USED_BY_INSPECT = frozenset(
+    {"format", "factor", "max_size", "space", "near", "far", "background", "out"}
+)
+_OF_THE_MODES = set().union(*USED_BY.values())  # absl's own flags serve all
+_OF_FOLDERS = ("data_dir", "format", "factor", "max_size", "space", "near", "far")
+# Flags that set what `--set` can set, too.
+_SAME_SETTING = {
+    "rays": ("train.num_rays",),
+    "steps": ("train.num_steps",),
+    "lr": ("train.learning_rate", "train.final_learning_rate"),
+    "precision": ("field.compute_dtype",),
+    "background": ("render.background",),
+}
+
+
+def parse_flags(argv: Sequence[str]) -> list[str]:
+    """Reads and checks the flags of `nerf.main`, for `app.run`; a mistake ends with a sentence."""
+    rest = basic.parse_flags(argv)
+    with exit_on_error():
+        for note in check_combination(argv, f"--mode={FLAGS.mode}", USED_BY[FLAGS.mode]):
+            print(f"note: {note}")
+        _check_mode()
+    return rest
+
+
+def parse_inspect_flags(argv: Sequence[str]) -> list[str]:
+    """The same for `nerf.inspect`."""
+    rest = basic.parse_flags(argv)
+    with exit_on_error():
+        for note in check_combination(argv, "nerf.inspect", USED_BY_INSPECT):
+            print(f"note: {note}")
+    return rest
+
+
+def check_combination(argv: Sequence[str], user: str, used: Collection[str]) -> list[str]:
+    """Refuses flags that a command does not use, and those that contradict each other.
+
+    Args:
+      argv: the program's arguments as they were typed, before flagfiles are read.
+      user: what the command or mode is called.
+      used: names of the flags that it uses.
+
+    Returns:
+      One note for the flags of a flagfile that it does not use; none where there are none.
+
+    Raises:
+      UserError: with the flags, and what to do.
+    """
+    given = {name for name in _OF_THE_MODES if FLAGS[name].present}
+    unused = sorted(given.difference(used))
+    typed = _typed(argv)
+    refused = [name for name in unused if name in typed]
+    if refused:
+        others = [f"--mode={mode}" for mode in USED_BY if set(refused) <= USED_BY[mode]]
+        them = "it" if len(refused) == 1 else "them"
+        advice = f" ({' and '.join(others)} of nerf.main use {them})" if others else ""
+        raise UserError(f"{user} does not use {_named(refused)}: leave {them} out{advice}")
+    _check_contradictions(given)
+    from_file = [name for name in unused if name not in typed]
+    if not from_file:
+        return []
+    return [f"{user} does not use {_named(from_file)} of the flagfile"]
+
+
+def _check_contradictions(given: set[str]) -> None:
+    assigned = {text.partition("=")[0].strip() for text in FLAGS.set}
+    for name, settings in _SAME_SETTING.items():
+        for setting in sorted(assigned.intersection(settings)):
+            if name in given:
+                raise UserError(
+                    f"--{name} and --set={setting} both set the same: give one of the two"
+                )
+    if FLAGS.offline and FLAGS.download_url is not None:
+        raise UserError("--offline downloads nothing, so --download_url has no use: leave one out")
+    if FLAGS.scene.startswith("procedural:"):
+        useless = [name for name in _OF_FOLDERS if name in given]
+        if useless:
+            raise UserError(
+                f"{_named(useless)}: the bundled scenes do not use "
+                f"{'it' if len(useless) == 1 else 'them'}; a size is part of their name, e.g. "
+                "--scene=procedural:flower@252x188"
+            )
+    if FLAGS.video_frames == 0:
+        useless = [name for name in ("camera_path", "video_size") if name in given]
+        if useless:
+            raise UserError(f"--video_frames=0 makes no video, so {_named(useless)} has no use")
+    if FLAGS.near is not None and FLAGS.far is not None and FLAGS.near >= FLAGS.far:
+        raise UserError(f"--near={FLAGS.near} must be less than --far={FLAGS.far}")
+
+
+def _check_mode() -> None:
+    if FLAGS.mode == "render" and FLAGS.video_frames == 0:
+        raise UserError("--mode=render makes nothing but the video, and --video_frames=0 is none")
+
+
+def _typed(argv: Sequence[str]) -> set[str]:
+    """Names of the flags that stand on the command line itself."""
+    names = set()
+    for argument in argv:
+        name = argument.lstrip("-").partition("=")[0]
+        if argument == "--":
+            break
+        if argument.startswith("-"):
+            names.update({name, name.removeprefix("no")})
+    return names
+
+
+def _named(names: Iterable[str]) -> str:
+    return listed(f"--{name}" for name in names)

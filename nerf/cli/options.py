@@ -1,0 +1,199 @@
+"""What the flags become: options of the library's functions."""
+
+import dataclasses
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nerf import field as field_lib
+from nerf.cli.flags import FLAGS
+from nerf.config import presets, settings, text
+from nerf.config.settings import Config
+from nerf.errors import UserError
+from nerf.jobs.fit import fit_to_scene
+from nerf.jobs.load import load_params, load_run
+from nerf.jobs.train import TrainOptions
+from nerf.jobs.trained_field import TrainedField
+from nerf.runs import parameters, run_folder
+from nerf.runtime import devices
+from nerf.scenes.loading import CaptureOptions
+from nerf.scenes.normalize import NormalizeOptions
+from nerf.scenes.scene import Scene
+
+_MAX_SIDE = 16384  # of a video's frames; more no encoder takes
+_MAX_PIXELS = 2**25  # of a frame
+
+
+def check_names() -> None:
+    """Refuses an unknown backend, field or preset, and a size that is none.
+
+    Raises:
+      UserError: with the known names.
+    """
+    field_lib.check_names(FLAGS.backend, FLAGS.field)
+    presets.preset_of(FLAGS.field, FLAGS.preset)
+    video_size()
+
+
+def capture_options() -> CaptureOptions:
+    """How a folder is read."""
+    return CaptureOptions(
+        format=FLAGS.format,
+        factor=FLAGS.factor,
+        max_size=FLAGS.max_size,
+        normalization=NormalizeOptions(FLAGS.space, FLAGS.near, FLAGS.far, FLAGS.background),
+    )
+
+
+def video_size() -> tuple[int, int] | None:
+    """Width and height of the video; None for the scene's own."""
+    if FLAGS.video_size is None:
+        return None
+    parts = FLAGS.video_size.lower().split("x")
+    if len(parts) != 2 or not all(re.fullmatch("0*[1-9][0-9]{0,8}", part) for part in parts):
+        raise UserError(f"--video_size={FLAGS.video_size}: write it as WIDTHxHEIGHT, e.g. 504x378")
+    width, height = map(int, parts)
+    if max(width, height) > _MAX_SIDE or width * height > _MAX_PIXELS:
+        raise UserError(
+            f"--video_size={FLAGS.video_size}: a frame has at most {_MAX_PIXELS} pixels, and at "
+            f"most {_MAX_SIDE} a side"
+        )
+    return width, height
+
+
+def num_frames() -> int:
+    """Frames of the video, 0 for none."""
+    if FLAGS.video_frames is not None:
+        return int(FLAGS.video_frames)
+    return 30 if devices.default_platform() == "cpu" else 120
+
+
+def run_dir(scene: Scene) -> Path:
+    """Where results go; a run that starts from given parameters has a folder of its own."""
+    if FLAGS.run_dir:
+        return Path(FLAGS.run_dir)
+    name = run_folder.default_name(scene.name, scene.source, FLAGS.backend, FLAGS.field)
+    is_given = FLAGS.mode == "train" and FLAGS.init_from not in (None, "none")
+    return Path(f"runs/{name}{'-retrained' if is_given else ''}")
+
+
+def initial_field(scene: Scene, folder: Path) -> TrainedField | None:
+    """What a run starts from, with the settings that the flags ask for; None for training anew.
+
+    Args:
+      scene: the scene.
+      folder: where the run's results go.
+
+    Raises:
+      UserError: if there are no such parameters, or a trained run would be scored with others
+        than its own.
+    """
+    init_from = FLAGS.init_from
+    holds_training = run_folder.holds_training(folder)
+    if FLAGS.mode == "train":
+        if init_from in (None, "none"):
+            return None
+        return with_flags_of(_load(init_from, scene, folder), scene)
+    if init_from == "none":
+        raise UserError("--init_from=none gives no parameters, and only --mode=train needs none")
+    if holds_training and init_from and not _is_own(init_from, folder):
+        raise UserError(
+            f"{folder} holds a training run, which other parameters would overwrite: leave out "
+            "--init_from to use the trained ones, or name another --run_dir"
+        )
+    source = str(folder) if holds_training else init_from or "pretrained"
+    return with_flags_of(_load(source, scene, folder), scene)
+
+
+def _load(init_from: str, scene: Scene, folder: Path) -> TrainedField:
+    path = Path(init_from)
+    if init_from != "pretrained" and path.is_dir() and run_folder.holds_training(path):
+        loaded = load_run(path, backend=FLAGS.backend)
+        if FLAGS.mode == "train" and _is_own(init_from, folder):
+            return dataclasses.replace(loaded, run_dir=None)
+        return loaded
+    return load_params(init_from, scene, backend=FLAGS.backend, config=published_config(scene))
+
+
+def published_config(scene: Scene | None) -> Config:
+    """The settings of parameters that come with none: the published layout."""
+    config = presets.preset_of(FLAGS.field, FLAGS.preset)
+    if scene is None:
+        return text.override(config, *FLAGS.set)
+    return fit_to_scene(config, scene, tuple(FLAGS.set))
+
+
+def _is_own(init_from: str, folder: Path) -> bool:
+    """Whether `init_from` leads to the parameters that the run folder itself holds."""
+    own = folder.resolve()
+    return Path(init_from).resolve() in (own, own / parameters.FILE_NAME)
+
+
+def with_flags_of(trained: TrainedField, scene: Scene | None) -> TrainedField:
+    """A loaded field with the flags' settings on top; its scene is the one that is drawn."""
+    if FLAGS.field != trained.field_name:
+        raise UserError(
+            f"the parameters are of the field {trained.field_name!r}: add "
+            f"--field={trained.field_name}"
+        )
+    if FLAGS.preset not in (None, trained.config.preset):
+        raise UserError(
+            f"the parameters were trained with preset {trained.config.preset!r}, not "
+            f"{FLAGS.preset!r}: leave out --preset, or train anew"
+        )
+    config = with_flags(trained.config)
+    return trained.with_settings(config, FLAGS.precision, scene)
+
+
+def fresh_config(scene: Scene) -> Config:
+    """The preset, fitted to the scene, with the flags' settings on top."""
+    config = presets.preset_of(FLAGS.field, FLAGS.preset)
+    return with_flags(fit_to_scene(config, scene, tuple(FLAGS.set)))
+
+
+def with_flags(config: Config) -> Config:
+    """Settings that the flags give on top of others."""
+    train = config.train
+    if FLAGS.lr is not None:
+        ratio = train.final_learning_rate / train.learning_rate
+        train = dataclasses.replace(
+            train, learning_rate=FLAGS.lr, final_learning_rate=FLAGS.lr * ratio
+        )
+    if FLAGS.steps is not None:
+        train = dataclasses.replace(train, num_steps=FLAGS.steps)
+    if FLAGS.rays is not None:
+        train = dataclasses.replace(train, num_rays=FLAGS.rays)
+    dtype = settings.compute_dtype(FLAGS.precision)
+    field = dataclasses.replace(config.field, compute_dtype=dtype)
+    config = dataclasses.replace(config, field=field, train=train)
+    return text.override(config, *FLAGS.set)
+
+
+def train_options(scene: Scene, started: float) -> TrainOptions:
+    """How the run is trained."""
+    return TrainOptions(
+        save_every=FLAGS.save_every,
+        eval_every=FLAGS.eval_every,
+        stop_at=FLAGS.stop_at,
+        steps_per_call=FLAGS.steps_per_call,
+        rays_per_microbatch=FLAGS.rays_per_microbatch,
+        on_collapse=FLAGS.on_collapse,
+        tensorboard=FLAGS.tensorboard,
+        resume=FLAGS.resume,
+        renderer=FLAGS.renderer,
+        precision=FLAGS.precision,
+        debug=FLAGS.debug,
+        started=started,
+        record=video_record(scene),
+    )
+
+
+def video_record(scene: Scene) -> dict[str, Any]:
+    """What `config.json` says of the video."""
+    cameras = scene.cameras
+    width, height = video_size() or (cameras.width, cameras.height)
+    default = scene.space.default_camera_path(np.asarray(cameras.camtoworlds))
+    path = FLAGS.camera_path or default
+    return {"video": {"path": path, "num_frames": num_frames(), "size": [height, width]}}

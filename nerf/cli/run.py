@@ -1,0 +1,249 @@
+"""The modes of `python -m nerf.main`, each a few calls of the library."""
+
+import os
+from pathlib import Path
+
+import jax
+
+from nerf.backends import convert
+from nerf.cli import options
+from nerf.cli.console import Console
+from nerf.cli.flags import FLAGS
+from nerf.errors import UserError, listed
+from nerf.jobs.evaluate import evaluate
+from nerf.jobs.load import load_params, save_params
+from nerf.jobs.load_scene import load_scene
+from nerf.jobs.train import new_field, train
+from nerf.jobs.trained_field import TrainedField
+from nerf.jobs.training_record import run_record
+from nerf.jobs.video import render_video
+from nerf.output.video import check_video_encoder
+from nerf.render.rays import abstract_networks
+from nerf.runs import parameters, run_folder
+from nerf.runtime import devices
+from nerf.scenes.scene import Scene
+from nerf.training.loop import UNLIMITED_STEPS
+
+_SLOW_EVALUATIONS = 2**28  # of the NeRF MLP: an hour of training on two cores
+
+
+def run_mode(console: Console, started: float) -> None:
+    """Runs what `--mode` says.
+
+    Args:
+      console: receives what the library reports.
+      started: `time.monotonic()` when the time of the run began.
+
+    Raises:
+      UserError: for a mistake of the user.
+    """
+    if FLAGS.mode == "convert":
+        _convert(console)
+        return
+    scene = _load_scene(console)
+    folder = options.run_dir(scene)
+    initial = options.initial_field(scene, folder)
+    _check_scene(console, scene, folder, initial)
+    if FLAGS.mode == "train":
+        config = options.fresh_config(scene) if initial is None else initial.config
+        fresh = new_field(scene, config, FLAGS.backend, FLAGS.field, initial, FLAGS.precision)
+    run_folder.prepare(folder)  # all else is checked by now
+    with run_folder.locked(folder):
+        if FLAGS.mode == "train":
+            _train(console, scene, folder, initial, fresh, started)
+        else:
+            assert initial is not None
+            _show(console, scene, folder, initial)
+
+
+def _load_scene(console: Console) -> Scene:
+    for notice in devices.notices():
+        console.print(f"note: {notice}")
+    return load_scene(
+        FLAGS.scene,
+        data_dir=FLAGS.data_dir or None,
+        format=FLAGS.format,
+        factor=FLAGS.factor,
+        max_size=FLAGS.max_size,
+        space=FLAGS.space,
+        near=FLAGS.near,
+        far=FLAGS.far,
+        background=FLAGS.background,
+        offline=FLAGS.offline,
+        download_url=FLAGS.download_url,
+        callback=console,
+    )
+
+
+def _train(
+    console: Console,
+    scene: Scene,
+    folder: Path,
+    initial: TrainedField | None,
+    fresh: TrainedField,
+    started: float,
+) -> None:
+    config = fresh.config
+    _print_header(console, scene, folder, fresh)
+    if initial is None and _takes_long(fresh):
+        console.print(
+            f"note: from scratch, preset {config.preset} takes hours on a CPU; --preset=quick or "
+            "--field=planes take minutes"
+        )
+    trained = train(
+        scene,
+        config,
+        backend=FLAGS.backend,
+        field=FLAGS.field,
+        steps=FLAGS.steps,
+        seconds=FLAGS.train_seconds,
+        seed=FLAGS.seed,
+        init_from=initial,
+        run_dir=folder,
+        callback=console,
+        options=options.train_options(scene, started),
+    )
+    num_steps = config.train.num_steps if FLAGS.train_seconds is None else FLAGS.steps
+    goal = UNLIMITED_STEPS if num_steps is None else num_steps
+    text = f"{FLAGS.train_seconds:g} s" if num_steps is None else str(num_steps)
+    if trained.step == FLAGS.stop_at and (trained.step or 0) < goal:
+        console.print(
+            f"stopped at step {trained.step} of {text}, as --stop_at says; the same command "
+            "without it resumes"
+        )
+        return
+    _score_and_draw(console, scene, folder, trained)
+
+
+def _show(console: Console, scene: Scene, folder: Path, trained: TrainedField) -> None:
+    """The modes `evaluate` and `render`."""
+    _print_header(console, scene, folder, trained)
+    if not run_folder.holds_training(folder):  # a training run has written its own
+        record = run_record(trained, scene, mode=FLAGS.mode, seed=FLAGS.seed)
+        record |= {"renderer": FLAGS.renderer or "default", **options.video_record(scene)}
+        run_folder.write_json(folder / run_folder.CONFIG_FILE, record)
+        scene_record = trained.needed_scene().to_json()
+        run_folder.write_json(folder / run_folder.SCENE_FILE, scene_record)
+        if FLAGS.mode == "evaluate":
+            save_params(folder / parameters.FILE_NAME, trained)
+    if FLAGS.mode == "evaluate":
+        _score_and_draw(console, scene, folder, trained)
+    else:
+        _draw_video(console, scene, folder, trained)
+        video = folder / run_folder.VIDEO_FILE
+        console.print(f"everything is in {folder}, the video is {video}")
+
+
+def _score_and_draw(console: Console, scene: Scene, folder: Path, trained: TrainedField) -> None:
+    if options.num_frames():
+        check_video_encoder()  # before time is spent on images
+    evaluate(
+        trained,
+        scene,
+        folder=folder,
+        renderer=FLAGS.renderer or "exact",
+        debug=FLAGS.debug,
+        callback=console,
+    )
+    _draw_video(console, scene, folder, trained)
+    renders = folder / run_folder.RENDERS_FOLDER
+    console.print(f"everything is in {folder}, the images are in {renders}")
+
+
+def _draw_video(console: Console, scene: Scene, folder: Path, trained: TrainedField) -> None:
+    if options.num_frames():
+        render_video(
+            trained,
+            folder / run_folder.VIDEO_FILE,
+            scene=scene,
+            camera_path=FLAGS.camera_path,
+            num_frames=options.num_frames(),
+            size=options.video_size(),
+            renderer=FLAGS.renderer,
+            debug=FLAGS.debug,
+            callback=console,
+        )
+
+
+def _convert(console: Console) -> None:
+    if not FLAGS.out:
+        raise UserError("--mode=convert needs --out: a .safetensors file, or a folder")
+    if not FLAGS.init_from:
+        raise UserError("--mode=convert needs --init_from: the parameters to convert")
+    if FLAGS.init_from == "none":
+        raise UserError("--init_from=none gives no parameters, and only --mode=train needs none")
+    out = Path(FLAGS.out)
+    if out.suffix != ".safetensors" and FLAGS.backend != convert.PUBLISHED_LAYOUT:
+        raise UserError(
+            f"--out={out} names a folder, and the published layout holds {convert.PUBLISHED_LAYOUT}"
+            f" parameters: add --backend={convert.PUBLISHED_LAYOUT}, or name a .safetensors file"
+        )
+    scene = _load_scene(console) if FLAGS.init_from == "pretrained" else None
+    trained = options.with_flags_of(
+        load_params(
+            FLAGS.init_from,
+            scene,
+            backend=FLAGS.backend,
+            config=options.published_config(scene),
+        ),
+        scene,
+    )
+    save_params(out, trained)
+    num_params = parameters.count(trained.params)
+    console.print(f"{trained.origin} -> {out} ({num_params:,} parameters)")
+
+
+def _check_scene(
+    console: Console, scene: Scene, folder: Path, initial: TrainedField | None
+) -> None:
+    """Keeps results of one scene from getting among those of another."""
+    if FLAGS.mode == "train" or initial is None or initial.scene_name == "unknown":
+        return
+    trained_on = initial.scene_name, initial.source
+    if trained_on == (scene.name, scene.source):
+        return
+    text = f"scene {trained_on[0]} ({trained_on[1]}), not {scene.name} ({scene.source})"
+    if run_folder.holds_training(folder):
+        raise UserError(
+            f"{folder} holds a training run on {text}: give that --scene, or another --run_dir "
+            "with --init_from"
+        )
+    console.print(f"note: the parameters were trained on {text}")
+
+
+def _takes_long(trained: TrainedField) -> bool:
+    """Whether training from scratch would take an hour or more on this CPU."""
+    config = trained.config
+    evaluations = config.train.num_steps * config.train.num_rays * config.render.evaluations_per_ray
+    is_cpu, proposes = devices.default_platform() == "cpu", config.render.networks == "proposal"
+    return is_cpu and not proposes and evaluations >= _SLOW_EVALUATIONS
+
+
+def _print_header(console: Console, scene: Scene, folder: Path, trained: TrainedField) -> None:
+    """The first lines of a run."""
+    config = trained.config
+    num_params = parameters.count(abstract_networks(trained.field, config.render))
+    held_out = listed(scene.split(config.train.holdout).test)
+    height, width = scene.cameras.height, scene.cameras.width
+    device = (
+        f"{devices.default_platform()} ({run_folder.device_name()}), "
+        f"{jax.local_device_count()} in use, {os.cpu_count()} CPU cores"
+    )
+    lines = {
+        "device": f"{device}, JAX {jax.__version__}",
+        "precision": _precision(trained.precision),
+        "backend": f"{trained.backend}, field {trained.field_name}, preset {config.preset}, "
+        f"{num_params:,} parameters",
+        "scene": f"{scene.name}, source: {scene.source} ({scene.origin}), {scene.num_views} views "
+        f"of {width}x{height}, {scene.num_views * width * height:,} rays, held out {held_out}",
+        "space": f"{scene.space.name}: {scene.space.description}",
+        "parameters": trained.origin,
+        "run folder": str(folder),
+    }
+    for name, value in lines.items():
+        console.print(f"{name + ':':<12}{value}")
+
+
+def _precision(name: str) -> str:
+    same = name == "tf32" and devices.default_platform() == "cpu"
+    return f"{name} (the same as float32: a CPU has no tf32)" if same else name

@@ -1,0 +1,108 @@
+"""Settings for a scene: a preset, fitted to the scene's images and cameras, then overrides."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+
+from nerf import field as field_lib
+from nerf.config import presets, text
+from nerf.config.settings import Config, Vector
+from nerf.errors import UserError
+from nerf.field import SceneFacts
+from nerf.jobs.scene_box import scene_box
+from nerf.scenes.scene import Scene
+
+
+def fit_config(name: str, scene: Scene, /, **overrides: Any) -> Config:
+    """Settings for training a field on a scene.
+
+    Args:
+      name: a field (`mlp`, `planes`), which means its default preset, or a preset (`notebook`,
+        `paper`, `quick`, `planes`).
+      scene: from `nerf.load_scene`; the size of its images, its cameras, its space and its
+        background are taken into account.
+      **overrides: settings by name, e.g. `num_rays=2048`; where two parts of the settings have the
+        name, by the dotted one: `**{"field.width": 128}`.
+
+    Raises:
+      UserError: if there is no such field, preset or setting, or a value is out of its range.
+    """
+    config = _named(name)
+    return fit_to_scene(config, scene, assignments(config, overrides))
+
+
+def fit_to_scene(config: Config, scene: Scene, assigned: tuple[str, ...] = ()) -> Config:
+    """A preset fitted to a scene, then settings on top, as `nerf.config.text.override` takes them.
+
+    The settings are known before fitting, since some decide whether a box is needed.
+    """
+    spans_box = presets.spans_box(text.override(config, *assigned))
+    fitted = presets.fit(config, scene_facts(scene, config, spans_box=spans_box))
+    return text.override(fitted, *assigned)
+
+
+def scene_facts(scene: Scene, config: Config, *, spans_box: bool) -> SceneFacts:
+    """What settings are fitted to.
+
+    Args:
+      scene: the scene.
+      config: pixel conventions.
+      spans_box: whether the settings need the box of what the cameras see.
+    """
+    box = None
+    if spans_box:
+        low, high = scene_box(scene.space, config.render, scene.cameras)
+        box = _rounded(low), _rounded(high)
+    return SceneFacts(
+        longer_side=max(scene.cameras.width, scene.cameras.height),
+        background=scene.background,
+        is_360=not scene.space.has_depth_axis,
+        is_bounded=scene.space.is_bounded,
+        box=box,
+    )
+
+
+def assignments(config: Config, overrides: Mapping[str, Any]) -> tuple[str, ...]:
+    """Overrides by name as `part.field=value`.
+
+    Raises:
+      UserError: if there is no setting of that name, or several.
+    """
+    parts = {
+        part.name: [field.name for field in dataclasses.fields(getattr(config, part.name))]
+        for part in dataclasses.fields(config)
+        if dataclasses.is_dataclass(getattr(config, part.name))
+    }
+    assigned = []
+    for name, value in overrides.items():
+        paths = [f"{part}.{name}" for part, names in parts.items() if name in names]
+        if "." in name:
+            paths = [name]
+        if not paths:
+            known = ", ".join(sorted(name for names in parts.values() for name in names))
+            raise UserError(f"no setting {name!r}: there are {known}")
+        if len(paths) > 1:
+            raise UserError(f"several settings are called {name!r}: give one of {', '.join(paths)}")
+        shown = value if isinstance(value, str) else json.dumps(value)
+        assigned.append(f"{paths[0]}={shown}")
+    return tuple(assigned)
+
+
+def _named(name: str) -> Config:
+    """The preset of that name, or the default one of the field of that name."""
+    if field_lib.spec(name) is not None:
+        return presets.preset_of(name)
+    known = presets.all_presets()
+    if name not in known:
+        names = ", ".join(sorted({*known, *field_lib.specs()}))
+        raise UserError(f"no field or preset {name!r}: choose one of {names}")
+    return known[name]
+
+
+def _rounded(corner: jax.Array) -> Vector:
+    """To few digits, so that every device finds the same."""
+    x, y, z = (round(float(value), 3) for value in corner)
+    return x, y, z

@@ -1,0 +1,66 @@
+"""`nerf.load_scene`: from a name or a folder to a scene, with notes to the callback."""
+
+import dataclasses
+from pathlib import Path
+from typing import Literal
+
+from nerf.config.settings import Background
+from nerf.runtime.events import Callback, log_event, note
+from nerf.scenes import names
+from nerf.scenes.loading import MAX_SIZE, CaptureOptions
+from nerf.scenes.normalize import NormalizeOptions
+from nerf.scenes.scene import Scene
+
+SpaceName = Literal["ndc", "world", "contracted"]
+
+
+def load_scene(
+    name: str | Path,
+    *,
+    data_dir: str | Path | None = None,
+    format: str | None = None,
+    factor: int | None = None,
+    max_size: int = MAX_SIZE,
+    space: SpaceName | None = None,
+    near: float | None = None,
+    far: float | None = None,
+    background: Background | None = None,
+    offline: bool = False,
+    download_url: str | None = None,
+    callback: Callback = log_event,
+) -> Scene:
+    """Loads a scene: posed images, in the project's conventions.
+
+    Args:
+      name: a folder, a name such as `flower`, `llff:NAME` for photographs alone, or
+        `procedural:NAME[@WIDTHxHEIGHT]` for a bundled scene: flower, room, table, courtyard.
+      data_dir: where named scenes are; None means `$NERF_DATA_DIR`, else `data/llff`.
+      format: of a folder, a key of `nerf.captures.formats.FORMATS`; None finds it from the files.
+      factor: downsamples images; see `nerf.scenes.loading.CaptureOptions`.
+      max_size: scales images down to this longer side in pixels; 0 means never.
+      space: that the field lives in; None means what suits the cameras.
+      near, far: bounds of the depth in the files' unit; None means from the files.
+      background: behind transparent images; None means white where there are any.
+      offline: makes no network attempt; so does `NERF_OFFLINE=1`.
+      download_url: base address of the published scenes; None means their own repository.
+      callback: receives notes and the progress of downloads and scaling.
+
+    Raises:
+      UserError: if there is no such scene, or its data are broken.
+    """
+    resolved = names.load_scene(
+        str(name),
+        data_dir=None if data_dir is None else Path(data_dir),
+        offline=offline,
+        options=CaptureOptions(
+            format=format,
+            factor=factor,
+            max_size=max_size,
+            normalization=NormalizeOptions(space, near, far, background),
+        ),
+        base_url=download_url,
+        callback=callback,
+    )
+    for text in resolved.notices:
+        note(callback, text)
+    return dataclasses.replace(resolved.scene, folder=resolved.folder)

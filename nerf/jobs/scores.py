@@ -1,0 +1,94 @@
+"""Scores of views and of a scene, and their JSON form."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from nerf.jobs.renderers import RenderMethod
+from nerf.render import image_metrics
+from nerf.render.images import RenderedImage
+from nerf.scenes.scene import Scene, Split, View
+
+
+@dataclasses.dataclass(frozen=True)
+class ViewScore:
+    """The scores of one view.
+
+    Attributes:
+      index, name: which view.
+      psnr: dB.
+      ssim: by dm-pix, see `nerf.render.image_metrics.ssim`.
+      depth_error: mean of |depth / truth - 1|; None where the true depth is not known.
+    """
+
+    index: int
+    name: str
+    psnr: float
+    ssim: float
+    depth_error: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Scores:
+    """Scores of the held-out views, and their means.
+
+    Attributes:
+      views: one for each held-out view.
+      split: indices of the views for training and of those held out.
+      resolution: height and width in pixels.
+      renderer: `exact` or `fast`.
+    """
+
+    views: tuple[ViewScore, ...]
+    split: Split
+    resolution: tuple[int, int]
+    renderer: RenderMethod
+
+    @property
+    def psnr(self) -> float:
+        """Mean PSNR in dB."""
+        return float(np.mean([view.psnr for view in self.views]))
+
+    @property
+    def ssim(self) -> float:
+        """Mean SSIM."""
+        return float(np.mean([view.ssim for view in self.views]))
+
+    @property
+    def depth_error(self) -> float | None:
+        """Mean error of the depth; None where the true depth is not known."""
+        errors = [view.depth_error for view in self.views if view.depth_error is not None]
+        return float(np.mean(errors)) if errors else None
+
+    def to_json(self, **labels: Any) -> dict[str, Any]:
+        """What `eval.json` holds.
+
+        Args:
+          **labels: scene, source, backend, field, preset and step.
+        """
+        views = [dataclasses.asdict(view) for view in self.views]
+        depth = {} if self.depth_error is None else {"depth_error": self.depth_error}
+        return {
+            "psnr": self.psnr,
+            "ssim": self.ssim,
+            **depth,
+            "views": [{name: x for name, x in view.items() if x is not None} for view in views],
+            "split": {"train": list(self.split.train), "test": list(self.split.test)},
+            "resolution": list(self.resolution),
+            **labels,
+            "renderer": self.renderer,
+        }
+
+
+def score_view(scene: Scene, view: View, image: RenderedImage) -> ViewScore:
+    """All scores of one drawn view."""
+    assert view.image is not None
+    depth = None if scene.depth is None else scene.depth[view.index]
+    return ViewScore(
+        view.index,
+        view.name,
+        image_metrics.psnr(image.rgb, view.image),
+        image_metrics.ssim(image.rgb, view.image),
+        None if depth is None else image_metrics.depth_error(image.depth, depth),
+    )

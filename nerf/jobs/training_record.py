@@ -1,0 +1,42 @@
+"""`config.json`: what a run computes, with which versions, on which device."""
+
+from typing import Any
+
+from nerf.config import text
+from nerf.jobs.trained_field import TrainedField
+from nerf.runs import run_folder
+from nerf.scenes.scene import Scene
+
+
+def run_record(trained: TrainedField, scene: Scene, *, mode: str, seed: int) -> dict[str, Any]:
+    """What `config.json` holds.
+
+    Args:
+      trained: the field, with or without parameters.
+      scene: it is trained or scored on.
+      mode: `train`, `evaluate` or `render`.
+      seed: of training.
+    """
+    cameras = scene.cameras
+    return {
+        "mode": mode,
+        "backend": trained.backend,
+        "field": trained.field_name,
+        "scene": scene.name,
+        "source": scene.source,
+        "resolution": [cameras.height, cameras.width],
+        "space": scene.space.name,
+        "unit_scale": _rounded(scene.unit_scale),
+        "bounds": [_rounded(bound) for bound in cameras.bounds.mean(axis=0)],
+        "init_from": trained.provenance,
+        "seed": seed,
+        "precision": trained.precision,
+        "config": text.to_json(trained.config),
+        "device": run_folder.device_name(),
+        "versions": run_folder.versions(),
+    }
+
+
+def _rounded(value: Any) -> float:
+    """To few digits, so that every machine finds the same."""
+    return float(f"{float(value):.5g}")

@@ -1,0 +1,231 @@
+"""Where a training run puts what it makes: in memory alone, or in a run folder.
+
+The training job is the same for both. In a run folder every state is written by Orbax, metrics go
+to `metrics.jsonl`, parameters to `params.safetensors`, and a run that was stopped resumes exactly.
+"""
+
+import contextlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import jax
+import numpy as np
+import numpy.typing as npt
+
+from nerf.errors import UserError
+from nerf.field import Params
+from nerf.output import images
+from nerf.output.tensorboard import TensorboardWriter, open_writer
+from nerf.runs import metrics, parameters, resume, run_folder
+from nerf.runs.checkpoints import Checkpoints
+from nerf.runs.parameters import Header
+from nerf.runtime.events import Callback, note, say
+from nerf.training.step import TrainState
+
+Metrics = Mapping[str, Any]
+
+
+class Store(Protocol):
+    """What the training job needs of the place where its results go."""
+
+    @property
+    def num_restarts(self) -> int:
+        """How often the run has collapsed and was restarted."""
+
+    def open(self, record: dict[str, Any]) -> contextlib.AbstractContextManager["OpenStore"]:
+        """Opens the store for one attempt; `record` is what `config.json` holds."""
+
+    def set_aside_collapsed(self) -> str:
+        """Makes room for another attempt; returns where the collapsed one is, for people."""
+
+
+class OpenStore(Protocol):
+    """A store while a run is trained."""
+
+    def first_state(self, fresh: TrainState, goal: str) -> TrainState:
+        """The state to train from: the newest stored one, else `fresh`."""
+
+    def metrics_before(self) -> list[dict[str, Any]]:
+        """The metrics of earlier processes of the same run."""
+
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        """Stores metrics of a step."""
+
+    def save(self, state: TrainState, score: float | None) -> None:
+        """Stores a state and its parameters, with its held-out PSNR where there is one."""
+
+    def wait(self) -> None:
+        """Returns when all that was saved is stored."""
+
+    def write_preview(self, step: int, view: int, image: npt.NDArray[np.float32]) -> None:
+        """Stores a held-out view as it is at a step."""
+
+
+class MemoryStore:
+    """Keeps metrics in memory, and nothing else; it is its own open store."""
+
+    def __init__(self) -> None:
+        self.num_restarts = 0
+        self.metrics: list[dict[str, Any]] = []
+
+    def open(self, record: dict[str, Any]) -> contextlib.AbstractContextManager["MemoryStore"]:
+        del record
+        return contextlib.nullcontext(self)
+
+    def set_aside_collapsed(self) -> str:
+        self.num_restarts += 1
+        self.metrics = []
+        return "gone"
+
+    def first_state(self, fresh: TrainState, goal: str) -> TrainState:
+        del goal
+        return fresh
+
+    def metrics_before(self) -> list[dict[str, Any]]:
+        return self.metrics
+
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        self.metrics.append({"step": step, **values})
+
+    def save(self, state: TrainState, score: float | None) -> None:
+        del state, score
+
+    def wait(self) -> None:
+        pass
+
+    def write_preview(self, step: int, view: int, image: npt.NDArray[np.float32]) -> None:
+        del step, view, image
+
+
+class FolderStore:
+    """A run folder, which must exist and be locked.
+
+    Args:
+      run_dir: the folder.
+      header: what `params.safetensors` says about itself, but for the step.
+      callback: receives notes.
+      resume_from: a run folder of any backend whose state is resumed where this one has none.
+      tensorboard: whether metrics and images also go to TensorBoard.
+    """
+
+    def __init__(
+        self,
+        run_dir: Path,
+        header: Header,
+        callback: Callback,
+        *,
+        resume_from: Path | None = None,
+        tensorboard: bool = False,
+    ):
+        self._run_dir = run_dir
+        self._header = header
+        self._callback = callback
+        self._resume_from = resume_from
+        self._tensorboard = tensorboard
+
+    @property
+    def num_restarts(self) -> int:
+        return run_folder.num_set_aside(self._run_dir, run_folder.COLLAPSED)
+
+    @contextlib.contextmanager
+    def open(self, record: dict[str, Any]) -> Any:
+        """See `Store.open`."""
+        with contextlib.ExitStack() as stack:
+            checkpoints = stack.enter_context(Checkpoints(self._run_dir))
+            opened = _OpenFolder(self, checkpoints, stack, record)
+            yield opened
+
+    def set_aside_collapsed(self) -> str:
+        folder = run_folder.set_aside(self._run_dir, run_folder.COLLAPSED)
+        run_folder.prepare(self._run_dir)
+        return f"in {folder}"
+
+    def save_params(self, params: Params, step: int) -> None:
+        """Writes `params.safetensors`.
+
+        Raises:
+          UserError: if a parameter is not finite, when nothing is written; or the disk is full.
+        """
+        if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params)):
+            raise UserError(
+                f"a parameter is no longer finite at step {step}: try a smaller `lr`; states saved "
+                f"before are in {self._run_dir}"
+            )
+        try:
+            parameters.save(
+                self._run_dir / parameters.FILE_NAME, params, self._header.at_step(step)
+            )
+        except OSError as error:
+            raise UserError(
+                f"the parameters of step {step} could not be saved in {self._run_dir} "
+                f"({error.strerror}): make room, then the same command resumes from the last "
+                "state that was saved"
+            ) from error
+
+
+class _OpenFolder:
+    def __init__(
+        self,
+        store: FolderStore,
+        checkpoints: Checkpoints,
+        stack: contextlib.ExitStack,
+        record: dict[str, Any],
+    ):
+        self._store = store
+        self._checkpoints = checkpoints
+        self._stack = stack
+        self._record = record
+        self._run_dir: Path = store._run_dir
+        self._log: metrics.MetricsLog | None = None
+        self._tensorboard: TensorboardWriter | None = None
+        self._before: list[dict[str, Any]] = []
+
+    def first_state(self, fresh: TrainState, goal: str) -> TrainState:
+        callback, source = self._store._callback, self._store._resume_from
+        state = fresh
+        if self._checkpoints.latest_step is not None:
+            state, notice = self._checkpoints.restore(fresh)
+            if notice:
+                note(callback, notice)
+            say(callback, f"resuming at step {int(state.step)} of {goal}")
+        elif source is not None:
+            state = resume.resumed_state(source, self._store._header.layout, fresh)
+            if self._store.num_restarts:
+                key = jax.random.fold_in(state.key, self._store.num_restarts)
+                state = state._replace(key=key)
+            resume.copy_metrics(source, self._run_dir)
+            say(callback, f"resuming from {source} at step {int(state.step)} of {goal}")
+        self._open_logs(int(state.step))
+        return state
+
+    def _open_logs(self, first_step: int) -> None:
+        metrics.cut(self._run_dir, first_step)
+        self._before = metrics.read(self._run_dir)
+        run_folder.write_json(self._run_dir / run_folder.CONFIG_FILE, self._record)
+        if self._store._tensorboard:
+            folder = self._run_dir / run_folder.TENSORBOARD_FOLDER
+            self._tensorboard = self._stack.enter_context(open_writer(folder, first_step))
+        log = metrics.MetricsLog(self._run_dir, self._tensorboard)
+        self._log = self._stack.enter_context(log)
+
+    def metrics_before(self) -> list[dict[str, Any]]:
+        return self._before
+
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        assert self._log is not None
+        self._log.write(step, values)
+
+    def save(self, state: TrainState, score: float | None) -> None:
+        self._store.save_params(jax.device_get(state.params), int(state.step))
+        self._checkpoints.save(state, score)
+
+    def wait(self) -> None:
+        self._checkpoints.wait()
+
+    def write_preview(self, step: int, view: int, image: npt.NDArray[np.float32]) -> None:
+        path = run_folder.preview_file(self._run_dir, step)
+        path.parent.mkdir(exist_ok=True)
+        images.write_png(path, image)
+        if self._tensorboard is not None:
+            self._tensorboard.image(f"view_{view}", step, image)

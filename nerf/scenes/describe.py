@@ -1,0 +1,32 @@
+"""The lines of `nerf.inspect` about the scene that a field would be trained on."""
+
+from collections.abc import Iterator
+
+from nerf.captures.survey import survey_line
+from nerf.errors import listed
+from nerf.scenes.scene import Scene
+
+
+def describe_scene(scene: Scene, holdout: int) -> Iterator[str]:
+    """Lines about the scene that a field would be trained on.
+
+    Args:
+      scene: the scene.
+      holdout: every `holdout`-th view is held out, unless the files define a split.
+    """
+    height, width = scene.cameras.height, scene.cameras.width
+    split = scene.split(holdout)
+    background = "" if scene.alpha is None else f", transparent, over {scene.background}"
+    yield survey_line("images", f"{width}x{height}{background}")
+    near, far = scene.cameras.bounds[:, 0].min(), scene.cameras.bounds[:, 1].max()
+    yield survey_line("space", f"{scene.space.name}: {scene.space.description}")
+    yield survey_line(
+        "scene units",
+        f"{scene.unit_scale:.4g} per unit of the files; bounds {near:.3g} to {far:.3g}",
+    )
+    rule = "from the files" if scene.given_split else f"every {holdout}th from 0 on"
+    yield survey_line(
+        "split",
+        f"{len(split.train)} for training, {len(split.test)} held out ({rule}): "
+        f"{listed(split.test)}",
+    )

@@ -1,0 +1,162 @@
+"""What a trained field keeps of its scene: cameras, names, space and transform, but no image.
+
+Stored as `scene.json` in a run folder, it lets any view of the scene be drawn again, and poses and
+meshes be carried back to the capture's own coordinates.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, get_args
+
+import jax
+import numpy as np
+import numpy.typing as npt
+
+from nerf.errors import UserError
+from nerf.geometry import spaces
+from nerf.geometry.cameras import Cameras
+from nerf.geometry.lenses import Lens
+from nerf.geometry.spaces import Space
+from nerf.scenes.scene import Scene, Source, Split, View, find_view
+
+
+@dataclasses.dataclass(frozen=True)
+class SceneRecord:
+    """A scene without its images.
+
+    Attributes:
+      name, source: see `nerf.scenes.scene.Scene`.
+      space: that the field lives in.
+      cameras: `[num_views]`, in scene units.
+      view_names: one a view.
+      split: the views that were trained on and those held out.
+      capture_to_scene: `[4, 4]`, from the capture's own coordinates to scene units.
+    """
+
+    name: str
+    source: Source
+    space: Space
+    cameras: Cameras
+    view_names: tuple[str, ...]
+    split: Split
+    capture_to_scene: npt.NDArray[np.float64]
+
+    @classmethod
+    def of(cls, scene: Scene, holdout: int) -> "SceneRecord":
+        """The record of a scene of which every `holdout`-th view is held out."""
+        return cls(
+            name=scene.name,
+            source=scene.source,
+            space=scene.space,
+            cameras=scene.cameras,
+            view_names=scene.image_names,
+            split=scene.split(holdout),
+            capture_to_scene=scene.capture_to_scene,
+        )
+
+    @property
+    def num_views(self) -> int:
+        return len(self.view_names)
+
+    def view(self, which: int | str) -> View:
+        """The camera of one view.
+
+        Args:
+          which: its index or its name.
+
+        Raises:
+          UserError: if there is no such view.
+        """
+        index = find_view(self.view_names, which)
+        return View(index, self.view_names[index], self.cameras[index], None)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, as JSON has them, that `from_json` reads."""
+        cameras = self.cameras
+        return {
+            "name": self.name,
+            "source": self.source,
+            "space": spaces.to_json(self.space),
+            "capture_to_scene": self.capture_to_scene.tolist(),
+            "split": {"train": list(self.split.train), "test": list(self.split.test)},
+            "height": cameras.height,
+            "width": cameras.width,
+            "views": [
+                {
+                    "name": name,
+                    "camtoworld": _plain(cameras.camtoworlds[index]),
+                    "focal": _plain(cameras.focal[index]),
+                    "bounds": _plain(cameras.bounds[index]),
+                    "lens": _lens_to_json(cameras[index].lens),
+                }
+                for index, name in enumerate(self.view_names)
+            ],
+        }
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "SceneRecord":
+        """The inverse of `to_json`.
+
+        Raises:
+          UserError: if values are missing or are not what they must be.
+        """
+        try:
+            views = values["views"]
+            if values["source"] not in get_args(Source):
+                raise ValueError(f"unknown source {values['source']!r}")
+            lenses = [_lens_from_json(view["lens"]) for view in views]
+            return cls(
+                name=str(values["name"]),
+                source=values["source"],
+                space=spaces.from_json(values["space"]),
+                cameras=Cameras(
+                    camtoworlds=_array(views, "camtoworld", (3, 4)),
+                    focal=_array(views, "focal", ()),
+                    bounds=_array(views, "bounds", (2,)),
+                    lens=None if lenses[0] is None else _stacked(lenses),
+                    height=int(values["height"]),
+                    width=int(values["width"]),
+                ),
+                view_names=tuple(str(view["name"]) for view in views),
+                split=Split(*(tuple(map(int, values["split"][k])) for k in ("train", "test"))),
+                capture_to_scene=np.array(values["capture_to_scene"], np.float64).reshape(4, 4),
+            )
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+            raise UserError(f"the record of the scene cannot be read ({error!r})") from error
+
+
+def _plain(array: Any) -> Any:
+    """A float32 array as nested lists of short numbers that read back to the same bits."""
+    numbers = np.asarray(array, np.float32)
+    exact = [float(np.format_float_positional(x, unique=True)) for x in numbers.ravel()]
+    return np.array(exact).reshape(numbers.shape).tolist()
+
+
+def _array(views: Any, name: str, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+    array = np.array([view[name] for view in views], np.float32)
+    return array.reshape(len(views), *shape)
+
+
+def _lens_to_json(lens: Lens | None) -> dict[str, Any] | None:
+    if lens is None:
+        return None
+    plain = {name: x for name, x in lens._asdict().items() if x is not None}
+    return {
+        name: bool(x) if np.asarray(x).dtype == bool else _plain(x) for name, x in plain.items()
+    }
+
+
+def _lens_from_json(values: Mapping[str, Any] | None) -> Lens | None:
+    if values is None:
+        return None
+    return Lens(
+        **{
+            name: np.array(x, bool if isinstance(x, bool) else np.float32)
+            for name, x in values.items()
+        }
+    )
+
+
+def _stacked(lenses: list[Lens | None]) -> Lens:
+    stacked: Lens = jax.tree.map(lambda *each: np.stack(each), *lenses)
+    return stacked

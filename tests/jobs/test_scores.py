@@ -1,0 +1,68 @@
+"""Scores of one view, and their means in `eval.json`."""
+
+import json
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from nerf.jobs.scores import Scores, ViewScore, score_view
+from nerf.render.image_metrics import psnr, ssim
+from nerf.render.images import RenderedImage
+from nerf.scenes.scene import Split, View
+
+
+def scores_of(*views):
+    return Scores(views, Split((), tuple(view.index for view in views)), (5, 5), "exact")
+
+
+def test_a_score_is_all_measures_of_its_view():
+    rng = np.random.default_rng(0)
+    image, truth = rng.uniform(size=(2, 14, 17, 3)).astype(np.float32)
+    depth = np.full(image.shape[:2], 3.0, np.float32)
+    rendered = RenderedImage(image, depth, np.ones_like(depth))
+    view = View(1, "b", None, truth)
+    scene = SimpleNamespace(depth=None)
+    assert score_view(scene, view, rendered) == ViewScore(
+        1, "b", psnr(image, truth), ssim(image, truth)
+    )
+    scene.depth = np.stack([depth, np.full_like(depth, 4.0)])
+    assert score_view(scene, view, rendered).depth_error == 0.25
+
+
+def test_the_mean_error_of_the_depth_is_there_where_it_is_known():
+    result = scores_of(ViewScore(0, "a", 20.0, 0.5, 0.25), ViewScore(16, "b", 23.0, 0.375, 0.75))
+    assert result.depth_error == 0.5
+    assert [view["depth_error"] for view in result.to_json()["views"]] == [0.25, 0.75]
+
+
+def test_the_json_form_holds_means_views_split_and_labels():
+    views = (
+        ViewScore(0, "a", 20.0, 0.5),
+        ViewScore(16, "b", 23.0, 0.375),
+        ViewScore(32, "c", 29.0, 1.0),
+    )
+    split = Split(train=(1, 2), test=(0, 16, 32))
+    labels = {"scene": "flower", "source": "photographs", "step": None}
+    result = Scores(views, split, (94, 126), "fast").to_json(**labels)
+    assert result == {
+        "psnr": 24.0,
+        "ssim": 0.625,
+        "views": [
+            {"index": 0, "name": "a", "psnr": 20.0, "ssim": 0.5},
+            {"index": 16, "name": "b", "psnr": 23.0, "ssim": 0.375},
+            {"index": 32, "name": "c", "psnr": 29.0, "ssim": 1.0},
+        ],
+        "split": {"train": [1, 2], "test": [0, 16, 32]},
+        "resolution": [94, 126],
+        **labels,
+        "renderer": "fast",
+    }
+    assert json.loads(json.dumps(result)) == result
+
+
+def test_an_unknown_ssim_leaves_the_mean_unknown_and_the_psnr_known():
+    result = scores_of(ViewScore(0, "a", 20.0, math.nan), ViewScore(1, "b", 30.0, 0.5))
+    assert result.psnr == pytest.approx(25.0)
+    assert math.isnan(result.ssim)
