@@ -171,7 +171,10 @@ def named_in(path):
 
 
 # Packages, whose versions a run records, and the distribution, by whose name its cache is called.
-INSTALLED = {"runs/run_folder.py": {"flax", "dm-haiku"}, "runtime/cache_dir.py": {"nerf-haiku-flax"}}
+INSTALLED = {
+    "runs/run_folder.py": {"flax", "dm-haiku"},
+    "runtime/cache_dir.py": {"nerf-haiku-flax"},
+}
 
 
 def test_no_module_but_the_backends_and_the_flag_names_a_backend():
