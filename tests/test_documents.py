@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 import nerf
-from nerf.cli import messages
+from nerf import main
+from nerf.cli import messages, modes, options
 from nerf.config import presets, text
 from nerf.errors import UserError
 
@@ -73,13 +74,11 @@ def test_every_flag_of_a_command_is_one_of_its_program(page):
 
 @page
 def test_every_command_of_the_program_has_values_that_are_accepted(page):
-    from nerf import main
-
     for module, arguments in commands_in(page):
         if module == "nerf.main" and "|" not in str(arguments):
             main.FLAGS.unparse_flags()
-            main.FLAGS(["nerf", *(re.sub("=[A-Z]$", "=7", argument) for argument in arguments)])
-            main.check_flags()
+            modes.parse_flags(["nerf", *arguments])
+            options.check_names()
 
 
 @page
@@ -157,8 +156,6 @@ def strings_of(path):
 
 
 def test_every_message_that_is_explained_exists():
-    from nerf import main
-
     said = [s for path in (ROOT / "nerf").rglob("*.py") for s in strings_of(path)]
     said += [messages.as_flags(message, main.FLAGS) for message in said]
     captures = (ROOT / "docs" / "captures.md").read_text(encoding="utf-8")
@@ -184,7 +181,8 @@ def test_every_package_has_a_page_in_the_api_reference():
         for path in (ROOT / "nerf").iterdir()
         if path.suffix == ".py" or (path / "__init__.py").exists()
     }
-    assert packages | {"nerf"} == shown
+    assert packages | {"nerf"} <= shown
+    assert all(map(exists, shown))
 
 
 def test_the_readme_is_short():
