@@ -4,23 +4,20 @@ A benchmark makes its flags with `new_flags` and the `define_*` functions, descr
 `Benchmark`, and hands both to `main`.
 """
 
-import contextlib
 import math
-import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 from absl import flags
 
 from benchmarks import compare, list_flags, report, results
 from nerf import field as field_lib
-from nerf.cli.messages import as_flags
+from nerf.cli.exits import exit_on_error
 from nerf.config.settings import PRECISIONS
 from nerf.errors import UserError
 from nerf.runtime import parallel
-from nerf.runtime.interrupts import Interrupted, interrupt_at_once
+from nerf.runtime.interrupts import interrupt_at_once
 
 MAX_RAYS = 2**24
 MAX_READINGS = 1_000_000
@@ -200,35 +197,6 @@ def main(
             print(f"chart: {chart}")
 
 
-@contextlib.contextmanager
-def exit_on_error(*, out_of_memory: str, defined: flags.FlagValues = flags.FLAGS) -> Iterator[None]:
-    """Turns errors that a user can understand into one sentence and an exit status.
-
-    Args:
-      out_of_memory: what to do where memory runs out.
-      defined: the flags that messages may name.
-
-    Raises:
-      SystemExit: for a `UserError`, a file that cannot be read or written, memory that runs out,
-        and an interrupt. Any other error is a fault of the program and passes.
-    """
-    try:
-        yield
-    except Interrupted as interrupt:
-        print(interrupt, file=sys.stderr)
-        sys.exit(interrupt.status)
-    except UserError as error:
-        _fail(as_flags(str(error), defined))
-    except OSError as error:
-        if error.errno is None:
-            raise
-        _fail(f"{error.filename or 'a file'} cannot be read or written: {error.strerror}")
-    except (MemoryError, jax.errors.JaxRuntimeError) as error:
-        if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):
-            raise
-        _fail(f"out of memory: {out_of_memory}")
-
-
 def _earlier(defined: flags.FlagValues, benchmark: str) -> dict[str, Any] | None:
     """The result that `--against` names.
 
@@ -257,8 +225,3 @@ def _parse(argv: Sequence[str], defined: flags.FlagValues) -> None:
         raise UserError(f"{' '.join(str(error).split())} (--help lists the flags)") from error
     if len(rest) > 1:
         raise UserError(f"unexpected argument {rest[1]!r}: everything is a --flag=value")
-
-
-def _fail(sentence: str) -> None:
-    print(f"error: {sentence}", file=sys.stderr)
-    sys.exit(1)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import charts, report, results
-from benchmarks.command_line import exit_on_error
+from nerf.cli.exits import exit_on_error
 
 
 def joined(measured: Iterable[dict[str, Any]]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import imageio.v3 as iio
 import numpy as np
 
-from benchmarks.command_line import exit_on_error
+from nerf.cli.exits import exit_on_error
 from nerf.errors import UserError
 from nerf.output import images, video
 

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator, Sequence
 
 import jax
+from absl import flags
 
 from nerf.cli.messages import as_flags
 from nerf.errors import UserError
@@ -18,12 +19,14 @@ def exit_on_error(
     *,
     out_of_memory: str = "try fewer --rays, or a smaller field",
     resume_command: str | None = None,
+    defined: flags.FlagValues = flags.FLAGS,
 ) -> Iterator[None]:
     """Turns errors that a user can understand into one sentence and an exit status.
 
     Args:
       out_of_memory: what to do where memory runs out.
       resume_command: the command that resumes what Ctrl-C has stopped, if there is one.
+      defined: the flags that messages may name.
 
     Raises:
       SystemExit: for a `UserError`, a file that cannot be read or written, memory that runs out,
@@ -37,7 +40,7 @@ def exit_on_error(
             print(f"{interrupt}{hint}", file=sys.stderr)
         sys.exit(interrupt.status)
     except UserError as error:
-        fail(str(error))
+        fail(as_flags(str(error), defined))
     except OSError as error:
         if error.errno is None:
             raise
@@ -51,6 +54,6 @@ def exit_on_error(
 
 def fail(message: str, *more: str) -> None:
     """Prints one sentence, and lines after it, to stderr; exits with status 1."""
-    lines: Sequence[str] = (f"error: {as_flags(message)}", *more)
+    lines: Sequence[str] = (f"error: {message}", *more)
     print("\n".join(lines), file=sys.stderr)
     sys.exit(1)

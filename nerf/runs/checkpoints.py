@@ -234,35 +234,33 @@ def _forget_paths(folder: Path) -> None:
 
 @contextlib.contextmanager
 def _orbax_silent() -> Iterator[None]:
-    """Orbax logs what it also raises, on threads of its own, and its reads and writes that were
-    given up complain late, when they are collected: that is ignored from now on.
+    """Within the block, Orbax does not log what it also raises.
+
+    Its reads and writes that were given up complain when they are collected, on threads of its
+    own; so they are collected before the block ends, and everything is then as it was before.
     """
-    logger = logging.getLogger("absl")
-    level = logger.level
+    logger, asyncio_logger = logging.getLogger("absl"), logging.getLogger("asyncio")
+    level, hook = logger.level, sys.unraisablehook
     logger.setLevel(logging.CRITICAL)
-    logging.getLogger("asyncio").addFilter(_is_relevant_log_record)
-    if not isinstance(sys.unraisablehook, _UnraisableFilter):
-        sys.unraisablehook = _UnraisableFilter(sys.unraisablehook)
+    asyncio_logger.addFilter(_is_relevant_log_record)
+
+    def report(unraisable: Any) -> None:
+        if "Event loop is closed" not in str(unraisable.exc_value):
+            hook(unraisable)
+
+    sys.unraisablehook = report
     try:
         yield
     finally:
+        gc.collect()
+        sys.unraisablehook = hook
+        asyncio_logger.removeFilter(_is_relevant_log_record)
         logger.setLevel(level)
 
 
 def _is_relevant_log_record(record: logging.LogRecord) -> bool:
-    """Of several writes that fail at once, one is raised; the others are never asked for theirs."""
+    """Of several writes that fail at once, one is raised; the errors of the others are not read."""
     return "exception was never retrieved" not in record.getMessage()
-
-
-class _UnraisableFilter:
-    """A `sys.unraisablehook`."""
-
-    def __init__(self, report: Callable[[Any], Any]):
-        self._report = report
-
-    def __call__(self, unraisable: Any) -> None:
-        if "Event loop is closed" not in str(unraisable.exc_value):
-            self._report(unraisable)
 
 
 @contextlib.contextmanager

@@ -1,10 +1,13 @@
 """Laws of checkpoints: going on is exact, the last few stay, damage and misfits are refused."""
 
 import asyncio
+import contextlib
 import dataclasses
 import functools
 import gc
+import logging
 import shutil
+import sys
 from pathlib import Path
 
 import jax
@@ -355,3 +358,20 @@ def test_a_state_of_another_structure_is_refused_and_left_alone(tmp_path, other)
         restored(tmp_path, like)
     assert "\n" not in str(caught.value)
     assert_equal(restored(tmp_path, fresh("flax", "paper", seed=1)), state)
+
+
+def test_nothing_of_the_process_is_changed_for_good(tmp_path):
+    """Hook, filters and levels are afterwards what they were, also after a failure."""
+
+    def globals_of_the_process():
+        loggers = [logging.getLogger(name) for name in ("absl", "asyncio")]
+        return sys.unraisablehook, [(x.level, list(x.filters)) for x in loggers]
+
+    before = globals_of_the_process()
+    with Checkpoints(tmp_path) as opened:
+        opened.save(small(3))
+    assert globals_of_the_process() == before
+    with contextlib.suppress(ZeroDivisionError), Checkpoints(tmp_path) as opened:
+        opened.save(small(6))
+        raise ZeroDivisionError
+    assert globals_of_the_process() == before

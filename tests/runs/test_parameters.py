@@ -208,7 +208,10 @@ def test_a_header_of_another_format_is_refused(file, version):
     assert "written in a format that this version does not know" in refusal(file)
 
 
-@pytest.mark.parametrize("name", [*(f.name for f in dataclasses.fields(Header)), "format"])
+NEEDED = [f.name for f in dataclasses.fields(Header) if f.default is dataclasses.MISSING]
+
+
+@pytest.mark.parametrize("name", [*NEEDED, "format"])
 def test_a_header_that_lacks_a_field_is_refused(file, name):
     values = header_json(file)
     del values[name]
