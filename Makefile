@@ -12,12 +12,13 @@ READY := .venv/ready
 DOCS_READY := .venv/docs-ready
 
 unexport PYTHONPATH
-.PHONY: help demo test lint lint-format lint-check lint-types docs dist bench clean
+.PHONY: help demo test quick lint lint-format lint-check lint-types docs dist bench clean
 
 help:
 	@echo "make demo   score the bundled flower's pretrained MLP, train the field planes for a minute,"
 	@echo "            draw pictures and both videos"
 	@echo "make test   run the tests and doctests (NERF_DATA_DIR=... also those on photographs)"
+	@echo "make quick  run the tests without the slow ones, in two minutes"
 	@echo "make lint   check format, code and types"
 	@echo "make docs   build the pages and the API reference into site/"
 	@echo "make dist   build wheel and source distribution into dist/"
@@ -36,6 +37,9 @@ demo: $(READY)
 
 test: $(READY)
 	@$(PY) -m pytest -n 2 --dist loadfile $(TEST_FLAGS)
+
+quick: $(READY)
+	@$(PY) -m pytest -n 2 --dist loadfile -m "not slow" $(TEST_FLAGS)
 
 lint: lint-format lint-check lint-types
 

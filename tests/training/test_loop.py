@@ -360,7 +360,7 @@ def test_one_signal_finishes_the_step_and_saves(
     run, tmp_path, usual_handlers, signal_number, capsys
 ):
     ends = []
-    with pytest.raises(Interrupted) as caught, interrupt_between_steps() as should_stop:
+    with pytest.raises(Interrupted) as caught, interrupt_between_steps(print) as should_stop:
         ends.append(
             run(
                 before_step=lambda step: step == 5 and send(signal_number),
@@ -372,5 +372,5 @@ def test_one_signal_finishes_the_step_and_saves(
     assert state.step == 5
     assert saved == [3, 5]
     assert steps_on_disk(tmp_path) == [3, 5]
-    assert "stopping after this step" in capsys.readouterr().err
+    assert "stopping after this step" in capsys.readouterr().out
     assert handlers() == usual_handlers
