@@ -1,10 +1,10 @@
-"""What a folder of pictures and poses holds, what is wrong with it, and what to do.
+"""Inspects a folder of images and poses: what it contains, what is wrong, and what to do.
 
 python -m nerf.inspect FOLDER
 python -m nerf.inspect FOLDER --plot=cameras.png
 python -m nerf.inspect FOLDER --export_format=nerfstudio --out=FOLDER
 
-The exit status is 0 only where training can start.
+The exit status is 0 only if training can start.
 """
 
 import shlex
@@ -16,8 +16,8 @@ import numpy as np
 from absl import flags
 
 from nerf.captures import formats, image_files, survey
-from nerf.captures.capture import MIN_VIEWS, Problems, scaled_lens
-from nerf.captures.export import Pixels, export
+from nerf.captures.capture import MIN_VIEWS, InvalidCapture, scaled_lens
+from nerf.captures.export import ExportImages, export
 from nerf.captures.formats import FORMATS
 from nerf.cli import flags as command_line
 from nerf.cli.exits import exit_on_error
@@ -42,12 +42,12 @@ flags.adopt_module_key_flags(command_line)
 
 
 def main(argv: Sequence[str]) -> None:
-    """Prints what is found; ends with status 1 where training cannot start."""
+    """Prints the survey of a folder; exits with status 1 if training cannot start."""
     with exit_on_error(out_of_memory="try a smaller --max_size"):
         try:
             _run(argv)
         except UserError as error:
-            for problem in error.problems if isinstance(error, Problems) else [error]:
+            for problem in error.problems if isinstance(error, InvalidCapture) else [error]:
                 print(f"problem: {as_flags(str(problem))}", file=sys.stderr)
             print("training cannot start", file=sys.stderr)
             sys.exit(1)
@@ -60,31 +60,31 @@ def _run(argv: Sequence[str]) -> None:
         raise UserError("--export_format and --out go together: a format, and the folder to write")
     if FLAGS.plot is not None and not FLAGS.plot.lower().endswith(".png"):
         raise UserError(f"--plot={FLAGS.plot} must end with .png")
-    how = capture_options()
+    options = capture_options()
     folder = Path(argv[1]).expanduser()
-    capture = formats.read_capture(folder, format=how.format, factor=how.factor)
+    capture = formats.read_capture(folder, format=options.format, factor=options.factor)
     for line in survey.describe_capture(capture):
         print(line)
     for note in capture.notes:
         print(f"note: {as_flags(note)}")
     if FLAGS.plot is not None:
-        bounds = override_bounds(capture.bounds, capture.num_views, how.normalization)
+        bounds = override_bounds(capture.bounds, capture.num_views, options.normalization)
         survey.draw(Path(FLAGS.plot), capture, bounds)
-        print(f"picture: {FLAGS.plot}")
+        print(f"plot: {FLAGS.plot}")
     if capture.num_views < MIN_VIEWS:
-        raise UserError("one view is too few: one is held out, and none is left to train on")
-    loaded = loading.load_capture(capture, how)
+        raise UserError("one view is too few: it is held out, so none is left for training")
+    loaded = loading.load_capture(capture, options)
     for note in loaded.notes[len(capture.notes) :]:
         print(f"note: {as_flags(note)}")
     for line in describe_scene(loaded.scene, FLAGS.holdout):
         print(line)
     if FLAGS.export_format is not None:
-        _export(loaded, how.normalization)
+        _export(loaded, options.normalization)
     split = loaded.scene.split(FLAGS.holdout)
     if not split.train or not split.test:
         raise UserError(
             f"{loaded.scene.num_views} views are too few to train on some and hold out others: "
-            "take more pictures"
+            "take more images"
         )
     changed = [name for name in _CAPTURE_FLAGS if not FLAGS[name].using_default_value]
     given = [f"--{name}={FLAGS[name].value}" for name in changed]
@@ -94,26 +94,27 @@ def _run(argv: Sequence[str]) -> None:
     print(f"training can start: {shlex.join([*command, '--mode=train', '--train_seconds=60'])}")
 
 
-def _export(loaded: LoadedScene, wanted: NormalizeOptions) -> None:
+def _export(loaded: LoadedScene, options: NormalizeOptions) -> None:
+    """Writes the capture as --export_format into --out, with the images at their loaded size."""
     capture, scene = loaded.capture, loaded.scene
     height, width = scene.cameras.height, scene.cameras.width
-    shown = [image_files.read_header(file).size for file in capture.files]
+    stored_sizes = [image_files.read_header(file).size for file in capture.files]
     files = [
         file if size == (width, height) and not turn else None
-        for file, size, turn in zip(capture.files, shown, loaded.upright, strict=True)
+        for file, size, turn in zip(capture.files, stored_sizes, loaded.turned, strict=True)
     ]
 
     def read(index: int) -> "np.ndarray[tuple[int, ...], np.dtype[np.float32]]":
-        pixels = image_files.read_image(capture.files[index], upright=loaded.upright[index])
+        pixels = image_files.read_image(capture.files[index], orient=loaded.turned[index])
         if pixels.shape[:2] == (height, width):
             return pixels
         return image_files.shrink(pixels, height, width)
 
     out = Path(FLAGS.out)
     lens = scaled_lens(capture, height, width)
-    bounds = override_bounds(capture.bounds, capture.num_views, wanted)
-    pixels = Pixels((width, height), files, read)
-    for note in export(capture, lens, bounds, pixels, FLAGS.export_format, out):
+    bounds = override_bounds(capture.bounds, capture.num_views, options)
+    images = ExportImages((width, height), files, read)
+    for note in export(capture, lens, bounds, images, FLAGS.export_format, out):
         print(f"note: {as_flags(note)}")
     print(
         f"written as {FLAGS.export_format}: {out}, {listed(sorted(p.name for p in out.iterdir()))}"

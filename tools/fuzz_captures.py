@@ -36,7 +36,7 @@ from PIL import Image
 
 from nerf.captures import survey
 from nerf.captures.capture import Capture
-from nerf.captures.export import Pixels, export
+from nerf.captures.export import ExportImages, export
 from nerf.captures.formats import FORMATS
 from nerf.errors import UserError
 from nerf.geometry.lenses import Lens
@@ -81,7 +81,9 @@ def make_seeds(home: Path) -> list[Files]:
     for number, to in enumerate([*FORMATS, "nerfstudio", "colmap"]):
         out = home / str(number)
         shown = bent if number >= len(FORMATS) else lens
-        export(capture, shown, bounds, Pixels((6, 4), [None] * 4, lambda i: pixels[i]), to, out)
+        export(
+            capture, shown, bounds, ExportImages((6, 4), [None] * 4, lambda i: pixels[i]), to, out
+        )
         seeds.append(_in_memory(out))
     seeds.append({**seeds[list(FORMATS).index("colmap")], **_as_text(poses)})
     for name in ("cameras", "images", "points3D"):

@@ -82,7 +82,7 @@ class Capture:
         return tuple(file.relative_to(shared).with_suffix("").as_posix() for file in self.files)
 
 
-class Problems(UserError):
+class InvalidCapture(UserError):
     """Everything that is wrong with a capture.
 
     The message is the first problem; `nerf.inspect` prints all.

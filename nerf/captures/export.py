@@ -26,7 +26,7 @@ from nerf.geometry.lenses import Lens
 _IMAGES = "images"
 
 
-class Pixels(NamedTuple):
+class ExportImages(NamedTuple):
     """The images to write.
 
     Attributes:
@@ -56,7 +56,7 @@ def export(
     capture: Capture,
     lens: Lens,
     bounds: Array | None,
-    pixels: Pixels,
+    images: ExportImages,
     export_format: str,
     out: Path,
 ) -> list[str]:
@@ -64,9 +64,9 @@ def export(
 
     Args:
       capture: the capture.
-      lens: `[num_views]`, its lenses for images of `pixels.size`.
+      lens: `[num_views]`, its lenses for images of `images.size`.
       bounds: `[num_views, 2]`, near and far in the capture's unit; None if they are not known.
-      pixels: its images.
+      images: its images.
       export_format: a name of `nerf.captures.formats.FORMATS`.
       out: a folder that does not exist, or is empty.
 
@@ -83,19 +83,19 @@ def export(
         raise UserError(f"`out={out}` exists already: give a new folder")
     check, write = _WRITERS[export_format]
     as_png = export_format == "blender"  # its readers add this suffix to the names
-    names = _names(capture, pixels, keep_order=export_format == "llff", as_png=as_png)
-    task = _Export(capture, lens, bounds, pixels.size, names, out)
+    names = _names(capture, images, keep_order=export_format == "llff", as_png=as_png)
+    task = _Export(capture, lens, bounds, images.size, names, out)
     notes = check(task)
     try:
         for index, name in enumerate(names):
-            _write_image(out / _IMAGES / name, pixels, index)
+            _write_image(out / _IMAGES / name, images, index)
         write(task)
     except OSError as error:
         raise UserError(f"cannot write to {out}: {error.strerror or error}") from error
     return notes
 
 
-def _names(capture: Capture, pixels: Pixels, *, keep_order: bool, as_png: bool) -> list[str]:
+def _names(capture: Capture, images: ExportImages, *, keep_order: bool, as_png: bool) -> list[str]:
     """The file names of the images in `images`.
 
     With `keep_order` they sort in the order of the views: such a format stores no names.
@@ -106,18 +106,18 @@ def _names(capture: Capture, pixels: Pixels, *, keep_order: bool, as_png: bool) 
     if len(set(stems)) < len(stems) or (keep_order and stems != sorted(stems)):
         digits = len(str(len(stems)))
         stems = [f"{i:0{digits}d}_{stem.replace('/', '_')}" for i, stem in enumerate(stems)]
-    suffixes = [".png" if file is None or as_png else file.suffix for file in pixels.files]
+    suffixes = [".png" if file is None or as_png else file.suffix for file in images.files]
     return [f"{stem}{suffix}" for stem, suffix in zip(stems, suffixes, strict=True)]
 
 
-def _write_image(path: Path, pixels: Pixels, index: int) -> None:
+def _write_image(path: Path, images: ExportImages, index: int) -> None:
     """Copies or writes the image of a view."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    source = pixels.files[index]
+    source = images.files[index]
     if source is not None and source.suffix.lower() == path.suffix.lower():
         shutil.copyfile(source, path)
     else:
-        levels = np.round(255.0 * np.clip(pixels.read(index), 0.0, 1.0)).astype(np.uint8)
+        levels = np.round(255.0 * np.clip(images.read(index), 0.0, 1.0)).astype(np.uint8)
         Image.fromarray(levels).save(path)
 
 

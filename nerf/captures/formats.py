@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from nerf.captures import colmap, llff, transforms
-from nerf.captures.capture import Capture, Problems, check_cameras, with_rotations
+from nerf.captures.capture import Capture, InvalidCapture, check_cameras, with_rotations
 from nerf.errors import UserError
 
 
@@ -75,7 +75,7 @@ def read_capture(folder: Path, *, format: str | None = None, factor: int | None 
     capture = FORMATS[chosen](folder, factor)
     problems = check_cameras(capture)
     if problems:
-        raise Problems(problems)
+        raise InvalidCapture(problems)
     capture = with_rotations(capture)
     others = [name for name in found if name != chosen]
     if others and format is None:

@@ -49,13 +49,13 @@ def image_files(folder: Path) -> list[Path]:
 
 
 def read_images(
-    files: Sequence[Path], *, upright: bool = False, background: Background = "white"
+    files: Sequence[Path], *, orient: bool = False, background: Background = "white"
 ) -> npt.NDArray[np.float32]:
     """Reads images of one size.
 
     Args:
       files: at least one.
-      upright: whether to turn images as their EXIF orientation says; else they stay as stored.
+      orient: whether to turn images as their EXIF orientation says; else they stay as stored.
       background: the colour behind transparent images.
 
     Returns:
@@ -66,14 +66,14 @@ def read_images(
     """
     first_of_size: dict[tuple[int, int], Path] = {}
     for file in files:
-        first_of_size.setdefault(upright_size(read_header(file), upright=upright), file)
+        first_of_size.setdefault(oriented_size(read_header(file), orient=orient), file)
     if len(first_of_size) > 1:
         sizes = listed(f"{file.name} is {w} x {h}" for (w, h), file in first_of_size.items())
         raise UserError(f"the images in {files[0].parent} differ in size: {sizes}; resize them")
     ((width, height),) = first_of_size
     images = np.empty((len(files), height, width, 3), np.float32)
     for image, file in zip(images, files, strict=True):
-        image[:] = over(read_image(file, upright=upright), background)
+        image[:] = over(read_image(file, orient=orient), background)
     return images
 
 
@@ -128,19 +128,19 @@ def _without_warnings() -> Iterator[None]:
         yield
 
 
-def upright_size(header: Header, *, upright: bool) -> tuple[int, int]:
-    """Width and height of an image, turned by its EXIF orientation if `upright`."""
+def oriented_size(header: Header, *, orient: bool) -> tuple[int, int]:
+    """Width and height of an image, turned by its EXIF orientation if `orient`."""
     width, height = header.size
-    return (height, width) if upright and header.orientation in _TURNED else (width, height)
+    return (height, width) if orient and header.orientation in _TURNED else (width, height)
 
 
-def read_image(file: Path, *, upright: bool = False) -> npt.NDArray[np.float32]:
+def read_image(file: Path, *, orient: bool = False) -> npt.NDArray[np.float32]:
     """Reads an image.
 
     Args:
       file: a PNG or JPEG file, of 8 or 16 bits, grey, colour or with a palette. Colour images of 16
         bits are read with 8 bits.
-      upright: whether to turn the image as its EXIF orientation says.
+      orient: whether to turn the image as its EXIF orientation says.
 
     Returns:
       `[height, width, 3]` float32 in [0, 1]; `[height, width, 4]` with alpha if the file is
@@ -151,7 +151,7 @@ def read_image(file: Path, *, upright: bool = False) -> npt.NDArray[np.float32]:
     """
     try:
         with _without_warnings(), Image.open(file, formats=_FORMATS) as opened:
-            image = ImageOps.exif_transpose(opened) if upright else opened
+            image = ImageOps.exif_transpose(opened) if orient else opened
             if image.mode.startswith("I") or image.mode == "F":  # grey with 16 bits
                 scale = np.float32(65535)
                 grey = np.asarray(image).astype(np.float32) / scale

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nerf.captures import image_files
-from nerf.captures.capture import Capture, Problems, scaled_lens, simplified_lens
+from nerf.captures.capture import Capture, InvalidCapture, scaled_lens, simplified_lens
 from nerf.captures.files import find_image, folder_factor
 from nerf.errors import UserError, listed
 from nerf.geometry.lenses import fraction_without_ray
@@ -39,7 +39,7 @@ def match_sizes(
     Raises:
       UserError: if an image cannot be read, or does not have the aspect ratio of its lens.
     """
-    files, problems, sizes, upright, replaced = list(capture.files), [], [], [], []
+    files, problems, sizes, turned, replaced = list(capture.files), [], [], [], []
     for index, (file, lens_size) in enumerate(zip(capture.files, capture.sizes, strict=True)):
         try:
             header = image_files.read_header(file)
@@ -54,7 +54,7 @@ def match_sizes(
         fits = [
             turn
             for turn in (False, True)
-            if has_aspect_ratio(image_files.upright_size(header, upright=turn), lens_size)
+            if has_aspect_ratio(image_files.oriented_size(header, orient=turn), lens_size)
         ]
         if not fits:
             (width, height), (lens_width, lens_height) = header.size, lens_size
@@ -63,19 +63,19 @@ def match_sizes(
                 f" {lens_width} x {lens_height}: use the images that the poses were computed from"
             )
             continue
-        upright.append(fits[0])
-        sizes.append(image_files.upright_size(header, upright=fits[0]))
+        turned.append(fits[0])
+        sizes.append(image_files.oriented_size(header, orient=fits[0]))
     if problems:
-        raise Problems(problems)
+        raise InvalidCapture(problems)
     notes = list(capture.notes)
-    if any(upright):
-        notes.append(f"{sum(upright)} images are turned as their EXIF orientation says")
+    if any(turned):
+        notes.append(f"{sum(turned)} images are turned as their EXIF orientation says")
     if replaced:
         notes.append(
             f"the smaller copies of {listed(replaced)} have another size, so the originals are used"
         )
     changed = dataclasses.replace(capture, files=tuple(files), notes=tuple(notes))
-    return changed, np.array(sizes, np.int64), upright
+    return changed, np.array(sizes, np.int64), turned
 
 
 def target_size(
@@ -192,7 +192,7 @@ def has_aspect_ratio(size: tuple[int, int], lens_size: npt.NDArray[np.int64]) ->
 def load_pixels(
     files: Sequence[Path],
     sizes: npt.NDArray[np.int64],
-    upright: Sequence[bool],
+    turned: Sequence[bool],
     height: int,
     width: int,
     cache_dir: Path,
@@ -203,7 +203,7 @@ def load_pixels(
     Args:
       files: `[num_views]`.
       sizes: `[num_views, 2]`, width and height, all the same.
-      upright: `[num_views]`, which images to turn by their EXIF orientation.
+      turned: `[num_views]`, which images to turn by their EXIF orientation.
       height, width: of the result, in pixels.
       cache_dir: where scaled images are cached.
       callback: receives the progress where there is much to scale.
@@ -218,11 +218,11 @@ def load_pixels(
     show = is_scaled and int(sizes.prod(axis=1).sum()) > _MIN_PIXELS_OF_BAR
     receiver = callback if show else ignore_event
     with Progress.of(receiver, "scaling images", total=len(files), unit="image") as progress:
-        for file, turn in zip(files, upright, strict=True):
+        for file, turn in zip(files, turned, strict=True):
             pixels = (
                 _scaled(file, turn, height, width, cache_dir)
                 if is_scaled
-                else image_files.read_image(file, upright=turn)
+                else image_files.read_image(file, orient=turn)
             )
             if pixels.shape[:2] != (height, width):
                 raise UserError(
@@ -233,15 +233,22 @@ def load_pixels(
 
 
 def _scaled(
-    file: Path, upright: bool, height: int, width: int, cache_dir: Path
+    file: Path, orient: bool, height: int, width: int, cache_dir: Path
 ) -> npt.NDArray[np.float32]:
     """An image at a smaller size, with 16 bits, cached by the file's path, time and size."""
     status = file.stat()
-    identity = (str(file.resolve()), status.st_mtime_ns, status.st_size, upright, height, width)
+    identity = (
+        str(file.resolve()),
+        status.st_mtime_ns,
+        status.st_size,
+        orient,
+        height,
+        width,
+    )
     path = cache_dir / f"{hashlib.sha256(repr(identity).encode()).hexdigest()[:32]}.npz"
 
     def shrink() -> Arrays:
-        small = image_files.shrink(image_files.read_image(file, upright=upright), height, width)
+        small = image_files.shrink(image_files.read_image(file, orient=orient), height, width)
         return {"levels": np.round(small * 65535).astype(np.uint16)}
 
     def fits(found: Arrays) -> bool:

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nerf.captures import colmap, colmap_files
-from nerf.captures.capture import Array, Capture, Problems, Split, make_lens, with_points
+from nerf.captures.capture import Array, Capture, InvalidCapture, Split, make_lens, with_points
 from nerf.captures.files import (
     IMAGE_SUFFIXES,
     find_image,
@@ -157,7 +157,7 @@ def _read_frames(
             frame_of_file[frame.file] = number
             frames.append(frame)
     if problems:
-        raise Problems(problems)
+        raise InvalidCapture(problems)
     if not frames:
         raise UserError(
             f"none of the {len(listing)} images that {path} names is there, the first of them "

@@ -57,8 +57,8 @@ def run_mode(console: Console, started: float) -> None:
 
 
 def _load_scene(console: Console) -> Scene:
-    for notice in devices.notices():
-        console.print(f"note: {notice}")
+    for note in devices.notes():
+        console.print(f"note: {note}")
     return load_scene(
         FLAGS.scene,
         data_dir=FLAGS.data_dir or None,

@@ -61,6 +61,6 @@ def load_scene(
         base_url=download_url,
         callback=callback,
     )
-    for text in resolved.notices:
+    for text in resolved.notes:
         note(callback, text)
     return dataclasses.replace(resolved.scene, folder=resolved.folder)

@@ -1,4 +1,4 @@
-"""Frames as a video, by the ffmpeg program that imageio-ffmpeg brings."""
+"""Encoding frames as an H.264 video, with the ffmpeg program of the package imageio-ffmpeg."""
 
 import contextlib
 import shutil
@@ -16,9 +16,14 @@ from nerf.runtime import atomic
 
 
 def check_video_encoder() -> None:
-    """Raises a UserError where no ffmpeg is to be had, before hours are spent on frames."""
+    """Checks for ffmpeg, before hours are spent on frames.
+
+    Raises:
+      UserError: if there is no ffmpeg.
+    """
     try:
-        found = shutil.which(imageio_ffmpeg.get_ffmpeg_exe())  # IMAGEIO_FFMPEG_EXE as it stands
+        # Without a check, this may be the value of IMAGEIO_FFMPEG_EXE.
+        found = shutil.which(imageio_ffmpeg.get_ffmpeg_exe())
     except RuntimeError:
         found = None
     if found is None:
@@ -41,11 +46,11 @@ def write_video(path: Path, frames: Sequence[Path]) -> None:
     """Encodes frames as H.264.
 
     Args:
-      path: the .mp4 to write; it appears only when it is complete.
+      path: the .mp4 file to write. It is replaced as a whole.
       frames: PNG files of one size, in order.
 
     Raises:
-      UserError: if the encoding fails; the frames stay where they are.
+      UserError: if the encoding fails. The frames are not touched.
     """
     try:
         with atomic.replacing(path) as partial:
@@ -71,7 +76,8 @@ def _encode(path: Path, frames: Sequence[Path]) -> None:
         macro_block_size=2,
         ffmpeg_log_level="error",
     )
-    with contextlib.closing(writer):  # waits for the encoder, which would write on after a failure
+    # Closing waits for the encoder, which would otherwise go on writing after a failure.
+    with contextlib.closing(writer):
         with warnings.catch_warnings():  # JAX warns of every child process; this one is safe
             warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)
             writer.send(None)
@@ -83,6 +89,6 @@ def _encode(path: Path, frames: Sequence[Path]) -> None:
 
 
 def _even(image: ByteImage) -> ByteImage:
-    """H.264 wants even sides: repeats the last row or column where a side is odd."""
+    """Makes height and width even, as H.264 requires, by repeating the last row or column."""
     height, width, _ = image.shape
     return np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")

@@ -25,7 +25,7 @@ def default_platform() -> str:
     return jax.default_backend()
 
 
-def notices() -> tuple[str, ...]:
+def notes() -> tuple[str, ...]:
     """Warnings if JAX runs on the CPU although the machine has an accelerator, else none.
 
     There are none either where the user chose the CPU with `JAX_PLATFORMS=cpu`.

@@ -29,7 +29,7 @@ class BundledName(NamedTuple):
     width: int
 
     def __str__(self) -> str:
-        """The name with the size, or without it where it is the default.
+        """The name, with the size unless it is the default.
 
         >>> str(BundledName("flower", 188, 252)), str(BundledName("flower", 94, 126))
         ('flower@252x188', 'flower')
@@ -74,7 +74,7 @@ def load(name: str, cache_dir: Path) -> Scene:
 
     Args:
       name: `NAME` or `NAME@WIDTHxHEIGHT`.
-      cache_dir: traced views are kept in its folder `traced`.
+      cache_dir: ray-traced views are cached in its folder `traced`.
 
     Raises:
       UserError: if there is no such scene, or the size is not valid.

@@ -1,4 +1,4 @@
-"""A scene of images and LLFF poses that are in memory, as those of the bundled scenes are."""
+"""A scene of images and LLFF poses in memory, such as those of the bundled scenes."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nerf.captures import llff
-from nerf.captures.capture import Problems, check_cameras
+from nerf.captures.capture import InvalidCapture, check_cameras
 from nerf.captures.image_files import to_float
 from nerf.errors import UserError
 from nerf.scenes.normalize import make_scene
@@ -28,8 +28,8 @@ def build_scene(
 
     Args:
       images: `[num_views, height, width, 3]`, uint8, or float in [0, 1].
-      poses_bounds: `[num_views, 17]`, see above.
-      name: what the user calls the scene.
+      poses_bounds: `[num_views, 17]`, see `nerf.captures.llff`.
+      name: the name of the scene.
       source: "photographs" or "procedural".
       origin: where it was found; error messages begin with it.
       image_names: one for each view; None numbers them.
@@ -52,7 +52,7 @@ def build_scene(
     capture = llff.from_poses_bounds(poses_bounds, Path(), [Path(f"{name}.png") for name in names])
     problems = check_cameras(capture)
     if problems:
-        raise Problems([f"{origin}: {problem}" for problem in problems])
+        raise InvalidCapture([f"{origin}: {problem}" for problem in problems])
     return make_scene(
         capture,
         to_float(images),
@@ -61,6 +61,3 @@ def build_scene(
         origin=origin,
         alpha=alpha,
     )
-
-
-# The poses file.

@@ -1,4 +1,4 @@
-"""From a folder to a scene: the capture is read, its images are loaded, and it is normalised."""
+"""Loading a folder as a scene: reads the capture, loads its images, and normalises it."""
 
 import dataclasses
 from pathlib import Path
@@ -24,7 +24,7 @@ class CaptureOptions:
     """How a folder is read.
 
     Attributes:
-      format: one of `FORMATS`; None chooses it by the files.
+      format: a name of `nerf.captures.formats.FORMATS`; None chooses it by the files.
       factor: how many times smaller than the originals the images are; None leaves it to
         `max_size`, and chooses the smallest images of an LLFF folder.
       max_size: the longest allowed side of an image in pixels; 0 for no limit.
@@ -47,13 +47,13 @@ class LoadedScene(NamedTuple):
       scene: the scene.
       capture: the capture of which it was made.
       notes: notes for the user, those of the capture first.
-      upright: `[num_views]`, which images were turned by their EXIF orientation.
+      turned: `[num_views]`, which images were turned by their EXIF orientation.
     """
 
     scene: Scene
     capture: Capture
     notes: tuple[str, ...]
-    upright: tuple[bool, ...]
+    turned: tuple[bool, ...]
 
 
 def load_folder(
@@ -95,14 +95,14 @@ def load_capture(
       UserError: if an image is missing, unreadable or does not fit its lens, or if the cameras do
         not admit the space that is asked for.
     """
-    capture, sizes, upright = match_sizes(capture)
+    capture, sizes, turned = match_sizes(capture)
     height, width, notes = target_size(capture, sizes, options.factor, options.max_size)
     notes += check_lenses(capture, height, width)
     scaled_dir = (cache_dir or default_cache_dir()) / "scaled"
     background = options.normalization.background or "white"
     pixels, alpha = np.empty((0, height, width, 3), np.float32), None
     for index, image in enumerate(
-        load_pixels(capture.files, sizes, upright, height, width, scaled_dir, callback)
+        load_pixels(capture.files, sizes, turned, height, width, scaled_dir, callback)
     ):
         if index == 0:  # only after an image was decoded: a header may claim any size
             pixels = np.empty((capture.num_views, height, width, 3), np.float32)
@@ -127,4 +127,4 @@ def load_capture(
         options=options.normalization,
         alpha=alpha,
     )
-    return LoadedScene(scene, capture, (*capture.notes, *notes), tuple(upright))
+    return LoadedScene(scene, capture, (*capture.notes, *notes), tuple(turned))

@@ -35,12 +35,12 @@ class Resolved(NamedTuple):
     Attributes:
       scene: the scene.
       folder: the folder it came from; None for a bundled scene.
-      notices: notes for the user, one sentence each.
+      notes: notes for the user, one sentence each.
     """
 
     scene: Scene
     folder: Path | None
-    notices: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class _Sources(NamedTuple):
@@ -159,8 +159,8 @@ def _load_named(name: str, sources: _Sources, *, strict: bool) -> Resolved:
         reason = found
     absence = f"the photographs of {name} are not in {local}, and {reason}"
     if is_bundled and not strict:
-        notice = f"{absence}: using the bundled procedural scene {name} instead"
-        return Resolved(bundled.load(name, sources.cache_dir), None, (notice,))
+        note = f"{absence}: using the bundled procedural scene {name} instead"
+        return Resolved(bundled.load(name, sources.cache_dir), None, (note,))
     instead = f", or use procedural:{name}" if is_bundled else ""
     raise UserError(f"{absence}: put them there{instead}")
 

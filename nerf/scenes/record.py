@@ -1,7 +1,7 @@
-"""What a trained field keeps of its scene: cameras, names, space and transform, but no image.
+"""The record of a scene that a trained field keeps: cameras, names, space, transform; no images.
 
-Stored as `scene.json` in a run folder, it lets any view of the scene be drawn again, and poses and
-meshes be carried back to the capture's own coordinates.
+It is `scene.json` in a run folder. With it, any view of the scene can be rendered again, and poses
+and meshes can be transformed back to the capture's own coordinates.
 """
 
 import dataclasses
@@ -26,10 +26,10 @@ class SceneRecord:
 
     Attributes:
       name, source: see `nerf.scenes.scene.Scene`.
-      space: that the field lives in.
+      space: the space that the field lives in.
       cameras: `[num_views]`, in scene units.
-      view_names: one a view.
-      split: the views that were trained on and those held out.
+      view_names: `[num_views]`, the names of the images.
+      split: the views for training and the views held out.
       capture_to_scene: `[4, 4]`, from the capture's own coordinates to scene units.
     """
 
@@ -71,7 +71,7 @@ class SceneRecord:
         return View(index, self.view_names[index], self.cameras[index], None)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, as JSON has them, that `from_json` reads."""
+        """The record as values of JSON; see `from_json`."""
         cameras = self.cameras
         return {
             "name": self.name,
@@ -98,7 +98,7 @@ class SceneRecord:
         """The inverse of `to_json`.
 
         Raises:
-          UserError: if values are missing or are not what they must be.
+          UserError: if values are missing or wrong.
         """
         try:
             views = values["views"]
@@ -126,7 +126,7 @@ class SceneRecord:
 
 
 def _plain(array: Any) -> Any:
-    """A float32 array as nested lists of short numbers that read back to the same bits."""
+    """A float32 array as nested lists of the shortest numbers that give the same bits."""
     numbers = np.asarray(array, np.float32)
     exact = [float(np.format_float_positional(x, unique=True)) for x in numbers.ravel()]
     return np.array(exact).reshape(numbers.shape).tolist()

@@ -1,7 +1,7 @@
-"""What every loader returns: posed images of one scene, in one set of conventions.
+"""A scene: posed images in one set of conventions, as every loader returns them.
 
 Cameras look along their own -z axis with x to the right and y up. Positions, bounds and depths are
-in scene units; `capture_to_scene` leads there from the coordinates of the files.
+in scene units; `capture_to_scene` transforms the coordinates of the files to them.
 """
 
 import dataclasses
@@ -27,10 +27,10 @@ class View:
     """One posed image of a scene.
 
     Attributes:
-      index: its place in the scene.
-      name: of its image file, without an ending.
+      index: its index in the scene.
+      name: the name of its image file, without a suffix.
       camera: one camera, with its bounds.
-      image: `[height, width, 3]` float32, sRGB in [0, 1]; None where there is none.
+      image: `[height, width, 3]` float32, sRGB in [0, 1]; None if it is not available.
     """
 
     index: int
@@ -44,10 +44,10 @@ class Scene:
     """Posed images of one scene.
 
     Attributes:
-      name: what the user called it, without a prefix such as `llff:`.
+      name: its name, without a prefix such as `llff:`.
       source: whether the images are photographs or a bundled ray-traced scene.
-      origin: where it was found, for the first lines of a run (never stored in a run folder).
-      image_names: one name a view, `[num_views]`.
+      origin: its format and folder, for messages (never stored in a run folder).
+      image_names: `[num_views]`, the names of the images, without suffixes.
       images: `[num_views, height, width, 3]` float32, sRGB in [0, 1].
       cameras: `[num_views]`, NumPy arrays.
       space: the space that a field of the scene lives in.
@@ -55,10 +55,11 @@ class Scene:
         capture's files to scene units, see `nerf.geometry.poses.transform_poses`.
       background: the colour where the scene is empty, and behind transparent images.
       alpha: `[num_views, height, width]` float32, in [0, 1], of transparent images; else None.
-      depth: `[num_views, height, width]` float32, along the viewing axis in scene units, inf where
-        there is nothing; where it is known exactly, else None.
-      given_split: training and test views where the files name them, else None.
-      folder: it was loaded from; None for a bundled scene (never stored in a run folder).
+      depth: `[num_views, height, width]` float32, exact depth along the viewing axis in scene
+        units, inf for the background; None if it is not known.
+      given_split: training and held-out views, if the files define them; else None.
+      folder: the folder it was loaded from; None for a bundled scene (never stored in a run
+        folder).
     """
 
     name: str
@@ -77,7 +78,7 @@ class Scene:
 
     @property
     def truth_name(self) -> str:
-        """What the scene's own images are called."""
+        """The word for the scene's own images."""
         return "photograph" if self.source == "photographs" else "ray-traced truth"
 
     @property
@@ -90,7 +91,7 @@ class Scene:
         return scale_of(self.capture_to_scene)
 
     def view(self, which: int | str) -> View:
-        """One view, by its index (from the end if negative) or by its name.
+        """One view, by its index (negative counts from the end) or its name.
 
         Raises:
           UserError: if there is no such view.
@@ -99,7 +100,7 @@ class Scene:
         return View(index, self.image_names[index], self.cameras[index], self.images[index])
 
     def split(self, holdout: int) -> Split:
-        """Holds out every `holdout`-th view, from view 0 on, unless the files say which.
+        """Holds out every `holdout`-th view, from view 0 on, unless the files define a split.
 
         >>> every_third = [i for i in range(7) if i % 3 == 0]
         >>> every_third
@@ -116,7 +117,7 @@ def find_view(names: Sequence[str], which: int | str) -> int:
 
     Args:
       names: of all views.
-      which: an index, from the end if negative, or a name.
+      which: an index (negative counts from the end) or a name.
 
     Raises:
       UserError: if there is no such view.

@@ -78,7 +78,7 @@ def test_orientation_turns_an_image_upright_where_that_is_asked(tmp_path, orient
     file = save(tmp_path / f"a.{ending}", pixels, exif=exif)
     assert read_header(file).size == (24, 16)
     np.testing.assert_allclose(read_image(file), pixels / 255, atol=0.05)
-    turned = np.asarray(read_image(file, upright=True))
+    turned = np.asarray(read_image(file, orient=True))
     assert turned.shape[:2] == ((24, 16) if orientation > 4 else (16, 24))
     corner = {1: (0, 0), 2: (0, -1), 3: (-1, -1), 4: (-1, 0), 5: (0, 0), 6: (0, -1), 7: (-1, -1)}
     assert turned[corner.get(orientation, (-1, 0))].min() > 0.9

@@ -1,4 +1,4 @@
-"""Laws of what a person looks at: bytes, colours of depth, comparisons, video."""
+"""Laws of images for people: bytes, colours of depth, comparisons."""
 
 import numpy as np
 import pytest

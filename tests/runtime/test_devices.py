@@ -23,7 +23,7 @@ def machine(monkeypatch):
         monkeypatch.setenv("JAX_PLATFORMS", platforms)
         monkeypatch.setattr(devices.os.path, "exists", lambda path: gpu and path == "/dev/nvidia0")
         monkeypatch.setattr(devices.shutil, "which", lambda name: None)
-        return devices.notices()
+        return devices.notes()
 
     return make
 
@@ -33,17 +33,17 @@ PLUGINS = ["jax-cuda12-plugin", "jax_cuda13_plugin", "jax-rocm7-plugin", "libtpu
 
 @pytest.mark.parametrize("plugin", PLUGINS)
 def test_a_plugin_that_is_not_used_gives_a_warning(machine, plugin):
-    (notice,) = machine(packages=[plugin])
-    assert notice.startswith("!!! RUNNING ON THE CPU although")
-    assert plugin in notice
-    assert "JAX_PLATFORMS" in notice
-    assert "\n" not in notice
+    (note,) = machine(packages=[plugin])
+    assert note.startswith("!!! RUNNING ON THE CPU although")
+    assert plugin in note
+    assert "JAX_PLATFORMS" in note
+    assert "\n" not in note
 
 
 def test_a_gpu_without_a_plugin_gives_a_warning(machine):
-    (notice,) = machine(gpu=True)
-    assert notice.startswith("!!! RUNNING ON THE CPU although")
-    assert "pip install 'jax[cuda12]'" in notice
+    (note,) = machine(gpu=True)
+    assert note.startswith("!!! RUNNING ON THE CPU although")
+    assert "pip install 'jax[cuda12]'" in note
 
 
 def test_a_machine_without_an_accelerator_gives_no_warning(machine):

@@ -13,6 +13,7 @@ import pytest
 
 from nerf.errors import UserError
 from nerf.runtime.cache_dir import default_cache_dir
+from nerf.runtime.events import Event, Progress, ignore_event
 from nerf.scenes import download
 from nerf.scenes.download import (
     ManifestRow,
@@ -114,7 +115,12 @@ def server() -> Iterator[Server]:
 
 def fetch(server: Server, cache: Path, rows: tuple[ManifestRow, ...] = ROWS) -> Path:
     return download_scene(
-        "meadow", cache_dir=cache, rows=rows, base_url=server.url, timeouts=QUICK, progress=False
+        "meadow",
+        cache_dir=cache,
+        rows=rows,
+        base_url=server.url,
+        timeouts=QUICK,
+        callback=ignore_event,
     )
 
 
@@ -271,19 +277,26 @@ def test_a_cache_that_cannot_be_written_is_named(server: Server, tmp_path: Path)
         fetch(server, tmp_path)
 
 
-def test_one_bar_counts_the_bytes_of_all_files(
-    server: Server,
-    tmp_path: Path,
-    capfd: pytest.CaptureFixture[str],
-    caplog: pytest.LogCaptureFixture,
+def test_progress_counts_the_bytes_of_all_files(
+    server: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     pooch.get_logger().addHandler(caplog.handler)
-    download_scene("meadow", cache_dir=tmp_path, rows=ROWS, base_url=server.url)
-    shown = capfd.readouterr().err
-    assert "meadow: 100%" in shown
-    assert "180k/180k" in shown
-    assert caplog.records == []
+    events: list[Event] = []
+    download_scene(
+        "meadow", cache_dir=tmp_path, rows=ROWS, base_url=server.url, callback=events.append
+    )
     pooch.get_logger().removeHandler(caplog.handler)
+    num_bytes = sum(row.num_bytes for row in ROWS if row.scene == "meadow")
+    progress = [event for event in events if isinstance(event, Progress)]
+    assert progress == events
+    assert {(event.task, event.total, event.unit) for event in progress} == {
+        ("downloading meadow", num_bytes, "B")
+    }
+    done = [event.done for event in progress]
+    assert done == sorted(done)
+    assert (done[0], done[-1]) == (0, num_bytes)
+    assert [event.is_last for event in progress] == [False] * (len(done) - 1) + [True]
+    assert caplog.records == []
 
 
 # The manifest.

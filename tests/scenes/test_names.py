@@ -157,7 +157,7 @@ def test_a_folder_is_read_as_it_is(tmp_path: Path, mirror: Mirror, spelling: str
     assert found.folder is not None
     assert found.folder.resolve() == folder
     assert shade(found) == 7
-    assert found.notices == ()
+    assert found.notes == ()
 
 
 @pytest.mark.parametrize("spelling", ["./flower", "none/flower", "llff:./flower"])
@@ -205,7 +205,7 @@ def test_a_download_is_used_again_without_the_network(
     tmp_path: Path, mirror: Mirror, nowhere: str
 ) -> None:
     first = load("flower", tmp_path, mirror)
-    assert (first.scene.source, shade(first), first.notices) == ("photographs", 51, ())
+    assert (first.scene.source, shade(first), first.notes) == ("photographs", 51, ())
     assert first.folder == tmp_path / "cache" / "llff" / "flower"
     for settings in ({"offline": True}, {"base_url": nowhere}):
         again = load("llff:flower", tmp_path, mirror, **settings)
@@ -219,9 +219,9 @@ def test_without_a_network_a_name_falls_back_and_says_so(
     assert (found.scene.name, found.scene.source, found.folder) == ("flower", "procedural", None)
     assert found.scene.images.shape == (NUM_VIEWS, 94, 126, 3)
     assert shade(found) == 255
-    (notice,) = found.notices
+    (note,) = found.notes
     for fact in ("flower", str(tmp_path / "photos"), "cannot be reached", "procedural"):
-        assert fact in notice
+        assert fact in note
 
 
 @pytest.mark.parametrize("by_variable", [True, False])
@@ -233,7 +233,7 @@ def test_offline_makes_no_attempt(
         monkeypatch.setenv("NERF_OFFLINE", "1")
     found = load("flower", tmp_path, mirror, offline=not by_variable)
     assert found.scene.source == "procedural"
-    assert "offline" in found.notices[0]
+    assert "offline" in found.notes[0]
 
 
 def test_nerf_offline_0_is_online(
@@ -274,7 +274,7 @@ def test_the_bundled_scene_can_be_asked_for(tmp_path: Path, mirror: Mirror) -> N
     assert found.scene.images.shape == (NUM_VIEWS, 4, 5, 3)
     # A depth of 1 where the nearest bound, which becomes 4/3, is 4.
     np.testing.assert_allclose(found.scene.depth, np.full((NUM_VIEWS, 4, 5), 1 / 3), rtol=1e-6)
-    assert found.notices == ()
+    assert found.notes == ()
 
 
 def test_a_scene_that_is_only_bundled_needs_no_network(
@@ -282,7 +282,7 @@ def test_a_scene_that_is_only_bundled_needs_no_network(
 ) -> None:
     found = load("bundled_only", tmp_path, mirror, base_url=nowhere)
     assert found.scene.source == "procedural"
-    assert "bundled_only" in found.notices[0]
+    assert "bundled_only" in found.notes[0]
 
 
 @pytest.mark.parametrize("name", ["fern", "blender:lego"])

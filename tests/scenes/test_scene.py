@@ -64,9 +64,9 @@ def test_a_view_is_found_by_its_index_and_by_its_name():
 @pytest.mark.parametrize(
     ("which", "message"),
     [
-        (4, "no view 4 in plain: it has views 0 to 3"),
+        (4, "no view 4: there are views 0 to 3"),
         (-5, "no view -5"),
-        ("image2", "no view 'image2' in plain: it has image000.png, image001.png"),
+        ("image2", "no view 'image2': there are image000.png, image001.png"),
     ],
 )
 def test_a_view_that_there_is_not_is_refused(which, message):

@@ -8,7 +8,7 @@ from PIL import Image
 
 from nerf import procedural
 from nerf.captures.capture import scaled_lens
-from nerf.captures.export import Pixels, export
+from nerf.captures.export import ExportImages, export
 from nerf.captures.formats import read_capture
 from nerf.captures.image_files import read_header, read_image
 from nerf.config.presets import NOTEBOOK
@@ -88,7 +88,7 @@ def convert(folder, to, out):
     """Exports a folder at its own size."""
     capture = read_capture(folder)
     width, height = read_header(capture.files[0]).size
-    pixels = Pixels((width, height), capture.files, lambda i: read_image(capture.files[i]))
+    pixels = ExportImages((width, height), capture.files, lambda i: read_image(capture.files[i]))
     lens = scaled_lens(capture, height, width)
     export(capture, lens, capture.bounds, pixels, to, out)
     return out
