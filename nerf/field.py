@@ -188,6 +188,7 @@ class FieldSpec:
     array_names: Callable[[int], Sequence[ArrayName]] | None = None
 
 
+DEFAULT_BACKEND = "flax"
 _SPECS: dict[str, str | FieldSpec] = {  # one line a field
     "mlp": "nerf.backends.mlp:FIELD",
     "planes": "nerf.backends.planes:FIELD",

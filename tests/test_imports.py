@@ -21,7 +21,7 @@ from tests.support.fields import other
 
 PACKAGE = Path(nerf.__file__).parent
 ROOT = PACKAGE.parent
-MAY_NAME_A_BACKEND = {"cli/flags.py"}
+MAY_NAME_A_BACKEND = {"field.py", "cli/flags.py"}
 LIBRARIES = {"haiku": "haiku", "flax": "flax.linen", "nnx": "flax.nnx"}  # by backend
 IMPLEMENTATIONS = {
     (backend, name): f"nerf.backends.{backend}_{name}"
@@ -177,7 +177,7 @@ INSTALLED = {
 }
 
 
-def test_no_module_but_the_backends_and_the_flag_names_a_backend():
+def test_no_module_but_the_registry_the_backends_and_the_flag_names_a_backend():
     for path in sorted(PACKAGE.rglob("*.py")):
         relative = path.relative_to(PACKAGE)
         if relative.parts[0] == "backends" or str(relative) in MAY_NAME_A_BACKEND:

@@ -49,7 +49,7 @@ def load_params(
     source: str | Path,
     scene: Scene | None = None,
     *,
-    backend: str = "flax",
+    backend: str = field_lib.DEFAULT_BACKEND,
     config: Config | None = None,
 ) -> TrainedField:
     """Loads parameters.

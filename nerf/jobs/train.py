@@ -77,7 +77,7 @@ def train(
     scene: Scene,
     config: Config | None = None,
     *,
-    backend: str = "flax",
+    backend: str = field_lib.DEFAULT_BACKEND,
     field: str | None = None,
     steps: int | None = None,
     seconds: float | None = None,

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 import pytest
 
+import nerf
 from nerf.backends.convert import convert
 from nerf.config.presets import presets_of
 from nerf.config.text import from_json, override, to_json
@@ -135,6 +136,21 @@ def test_it_trains_stops_resumes_elsewhere_and_is_scored(fog, scene, tmp_path):
         assert scores(run_dir)["psnr"] == pytest.approx(scores(whole)["psnr"], abs=1e-4)
     ended = call(*train_flags(scene, whole, "flat", "--set=field.density=3"))
     assert "field.density was 2.0 and is now 3.0" in ended.err
+
+
+def test_the_front_door_serves_it_too(fog, scene, tmp_path):
+    loaded_scene = nerf.load_scene(scene)
+    few = {"num_coarse": 4, "num_fine": 4, "num_rays": 16, "num_steps": 2}
+    config = nerf.fit_config("cloud", loaded_scene, density=3.0, **few)
+    assert nerf.fit_config("fog", loaded_scene).preset == "mist"
+    trained = nerf.train(loaded_scene, config, backend="flat")
+    image = nerf.render_view(trained, loaded_scene.view(0))
+    nerf.save_params(tmp_path / "fog.safetensors", trained)
+    again = nerf.load_params(tmp_path / "fog.safetensors", loaded_scene, backend="deep")
+    assert (again.field_name, again.config) == ("fog", config)
+    np.testing.assert_allclose(
+        nerf.render_view(again, loaded_scene.view(0)).rgb, image.rgb, atol=1e-6
+    )
 
 
 def test_its_parameters_keep_their_nesting_in_a_file(fog, scene, tmp_path):
