@@ -21,7 +21,6 @@ os.environ["NERF_CACHE_DIR"] = tempfile.mkdtemp(prefix="nerf-test-cache-")
 import jax
 import pytest
 
-from nerf import field as field_lib
 from tests.support.signals import SIGNALS
 
 BACKENDS = ["haiku", "flax", "nnx"]
@@ -52,13 +51,6 @@ def backend(request):
 def implementation(request):
     """A backend and a preset, which is of a field: every field on every backend."""
     return request.param
-
-
-@pytest.fixture
-def own_registry(monkeypatch):
-    """What a test registers is forgotten after it."""
-    for name in ("_SPECS", "_MORE_IMPLEMENTATIONS"):
-        monkeypatch.setattr(field_lib, name, dict(getattr(field_lib, name)))
 
 
 @pytest.fixture
