@@ -32,7 +32,7 @@ def override(config: Config, *assignments: str) -> Config:
         name, equals, text = assignment.partition("=")
         if not equals:
             raise UserError(
-                f"`assignments={assignment}`: write it as name=value, e.g. render.num_fine=64"
+                f"{_shown(assignment)}: write it as name=value, e.g. render.num_fine=64"
             )
         path = name.strip().split(".")
         _assign(Config, values, path, text.strip(), assignment, type(config.field))
@@ -131,17 +131,21 @@ def _assign(
     if name not in settable:
         new_name = _new_names(cls).get(name)
         if new_name:
-            raise UserError(f"`assignments={assignment}`: {name} is called {new_name} now")
-        raise UserError(
-            f"`assignments={assignment}`: no field {name!r}; there are {', '.join(settable)}"
-        )
+            raise UserError(f"{_shown(assignment)}: {name} is called {new_name} now")
+        raise UserError(f"{_shown(assignment)}: no field {name!r}; there are {', '.join(settable)}")
     hint = hints[name]
     if dataclasses.is_dataclass(hint) != bool(rest):
-        raise UserError(f"`assignments={assignment}`: name one field, e.g. render.num_fine=64")
+        raise UserError(f"{_shown(assignment)}: name one field, e.g. render.num_fine=64")
     if rest:
         _assign(hint, values[name], rest, text, assignment, field_class)
     else:
         values[name] = _parse(text)
+
+
+def _shown(assignment: str) -> str:
+    """An assignment in a message, with the parameter's name unless it is a dotted setting."""
+    name, equals, _ = assignment.partition("=")
+    return f"`{assignment}`" if equals and "." in name else f"`assignments={assignment}`"
 
 
 def _parse(text: str) -> Any:

@@ -127,7 +127,7 @@ def find_pretrained(scene: Scene) -> Path:
         where = f"in {scene.folder}" if scene.folder else "in the package"
         raise UserError(
             f"no pretrained parameters for scene {scene.name!r}: looked for a folder params "
-            f"{where}; train with `mode=train`, or name parameters with `init_from`"
+            f"{where}; train with `nerf.train`, or name parameters with `init_from`"
         )
     return path
 

@@ -406,6 +406,6 @@ def _collapse_message(collapse: TrainingCollapsed, folder: Path | None, restarts
     tried = f" (also after {restarts} restarts)" if restarts else ""
     saved = f"; states saved before are in {folder}" if folder else ""
     return (
-        f"{collapse}{tried}. `on_collapse=restart` restarts from another key, `resume=False` "
+        f'{collapse}{tried}. `on_collapse="restart"` restarts from another key, `resume=False` '
         f"starts anew with other settings{saved}"
     )

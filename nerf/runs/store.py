@@ -149,8 +149,8 @@ class FolderStore:
         """
         if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params)):
             raise UserError(
-                f"a parameter is no longer finite at step {step}: try a smaller `lr`; states saved "
-                f"before are in {self._run_dir}"
+                f"a parameter is no longer finite at step {step}: try a smaller "
+                f"`train.learning_rate`; states saved before are in {self._run_dir}"
             )
         try:
             parameters.save(

@@ -1,7 +1,7 @@
-"""What long work reports on its way: one callback that receives messages, progress and scores.
+"""Events: messages, progress, metrics and previews, which the library reports to a callback.
 
-Library functions neither print nor draw progress bars. Each takes a `callback`, a function of one
-event; `log_event`, the default, passes events to Python's `logging` under the name `nerf`.
+Library functions neither print nor draw progress bars. They take a `callback`, a function of one
+event. The default, `log_event`, passes events to Python's `logging` under the name `nerf`.
 
 >>> received = []
 >>> with Progress.of(received.append, "frames", total=2, unit="frame") as progress:
@@ -26,11 +26,11 @@ _SECONDS_BETWEEN_LOG_LINES = 20.0
 
 @dataclasses.dataclass(frozen=True)
 class Message:
-    """One sentence or line.
+    """One line of text.
 
     Attributes:
-      text: what is said.
-      is_note: whether it is something that the user should know, and not only a report.
+      text: the line.
+      is_note: whether it is a note that the user should read, and not only a report.
     """
 
     text: str
@@ -39,13 +39,13 @@ class Message:
 
 @dataclasses.dataclass(frozen=True)
 class Progress:
-    """How far a task is.
+    """The progress of a task.
 
     Attributes:
-      task: what is done, e.g. `training`.
+      task: its name, e.g. `training`.
       done, total: counts, in `unit`.
       unit: what is counted, e.g. `step`.
-      detail: the latest figures as text, may be empty.
+      detail: the latest figures as text; may be empty.
       is_last: whether the task has ended, complete or not.
     """
 
@@ -61,7 +61,7 @@ class Progress:
     def of(
         callback: "Callback", task: str, *, total: int, unit: str, done: int = 0
     ) -> Iterator["ProgressReporter"]:
-        """Reports the progress of a task from its beginning to its end, also where it fails."""
+        """Reports the beginning and the end of a task, also if it fails; yields its reporter."""
         reporter = ProgressReporter(callback, Progress(task, done, total, unit))
         reporter.report()
         try:
@@ -82,17 +82,17 @@ class ProgressReporter:
         return self._progress.done
 
     def advance(self, count: int) -> None:
-        """Adds to what is done."""
+        """Adds to the count and reports it."""
         self.move_to(self._progress.done + count)
 
     def move_to(self, done: int) -> None:
-        """Sets what is done, at most the total."""
+        """Sets the count, at most the total, and reports it."""
         done = min(done, self._progress.total)
         self._progress = dataclasses.replace(self._progress, done=done)
         self.report()
 
     def set_detail(self, detail: str) -> None:
-        """Text for the next reports."""
+        """Sets the text of the next reports."""
         self._progress = dataclasses.replace(self._progress, detail=detail)
 
     def report(self, *, is_last: bool = False) -> None:
@@ -101,10 +101,10 @@ class ProgressReporter:
 
 @dataclasses.dataclass(frozen=True)
 class StepMetrics:
-    """A reading of training.
+    """Metrics of a training step.
 
     Attributes:
-      step: number of steps done.
+      step: the number of steps done.
       values: `loss`, `psnr` in dB of the batch, `grad_norm`, `acc`, `rays_per_second`, `seconds`.
     """
 
@@ -114,13 +114,13 @@ class StepMetrics:
 
 @dataclasses.dataclass(frozen=True)
 class Preview:
-    """A held-out view, drawn and scored while the field is trained.
+    """A held-out view, rendered and scored during training.
 
     Attributes:
       step: number of steps done.
       view: index of the view.
       image: `[height, width, 3]`, sRGB in [0, 1].
-      psnr: dB.
+      psnr: in dB.
       ssim: at most 1.
     """
 
@@ -136,21 +136,21 @@ Callback = Callable[[Event], None]
 
 
 class StopTraining(Exception):
-    """Raised by a callback to end training after the step that is running; the result is kept."""
+    """Raised by a callback to end training after the current step; the result is kept."""
 
 
 def say(callback: Callback, text: str) -> None:
-    """Sends a report."""
+    """Reports a line."""
     callback(Message(text))
 
 
 def note(callback: Callback, text: str) -> None:
-    """Sends something that the user should know."""
+    """Reports a note that the user should read."""
     callback(Message(text, is_note=True))
 
 
 class _EventLogger:
-    """Events as lines of Python's logging; progress every 20 seconds, and at its end."""
+    """Writes events to Python's logging; progress every 20 seconds and at its end."""
 
     def __init__(self) -> None:
         self._last_line = time.monotonic()

@@ -86,7 +86,7 @@ def test_every_flag_of_the_table_exists():
         ),
         (
             lambda _: text.override(NOTEBOOK, "render.nonsense=1"),
-            "`assignments=render.nonsense=1`: ",
+            "`render.nonsense=1`: ",
             "--set=render.nonsense=1: ",
         ),
     ],
