@@ -1,5 +1,6 @@
 """A field of a user's own: one file and one call, and all of the program serves it."""
 
+import dataclasses
 import json
 import sys
 
@@ -179,6 +180,17 @@ def test_its_settings_are_found_by_name_and_by_what_they_hold(fog):
         assert from_json(to_json(config), field) == config
     with pytest.raises(UserError, match="no field 'colour'; there are density, num_pixels"):
         override(config, "field.colour=1")
+
+
+def test_the_name_decides_between_fields_with_the_same_settings(fog):
+    @dataclasses.dataclass(frozen=True)
+    class TwinConfig(fog.config):
+        pass
+
+    register_field("twin", dataclasses.replace(fog, config=TwinConfig, presets={}))
+    values = to_json(fog.presets["mist"])
+    assert type(from_json(values, "twin").field) is TwinConfig
+    assert type(from_json(values, "fog").field) is fog.config
 
 
 def test_another_backend_of_a_known_field_is_one_call(own_registry, scene, tmp_path):
