@@ -106,7 +106,7 @@ def test_training_goes_on_as_if_nothing_had_happened(backend, preset, tmp_path):
     with Checkpoints(tmp_path) as checkpoints:
         checkpoints.save(state)
     run_folder.write_json(tmp_path / "config.json", {"backend": backend, "field": name_of(preset)})
-    there = resume.continued(tmp_path, other(backend), fresh(other(backend), preset, seed=9))
+    there = resume.resumed_state(tmp_path, other(backend), fresh(other(backend), preset, seed=9))
     stayed, metrics = trained(backend, preset, state, 10)
     moved, other_metrics = trained(other(backend), preset, there, 10)
     assert moved.step == stayed.step == 15
@@ -136,7 +136,7 @@ def test_a_run_without_a_state_is_refused(tmp_path):
     run_folder.write_json(tmp_path / "config.json", {"backend": "haiku", "field": "mlp"})
     (tmp_path / "checkpoints").mkdir()
     with pytest.raises(UserError, match="no training state in"):
-        resume.continued(tmp_path, "flax", fresh("flax", "notebook"))
+        resume.resumed_state(tmp_path, "flax", fresh("flax", "notebook"))
 
 
 def test_readings_go_along(tmp_path):
