@@ -4,6 +4,7 @@
 PYTHON ?= python3
 PIP_FLAGS ?=
 DEMO_FLAGS ?=
+DEMO_TRAIN_FLAGS ?=
 TEST_FLAGS ?=
 BENCH_FLAGS ?=
 
@@ -24,13 +25,14 @@ help:
 	@echo "make dist   build wheel and source distribution into dist/"
 	@echo "make bench  measure training speed on this machine"
 	@echo "make clean  remove .venv, caches and the demo's output"
-	@echo "Options: PYTHON=python3.12, DEMO_FLAGS, TEST_FLAGS, BENCH_FLAGS, PIP_FLAGS"
+	@echo "Options: PYTHON=python3.12, DEMO_FLAGS (both runs), DEMO_TRAIN_FLAGS,"
+	@echo "         TEST_FLAGS, BENCH_FLAGS, PIP_FLAGS"
 
 demo: $(READY)
 	@$(PY) -m nerf.main --backend=haiku --scene=procedural:flower --offline \
 		--run_dir=demo/flower $(DEMO_FLAGS)
 	@$(PY) -m nerf.main --field=planes --scene=procedural:flower --offline --mode=train \
-		--train_seconds=60 --run_dir=demo/flower-planes $(DEMO_FLAGS)
+		--train_seconds=60 --run_dir=demo/flower-planes $(DEMO_FLAGS) $(DEMO_TRAIN_FLAGS)
 	@test ! -f demo/flower-planes/video.mp4 || $(PY) -m tools.side_by_side_videos \
 		--out=demo/beside.mp4 "MLP, pretrained=demo/flower/video.mp4" \
 		"planes, trained for a minute=demo/flower-planes/video.mp4"

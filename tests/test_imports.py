@@ -19,6 +19,8 @@ from tests.conftest import BACKENDS
 from tests.support.command_line import TINY, TINY_FIELD, write_scene
 from tests.support.fields import other
 
+pytestmark = pytest.mark.slow
+
 PACKAGE = Path(nerf.__file__).parent
 ROOT = PACKAGE.parent
 MAY_NAME_A_BACKEND = {"field.py", "cli/flags.py"}

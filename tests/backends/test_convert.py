@@ -25,6 +25,8 @@ from nerf.training.step import init_state, make_step
 from tests.conftest import BACKENDS
 from tests.support.fields import draw, other, small, small_config
 
+pytestmark = pytest.mark.slow
+
 FEW = (
     "render.num_coarse=8",
     "render.num_fine=8",

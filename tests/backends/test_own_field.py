@@ -17,6 +17,8 @@ from nerf.field import make_field, name_of, register, register_field, spec
 from nerf.runs import parameters
 from tests.support.command_line import call, call_well, scores
 
+pytestmark = pytest.mark.slow
+
 FILE = '''
 """Fog: one colour and one density everywhere."""
 

@@ -18,6 +18,8 @@ from tests.support.fields import (
     small,
 )
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = small("planes")
 
 

@@ -10,6 +10,8 @@ from nerf.config import text as config_text
 from nerf.scenes import names
 from tests.support.command_line import assert_is_one_sentence, call_benchmark
 
+pytestmark = pytest.mark.slow
+
 WELL = {"seed": 0, "psnr": 20.0, "spread": 0.8, "acc": 0.9, "collapsed": False, "noticed": None}
 DEAD = WELL | {"seed": 1, "psnr": 10.0, "spread": 0.0, "acc": 0.0, "collapsed": True}
 SIGN = {"sign": "transparent", "step": 120}

@@ -10,6 +10,8 @@ import pytest
 from benchmarks import gather_forms
 from tests.support.command_line import assert_is_one_sentence, call_benchmark
 
+pytestmark = pytest.mark.slow
+
 SMALL = ("--num_points=64", "--num_features=2", "--readings=2")
 
 

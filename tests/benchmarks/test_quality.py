@@ -8,6 +8,8 @@ from PIL import Image
 from benchmarks import quality
 from tests.support.command_line import call_benchmark
 
+pytestmark = pytest.mark.slow
+
 SMALL = (
     "--field=planes",
     "--set=train.num_rays=64",

@@ -18,6 +18,8 @@ from tests.support.command_line import (
     call_well,
 )
 
+pytestmark = pytest.mark.slow
+
 METHOD_KEYS = (
     "trace_seconds lower_seconds compile_seconds peak_bytes evaluations_per_ray rays_per_second "
     "evaluations_per_second flop_per_second share_of_ceiling"

@@ -20,6 +20,8 @@ from nerf.config import text as config_text
 from nerf.training.batch import sample_batch
 from tests.support.command_line import TINY_FIELD, assert_is_one_sentence, call_benchmark
 
+pytestmark = pytest.mark.slow
+
 SHORT = (
     *TINY_FIELD,
     "--set=render.num_coarse=8",

@@ -11,6 +11,8 @@ from nerf.errors import UserError
 from nerf.scenes.loading import CaptureOptions, load_folder
 from tests.support.captures import refusal, write_pictures
 
+pytestmark = pytest.mark.slow
+
 SIZE = (64, 48)
 
 

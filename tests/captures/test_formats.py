@@ -25,6 +25,8 @@ from tests.support.captures import (
     write_procedural,
 )
 
+pytestmark = pytest.mark.slow
+
 PAIRS = list(itertools.permutations(FORMATS, 2))
 
 

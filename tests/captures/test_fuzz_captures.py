@@ -4,7 +4,11 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from tools import fuzz_captures
+
+pytestmark = pytest.mark.slow
 
 
 def test_whatever_is_broken_is_refused_in_one_sentence():

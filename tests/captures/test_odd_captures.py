@@ -21,6 +21,8 @@ from tests.support.captures import (
     write_pictures,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def rename(folder, old, new):
     """Images and the names of them, from one folder to another."""

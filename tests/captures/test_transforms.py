@@ -18,6 +18,8 @@ from tests.support.captures import (
     write_pictures,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def test_intrinsics_are_given_once_or_in_each_frame(tmp_path):
     def move(content):

@@ -12,6 +12,8 @@ from nerf.captures.formats import FORMATS
 from nerf.captures.image_files import image_size, read_image
 from tests.support.captures import assert_same, orbit_poses, write_nerfstudio, write_procedural
 
+pytestmark = pytest.mark.slow
+
 GOOD, BAD = 0, 1
 
 

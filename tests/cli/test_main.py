@@ -26,6 +26,8 @@ from tests.support.command_line import (
 )
 from tests.support.fields import other
 
+pytestmark = pytest.mark.slow
+
 # What a run leaves behind.
 
 

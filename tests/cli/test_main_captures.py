@@ -13,6 +13,8 @@ from tests.cli.test_main_quick import QUICK
 from tests.support.captures import convert, write_nerfstudio, write_procedural
 from tests.support.command_line import TINY, assert_is_one_sentence, call, call_well
 
+pytestmark = pytest.mark.slow
+
 FIELDS = {"mlp": TINY, "mlp, preset quick": QUICK, "planes": SMALL}
 
 

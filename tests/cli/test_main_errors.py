@@ -19,6 +19,8 @@ from tests.support.command_line import (
     write_scene,
 )
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def trained(scene, tmp_path_factory):

@@ -11,6 +11,8 @@ from nerf import procedural
 from nerf.runs import metrics, parameters
 from tests.support.command_line import assert_is_one_sentence, call, call_well
 
+pytestmark = pytest.mark.slow
+
 SMALL = (
     "--field=planes",
     "--set=train.num_rays=64",

@@ -19,6 +19,8 @@ from tests.support.command_line import (
     train_flags,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def test_help_lists_the_flags_and_ends_well(tmp_path):
     ended = run_process("--help", cwd=tmp_path)

@@ -8,6 +8,8 @@ from nerf.config import text as config_text
 from nerf.runs import parameters
 from tests.support.command_line import TINY, TINY_FIELD, assert_is_one_sentence, call, call_well
 
+pytestmark = pytest.mark.slow
+
 QUICK = ("--preset=quick", "--set=field.proposal.resolution=[6, 6, 8]", *TINY)
 
 

@@ -21,6 +21,8 @@ from tests.support.command_line import (
 )
 from tests.support.fields import other
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_same_command_again_finds_nothing_left_to_train(run_dir, backend, scene, tmp_path):
     folder = tmp_path / "run"

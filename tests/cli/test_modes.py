@@ -5,6 +5,8 @@ import pytest
 from nerf.cli.modes import USED_BY
 from tests.support.command_line import assert_is_one_sentence, call, train_flags
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     ("mode", "flag"),

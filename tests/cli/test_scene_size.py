@@ -3,9 +3,12 @@
 import json
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from tests.support.command_line import TINY, call_well
+
+pytestmark = pytest.mark.slow
 
 
 def test_the_run_folder_and_every_record_say_the_size(tmp_path, monkeypatch):

@@ -18,6 +18,8 @@ from nerf.render.images import make_chunk_renderer, render_image
 from nerf.render.rays import render_rays
 from tests.support.cameras import cameras_at_origin
 
+pytestmark = pytest.mark.slow
+
 CONFIGS = {
     config.preset: dataclasses.replace(config.render, num_coarse=48, num_fine=64)
     for config in (NOTEBOOK, PAPER, PLANES)

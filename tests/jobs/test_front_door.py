@@ -13,6 +13,8 @@ import nerf
 from nerf.runtime.events import Message, Preview, Progress, StepMetrics
 from tests.support.command_line import call_well, contents, train_flags
 
+pytestmark = pytest.mark.slow
+
 TINY = {
     "field.width": 16,
     "field.rgb_width": 8,

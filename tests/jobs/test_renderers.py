@@ -9,6 +9,8 @@ from nerf.captures.image_files import read_images
 from nerf.jobs import renderers
 from tests.support.command_line import SMOOTH, call, call_well
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def trained(scene, tmp_path_factory):

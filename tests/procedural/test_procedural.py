@@ -9,6 +9,8 @@ from nerf.procedural.rig import PHOTO_FOCAL, PHOTO_WIDTH, camera_poses, view_ord
 from nerf.procedural.surfaces import distance, intersect
 from nerf.procedural.views import find_scene
 
+pytestmark = pytest.mark.slow
+
 HEIGHT, WIDTH = 35, 47
 
 

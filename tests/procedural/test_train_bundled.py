@@ -2,6 +2,7 @@ import dataclasses
 
 import jax
 import numpy as np
+import pytest
 
 from nerf import field
 from nerf.backends import convert
@@ -9,6 +10,8 @@ from nerf.config import presets
 from nerf.config import text as config_text
 from nerf.render.rays import init_params
 from tools import train_bundled
+
+pytestmark = pytest.mark.slow
 
 
 def test_wider_encoding_is_the_same_function(backend, key):

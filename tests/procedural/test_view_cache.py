@@ -5,6 +5,8 @@ import pytest
 
 from nerf.procedural import view_cache
 
+pytestmark = pytest.mark.slow
+
 SIZE = {"height": 4, "width": 6}
 
 

@@ -17,6 +17,8 @@ from nerf.render.density_grid import DensityGrid
 from nerf.render.fast import Sampling
 from nerf.render.images import RAYS_PER_CHUNK, make_chunk_renderer
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def fast_compilation():

@@ -18,6 +18,8 @@ from nerf.render.images import image_rays, make_chunk_renderer, render_image
 from nerf.render.rays import init_params, render_rays
 from tests.support.cameras import cameras_at_origin, ndc_of, space_of
 
+pytestmark = pytest.mark.slow
+
 PRESETS = {
     config.preset: dataclasses.replace(config.render, num_coarse=8, num_fine=8)
     for config in (NOTEBOOK, PAPER)

@@ -15,6 +15,8 @@ from nerf.field import name_of
 from nerf.runs import run_folder
 from tests.support.settings import CONFIGS
 
+pytestmark = pytest.mark.slow
+
 QUICK = settings(
     max_examples=60,
     deadline=None,

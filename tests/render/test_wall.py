@@ -15,6 +15,8 @@ from nerf.render.images import make_chunk_renderer, render_image
 from nerf.training.batch import TrainingViews
 from nerf.training.step import init_state, make_step
 
+pytestmark = pytest.mark.slow
+
 DISTANCE, HEIGHT, WIDTH, FOCAL = 2.0, 18, 24, 20.0
 SPACE = NDC.of_views(focal=FOCAL, height=HEIGHT, width=WIDTH)
 

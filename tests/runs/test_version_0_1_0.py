@@ -13,6 +13,8 @@ from nerf.field import make_field
 from nerf.runs import parameters
 from tests.support.command_line import call_well
 
+pytestmark = pytest.mark.slow
+
 FOLDER = Path(__file__).parents[1] / "data" / "version_0_1_0"
 RUNS = sorted(path.name for path in (FOLDER / "runs").iterdir())
 NEW_NAMES = {

@@ -10,6 +10,8 @@ import pytest
 
 from nerf.runtime import compile_cache
 
+pytestmark = pytest.mark.slow
+
 REPOSITORY = Path(__file__).parents[2]
 
 

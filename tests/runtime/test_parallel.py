@@ -19,6 +19,8 @@ from nerf.runtime import parallel
 from nerf.training.step import init_state, jit_step, make_step
 from tests.support.cameras import cameras_at_origin, ndc_of, views_from_origin
 
+pytestmark = pytest.mark.slow
+
 REPOSITORY = Path(__file__).parents[2]
 TINY = ("width=16", "rgb_width=8", "num_layers=2", "skip_layer=1")
 SETTINGS = config_text.override(

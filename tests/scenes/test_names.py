@@ -20,6 +20,8 @@ from nerf.scenes import bundled, names
 from nerf.scenes.download import ManifestRow, Timeouts
 from nerf.scenes.names import Resolved, find_pretrained, load_scene
 
+pytestmark = pytest.mark.slow
+
 NUM_VIEWS = 3
 QUICK = Timeouts(probe=1.0, connect=1.0, read=1.0)
 

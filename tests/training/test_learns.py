@@ -12,6 +12,8 @@ from nerf.training.step import init_state, make_step
 from tests.support.cameras import cameras_at_origin, ndc_of, views_from_origin
 from tests.training.test_step import HEIGHT, WIDTH, tiny
 
+pytestmark = pytest.mark.slow
+
 PRESETS = ["notebook", "paper", "quick"]
 
 

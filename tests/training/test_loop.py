@@ -20,6 +20,8 @@ from nerf.training.step import Metrics, TrainState
 from tests.support.cameras import views_from_origin
 from tests.support.signals import handlers, send
 
+pytestmark = pytest.mark.slow
+
 VIEWS = views_from_origin(jnp.zeros((1, 1, 1, 3)))
 SECONDS_A_STEP = 2.0
 TEN_STEPS = LoopConfig(10, log_every=4, save_every=6)

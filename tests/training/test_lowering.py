@@ -22,6 +22,8 @@ from nerf.runtime import parallel
 from nerf.training.step import init_state, jit_step
 from tests.support.cameras import cameras_at_origin, ndc_of, views_from_origin
 
+pytestmark = pytest.mark.slow
+
 PLATFORMS = ["cuda", "tpu"]
 NUM_RAYS = RAYS_PER_CHUNK
 GRID = (16, 16, 16)

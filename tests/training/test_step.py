@@ -20,6 +20,8 @@ from nerf.training.optimizer import TimeBudget, learning_rate
 from nerf.training.step import init_state, make_step
 from tests.support.cameras import ndc_of, space_of, views_from_origin
 
+pytestmark = pytest.mark.slow
+
 NUM_VIEWS, HEIGHT, WIDTH = 3, 4, 5
 NUM_PIXELS = NUM_VIEWS * HEIGHT * WIDTH
 PRESETS = ["notebook", "paper"]
