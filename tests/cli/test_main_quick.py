@@ -76,7 +76,10 @@ def test_any_preset_takes_a_proposal_with_the_box_of_the_scene(scene, tmp_path):
             "the published layout has no place for a proposal",
         ),
         (
-            ["--init_from=pretrained", "--preset=quick", "--scene=procedural:flower"],
+            [
+                *("--init_from=pretrained", "--preset=quick", "--scene=procedural:flower"),
+                "--run_dir={tmp}/run",
+            ],
             "but preset 'quick' with networks=proposal needs proposal, fine",
         ),
     ],
@@ -84,9 +87,7 @@ def test_any_preset_takes_a_proposal_with_the_box_of_the_scene(scene, tmp_path):
 def test_what_does_not_go_with_it_is_refused(trained, tmp_path, flags, reason):
     run_dir, _ = trained
     out = tmp_path / "out"
-    ended = call(
-        *(flag.format(run=run_dir, out=out) for flag in flags), f"--run_dir={tmp_path / 'run'}"
-    )
+    ended = call(*(flag.format(run=run_dir, out=out, tmp=tmp_path) for flag in flags))
     assert_is_one_sentence(ended, reason)
     assert not out.exists()
 
