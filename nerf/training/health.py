@@ -1,8 +1,8 @@
-"""Whether a run still learns: collapse and numbers that are not finite, noticed step by step.
+"""Detection of collapsed training: dead density, one colour, an exploding loss, NaN.
 
-The signs are read inside the compiled step, from every step, and kept as a few counters in the
-training state; the loop looks at the counters now and then. Each sign counts the consecutive steps
-that show it, so that one odd batch is no alarm, and a run that recovers starts at zero again.
+The compiled step measures `StepHealth` and updates a few counters in the training state; the loop
+checks the counters at each reading. A counter counts consecutive steps with a symptom, so one bad
+batch raises no alarm, and a run that recovers starts at zero again.
 """
 
 from typing import NamedTuple
@@ -13,22 +13,22 @@ import jax.numpy as jnp
 from nerf.errors import UserError
 
 PATIENCE = 100  # consecutive steps
-TRANSPARENT = 1e-3  # mean coverage below which nothing is opaque
-ONE_COLOUR = 0.02  # spread of the rendered colours, as a share of that of the pixels
-MIN_SPREAD = 0.01  # of the pixels, below which they are of one colour themselves
+TRANSPARENT = 1e-3  # mean opacity below which nothing counts as opaque
+ONE_COLOUR = 0.02  # standard deviation of the rendered colours, relative to that of the pixels
+MIN_SPREAD = 0.01  # standard deviation below which the pixels have one colour themselves
 EXPLODED = 4.0  # times the lowest loss
 _MEMORY = 0.95  # of the running mean of the loss: about 20 steps
 
 
 class StepHealth(NamedTuple):
-    """What one step shows.
+    """Measurements of one step.
 
     Attributes:
       loss: `[]`.
       grad_norm: `[]`, the gradient's Euclidean norm.
-      acc: `[2]`, mean coverage of the rays in the coarse and in the fine pass, in [0, 1].
+      acc: `[2]`, mean opacity of the rays in the coarse and in the fine pass, in [0, 1].
       rgb_std: `[]`, standard deviation of the rendered colours over the rays, the largest channel.
-      pixel_std: `[]`, the same of the pixels to match.
+      pixel_std: `[]`, the same of the pixels of the batch.
     """
 
     loss: jax.Array
@@ -39,13 +39,13 @@ class StepHealth(NamedTuple):
 
 
 class Health(NamedTuple):
-    """What has been seen so far; the first four count consecutive steps up to the last one.
+    """Counters over the run; the first four count consecutive steps up to the last one.
 
     Attributes:
       not_finite: the loss or the gradient was NaN or infinite.
-      transparent: in one of the passes nothing was opaque.
-      one_colour: every ray had the same colour, where the pixels differ.
-      exploded: the running mean of the loss was far above the lowest it has been.
+      transparent: nothing was opaque in the coarse or in the fine pass.
+      one_colour: all rays had the same colour although the pixels differ.
+      exploded: the running mean of the loss was far above its lowest value.
       mean_loss: that running mean; infinity before the first step.
       lowest_loss: its lowest value.
     """
@@ -59,7 +59,7 @@ class Health(NamedTuple):
 
 
 class TrainingCollapsed(UserError):
-    """Training cannot lead anywhere any more; `sign` is the field of `Health` that says why."""
+    """Training has collapsed; `sign` is the field of `Health` that shows it."""
 
     def __init__(self, sign: str, step: int, message: str):
         super().__init__(message)
@@ -68,20 +68,20 @@ class TrainingCollapsed(UserError):
 
 
 def init() -> Health:
-    """Before the first step."""
-    # Each is an array of its own, since a step takes over the buffers.
+    """The counters before the first step."""
+    # Each is an array of its own, since the step donates the buffers.
     counts = [jnp.zeros((), jnp.int32) for _ in range(4)]
     losses = [jnp.full((), jnp.inf, jnp.float32) for _ in range(2)]
     return Health(*counts, *losses)
 
 
 def is_finite(loss: jax.Array, grad_norm: jax.Array) -> jax.Array:
-    """Whether a step may be taken: `[]` bool."""
+    """Whether the loss and the gradient are finite, so that a step may be taken: `[]` bool."""
     return jnp.isfinite(loss) & jnp.isfinite(grad_norm)
 
 
 def update(health: Health, signs: StepHealth) -> Health:
-    """Adds the signs of one step; a loss that is not finite leaves the running mean alone.
+    """Adds the measurements of one step; a loss that is not finite leaves the mean unchanged.
 
     >>> fine = StepHealth(*map(jnp.asarray, (0.1, 1.0, [0.9, 0.9], 0.2, 0.2)))
     >>> dead = fine._replace(acc=jnp.array([0.9, 0.0]))
@@ -106,7 +106,7 @@ def update(health: Health, signs: StepHealth) -> Health:
 
 
 def check(health: Health, step: int) -> None:
-    """Raises TrainingCollapsed if the counters of `health`, on the host, leave no hope."""
+    """Raises TrainingCollapsed if a counter of `health`, on the host, reaches its limit."""
     for sign, (what, advice) in _MEANING.items():
         limit = 1 if sign == "not_finite" else PATIENCE
         if int(getattr(health, sign)) >= limit:

@@ -1,4 +1,4 @@
-"""The training loop: steps, progress, metrics, health, held-out scores, states saved."""
+"""The training loop: steps, progress, metrics, health, held-out scores, checkpoints."""
 
 import contextlib
 import math
@@ -17,27 +17,26 @@ from nerf.training.step import Metrics, StepFn, TrainState
 TEST_PSNR = "test_psnr"
 UNLIMITED_STEPS = 2**31 - 1  # number of steps of a run that ends with its time alone
 _SCORES_OF_TIMED_RUN = 10
-_SHARE_OF_SCORES = 0.1  # of a timed run's seconds, no more
-_SECONDS_OF_FIRST_SCORE = 3.0  # a guess; its renderer is to be compiled
+_MAX_SCORE_FRACTION = 0.1  # of a timed run's seconds
+_SECONDS_OF_FIRST_SCORE = 3.0  # an estimate; it includes compilation of the renderer
 
 
 class LoopConfig(NamedTuple):
-    """When the loop stops and what it does on its way.
+    """When the loop stops, and how often it reads, saves and scores.
 
     Attributes:
       num_steps: the step at which the run is complete; `UNLIMITED_STEPS` where only time limits it.
       stop_at: a step at which to stop before that; None for none.
-      max_seconds: the run is complete after this much time, compilation and pictures included,
+      max_seconds: the run is complete after this time, compilation and images included,
         and the learning rate follows the time; None for no limit.
       log_every: steps between two readings.
-      save_every: the most steps that can be lost. A state is written in the background, and the
-        next waits until it is on disk; so that even then no more is lost, there are two an
-        interval.
+      save_every: the most steps that can be lost. States are written in the background, two in
+        each interval, so that this holds even if the process ends during a write.
       eval_every: steps between two held-out scores, 0 for none; where `num_steps` is
         `UNLIMITED_STEPS`, any other number means ten scores over the time, or fewer if they would
         take more than a tenth of it.
-      steps_per_call: the most steps that are handed to the device at once; the loop looks at the
-        clock and for interrupts in between.
+      steps_per_call: the most steps in one call of the device; clock and interrupts are checked
+        between calls.
     """
 
     num_steps: int
@@ -50,7 +49,7 @@ class LoopConfig(NamedTuple):
 
     @property
     def last_step(self) -> int:
-        """The step at which the loop stops, if there is time for it."""
+        """The step at which the loop stops, unless the time ends before."""
         return self.num_steps if self.stop_at is None else min(self.stop_at, self.num_steps)
 
     def saves_at(self, step: int) -> bool:
@@ -58,25 +57,25 @@ class LoopConfig(NamedTuple):
 
     @property
     def is_timed(self) -> bool:
-        """Whether nothing but the time tells when the run is complete."""
+        """Whether the time alone decides when the run is complete."""
         return self.max_seconds is not None and self.num_steps == UNLIMITED_STEPS
 
     @property
     def goal(self) -> str:
-        """When the run is complete, in words."""
+        """The end of the run for messages, e.g. `60 s` or `1000`."""
         return f"{self.max_seconds:g} s" if self.is_timed else f"{self.num_steps}"
 
     def evaluates_at(self, step: int) -> bool:
         return not self.is_timed and self.eval_every > 0 and step % self.eval_every == 0
 
     def score_number(self, seconds: float) -> int:
-        """How many of a timed run's scores are due."""
+        """The number of scores that are due in a timed run after some seconds."""
         if not self.is_timed or self.max_seconds is None or self.eval_every == 0:
             return 0
         return int(_SCORES_OF_TIMED_RUN * min(seconds / self.max_seconds, 1.0))
 
     def next_stop(self, step: int) -> int:
-        """The step up to which the device can be left alone."""
+        """The next step after which the loop has something to do."""
         intervals = [self.log_every, max(1, self.save_every // 2), self.eval_every]
         events = [step + n - step % n for n in intervals if n > 0]
         return min([step + self.steps_per_call, self.last_step, *events])
@@ -87,7 +86,7 @@ AskFn = Callable[[], bool]
 
 class MetricsWriter(Protocol):
     def write(self, step: int, values: Mapping[str, float]) -> None:
-        """Stores a reading of the training step, or a held-out score."""
+        """Stores metrics of a training step, or held-out scores."""
 
 
 class SaveFn(Protocol):
@@ -96,7 +95,7 @@ class SaveFn(Protocol):
 
 
 class Hooks(NamedTuple):
-    """What the loop calls.
+    """Functions that the loop calls.
 
     Attributes:
       save: see `SaveFn`.
@@ -151,8 +150,10 @@ def train(
     with _progress(callback, config, first_step, meter) as progress:
         if evaluate_first and config.evaluates_at(first_step):
             _evaluate(state, hooks, log, meter)
-        for before, step in _stretches(first_step, config, meter):
-            state, metrics = step_fn(state, views, step - before, meter.pace(config, before, step))
+        for before, step in _calls(first_step, config, meter):
+            state, metrics = step_fn(
+                state, views, step - before, meter.time_budget(config, before, step)
+            )
             due = config.score_number(meter.seconds)
             is_last = step == config.last_step
             is_over = due == _SCORES_OF_TIMED_RUN
@@ -199,31 +200,31 @@ def _progress_count(config: LoopConfig, step: int, meter: "_Meter") -> int:
 
 
 class _Meter:
-    """Seconds of the run, and the rate since the reading before; the first covers compilation."""
+    """Time of the run, and the rate since the last reading; the first includes compilation."""
 
     def __init__(self, num_rays: int, step: int, seconds_before: float):
         self._num_rays = num_rays
         self._start = time.monotonic()
         self._before = seconds_before
         self._last_step, self._last_time = step, self._start
-        self._last_pace: float | None = None
+        self._last_done: float | None = None
         self._scoring, self._last_score = 0.0, _SECONDS_OF_FIRST_SCORE
 
     @property
     def seconds(self) -> float:
-        """Of the whole run, without what was lost."""
+        """Of the whole run, over all its processes, without lost steps."""
         return self._before + time.monotonic() - self._start
 
-    def pace(self, config: LoopConfig, before: int, step: int) -> TimeBudget | None:
-        """What the steps from `before` to `step` are told of a run whose time is limited.
+    def time_budget(self, config: LoopConfig, before: int, step: int) -> TimeBudget | None:
+        """How far a run of limited time is at the steps from `before` to `step`.
 
-        Each is taken to last as long as those before. Where the number of steps is limited as
-        well, what is nearer to its end counts.
+        Each step is assumed to take as long as the last ones. If the number of steps is limited as
+        well, the limit that is nearer counts.
         """
         if config.max_seconds is None:
             return None
         done = max(self.seconds / config.max_seconds, before / config.num_steps)
-        last, self._last_pace = self._last_pace, done
+        last, self._last_done = self._last_done, done
         per_step = 0.0 if last is None else (done - last) / (step - before)
         return TimeBudget(min(done, 1.0), per_step)
 
@@ -235,21 +236,21 @@ class _Meter:
         return {"rays_per_second": round(self._num_rays * steps, 1), "steps_per_second": steps}
 
     def may_score(self, config: LoopConfig) -> bool:
-        """Whether one more held-out score leaves them all within their share of a timed run.
+        """Whether one more held-out score keeps all of them within their part of a timed run.
 
-        The share is of the whole time, so that the first pictures are not late; one more is taken
-        to last as long as the last one.
+        That part is of the whole time, so that the first images come early. A score is assumed to
+        take as long as the last one.
         """
-        return self._scoring + self._last_score <= _SHARE_OF_SCORES * (config.max_seconds or 0.0)
+        return self._scoring + self._last_score <= _MAX_SCORE_FRACTION * (config.max_seconds or 0.0)
 
-    def leave_out(self, seconds: float) -> None:
-        """Time that was spent on a score does not slow the next rate."""
+    def exclude(self, seconds: float) -> None:
+        """Excludes the time of a score from the next rate."""
         self._last_time += seconds
         self._scoring, self._last_score = self._scoring + seconds, seconds
 
 
-def _stretches(first_step: int, config: LoopConfig, meter: _Meter) -> Iterator[tuple[int, int]]:
-    """Numbers of steps before and after each call; the first is one step, which compiles."""
+def _calls(first_step: int, config: LoopConfig, meter: _Meter) -> Iterator[tuple[int, int]]:
+    """Steps before and after each call of the device; the first call is one step, and compiles."""
     step = first_step
     while step < config.last_step:
         if config.max_seconds is not None and meter.seconds > config.max_seconds:
@@ -259,7 +260,7 @@ def _stretches(first_step: int, config: LoopConfig, meter: _Meter) -> Iterator[t
 
 
 def _read(state: TrainState, metrics: Metrics, meter: _Meter) -> dict[str, float]:
-    """Fetches the values of the last step and looks at the run's health."""
+    """Fetches the metrics of the last step and checks the health of the run."""
     values, seen = jax.device_get((metrics, state.health))
     step = int(state.step)
     health.check(seen, step)
@@ -271,7 +272,7 @@ def _evaluate(state: TrainState, hooks: Hooks, log: MetricsWriter, meter: _Meter
     """Writes the held-out scores of a state; returns the PSNR, or None if there is none."""
     start = time.monotonic()
     scores = hooks.evaluate(state)
-    meter.leave_out(time.monotonic() - start)
+    meter.exclude(time.monotonic() - start)
     if scores is None:
         return None
     log.write(int(state.step), {**scores, "seconds": round(meter.seconds, 3)})
