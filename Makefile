@@ -17,7 +17,7 @@ unexport PYTHONPATH
 
 help:
 	@echo "make demo   score the bundled flower's pretrained MLP, train the field planes for a minute,"
-	@echo "            draw pictures and both videos"
+	@echo "            render images and both videos"
 	@echo "make test   run the tests and doctests (NERF_DATA_DIR=... also those on photographs)"
 	@echo "make quick  run the tests without the slow ones, in two minutes"
 	@echo "make lint   check format, code and types"

@@ -20,7 +20,11 @@ FLAGS = flags.FLAGS
 
 # What runs.
 flags.DEFINE_enum("mode", "evaluate", MODES, "train ends with evaluate")
-flags.DEFINE_string("backend", "flax", "who implements the field: flax, haiku or nnx")
+flags.DEFINE_string(
+    "backend",
+    "flax",
+    "the library that implements the field: flax (Linen), haiku, or nnx (Flax's NNX)",
+)
 flags.DEFINE_string(
     "field", "mlp", "mlp (the NeRF MLP), or planes, which trains in minutes on a CPU"
 )
@@ -33,7 +37,7 @@ flags.DEFINE_string(
 flags.DEFINE_multi_string(
     "set", [], "one setting by its dotted name, e.g. --set=render.num_fine=64; may be repeated"
 )
-flags.DEFINE_enum("precision", "float32", tuple(PRECISIONS), "of matrix products")
+flags.DEFINE_enum("precision", "float32", tuple(PRECISIONS), "precision of matrix products")
 flags.DEFINE_bool("compile_cache", True, "store compiled programs in the user's cache folder")
 flags.DEFINE_bool("debug", False, "check values (finite, sorted, in range) as well as shapes")
 
@@ -42,7 +46,12 @@ flags.DEFINE_string(
     "scene", "flower", "a folder, a name, llff:NAME or procedural:NAME[@WIDTHxHEIGHT]"
 )
 flags.DEFINE_string("data_dir", None, "where named scenes lie ($NERF_DATA_DIR, else data/llff)")
-flags.DEFINE_enum("format", None, tuple(FORMATS), "of a folder (found from the files in it)")
+flags.DEFINE_enum(
+    "format",
+    None,
+    tuple(FORMATS),
+    "format of the scene's folder (default: found from the files in it)",
+)
 flags.DEFINE_integer(
     "factor",
     None,
@@ -58,11 +67,13 @@ flags.DEFINE_integer(
     lower_bound=0,
     upper_bound=_MAX_COUNT,
 )
-flags.DEFINE_enum("space", None, tuple(SPACES), "that the field lives in (what suits the cameras)")
+flags.DEFINE_enum(
+    "space", None, tuple(SPACES), "space that the field lives in (default: what suits the cameras)"
+)
 flags.DEFINE_float("near", None, "nearest depth of all views in the files' unit (from the files)")
 flags.DEFINE_float("far", None, "farthest depth of all views in the files' unit (from the files)")
 flags.DEFINE_enum(
-    "background", None, ("white", "black"), "behind transparent images (white where there are any)"
+    "background", None, ("white", "black"), "colour behind transparent images (default: white)"
 )
 flags.DEFINE_bool("offline", False, "make no network attempt (so does NERF_OFFLINE=1)")
 flags.DEFINE_string("download_url", None, "base address to download the published scenes from")
@@ -134,7 +145,9 @@ flags.DEFINE_enum(
     "another random key",
 )  # fmt: skip
 flags.DEFINE_bool("tensorboard", False, "also write the metrics for TensorBoard")
-flags.DEFINE_integer("seed", 0, "of training", lower_bound=0, upper_bound=_MAX_COUNT)
+flags.DEFINE_integer(
+    "seed", 0, "seed of the random key of training", lower_bound=0, upper_bound=_MAX_COUNT
+)
 
 # Rendering.
 flags.DEFINE_enum(
@@ -145,7 +158,10 @@ flags.DEFINE_enum(
     "video and previews)",
 )
 flags.DEFINE_enum(
-    "camera_path", None, tuple(sorted(PATHS)), "of the video (what suits the cameras)"
+    "camera_path",
+    None,
+    tuple(sorted(PATHS)),
+    "camera path of the video (default: what suits the cameras)",
 )
 flags.DEFINE_integer(
     "video_frames",

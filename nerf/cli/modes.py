@@ -31,7 +31,7 @@ USED_BY_INSPECT = frozenset(
     {"format", "factor", "max_size", "space", "near", "far", "background", "out"}
 )
 _OF_THE_MODES = set().union(*USED_BY.values())  # absl's own flags serve all
-_OF_FOLDERS = ("data_dir", "format", "factor", "max_size", "space", "near", "far")
+_OF_FOLDERS = ("data_dir", "format", "factor", "max_size", "space", "near", "far", "background")
 # Flags that set what `--set` can set, too.
 _SAME_SETTING = {
     "rays": ("train.num_rays",),
@@ -82,9 +82,10 @@ def check_combination(argv: Sequence[str], user: str, used: Collection[str]) -> 
     if refused:
         others = [f"--mode={mode}" for mode in USED_BY if set(refused) <= USED_BY[mode]]
         them = "it" if len(refused) == 1 else "them"
-        advice = f" ({' and '.join(others)} of nerf.main use {them})" if others else ""
+        are = "it is" if len(refused) == 1 else "they are"
+        advice = f" ({are} for {' and '.join(others)})" if others else ""
         raise UserError(f"{user} does not use {_named(refused)}: leave {them} out{advice}")
-    _check_contradictions(given)
+    _check_contradictions(given.intersection(used))
     from_file = [name for name in unused if name not in typed]
     if not from_file:
         return []

@@ -156,6 +156,8 @@ def fresh_config(scene: Scene) -> Config:
 def with_flags(config: Config) -> Config:
     """Settings that the flags give on top of others."""
     train = config.train
+    if FLAGS.mode != "train":  # a flagfile may give flags of training to other modes
+        return _with_precision(config)
     if FLAGS.lr is not None:
         ratio = train.final_learning_rate / train.learning_rate
         train = dataclasses.replace(
@@ -165,10 +167,14 @@ def with_flags(config: Config) -> Config:
         train = dataclasses.replace(train, num_steps=FLAGS.steps)
     if FLAGS.rays is not None:
         train = dataclasses.replace(train, num_rays=FLAGS.rays)
+    return _with_precision(dataclasses.replace(config, train=train))
+
+
+def _with_precision(config: Config) -> Config:
+    """The settings with the precision, and `--set` on top."""
     dtype = settings.compute_dtype(FLAGS.precision)
     field = dataclasses.replace(config.field, compute_dtype=dtype)
-    config = dataclasses.replace(config, field=field, train=train)
-    return text.override(config, *FLAGS.set)
+    return text.override(dataclasses.replace(config, field=field), *FLAGS.set)
 
 
 def train_options(scene: Scene, started: float) -> TrainOptions:

@@ -1,7 +1,11 @@
 """Drawing one view of a trained field."""
 
+import operator
 from collections.abc import Callable
 
+import numpy as np
+
+from nerf.errors import UserError
 from nerf.geometry.cameras import Cameras
 from nerf.jobs.trained_field import TrainedField
 from nerf.render.images import ChunkFn, RenderedImage, render_image
@@ -11,7 +15,7 @@ from nerf.scenes.scene import View
 
 def render_view(
     trained: TrainedField,
-    view: View | Cameras,
+    view: View | Cameras | int | str,
     *,
     size: tuple[int, int] | None = None,
     callback: Callback = log_event,
@@ -20,7 +24,8 @@ def render_view(
 
     Args:
       trained: from `nerf.train`, `nerf.load_run` or `nerf.load_params`.
-      view: `scene.view(i)`, `trained.view(i)`, or any one camera.
+      view: `scene.view(i)`, `trained.view(i)`, any one camera, or the index or name of a view of
+        the scene that the field was trained on.
       size: width and height of the image in pixels; None means the camera's own.
       callback: receives progress.
 
@@ -29,18 +34,35 @@ def render_view(
       scene units; acc `[height, width]`, opacity in [0, 1]; as NumPy arrays.
 
     Raises:
-      UserError: if the parameters do not say which space they live in.
+      UserError: if there is no such view or size, or the parameters do not say which space they
+        live in.
     """
+    if isinstance(view, int | str):
+        view = trained.view(view)
     camera = view.camera if isinstance(view, View) else view
+    if not isinstance(camera, Cameras) or np.ndim(camera.focal):
+        raise UserError(
+            "`view` is one camera: scene.view(0), trained.view(0), an index, or scene.cameras[0]"
+        )
     if size is not None:
-        width, height = size
-        camera = camera.resized(height, width)
+        camera = camera.resized(*_checked_size(size))
     num_rays = camera.height * camera.width
     with (
         trained.matmul_precision(),
         Progress.of(callback, "rendering", total=num_rays, unit="ray") as progress,
     ):
         return draw(trained, camera, trained.exact_renderer, on_rays=progress.advance)
+
+
+def _checked_size(size: tuple[int, int]) -> tuple[int, int]:
+    """Height and width of `(width, height)`."""
+    try:
+        width, height = (operator.index(side) for side in size)
+    except (TypeError, ValueError):
+        raise UserError(f"`size` is (width, height) in pixels, not {size!r}") from None
+    if min(width, height) < 1:
+        raise UserError(f"`size` must be at least 1 pixel a side, not {size!r}")
+    return height, width
 
 
 def draw(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
+import numpy as np
 
 from nerf import field as field_lib
 from nerf.config import presets, text
@@ -30,6 +31,8 @@ def fit_config(name: str, scene: Scene, /, **overrides: Any) -> Config:
     Raises:
       UserError: if there is no such field, preset or setting, or a value is out of its range.
     """
+    if not isinstance(scene, Scene):
+        raise UserError(f"`scene` is a Scene, not {scene!r}: load it with nerf.load_scene")
     config = _named(name)
     return fit_to_scene(config, scene, assignments(config, overrides))
 
@@ -86,7 +89,8 @@ def assignments(config: Config, overrides: Mapping[str, Any]) -> tuple[str, ...]
             raise UserError(f"no setting {name!r}: there are {known}")
         if len(paths) > 1:
             raise UserError(f"several settings are called {name!r}: give one of {', '.join(paths)}")
-        shown = value if isinstance(value, str) else json.dumps(value)
+        plain = value.tolist() if isinstance(value, np.generic | np.ndarray) else value
+        shown = plain if isinstance(plain, str) else json.dumps(plain)
         assigned.append(f"{paths[0]}={shown}")
     return tuple(assigned)
 

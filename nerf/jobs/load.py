@@ -19,27 +19,32 @@ from nerf.scenes.scene import Scene
 PRETRAINED = "pretrained"
 
 
-def load_run(folder: str | Path, *, backend: str | None = None) -> TrainedField:
+def load_run(
+    folder: str | Path, scene: Scene | None = None, *, backend: str | None = None
+) -> TrainedField:
     """Opens a run folder: its parameters, settings, and the cameras of its scene.
 
     Args:
-      folder: the run folder; it is left as it is.
+      folder: the run folder; it is not changed.
+      scene: only needed for run folders of version 0.1.0, which do not store the cameras.
       backend: whose layout the parameters get; None means the run's own.
 
     Raises:
       UserError: if it is no run folder, or its parameters cannot be read.
     """
     folder = Path(folder)
+    if not (folder / run_folder.CONFIG_FILE).is_file():
+        raise UserError(f"{folder} is no run folder: it has no {run_folder.CONFIG_FILE}")
     record = run_folder.read_json(folder / run_folder.CONFIG_FILE)
-    backend = backend or str(record.get("backend"))
+    backend = backend or str(record.get("backend", field_lib.DEFAULT_BACKEND))
     field_lib.check_backend(backend)
     loaded = parameters.load(folder, backend)
-    scene_file = folder / run_folder.SCENE_FILE
-    scene = None  # version 0.1.0 did not write it
-    if scene_file.is_file():
-        scene = SceneRecord.from_json(run_folder.read_json(scene_file))
-    assert loaded.header is not None  # else it would be no run folder
-    trained = _trained(loaded, loaded.header, backend, scene, f"the parameters in {folder}")
+    if loaded.header is None:
+        raise UserError(f"{folder} is no run folder: it has no {parameters.FILE_NAME}")
+    stored = _stored_scene(folder)
+    if stored is None and scene is not None:
+        stored = SceneRecord.of(scene, loaded.header.config.train.holdout)
+    trained = _trained(loaded, loaded.header, backend, stored, f"the parameters in {folder}")
     return dataclasses.replace(
         trained, run_dir=folder, precision=str(record.get("precision", "float32"))
     )
@@ -88,6 +93,8 @@ def load_params(
     if is_pretrained and scene is not None:
         header = dataclasses.replace(header, provenance=f"pretrained ({scene.source})")
     record = SceneRecord.of(scene, header.config.train.holdout) if scene else None
+    if record is None and path.is_dir():
+        record = _stored_scene(path)
     trained = _trained(loaded, header, backend, record, f"the parameters in {path}")
     return dataclasses.replace(trained, is_pretrained=is_pretrained)
 
@@ -105,6 +112,8 @@ def save_params(path: str | Path, trained: TrainedField) -> None:
     path = Path(path)
     if path.suffix == ".safetensors":
         parameters.save(path, trained.params, trained.header())
+    elif (path / run_folder.CONFIG_FILE).exists():
+        raise UserError(f"{path} is a run folder: name another folder for the published layout")
     else:
         parameters.save_published(path, trained.params, trained.field_name, trained.backend)
 
@@ -114,6 +123,17 @@ def in_backend(trained: TrainedField, backend: str) -> TrainedField:
     params = convert.convert(trained.params, trained.field_name, trained.backend, backend)
     made = field_lib.make_field(backend, trained.field_name, trained.config.field)
     return dataclasses.replace(trained, backend=backend, field=made, params=params)
+
+
+def _stored_scene(folder: Path) -> SceneRecord | None:
+    """The scene's record in a run folder; None in those of version 0.1.0."""
+    file = folder / run_folder.SCENE_FILE
+    if not file.is_file():
+        return None
+    try:
+        return SceneRecord.from_json(run_folder.read_json(file))
+    except UserError as error:
+        raise UserError(f"{file}: {error}") from error
 
 
 def find_pretrained(scene: Scene) -> Path:

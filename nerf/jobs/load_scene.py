@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from nerf.config.settings import Background
+from nerf.errors import UserError
 from nerf.runtime.events import Callback, log_event, note
 from nerf.scenes import names
 from nerf.scenes.loading import MAX_SIZE, CaptureOptions
@@ -48,6 +49,7 @@ def load_scene(
     Raises:
       UserError: if there is no such scene, or its data are broken.
     """
+    _check_bundled(str(name), format, factor, max_size, space, near, far, background)
     resolved = names.load_scene(
         str(name),
         data_dir=None if data_dir is None else Path(data_dir),
@@ -64,3 +66,17 @@ def load_scene(
     for text in resolved.notes:
         note(callback, text)
     return dataclasses.replace(resolved.scene, folder=resolved.folder)
+
+
+def _check_bundled(name: str, *options: object) -> None:
+    """Refuses options that the bundled scenes do not use."""
+    labels = ("format", "factor", "max_size", "space", "near", "far", "background")
+    defaults = dict.fromkeys(labels) | {"max_size": MAX_SIZE}
+    given = [
+        label for label, value in zip(labels, options, strict=True) if value != defaults[label]
+    ]
+    if name.startswith("procedural:") and given:
+        raise UserError(
+            f"the bundled scenes do not use {', '.join(f'`{label}`' for label in given)}: leave "
+            "it out; a size is part of the name, e.g. procedural:flower@252x188"
+        )

@@ -1,6 +1,7 @@
 """Training: from a scene and settings to a trained field, in memory or in a run folder."""
 
 import dataclasses
+import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -32,6 +33,7 @@ from nerf.training.loop import LoopConfig
 from nerf.training.step import StepFn, TrainState, init_state, make_step
 
 MAX_RESTARTS = 5
+RENDERERS = (None, "exact", "fast")
 _MIN_EVAL_EVERY = 100  # by default; an image can take as long as some steps
 
 
@@ -68,6 +70,17 @@ class TrainOptions:
     debug: bool = False
     started: float | None = None
     record: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, known in (("on_collapse", ("stop", "restart")), ("renderer", RENDERERS)):
+            if getattr(self, name) not in known:
+                names = ", ".join(str(value) for value in known)
+                value = getattr(self, name)
+                raise UserError(f"unknown `{name}` {value!r}: choose one of {names}")
+        for name, least in (("save_every", 1), ("eval_every", 0), ("stop_at", 1)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise UserError(f"`{name}` must be at least {least}, not {value}")
 
 
 DEFAULT_OPTIONS = TrainOptions()
@@ -111,12 +124,17 @@ def train(
     Raises:
       UserError: if no view is left to train on, training collapses, or `run_dir` cannot be used.
     """
+    if seconds is not None and not 0 < seconds < math.inf:
+        raise UserError(f"`seconds` must be finite and more than 0, not {seconds}")
+    if steps is not None and steps < 0:
+        raise UserError(f"`steps` must be at least 0, not {steps}")
     started = time.monotonic() if options.started is None else options.started
     fresh = new_field(scene, config, backend, field, init_from, options.precision)
     if steps is not None:
         fresh = dataclasses.replace(fresh, config=_with_steps(fresh.config, steps))
     loop_config = _loop_config(fresh.config, options, steps=steps, seconds=seconds)
-    run = _Run(scene, fresh, init_from, seed, options, loop_config, callback, started)
+    heard, was_stopped = _stoppable(callback)
+    run = _Run(scene, fresh, init_from, seed, options, loop_config, heard, was_stopped, started)
     with fresh.matmul_precision():
         if run_dir is None:
             return run.train(MemoryStore())
@@ -140,13 +158,23 @@ def new_field(
       UserError: if names are unknown, no view is left to train on, or neither settings nor
         parameters are given.
     """
+    if isinstance(init_from, str | Path):
+        raise UserError("`init_from` is a trained field: open it with nerf.load_params or load_run")
     if config is None:
         if init_from is None:
             raise UserError("give `config` (see nerf.fit_config) or `init_from`")
         config = init_from.config
+    if not isinstance(config, Config):
+        raise UserError(f"`config` is a Config, not {config!r}: make one with nerf.fit_config")
     name = field or (init_from.field_name if init_from else field_lib.name_of(config.field))
     if name is None:
         raise UserError("which field these settings are for is not known: give `field`")
+    spec = field_lib.spec(name)
+    if spec is not None and not isinstance(config.field, spec.config):
+        raise UserError(f"these settings are not for the field {name!r}: fit others to the scene")
+    if precision not in settings.PRECISIONS:
+        known = ", ".join(settings.PRECISIONS)
+        raise UserError(f"unknown `precision` {precision!r}: choose one of {known}")
     dtype = settings.compute_dtype(precision)
     config = dataclasses.replace(
         config, field=dataclasses.replace(config.field, compute_dtype=dtype)
@@ -154,6 +182,8 @@ def new_field(
     if init_from is not None and init_from.backend != backend:
         init_from = load.in_backend(init_from, backend)
     made = field_lib.make_field(backend, name, config.field)
+    if init_from is not None:
+        parameters.check(init_from.params, made, config, init_from.origin)
     record = SceneRecord.of(scene, config.train.holdout)
     if not record.split.train:
         raise UserError(
@@ -250,6 +280,7 @@ class _Run:
         options: TrainOptions,
         loop_config: LoopConfig,
         callback: Callback,
+        was_stopped: loop.AskFn,
         started: float,
     ):
         self.scene = scene
@@ -259,6 +290,7 @@ class _Run:
         self.options = options
         self.loop_config = loop_config
         self.callback = callback
+        self.was_stopped = was_stopped
         self.started = started
         self.num_steps_taken = 0
 
@@ -321,8 +353,7 @@ class _Run:
         self, store: Store, step_fn: StepFn, views: TrainingViews, *, keeps: bool
     ) -> TrainState:
         """One attempt, from the first or the newest stored state on."""
-        callback, was_stopped = _stoppable(self.callback)
-        config = self.loop_config
+        callback, config = self.callback, self.loop_config
         ended: list[TrainState] = []
         record = {**self.record(), "restarts": store.num_restarts}
         try:
@@ -334,7 +365,7 @@ class _Run:
                 first_step, before = int(state.step), opened.metrics_before()
 
                 def should_stop() -> bool:
-                    return interrupted() or was_stopped()
+                    return interrupted() or self.was_stopped()
 
                 state = loop.train(
                     step_fn,

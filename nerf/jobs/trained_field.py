@@ -73,8 +73,8 @@ class TrainedField:
         """The record of the scene; raises a UserError where only parameters were loaded."""
         if self.scene is None:
             raise UserError(
-                "these parameters were loaded without their scene: give `scene` to load_params, "
-                "or open the run folder with load_run"
+                "these parameters come without the cameras of their scene: give `scene` to "
+                "nerf.load_params or nerf.load_run"
             )
         return self.scene
 

@@ -158,7 +158,7 @@ class Checkpoints:
                     shutil.rmtree(part, ignore_errors=True)
             raise UserError(
                 f"the state of step {self._unsaved} could not be saved in {self._folder} "
-                f"({_write_reason(error)}): make room, then the same command goes on from the "
+                f"({_write_reason(error)}): make room, then the same command resumes from the "
                 "last state that was saved"
             ) from error
 

@@ -1,4 +1,4 @@
-"""`metrics.jsonl`: one JSON object a line, a reading of the training step or a held-out score."""
+"""`metrics.jsonl`: one JSON object a line, metrics of a training step or held-out scores."""
 
 import json
 import math

@@ -88,6 +88,11 @@ def load(path: Path, layout: str) -> LoadedParams:
         path = path / FILE_NAME
     if path.is_dir():
         if not published.is_published(path):
+            if any((path / "checkpoints").glob("[0-9]*")):
+                raise UserError(
+                    f"{path} has checkpoints but no {FILE_NAME}, since its run was stopped early: "
+                    "the command that trained it resumes it and writes the file"
+                )
             raise UserError(
                 f"no parameters in {path}: looked for {FILE_NAME} (a run folder) and for "
                 f"{published.ARRAYS_FILE} with {published.TREE_FILE} (the published layout)"

@@ -31,7 +31,7 @@ def test_a_flag_that_the_mode_does_not_use_is_refused(mode, flag, tmp_path, monk
 
 def test_the_sentence_names_the_modes_that_use_it():
     ended = call("--mode=evaluate", "--steps=3", "--lr=0.1")
-    assert_is_one_sentence(ended, "does not use --lr, --steps: leave them out (--mode=train of")
+    assert_is_one_sentence(ended, "--lr, --steps: leave them out (they are for --mode=train)")
 
 
 def test_from_a_flagfile_it_is_a_note(scene, tmp_path):

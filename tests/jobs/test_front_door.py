@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -236,3 +237,49 @@ def test_errors_name_parameters_not_flags(meadow, config, run):
         nerf.train(meadow)
     with pytest.raises(nerf.UserError, match=r"other settings.*`run_dir`"):
         nerf.train(meadow, config, steps=4, seed=1, run_dir=run.run_dir)
+
+
+def test_stopping_at_the_first_event_trains_one_step_at_most(meadow, config):
+    def stop(event):
+        raise nerf.StopTraining
+
+    assert nerf.train(meadow, config, steps=50, callback=stop).step <= 1
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda s, c, t: nerf.train(s, "mlp"), "nerf.fit_config"),
+        (lambda s, c, t: nerf.train(s, c, init_from="pretrained"), "nerf.load_params"),
+        (lambda s, c, t: nerf.train(s, c, seconds=-1.0), "`seconds`"),
+        (lambda s, c, t: nerf.train(s, c, field="planes"), "not for the field 'planes'"),
+        (lambda s, c, t: nerf.fit_config("mlp", "flower"), "nerf.load_scene"),
+        (lambda s, c, t: nerf.TrainOptions(on_collapse="foo"), "`on_collapse`"),
+        (lambda s, c, t: nerf.TrainOptions(save_every=0), "`save_every`"),
+        (lambda s, c, t: nerf.render_view(t, s), "one camera"),
+        (lambda s, c, t: nerf.render_view(t, s.cameras), "one camera"),
+        (lambda s, c, t: nerf.render_view(t, 99), "no view 99"),
+        (lambda s, c, t: nerf.render_view(t, 0, size=(0, 4)), "`size`"),
+        (lambda s, c, t: nerf.render_view(t, 0, size=8), "`size`"),
+        (lambda s, c, t: nerf.load_run("nowhere"), "no run folder"),
+        (lambda s, c, t: nerf.load_params("pretrained"), "give `scene`"),
+        (lambda s, c, t: nerf.load_scene("procedural:flower", factor=2), "`factor`"),
+    ],
+)
+def test_a_wrong_guess_gets_a_sentence(call, message, meadow, config, memory):
+    with pytest.raises(nerf.UserError, match=message):
+        call(meadow, config, memory)
+
+
+def test_parameters_of_another_shape_are_refused(meadow, config, memory):
+    other = nerf.fit_config("notebook", meadow, **{**TINY, "field.width": 8})
+    with pytest.raises(nerf.UserError, match=r"where .* is needed"):
+        nerf.train(meadow, other, init_from=memory)
+
+
+def test_a_run_folder_of_version_0_1_0_is_drawn_with_its_scene(meadow):
+    folder = Path(__file__).parents[1] / "data" / "version_0_1_0" / "runs" / "flax-planes"
+    with pytest.raises(nerf.UserError, match="give `scene`"):
+        nerf.load_run(folder).view(0)
+    image = nerf.render_view(nerf.load_run(folder, meadow), 0)
+    assert image.rgb.shape == meadow.images[0].shape
