@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from nerf.errors import UserError
-from nerf.output import images
+from nerf.output import images, video
 from tests.support.command_line import assert_is_one_sentence, call_tool
 from tools import side_by_side_videos
 from tools.side_by_side_videos import write_side_by_side
@@ -17,7 +17,7 @@ def grey_video(folder, name, levels, width=500):
     for number, level in enumerate(levels):
         files.append(folder / f"{name}{number}.png")
         images.write_png(files[-1], np.full((300, width, 3), level, np.float32))
-    images.write_video(folder / f"{name}.mp4", files)
+    video.write_video(folder / f"{name}.mp4", files)
     return folder / f"{name}.mp4"
 
 
