@@ -19,7 +19,7 @@ help:
 	@echo "make demo   score the bundled flower's pretrained MLP, train the field planes for a minute,"
 	@echo "            render images and both videos"
 	@echo "make test   run the tests and doctests (NERF_DATA_DIR=... also those on photographs)"
-	@echo "make quick  run the tests without the slow ones, in two minutes"
+	@echo "make quick  run the tests without the slow ones: while you work"
 	@echo "make lint   check format, code and types"
 	@echo "make docs   build the pages and the API reference into site/"
 	@echo "make dist   build wheel and source distribution into dist/"
@@ -41,7 +41,7 @@ test: $(READY)
 	@$(PY) -m pytest -n 2 --dist loadfile $(TEST_FLAGS)
 
 quick: $(READY)
-	@$(PY) -m pytest -n 2 --dist loadfile -m "not slow" $(TEST_FLAGS)
+	@$(PY) -m pytest -n 2 --dist loadfile -m "not slow" nerf tests $(TEST_FLAGS)
 
 lint: lint-format lint-check lint-types
 

@@ -17,6 +17,8 @@ from nerf.render.proposal_loss import proposal_loss
 from nerf.render.rays import init_params, render_rays
 from nerf.render.sampling import proposed_edges
 
+pytestmark = pytest.mark.slow
+
 RENDER = dataclasses.replace(PLANES.render, num_coarse=16, num_fine=8)
 PARAMS = {"proposal": {}, "fine": {}}
 

@@ -10,6 +10,8 @@ from tests.support.command_line import assert_is_one_sentence, call_tool
 from tools import side_by_side_videos
 from tools.side_by_side_videos import write_side_by_side
 
+pytestmark = pytest.mark.slow
+
 
 def grey_video(folder, name, levels, width=500):
     """Each frame is of one grey."""

@@ -18,6 +18,8 @@ from nerf.render.volume import distortion
 from nerf.training.batch import Batch
 from nerf.training.loss import photometric_loss
 
+pytestmark = pytest.mark.slow
+
 NEAR, FAR = 1.0, 5.0
 
 
