@@ -7,9 +7,10 @@ import jax
 import jax.numpy as jnp
 
 from nerf.backends import proposal_grid
+from nerf.backends.flax_functions import pure_functions
 from nerf.backends.mlp import MLPConfig, activate
 from nerf.encoding import encode
-from nerf.field import FieldOutput, Params, RadianceField
+from nerf.field import FieldOutput, RadianceField
 
 
 class NerfMLP(nn.Module):
@@ -43,22 +44,5 @@ class NerfMLP(nn.Module):
 
 def make(config: MLPConfig) -> RadianceField:
     """A `RadianceField` whose parameters are `{"params": {layer: {"kernel", "bias"}}}`."""
-    module = NerfMLP(config)
-
-    def init(key: jax.Array, /) -> Params:
-        example = jnp.zeros((1, 3))
-        return module.init(key, example, example)
-
-    def apply(
-        params: Params,
-        points: jax.Array,
-        viewdirs: jax.Array,
-        /,
-        *,
-        key: jax.Array | None = None,
-    ) -> FieldOutput:
-        output = module.apply(params, points, viewdirs, key)
-        assert isinstance(output, FieldOutput)
-        return output
-
-    return RadianceField(init, apply, proposal=proposal_grid.make(config.proposal))
+    proposal = proposal_grid.make(config.proposal)
+    return RadianceField(*pure_functions(NerfMLP(config)), proposal=proposal)

@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from nerf.backends.flax_functions import pure_functions
 from nerf.backends.planes import (
     PlanesConfig,
     activate,
@@ -14,7 +15,7 @@ from nerf.backends.planes import (
     radiance_field,
 )
 from nerf.encoding import encode
-from nerf.field import FieldOutput, Params, RadianceField
+from nerf.field import FieldOutput, RadianceField
 
 
 class Planes(nn.Module):
@@ -23,7 +24,10 @@ class Planes(nn.Module):
     config: PlanesConfig
 
     @nn.compact
-    def __call__(self, points: jax.Array, viewdirs: jax.Array) -> FieldOutput:
+    def __call__(
+        self, points: jax.Array, viewdirs: jax.Array, key: jax.Array | None = None
+    ) -> FieldOutput:
+        del key  # the density has no noise
         config = self.config
         dtype = jnp.dtype(config.compute_dtype)
         dense = partial(nn.Dense, dtype=dtype)
@@ -42,22 +46,5 @@ class Planes(nn.Module):
 
 def make(config: PlanesConfig) -> RadianceField:
     """A `RadianceField`: `{"params": {"planes": rows, layer: {"kernel", "bias"}}}`."""
-    module = Planes(config)
-
-    def init(key: jax.Array, /) -> Params:
-        example = jnp.zeros((1, 3))
-        return module.init(key, example, example)
-
-    def apply(
-        params: Params,
-        points: jax.Array,
-        viewdirs: jax.Array,
-        /,
-        *,
-        key: jax.Array | None = None,
-    ) -> FieldOutput:
-        output = module.apply(params, points, viewdirs)
-        assert isinstance(output, FieldOutput)
-        return output
-
+    init, apply = pure_functions(Planes(config))
     return radiance_field(config, init, apply, lambda params: params["params"]["planes"])

@@ -5,9 +5,10 @@ import jax
 import jax.numpy as jnp
 
 from nerf.backends import proposal_grid
+from nerf.backends.haiku_functions import pure_functions
 from nerf.backends.mlp import MLPConfig, activate
 from nerf.encoding import encode
-from nerf.field import FieldOutput, Params, RadianceField
+from nerf.field import FieldOutput, RadianceField
 
 
 class LinearReluBlock(hk.Module):
@@ -56,24 +57,5 @@ def make(config: MLPConfig) -> RadianceField:
         hidden = rgb_hidden_layer(jnp.concatenate([bottleneck, encoded_viewdirs], axis=-1))
         return activate(rgb_layer(hidden), raw_density[..., 0], config, key)
 
-    transformed: hk.Transformed = hk.without_apply_rng(hk.transform(network))
-
-    def init(key: jax.Array, /) -> Params:
-        example = jnp.zeros((1, 3))
-        return transformed.init(key, example, example, None, jnp.dtype("float32"))
-
-    def apply(
-        params: Params,
-        points: jax.Array,
-        viewdirs: jax.Array,
-        /,
-        *,
-        key: jax.Array | None = None,
-    ) -> FieldOutput:
-        dtype = jnp.dtype(config.compute_dtype)
-        params = jax.tree.map(lambda leaf: leaf.astype(dtype), params)  # no change for float32
-        output = transformed.apply(params, points, viewdirs, key, dtype)
-        assert isinstance(output, FieldOutput)
-        return output
-
-    return RadianceField(init, apply, proposal=proposal_grid.make(config.proposal))
+    proposal = proposal_grid.make(config.proposal)
+    return RadianceField(*pure_functions(network, config.compute_dtype), proposal=proposal)

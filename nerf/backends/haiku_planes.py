@@ -4,6 +4,7 @@ import haiku as hk
 import jax
 import jax.numpy as jnp
 
+from nerf.backends.haiku_functions import NO_MODULE, pure_functions
 from nerf.backends.planes import (
     PlanesConfig,
     activate,
@@ -13,13 +14,16 @@ from nerf.backends.planes import (
     radiance_field,
 )
 from nerf.encoding import encode
-from nerf.field import FieldOutput, Params, RadianceField
+from nerf.field import FieldOutput, RadianceField
 
 
 def make(config: PlanesConfig) -> RadianceField:
     """A `RadianceField`: `{"~": {"planes": rows}, layer: {"w", "b"}}`."""
 
-    def network(points: jax.Array, viewdirs: jax.Array, dtype: jnp.dtype) -> FieldOutput:
+    def network(
+        points: jax.Array, viewdirs: jax.Array, key: jax.Array | None, dtype: jnp.dtype
+    ) -> FieldOutput:
+        del key  # the density has no noise
         rows = hk.get_parameter(
             "planes",
             planes_shape(config),
@@ -36,25 +40,5 @@ def make(config: PlanesConfig) -> RadianceField:
         raw_rgb = hk.Linear(3, name="rgb")(hidden)
         return activate(raw_rgb, log_density[..., 0], points, config)
 
-    transformed: hk.Transformed = hk.without_apply_rng(hk.transform(network))
-
-    def init(key: jax.Array, /) -> Params:
-        example = jnp.zeros((1, 3))
-        return transformed.init(key, example, example, jnp.dtype("float32"))
-
-    def apply(
-        params: Params,
-        points: jax.Array,
-        viewdirs: jax.Array,
-        /,
-        *,
-        key: jax.Array | None = None,
-    ) -> FieldOutput:
-        dtype = jnp.dtype(config.compute_dtype)
-        layers = {name: layer for name, layer in params.items() if name != "~"}
-        layers = jax.tree.map(lambda leaf: leaf.astype(dtype), layers)  # no change for float32
-        output = transformed.apply({**layers, "~": params["~"]}, points, viewdirs, dtype)
-        assert isinstance(output, FieldOutput)
-        return output
-
-    return radiance_field(config, init, apply, lambda params: params["~"]["planes"])
+    init, apply = pure_functions(network, config.compute_dtype)
+    return radiance_field(config, init, apply, lambda params: params[NO_MODULE]["planes"])

@@ -8,8 +8,9 @@ from flax import nnx
 
 from nerf.backends import proposal_grid
 from nerf.backends.mlp import MLPConfig, activate
+from nerf.backends.nnx_functions import pure_functions
 from nerf.encoding import encode
-from nerf.field import FieldOutput, Params, RadianceField
+from nerf.field import FieldOutput, RadianceField
 
 
 class NerfMLP(nnx.Module):
@@ -50,21 +51,6 @@ class NerfMLP(nnx.Module):
 
 def make(config: MLPConfig) -> RadianceField:
     """A `RadianceField` whose parameters are `{layer: {"kernel", "bias"}}`."""
-    graph = nnx.graphdef(nnx.eval_shape(lambda: NerfMLP(config, rngs=nnx.Rngs(0))))
-
-    def init(key: jax.Array, /) -> Params:
-        return nnx.to_pure_dict(nnx.state(NerfMLP(config, rngs=nnx.Rngs(key))))
-
-    def apply(
-        params: Params,
-        points: jax.Array,
-        viewdirs: jax.Array,
-        /,
-        *,
-        key: jax.Array | None = None,
-    ) -> FieldOutput:
-        output = nnx.merge(graph, params)(points, viewdirs, key)
-        assert isinstance(output, FieldOutput)
-        return output
-
-    return RadianceField(init, apply, proposal=proposal_grid.make(config.proposal))
+    proposal = proposal_grid.make(config.proposal)
+    functions = pure_functions(lambda rngs: NerfMLP(config, rngs=rngs))
+    return RadianceField(*functions, proposal=proposal)

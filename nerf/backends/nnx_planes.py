@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from nerf.backends.nnx_functions import pure_functions
 from nerf.backends.planes import (
     PlanesConfig,
     activate,
@@ -14,7 +15,7 @@ from nerf.backends.planes import (
     radiance_field,
 )
 from nerf.encoding import encode
-from nerf.field import FieldOutput, Params, RadianceField
+from nerf.field import FieldOutput, RadianceField
 
 
 class Planes(nnx.Module):
@@ -30,7 +31,10 @@ class Planes(nnx.Module):
         self.rgb = linear(width, 3)
         self.config = config
 
-    def __call__(self, points: jax.Array, viewdirs: jax.Array) -> FieldOutput:
+    def __call__(
+        self, points: jax.Array, viewdirs: jax.Array, key: jax.Array | None = None
+    ) -> FieldOutput:
+        del key  # the density has no noise
         config = self.config
         dtype = jnp.dtype(config.compute_dtype)
         features = plane_features(self.planes[...], points, config).astype(dtype)
@@ -44,21 +48,5 @@ class Planes(nnx.Module):
 
 def make(config: PlanesConfig) -> RadianceField:
     """A `RadianceField`: `{"planes": rows, layer: {"kernel", "bias"}}`."""
-    graph = nnx.graphdef(nnx.eval_shape(lambda: Planes(config, rngs=nnx.Rngs(0))))
-
-    def init(key: jax.Array, /) -> Params:
-        return nnx.to_pure_dict(nnx.state(Planes(config, rngs=nnx.Rngs(key))))
-
-    def apply(
-        params: Params,
-        points: jax.Array,
-        viewdirs: jax.Array,
-        /,
-        *,
-        key: jax.Array | None = None,
-    ) -> FieldOutput:
-        output = nnx.merge(graph, params)(points, viewdirs)
-        assert isinstance(output, FieldOutput)
-        return output
-
+    init, apply = pure_functions(lambda rngs: Planes(config, rngs=rngs))
     return radiance_field(config, init, apply, lambda params: params["planes"])
