@@ -14,6 +14,7 @@ os.environ["NERF_OFFLINE"] = "1"
 if is_first := "NERF_TEST_COMPILED" not in os.environ:
     os.environ["NERF_TEST_COMPILED"] = tempfile.mkdtemp(prefix="nerf-test-compiled-")
 os.environ["JAX_COMPILATION_CACHE_DIR"] = os.environ["NERF_TEST_COMPILED"]
+os.environ["JAX_COMPILATION_CACHE_MAX_SIZE"] = str(2**33)  # with a limit, JAX locks the cache
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
 os.environ["JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES"] = "none"
 os.environ["NERF_CACHE_DIR"] = tempfile.mkdtemp(prefix="nerf-test-cache-")

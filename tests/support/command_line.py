@@ -119,22 +119,30 @@ def call_well(*arguments):
     return ended.out
 
 
-def start(*arguments, cwd):
-    """Starts `python -m nerf.main` as a process of its own."""
-    return _start([sys.executable, "-m", "nerf.main", *map(str, arguments)], cwd)
+def start(*arguments, cwd, writes_cache=True):
+    """Starts `python -m nerf.main` as a process of its own.
+
+    One that will be killed must not write to the tests' cache of compiled programs: it could leave
+    half an entry.
+    """
+    return _start([sys.executable, "-m", "nerf.main", *map(str, arguments)], cwd, writes_cache)
 
 
 def start_shell(command, cwd):
-    """Starts a line of bash."""
-    return _start(["bash", "-c", command], cwd)
+    """Starts a line of bash, which may limit the size of files."""
+    return _start(["bash", "-c", command], cwd, writes_cache=False)
 
 
-def _start(command, cwd):
+def _start(command, cwd, writes_cache):
+    caching = {} if writes_cache else {"JAX_ENABLE_COMPILATION_CACHE": "false"}
     root = Path(main.__file__).parents[1]
     return subprocess.Popen(
         command,
         cwd=cwd,
-        env=os.environ | {"PYTHONPATH": str(root), "JAX_PLATFORMS": "cpu"} | _FAST_COMPILATION,
+        env=os.environ
+        | {"PYTHONPATH": str(root), "JAX_PLATFORMS": "cpu"}
+        | _FAST_COMPILATION
+        | caching,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
