@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from nerf.jobs.load import save_params as save_params
     from nerf.jobs.load_scene import load_scene as load_scene
     from nerf.jobs.scores import Scores as Scores
-    from nerf.jobs.train import TrainOptions as TrainOptions
     from nerf.jobs.train import train as train
+    from nerf.jobs.train_options import TrainOptions as TrainOptions
     from nerf.jobs.trained_field import TrainedField as TrainedField
     from nerf.jobs.video import render_video as render_video
     from nerf.render.images import RenderedImage as RenderedImage
@@ -65,7 +65,7 @@ _HOMES = {
     "Progress": "nerf.runtime.events",
     "StepMetrics": "nerf.runtime.events",
     "StopTraining": "nerf.runtime.events",
-    "TrainOptions": "nerf.jobs.train",
+    "TrainOptions": "nerf.jobs.train_options",
     "TrainedField": "nerf.jobs.trained_field",
     "UserError": "nerf.errors",
     "View": "nerf.scenes.scene",

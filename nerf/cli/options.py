@@ -14,7 +14,7 @@ from nerf.config.settings import Config
 from nerf.errors import UserError
 from nerf.jobs.fit import fit_to_scene
 from nerf.jobs.load import load_params, load_run
-from nerf.jobs.train import TrainOptions
+from nerf.jobs.train_options import TrainOptions
 from nerf.jobs.trained_field import TrainedField
 from nerf.runs import parameters, run_folder
 from nerf.runtime import devices

@@ -13,7 +13,8 @@ from nerf.errors import UserError, listed
 from nerf.jobs.evaluate import evaluate
 from nerf.jobs.load import load_params, save_params
 from nerf.jobs.load_scene import load_scene
-from nerf.jobs.train import new_field, train
+from nerf.jobs.new_field import new_field
+from nerf.jobs.train import train
 from nerf.jobs.trained_field import TrainedField
 from nerf.jobs.training_record import run_record
 from nerf.jobs.video import render_video

@@ -1,10 +1,13 @@
 """A held-out view, drawn and scored while a field is trained."""
 
+import dataclasses
+import functools
 from collections.abc import Callable
 
 from nerf.field import Params
 from nerf.jobs.draw import draw
 from nerf.jobs.renderers import preview_renderer
+from nerf.jobs.train_options import TrainOptions
 from nerf.jobs.trained_field import TrainedField
 from nerf.render import image_metrics
 from nerf.render.images import ChunkFn
@@ -12,59 +15,56 @@ from nerf.runs.store import OpenStore
 from nerf.runtime import events
 from nerf.runtime.events import Callback
 from nerf.scenes.record import SceneRecord
-from nerf.scenes.scene import Scene
+from nerf.scenes.scene import Scene, View
 from nerf.training.loop import TEST_PSNR, AskFn
 from nerf.training.step import TrainState
 
 
+@dataclasses.dataclass(frozen=True)
 class Preview:
-    """Draws the middle one of the held-out views; its renderer is made when it is first needed.
+    """Draws and scores the middle one of the held-out views.
 
-    Args:
+    Attributes:
       fresh: the field that is trained.
       scene: with the images to score against.
       store: keeps the images.
       callback: receives them.
       should_stop: asked between two chunks of rays.
-      renderer: `exact` or `fast`; None means fast where that pays.
-      debug: whether values are checked.
+      options: which renderer is used, and whether values are checked.
     """
 
-    def __init__(
-        self,
-        fresh: TrainedField,
-        scene: Scene,
-        store: OpenStore,
-        callback: Callback,
-        should_stop: AskFn,
-        *,
-        renderer: str | None,
-        debug: bool,
-    ):
-        self._fresh = fresh
-        self._view = scene.view(preview_index(fresh.needed_scene()))
-        self._scene = scene
-        self._store = store
-        self._callback = callback
-        self._should_stop = should_stop
-        self._renderer = renderer
-        self._debug = debug
-        self._prepare: Callable[[Params], ChunkFn] | None = None
+    fresh: TrainedField
+    scene: Scene
+    store: OpenStore
+    callback: Callback
+    should_stop: AskFn
+    options: TrainOptions
+
+    @functools.cached_property
+    def _view(self) -> View:
+        return self.scene.view(preview_index(self.fresh.needed_scene()))
+
+    @functools.cached_property
+    def _prepare(self) -> Callable[[Params], ChunkFn]:
+        """Makes a renderer for the current parameters; compiled when it is first needed."""
+        return preview_renderer(
+            self.fresh,
+            self.scene,
+            self._view.camera,
+            self.options.renderer,
+            debug=self.options.debug,
+        )
 
     def evaluate(self, state: TrainState) -> dict[str, float] | None:
         """Held-out PSNR and SSIM of the view; None if it was told to stop."""
-        if self._prepare is None:
-            self._prepare = preview_renderer(
-                self._fresh, self._scene, self._view.camera, self._renderer, debug=self._debug
-            )
 
         def check_stop(_: int) -> None:
-            if self._should_stop():
+            if self.should_stop():
                 raise InterruptedError
 
         try:
             chunk_fn = self._prepare(state.params)
-            trained = self._fresh.with_params(state.params, int(state.step))
+            trained = self.fresh.with_params(state.params, int(state.step))
             image = draw(trained, self._view.camera, chunk_fn, on_rays=check_stop)
         except InterruptedError:
             return None
@@ -72,8 +72,8 @@ class Preview:
         assert truth is not None
         step = int(state.step)
         psnr, ssim = image_metrics.psnr(image.rgb, truth), image_metrics.ssim(image.rgb, truth)
-        self._store.write_preview(step, self._view.index, image.rgb)
-        self._callback(events.Preview(step, self._view.index, image.rgb, psnr, ssim))
+        self.store.write_preview(step, self._view.index, image.rgb)
+        self.callback(events.Preview(step, self._view.index, image.rgb, psnr, ssim))
         return {TEST_PSNR: psnr, "test_ssim": ssim}
 
 

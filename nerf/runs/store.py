@@ -5,7 +5,8 @@ to `metrics.jsonl`, parameters to `params.safetensors`, and a run that was stopp
 """
 
 import contextlib
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,11 +24,13 @@ from nerf.runs.parameters import Header
 from nerf.runtime.events import Callback, note, say
 from nerf.training.step import TrainState
 
-Metrics = Mapping[str, Any]
-
 
 class Store(Protocol):
     """What the training job needs of the place where its results go."""
+
+    @property
+    def folder(self) -> Path | None:
+        """The run folder; None where nothing is stored."""
 
     @property
     def num_restarts(self) -> int:
@@ -65,6 +68,8 @@ class OpenStore(Protocol):
 class MemoryStore:
     """Keeps metrics in memory, and nothing else; it is its own open store."""
 
+    folder: Path | None = None
+
     def __init__(self) -> None:
         self.num_restarts = 0
         self.metrics: list[dict[str, Any]] = []
@@ -98,47 +103,38 @@ class MemoryStore:
         del step, view, image
 
 
+@dataclasses.dataclass(frozen=True)
 class FolderStore:
     """A run folder, which must exist and be locked.
 
-    Args:
-      run_dir: the folder.
+    Attributes:
+      folder: the run folder.
       header: what `params.safetensors` says about itself, but for the step.
       callback: receives notes.
       resume_from: a run folder of any backend whose state is resumed where this one has none.
       tensorboard: whether metrics and images also go to TensorBoard.
     """
 
-    def __init__(
-        self,
-        run_dir: Path,
-        header: Header,
-        callback: Callback,
-        *,
-        resume_from: Path | None = None,
-        tensorboard: bool = False,
-    ):
-        self._run_dir = run_dir
-        self._header = header
-        self._callback = callback
-        self._resume_from = resume_from
-        self._tensorboard = tensorboard
+    folder: Path
+    header: Header
+    callback: Callback
+    resume_from: Path | None = None
+    tensorboard: bool = False
 
     @property
     def num_restarts(self) -> int:
-        return run_folder.num_set_aside(self._run_dir, run_folder.COLLAPSED)
+        return run_folder.num_set_aside(self.folder, run_folder.COLLAPSED)
 
     @contextlib.contextmanager
-    def open(self, record: dict[str, Any]) -> Any:
+    def open(self, record: dict[str, Any]) -> Iterator["OpenStore"]:
         """See `Store.open`."""
         with contextlib.ExitStack() as stack:
-            checkpoints = stack.enter_context(Checkpoints(self._run_dir))
-            opened = _OpenFolder(self, checkpoints, stack, record)
-            yield opened
+            checkpoints = stack.enter_context(Checkpoints(self.folder))
+            yield _OpenFolder(self, checkpoints, stack, record)
 
     def set_aside_collapsed(self) -> str:
-        folder = run_folder.set_aside(self._run_dir, run_folder.COLLAPSED)
-        run_folder.prepare(self._run_dir)
+        folder = run_folder.set_aside(self.folder, run_folder.COLLAPSED)
+        run_folder.prepare(self.folder)
         return f"in {folder}"
 
     def save_params(self, params: Params, step: int) -> None:
@@ -150,15 +146,13 @@ class FolderStore:
         if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params)):
             raise UserError(
                 f"a parameter is no longer finite at step {step}: try a smaller "
-                f"`train.learning_rate`; states saved before are in {self._run_dir}"
+                f"`train.learning_rate`; states saved before are in {self.folder}"
             )
         try:
-            parameters.save(
-                self._run_dir / parameters.FILE_NAME, params, self._header.at_step(step)
-            )
+            parameters.save(self.folder / parameters.FILE_NAME, params, self.header.at_step(step))
         except OSError as error:
             raise UserError(
-                f"the parameters of step {step} could not be saved in {self._run_dir} "
+                f"the parameters of step {step} could not be saved in {self.folder} "
                 f"({error.strerror}): make room, then the same command resumes from the last "
                 "state that was saved"
             ) from error
@@ -176,13 +170,13 @@ class _OpenFolder:
         self._checkpoints = checkpoints
         self._stack = stack
         self._record = record
-        self._run_dir: Path = store._run_dir
+        self._folder = store.folder
         self._log: metrics.MetricsLog | None = None
         self._tensorboard: TensorboardWriter | None = None
         self._before: list[dict[str, Any]] = []
 
     def first_state(self, fresh: TrainState, goal: str) -> TrainState:
-        callback, source = self._store._callback, self._store._resume_from
+        callback, source = self._store.callback, self._store.resume_from
         state = fresh
         if self._checkpoints.latest_step is not None:
             state, notice = self._checkpoints.restore(fresh)
@@ -190,23 +184,23 @@ class _OpenFolder:
                 note(callback, notice)
             say(callback, f"resuming at step {int(state.step)} of {goal}")
         elif source is not None:
-            state = resume.resumed_state(source, self._store._header.layout, fresh)
+            state = resume.resumed_state(source, self._store.header.layout, fresh)
             if self._store.num_restarts:
                 key = jax.random.fold_in(state.key, self._store.num_restarts)
                 state = state._replace(key=key)
-            resume.copy_metrics(source, self._run_dir)
+            resume.copy_metrics(source, self._folder)
             say(callback, f"resuming from {source} at step {int(state.step)} of {goal}")
         self._open_logs(int(state.step))
         return state
 
     def _open_logs(self, first_step: int) -> None:
-        metrics.cut(self._run_dir, first_step)
-        self._before = metrics.read(self._run_dir)
-        run_folder.write_json(self._run_dir / run_folder.CONFIG_FILE, self._record)
-        if self._store._tensorboard:
-            folder = self._run_dir / run_folder.TENSORBOARD_FOLDER
+        metrics.cut(self._folder, first_step)
+        self._before = metrics.read(self._folder)
+        run_folder.write_json(self._folder / run_folder.CONFIG_FILE, self._record)
+        if self._store.tensorboard:
+            folder = self._folder / run_folder.TENSORBOARD_FOLDER
             self._tensorboard = self._stack.enter_context(open_writer(folder, first_step))
-        log = metrics.MetricsLog(self._run_dir, self._tensorboard)
+        log = metrics.MetricsLog(self._folder, self._tensorboard)
         self._log = self._stack.enter_context(log)
 
     def metrics_before(self) -> list[dict[str, Any]]:
@@ -224,7 +218,7 @@ class _OpenFolder:
         self._checkpoints.wait()
 
     def write_preview(self, step: int, view: int, image: npt.NDArray[np.float32]) -> None:
-        path = run_folder.preview_file(self._run_dir, step)
+        path = run_folder.preview_file(self._folder, step)
         path.parent.mkdir(exist_ok=True)
         images.write_png(path, image)
         if self._tensorboard is not None:

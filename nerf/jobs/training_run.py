@@ -1,0 +1,182 @@
+"""One training run: attempts, restarts after a collapse, and what the training loop is given."""
+
+import dataclasses
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nerf.errors import UserError
+from nerf.jobs.preview import Preview
+from nerf.jobs.train_options import TrainOptions
+from nerf.jobs.trained_field import TrainedField
+from nerf.jobs.training_record import run_record
+from nerf.runs.store import OpenStore, Store
+from nerf.runtime.events import Callback, note, say
+from nerf.runtime.interrupts import Interrupted, interrupt_between_steps
+from nerf.scenes.scene import Scene
+from nerf.training import loop
+from nerf.training.batch import TrainingViews
+from nerf.training.health import TrainingCollapsed
+from nerf.training.loop import LoopConfig
+from nerf.training.step import StepFn, TrainState, init_state, make_step
+
+MAX_RESTARTS = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingRun:
+    """One call of `nerf.train`, with all its arguments checked.
+
+    Attributes:
+      scene: with the images.
+      fresh: the field before training; its parameters are None or where training starts.
+      seed: of the random key.
+      options: how it is trained.
+      loop_config: when the loop stops, and how often it reads, saves and scores.
+      callback: receives events.
+      was_stopped: whether the callback asked to stop.
+      started: `time.monotonic()` when the time of the run began.
+    """
+
+    scene: Scene
+    fresh: TrainedField
+    seed: int
+    options: TrainOptions
+    loop_config: LoopConfig
+    callback: Callback
+    was_stopped: loop.AskFn
+    started: float
+
+    def record(self) -> dict[str, Any]:
+        """What `config.json` holds."""
+        return run_record(self.fresh, self.scene, mode="train", seed=self.seed) | {
+            "loop": self.loop_config._asdict(),
+            "on_collapse": self.options.on_collapse,
+            "renderer": self.options.renderer or "default",
+            **self.options.record,
+        }
+
+    def train(self, store: Store, *, returns_on_interrupt: bool = False) -> TrainedField:
+        """Trains until the run is complete; restarts it if it collapses and the options say so.
+
+        Args:
+          store: where the results go.
+          returns_on_interrupt: whether an interrupt (Ctrl-C) ends training as if it were complete.
+
+        Raises:
+          UserError: if training collapses and is not restarted.
+          Interrupted: after an interrupt, otherwise.
+        """
+        views = self._training_views()
+        step_fn = self._make_step()
+        while True:
+            restarts = store.num_restarts
+            try:
+                state = self._attempt(store, step_fn, views, returns_on_interrupt)
+                break
+            except TrainingCollapsed as collapse:
+                if self.options.on_collapse == "stop" or restarts == MAX_RESTARTS:
+                    raise UserError(_collapse_message(collapse, store, restarts)) from collapse
+                where = store.set_aside_collapsed()
+                note(
+                    self.callback,
+                    f"{collapse}. Restarting from another key, restart {restarts + 1} of "
+                    f"{MAX_RESTARTS}; what collapsed is {where}",
+                )
+        return self.fresh.with_params(jax.device_get(state.params), int(state.step))
+
+    def _training_views(self) -> TrainingViews:
+        scene = self.scene
+        indices = np.array(self.fresh.needed_scene().split.train)
+        views = TrainingViews(
+            jnp.asarray(scene.images[indices]),
+            jax.tree.map(lambda x: jnp.asarray(x[indices]), scene.cameras),
+            None if scene.alpha is None else jnp.asarray(scene.alpha[indices]),
+        )
+        num_rays = views.images[..., 0].size
+        say(self.callback, f"training on {num_rays:,} rays of {len(indices)} views")
+        return views
+
+    def _make_step(self) -> StepFn:
+        return make_step(
+            self.fresh.field,
+            self.fresh.config,
+            space=self.scene.space,
+            rays_per_microbatch=self.options.rays_per_microbatch,
+            debug=self.options.debug,
+        )
+
+    def _attempt(
+        self, store: Store, step_fn: StepFn, views: TrainingViews, returns_on_interrupt: bool
+    ) -> TrainState:
+        """One attempt, from the newest stored state or a new one to its end."""
+        state: TrainState | None = None
+        record = {**self.record(), "restarts": store.num_restarts}
+        try:
+            with (
+                interrupt_between_steps(lambda text: note(self.callback, text)) as interrupted,
+                store.open(record) as opened,
+            ):
+                first = opened.first_state(self._fresh_state(store), self.loop_config.goal)
+                state = self._loop(opened, step_fn, views, first, interrupted)
+        except Interrupted:
+            if state is None or not returns_on_interrupt:
+                raise
+        return state
+
+    def _loop(
+        self,
+        opened: OpenStore,
+        step_fn: StepFn,
+        views: TrainingViews,
+        state: TrainState,
+        interrupted: loop.AskFn,
+    ) -> TrainState:
+        """The training loop, with this run's store, preview and callback."""
+        before = opened.metrics_before()
+
+        def should_stop() -> bool:
+            return interrupted() or self.was_stopped()
+
+        preview = Preview(self.fresh, self.scene, opened, self.callback, should_stop, self.options)
+        return loop.train(
+            step_fn,
+            state,
+            views,
+            num_rays=self.fresh.config.train.num_rays,
+            log=opened,
+            config=self.loop_config,
+            hooks=loop.Hooks(opened.save, opened.wait, preview.evaluate, should_stop),
+            callback=self.callback,
+            seconds_before=_seconds_before(before, self.started),
+            evaluate_first=self._evaluates_first(int(state.step), before),
+        )
+
+    def _evaluates_first(self, first_step: int, before: Sequence[Mapping[str, Any]]) -> bool:
+        given = first_step > 0 or self.fresh.params is not None
+        is_scored = any(loop.TEST_PSNR in line and line["step"] == first_step for line in before)
+        return given and not is_scored
+
+    def _fresh_state(self, store: Store) -> TrainState:
+        key = jax.random.key(self.seed)
+        key = jax.random.fold_in(key, store.num_restarts) if store.num_restarts else key
+        return init_state(self.fresh.field, self.fresh.config, key, self.fresh.params)
+
+
+def _seconds_before(metrics: Sequence[Mapping[str, Any]], started: float) -> float:
+    """What the run has taken up to now: earlier processes up to what was saved, and this one."""
+    recorded = float(metrics[-1].get("seconds") or 0.0) if metrics else 0.0
+    return recorded + time.monotonic() - started
+
+
+def _collapse_message(collapse: TrainingCollapsed, store: Store, restarts: int) -> str:
+    tried = f" (also after {restarts} restarts)" if restarts else ""
+    saved = f"; states saved before are in {store.folder}" if store.folder else ""
+    return (
+        f'{collapse}{tried}. `on_collapse="restart"` restarts from another key, `resume=False` '
+        f"starts anew with other settings{saved}"
+    )
