@@ -28,7 +28,7 @@ class Benchmark(NamedTuple):
     """What differs from benchmark to benchmark.
 
     Attributes:
-      name: of its module; it stands in its results.
+      name: of its module and in its results.
       cases: the name of the list of cases in its results.
       table: one case as text.
       compare: compares a result with an earlier one, a line for each case that both have.
@@ -49,12 +49,12 @@ class Benchmark(NamedTuple):
 def new_flags(*, chart: bool = True) -> flags.FlagValues:
     """The flags of every benchmark: `--out`, `--against`, `--chart`, `--help`.
 
-    They are values of their own, not absl's global ones, so that `nerf.main` can be imported too.
+    They are separate from absl's global ones, so that `nerf.main` can be imported too.
 
     Args:
       chart: whether the benchmark can draw a chart.
     """
-    defined = flags.FlagValues()  # type: ignore[no-untyped-call]
+    defined = flags.FlagValues()
     out = "the JSON file to write (benchmarks/results/...DEVICE-DATE.json)"
     flags.DEFINE_string("out", None, out, flag_values=defined)
     against = "an earlier JSON file to compare with; files of older versions are read too"
@@ -127,9 +127,7 @@ def define_backend(defined: flags.FlagValues) -> None:
 
 def require_finite(defined: flags.FlagValues, name: str) -> None:
     """Refuses NaN, which passes absl's bounds."""
-    flags.register_validator(  # type: ignore[no-untyped-call]
-        name, math.isfinite, "must be finite", flag_values=defined
-    )
+    flags.register_validator(name, math.isfinite, "must be finite", flag_values=defined)
 
 
 def backends(defined: flags.FlagValues) -> tuple[str, ...]:

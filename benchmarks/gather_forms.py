@@ -59,7 +59,7 @@ def one_gather(rows: jax.Array, unit: jax.Array, texels: Sequence[tuple[int, int
 def gather_a_plane(
     rows: jax.Array, unit: jax.Array, texels: Sequence[tuple[int, int]]
 ) -> jax.Array:
-    """One gather of four corners for each plane, from a table of its own."""
+    """One gather of four corners for each plane, each from a separate table."""
     found = [
         interpolate(plane, unit[:, i, None], [texels[i]])
         for i, plane in enumerate(_split(rows, texels))

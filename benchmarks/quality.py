@@ -4,7 +4,7 @@
     python -m benchmarks.quality --scene=llff:flower --field=planes,mlp:quick --seconds=60,180
     python -m benchmarks.quality --chart=quality.png
 
-Each point is a run of its own, started as a user would start it: `python -m nerf.main --mode=train
+Each point is a separate run, started as a user would start it: `python -m nerf.main --mode=train
 --train_seconds=...`, from scratch, with a learning rate that decays over that time. The seconds
 count from the start of the process and include compilation, for which no cache is used. After
 training the held-out views are rendered exactly and scored; that time does not count.
@@ -121,7 +121,7 @@ def _pairs(plan: Plan) -> list[tuple[str, float]]:
 
 
 def _run(scene: str, name: str, limit: float, plan: Plan) -> dict[str, Any]:
-    """One run, in a process and a folder of its own."""
+    """One run, in a separate process and folder."""
     field, preset = _field_and_preset(name)
     with tempfile.TemporaryDirectory() as folder:
         run_dir = Path(folder) / "run"

@@ -1,7 +1,7 @@
 """The `RadianceField` interface, and the registry of fields and of their implementations.
 
 A radiance field maps a point and a viewing direction to a colour and a density. Renderer, sampler
-and trainer know this interface alone. The rest of what the project knows of a field stands in its
+and trainer know this interface alone. The rest of what the project knows of a field is in its
 `FieldSpec`: settings, presets, how it is fitted to a scene, and its implementations by backend,
 each a factory `make(config)` that returns pure functions. Specs and factories are imported when
 they are first needed, so a backend that is not used is never loaded.
@@ -96,7 +96,7 @@ def equal_rates(params: Params, /) -> Params:
 
 
 class Proposal(NamedTuple):
-    """A cheap density with parameters of its own, which says where along a ray to look.
+    """A cheap density with separate parameters, which places the samples along a ray.
 
     It learns from the field's weights alone, see `nerf.render.proposal_loss`.
     """

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 
 _SECTION = re.compile(r"(Args|Attributes|Raises):$")
-# A member of a class has no anchor of its own, so its link leads to the class.
+# A member of a class has no separate anchor, so its link leads to the class.
 _NAME = re.compile(r"(?<!`)`((nerf(?=\.)(?:\.[a-z_]\w*)*(?:\.[A-Z]\w*)?)(?:\.\w+)?)`(?!`)")
 _ENTRY = re.compile(r"(?P<indent> +)(?P<names>\w+(, \w+)+): (?P<text>.*)$")
 

@@ -1,6 +1,6 @@
 """The field `planes`: settings, preset, and what its implementations share.
 
-Each level has a plane of features across each pair of axes; all planes stand in one table. A
+Each level has a plane of features across each pair of axes; all planes are in one table. A
 point's features on a level are the product of what the three planes hold where the point projects
 onto them; those of all levels go through a small MLP. That costs a hundredth of what the layers of
 the NeRF MLP do, and a plane's texel learns from the points around it alone.

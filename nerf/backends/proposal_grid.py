@@ -4,14 +4,14 @@ Source: the proposal of Barron et al. 2022 (mip-NeRF 360), section 3, with a gri
 """
 
 import dataclasses
-from typing import Any, ClassVar, Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 import chex
 import jax
 import jax.numpy as jnp
 
 from nerf.backends.interpolation import interpolate, num_rows
-from nerf.config.settings import Counts, GridConfig, RenderConfig, Vector
+from nerf.config.settings import Counts, Dataclass, GridConfig, RenderConfig, Vector
 from nerf.field import Params, Proposal, SceneFacts
 
 _MAX_LOG_DENSITY = 11.0  # e^11 over the size of the box is a wall
@@ -30,10 +30,8 @@ SAMPLING = RenderConfig(
 )  # of the presets that use this proposal
 
 
-class Boxed(Protocol):
+class Boxed(Dataclass, Protocol):
     """Settings of what spans a box, see `GridConfig`."""
-
-    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
 
     @property
     def low(self) -> Vector: ...

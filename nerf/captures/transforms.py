@@ -91,7 +91,7 @@ def read_blender(folder: Path, factor: int | None = None) -> Capture:
     """Reads `transforms_train.json` and `transforms_test.json`.
 
     If there is no file of test views, the views of `transforms_val.json` are held out. If that is
-    missing too, the capture has no split of its own.
+    missing too, the capture has no split.
 
     Args:
       folder: contains the files.

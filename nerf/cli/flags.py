@@ -173,7 +173,7 @@ flags.DEFINE_integer(
 flags.DEFINE_string("video_size", None, "WIDTHxHEIGHT of the video's frames (the scene's own)")
 
 for _name in ("near", "far", "train_seconds", "lr"):
-    flags.register_validator(  # type: ignore[no-untyped-call]
+    flags.register_validator(
         _name,
         lambda value: value is None or 0.0 < value < math.inf,
         message="must be finite and more than 0",

@@ -70,7 +70,7 @@ def check_combination(argv: Sequence[str], user: str, used: Collection[str]) -> 
       used: names of the flags that it uses.
 
     Returns:
-      One note for the flags of a flagfile that it does not use; none where there are none.
+      A note if the flagfile has flags that the command does not use; otherwise nothing.
 
     Raises:
       UserError: with the flags, and what to do.

@@ -71,7 +71,7 @@ def num_frames() -> int:
 
 
 def run_dir(scene: Scene) -> Path:
-    """Where results go; a run that starts from given parameters has a folder of its own."""
+    """The run folder; a run that starts from given parameters gets a separate default."""
     if FLAGS.run_dir:
         return Path(FLAGS.run_dir)
     name = run_folder.default_name(scene.name, scene.source, FLAGS.backend, FLAGS.field)

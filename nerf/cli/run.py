@@ -48,7 +48,7 @@ def run_mode(console: Console, started: float) -> None:
     if FLAGS.mode == "train":
         config = options.fresh_config(scene) if initial is None else initial.config
         fresh = new_field(scene, config, FLAGS.backend, FLAGS.field, initial, FLAGS.precision)
-    run_folder.prepare(folder)  # all else is checked by now
+    run_folder.prepare(folder)  # everything else is checked by now
     with run_folder.locked(folder):
         if FLAGS.mode == "train":
             _train(console, scene, folder, initial, fresh, started)

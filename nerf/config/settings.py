@@ -111,7 +111,13 @@ def check_box(low: Vector, high: Vector) -> None:
     check(above, "high", high, f"above low = {low} on each axis")
 
 
-class FieldConfig(Protocol):
+class Dataclass(Protocol):
+    """Any dataclass."""
+
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
+
+
+class FieldConfig(Dataclass, Protocol):
     """What every field's settings have: a frozen dataclass with these two parts.
 
     Attributes:
@@ -119,8 +125,6 @@ class FieldConfig(Protocol):
         outputs are float32 in any case.
       proposal: for `networks="proposal"`.
     """
-
-    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
 
     @property
     def compute_dtype(self) -> ComputeDtype: ...

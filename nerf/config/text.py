@@ -7,10 +7,10 @@ import typing
 from typing import Any, Literal, TypeVar
 
 from nerf import field as field_lib
-from nerf.config.settings import OLD_NAME, Config, FieldConfig
+from nerf.config.settings import OLD_NAME, Config, Dataclass, FieldConfig
 from nerf.errors import UserError
 
-T = TypeVar("T")
+T = TypeVar("T", bound=Dataclass)
 
 
 def override(config: Config, *assignments: str) -> Config:
@@ -63,7 +63,7 @@ def from_json(values: dict[str, Any], field: str | None = None) -> Config:
 
 def _build(cls: type[T], values: Any, where: str, field_class: type[FieldConfig]) -> T:
     """An instance of a class of settings; `field_class` is that of the part `field`."""
-    fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    fields = {f.name: f for f in dataclasses.fields(cls)}
     values = _with_current_names(cls, values)
     missing = dataclasses.MISSING
     needed = {n for n, f in fields.items() if f.default is missing is f.default_factory}

@@ -56,7 +56,7 @@ class Preview:
         )
 
     def evaluate(self, state: TrainState) -> dict[str, float] | None:
-        """Held-out PSNR and SSIM of the view; None if it was told to stop."""
+        """Held-out PSNR and SSIM of the view; None if training was asked to stop."""
 
         def check_stop(_: int) -> None:
             if self.should_stop():

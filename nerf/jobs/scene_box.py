@@ -19,7 +19,7 @@ def scene_box(space: Space, config: RenderConfig, *cameras: Cameras) -> tuple[ja
     """Corners `[3]` and `[3]` of a box, in the field's space, around what cameras see.
 
     Args:
-      space: that the field lives in; where it has a box of its own, that is returned.
+      space: the space that the field lives in; if it has a box, that box is returned.
       config: pixel conventions.
       *cameras: groups `[num_cameras]` of one image size each.
     """

@@ -54,7 +54,7 @@ def train(
         keeps everything in memory.
       callback: receives messages, progress and metrics, see `nerf.runtime.events`; it may raise
         `nerf.StopTraining`.
-      options: all else.
+      options: the remaining options, see `nerf.TrainOptions`.
 
     Returns:
       The trained field. In memory, an interrupt (Ctrl-C) ends training and returns it as it is.

@@ -76,7 +76,7 @@ def _encode(path: Path, frames: Sequence[Path]) -> None:
         macro_block_size=2,
         ffmpeg_log_level="error",
     )
-    # Closing waits for the encoder, which would otherwise go on writing after a failure.
+    # Closing waits for the encoder, which would otherwise continue to write after a failure.
     with contextlib.closing(writer):
         with warnings.catch_warnings():  # JAX warns of every child process; this one is safe
             warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)

@@ -13,7 +13,7 @@ METRICS_FILE = "metrics.jsonl"
 
 
 class ScalarWriter(Protocol):
-    """Somebody else who is told every line, such as TensorBoard."""
+    """A second receiver of every line, such as TensorBoard."""
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None: ...
 
@@ -23,7 +23,7 @@ class MetricsLog:
 
     Args:
       run_dir: the folder of `metrics.jsonl`.
-      also: who else is told.
+      also: a second receiver, or None.
     """
 
     def __init__(self, run_dir: Path, also: ScalarWriter | None = None):
@@ -52,7 +52,7 @@ class MetricsLog:
         except OSError as error:
             raise UserError(
                 f"{self._path} cannot be written ({error.strerror}): make room, then the same "
-                "command goes on from the last state saved"
+                "command resumes from the last state saved"
             ) from error
         if self._also is not None:
             self._also.scalars(step, {k: v for k, v in values.items() if k != "seconds"})

@@ -50,6 +50,6 @@ def convert_state(state: TrainState, field: str, source: str, target: str) -> Tr
 
 
 def copy_metrics(source: Path, target: Path) -> None:
-    """Puts the readings of one run folder into another, so that the curve goes on."""
+    """Copies the metrics of one run folder to another, so that the curve continues."""
     if (source / metrics.METRICS_FILE).is_file():
         shutil.copyfile(source / metrics.METRICS_FILE, target / metrics.METRICS_FILE)

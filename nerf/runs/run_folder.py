@@ -112,7 +112,7 @@ def locked(run_dir: Path) -> Iterator[None]:
 
 
 def set_aside(run_dir: Path, label: str) -> Path:
-    """Moves all that a run folder holds into a new folder in it, so that a run can begin anew.
+    """Moves the contents of a run folder into a new folder in it, so that a new run can start.
 
     Args:
       run_dir: the run folder.

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: training ends after the current step and saves it; all else ends at once."""
+"""Ctrl-C and SIGTERM: training saves the current step and ends; everything else ends at once."""
 
 import contextlib
 import signal

@@ -1,6 +1,6 @@
 """Data parallelism: rays are sharded over the local devices, parameters are replicated.
 
-A CPU is used as one device per core. Each core then computes whole rays of its own; as a single
+A CPU is used as one device per core. Each core then computes whole rays; as a single
 device, it would split every small matrix product over the cores and wait for the slowest. Several
 accelerators are used in the same way.
 """
@@ -36,7 +36,7 @@ def usable_cores() -> int:
 
 
 def use_all_cores() -> None:
-    """Makes each CPU core a device of its own.
+    """Makes each CPU core a separate device.
 
     It has an effect only before JAX is used for the first time. A number of devices that is set
     already (`JAX_NUM_CPU_DEVICES`, `XLA_FLAGS`) stays.

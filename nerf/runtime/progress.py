@@ -13,7 +13,7 @@ _LINE = (
 
 
 class _LineStream:
-    """A stream for tqdm that writes each update as a line of its own.
+    """A stream for tqdm that writes each update on a new line.
 
     tqdm begins an update with a carriage return, which overwrites the last line of a terminal.
     """

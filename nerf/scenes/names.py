@@ -143,7 +143,7 @@ def _load_named(name: str, sources: _Sources, *, strict: bool) -> Resolved:
         without_size, at, _ = name.partition("@")
         if at and without_size in bundled.scene_names():
             raise UserError(
-                f"photographs have a size of their own: give procedural:{name} for the bundled "
+                f"photographs have a fixed size: give procedural:{name} for the bundled "
                 f"scene, or {without_size} with `factor` or `max_size`"
             )
         names = ", ".join(known_names(sources.data_dir, sources.rows))

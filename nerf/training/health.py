@@ -69,7 +69,7 @@ class TrainingCollapsed(UserError):
 
 def init() -> Health:
     """The counters before the first step."""
-    # Each is an array of its own, since the step donates the buffers.
+    # Separate arrays, since the step donates the buffers.
     counts = [jnp.zeros((), jnp.int32) for _ in range(4)]
     losses = [jnp.full((), jnp.inf, jnp.float32) for _ in range(2)]
     return Health(*counts, *losses)

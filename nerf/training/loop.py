@@ -100,7 +100,7 @@ class Hooks(NamedTuple):
     Attributes:
       save: see `SaveFn`.
       wait: returns when what was saved is on disk.
-      evaluate: held-out scores of a state, `test_psnr` among them; None if it was told to stop.
+      evaluate: held-out scores of a state, `test_psnr` among them; None if it was interrupted.
       should_stop: asked between two steps.
     """
 
@@ -123,11 +123,11 @@ def train(
     seconds_before: float = 0.0,
     evaluate_first: bool = False,
 ) -> TrainState:
-    """Runs steps until the run is complete, its time is over, or it is told to stop.
+    """Runs steps until the run is complete, its time is over, or a hook asks it to stop.
 
     Args:
       step_fn: from `nerf.training.step.make_step`; it takes over the state's buffers.
-      state: where to go on from.
+      state: the state to start from.
       views: what to draw rays from.
       num_rays: rays a step, for the rate.
       log: where readings and scores go.

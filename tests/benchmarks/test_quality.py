@@ -6,21 +6,14 @@ import pytest
 from PIL import Image
 
 from benchmarks import quality
-from tests.support.command_line import call_benchmark
+from tests.support.command_line import SMALL_PLANES, call_benchmark
 
 pytestmark = pytest.mark.slow
-
-SMALL = (
-    "--field=planes",
-    "--set=train.num_rays=64",
-    "--set=field.resolution=[8, 6, 4]",
-    "--set=field.num_features=4",
-)
 
 
 def test_every_figure_is_there(scene, tmp_path):
     out, chart = tmp_path / "quality.json", tmp_path / "quality.png"
-    flags = (f"--scene={scene}", "--seconds=15", *SMALL, f"--out={out}", f"--chart={chart}")
+    flags = (f"--scene={scene}", "--seconds=15", *SMALL_PLANES, f"--out={out}", f"--chart={chart}")
     ended = call_benchmark(quality, *flags)
     assert ended.status == 0, ended.err
     (measured,) = json.loads(out.read_text())["scenes"]

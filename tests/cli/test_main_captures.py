@@ -8,14 +8,19 @@ import pytest
 from nerf.captures.image_files import read_image
 from nerf.config import text as config_text
 from nerf.geometry.contraction import contract
-from tests.cli.test_main_planes import SMALL
 from tests.cli.test_main_quick import QUICK
 from tests.support.captures import convert, write_nerfstudio, write_procedural
-from tests.support.command_line import TINY, assert_is_one_sentence, call, call_well
+from tests.support.command_line import (
+    SMALL_PLANES,
+    TINY,
+    assert_is_one_sentence,
+    call,
+    call_well,
+)
 
 pytestmark = pytest.mark.slow
 
-FIELDS = {"mlp": TINY, "mlp, preset quick": QUICK, "planes": SMALL}
+FIELDS = {"mlp": TINY, "mlp, preset quick": QUICK, "planes": SMALL_PLANES}
 
 
 @pytest.fixture(scope="module")

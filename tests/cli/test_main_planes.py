@@ -9,25 +9,27 @@ from PIL import Image
 
 from nerf import procedural
 from nerf.runs import metrics, parameters
-from tests.support.command_line import assert_is_one_sentence, call, call_well
+from tests.support.command_line import (
+    SMALL_PLANES,
+    assert_is_one_sentence,
+    call,
+    call_well,
+)
 
 pytestmark = pytest.mark.slow
-
-SMALL = (
-    "--field=planes",
-    "--set=train.num_rays=64",
-    "--set=field.resolution=[8, 6, 4]",
-    "--set=field.num_features=4",
-    "--set=field.width=8",
-    "--set=field.proposal.resolution=[6, 6, 8]",
-)
 
 
 @pytest.fixture(scope="module")
 def trained(scene, tmp_path_factory):
     """A run folder, trained for a few seconds, its flags, and what was printed."""
     run_dir = tmp_path_factory.mktemp("trained") / "run"
-    flags = ("--mode=train", f"--scene={scene}", f"--run_dir={run_dir}", *SMALL, "--video_frames=2")
+    flags = (
+        "--mode=train",
+        f"--scene={scene}",
+        f"--run_dir={run_dir}",
+        *SMALL_PLANES,
+        "--video_frames=2",
+    )
     return run_dir, flags, call_well(*flags, "--train_seconds=15")
 
 
@@ -133,7 +135,7 @@ def test_wider_pictures_take_finer_planes(scene, tmp_path):
     for folder in (scene, wide):
         run_dir = tmp_path / f"run-{folder.name}"
         call_well(
-            *("--mode=train", f"--scene={folder}", f"--run_dir={run_dir}", *SMALL),
+            *("--mode=train", f"--scene={folder}", f"--run_dir={run_dir}", *SMALL_PLANES),
             *("--steps=1", "--video_frames=0"),
         )
         field = parameters.load(run_dir, "flax").header.config.field
@@ -145,7 +147,7 @@ def test_depth_is_scored_where_it_is_known(tmp_path):
     """Against the scene as it is traced anew, in the unit that the run folder tells."""
     run_dir = tmp_path / "run"
     out = call_well(
-        *("--mode=train", "--scene=procedural:room", f"--run_dir={run_dir}", *SMALL),
+        *("--mode=train", "--scene=procedural:room", f"--run_dir={run_dir}", *SMALL_PLANES),
         *("--steps=1", "--video_frames=0"),
     )
     scored = json.loads((run_dir / "eval.json").read_text())

@@ -79,6 +79,9 @@ def test_training_resumes_and_leads_to_the_same_parameters(run, scene, tmp_path)
     expected = parameters.load(FOLDER / "resumed" / f"{run}-step-8.safetensors", values["backend"])
     found = parameters.load(folder, values["backend"])
     assert found.header.step == expected.header.step == 8
-    for a, b in zip(jax.tree.leaves(found.params), jax.tree.leaves(expected.params), strict=True):
-        # Adam divides by the root of tiny second moments, so rounding shows in single values.
-        assert np.mean(np.abs(a - b)) < 1e-4
+    before = parameters.load(FOLDER / "runs" / run, values["backend"])
+    trees = (before.params, found.params, expected.params)
+    for start, a, b in zip(*map(jax.tree.leaves, trees), strict=True):
+        # Adam divides by the root of tiny second moments, so rounding shows in single values: as
+        # much as a quarter of what four steps change, where a lost moment changes all.
+        assert np.mean(np.abs(a - b)) <= 0.25 * np.mean(np.abs(b - start)) + 1e-8

@@ -32,6 +32,15 @@ TINY = (
     "--set=train.num_rays=32",
 )
 
+SMALL_PLANES = (
+    "--field=planes",
+    "--set=train.num_rays=64",
+    "--set=field.resolution=[8, 6, 4]",
+    "--set=field.num_features=4",
+    "--set=field.width=8",
+    "--set=field.proposal.resolution=[6, 6, 8]",
+)
+
 # A field as smooth as the images, and samples enough for the exact renderer to show it.
 SMOOTH = (
     *TINY,
