@@ -11,12 +11,16 @@ import pytest
 
 from nerf.field import make_field
 from nerf.runs import parameters
+from nerf.runs.checkpoints import read_state
+from nerf.training.step import init_state
 from tests.support.command_line import call_well
 
 pytestmark = pytest.mark.slow
 
 FOLDER = Path(__file__).parents[1] / "data" / "version_0_1_0"
 RUNS = sorted(path.name for path in (FOLDER / "runs").iterdir())
+# Its gradients vanish, and Adam divides noise by noise: rounding decides where it goes.
+CHAOTIC = ("haiku-mlp-notebook",)
 NEW_NAMES = {
     "beyond": "outside",
     "rate": "lr_factor",
@@ -80,8 +84,28 @@ def test_training_resumes_and_leads_to_the_same_parameters(run, scene, tmp_path)
     found = parameters.load(folder, values["backend"])
     assert found.header.step == expected.header.step == 8
     before = parameters.load(FOLDER / "runs" / run, values["backend"])
-    trees = (before.params, found.params, expected.params)
-    for start, a, b in zip(*map(jax.tree.leaves, trees), strict=True):
-        # Adam divides by the root of tiny second moments, so rounding shows in single values: as
-        # much as a quarter of what four steps change, where a lost moment changes all.
-        assert np.mean(np.abs(a - b)) <= 0.25 * np.mean(np.abs(b - start)) + 1e-8
+    if run not in CHAOTIC:
+        assert distance(found, expected) < 1e-4 * distance(before, expected)
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_the_state_is_restored_with_its_moments(run):
+    values = record(run)
+    loaded = parameters.load(FOLDER / "runs" / run, values["backend"])
+    config = loaded.header.config
+    field = make_field(values["backend"], values["field"], config.field)
+    fresh = init_state(field, config, jax.random.key(1))
+    state = read_state(FOLDER / "runs" / run, fresh)
+    assert int(state.step) == 4
+    for a, b in zip(*map(jax.tree.leaves, (state.params, loaded.params)), strict=True):
+        np.testing.assert_array_equal(a, b)
+    moments = jax.tree.leaves(state.opt_state)
+    assert len(moments) == len(jax.tree.leaves(fresh.opt_state))
+    assert 4 in [int(x) for x in moments if np.ndim(x) == 0]  # Adam's count
+    assert sum(bool(np.any(x)) for x in moments if np.ndim(x)) > len(moments) / 2
+
+
+def distance(a, b):
+    """The sum of absolute differences of all parameters."""
+    pairs = zip(*(jax.tree.leaves(x.params) for x in (a, b)), strict=True)
+    return sum(float(np.abs(x - y).sum()) for x, y in pairs)
