@@ -17,6 +17,16 @@ RENDERERS = ("exact", "fast")
 _MAX_COUNT = 2**31 - 1
 
 FLAGS = flags.FLAGS
+_RENAMED = {  # since version 0.1.0
+    "frames": "video_frames",
+    "mirror": "download_url",
+    "path": "camera_path",
+    "picture": "plot",
+    "rays_per_piece": "rays_per_microbatch",
+    "render": "renderer",
+    "size": "video_size",
+    "to": "export_format",
+}
 
 # What runs.
 flags.DEFINE_enum("mode", "evaluate", MODES, "train ends with evaluate")
@@ -185,7 +195,9 @@ def parse_flags(argv: Sequence[str]) -> list[str]:
     try:
         rest: list[str] = FLAGS(list(argv))
     except flags.Error as error:
-        print(f"error: {' '.join(str(error).split())} (--help lists the flags)", file=sys.stderr)
+        old = getattr(error, "flagname", None)
+        advice = f"it is --{_RENAMED[old]} now" if old in _RENAMED else "--help lists the flags"
+        print(f"error: {' '.join(str(error).split())} ({advice})", file=sys.stderr)
         sys.exit(1)
     except SystemExit:  # what absl's help flags end with, always with status 1
         sys.exit(0)

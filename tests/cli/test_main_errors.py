@@ -116,6 +116,7 @@ def refused(*arguments, untouched=None):
         (["--set=train.holdout=1"], "holdout must be >= 2, not 1"),
         (["--set=preset=paper"], "no field 'preset'"),
         (["--nosuch=1"], "Unknown command line flag 'nosuch'"),
+        (["--frames=1"], "(it is --video_frames now)"),
         (["--debug=maybe"], "--debug=maybe"),
         (["--flagfile=nowhere"], "nowhere"),
         (["flower"], "unexpected argument 'flower'"),
