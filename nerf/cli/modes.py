@@ -46,7 +46,10 @@ def parse_flags(argv: Sequence[str]) -> list[str]:
     """Reads and checks the flags of `nerf.main`, for `app.run`; a mistake ends with a sentence."""
     rest = basic.parse_flags(argv)
     with exit_on_error():
-        for note in check_combination(argv, f"--mode={FLAGS.mode}", USED_BY[FLAGS.mode]):
+        used = USED_BY[FLAGS.mode]
+        if FLAGS.mode == "convert" and FLAGS.init_from != "pretrained":
+            used = used - _SCENE  # which only pretrained parameters belong to
+        for note in check_combination(argv, f"--mode={FLAGS.mode}", used):
             print(f"note: {note}")
         _check_mode()
     return rest
@@ -119,6 +122,10 @@ def _check_contradictions(given: set[str]) -> None:
 
 
 def _check_mode() -> None:
+    if None not in (FLAGS.steps, FLAGS.stop_at) and FLAGS.stop_at > FLAGS.steps:
+        raise UserError(
+            f"--stop_at={FLAGS.stop_at} is after the end of the run, --steps={FLAGS.steps}"
+        )
     if FLAGS.mode == "render" and FLAGS.video_frames == 0:
         raise UserError("--mode=render makes nothing but the video, and --video_frames=0 is none")
 

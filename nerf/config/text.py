@@ -79,7 +79,11 @@ def _build(cls: type[T], values: Any, where: str, field_class: type[FieldConfig]
             arguments[name] = _build(part, value, f"{where}.{name}", field_class)
         else:
             arguments[name] = _coerce(value, hint, f"{where}.{name}")
-    return cls(**arguments)
+    try:
+        return cls(**arguments)
+    except UserError as error:  # which names the setting alone
+        prefix = where.partition(".")[2]
+        raise UserError(f"{prefix}.{error}" if prefix else str(error)) from None
 
 
 def _hints(cls: Any, field_class: type[FieldConfig]) -> dict[str, Any]:
@@ -132,10 +136,11 @@ def _assign(
         new_name = _new_names(cls).get(name)
         if new_name:
             raise UserError(f"{_shown(assignment)}: {name} is called {new_name} now")
-        raise UserError(f"{_shown(assignment)}: no field {name!r}; there are {', '.join(settable)}")
+        known = ", ".join(settable)
+        raise UserError(f"{_shown(assignment)}: no setting {name!r}; there are {known}")
     hint = hints[name]
     if dataclasses.is_dataclass(hint) != bool(rest):
-        raise UserError(f"{_shown(assignment)}: name one field, e.g. render.num_fine=64")
+        raise UserError(f"{_shown(assignment)}: name one setting, e.g. render.num_fine=64")
     if rest:
         _assign(hint, values[name], rest, text, assignment, field_class)
     else:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from nerf.errors import UserError
 from nerf.geometry.camera_paths import path_cameras
 from nerf.geometry.cameras import Cameras
 from nerf.jobs.draw import draw
@@ -43,10 +44,13 @@ def render_video(
       callback: receives progress.
 
     Raises:
-      UserError: if there is no encoder, or the encoding fails; the frames then stay.
+      UserError: if `path` is no .mp4 file, there is no encoder, or the encoding fails, after
+        which the frames stay.
     """
-    check_video_encoder()
     path = Path(path)
+    if path.suffix != ".mp4":
+        raise UserError(f"a video is written as .mp4: {path} has another ending")
+    check_video_encoder()
     cameras = frame_cameras(trained, camera_path, num_frames, size)
     with trained.matmul_precision():
         chosen = video_renderer(trained, scene, cameras, renderer, callback, debug=debug)
@@ -80,7 +84,7 @@ def _write_frames(
     folder.mkdir(parents=True, exist_ok=True)
     files = [folder / f"frame_{index:03d}.png" for index in range(len(cameras))]
     num_rays = sum(camera.height * camera.width for camera in cameras)
-    task = f"video, {len(cameras)} frames"
+    task = f"video, {len(cameras)} frame{'s' if len(cameras) > 1 else ''}"
     with Progress.of(callback, task, total=num_rays, unit="ray") as progress:
         for file, camera in zip(files, cameras, strict=True):
             image = draw(trained, camera, renderer.render_chunk, on_rays=progress.advance)

@@ -278,8 +278,10 @@ def _abandoned_reads_silent() -> Iterator[None]:
 
 
 def _read_reason(error: BaseException) -> str:
-    """The beginning of an error's text, without the details of Orbax and TensorStore."""
+    """What is wrong with a checkpoint: Orbax's reason where a person can read it."""
     first_line = (str(error).strip() or repr(error)).splitlines()[0]
+    if "reading array index" in first_line or "DATA_LOSS" in first_line:
+        return "a file in it is cut off or damaged"
     return first_line.partition(". See full")[0][:_MAX_REASON]
 
 

@@ -83,7 +83,8 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read ({error}); give another `run_dir`") from error
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UserError(f"{path} cannot be read ({reason}); give another `run_dir`") from error
     if not isinstance(values, dict):
         raise UserError(f"{path} does not hold a JSON object; give another `run_dir`")
     return values

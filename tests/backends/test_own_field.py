@@ -180,7 +180,7 @@ def test_its_settings_are_found_by_name_and_by_what_they_hold(fog):
     assert presets_of("fog") == ("mist", "cloud")
     for field in ("fog", None):
         assert from_json(to_json(config), field) == config
-    with pytest.raises(UserError, match="no field 'colour'; there are density, num_pixels"):
+    with pytest.raises(UserError, match="no setting 'colour'; there are density, num_pixels"):
         override(config, "field.colour=1")
 
 

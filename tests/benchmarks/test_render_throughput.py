@@ -120,7 +120,7 @@ def test_the_chart_can_be_read(measured):
         (["--size=big"], "--size must be WIDTHxHEIGHT"),
         (["--precision=half"], "'half' is not one of float32, tf32, bfloat16"),
         (["--scene=procedural:garden"], "no bundled scene 'garden'"),
-        (["--set=render.size=1"], "no field 'size'"),
+        (["--set=render.size=1"], "no setting 'size'"),
         (["--chart=/dev/null/x.png"], "name another file with --chart"),
     ],
 )

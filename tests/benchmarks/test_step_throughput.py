@@ -199,7 +199,7 @@ def test_another_backend_is_traced_once_and_in_its_precision(tmp_path, monkeypat
         (["--window=nan"], "--window=nan: must be finite"),
         (["--product=0"], "0 is not an integer in the range [1, 65536]"),
         (["--rays_per_microbatch=0"], "0 is not an integer in the range [1, 16777216]"),
-        (["--set=field.size=3"], "no field 'size'"),
+        (["--set=field.size=3"], "no setting 'size'"),
         (["--set=train.num_rays=3"], "use --rays instead"),
         (["--speed=fast"], "Unknown command line flag 'speed'"),
         (["fast"], "unexpected argument 'fast'"),

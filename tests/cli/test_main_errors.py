@@ -107,14 +107,14 @@ def refused(*arguments, untouched=None):
         (["--near=nan"], "--near=nan: must be finite and more than 0"),
         (["--far=inf"], "--far=inf: must be finite and more than 0"),
         (["--set=nonsense"], "--set=nonsense: write it as name=value"),
-        (["--set=render.nonsense=1"], "no field 'nonsense'; there are networks"),
-        (["--set=render=1"], "name one field"),
+        (["--set=render.nonsense=1"], "no setting 'nonsense'; there are networks"),
+        (["--set=render=1"], "name one setting"),
         (["--set=render.num_fine=abc"], "expected int, found 'abc'"),
         (["--set=render.num_fine=0"], "num_fine must be >= 1, not 0"),
         (["--set=render.networks=three"], "'three' is not one of shared, separate"),
         (["--set=render.last_interval=NaN"], "last_interval must be finite"),
         (["--set=train.holdout=1"], "holdout must be >= 2, not 1"),
-        (["--set=preset=paper"], "no field 'preset'"),
+        (["--set=preset=paper"], "no setting 'preset'"),
         (["--nosuch=1"], "Unknown command line flag 'nosuch'"),
         (["--frames=1"], "(it is --video_frames now)"),
         (["--debug=maybe"], "--debug=maybe"),
@@ -148,8 +148,8 @@ def test_a_wrong_flag_is_named(flags, reason, scene, tmp_path):
 )
 def test_flags_that_do_not_go_together_are_named(flags, reason, scene, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    folder = [] if "--mode=convert" in flags else ["--run_dir=run"]
-    assert reason in refused(f"--scene={scene}", *folder, *flags)
+    where = [] if "--mode=convert" in flags else [f"--scene={scene}", "--run_dir=run"]
+    assert reason in refused(*where, *flags)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -104,7 +104,7 @@ def test_another_backend_scores_the_same(trained, backend, scene, tmp_path):
         (["--set=field.resolution=[1,2,3]"], "resolution must be >= 2 on each axis"),
         (["--set=field.resolution=8"], "expected 3 numbers in brackets, found 8"),
         (["--set=render.networks=shared"], "fine_t must be intervals where networks is proposal"),
-        (["--set=field.num_layers=3"], "no field 'num_layers'; there are viewdir_encoding, low"),
+        (["--set=field.num_layers=3"], "no setting 'num_layers'; there are viewdir_encoding, low"),
     ],
 )
 def test_what_does_not_go_with_planes_is_refused(scene, tmp_path, flags, reason):

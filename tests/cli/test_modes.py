@@ -19,6 +19,7 @@ pytestmark = pytest.mark.slow
         ("render", "--seed=1"),
         ("convert", "--video_frames=2"),
         ("convert", "--run_dir=x"),
+        ("convert", "--scene=flower"),
         ("train", "--out=x"),
     ],
 )
@@ -56,6 +57,7 @@ def test_from_a_flagfile_it_is_a_note(scene, tmp_path):
         (("--scene=procedural:flower", "--factor=2"), "--factor: the bundled scenes do not use it"),
         (("--video_frames=0", "--camera_path=orbit"), "so --camera_path has no use"),
         (("--near=2", "--far=1"), "--near=2.0 must be less than --far=1.0"),
+        (("--steps=2", "--stop_at=5"), "--stop_at=5 is after the end of the run, --steps=2"),
     ],
 )
 def test_flags_that_contradict_each_other_are_refused(flags, reason):

@@ -348,11 +348,11 @@ def test_a_choice_that_does_not_exist_is_answered_with_the_choices():
         ("render.num_fine", "name=value"),
         ("render.num_find=64", "'num_find'.*num_coarse, num_fine"),
         ("renderer.num_fine=64", "'renderer'.*field, render, train"),
-        ("=64", "no field ''"),
-        ("preset=paper", "no field 'preset'"),
-        ("render=64", "name one field"),
-        ("field.point_encoding=64", "name one field"),
-        ("render.num_fine.much=64", "name one field"),
+        ("=64", "no setting ''"),
+        ("preset=paper", "no setting 'preset'"),
+        ("render=64", "name one setting"),
+        ("field.point_encoding=64", "name one setting"),
+        ("render.num_fine.much=64", "name one setting"),
     ],
 )
 def test_what_is_not_an_assignment_to_a_field_is_refused(assignment, message):
