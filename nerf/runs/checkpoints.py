@@ -14,6 +14,8 @@ import logging
 import os
 import shutil
 import sys
+import time
+import types
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -34,6 +36,7 @@ _KEPT = 3
 _KEPT_BEST = 2
 _SCORE = "test_psnr"
 _COMMIT_FILE = "commit_success.txt"  # Orbax's mark of a complete checkpoint
+_MAX_SECONDS_ABANDONED = 5.0
 _MAX_REASON = 90  # characters of Orbax's own message
 
 
@@ -252,7 +255,7 @@ def _orbax_silent() -> Iterator[None]:
     try:
         yield
     finally:
-        gc.collect()
+        _collect_abandoned()
         sys.unraisablehook = hook
         asyncio_logger.removeFilter(_is_relevant_log_record)
         logger.setLevel(level)
@@ -273,8 +276,22 @@ def _abandoned_reads_silent() -> Iterator[None]:
         try:
             yield
         finally:
-            gc.collect()
+            _collect_abandoned()
             sys.unraisablehook = report
+
+
+def _collect_abandoned() -> None:
+    """Collects what Orbax gave up; TensorStore's threads may still hold it for some milliseconds."""
+    deadline = time.monotonic() + _MAX_SECONDS_ABANDONED
+    gc.collect()
+    while _orbax_coroutines() and time.monotonic() < deadline:
+        time.sleep(0.01)
+        gc.collect()
+
+
+def _orbax_coroutines() -> int:
+    coroutines = (each for each in gc.get_objects() if isinstance(each, types.CoroutineType))
+    return sum("orbax" in each.cr_code.co_filename for each in coroutines)
 
 
 def _read_reason(error: BaseException) -> str:
