@@ -281,7 +281,7 @@ def _abandoned_reads_silent() -> Iterator[None]:
 
 
 def _collect_abandoned() -> None:
-    """Collects what Orbax gave up; TensorStore's threads may still hold it for some milliseconds."""
+    """Collects what Orbax gave up; TensorStore may hold it some milliseconds longer."""
     deadline = time.monotonic() + _MAX_SECONDS_ABANDONED
     gc.collect()
     while _orbax_coroutines() and time.monotonic() < deadline:
