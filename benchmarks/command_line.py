@@ -5,6 +5,7 @@ A benchmark makes its flags with `new_flags` and the `define_*` functions, descr
 """
 
 import math
+import shlex
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +22,7 @@ from nerf.runtime.interrupts import interrupt_at_once
 
 MAX_RAYS = 2**24
 MAX_READINGS = 1_000_000
+OUT_OF_MEMORY = "try fewer --rays or --rays_per_microbatch; earlier cases are saved"
 Measurements = Iterable[dict[str, Any]]
 
 
@@ -46,17 +48,19 @@ class Benchmark(NamedTuple):
     heading: str = ""
 
 
-def new_flags(*, chart: bool = True) -> flags.FlagValues:
+def new_flags(
+    *, chart: bool = True, out: str = "benchmarks/results/...DEVICE-DATE.json"
+) -> flags.FlagValues:
     """The flags of every benchmark: `--out`, `--against`, `--chart`, `--help`.
 
     They are separate from absl's global ones, so that `nerf.main` can be imported too.
 
     Args:
       chart: whether the benchmark can draw a chart.
+      out: the default of `--out`, for the help.
     """
     defined = flags.FlagValues()
-    out = "the JSON file to write (benchmarks/results/...DEVICE-DATE.json)"
-    flags.DEFINE_string("out", None, out, flag_values=defined)
+    flags.DEFINE_string("out", None, f"the JSON file to write ({out})", flag_values=defined)
     against = "an earlier JSON file to compare with; files of older versions are read too"
     flags.DEFINE_string("against", None, against, flag_values=defined)
     if chart:
@@ -127,7 +131,11 @@ def define_backend(defined: flags.FlagValues) -> None:
 
 def require_finite(defined: flags.FlagValues, name: str) -> None:
     """Refuses NaN, which passes absl's bounds."""
-    flags.register_validator(name, math.isfinite, "must be finite", flag_values=defined)
+
+    def is_finite(value: float | None) -> bool:
+        return value is None or math.isfinite(value)
+
+    flags.register_validator(name, is_finite, "must be finite", flag_values=defined)
 
 
 def backends(defined: flags.FlagValues) -> tuple[str, ...]:
@@ -164,38 +172,70 @@ def main(
       prepare: checks the flags, before JAX is used. Returns the settings, for the file, and the
         function that measures one case after the other.
     """
-    advice = "try fewer --rays or --rays_per_microbatch; earlier cases are saved"
-    with exit_on_error(out_of_memory=advice, defined=defined), interrupt_at_once():
+    run(argv, defined, doc, lambda: _measure(defined, benchmark, prepare))
+
+
+def run(
+    argv: Sequence[str],
+    defined: flags.FlagValues,
+    doc: str,
+    work: Callable[[], None],
+    *,
+    resume_command: str | None = None,
+) -> None:
+    """Reads the flags and calls `work`; a mistake of the user ends with one sentence and status 1.
+
+    Args:
+      argv: the command line.
+      defined: the benchmark's flags.
+      doc: its help, which `--help` shows instead.
+      work: reports what it measures.
+      resume_command: a benchmark that resumes says so after an interrupt: its name for Python's -m.
+    """
+    again = resume_command and shlex.join(["python", "-m", resume_command, *argv[1:]])
+    with (
+        exit_on_error(out_of_memory=OUT_OF_MEMORY, resume_command=again, defined=defined),
+        interrupt_at_once(),
+    ):
         _parse(argv, defined)
         if defined.help:
             print(f"{doc}\n{defined.get_help()}")
-            return
-        settings, measure = prepare()
-        earlier = _earlier(defined, benchmark.name)
-        parallel.use_all_cores()
-        result = results.new(benchmark.name, benchmark.cases, settings)
-        default = results.default_path(benchmark.file_prefix, result)
-        out = Path(defined.out) if defined.out else default
-        results.check_writable(out, "out")
-        chart = _chart(defined)
-        print(report.header(result))
-        gap = "\n"
-        if benchmark.heading:
-            print("\n" + benchmark.heading)
-            gap = ""
-        for case in measure():
-            result[benchmark.cases].append(case)
-            print(gap + benchmark.table(case), flush=True)
-            results.write(out, result)
-        print(f"\nresults: {out}")
-        if earlier is not None:
-            print(compare.against(earlier, benchmark.compare(result, earlier)))
-        if chart is not None and benchmark.write_chart is not None:
-            benchmark.write_chart(chart, result)
-            print(f"chart: {chart}")
+        else:
+            work()
 
 
-def _earlier(defined: flags.FlagValues, benchmark: str) -> dict[str, Any] | None:
+def _measure(
+    defined: flags.FlagValues,
+    benchmark: Benchmark,
+    prepare: Callable[[], tuple[dict[str, Any], Callable[[], Measurements]]],
+) -> None:
+    """See `main`."""
+    settings, measure = prepare()
+    earlier = read_earlier(defined, benchmark.name)
+    parallel.use_all_cores()
+    result = results.new(benchmark.name, benchmark.cases, settings)
+    default = results.default_path(benchmark.file_prefix, result)
+    out = Path(defined.out) if defined.out else default
+    results.check_writable(out, "out")
+    chart = _chart(defined)
+    print(report.header(result))
+    gap = "\n"
+    if benchmark.heading:
+        print("\n" + benchmark.heading)
+        gap = ""
+    for case in measure():
+        result[benchmark.cases].append(case)
+        print(gap + benchmark.table(case), flush=True)
+        results.write(out, result)
+    print(f"\nresults: {out}")
+    if earlier is not None:
+        print(compare.against(earlier, benchmark.compare(result, earlier)))
+    if chart is not None and benchmark.write_chart is not None:
+        benchmark.write_chart(chart, result)
+        print(f"chart: {chart}")
+
+
+def read_earlier(defined: flags.FlagValues, benchmark: str) -> dict[str, Any] | None:
     """The result that `--against` names.
 
     Raises:

@@ -27,14 +27,13 @@ def forms(now: Result, earlier: Result) -> list[str]:
 
 
 def quality(now: Result, earlier: Result) -> list[str]:
-    """Differences of PSNR and SSIM."""
-    points, before = _quality_points(now), _quality_points(earlier)
-    return [
-        f"{name}: {points[name]['psnr'] - before[name]['psnr']:+.2f} dB, "
-        f"SSIM {points[name]['ssim'] - before[name]['ssim']:+.4f}"
-        for name in points
-        if name in before
-    ]
+    """Differences of PSNR and SSIM after each time, of each field."""
+    return _differences(*map(_quality_points, (now, earlier)))
+
+
+def datasets(now: Result, earlier: Result) -> list[str]:
+    """Differences of PSNR and SSIM of each scene."""
+    return _differences(*map(_dataset_means, (now, earlier)))
 
 
 def collapse(now: Result, earlier: Result) -> list[str]:
@@ -57,6 +56,15 @@ def against(earlier: Result, lines: Sequence[str]) -> str:
 def _ratios(now: dict[str, float], before: dict[str, float]) -> list[str]:
     return [
         f"{name}: {now[name] / before[name]:.3f} times the seconds"
+        for name in now
+        if name in before
+    ]
+
+
+def _differences(now: dict[str, Any], before: dict[str, Any]) -> list[str]:
+    return [
+        f"{name}: {now[name]['psnr'] - before[name]['psnr']:+.2f} dB, "
+        f"SSIM {now[name]['ssim'] - before[name]['ssim']:+.4f}"
         for name in now
         if name in before
     ]
@@ -107,6 +115,16 @@ def _quality_points(result: Result) -> dict[str, dict[str, Any]]:
         for scene in result["scenes"]
         for curve in scene["curves"]
         for point in curve["points"]
+    }
+
+
+def _dataset_means(result: Result) -> dict[str, dict[str, float]]:
+    return {
+        f"{scene['scene']}, {'x'.join(map(str, scene['resolution'][::-1]))}": {
+            name: scene[name]["mean"] for name in ("psnr", "ssim")
+        }
+        for scene in result["scenes"]
+        if None not in (scene["psnr"]["mean"], scene["ssim"]["mean"])
     }
 
 

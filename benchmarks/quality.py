@@ -11,7 +11,6 @@ training the held-out views are rendered exactly and scored; that time does not 
 """
 
 import itertools
-import json
 import subprocess
 import sys
 import tempfile
@@ -20,11 +19,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks import charts, command_line, compare, list_flags, report
+from benchmarks import charts, command_line, compare, finished_run, list_flags, report
 from nerf import field as field_lib
 from nerf.config import presets
 from nerf.errors import UserError
-from nerf.runs import metrics, parameters
 
 BENCHMARK = command_line.Benchmark(
     "quality",
@@ -138,23 +136,8 @@ def _run(scene: str, name: str, limit: float, plan: Plan) -> dict[str, Any]:
         if ended.returncode != 0:
             last = (ended.stderr.strip().splitlines() or ["it printed no error"])[-1]
             raise UserError(f"a run on {scene} failed: {last.removeprefix('error: ')}")
-        scored = json.loads((run_dir / "eval.json").read_text(encoding="utf-8"))
-        readings = [line for line in metrics.read(run_dir) if "loss" in line]
-        params = parameters.load(run_dir, FLAGS.backend).params
-    return {
-        "scene": scored["scene"],
-        "source": scored["source"],
-        "resolution": scored["resolution"],
-        "limit": limit,
-        "train_seconds": readings[-1]["seconds"],
-        "process_seconds": process_seconds,
-        "steps": scored["step"],
-        "psnr": scored["psnr"],
-        "ssim": scored["ssim"],
-        "depth_error": scored.get("depth_error"),
-        "views": scored["views"],
-        "num_parameters": parameters.count(params),
-    }
+        figures = finished_run.read(run_dir, FLAGS.backend)
+    return {**figures, "limit": limit, "process_seconds": process_seconds}
 
 
 if __name__ == "__main__":

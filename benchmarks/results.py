@@ -23,11 +23,16 @@ def new(benchmark: str, cases: str, settings: dict[str, Any]) -> dict[str, Any]:
     """
     return {
         "benchmark": benchmark,
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "date": now(),
         **machine.describe(),
         "settings": settings,
         cases: [],
     }
+
+
+def now() -> str:
+    """The date and time of day, UTC, to the second."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
 def default_path(prefix: str, result: dict[str, Any]) -> Path:

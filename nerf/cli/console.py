@@ -4,6 +4,7 @@ import sys
 from typing import TextIO
 
 import tqdm
+from absl import flags
 
 from nerf.cli.messages import as_flags
 from nerf.runtime.events import Event, Message, Preview, Progress
@@ -17,10 +18,12 @@ class Console:
 
     Args:
       stream: for progress, see `nerf.runtime.progress`; None means stderr.
+      defined: the flags that messages may name.
     """
 
-    def __init__(self, stream: TextIO | None = None):
+    def __init__(self, stream: TextIO | None = None, defined: flags.FlagValues = flags.FLAGS):
         self._stream = stream
+        self._defined = defined
         self._bar: tqdm.tqdm[None] | None = None
         self._task = ""
 
@@ -37,7 +40,7 @@ class Console:
 
     def print(self, text: str) -> None:
         """Prints a line above the bar."""
-        tqdm.tqdm.write(as_flags(text), file=sys.stdout)
+        tqdm.tqdm.write(as_flags(text, self._defined), file=sys.stdout)
         sys.stdout.flush()
 
     def _show(self, event: Progress) -> None:

@@ -12,12 +12,16 @@ from nerf.errors import UserError
 from nerf.runtime.interrupts import Interrupted
 
 _OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"
+_FEWER_RAYS = "try fewer --rays, or a smaller field"
+
+# The errors for which `sentence` may have a sentence.
+UNDERSTOOD = (UserError, OSError, MemoryError, jax.errors.JaxRuntimeError)
 
 
 @contextlib.contextmanager
 def exit_on_error(
     *,
-    out_of_memory: str = "try fewer --rays, or a smaller field",
+    out_of_memory: str = _FEWER_RAYS,
     resume_command: str | None = None,
     defined: flags.FlagValues = flags.FLAGS,
 ) -> Iterator[None]:
@@ -39,17 +43,34 @@ def exit_on_error(
         with contextlib.suppress(OSError):  # the terminal may be gone
             print(f"{interrupt}{hint}", file=sys.stderr)
         sys.exit(interrupt.status)
-    except UserError as error:
-        fail(as_flags(str(error), defined))
-    except OSError as error:
-        if error.errno is None:
+    except UNDERSTOOD as error:
+        text = sentence(error, out_of_memory=out_of_memory, defined=defined)
+        if text is None:
             raise
+        fail(text)
+
+
+def sentence(
+    error: BaseException,
+    *,
+    out_of_memory: str = _FEWER_RAYS,
+    defined: flags.FlagValues = flags.FLAGS,
+) -> str | None:
+    """What a user is told of an error; None if the error is a fault of the program.
+
+    Args:
+      error: one of `UNDERSTOOD`.
+      out_of_memory: what to do where memory runs out.
+      defined: the flags that messages may name.
+    """
+    if isinstance(error, UserError):
+        return as_flags(str(error), defined)
+    if isinstance(error, OSError):
         what = error.filename or "a file or the output"
-        fail(f"{what} cannot be read or written: {error.strerror}")
-    except (MemoryError, jax.errors.JaxRuntimeError) as error:
-        if not isinstance(error, MemoryError) and _OUT_OF_MEMORY not in str(error):
-            raise
-        fail(f"out of memory: {out_of_memory}")
+        return f"{what} cannot be read or written: {error.strerror}" if error.errno else None
+    if isinstance(error, MemoryError) or _OUT_OF_MEMORY in str(error):
+        return f"out of memory: {out_of_memory}"
+    return None
 
 
 def fail(message: str, *more: str) -> None:
