@@ -24,7 +24,7 @@ from nerf.config import presets
 from nerf.config import text as config_text
 from nerf.config.settings import PRECISIONS, Config
 from nerf.errors import UserError
-from nerf.render.images import make_chunk_renderer, render_image
+from nerf.render.images import make_exact_program, render_image
 from nerf.render.rays import init_params
 from nerf.training.step import init_state
 
@@ -105,13 +105,14 @@ def _with_resolution(config: Config, value: int) -> tuple[timing.Contender, floa
     field = field_lib.make_field(FLAGS.backend, "mlp", config.field)
     params = init_params(field, config.render, jax.random.key(0))
     camera = make_views(0).cameras[0].resized(max(1, value * 3 // 4), value)
-    render_chunk = make_chunk_renderer(
-        field, config.render, rays_per_microbatch=FLAGS.rays_per_microbatch
+    program = make_exact_program(
+        field, config.render, SPACE, rays_per_microbatch=FLAGS.rays_per_microbatch
     )
+    renderer = program.with_params(params)
 
     def draw(repeats: int) -> None:
         for _ in range(repeats):
-            render_image(render_chunk, params, camera, space=SPACE, config=config.render)
+            render_image(renderer, camera)
 
     evaluations = camera.height * camera.width * config.render.evaluations_per_ray
     return draw, float(evaluations * forward_flop(field, params["shared"]))

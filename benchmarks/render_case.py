@@ -1,5 +1,6 @@
 """One case of the render benchmark: both renderers and the matrix product, timed in turn."""
 
+import dataclasses
 import time
 from typing import Any, NamedTuple
 
@@ -12,22 +13,16 @@ from benchmarks.work import forward_flop
 from nerf.config import presets
 from nerf.config import settings as config_lib
 from nerf.config import text as config_text
-from nerf.config.settings import NETWORKS, Config, RenderConfig
+from nerf.config.settings import NETWORKS, Config
 from nerf.field import Params, RadianceField
 from nerf.geometry.cameras import Cameras
-from nerf.geometry.rays import Rays
 from nerf.jobs.load import load_params
 from nerf.jobs.load_scene import load_scene
-from nerf.jobs.renderers import compared_rays
+from nerf.jobs.renderers import compared_pixels
 from nerf.jobs.scene_box import scene_box
 from nerf.render import fast, image_metrics
-from nerf.render.images import (
-    RAYS_PER_CHUNK,
-    ChunkFn,
-    image_rays,
-    jit_chunk_renderer,
-    render_image,
-)
+from nerf.render.images import make_exact_program, render_image
+from nerf.render.tiles import ImageRenderer, PixelGrid, TileProgram
 from nerf.runtime import parallel
 from nerf.scenes.record import SceneRecord
 from nerf.scenes.scene import Scene
@@ -78,16 +73,14 @@ def measure(setting: Setting, plan: Plan) -> dict[str, Any]:
     renderers = {"exact": exact, "fast": quick}
     product = make_product(plan.product_size)
 
-    def contender(render_chunk: ChunkFn) -> timing.Contender:
+    def contender(renderer: ImageRenderer) -> timing.Contender:
         def draw_repeatedly(repeats: int) -> None:
             for _ in range(repeats):
-                render_image(
-                    render_chunk, subject.params, camera, space=scene.space, config=config.render
-                )
+                render_image(renderer, camera)
 
         return draw_repeatedly
 
-    contenders = {name: contender(chunk) for name, chunk in renderers.items()}
+    contenders = {name: contender(renderer) for name, renderer in renderers.items()}
     contenders[PRODUCT] = product.multiply
     once = dict.fromkeys(contenders, 1)
     timing.take_turns(contenders, once, 1)
@@ -147,87 +140,86 @@ def _load(setting: Setting, plan: Plan) -> Subject:
     return Subject(scene, trained.field, config, trained.params)
 
 
-def _exact(subject: Subject, plan: Plan) -> tuple[ChunkFn, dict[str, Any]]:
-    mesh = parallel.make_mesh(RAYS_PER_CHUNK)
-    jitted = jit_chunk_renderer(
-        subject.field, subject.config.render, mesh, rays_per_microbatch=plan.rays_per_microbatch
+def _exact(subject: Subject, plan: Plan) -> tuple[ImageRenderer, dict[str, Any]]:
+    program = make_exact_program(
+        subject.field,
+        subject.config.render,
+        subject.scene.space,
+        rays_per_microbatch=plan.rays_per_microbatch,
     )
-    arguments = parallel.replicate(mesh, (subject.params, _first_rays(subject)))
-    stages, _, compiled = timing.compile_in_stages(jitted, *arguments)
-    figures = {
+    renderer, compilation = _compiled(program, subject.params, subject.scene.cameras[0])
+    return renderer, {
         "evaluations_per_ray": subject.config.render.evaluations_per_ray,
-        **_compilation(stages, compiled),
+        **compilation,
     }
-    return parallel.with_replicated_arguments(mesh, compiled), figures
 
 
 def _fast(
-    subject: Subject, cameras: Cameras, exact: ChunkFn, plan: Plan
-) -> tuple[ChunkFn, dict[str, Any]]:
+    subject: Subject, cameras: Cameras, exact: ImageRenderer, plan: Plan
+) -> tuple[ImageRenderer, dict[str, Any]]:
     scene, field, config, params = subject
     start = time.perf_counter()
     box = scene_box(scene.space, config.render, cameras, scene.cameras)
     measure_grid = fast.make_density_grid_builder(field, config.render, box, fast.RESOLUTION)
     grid = jax.block_until_ready(measure_grid(params))
     grid_seconds = time.perf_counter() - start
-    record = SceneRecord.of(scene, config.train.holdout)
-    rays, truth = compared_rays(record, config, scene)
-    choice = fast.choose_sampling(field, params, config.render, grid, rays, exact, truth)
-    choice_seconds = time.perf_counter() - start - grid_seconds
-    mesh = parallel.make_mesh(RAYS_PER_CHUNK)
-    jitted = fast.jit_fast_chunk_renderer(
-        field, config.render, choice.sampling, mesh, rays_per_microbatch=plan.rays_per_microbatch
+    pixels, truth = compared_pixels(SceneRecord.of(scene, config.train.holdout), scene)
+    choice = fast.choose_sampling(
+        field, params, config.render, grid, pixels, exact, scene.space, truth
     )
-    arguments = parallel.replicate(mesh, ((params, grid), _first_rays(subject)))
-    stages, _, compiled = timing.compile_in_stages(jitted, *arguments)
-    figures = {
+    choice_seconds = time.perf_counter() - start - grid_seconds
+    program = fast.make_fast_program(
+        field,
+        config.render,
+        scene.space,
+        choice.sampling,
+        rays_per_microbatch=plan.rays_per_microbatch,
+    )
+    renderer, compilation = _compiled(program, (params, grid), scene.cameras[0])
+    return renderer, {
         "evaluations_per_ray": choice.sampling.num_samples + (config.render.last_interval > 0),
-        **_compilation(stages, compiled),
+        **compilation,
         "sampling": choice.sampling._asdict(),
         "suffices": choice.suffices,
         "grid_seconds": grid_seconds,
         "choice_seconds": choice_seconds,
     }
-    placed = parallel.with_replicated_arguments(mesh, compiled)
-    return lambda params, rays: placed((params, grid), rays), figures
 
 
-def _compilation(stages: timing.Stages, compiled: jax.stages.Compiled) -> dict[str, Any]:
-    return {**timing.stage_seconds(stages), "peak_bytes": timing.peak_bytes(compiled)}
+def _compiled(
+    program: TileProgram, params: Any, camera: Cameras
+) -> tuple[ImageRenderer, dict[str, Any]]:
+    """A renderer that is compiled for cameras like the one given, and what compiling took."""
+    renderer = program.with_params(params)
+    grid = parallel.replicate(program.mesh, PixelGrid.of(camera))
+    jitted: Any = program.run
+    stages, _, compiled = timing.compile_in_stages(
+        jitted, (renderer.replicated, grid), renderer.first
+    )
+    figures = {**timing.stage_seconds(stages), "peak_bytes": timing.peak_bytes(compiled)}
+    program = dataclasses.replace(program, run=compiled)
+    return dataclasses.replace(renderer, program=program), figures
 
 
 def _quality(
-    subject: Subject, held_out: tuple[int, ...], renderers: dict[str, ChunkFn]
+    subject: Subject, held_out: tuple[int, ...], renderers: dict[str, ImageRenderer]
 ) -> dict[str, Any]:
     """PSNR of the held-out views, exact and fast, and of the fast images against the exact."""
-    scene, config = subject.scene, subject.config
     views = []
     for index in held_out:
-        camera = scene.cameras[index]
+        view = subject.scene.view(index)
+        assert view.image is not None
         drawn = {
-            name: render_image(
-                chunk, subject.params, camera, space=scene.space, config=config.render
-            ).rgb
-            for name, chunk in renderers.items()
+            name: render_image(renderer, view.camera).rgb for name, renderer in renderers.items()
         }
         views.append(
             {
                 "index": index,
-                "exact_psnr": image_metrics.psnr(drawn["exact"], scene.images[index]),
-                "fast_psnr": image_metrics.psnr(drawn["fast"], scene.images[index]),
+                "exact_psnr": image_metrics.psnr(drawn["exact"], view.image),
+                "fast_psnr": image_metrics.psnr(drawn["fast"], view.image),
                 "fast_to_exact_psnr": image_metrics.psnr(drawn["fast"], drawn["exact"]),
             }
         )
     names = ("exact_psnr", "fast_psnr", "fast_to_exact_psnr")
     means = {name: float(np.mean([view[name] for view in views])) for name in names}
     return {**means, "lost": means["exact_psnr"] - means["fast_psnr"], "views": views}
-
-
-def _first_rays(subject: Subject) -> Rays:
-    """A chunk of rays, for its shapes."""
-    camera = subject.scene.cameras[0]
-    render: RenderConfig = subject.config.render
-    rays = image_rays(camera, space=subject.scene.space, config=render)
-    index = np.arange(RAYS_PER_CHUNK) % (camera.height * camera.width)
-    chunk: Rays = jax.tree.map(lambda x: x[index], rays)
-    return chunk

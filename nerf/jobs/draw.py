@@ -8,7 +8,8 @@ import numpy as np
 from nerf.errors import UserError
 from nerf.geometry.cameras import Cameras
 from nerf.jobs.trained_field import TrainedField
-from nerf.render.images import ChunkFn, RenderedImage, render_image
+from nerf.render.images import RenderedImage, render_image
+from nerf.render.tiles import ImageRenderer
 from nerf.runtime.events import Callback, Progress, log_event
 from nerf.scenes.scene import View
 
@@ -51,7 +52,7 @@ def render_view(
         trained.matmul_precision(),
         Progress.of(callback, "rendering", total=num_rays, unit="ray") as progress,
     ):
-        return draw(trained, camera, trained.exact_renderer, on_rays=progress.advance)
+        return draw(trained.exact_renderer, camera, on_rays=progress.advance)
 
 
 def _checked_size(size: tuple[int, int]) -> tuple[int, int]:
@@ -66,19 +67,17 @@ def _checked_size(size: tuple[int, int]) -> tuple[int, int]:
 
 
 def draw(
-    trained: TrainedField,
+    renderer: ImageRenderer,
     camera: Cameras,
-    chunk_fn: ChunkFn,
     *,
     on_rays: Callable[[int], None] = lambda num_rays: None,
 ) -> RenderedImage:
     """Draws one camera's view.
 
     Args:
-      trained: whose parameters, space and settings count.
+      renderer: of a field's parameters.
       camera: one camera, with its bounds.
-      chunk_fn: a compiled renderer of chunks of rays.
-      on_rays: receives the number of rays that were added to what is done.
+      on_rays: receives, tile by tile, the number of rays that were added to what is done.
     """
     done = 0
 
@@ -87,11 +86,4 @@ def draw(
         on_rays(num_done - done)
         done = num_done
 
-    return render_image(
-        chunk_fn,
-        trained.params,
-        camera,
-        space=trained.needed_space(),
-        config=trained.config.render,
-        progress=progress,
-    )
+    return render_image(renderer, camera, progress=progress)

@@ -44,7 +44,7 @@ def evaluate(
         chosen = scoring_renderer(
             trained, scene, [view.camera for view in views], renderer, callback, debug=debug
         )
-        scores = _score_views(trained, scene, views, chosen, target, callback)
+        scores = _score_views(scene, views, chosen, target, callback)
     result = Scores(tuple(scores), split, (height, width), chosen.method)
     if target is not None:
         run_folder.write_json(
@@ -73,10 +73,9 @@ def _labels(trained: TrainedField, scene: Scene) -> dict[str, Any]:
 
 
 def _score_views(
-    trained: TrainedField,
     scene: Scene,
     views: Sequence[View],
-    renderer: Renderer,
+    chosen: Renderer,
     folder: Path | None,
     callback: Callback,
 ) -> list[ViewScore]:
@@ -84,7 +83,7 @@ def _score_views(
     num_rays = sum(view.camera.height * view.camera.width for view in views)
     with Progress.of(callback, "held-out views", total=num_rays, unit="ray") as progress:
         for view in views:
-            image = draw(trained, view.camera, renderer.render_chunk, on_rays=progress.advance)
+            image = draw(chosen.renderer, view.camera, on_rays=progress.advance)
             score = score_view(scene, view, image)
             file = "" if folder is None else f", {_write_view(folder, scene, view, image, score)}"
             scores.append(score)

@@ -10,7 +10,7 @@ from nerf.jobs.renderers import preview_renderer
 from nerf.jobs.train_options import TrainOptions
 from nerf.jobs.trained_field import TrainedField
 from nerf.render import image_metrics
-from nerf.render.images import ChunkFn
+from nerf.render.tiles import ImageRenderer
 from nerf.runs.store import OpenStore
 from nerf.runtime import events
 from nerf.runtime.events import Callback
@@ -29,7 +29,7 @@ class Preview:
       scene: with the images to score against.
       store: keeps the images.
       callback: receives them.
-      should_stop: asked between two chunks of rays.
+      should_stop: asked between two tiles of the image.
       options: which renderer is used, and whether values are checked.
     """
 
@@ -45,7 +45,7 @@ class Preview:
         return self.scene.view(preview_index(self.fresh.needed_scene()))
 
     @functools.cached_property
-    def _prepare(self) -> Callable[[Params], ChunkFn]:
+    def _prepare(self) -> Callable[[Params], ImageRenderer]:
         """Makes a renderer for the current parameters; compiled when it is first needed."""
         return preview_renderer(
             self.fresh,
@@ -63,9 +63,8 @@ class Preview:
                 raise InterruptedError
 
         try:
-            chunk_fn = self._prepare(state.params)
-            trained = self.fresh.with_params(state.params, int(state.step))
-            image = draw(trained, self._view.camera, chunk_fn, on_rays=check_stop)
+            renderer = self._prepare(state.params)
+            image = draw(renderer, self._view.camera, on_rays=check_stop)
         except InterruptedError:
             return None
         truth = self._view.image

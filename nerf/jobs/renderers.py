@@ -9,18 +9,16 @@ from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
-from nerf.config.settings import Config
 from nerf.field import Params
 from nerf.geometry.cameras import Cameras
-from nerf.geometry.rays import Rays
 from nerf.jobs.scene_box import scene_box
 from nerf.jobs.trained_field import TrainedField
 from nerf.render import fast
-from nerf.render.images import RAYS_PER_CHUNK, ChunkFn, image_rays, make_chunk_renderer
+from nerf.render.images import make_exact_program
+from nerf.render.tiles import ImageRenderer, TileProgram
 from nerf.runtime.events import Callback, say
 from nerf.scenes.record import SceneRecord
 from nerf.scenes.scene import Scene
@@ -34,23 +32,28 @@ _MIN_PREVIEW_EVALUATIONS = 2**21
 _GRID_FRACTION = 0.1  # of the cost of the exact images, for the grid
 _RESOLUTIONS = (fast.RESOLUTION, (128, 128, 96), (96, 96, 64), (64, 64, 48))
 _PREVIEW_SAMPLING = fast.Sampling(64)
-_COMPARED_RAYS = 8 * RAYS_PER_CHUNK
+_COMPARED_RAYS = 8192
 
 
 class Renderer(NamedTuple):
-    """A renderer of chunks, and which one it is."""
+    """A renderer with the parameters of a field, and which one it is."""
 
-    render_chunk: ChunkFn
+    renderer: ImageRenderer
     method: RenderMethod
 
 
 def exact_renderer(trained: TrainedField, *, debug: bool = False) -> Renderer:
     """The exact renderer; with `debug`, values are checked."""
-    if debug:
-        return Renderer(
-            make_chunk_renderer(trained.field, trained.config.render, debug=True), "exact"
-        )
-    return Renderer(trained.exact_renderer, "exact")
+    return Renderer(
+        _debug_program(trained).with_params(trained.params) if debug else trained.exact_renderer,
+        "exact",
+    )
+
+
+def _debug_program(trained: TrainedField) -> TileProgram:
+    return make_exact_program(
+        trained.field, trained.config.render, trained.needed_space(), debug=True
+    )
 
 
 def scoring_renderer(
@@ -113,7 +116,7 @@ def preview_renderer(
     method: str | None,
     *,
     debug: bool = False,
-) -> Callable[[Params], ChunkFn]:
+) -> Callable[[Params], ImageRenderer]:
     """What one view is drawn with while its field is still in training.
 
     Args:
@@ -129,18 +132,12 @@ def preview_renderer(
     num_pixels = camera.height * camera.width
     worthwhile = _is_worthwhile(fresh, num_pixels, _MIN_PREVIEW_EVALUATIONS)
     if method == "exact" or debug or not worthwhile:
-        exact = exact_renderer(fresh, debug=debug).render_chunk
-        return lambda params: exact
+        return (_debug_program(fresh) if debug else fresh.exact_program).with_params
     config = fresh.config.render
     box = scene_box(scene.space, config, scene.cameras)
     build = fast.make_density_grid_builder(fresh.field, config, box, _resolution(fresh, num_pixels))
-    render_chunk = fast.make_fast_chunk_renderer(fresh.field, config, _PREVIEW_SAMPLING)
-
-    def prepare(params: Params) -> ChunkFn:
-        grid = build(params)
-        return lambda params, rays: render_chunk(params, grid, rays)
-
-    return prepare
+    program = fast.make_fast_program(fresh.field, config, scene.space, _PREVIEW_SAMPLING)
+    return lambda params: program.with_params((params, build(params)))
 
 
 def _fast_or_exact(
@@ -161,9 +158,9 @@ def _fast_or_exact(
     box = scene_box(trained.needed_space(), config, together, record.cameras)
     resolution = _resolution(trained, num_pixels)
     grid = fast.make_density_grid_builder(trained.field, config, box, resolution)(params)
-    rays, truth = compared_rays(record, trained.config, scene)
+    pixels, truth = compared_pixels(record, scene)
     choice = fast.choose_sampling(
-        trained.field, params, config, grid, rays, exact.render_chunk, truth
+        trained.field, params, config, grid, pixels, exact.renderer, record.space, truth
     )
     num_samples, seconds = choice.sampling.num_samples, time.monotonic() - start
     found = f"images are {choice.psnr:.1f} dB from exact ones, found in {seconds:.0f} s"
@@ -172,8 +169,8 @@ def _fast_or_exact(
         return exact
     instead = f"instead of {config.evaluations_per_ray}"
     say(callback, f"rendering fast, with {num_samples} samples a ray {instead}: {found}")
-    render_chunk = fast.make_fast_chunk_renderer(trained.field, config, choice.sampling)
-    return Renderer(lambda params, rays: render_chunk(params, grid, rays), "fast")
+    program = fast.make_fast_program(trained.field, config, record.space, choice.sampling)
+    return Renderer(program.with_params((params, grid)), "fast")
 
 
 def _say_why_exact(trained: TrainedField, callback: Callback) -> None:
@@ -206,21 +203,25 @@ def _resolution(trained: TrainedField, num_pixels: int) -> tuple[int, int, int]:
     return fit[0] if fit else _RESOLUTIONS[-1]
 
 
-def compared_rays(
-    record: SceneRecord, config: Config, scene: Scene | None
-) -> tuple[Rays, npt.NDArray[np.float32] | None]:
-    """Some rays of the held-out views, always the same.
+def compared_pixels(
+    record: SceneRecord, scene: Scene | None
+) -> tuple[list[tuple[Cameras, npt.NDArray[np.int32]]], npt.NDArray[np.float32] | None]:
+    """Some pixels of the held-out views, always the same.
 
     Returns:
-      The rays, and the colours `[num_rays, 3]` of their pixels where there are photographs.
+      Cameras with the indices of pixels of each, and the colours `[num_pixels, 3]` of all these
+      pixels where there are images.
     """
-    indices = np.array(record.split.test)
-    rays = [
-        image_rays(record.cameras[index], space=record.space, config=config.render)
-        for index in indices
-    ]
-    all_rays: Rays = jax.tree.map(lambda *parts: jnp.concatenate(parts), *rays)
-    (num_rays,) = all_rays.near.shape
-    chosen = np.random.default_rng(0).choice(num_rays, _COMPARED_RAYS)
-    truth = None if scene is None else scene.images[indices].reshape(-1, 3)[chosen]
-    return jax.tree.map(lambda x: x[chosen], all_rays), truth
+    views = record.split.test
+    num_pixels = record.cameras.height * record.cameras.width
+    chosen = np.random.default_rng(0).choice(len(views) * num_pixels, _COMPARED_RAYS)
+    view_numbers, indices = np.divmod(np.sort(chosen), num_pixels)
+    pixels, colours = [], []
+    for number, view in enumerate(views):
+        some = indices[view_numbers == number].astype(np.int32)
+        pixels.append((record.cameras[view], some))
+        if scene is not None:
+            image = scene.view(view).image
+            assert image is not None
+            colours.append(image.reshape(-1, 3)[some])
+    return pixels, None if scene is None else np.concatenate(colours)

@@ -13,7 +13,8 @@ from nerf.config.settings import PRECISIONS, Config
 from nerf.errors import UserError
 from nerf.field import Params, RadianceField
 from nerf.geometry.spaces import Space
-from nerf.render.images import ChunkFn, make_chunk_renderer
+from nerf.render.images import make_exact_program
+from nerf.render.tiles import ImageRenderer, TileProgram
 from nerf.runs import parameters
 from nerf.runs.parameters import Header
 from nerf.scenes.record import SceneRecord
@@ -87,9 +88,14 @@ class TrainedField:
         return self.space
 
     @functools.cached_property
-    def exact_renderer(self) -> ChunkFn:
-        """The compiled exact renderer, made once."""
-        return make_chunk_renderer(self.field, self.config.render)
+    def exact_program(self) -> TileProgram:
+        """The compiled exact renderer of any parameters, made once."""
+        return make_exact_program(self.field, self.config.render, self.needed_space())
+
+    @functools.cached_property
+    def exact_renderer(self) -> ImageRenderer:
+        """The exact renderer of these parameters, which go to the devices once."""
+        return self.exact_program.with_params(self.params)
 
     def matmul_precision(self) -> contextlib.AbstractContextManager[Any]:
         """The block in which matrix products have the field's precision."""

@@ -54,7 +54,7 @@ def render_video(
     cameras = frame_cameras(trained, camera_path, num_frames, size)
     with trained.matmul_precision():
         chosen = video_renderer(trained, scene, cameras, renderer, callback, debug=debug)
-        _write_frames(trained, path, cameras, chosen, callback)
+        _write_frames(path, cameras, chosen, callback)
     say(callback, f"video: {path}")
 
 
@@ -74,10 +74,9 @@ def frame_cameras(
 
 
 def _write_frames(
-    trained: TrainedField,
     path: Path,
     cameras: Sequence[Cameras],
-    renderer: Renderer,
+    chosen: Renderer,
     callback: Callback,
 ) -> None:
     folder = path.parent / run_folder.FRAMES_FOLDER
@@ -87,7 +86,7 @@ def _write_frames(
     task = f"video, {len(cameras)} frame{'s' if len(cameras) > 1 else ''}"
     with Progress.of(callback, task, total=num_rays, unit="ray") as progress:
         for file, camera in zip(files, cameras, strict=True):
-            image = draw(trained, camera, renderer.render_chunk, on_rays=progress.advance)
+            image = draw(chosen.renderer, camera, on_rays=progress.advance)
             images.write_png(file, image.rgb)
     write_video(path, files)
     for file in files:

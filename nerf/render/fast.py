@@ -14,23 +14,25 @@ within the interval of a sample.
 
 import functools
 import operator
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
-from jax.sharding import Mesh
 
 from nerf.config.settings import NETWORKS, RenderConfig
 from nerf.field import Params, RadianceField
+from nerf.geometry.cameras import Cameras
 from nerf.geometry.rays import Rays, positions
+from nerf.geometry.spaces import Space
 from nerf.render import density_grid, image_metrics, sampling, volume
 from nerf.render.density_grid import DensityGrid
-from nerf.render.images import RAYS_PER_CHUNK, ChunkFn, RenderedChunk, map_microbatches
+from nerf.render.images import map_microbatches
 from nerf.render.rays import evaluate_field_along_rays
-from nerf.runtime import parallel
+from nerf.render.tiles import ImageRenderer, RenderRaysFn, TileProgram, TileSize, choose_tile_size
+from nerf.runtime import devices, parallel
 
 RESOLUTION = (192, 192, 128)
 NUM_GRID_SAMPLES = 96  # intervals of a ray whose density is read from the grid
@@ -41,6 +43,7 @@ NUM_SAMPLES = range(16, 97)  # the numbers that `choose_sampling` tries
 # The density of samples follows weight ** _POWER.
 _POWER = 0.75
 _UNIFORM_SHARE = 0.1  # of the samples, spread evenly
+_CPU_RAYS_PER_MICROBATCH = 256  # whose densities are looked up at once
 
 
 class Sampling(NamedTuple):
@@ -83,9 +86,6 @@ class SamplingChoice(NamedTuple):
     suffices: bool
 
 
-FastChunkFn = Callable[[Params, DensityGrid, Rays], RenderedChunk]
-
-
 def make_density_grid_builder(
     field: RadianceField,
     config: RenderConfig,
@@ -97,67 +97,66 @@ def make_density_grid_builder(
     return lambda params: build(params[_last(config)])
 
 
-def make_fast_chunk_renderer(
+def make_fast_program(
     field: RadianceField,
     config: RenderConfig,
+    space: Space,
     how: Sampling,
     *,
     rays_per_microbatch: int | None = None,
-) -> FastChunkFn:
-    """The compiled fast renderer of one chunk of `RAYS_PER_CHUNK` rays, on all devices.
+) -> TileProgram:
+    """The compiled fast renderer, on all devices.
 
     Args:
       field: what to render.
       config: conventions; its numbers of samples are not used.
+      space: the space that the field lives in, with straight rays.
       how: the number of samples and their densities, see `choose_sampling`.
-      rays_per_microbatch: see `nerf.render.images.make_chunk_renderer`.
+      rays_per_microbatch: see `nerf.render.images.make_exact_program`.
 
     Returns:
-      A function of parameters, the grid of these parameters, and rays.
+      A program whose parameters are those of the field and the grid of these parameters.
     """
-    mesh = parallel.make_mesh(RAYS_PER_CHUNK)
-    jitted = jit_fast_chunk_renderer(
-        field, config, how, mesh, rays_per_microbatch=rays_per_microbatch
+    platform = devices.default_platform()
+    size = fast_tile_size(how, platform=platform, rays_per_microbatch=rays_per_microbatch)
+    render = fast_rays_renderer(field, config, how, size, platform=platform)
+    return TileProgram.compiled(render, config, space, size)
+
+
+def fast_tile_size(
+    how: Sampling, *, platform: str, rays_per_microbatch: int | None = None
+) -> TileSize:
+    """The fast renderer's share of one device; see `choose_tile_size`."""
+    return choose_tile_size(
+        how.num_samples,
+        on_cpu=_CPU_RAYS_PER_MICROBATCH,
+        platform=platform,
+        rays_per_microbatch=rays_per_microbatch,
     )
-    placed = parallel.with_replicated_arguments(mesh, jitted)
-    return lambda params, grid, rays: placed((params, grid), rays)
 
 
-def jit_fast_chunk_renderer(
+def fast_rays_renderer(
     field: RadianceField,
     config: RenderConfig,
     how: Sampling,
-    mesh: Mesh,
+    size: TileSize,
     *,
-    rays_per_microbatch: int | None = None,
-    platform: str | None = None,
-) -> Any:
-    """`make_fast_chunk_renderer` for arrays that are on the devices of a mesh.
+    platform: str,
+) -> RenderRaysFn:
+    """`render_rays_fast` of one microbatch, of (parameters, grid) and rays.
 
-    Args:
-      field, config, how, rays_per_microbatch: see `make_fast_chunk_renderer`.
-      mesh: the devices.
-      platform: where the program will run; None for the platform of the mesh.
-
-    Returns:
-      A function of (parameters, grid) and rays, as `jax.jit` returns it.
+    On a CPU, fewer rays go through the field at once than have their densities looked up at once.
     """
-    platform = platform or parallel.platform_of(mesh)
-    microbatch_size = parallel.choose_microbatch_size(
-        RAYS_PER_CHUNK // mesh.size,
-        rays_per_microbatch,
-        on_cpu=max(1, density_grid.CPU_POINTS_PER_MICROBATCH // how.num_samples),
-        platform=platform,
-    )
+    at_once = size.microbatch
+    if platform == "cpu":
+        preferred = max(1, density_grid.CPU_POINTS_PER_MICROBATCH // how.num_samples)
+        at_once = parallel.largest_divisor(size.microbatch, preferred)
 
-    def one_share(whole: tuple[Params, DensityGrid], rays: Rays) -> RenderedChunk:
+    def render(whole: tuple[Params, DensityGrid], rays: Rays) -> volume.Composite:
         params, grid = whole
-        fine = render_rays_fast(
-            field, params, grid, rays, config, how, rays_per_microbatch=microbatch_size
-        )
-        return RenderedChunk(fine.rgb, fine.depth, fine.acc)
+        return render_rays_fast(field, params, grid, rays, config, how, rays_per_microbatch=at_once)
 
-    return parallel.jit_sharded(mesh, one_share, platform=platform)
+    return render
 
 
 def choose_sampling(
@@ -165,8 +164,9 @@ def choose_sampling(
     params: Params,
     config: RenderConfig,
     grid: DensityGrid,
-    rays: Rays,
-    exact: ChunkFn,
+    pixels: Sequence[tuple[Cameras, npt.NDArray[np.int32]]],
+    exact: ImageRenderer,
+    space: Space,
     truth: npt.NDArray[np.float32] | None = None,
 ) -> SamplingChoice:
     """The smallest number of samples a ray with which images are as good as exact ones.
@@ -176,27 +176,27 @@ def choose_sampling(
       params: its parameters.
       config: the exact renderer's.
       grid: of these parameters.
-      rays: `[num_rays]`, a multiple of `RAYS_PER_CHUNK`, a random sample of what will be rendered.
-      exact: from `make_chunk_renderer`.
-      truth: `[num_rays, 3]`, the true colours, or None.
+      pixels: cameras, and indices of pixels of each, a random sample of what will be rendered.
+      exact: the exact renderer, with these parameters.
+      space: the space that the field lives in.
+      truth: `[num_pixels, 3]`, the true colours of all these pixels, or None.
 
     Returns:
       The better of `BLENDS`, with the one of `NUM_SAMPLES`, found by bisection, that reaches
       `MIN_PSNR` and loses no more than `MAX_LOSS` where the one before it does not.
     """
-    (num_rays,) = rays.near.shape
-    chunks = [
-        jax.tree.map(lambda x, start=start: x[start : start + RAYS_PER_CHUNK], rays)
-        for start in range(0, num_rays, RAYS_PER_CHUNK)
-    ]
 
-    expected = np.concatenate([jax.device_get(exact(params, chunk).rgb) for chunk in chunks])
+    def colours(renderer: ImageRenderer) -> npt.NDArray[np.float32]:
+        parts = [renderer.pixels(camera, index).rgb for camera, index in pixels]
+        return np.concatenate(parts)
+
+    expected = colours(exact)
+    whole = parallel.replicate(exact.program.mesh, (params, grid))
 
     @functools.cache
     def measure(how: Sampling) -> SamplingChoice:
-        render_chunk = make_fast_chunk_renderer(field, config, how)
-        rendered = [jax.device_get(render_chunk(params, grid, chunk).rgb) for chunk in chunks]
-        rgb = np.concatenate(rendered)
+        program = make_fast_program(field, config, space, how)
+        rgb = colours(program.with_params(whole))
         psnr = image_metrics.psnr(rgb, expected)
         loss = 0.0
         if truth is not None:

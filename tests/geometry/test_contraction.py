@@ -14,7 +14,7 @@ from nerf.field import FieldOutput, Proposal, RadianceField
 from nerf.geometry.contraction import Contracted, contract, depth_of_contracted
 from nerf.geometry.rays import Rays, positions
 from nerf.geometry.world import World
-from nerf.render.images import make_chunk_renderer, render_image
+from nerf.render.images import make_exact_program, render_image
 from nerf.render.rays import render_rays
 from tests.support.cameras import cameras_at_origin
 
@@ -123,8 +123,8 @@ def test_a_walls_depth_is_told_in_scene_units(distance):
     config = dataclasses.replace(PAPER.render, num_coarse=128, num_fine=256, last_interval=0.0)
     wall = RadianceField(lambda key, /: {}, apply)
     camera = cameras_at_origin(1, 3, 3, focal=8.0, near=0.1, far=1e3)[0]
-    render_chunk = make_chunk_renderer(wall, config)
-    picture = render_image(render_chunk, PARAMS, camera, space=Contracted(), config=config)
+    renderer = make_exact_program(wall, config, Contracted()).with_params(PARAMS)
+    picture = render_image(renderer, camera)
     np.testing.assert_allclose(picture.depth[1, 1], distance, rtol=0.1)
 
 

@@ -231,12 +231,16 @@ def test_both_passes_are_checked(spoilt_pass):
         checked_and_compiled(check_rendering)(Rendering(*rendering, *[jnp.zeros(1)] * 2))
 
 
-CHUNK = jax.tree.map(lambda x: jnp.broadcast_to(x[:1], (images.RAYS_PER_CHUNK, *x.shape[1:])), RAYS)
-
-
 @pytest.fixture(scope="module")
-def chunk_renderers():
-    return {debug: images.make_chunk_renderer(FOG, CONFIG, debug=debug) for debug in (False, True)}
+def programs():
+    return {
+        debug: images.make_exact_program(FOG, CONFIG, World(), debug=debug)
+        for debug in (False, True)
+    }
+
+
+def picture(program, params=PARAMS, camera=CAMERA):
+    return images.render_image(program.with_params(params), camera)
 
 
 @pytest.mark.parametrize(
@@ -249,23 +253,24 @@ def chunk_renderers():
     ],
 )
 def test_only_with_debug_does_the_renderer_refuse_a_fields_impossible_values(
-    chunk_renderers, change, message
+    programs, change, message
 ):
     params = {"shared": PARAMS["shared"] | change}
-    chunk_renderers[False](params, CHUNK)
+    picture(programs[False], params)
     with pytest.raises(AssertionError, match=message):
-        chunk_renderers[True](params, CHUNK)
+        picture(programs[True], params)
 
 
-def test_only_with_debug_does_the_renderer_refuse_rays_that_run_backwards(chunk_renderers):
-    backwards = dataclasses.replace(CHUNK, near=CHUNK.far, far=CHUNK.near)
-    chunk_renderers[False](PARAMS, backwards)
+def test_only_with_debug_does_the_renderer_refuse_rays_that_run_backwards(programs):
+    backwards = dataclasses.replace(CAMERA, bounds=CAMERA.bounds[::-1])
+    picture(programs[False], camera=backwards)
     with pytest.raises(AssertionError, match="t_vals are not sorted"):
-        chunk_renderers[True](PARAMS, backwards)
+        picture(programs[True], camera=backwards)
 
 
-def test_debug_does_not_change_the_picture(chunk_renderers):
-    plain, debugged = (chunk_renderers[debug](PARAMS, CHUNK) for debug in (False, True))
+def test_debug_does_not_change_the_picture(programs):
+    plain, debugged = (picture(programs[debug]) for debug in (False, True))
     for found, expected in zip(debugged, plain, strict=True):
         np.testing.assert_allclose(found, expected, atol=1e-6)
-    np.testing.assert_allclose(plain.acc, 1 - np.exp(-0.7 * np.sqrt(3)), atol=1e-5)
+    middle = plain.acc[3, 4]  # whose ray is as long as the bounds are apart
+    np.testing.assert_allclose(middle, 1 - np.exp(-0.7 * 4.0), atol=1e-5)

@@ -10,12 +10,14 @@ import pytest
 
 from nerf.config.presets import NOTEBOOK, PAPER
 from nerf.field import FieldOutput, RadianceField
+from nerf.geometry.cameras import Cameras
 from nerf.geometry.rays import Rays
 from nerf.geometry.world import World
-from nerf.render import density_grid, fast
+from nerf.render import density_grid, fast, images
 from nerf.render.density_grid import DensityGrid
 from nerf.render.fast import Sampling
-from nerf.render.images import RAYS_PER_CHUNK, make_chunk_renderer
+from nerf.render.images import make_exact_program
+from nerf.render.rays import render_rays
 
 pytestmark = pytest.mark.slow
 
@@ -149,13 +151,12 @@ def test_nothing_is_black_and_as_far_as_can_be_seen(preset):
 def test_few_samples_show_what_many_show(preset, blend):
     config = dataclasses.replace(CONFIGS[preset], last_interval=0.0)
     rays = rays_through(64)
-    exact = make_chunk_renderer(BLOB, dataclasses.replace(config, num_coarse=256, num_fine=512))
-    filled = jax.tree.map(lambda x: jnp.concatenate([x] * (RAYS_PER_CHUNK // 64)), rays)
-    expected = exact(PARAMS, filled)
+    many = dataclasses.replace(config, num_coarse=256, num_fine=512)
+    expected = jax.jit(functools.partial(render_rays, BLOB, config=many))(PARAMS, rays).fine
     seen = render(BLOB, config, rays, Sampling(24, *blend)._replace(shift=0.0))
-    np.testing.assert_allclose(seen.rgb, expected.rgb[:64], atol=0.01)
-    np.testing.assert_allclose(seen.acc, expected.acc[:64], atol=0.01)
-    np.testing.assert_allclose(seen.depth, expected.t[:64], atol=0.01)
+    np.testing.assert_allclose(seen.rgb, expected.rgb, atol=0.01)
+    np.testing.assert_allclose(seen.acc, expected.acc, atol=0.01)
+    np.testing.assert_allclose(seen.depth, expected.depth, atol=0.01)
 
 
 @pytest.mark.parametrize("preset", CONFIGS)
@@ -193,27 +194,43 @@ def test_edges_go_from_near_to_far_and_never_back(key):
     assert jnp.all(jnp.diff(edges, axis=-1) > 0.0)
 
 
-def test_a_picture_does_not_depend_on_the_piece():
-    config, rays = CONFIGS["notebook"], rays_through(RAYS_PER_CHUNK)
-    grid = grid_of(BLOB, config)
+VIEW = Cameras.pinhole(  # from far away, so that it sees the middle of the box and little else
+    [[1.0, 0.0, 0.0, 0.0], [0.0, -1.0, 0.0, 0.0], [0.0, 0.0, -1.0, -20.0]],
+    focal=700.0,
+    height=24,
+    width=32,
+    near=20.0,
+    far=22.0,
+)
+PIXELS = [(VIEW, np.arange(0, 24 * 32, 3, dtype=np.int32))]
+
+
+@pytest.mark.parametrize("microbatch", [8, 100, 1024])
+def test_a_picture_does_not_depend_on_the_microbatch(microbatch):
+    config = CONFIGS["notebook"]
+    whole = (PARAMS, grid_of(BLOB, config))
     pictures = [
-        fast.make_fast_chunk_renderer(BLOB, config, Sampling(16), rays_per_microbatch=piece)(
-            PARAMS, grid, rays
+        images.render_image(
+            fast.make_fast_program(
+                BLOB, config, World(), Sampling(16), rays_per_microbatch=rays_per_microbatch
+            ).with_params(whole),
+            VIEW,
         )
-        for piece in (8, RAYS_PER_CHUNK)
+        for rays_per_microbatch in (microbatch, 64)
     ]
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), *pictures)
+    assert pictures[0].acc.max() > 0.9
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), *pictures)
 
 
 def choose(field, truth_of=None):
     config = dataclasses.replace(CONFIGS["notebook"], num_coarse=128, num_fine=128)
-    rays = rays_through(RAYS_PER_CHUNK)
-    exact = make_chunk_renderer(field, config)
+    exact = make_exact_program(field, config, World()).with_params(PARAMS)
     grid = grid_of(field, config)
-    truth = None if truth_of is None else truth_of(np.asarray(exact(PARAMS, rays).rgb))
-    choice = fast.choose_sampling(field, PARAMS, config, grid, rays, exact, truth)
-    drawn = fast.make_fast_chunk_renderer(field, config, choice.sampling)(PARAMS, grid, rays)
-    error = np.mean(np.square(np.asarray(drawn.rgb) - np.asarray(exact(PARAMS, rays).rgb)))
+    (rgb,) = [exact.pixels(*some).rgb for some in PIXELS]
+    truth = None if truth_of is None else truth_of(rgb)
+    choice = fast.choose_sampling(field, PARAMS, config, grid, PIXELS, exact, World(), truth)
+    program = fast.make_fast_program(field, config, World(), choice.sampling)
+    error = np.mean(np.square(program.with_params((PARAMS, grid)).pixels(*PIXELS[0]).rgb - rgb))
     np.testing.assert_allclose(choice.psnr, -10.0 * np.log10(error), atol=0.01)
     return choice
 

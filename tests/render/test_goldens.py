@@ -14,7 +14,7 @@ from nerf.field import make_field
 from nerf.geometry.camera_paths import camera_path
 from nerf.geometry.world import World
 from nerf.render.image_metrics import psnr
-from nerf.render.images import image_rays, make_chunk_renderer, render_image
+from nerf.render.images import image_rays, make_exact_program, render_image
 from nerf.render.rays import render_rays
 from nerf.runs import parameters
 from nerf.scenes.loading import load_folder
@@ -101,13 +101,9 @@ def test_the_spiral_of_the_loaded_poses_agrees_with_the_published_one(scene, gol
 def pictures(flower_dir, scene):
     """The four views through one backend, whole."""
     field, params = published(flower_dir, WHOLE)
-    render_chunk = make_chunk_renderer(field, NOTEBOOK.render)
-    return {
-        index: render_image(
-            render_chunk, params, scene.cameras[index], space=scene.space, config=NOTEBOOK.render
-        ).rgb
-        for index in PHOTOGRAPHS
-    }
+    program = make_exact_program(field, NOTEBOOK.render, scene.space)
+    renderer = program.with_params(params)
+    return {index: render_image(renderer, scene.cameras[index]).rgb for index in PHOTOGRAPHS}
 
 
 @pytest.mark.parametrize("index", sorted(PHOTOGRAPHS))

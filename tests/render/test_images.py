@@ -12,9 +12,9 @@ import nerf.field
 from nerf.config.presets import NOTEBOOK, PAPER
 from nerf.field import FieldOutput, RadianceField, make_field, register
 from nerf.geometry.cameras import Cameras
+from nerf.geometry.lenses import Lens
 from nerf.geometry.world import World
-from nerf.render import images
-from nerf.render.images import image_rays, make_chunk_renderer, render_image
+from nerf.render.images import image_rays, make_exact_program, render_image
 from nerf.render.rays import init_params, render_rays
 from tests.support.cameras import cameras_at_origin, ndc_of, space_of
 
@@ -84,6 +84,12 @@ def camera(height, width):
     )
 
 
+def render(field, config, space, params, view, progress=None, **options):
+    """A picture by the exact renderer."""
+    renderer = make_exact_program(field, config, space, **options).with_params(params)
+    return render_image(renderer, view, progress=progress)
+
+
 def assert_is_the_sphere(config, rays, rgb, depth, acc):
     expected_acc, expected_depth = sphere_in_closed_form(rays)
     hit = expected_acc > 0
@@ -106,9 +112,7 @@ def test_a_third_field_renders_to_its_closed_form(preset, sphere, key):
     fine = jax.jit(functools.partial(render_rays, sphere, config=config))(params, rays).fine
     assert_is_the_sphere(config, rays, *map(np.asarray, (fine.rgb, fine.depth, fine.acc)))
 
-    picture = render_image(
-        make_chunk_renderer(sphere, config), params, view, space=World(), config=config
-    )
+    picture = render(sphere, config, World(), params, view)
     flat = (picture.rgb.reshape(-1, 3), picture.depth.ravel(), picture.acc.ravel())
     assert_is_the_sphere(config, rays, *flat)
 
@@ -121,44 +125,55 @@ def test_the_third_field_is_gone_after_its_test():
 def test_a_picture_is_its_rays_one_by_one(backend, space, key):
     field, config, view = make_field(backend, "mlp", TINY), PRESETS["paper"], camera(3, 5)
     params = init_params(field, config, key)
-    render_chunk = make_chunk_renderer(field, config)
-    picture = render_image(render_chunk, params, view, space=space_of(space, view), config=config)
-    render = jax.jit(functools.partial(render_rays, field, config=config))
+    picture = render(field, config, space_of(space, view), params, view)
+    render_some = jax.jit(functools.partial(render_rays, field, config=config))
     rays = jax.tree.map(np.asarray, image_rays(view, space=space_of(space, view), config=config))
     for row in range(3):
         for column in range(5):
             ray = jax.tree.map(lambda x, n=row * 5 + column: x[n : n + 1], rays)
-            fine = render(params, ray).fine
+            fine = render_some(params, ray).fine
             np.testing.assert_allclose(picture.rgb[row, column], fine.rgb[0], atol=1e-5)
             np.testing.assert_allclose(picture.acc[row, column], fine.acc[0], atol=1e-5)
             if space == "world":
                 np.testing.assert_allclose(picture.depth[row, column], fine.depth[0], rtol=1e-5)
 
 
-@pytest.mark.parametrize("rays_per_chunk", [4, 36, 100])
-def test_neither_chunks_nor_their_padding_change_the_picture(
-    rays_per_chunk, sphere, monkeypatch, key
-):
+def test_neither_microbatches_nor_tiles_change_the_picture(sphere, key):
     config, view = PRESETS["notebook"], camera(7, 13)
     params = init_params(sphere, config, key)
-
-    def picture(rays_per_microbatch):
-        render_chunk = make_chunk_renderer(sphere, config, rays_per_microbatch=rays_per_microbatch)
-        return render_image(render_chunk, params, view, space=World(), config=config)
-
-    expected = picture(images.RAYS_PER_CHUNK)
-    monkeypatch.setattr(images, "RAYS_PER_CHUNK", rays_per_chunk)
-    found = picture(4)
-    assert [x.shape for x in found] == [(7, 13, 3), (7, 13), (7, 13)]
-    assert {x.dtype for x in found} == {np.dtype(np.float32)}
-    for name in found._fields:
-        np.testing.assert_allclose(
-            getattr(found, name), getattr(expected, name), atol=1e-5, err_msg=name
+    expected = render(sphere, config, World(), params, view, rays_per_microbatch=91)
+    for microbatch, tile in ((4, 4), (4, 12), (5, 40), (16, 1000), (100, 100)):
+        found = render(
+            sphere,
+            config,
+            World(),
+            params,
+            view,
+            rays_per_microbatch=microbatch,
+            rays_per_tile=tile,
         )
+        assert [x.shape for x in found] == [(7, 13, 3), (7, 13), (7, 13)]
+        assert {x.dtype for x in found} == {np.dtype(np.float32)}
+        for name in found._fields:
+            np.testing.assert_allclose(
+                getattr(found, name), getattr(expected, name), atol=1e-5, err_msg=name
+            )
 
 
-def test_one_compilation_whatever_the_resolution(sphere, monkeypatch, key):
-    monkeypatch.setattr(images, "RAYS_PER_CHUNK", 32)
+@pytest.mark.parametrize("lens", [None, Lens(np.full(2, 14.0), np.array([6.1, 3.2]))])
+def test_some_pixels_are_those_of_the_picture(sphere, key, lens):
+    config, view = PRESETS["notebook"], dataclasses.replace(camera(7, 13), lens=lens)
+    program = make_exact_program(sphere, config, World(), rays_per_microbatch=4, rays_per_tile=8)
+    renderer = program.with_params(init_params(sphere, config, key))
+    picture = render_image(renderer, view)
+    index = np.random.default_rng(0).permutation(7 * 13)[:50]
+    found = renderer.pixels(view, index)
+    np.testing.assert_array_equal(found.rgb, picture.rgb.reshape(-1, 3)[index])
+    np.testing.assert_array_equal(found.depth, picture.depth.reshape(-1)[index])
+    np.testing.assert_array_equal(found.acc, picture.acc.reshape(-1)[index])
+
+
+def test_one_compilation_whatever_the_resolution(sphere, key):
     traces = []
 
     def apply(params, points, viewdirs, /, *, key=None):
@@ -166,30 +181,90 @@ def test_one_compilation_whatever_the_resolution(sphere, monkeypatch, key):
         return sphere.apply(params, points, viewdirs, key=key)
 
     config = PRESETS["notebook"]
-    render_chunk = make_chunk_renderer(
-        RadianceField(sphere.init, apply), config, rays_per_microbatch=8
-    )
-    params = init_params(sphere, config, key)
+    field = RadianceField(sphere.init, apply)
+    program = make_exact_program(field, config, World(), rays_per_microbatch=8)
     counts = []
     for height, width in [(2, 3), (9, 7), (1, 1)]:
-        render_image(render_chunk, params, camera(height, width), space=World(), config=config)
+        renderer = program.with_params(init_params(sphere, config, key))
+        render_image(renderer, camera(height, width))
         counts.append(len(traces))
-    assert set(traces) == {(64, 3)}  # pieces of the chunk, never the whole of it
-    assert counts == [2, 2, 2]  # the coarse and the new samples, traced once
+    assert set(traces) == {(64, 3)}  # a microbatch, never the whole tile
+    assert counts[0] == counts[1] == counts[2]
 
 
-def test_progress_counts_the_rays_of_the_picture(sphere, monkeypatch, key):
-    monkeypatch.setattr(images, "RAYS_PER_CHUNK", 16)
-    config, calls = PRESETS["notebook"], []
-    render_image(
-        make_chunk_renderer(sphere, config, rays_per_microbatch=16),
-        init_params(sphere, config, key),
+def test_microbatches_beyond_the_image_are_not_evaluated(key):
+    """A tile may be much larger than an image."""
+    calls = []
+
+    def apply(params, points, viewdirs, /, *, key=None):
+        jax.debug.callback(lambda x: calls.append(x.shape), points)
+        return FieldOutput(jnp.ones(points.shape), jnp.ones(points.shape[:-1]))
+
+    config = PRESETS["notebook"]
+    render(
+        RadianceField(None, apply),
+        config,
+        World(),
+        {"shared": {}},
         camera(5, 8),
-        space=World(),
-        config=config,
-        progress=lambda done, total: calls.append((done, total)),
+        rays_per_microbatch=10,
+        rays_per_tile=10_000,
     )
-    assert calls == [(16, 40), (32, 40), (40, 40)]
+    jax.effects_barrier()
+    assert len(calls) == 2 * 4  # the coarse and the new samples of 40 rays
+
+
+def test_progress_counts_the_rays_of_the_picture(sphere, key):
+    config, calls = PRESETS["notebook"], []
+    num_devices = len(jax.local_devices())
+    render(
+        sphere,
+        config,
+        World(),
+        init_params(sphere, config, key),
+        camera(5, 8 * num_devices),
+        progress=lambda done, total: calls.append((done, total)),
+        rays_per_microbatch=16,
+        rays_per_tile=16,
+    )
+    assert calls == [(n * num_devices, 40 * num_devices) for n in (16, 32, 40)]
+
+
+class Crossings:
+    """What crosses between the host and the devices, counted at JAX's front door."""
+
+    def __init__(self, monkeypatch):
+        self.put, self.got = [], []
+        put, get = jax.device_put, jax.device_get
+
+        def count(log, function):
+            def call(tree, *arguments):
+                log.append(sum(np.asarray(x).nbytes for x in jax.tree.leaves(tree)))
+                return function(tree, *arguments)
+
+            return call
+
+        monkeypatch.setattr(jax, "device_put", count(self.put, put))
+        monkeypatch.setattr(jax, "device_get", count(self.got, get))
+
+
+@pytest.mark.parametrize("num_views", [1, 3])
+def test_only_finished_images_cross(sphere, key, monkeypatch, num_views):
+    """Parameters go to the devices once, whatever the number of tiles and views."""
+    config, view = PRESETS["notebook"], camera(16, 20)
+    params = {"density": np.float32(DENSITY), "unused": np.zeros(100_000, np.float32)}
+    program = make_exact_program(sphere, config, World(), rays_per_microbatch=8, rays_per_tile=16)
+    render_image(program.with_params({"shared": params}), view)  # compiles
+    crossings = Crossings(monkeypatch)
+    renderer = program.with_params({"shared": params})
+    with jax.transfer_guard("disallow"):
+        for _ in range(num_views):
+            render_image(renderer, view)
+    once = 4 * 100_001 + 4 * program.order().size
+    assert sum(crossings.put[:2]) == once
+    assert len(crossings.put) == 2 + num_views  # a camera for each view
+    assert max(crossings.put[2:]) < 100
+    assert sum(crossings.got) == num_views * 16 * 20 * 5 * 4  # rgb, depth and opacity
 
 
 def halves(params, points, viewdirs, /, *, key=None):
@@ -204,9 +279,8 @@ def halves(params, points, viewdirs, /, *, key=None):
 def test_right_is_to_the_right_and_up_is_at_the_top(space):
     config = dataclasses.replace(PRESETS["notebook"], pixel_offset=0.5)
     view = cameras_at_origin(1, 4, 6, focal=5.0, near=BOUNDS[0], far=BOUNDS[1])[0]
-    render_chunk = make_chunk_renderer(RadianceField(None, halves), config)
-    space = space_of(space, view)
-    rgb = render_image(render_chunk, {"shared": {}}, view, space=space, config=config).rgb
+    field = RadianceField(None, halves)
+    rgb = render(field, config, space_of(space, view), {"shared": {}}, view).rgb
     np.testing.assert_allclose(rgb[..., 0], np.tile([0, 0, 0, 1, 1, 1], (4, 1)), atol=1e-6)
     np.testing.assert_allclose(rgb[..., 1].T, np.tile([1, 1, 0, 0], (6, 1)), atol=1e-6)
 
@@ -214,7 +288,7 @@ def test_right_is_to_the_right_and_up_is_at_the_top(space):
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("pixel_offset", [0.0, 0.5])
 def test_depth_is_along_the_axis_in_scene_units_although_the_field_lives_in_ndc(
-    preset, pixel_offset, monkeypatch
+    preset, pixel_offset
 ):
     """An opaque wall at world z = -4, which the warp takes to z = 1 - 2/4."""
 
@@ -222,13 +296,11 @@ def test_depth_is_along_the_axis_in_scene_units_although_the_field_lives_in_ndc(
         behind = points[..., 2] > 0.5
         return FieldOutput(jnp.ones(points.shape), jnp.where(behind, 1e6, 0.0))
 
-    monkeypatch.setattr(images, "RAYS_PER_CHUNK", 40)
     config = dataclasses.replace(PRESETS[preset], num_coarse=512, pixel_offset=pixel_offset)
     turned = np.array([[0.96, 0, 0.28, 0.2], [0, 1, 0, -0.1], [-0.28, 0, 0.96, 0.3]], np.float32)
     view = Cameras.pinhole(turned, focal=4.0, height=5, width=8, near=2.0, far=6.0)
-    render_chunk = make_chunk_renderer(RadianceField(None, wall), config, rays_per_microbatch=40)
     params = {"shared": {}, "coarse": {}, "fine": {}}
-    depth = render_image(render_chunk, params, view, space=ndc_of(view), config=config).depth
+    depth = render(RadianceField(None, wall), config, ndc_of(view), params, view).depth
     rows, columns = np.mgrid[0:5, 0:8] + pixel_offset
     local = np.stack([(columns - 4) / 4, -(rows - 2.5) / 4, -np.ones((5, 8))], axis=-1)
     expected = (-4 - turned[2, 3]) / (local @ turned[2, :3])

@@ -11,7 +11,7 @@ from nerf.field import SceneFacts, make_field
 from nerf.geometry.cameras import Cameras
 from nerf.geometry.ndc import NDC
 from nerf.render.image_metrics import psnr
-from nerf.render.images import make_chunk_renderer, render_image
+from nerf.render.images import make_exact_program, render_image
 from nerf.training.batch import TrainingViews
 from nerf.training.step import init_state, make_step
 
@@ -86,13 +86,8 @@ def test_training_finds_the_wall(backend, name, preset):
     assert np.mean(losses[-20:]) < 0.1 * np.mean(losses[15:20])
     between = np.eye(3, 4, dtype=np.float32)
     between[:2, 3] = 0.15, 0.0
-    picture = render_image(
-        make_chunk_renderer(field, config.render),
-        state.params,
-        cameras_at(between),
-        space=SPACE,
-        config=config.render,
-    )
+    program = make_exact_program(field, config.render, SPACE)
+    picture = render_image(program.with_params(state.params), cameras_at(between))
     assert psnr(picture.rgb, wall(between[:2, 3])) > decibels
     assert np.median(picture.depth) == pytest.approx(DISTANCE, rel=off)
 

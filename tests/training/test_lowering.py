@@ -16,8 +16,9 @@ from jax.sharding import Mesh
 from nerf import field as field_lib
 from nerf.config.settings import NETWORKS
 from nerf.render import density_grid, fast
-from nerf.render.images import RAYS_PER_CHUNK, image_rays, jit_chunk_renderer
+from nerf.render.images import exact_rays_renderer, exact_tile_size
 from nerf.render.rays import abstract_networks
+from nerf.render.tiles import PixelGrid, jit_tile
 from nerf.runtime import parallel
 from nerf.training.step import init_state, jit_step
 from tests.support.cameras import cameras_at_origin, ndc_of, views_from_origin
@@ -25,7 +26,8 @@ from tests.support.cameras import cameras_at_origin, ndc_of, views_from_origin
 pytestmark = pytest.mark.slow
 
 PLATFORMS = ["cuda", "tpu"]
-NUM_RAYS = RAYS_PER_CHUNK
+NUM_RAYS = 1024  # of a step
+RAYS_AT_ONCE = 2**16  # of each accelerator in rendering, where a ray takes few evaluations
 GRID = (16, 16, 16)
 SMALL = {
     "num_layers": 3,
@@ -72,11 +74,6 @@ class Case:
         self.space = ndc_of(self.views.cameras)
         self.params = abstract_networks(field, self.config.render)
 
-    def rays(self):
-        camera = cameras_at_origin(1, 32, NUM_RAYS // 32)[0]
-        render = functools.partial(image_rays, space=self.space, config=self.config.render)
-        return jax.eval_shape(render, camera)
-
     def step(self, mesh, platform):
         # Without a CPU's compiler options, which a traced function cannot have.
         init = functools.partial(init_state, self.field, self.config, platform="tpu")
@@ -85,17 +82,25 @@ class Case:
         return jitted, (state, self.views, 1)
 
     def exact(self, mesh, platform):
-        jitted = jit_chunk_renderer(self.field, self.config.render, mesh, platform=platform)
-        return jitted, (self.params, self.rays())
+        render = exact_rays_renderer(self.field, self.config.render)
+        size = exact_tile_size(self.config.render, platform=platform)
+        return self.tile(render, size, mesh, platform, self.params)
 
     def fast(self, mesh, platform):
         how = fast.Sampling(16)
-        jitted = fast.jit_fast_chunk_renderer(
-            self.field, self.config.render, how, mesh, platform=platform
+        size = fast.fast_tile_size(how, platform=platform)
+        render = fast.fast_rays_renderer(
+            self.field, self.config.render, how, size, platform=platform
         )
         corner = jnp.zeros(3)
         grid = density_grid.DensityGrid(jnp.zeros(GRID), corner, corner + 1.0)
-        return jitted, ((self.params, grid), self.rays())
+        return self.tile(render, size, mesh, platform, (self.params, grid))
+
+    def tile(self, render, size, mesh, platform, params):
+        jitted = jit_tile(render, self.config.render, self.space, mesh, size, platform=platform)
+        grid = PixelGrid.of(cameras_at_origin(1, 32, 40)[0])
+        num_pixels = mesh.size * size.microbatch * size.num_microbatches
+        return jitted, ((params, grid), jax.ShapeDtypeStruct((num_pixels,), jnp.int32))
 
     def grid(self, mesh, platform):
         jitted = density_grid.jit_grid_builder(self.field, GRID, mesh, platform=platform)
@@ -121,8 +126,9 @@ def least_points(case, program, num_devices=1):
     if program == "grid":
         return np.prod(GRID) // num_devices
     render = case.config.render
-    num_samples = {"fast": 16}.get(program, min(render.num_coarse, render.num_fine))
-    return NUM_RAYS // num_devices * num_samples
+    if program == "step":
+        return NUM_RAYS // num_devices * min(render.num_coarse, render.num_fine)
+    return RAYS_AT_ONCE * (16 if program == "fast" else min(render.num_coarse, render.num_fine))
 
 
 @every_program

@@ -13,7 +13,7 @@ from nerf.config import presets
 from nerf.config import text as config_text
 from nerf.field import FieldOutput, RadianceField, make_field
 from nerf.geometry.cameras import Cameras
-from nerf.render.images import RAYS_PER_CHUNK, image_rays, make_chunk_renderer
+from nerf.render.images import image_rays, make_exact_program, render_image
 from nerf.training.batch import Batch, TrainingViews, sample_batch
 from nerf.training.loss import loss_and_gradient, photometric_loss
 from nerf.training.optimizer import TimeBudget, learning_rate
@@ -312,12 +312,13 @@ def test_keys_reach_the_field_in_training_and_never_in_evaluation(views, cameras
 
     field = RadianceField(MIST.init, apply)
     params = init_state(field, settings, key).params
-    batch = draw(views, key, RAYS_PER_CHUNK, preset)
+    batch = draw(views, key, 12, preset)
     jax.eval_shape(lambda: photometric_loss(field, params, batch, settings))
     assert len(keys) == 2
     assert all(key is not None for key in keys)
     keys.clear()
-    make_chunk_renderer(field, settings.render)(params, batch.rays)
+    program = make_exact_program(field, settings.render, ndc_of(cameras))
+    render_image(program.with_params(params), cameras[0])
     assert keys == [None, None]
 
 

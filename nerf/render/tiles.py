@@ -1,0 +1,338 @@
+"""Tiles: pixels of an image that the devices render in one call, from the pixels' indices.
+
+A program takes parameters, which stay on the devices, one camera, and the indices of a tile's
+pixels. Rays are made, rendered and turned into pixels on the devices, and only finished pixels are
+fetched. The size of the image is an argument: a program is compiled once for all sizes.
+
+A device renders its share of a tile in microbatches, whose activations fit into the cache of a CPU
+core or the memory of an accelerator, and leaves out those that have no pixel of the image.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpy.typing as npt
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from nerf.config.settings import RenderConfig
+from nerf.geometry.cameras import Cameras, pinhole_rays
+from nerf.geometry.rays import Rays, scene_rays
+from nerf.geometry.spaces import Space
+from nerf.render.checks import checked
+from nerf.render.volume import Composite
+from nerf.runtime import parallel
+
+# On a CPU a tile of the preset `notebook` takes less than a second, so that progress is reported
+# and an interrupt is noticed; an accelerator needs many rays at once to be busy.
+_CPU_EVALUATIONS_PER_TILE = 2**15  # of one device
+_ACCELERATOR_RAYS_PER_TILE = 2**16  # of one device
+_ACCELERATOR_EVALUATIONS_PER_MICROBATCH = 2**21
+
+# The fine pass over rays `[num_rays]`, from what every device has a copy of.
+RenderRaysFn = Callable[[Any, Rays], Composite]
+
+
+class RenderedPixels(NamedTuple):
+    """Rendered pixels.
+
+    Attributes:
+      rgb: `[num_pixels, 3]`, sRGB in [0, 1].
+      depth: `[num_pixels]`, along the camera's viewing axis, in scene units.
+      acc: `[num_pixels]`, in [0, 1].
+    """
+
+    rgb: jax.Array
+    depth: jax.Array
+    acc: jax.Array
+
+
+class PixelGrid(NamedTuple):
+    """One camera, and the size of its image as arrays, so that programs do not depend on it.
+
+    Attributes:
+      camera: with the size 0 x 0.
+      height, width: `[]` int32, in pixels.
+    """
+
+    camera: Cameras
+    height: npt.NDArray[np.int32] | jax.Array
+    width: npt.NDArray[np.int32] | jax.Array
+
+    @classmethod
+    def of(cls, camera: Cameras) -> "PixelGrid":
+        """The pixels of one camera's image."""
+        chex.assert_shape(camera.camtoworlds, (3, 4))
+        without_size = dataclasses.replace(camera, height=0, width=0)
+        return cls(
+            without_size, np.asarray(camera.height, np.int32), np.asarray(camera.width, np.int32)
+        )
+
+    def at(self, index: jax.Array) -> tuple[jax.Array, jax.Array, Cameras]:
+        """Columns and rows of pixels `[num_pixels]`, for `pinhole_rays`, and the camera of each.
+
+        Args:
+          index: `[num_pixels]` int32, row by row; beyond the image, it is that of the last pixel.
+        """
+        last = self.height * self.width - 1
+        rows, columns = jnp.divmod(jnp.minimum(index, last), self.width)
+        if self.camera.lens is None:  # whose pixels are counted from the middle of the image
+            columns = columns.astype(jnp.float32) - 0.5 * jnp.asarray(self.width, jnp.float32)
+            rows = rows.astype(jnp.float32) - 0.5 * jnp.asarray(self.height, jnp.float32)
+        return columns, rows, self.camera.broadcast_to(index.shape)
+
+
+class TileSize(NamedTuple):
+    """How many rays one device renders in a call.
+
+    Attributes:
+      microbatch: rays that go through the field at once.
+      num_microbatches: in a tile.
+    """
+
+    microbatch: int
+    num_microbatches: int
+
+
+def choose_tile_size(
+    evaluations_per_ray: int,
+    *,
+    on_cpu: int,
+    platform: str,
+    rays_per_microbatch: int | None = None,
+    rays_per_tile: int | None = None,
+) -> TileSize:
+    """The size of a tile's share of one device.
+
+    Args:
+      evaluations_per_ray: of the field.
+      on_cpu: rays in a microbatch on a CPU.
+      platform: where the program will run, `cpu` or another.
+      rays_per_microbatch: the same for every platform; None chooses by platform.
+      rays_per_tile: the most rays of one device in a tile, but at least one microbatch; None
+        chooses by platform.
+
+    >>> choose_tile_size(192, on_cpu=16, platform="cpu")
+    TileSize(microbatch=16, num_microbatches=10)
+    >>> choose_tile_size(32, on_cpu=16, platform="gpu")
+    TileSize(microbatch=65536, num_microbatches=1)
+    """
+    if rays_per_tile is None:
+        by_evaluations = _CPU_EVALUATIONS_PER_TILE // evaluations_per_ray
+        rays_per_tile = by_evaluations if platform == "cpu" else _ACCELERATOR_RAYS_PER_TILE
+    if rays_per_microbatch is None:
+        at_most = _ACCELERATOR_EVALUATIONS_PER_MICROBATCH // evaluations_per_ray
+        rays_per_microbatch = (
+            on_cpu if platform == "cpu" else max(1, min(at_most, _ACCELERATOR_RAYS_PER_TILE))
+        )
+    return TileSize(rays_per_microbatch, max(1, rays_per_tile // rays_per_microbatch))
+
+
+def jit_tile(
+    render_rays: RenderRaysFn,
+    config: RenderConfig,
+    space: Space,
+    mesh: Mesh,
+    size: TileSize,
+    *,
+    platform: str,
+    debug: bool = False,
+) -> Any:
+    """Compiles the rendering of a tile.
+
+    Args:
+      render_rays: the fine pass over one microbatch.
+      config: pixel and direction conventions.
+      space: the space that the field lives in.
+      mesh: the devices.
+      size: of the share of one device.
+      platform: where the program will run.
+      debug: whether `nerf.render.checks` wraps it.
+
+    Returns:
+      A function, as `jax.jit` returns it, of (what every device has a copy of, the `PixelGrid`) and
+      of indices `[num_pixels]`, of which those of the image come first. It returns
+      `RenderedPixels`, and the indices of the next tile.
+    """
+    num_pixels = mesh.size * size.microbatch * size.num_microbatches
+
+    def one_share(
+        whole: tuple[Any, PixelGrid], index: jax.Array
+    ) -> tuple[RenderedPixels, jax.Array]:
+        replicated, grid = whole
+        chex.assert_shape(index, (size.microbatch * size.num_microbatches,))
+        columns, rows, cameras = grid.at(index)
+        rays = scene_rays(
+            columns,
+            rows,
+            cameras,
+            space,
+            viewdir_space=config.viewdir_space,
+            pixel_offset=config.pixel_offset,
+        )
+
+        def render(rays: Rays) -> tuple[jax.Array, jax.Array, jax.Array]:
+            fine = render_rays(replicated, rays)
+            return fine.rgb, fine.depth, fine.acc
+
+        in_image = jnp.sum(index < grid.height * grid.width, dtype=jnp.int32)
+        num_microbatches = -(-in_image // size.microbatch)
+        rgb, t, acc = _map_first_microbatches(render, rays, size.microbatch, num_microbatches)
+        origins, directions = pinhole_rays(columns, rows, cameras, pixel_offset=config.pixel_offset)
+        near, far = jnp.moveaxis(jnp.asarray(cameras.bounds), -1, 0)
+        depth = space.depth(t, origins, directions, near, far)
+        return RenderedPixels(rgb, depth, acc), index + num_pixels
+
+    return parallel.jit_sharded(mesh, one_share, platform=platform, debug=debug)
+
+
+def _map_first_microbatches(
+    function: Callable[[Rays], Any], rays: Rays, size: int, num: jax.Array
+) -> Any:
+    """`function` of the first `num` microbatches of rays; the results of the others are zero."""
+    microbatches = jax.tree.map(lambda x: x.reshape(-1, size, *x.shape[1:]), rays)
+    one = jax.eval_shape(function, jax.tree.map(lambda x: x[0], microbatches))
+    (most, *_) = microbatches.near.shape
+    results = jax.tree.map(lambda x: jnp.zeros((most, *x.shape), x.dtype), one)
+
+    def step(number: jax.Array, results: Any) -> Any:
+        result = function(jax.tree.map(lambda x: x[number], microbatches))
+        return jax.tree.map(lambda all_, x: all_.at[number].set(x), results, result)
+
+    results = jax.lax.fori_loop(0, num, step, results)
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), results)
+
+
+@dataclasses.dataclass(frozen=True)
+class TileProgram:
+    """A compiled renderer of tiles, for any parameters.
+
+    Attributes:
+      run: see `jit_tile`.
+      mesh: the devices.
+      size: of the share of one device.
+    """
+
+    run: Callable[..., tuple[RenderedPixels, jax.Array]]
+    mesh: Mesh
+    size: TileSize
+
+    @classmethod
+    def compiled(
+        cls,
+        render_rays: RenderRaysFn,
+        config: RenderConfig,
+        space: Space,
+        size: TileSize,
+        *,
+        debug: bool = False,
+    ) -> "TileProgram":
+        """For all local devices; for one with `debug`. See `jit_tile`."""
+        mesh = parallel.make_mesh(1) if debug else all_devices()
+        platform = parallel.platform_of(mesh)
+        jitted = jit_tile(render_rays, config, space, mesh, size, platform=platform, debug=debug)
+        return cls(checked(jitted) if debug else jitted, mesh, size)
+
+    def with_params(self, params: Any) -> "ImageRenderer":
+        """The renderer of these parameters; those that are not yet on the devices go there now.
+
+        Args:
+          params: the field's parameters, and what else the program needs, e.g. a grid of densities.
+        """
+        return ImageRenderer(self, parallel.replicate(self.mesh, params), self._shard(self.order()))
+
+    def order(self) -> npt.NDArray[np.int32]:
+        """Pixels of the first tile, device by device; microbatches go to the devices in turn."""
+        microbatch, num_microbatches = self.size
+        index = np.arange(self.mesh.size * microbatch * num_microbatches, dtype=np.int32)
+        by_device = index.reshape(num_microbatches, self.mesh.size, microbatch).swapaxes(0, 1)
+        return by_device.reshape(-1)
+
+    def _shard(self, index: npt.NDArray[np.int32]) -> jax.Array:
+        placed: jax.Array = jax.device_put(index, NamedSharding(self.mesh, P(parallel.AXIS)))
+        return placed
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageRenderer:
+    """A compiled renderer with parameters that are on its devices.
+
+    Attributes:
+      program: the compiled program.
+      replicated: what every device has a copy of, the parameters among it.
+      first: indices of the first tile of an image, on the devices.
+    """
+
+    program: TileProgram
+    replicated: Any
+    first: jax.Array
+
+    def tiles(self, camera: Cameras) -> Iterator[tuple[npt.NDArray[np.int32], RenderedPixels]]:
+        """Renders an image, tile by tile.
+
+        A tile is fetched while the devices are busy with the next; nothing else crosses but the
+        camera.
+
+        Args:
+          camera: one camera; its size is that of the image.
+
+        Yields:
+          Indices `[num_pixels]` of a tile's pixels, row by row, and the pixels, on the host.
+        """
+        num_pixels = camera.height * camera.width
+        whole = (self.replicated, parallel.replicate(self.program.mesh, PixelGrid.of(camera)))
+        order = self.program.order()
+        index, waiting = self.first, None
+        for start in range(0, num_pixels, len(order)):
+            pixels, index = self.program.run(whole, index)
+            if waiting is not None:
+                yield _fetch(*waiting, num_pixels)
+            waiting = (order + start, pixels)
+        if waiting is not None:
+            yield _fetch(*waiting, num_pixels)
+
+    def pixels(self, camera: Cameras, index: npt.NDArray[np.int32]) -> RenderedPixels:
+        """Renders some pixels of an image.
+
+        Args:
+          camera: one camera.
+          index: `[num_pixels]`, which pixels, row by row.
+
+        Returns:
+          The pixels, on the host.
+        """
+        whole = (self.replicated, parallel.replicate(self.program.mesh, PixelGrid.of(camera)))
+        order, parts = self.program.order(), []
+        for start in range(0, len(index), len(order)):
+            some = index[start : start + len(order)]
+            beyond = np.full(len(order) - len(some), camera.height * camera.width, np.int32)
+            tile = np.concatenate([some.astype(np.int32), beyond])[order]
+            pixels, _ = self.program.run(whole, self.program._shard(tile))
+            parts.append(_in_order(*_fetch(order, pixels, len(some))))
+        joined: RenderedPixels = jax.tree.map(lambda *each: np.concatenate(each), *parts)
+        return joined
+
+
+def all_devices() -> Mesh:
+    """A mesh of all local devices."""
+    return parallel.make_mesh(len(jax.local_devices()))
+
+
+def _fetch(
+    index: npt.NDArray[np.int32], pixels: RenderedPixels, num_pixels: int
+) -> tuple[npt.NDArray[np.int32], RenderedPixels]:
+    """Fetches a tile; without the pixels whose index is not below `num_pixels`."""
+    fetched, inside = jax.device_get(pixels), index < num_pixels
+    return index[inside], RenderedPixels(*(each[inside] for each in fetched))
+
+
+def _in_order(index: npt.NDArray[np.int32], pixels: RenderedPixels) -> RenderedPixels:
+    """Pixels sorted by their index."""
+    order = np.argsort(index)
+    ordered: RenderedPixels = jax.tree.map(lambda x: x[order], pixels)
+    return ordered
