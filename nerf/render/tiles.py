@@ -192,20 +192,22 @@ def jit_tile(
 
 
 def _map_first_microbatches(
-    function: Callable[[Rays], Any], rays: Rays, size: int, num: jax.Array
-) -> Any:
-    """`function` of the first `num` microbatches of rays; the results of the others are zero."""
+    function: Callable[[Rays], tuple[jax.Array, jax.Array, jax.Array]],
+    rays: Rays,
+    size: int,
+    num: jax.Array,
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """rgb, t and acc of the first `num` microbatches of rays; those of the others are zero."""
     microbatches = jax.tree.map(lambda x: x.reshape(-1, size, *x.shape[1:]), rays)
-    one = jax.eval_shape(function, jax.tree.map(lambda x: x[0], microbatches))
-    (most, *_) = microbatches.near.shape
-    results = jax.tree.map(lambda x: jnp.zeros((most, *x.shape), x.dtype), one)
+    shape = microbatches.near.shape
+    results = jnp.zeros((*shape, 3)), jnp.zeros(shape), jnp.zeros(shape)
 
     def step(number: jax.Array, results: Any) -> Any:
         result = function(jax.tree.map(lambda x: x[number], microbatches))
         return jax.tree.map(lambda all_, x: all_.at[number].set(x), results, result)
 
-    results = jax.lax.fori_loop(0, num, step, results)
-    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), results)
+    rgb, t, acc = jax.lax.fori_loop(0, num, step, results)
+    return rgb.reshape(-1, 3), t.reshape(-1), acc.reshape(-1)
 
 
 @dataclasses.dataclass(frozen=True)
