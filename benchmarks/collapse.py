@@ -28,11 +28,12 @@ from nerf import field as field_lib
 from nerf.config import presets
 from nerf.config import text as config_text
 from nerf.config.settings import Config
+from nerf.jobs.training_views import training_views
 from nerf.render.rays import render_rays
 from nerf.scenes import names
 from nerf.scenes.scene import Scene
 from nerf.training import health
-from nerf.training.batch import TrainingViews, sample_batch
+from nerf.training.batch import sample_batch
 from nerf.training.step import StepFn, TrainState, init_state, make_step
 
 NUM_RAYS, NUM_COARSE, NUM_FINE = 32, 8, 8
@@ -134,8 +135,8 @@ def measure(
     """One run for each seed: whether it collapsed, and when and by which sign it was noticed."""
     field = field_lib.make_field(backend, "mlp", config.field)
     split = scene.split(config.train.holdout)
-    train, test = (_views(scene, indices) for indices in (split.train, split.test))
-    step = make_step(field, config, space=scene.space)
+    train, test = (training_views(scene, indices) for indices in (split.train, split.test))
+    step = make_step(field, config, train, space=scene.space)
 
     @jax.jit
     def score(state: TrainState) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -153,7 +154,7 @@ def measure(
 
     runs = []
     for seed in tqdm.trange(num_seeds, desc=config.preset, leave=False):
-        run = _Run(step, init_state(field, config, jax.random.key(seed)), train)
+        run = _Run(step, init_state(field, config, jax.random.key(seed)))
         run.train(num_steps)
         psnr, spread, acc = map(float, score(run.state))
         if spread <= FLAT and run.noticed is None:
@@ -176,27 +177,19 @@ def measure(
 class _Run:
     """One run; its step health is checked at every tenth step."""
 
-    def __init__(self, step: StepFn, state: TrainState, views: TrainingViews):
-        self._step, self._views, self.state = step, views, state
+    def __init__(self, step: StepFn, state: TrainState):
+        self._step, self.state = step, state
         self.noticed: dict[str, Any] | None = None
 
     def train(self, num_steps: int) -> None:
         for _ in range(num_steps):
-            self.state, _ = self._step(self.state, self._views)
+            self.state, _ = self._step(self.state)
             number = int(self.state.step)
             if self.noticed is None and number % 10 == 0:
                 try:
                     health.check(jax.device_get(self.state.health), number)
                 except health.TrainingCollapsed as collapse:
                     self.noticed = {"sign": collapse.sign, "step": number}
-
-
-def _views(scene: Scene, indices: Sequence[int]) -> TrainingViews:
-    index = np.array(indices)
-    return TrainingViews(
-        jnp.asarray(scene.images[index]),
-        jax.tree.map(jnp.asarray, scene.cameras[index]),
-    )
 
 
 def summary(

@@ -17,9 +17,11 @@ from nerf.backends import convert
 from nerf.config import text as config_text
 from nerf.config.settings import Config
 from nerf.field import Params, RadianceField
+from nerf.geometry.cameras import Cameras
 from nerf.render.rays import init_params
 from nerf.runtime import devices, parallel
 from nerf.training.batch import TrainingViews
+from nerf.training.batch_source import DrawFn, draw_on_devices
 from nerf.training.step import Metrics, TrainState, init_state, jit_step
 
 PRODUCT = "product"  # the ceiling's name among the contenders
@@ -52,14 +54,17 @@ class Case(NamedTuple):
 class Step:
     """A compiled training step with its current state; a `timing.Contender`."""
 
-    def __init__(self, compiled: jax.stages.Compiled, state: TrainState, views: TrainingViews):
-        self._compiled, self._state, self._views = compiled, state, views
+    def __init__(
+        self, compiled: jax.stages.Compiled, state: TrainState, draw: DrawFn, cameras: Cameras
+    ):
+        self._compiled, self._state, self._draw, self._cameras = compiled, state, draw, cameras
         self.metrics: Metrics | None = None
 
     def __call__(self, repeats: int) -> None:
         for _ in range(repeats):
+            batch = self._draw(self._state.key, self._state.step)
             self._state, self.metrics = parallel.wait_on_cpu(
-                self._compiled(self._state, self._views), devices.default_platform()
+                self._compiled(self._state, batch, self._cameras), devices.default_platform()
             )
         jax.block_until_ready((self._state, self.metrics))
 
@@ -134,10 +139,14 @@ def compile_step(
 ) -> Prepared:
     """Compiles a training step for all devices. The state is donated to it."""
     mesh = parallel.make_mesh(config.train.num_rays)
-    state, views = parallel.replicate(mesh, (state, views))
+    state, cameras = parallel.replicate(mesh, (state, views.cameras))
+    draw = draw_on_devices(mesh, views, config.train.num_rays)
+    batch = draw(state.key, state.step)
     jitted = jit_step(field, config, mesh, space=SPACE, rays_per_microbatch=rays_per_microbatch)
-    stages, lowered, compiled = timing.compile_in_stages(jitted, state, views)
-    return Prepared(Step(compiled, state, views), stages, lowered, timing.peak_bytes(compiled))
+    stages, lowered, compiled = timing.compile_in_stages(jitted, state, batch, cameras)
+    return Prepared(
+        Step(compiled, state, draw, cameras), stages, lowered, timing.peak_bytes(compiled)
+    )
 
 
 def _prepare(

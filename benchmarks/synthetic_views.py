@@ -1,12 +1,10 @@
 """Views that need no data: images of noise from a small forward-facing rig."""
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from nerf.geometry.cameras import Cameras
 from nerf.geometry.ndc import NDC
-from nerf.training.batch import TrainingViews
+from nerf.training.batch import PixelLayout, TrainingViews
 
 HEIGHT, WIDTH, FOCAL = 94, 126, 108.0  # about those of the published scene `flower`
 NEAR, FAR = 4 / 3, 16.0
@@ -25,7 +23,11 @@ def make_views(seed: int, num_views: int = 8) -> TrainingViews:
     cameras = Cameras.pinhole(
         camtoworlds, focal=FOCAL, height=HEIGHT, width=WIDTH, near=NEAR, far=FAR
     )
-    return TrainingViews(
-        images=jax.random.uniform(jax.random.key(seed), (num_views, HEIGHT, WIDTH, 3)),
-        cameras=jax.tree.map(jnp.asarray, cameras),
+    num_pixels = HEIGHT * WIDTH
+    layout = PixelLayout(
+        offsets=np.arange(num_views, dtype=np.int32) * num_pixels,
+        heights=np.full(num_views, HEIGHT, np.int32),
+        widths=np.full(num_views, WIDTH, np.int32),
     )
+    noise = np.random.default_rng(seed).integers(0, 256, (num_views * num_pixels, 3), np.uint8)
+    return TrainingViews(noise, layout, cameras)

@@ -288,7 +288,7 @@ def try_one(folder: Path, cache: Path, guard: _Guard) -> str:
             for _ in (*survey.describe_capture(loaded.capture), *describe_scene(loaded.scene, 2)):
                 pass
         arrays = (
-            loaded.scene.images,
+            *loaded.scene.images,
             loaded.scene.cameras.camtoworlds,
             loaded.scene.cameras.bounds,
         )

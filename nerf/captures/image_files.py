@@ -1,4 +1,4 @@
-"""Image files: headers, pixels as float32 sRGB in [0, 1], scaling."""
+"""Image files: headers, pixels as 8-bit or float32 sRGB, scaling."""
 
 import contextlib
 import struct
@@ -135,20 +135,30 @@ def oriented_size(header: Header, *, orient: bool) -> tuple[int, int]:
 
 
 def read_image(file: Path, *, orient: bool = False) -> npt.NDArray[np.float32]:
+    """Reads an image as float32 in [0, 1]; see `read_pixels`, but grey levels keep 16 bits."""
+    return to_float(_decode(file, orient))
+
+
+def read_pixels(file: Path, *, orient: bool = False) -> npt.NDArray[np.uint8]:
     """Reads an image.
 
     Args:
-      file: a PNG or JPEG file, of 8 or 16 bits, grey, colour or with a palette. Colour images of 16
-        bits are read with 8 bits.
+      file: a PNG or JPEG file, of 8 or 16 bits, grey, colour or with a palette. Images of 16 bits
+        are read with 8 bits.
       orient: whether to turn the image as its EXIF orientation says.
 
     Returns:
-      `[height, width, 3]` float32 in [0, 1]; `[height, width, 4]` with alpha if the file is
-      transparent, with colours that are not multiplied by alpha.
+      `[height, width, 3]` uint8; `[height, width, 4]` with alpha if the file is transparent, with
+      colours that are not multiplied by alpha.
 
     Raises:
       UserError: if the file cannot be read, or is too large.
     """
+    return to_bytes(_decode(file, orient))
+
+
+def _decode(file: Path, orient: bool) -> npt.NDArray[np.uint8] | npt.NDArray[np.float32]:
+    """The pixels: uint8, or float32 in [0, 1] of a grey image with 16 bits."""
     try:
         with _without_warnings(), Image.open(file, formats=_FORMATS) as opened:
             image = ImageOps.exif_transpose(opened) if orient else opened
@@ -156,7 +166,7 @@ def read_image(file: Path, *, orient: bool = False) -> npt.NDArray[np.float32]:
                 scale = np.float32(65535)
                 grey = np.asarray(image).astype(np.float32) / scale
                 return np.repeat(np.clip(grey, 0.0, 1.0)[..., None], 3, axis=-1)
-            return to_float(np.asarray(image.convert("RGBA" if _is_transparent(image) else "RGB")))
+            return np.asarray(image.convert("RGBA" if _is_transparent(image) else "RGB"))
     except Image.DecompressionBombError as error:
         raise _too_large(file) from error
     except _DECODING_ERRORS as error:
@@ -214,6 +224,16 @@ def to_float(
     """Converts 8-bit values to float32 in [0, 1]; float values are in [0, 1] already."""
     scale = np.float32(255 if pixels.dtype == np.uint8 else 1)
     return pixels.astype(np.float32) / scale
+
+
+def to_bytes(
+    pixels: npt.NDArray[np.uint8] | npt.NDArray[np.float32],
+) -> npt.NDArray[np.uint8]:
+    """Rounds values in [0, 1] to 8 bits; 8-bit values stay as they are."""
+    if pixels.dtype == np.uint8:
+        return np.asarray(pixels, np.uint8)
+    levels = np.round(np.clip(np.asarray(pixels, np.float32), 0.0, 1.0) * np.float32(255))
+    return np.asarray(levels, np.uint8)
 
 
 def _unreadable(file: Path, error: Exception) -> UserError:

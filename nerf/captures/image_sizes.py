@@ -5,6 +5,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -18,28 +19,39 @@ from nerf.geometry.lenses import fraction_without_ray
 from nerf.runtime.array_cache import Arrays, cached_arrays
 from nerf.runtime.events import Callback, Progress, ignore_event
 
-MAX_BYTES = 2**34  # of all images of a scene in memory
+MAX_PIXELS = 2**31 - 1  # of all images of a scene: what an index of 32 bits can count
 _MAX_LENSES = 20  # the most that are checked
 _MIN_PIXELS_OF_BAR = 2**25  # the fewest pixels to scale for which a progress bar is shown
 
 
-def match_sizes(
-    capture: Capture,
-) -> tuple[Capture, npt.NDArray[np.int64], list[bool]]:
+class MatchedImages(NamedTuple):
+    """The images of a capture, matched to their lenses.
+
+    Attributes:
+      capture: the capture, with some images in `images_N` replaced by their originals.
+      sizes: `[num_views, 2]`, width and height of each image after turning.
+      turned: `[num_views]`, whether each is turned by its EXIF orientation.
+      is_transparent: whether any of them has an alpha channel.
+    """
+
+    capture: Capture
+    sizes: npt.NDArray[np.int64]
+    turned: tuple[bool, ...]
+    is_transparent: bool
+
+
+def match_sizes(capture: Capture) -> MatchedImages:
     """Matches each image to its lens by its aspect ratio.
 
     Most tools compute poses for the pixels as they are stored, so an image is turned by its EXIF
     orientation only if it fits its lens in no other way. An image in `images_N` that is not N times
     smaller is replaced by its original.
 
-    Returns:
-      The capture, with these replacements; width and height `[num_views, 2]` of each image after
-      turning; and whether each is turned.
-
     Raises:
       UserError: if an image cannot be read, or does not have the aspect ratio of its lens.
     """
     files, problems, sizes, turned, replaced = list(capture.files), [], [], [], []
+    is_transparent = False
     for index, (file, lens_size) in enumerate(zip(capture.files, capture.sizes, strict=True)):
         try:
             header = image_files.read_header(file)
@@ -64,6 +76,7 @@ def match_sizes(
             )
             continue
         turned.append(fits[0])
+        is_transparent |= header.is_transparent
         sizes.append(image_files.oriented_size(header, orient=fits[0]))
     if problems:
         raise InvalidCapture(problems)
@@ -75,7 +88,7 @@ def match_sizes(
             f"the smaller copies of {listed(replaced)} have another size, so the originals are used"
         )
     changed = dataclasses.replace(capture, files=tuple(files), notes=tuple(notes))
-    return changed, np.array(sizes, np.int64), turned
+    return MatchedImages(changed, np.array(sizes, np.int64), tuple(turned), is_transparent)
 
 
 def target_size(
@@ -93,7 +106,7 @@ def target_size(
       Height, width, and a note if the images are scaled.
 
     Raises:
-      UserError: if the images differ in size, or take too much memory.
+      UserError: if the images differ in size, or have too many pixels.
     """
     counts = Counter((int(w), int(h)) for w, h in sizes)
     if len(counts) > 1:
@@ -121,11 +134,11 @@ def target_size(
         if factor is None:
             notes[0] += " (`max_size` sets the longer side, 0 keeps the original size)"
         width, height = new_width, new_height
-    num_bytes = 12 * width * height * len(sizes)
-    if num_bytes > MAX_BYTES:
+    num_pixels = width * height * len(sizes)
+    if num_pixels > MAX_PIXELS:
         raise UserError(
-            f"{len(sizes)} images of {width} x {height} take {num_bytes / 2**30:.0f} GiB, more "
-            f"than {MAX_BYTES / 2**30:.0f}: give a smaller `max_size`, or a `factor`"
+            f"{len(sizes)} images of {width} x {height} have {num_pixels / 1e9:.1f} billion "
+            f"pixels, more than {MAX_PIXELS / 1e9:.1f}: give a smaller `max_size`, or a `factor`"
         )
     return height, width, notes
 
@@ -197,7 +210,7 @@ def load_pixels(
     width: int,
     cache_dir: Path,
     callback: Callback,
-) -> Iterator[npt.NDArray[np.float32]]:
+) -> Iterator[npt.NDArray[np.uint8]]:
     """Reads the images of a scene, scaled to one size.
 
     Args:
@@ -209,7 +222,7 @@ def load_pixels(
       callback: receives the progress where there is much to scale.
 
     Yields:
-      `[height, width, 3 or 4]` float32 in [0, 1], one for each file.
+      `[height, width, 3 or 4]` uint8, one for each file.
 
     Raises:
       UserError: if an image cannot be read.
@@ -222,7 +235,7 @@ def load_pixels(
             pixels = (
                 _scaled(file, turn, height, width, cache_dir)
                 if is_scaled
-                else image_files.read_image(file, orient=turn)
+                else image_files.read_pixels(file, orient=turn)
             )
             if pixels.shape[:2] != (height, width):
                 raise UserError(
@@ -234,26 +247,28 @@ def load_pixels(
 
 def _scaled(
     file: Path, orient: bool, height: int, width: int, cache_dir: Path
-) -> npt.NDArray[np.float32]:
-    """An image at a smaller size, with 16 bits, cached by the file's path, time and size."""
-    status = file.stat()
-    identity = (
-        str(file.resolve()),
-        status.st_mtime_ns,
-        status.st_size,
-        orient,
-        height,
-        width,
-    )
-    path = cache_dir / f"{hashlib.sha256(repr(identity).encode()).hexdigest()[:32]}.npz"
+) -> npt.NDArray[np.uint8]:
+    """An image at a smaller size, cached by the identity of the file."""
+    identity = (*file_identity(file), orient, height, width)
+    path = cache_dir / f"{cache_name(identity)}.npz"
 
     def shrink() -> Arrays:
         small = image_files.shrink(image_files.read_image(file, orient=orient), height, width)
-        return {"levels": np.round(small * 65535).astype(np.uint16)}
+        return {"pixels": image_files.to_bytes(small)}
 
     def fits(found: Arrays) -> bool:
-        levels = found["levels"]
-        return bool(levels.dtype == np.uint16 and levels.shape[:2] == (height, width))
+        pixels = found["pixels"]
+        return bool(pixels.dtype == np.uint8 and pixels.shape[:2] == (height, width))
 
-    levels = cached_arrays(path, shrink, fits)["levels"]
-    return np.asarray(levels / np.float32(65535), np.float32)
+    return np.asarray(cached_arrays(path, shrink, fits)["pixels"])
+
+
+def file_identity(file: Path) -> tuple[str, int, int]:
+    """What changes with the content of a file: its path, time and size."""
+    status = file.stat()
+    return str(file.resolve()), status.st_mtime_ns, status.st_size
+
+
+def cache_name(identity: tuple[object, ...]) -> str:
+    """A file name, without a suffix, for what depends on `identity` alone."""
+    return hashlib.sha256(repr(identity).encode()).hexdigest()[:32]

@@ -10,6 +10,7 @@ from nerf.captures.formats import FORMATS
 from nerf.config.settings import PRECISIONS
 from nerf.geometry.camera_paths import PATHS
 from nerf.geometry.spaces import SPACES
+from nerf.runtime.devices import IMAGE_MEMORY
 from nerf.scenes.loading import MAX_SIZE
 
 MODES = ("evaluate", "train", "render", "convert")
@@ -76,6 +77,13 @@ flags.DEFINE_integer(
     "scale images down to this longer side in pixels; 0: never",
     lower_bound=0,
     upper_bound=_MAX_COUNT,
+)
+flags.DEFINE_float(
+    "image_memory",
+    IMAGE_MEMORY,
+    "keep the images in memory up to this share of what the device has; larger ones stay on disk",
+    lower_bound=0.0,
+    upper_bound=1.0,
 )
 flags.DEFINE_enum(
     "space", None, tuple(SPACES), "space that the field lives in (default: what suits the cameras)"

@@ -13,7 +13,7 @@ FLAGS = flags.FLAGS
 _ALWAYS = {"mode", "backend", "field", "set", "preset", "precision", "compile_cache"}
 _SCENE = {
     "scene", "data_dir", "format", "factor", "max_size", "space", "near", "far", "background",
-    "offline", "download_url",
+    "offline", "download_url", "image_memory",
 }  # fmt: skip
 _RUN = {"init_from", "run_dir", "debug"}
 _VIDEO = {"renderer", "camera_path", "video_frames", "video_size"}
@@ -28,7 +28,7 @@ USED_BY = {
     "convert": _ALWAYS | _SCENE | {"init_from", "out"},
 }
 USED_BY_INSPECT = frozenset(
-    {"format", "factor", "max_size", "space", "near", "far", "background", "out"}
+    {"format", "factor", "max_size", "space", "near", "far", "background", "out", "image_memory"}
 )
 _OF_THE_MODES = set().union(*USED_BY.values())  # absl's own flags serve all
 _OF_FOLDERS = ("data_dir", "format", "factor", "max_size", "space", "near", "far", "background")

@@ -44,6 +44,7 @@ def capture_options() -> CaptureOptions:
         factor=FLAGS.factor,
         max_size=FLAGS.max_size,
         normalization=NormalizeOptions(FLAGS.space, FLAGS.near, FLAGS.far, FLAGS.background),
+        image_memory=FLAGS.image_memory,
     )
 
 
@@ -185,6 +186,7 @@ def train_options(scene: Scene, started: float) -> TrainOptions:
         stop_at=FLAGS.stop_at,
         steps_per_call=FLAGS.steps_per_call,
         rays_per_microbatch=FLAGS.rays_per_microbatch,
+        image_memory=FLAGS.image_memory,
         on_collapse=FLAGS.on_collapse,
         tensorboard=FLAGS.tensorboard,
         resume=FLAGS.resume,

@@ -6,6 +6,7 @@ from typing import Literal
 
 from nerf.config.settings import Background
 from nerf.errors import UserError
+from nerf.runtime.devices import IMAGE_MEMORY
 from nerf.runtime.events import Callback, log_event, note
 from nerf.scenes import names
 from nerf.scenes.loading import MAX_SIZE, CaptureOptions
@@ -26,6 +27,7 @@ def load_scene(
     near: float | None = None,
     far: float | None = None,
     background: Background | None = None,
+    image_memory: float = IMAGE_MEMORY,
     offline: bool = False,
     download_url: str | None = None,
     callback: Callback = log_event,
@@ -42,6 +44,8 @@ def load_scene(
       space: that the field lives in; None means what suits the cameras.
       near, far: bounds of the depth in the files' unit; None means from the files.
       background: behind transparent images; None means white where there are any.
+      image_memory: the largest share of the machine's memory, 0 to 1, for the images; larger ones
+        are mapped into memory from the cache.
       offline: makes no network attempt; so does `NERF_OFFLINE=1`.
       download_url: base address of the published scenes; None means their own repository.
       callback: receives notes and the progress of downloads and scaling.
@@ -59,6 +63,7 @@ def load_scene(
             factor=factor,
             max_size=max_size,
             normalization=NormalizeOptions(space, near, far, background),
+            image_memory=image_memory,
         ),
         base_url=download_url,
         callback=callback,

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from nerf.errors import UserError
+from nerf.runtime.devices import IMAGE_MEMORY
 
 RENDERERS = (None, "exact", "fast")
 
@@ -19,6 +20,8 @@ class TrainOptions:
       stop_at: a step to stop at before the run is complete; it resumes later.
       steps_per_call: steps that the device is given at once; None means 1 on a CPU, else 10.
       rays_per_microbatch: the most rays that go through a device at once; None chooses by device.
+      image_memory: the largest share of a device's memory, 0 to 1, for the images. Larger ones stay
+        on the host, and batches of their pixels are sent to the devices.
       on_collapse: whether a collapsed run stops, or restarts from another key.
       tensorboard: whether metrics and images also go to TensorBoard, in a run folder.
       resume: whether to resume the training that a run folder holds; else it is set aside first.
@@ -34,6 +37,7 @@ class TrainOptions:
     stop_at: int | None = None
     steps_per_call: int | None = None
     rays_per_microbatch: int | None = None
+    image_memory: float = IMAGE_MEMORY
     on_collapse: Literal["stop", "restart"] = "stop"
     tensorboard: bool = False
     resume: bool = True
@@ -53,6 +57,8 @@ class TrainOptions:
             value = getattr(self, name)
             if value is not None and value < least:
                 raise UserError(f"`{name}` must be at least {least}, not {value}")
+        if not 0.0 <= self.image_memory <= 1.0:
+            raise UserError(f"`image_memory` must be from 0 to 1, not {self.image_memory}")
 
 
 DEFAULT_OPTIONS = TrainOptions()

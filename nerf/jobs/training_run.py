@@ -6,20 +6,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 
 from nerf.errors import UserError
 from nerf.jobs.preview import Preview
 from nerf.jobs.train_options import TrainOptions
 from nerf.jobs.trained_field import TrainedField
 from nerf.jobs.training_record import run_record
+from nerf.jobs.training_views import training_views
 from nerf.runs.store import OpenStore, Store
 from nerf.runtime.events import Callback, note, say
 from nerf.runtime.interrupts import Interrupted, interrupt_between_steps
 from nerf.scenes.scene import Scene
 from nerf.training import loop
-from nerf.training.batch import TrainingViews
 from nerf.training.health import TrainingCollapsed
 from nerf.training.loop import LoopConfig
 from nerf.training.step import StepFn, TrainState, init_state, make_step
@@ -71,12 +69,11 @@ class TrainingRun:
           UserError: if training collapses and is not restarted.
           Interrupted: after an interrupt, otherwise.
         """
-        views = self._training_views()
         step_fn = self._make_step()
         while True:
             restarts = store.num_restarts
             try:
-                state = self._attempt(store, step_fn, views, returns_on_interrupt)
+                state = self._attempt(store, step_fn, returns_on_interrupt)
                 break
             except TrainingCollapsed as collapse:
                 if self.options.on_collapse == "stop" or restarts == MAX_RESTARTS:
@@ -89,30 +86,21 @@ class TrainingRun:
                 )
         return self.fresh.with_params(jax.device_get(state.params), int(state.step))
 
-    def _training_views(self) -> TrainingViews:
-        scene = self.scene
-        indices = np.array(self.fresh.needed_scene().split.train)
-        views = TrainingViews(
-            jnp.asarray(scene.images[indices]),
-            jax.tree.map(lambda x: jnp.asarray(x[indices]), scene.cameras),
-            None if scene.alpha is None else jnp.asarray(scene.alpha[indices]),
-        )
-        num_rays = views.images[..., 0].size
-        say(self.callback, f"training on {num_rays:,} rays of {len(indices)} views")
-        return views
-
     def _make_step(self) -> StepFn:
+        views = training_views(self.scene, self.fresh.needed_scene().split.train)
+        num_views = len(views.layout.offsets)
+        say(self.callback, f"training on {views.num_rays:,} rays of {num_views} views")
         return make_step(
             self.fresh.field,
             self.fresh.config,
+            views,
             space=self.scene.space,
             rays_per_microbatch=self.options.rays_per_microbatch,
+            image_memory=self.options.image_memory,
             debug=self.options.debug,
         )
 
-    def _attempt(
-        self, store: Store, step_fn: StepFn, views: TrainingViews, returns_on_interrupt: bool
-    ) -> TrainState:
+    def _attempt(self, store: Store, step_fn: StepFn, returns_on_interrupt: bool) -> TrainState:
         """One attempt, from the newest stored state or a new one to its end."""
         state: TrainState | None = None
         record = {**self.record(), "restarts": store.num_restarts}
@@ -122,7 +110,7 @@ class TrainingRun:
                 store.open(record) as opened,
             ):
                 first = opened.first_state(self._fresh_state(store), self.loop_config.goal)
-                state = self._loop(opened, step_fn, views, first, interrupted)
+                state = self._loop(opened, step_fn, first, interrupted)
         except Interrupted:
             if state is None or not returns_on_interrupt:
                 raise
@@ -132,7 +120,6 @@ class TrainingRun:
         self,
         opened: OpenStore,
         step_fn: StepFn,
-        views: TrainingViews,
         state: TrainState,
         interrupted: loop.AskFn,
     ) -> TrainState:
@@ -146,7 +133,6 @@ class TrainingRun:
         return loop.train(
             step_fn,
             state,
-            views,
             num_rays=self.fresh.config.train.num_rays,
             log=opened,
             config=self.loop_config,

@@ -1,5 +1,6 @@
 """The device that JAX computes on, and a warning where the machine has a faster one."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import jax
 
+IMAGE_MEMORY = 0.5  # the default of `image_memory`, a share of a device's memory
+_CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 _PLUGIN = re.compile(
     r"(jax[-_](cuda|rocm|metal|tpu|.*plugin)|libtpu|intel[-_]extension[-_]for[-_]openxla)"
 )
@@ -23,6 +26,24 @@ def default_platform() -> str:
     callers.
     """
     return jax.default_backend()
+
+
+def host_memory() -> int:
+    """The bytes of memory of the machine, or of the container that limits this process."""
+    try:
+        sizes = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    except (AttributeError, OSError, ValueError):  # not a Unix
+        return 2**33
+    for limit in _CGROUP_LIMITS:
+        with contextlib.suppress(OSError, ValueError):  # "max" is no limit
+            sizes.append(int(Path(limit).read_text(encoding="ascii")))
+    return min(sizes)
+
+
+def device_memory(device: jax.Device) -> int:
+    """The bytes of memory that JAX may use on a device; of a CPU, those of the machine."""
+    stats = None if device.platform == "cpu" else device.memory_stats()
+    return int((stats or {}).get("bytes_limit") or host_memory())
 
 
 def notes() -> tuple[str, ...]:

@@ -81,10 +81,26 @@ def largest_divisor(number: int, at_most: int) -> int:
     return next(n for n in range(min(at_most, number), 0, -1) if number % n == 0)
 
 
-def replicate(mesh: Mesh, tree: T) -> T:
-    """Puts a copy of the arrays on every device of a mesh; those that are there are not copied."""
-    placed: T = jax.device_put(tree, NamedSharding(mesh, P()))
+def replicate(mesh: Mesh, tree: T, *, may_alias: bool | None = None) -> T:
+    """Puts a copy of the arrays on every device of a mesh; those that are there are not copied.
+
+    Args:
+      mesh: the devices.
+      tree: the arrays.
+      may_alias: whether CPU devices may use the memory of NumPy arrays, which then must not change.
+        The start of an array must be a multiple of 64 bytes.
+    """
+    placed: T = jax.device_put(tree, NamedSharding(mesh, P()), may_alias=may_alias)
     return placed
+
+
+def is_replicated(mesh: Mesh, tree: Any) -> bool:
+    """Whether `replicate` has put all arrays of a tree on the devices of a mesh."""
+    devices = set(mesh.devices.flat)
+    return all(
+        isinstance(x, jax.Array) and x.is_fully_replicated and x.devices() == devices
+        for x in jax.tree.leaves(tree)
+    )
 
 
 def shard(mesh: Mesh, function: Callable[..., Any], *, average: bool) -> Callable[..., Any]:

@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nerf.captures import image_files
 from nerf.errors import UserError
 from nerf.scenes.llff_arrays import build_scene
 from nerf.scenes.scene import Scene
@@ -85,14 +84,13 @@ def load(name: str, cache_dir: Path) -> Scene:
     views = procedural.cached_views(
         cache_dir / "traced", parsed.scene, height=parsed.height, width=parsed.width
     )
-    pixels = image_files.to_float(views.images)
     scene = build_scene(
-        image_files.over(pixels, "white"),
+        views.images,
         views.poses_bounds,
         name=str(parsed),
         source="procedural",
         origin=f"bundled procedural scene {parsed.scene}",
-        alpha=pixels[..., 3] if pixels.shape[-1] == 4 else None,
+        transparent=views.images.shape[-1] == 4,
     )
     depth = (views.depth * scene.unit_scale).astype(np.float32)
     return dataclasses.replace(scene, depth=depth)

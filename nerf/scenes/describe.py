@@ -16,7 +16,7 @@ def describe_scene(scene: Scene, holdout: int) -> Iterator[str]:
     """
     height, width = scene.cameras.height, scene.cameras.width
     split = scene.split(holdout)
-    background = "" if scene.alpha is None else f", transparent, over {scene.background}"
+    background = f", transparent, over {scene.background}" if scene.is_transparent else ""
     yield survey_line("images", f"{width}x{height}{background}")
     near, far = scene.cameras.bounds[:, 0].min(), scene.cameras.bounds[:, 1].max()
     yield survey_line("space", f"{scene.space.name}: {scene.space.description}")

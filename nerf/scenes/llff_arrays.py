@@ -8,8 +8,8 @@ import numpy.typing as npt
 
 from nerf.captures import llff
 from nerf.captures.capture import InvalidCapture, check_cameras
-from nerf.captures.image_files import to_float
 from nerf.errors import UserError
+from nerf.scenes.image_store import ImageStore
 from nerf.scenes.normalize import make_scene
 from nerf.scenes.scene import Scene, Source
 
@@ -22,19 +22,19 @@ def build_scene(
     source: Source,
     origin: str,
     image_names: Sequence[str] | None = None,
-    alpha: npt.NDArray[np.float32] | None = None,
+    transparent: bool = False,
 ) -> Scene:
     """Makes a scene of images and their LLFF poses, without reading files.
 
     Args:
-      images: `[num_views, height, width, 3]`, uint8, or float in [0, 1].
+      images: `[num_views, height, width, 3]`, uint8, or float in [0, 1], which is rounded to 8
+        bits; with alpha `[num_views, height, width, 4]`, shown over white.
       poses_bounds: `[num_views, 17]`, see `nerf.captures.llff`.
       name: the name of the scene.
       source: "photographs" or "procedural".
       origin: where it was found; error messages begin with it.
       image_names: one for each view; None numbers them.
-      alpha: `[num_views, height, width]` in [0, 1] of transparent images, composited over white;
-        None for opaque ones.
+      transparent: whether alpha is the opacity of the scene.
 
     Raises:
       UserError: if the poses are not finite or their bounds are not 0 < near < far, or if the
@@ -55,9 +55,8 @@ def build_scene(
         raise InvalidCapture([f"{origin}: {problem}" for problem in problems])
     return make_scene(
         capture,
-        to_float(images),
+        ImageStore.of(images, transparent=transparent),
         name=name,
         source=source,
         origin=origin,
-        alpha=alpha,
     )

@@ -1,17 +1,26 @@
 """Loading a folder as a scene: reads the capture, loads its images, and normalises it."""
 
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
-from nerf.captures import image_files
+from nerf.captures import image_sizes
 from nerf.captures.capture import Capture
 from nerf.captures.formats import read_capture
-from nerf.captures.image_sizes import check_lenses, load_pixels, match_sizes, target_size
+from nerf.captures.image_sizes import MatchedImages, check_lenses, match_sizes, target_size
+from nerf.runtime import devices
 from nerf.runtime.cache_dir import default_cache_dir
 from nerf.runtime.events import Callback, log_event
+from nerf.scenes.image_store import (
+    ImageStore,
+    load_pixels,
+    transparent_fraction,
+    with_channels,
+)
 from nerf.scenes.normalize import DEFAULT, NormalizeOptions, make_scene
 from nerf.scenes.scene import Scene, Source
 
@@ -29,12 +38,15 @@ class CaptureOptions:
         `max_size`, and chooses the smallest images of an LLFF folder.
       max_size: the longest allowed side of an image in pixels; 0 for no limit.
       normalization: space, bounds and background.
+      image_memory: the largest share of the machine's memory for the images; larger ones are
+        written to the cache and mapped into memory.
     """
 
     format: str | None = None
     factor: int | None = None
     max_size: int = MAX_SIZE
     normalization: NormalizeOptions = DEFAULT
+    image_memory: float = devices.IMAGE_MEMORY
 
 
 DEFAULT_CAPTURE_OPTIONS = CaptureOptions()
@@ -95,36 +107,59 @@ def load_capture(
       UserError: if an image is missing, unreadable or does not fit its lens, or if the cameras do
         not admit the space that is asked for.
     """
-    capture, sizes, turned = match_sizes(capture)
-    height, width, notes = target_size(capture, sizes, options.factor, options.max_size)
+    matched = match_sizes(capture)
+    capture = matched.capture
+    height, width, notes = target_size(capture, matched.sizes, options.factor, options.max_size)
     notes += check_lenses(capture, height, width)
-    scaled_dir = (cache_dir or default_cache_dir()) / "scaled"
-    background = options.normalization.background or "white"
-    pixels, alpha = np.empty((0, height, width, 3), np.float32), None
-    for index, image in enumerate(
-        load_pixels(capture.files, sizes, turned, height, width, scaled_dir, callback)
-    ):
-        if index == 0:  # only after an image was decoded: a header may claim any size
-            pixels = np.empty((capture.num_views, height, width, 3), np.float32)
-        if image.shape[-1] == 4 and (image[..., 3] < 1).any():
-            alpha = np.ones(pixels.shape[:3], np.float32) if alpha is None else alpha
-            alpha[index] = image[..., 3]
-        pixels[index] = image_files.over(image, background)
-    if alpha is not None:
-        fraction = float(np.mean(alpha < 1))
-        if fraction < _MIN_TRANSPARENT_FRACTION:
-            alpha = None
-        else:
-            notes.append(
-                f"{fraction:.0%} of the pixels are transparent: they are taken for empty space"
-            )
+    images = _load_images(
+        matched, height, width, options, cache_dir or default_cache_dir(), callback
+    )
+    if images.is_transparent:
+        fraction = transparent_fraction(images.pixels)
+        notes.append(
+            f"{fraction:.0%} of the pixels are transparent: they are taken for empty space"
+        )
     scene = make_scene(
         capture,
-        pixels,
+        images,
         name=capture.folder.resolve().name if name is None else name,
         source=source,
         origin=f"{capture.format}, {capture.files[0].parent}",
         options=options.normalization,
-        alpha=alpha,
     )
-    return LoadedScene(scene, capture, (*capture.notes, *notes), tuple(turned))
+    return LoadedScene(scene, capture, (*capture.notes, *notes), matched.turned)
+
+
+def _load_images(
+    matched: MatchedImages,
+    height: int,
+    width: int,
+    options: CaptureOptions,
+    cache_dir: Path,
+    callback: Callback,
+) -> ImageStore:
+    """The images in one array: in memory, or mapped from the cache if they are large."""
+    capture, sizes, turned, has_alpha = matched
+    channels = 4 if has_alpha else 3
+    num_pixels = capture.num_views * height * width
+    background = options.normalization.background or "white"
+    file = None
+    if num_pixels * channels > options.image_memory * devices.host_memory():
+        identities = tuple(image_sizes.file_identity(file) for file in capture.files)
+        name = image_sizes.cache_name((identities, turned, height, width, channels))
+        file = cache_dir / "images" / f"{name}.npy"
+
+    def read() -> Iterator[npt.NDArray[np.uint8]]:
+        for image in image_sizes.load_pixels(
+            capture.files, sizes, turned, height, width, cache_dir / "scaled", callback
+        ):
+            yield with_channels(image, channels)
+
+    pixels = load_pixels(read, num_pixels, channels, file)
+    return ImageStore(
+        pixels,
+        np.full(capture.num_views, height, np.int64),
+        np.full(capture.num_views, width, np.int64),
+        background,
+        is_transparent=transparent_fraction(pixels) >= _MIN_TRANSPARENT_FRACTION,
+    )

@@ -11,7 +11,6 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import numpy.typing as npt
 
 from nerf.captures.capture import Array, Capture, scaled_lens, simplified_lens
 from nerf.config.settings import Background
@@ -24,6 +23,7 @@ from nerf.geometry.poses import mean_pose, similarity, transform_poses
 from nerf.geometry.rigs import Rig, classify_rig, rotation_to_upright
 from nerf.geometry.spaces import Space
 from nerf.geometry.world import World
+from nerf.scenes.image_store import ImageStore
 from nerf.scenes.scene import Scene, Source
 
 NEAREST_DEPTH = 1.0 / 0.75  # of the nearest bound in NDC, so that everything is beyond z = -1
@@ -69,34 +69,31 @@ class NormalizedPoses(NamedTuple):
 
 def make_scene(
     capture: Capture,
-    images: npt.NDArray[np.float32],
+    images: ImageStore,
     *,
     name: str,
     source: Source,
     origin: str,
     options: NormalizeOptions = DEFAULT,
-    alpha: npt.NDArray[np.float32] | None = None,
 ) -> Scene:
     """Makes a scene of a capture and its images.
 
     Args:
       capture: checked, see `nerf.captures.capture.check_cameras`.
-      images: `[num_views, height, width, 3]` in [0, 1].
+      images: `[num_views]`, of one size. Transparent ones show an object with nothing behind it.
       name, source, origin: see `Scene`.
       options: what the user decides.
-      alpha: `[num_views, height, width]` of transparent images, which show an object with nothing
-        behind it; else None.
 
     Raises:
       UserError: if the cameras do not admit the space that was asked for, or the size of the scene
         is not known.
     """
-    _, height, width, _ = images.shape
+    height, width = int(images.heights[0]), int(images.widths[0])
     rig = classify_rig(capture.camtoworlds)
     lens = scaled_lens(capture, height, width)
     bounds = _known_bounds(capture, rig, options)
     normalized, space = _normalize(
-        capture, rig, bounds, lens, (height, width), options, alpha is not None
+        capture, rig, bounds, lens, (height, width), options, images.is_transparent
     )
     return Scene(
         name=name,
@@ -114,8 +111,7 @@ def make_scene(
         ),
         space=space,
         capture_to_scene=normalized.capture_to_scene,
-        background=options.background or ("black" if alpha is None else "white"),
-        alpha=alpha,
+        background=options.background or ("white" if images.is_transparent else "black"),
         given_split=capture.split,
     )
 

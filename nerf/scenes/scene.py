@@ -18,6 +18,7 @@ from nerf.errors import UserError, listed
 from nerf.geometry.cameras import Cameras
 from nerf.geometry.poses import scale_of
 from nerf.geometry.spaces import Space
+from nerf.scenes.image_store import ImageStore
 
 Source = Literal["photographs", "procedural"]
 
@@ -48,13 +49,13 @@ class Scene:
       source: whether the images are photographs or a bundled ray-traced scene.
       origin: its format and folder, for messages (never stored in a run folder).
       image_names: `[num_views]`, the names of the images, without suffixes.
-      images: `[num_views, height, width, 3]` float32, sRGB in [0, 1].
+      images: `[num_views]`: `images[i]` is `[height, width, 3]` float32, sRGB in [0, 1], made on
+        demand of 8-bit pixels.
       cameras: `[num_views]`, NumPy arrays.
       space: the space that a field of the scene lives in.
       capture_to_scene: `[4, 4]` float64, the similarity transform from the coordinates of the
         capture's files to scene units, see `nerf.geometry.poses.transform_poses`.
       background: the colour where the scene is empty, and behind transparent images.
-      alpha: `[num_views, height, width]` float32, in [0, 1], of transparent images; else None.
       depth: `[num_views, height, width]` float32, exact depth along the viewing axis in scene
         units, inf for the background; None if it is not known.
       given_split: training and held-out views, if the files define them; else None.
@@ -66,12 +67,11 @@ class Scene:
     source: Source
     origin: str
     image_names: tuple[str, ...]
-    images: npt.NDArray[np.float32]
+    images: ImageStore
     cameras: Cameras
     space: Space
     capture_to_scene: npt.NDArray[np.float64]
     background: Background = "black"
-    alpha: npt.NDArray[np.float32] | None = None
     depth: npt.NDArray[np.float32] | None = None
     given_split: Split | None = None
     folder: Path | None = None
@@ -80,6 +80,11 @@ class Scene:
     def truth_name(self) -> str:
         """The word for the scene's own images."""
         return "photograph" if self.source == "photographs" else "ray-traced truth"
+
+    @property
+    def is_transparent(self) -> bool:
+        """Whether the images show an object with nothing behind it."""
+        return self.images.is_transparent
 
     @property
     def num_views(self) -> int:

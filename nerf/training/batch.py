@@ -1,29 +1,106 @@
-"""The views that are trained on, and the rays that a step draws from them."""
+"""The views that are trained on, and the pixels and rays that a step draws from them."""
 
+import dataclasses
+import functools
 from typing import NamedTuple
 
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
+import numpy.typing as npt
 
-from nerf.config.settings import RenderConfig
+from nerf.config.settings import Background, RenderConfig
 from nerf.geometry.cameras import Cameras, pixel_cameras
 from nerf.geometry.rays import Rays, scene_rays
 from nerf.geometry.spaces import Space
 
+# What each 8-bit level is in [0, 1]. A table, since a compiler would multiply by 1 / 255 instead.
+_LEVELS = np.arange(256, dtype=np.float32) / np.float32(255)
 
-class TrainingViews(NamedTuple):
-    """The views that rays are drawn from, on the device.
+
+class PixelLayout(NamedTuple):
+    """Where the pixels of the training views are in an array of pixels.
 
     Attributes:
-      images: `[num_views, height, width, 3]`, sRGB in [0, 1].
-      cameras: `[num_views]`, for images of that size.
-      alpha: `[num_views, height, width]`, in [0, 1], of transparent images; else None.
+      offsets: `[num_views]` int32, the index of the first pixel of each view.
+      heights, widths: `[num_views]` int32, in pixels; each row follows the one above it.
     """
 
-    images: jax.Array
+    offsets: jax.Array | npt.NDArray[np.int32]
+    heights: jax.Array | npt.NDArray[np.int32]
+    widths: jax.Array | npt.NDArray[np.int32]
+
+
+@functools.partial(
+    jax.tree_util.register_dataclass,
+    data_fields=("pixels", "layout", "cameras"),
+    meta_fields=("background", "has_opacity"),
+)
+@dataclasses.dataclass(frozen=True, eq=False)
+class TrainingViews:
+    """The views that rays are drawn from.
+
+    Attributes:
+      pixels: `[num_pixels, 3]` uint8, sRGB, or `[num_pixels, 4]` with alpha; also of views that are
+        not trained on.
+      layout: which of the pixels belong to the training views.
+      cameras: `[num_views]`, of the training views.
+      background: the colour behind transparent pixels.
+      has_opacity: whether alpha is the opacity of the scene.
+    """
+
+    pixels: jax.Array | npt.NDArray[np.uint8]
+    layout: PixelLayout
     cameras: Cameras
-    alpha: jax.Array | None = None
+    background: Background = "black"
+    has_opacity: bool = False
+
+    @property
+    def num_rays(self) -> int:
+        """The number of pixels to draw from."""
+        return int(np.sum(np.asarray(self.layout.heights, np.int64) * self.layout.widths))
+
+
+class Drawn(NamedTuple):
+    """The pixels of a step.
+
+    Attributes:
+      view: `[num_rays]` int32, the index of the camera.
+      row, column: `[num_rays]` int32.
+      position: `[num_rays]` int32, where the pixel is in `TrainingViews.pixels`.
+      ray_keys: `[num_rays]`, one random key a ray.
+    """
+
+    view: jax.Array
+    row: jax.Array
+    column: jax.Array
+    position: jax.Array
+    ray_keys: jax.Array
+
+
+@functools.partial(
+    jax.tree_util.register_dataclass,
+    data_fields=("view", "row", "column", "ray_keys", "pixels"),
+    meta_fields=("background", "has_opacity"),
+)
+@dataclasses.dataclass(frozen=True, eq=False)
+class PixelBatch:
+    """What a step is given: pixels, and their colours as they are stored.
+
+    Attributes:
+      view, row, column, ray_keys: `[num_rays]`, see `Drawn`.
+      pixels: `[num_rays, 3 or 4]` uint8.
+      background, has_opacity: see `TrainingViews`.
+    """
+
+    view: jax.Array
+    row: jax.Array
+    column: jax.Array
+    ray_keys: jax.Array
+    pixels: jax.Array
+    background: Background = "black"
+    has_opacity: bool = False
 
 
 class Batch(NamedTuple):
@@ -42,32 +119,86 @@ class Batch(NamedTuple):
     alpha: jax.Array | None = None
 
 
-def sample_batch(
-    key: jax.Array, views: TrainingViews, *, num_rays: int, space: Space, config: RenderConfig
-) -> Batch:
+def draw_pixels(key: jax.Array, layout: PixelLayout, num_rays: int) -> Drawn:
     """Draws pixels uniformly from all pixels of all views, with replacement.
 
     Args:
       key: for the pixels and for the rays' own keys.
-      views: where to draw from.
+      layout: of at least one view.
       num_rays: the number of rays.
+    """
+    offsets, heights, widths = (jnp.asarray(x) for x in layout)
+    chex.assert_equal_shape([offsets, heights, widths])
+    ends = jnp.cumsum(heights * widths)
+    pixel_key, ray_key = jax.random.split(key)
+    number = jax.random.randint(pixel_key, (num_rays,), 0, ends[-1])
+    view = jnp.searchsorted(ends, number, side="right")
+    within = number - (ends - heights * widths)[view]
+    row, column = jnp.divmod(within, widths[view])
+    return Drawn(view, row, column, offsets[view] + within, jax.random.split(ray_key, num_rays))
+
+
+def with_colours(drawn: Drawn, pixels: jax.Array, views: TrainingViews) -> PixelBatch:
+    """The batch of some drawn pixels.
+
+    Args:
+      drawn: which pixels.
+      pixels: `[num_rays, 3 or 4]` uint8, `views.pixels` at their indices.
+      views: where they were drawn from.
+    """
+    return PixelBatch(
+        drawn.view,
+        drawn.row,
+        drawn.column,
+        drawn.ray_keys,
+        pixels,
+        views.background,
+        views.has_opacity,
+    )
+
+
+def draw_batch(key: jax.Array, views: TrainingViews, num_rays: int) -> PixelBatch:
+    """`draw_pixels` and their colours, where the images are on the device."""
+    drawn = draw_pixels(key, views.layout, num_rays)
+    colours = jnp.asarray(views.pixels).at[drawn.position].get(mode="promise_in_bounds")
+    return with_colours(drawn, colours, views)
+
+
+def colours(batch: PixelBatch) -> tuple[jax.Array, jax.Array | None]:
+    """Colours `[num_rays, 3]` over the background, and opacity `[num_rays]` where it is known."""
+    levels = jnp.asarray(_LEVELS).at[batch.pixels].get(mode="promise_in_bounds")
+    if batch.pixels.shape[-1] == 3:
+        return levels, None
+    rgb, alpha = levels[:, :3], levels[:, 3:]
+    behind = {"black": 0.0, "white": 1.0}[batch.background]
+    return rgb * alpha + behind * (1.0 - alpha), alpha[:, 0] if batch.has_opacity else None
+
+
+def make_batch(
+    pixels: PixelBatch, cameras: Cameras, *, space: Space, config: RenderConfig
+) -> Batch:
+    """The rays through pixels, and their colours.
+
+    Args:
+      pixels: `[num_rays]`.
+      cameras: `[num_views]`.
       space: the space that the field lives in.
       config: pixel and direction conventions.
     """
-    num_views, height, width, _ = views.images.shape
-    chex.assert_shape(views.cameras.camtoworlds, (num_views, 3, 4))
-    chex.assert_equal((views.cameras.height, views.cameras.width), (height, width))
-    pixel_key, ray_key = jax.random.split(key)
-    pixels = jax.random.randint(pixel_key, (num_rays,), 0, num_views * height * width)
-    view, row, column = jnp.unravel_index(pixels, (num_views, height, width))
     rays = scene_rays(
-        column,
-        row,
-        pixel_cameras(views.cameras, view),
+        pixels.column,
+        pixels.row,
+        pixel_cameras(cameras, pixels.view),
         space,
         viewdir_space=config.viewdir_space,
         pixel_offset=config.pixel_offset,
     )
-    alpha = None if views.alpha is None else views.alpha[view, row, column]
-    rgb = views.images[view, row, column]
-    return Batch(rays, rgb, jax.random.split(ray_key, num_rays), alpha)
+    rgb, alpha = colours(pixels)
+    return Batch(rays, rgb, pixels.ray_keys, alpha)
+
+
+def sample_batch(
+    key: jax.Array, views: TrainingViews, *, num_rays: int, space: Space, config: RenderConfig
+) -> Batch:
+    """`draw_batch`, then `make_batch`: what a step with this key trains on."""
+    return make_batch(draw_batch(key, views, num_rays), views.cameras, space=space, config=config)

@@ -10,7 +10,6 @@ import jax
 
 from nerf.runtime.events import Callback, Progress, ProgressReporter, StepMetrics, ignore_event
 from nerf.training import health
-from nerf.training.batch import TrainingViews
 from nerf.training.optimizer import TimeBudget
 from nerf.training.step import Metrics, StepFn, TrainState
 
@@ -113,7 +112,6 @@ class Hooks(NamedTuple):
 def train(
     step_fn: StepFn,
     state: TrainState,
-    views: TrainingViews,
     *,
     num_rays: int,
     log: MetricsWriter,
@@ -128,7 +126,6 @@ def train(
     Args:
       step_fn: from `nerf.training.step.make_step`; it takes over the state's buffers.
       state: the state to start from.
-      views: what to draw rays from.
       num_rays: rays a step, for the rate.
       log: where readings and scores go.
       config: see `LoopConfig`.
@@ -151,9 +148,7 @@ def train(
         if evaluate_first and config.evaluates_at(first_step):
             _evaluate(state, hooks, log, meter)
         for before, step in _calls(first_step, config, meter):
-            state, metrics = step_fn(
-                state, views, step - before, meter.time_budget(config, before, step)
-            )
+            state, metrics = step_fn(state, step - before, meter.time_budget(config, before, step))
             due = config.score_number(meter.seconds)
             is_last = step == config.last_step
             is_over = due == _SCORES_OF_TIMED_RUN

@@ -1,7 +1,8 @@
 """One step of training: draw rays, render them, follow the gradient.
 
-A step depends on its arguments alone. The key and the step number in its state decide which rays
-are drawn, so a run that stops can resume with the same results.
+A step depends on its state and the images alone. The key and the step number in the state decide
+which rays are drawn, so a run that stops can resume with the same results. Images and cameras go to
+the devices once; from then on nothing but the batch does.
 """
 
 from typing import Any, NamedTuple, Protocol
@@ -9,18 +10,21 @@ from typing import Any, NamedTuple, Protocol
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from nerf.config.settings import Config, RenderConfig
 from nerf.field import Params, RadianceField
+from nerf.geometry.cameras import Cameras
 from nerf.geometry.spaces import Space
 from nerf.render.checks import checked
 from nerf.render.rays import init_params
 from nerf.runtime import parallel
-from nerf.runtime.devices import default_platform
+from nerf.runtime.devices import IMAGE_MEMORY, default_platform
 from nerf.training import health
-from nerf.training.batch import Batch, TrainingViews, sample_batch
+from nerf.training.batch import PixelBatch, TrainingViews, make_batch
+from nerf.training.batch_source import make_draw
 from nerf.training.health import Health, StepHealth
 from nerf.training.loss import BatchStats, loss_and_gradient
 from nerf.training.optimizer import (
@@ -73,15 +77,15 @@ class StepFn(Protocol):
     def __call__(
         self,
         state: TrainState,
-        views: TrainingViews,
         num_steps: int = 1,
         budget: TimeBudget | None = None,
         /,
     ) -> tuple[TrainState, Metrics]:
         """The state after `num_steps` steps, and the metrics of the last one.
 
-        The buffers of `state` are reused, so it cannot be used afterwards. The learning rate
-        follows the number of steps done, or the time budget where there is one.
+        At least one step is taken. The buffers of `state` are reused, so it cannot be used
+        afterwards. The learning rate follows the number of steps done, or the time budget where
+        there is one.
         """
 
 
@@ -127,9 +131,11 @@ def cpu_rays_per_microbatch(config: RenderConfig) -> int:
 def make_step(
     field: RadianceField,
     config: Config,
+    views: TrainingViews,
     *,
     space: Space,
     rays_per_microbatch: int | None = None,
+    image_memory: float = IMAGE_MEMORY,
     debug: bool = False,
 ) -> StepFn:
     """The compiled training step, on all devices.
@@ -137,10 +143,12 @@ def make_step(
     Args:
       field: what is trained.
       config: samples, loss, optimiser.
+      views: what to draw rays from. Their arrays must not change any more.
       space: the space that the field lives in.
       rays_per_microbatch: the most rays in a microbatch of one device, see `loss_and_gradient`. By
         default all rays of the device on an accelerator; on a CPU about 2,000 evaluations, but no
         fewer rays than `CPU_RAYS_PER_MICROBATCH`.
+      image_memory: see `nerf.training.batch_source.make_draw`.
       debug: whether values are checked, see `nerf.render.checks`; on one device.
     """
     mesh = parallel.make_mesh(1 if debug else config.train.num_rays)
@@ -152,9 +160,31 @@ def make_step(
         rays_per_microbatch=rays_per_microbatch,
         debug=debug,
     )
-    placed = parallel.with_replicated_arguments(mesh, checked(jitted) if debug else jitted)
+    step = checked(jitted) if debug else jitted
     platform = parallel.platform_of(mesh)
-    return lambda *arguments: parallel.wait_on_cpu(placed(*arguments), platform)
+    draw = make_draw(mesh, views, config.train.num_rays, image_memory)
+    cameras = parallel.replicate(mesh, views.cameras)
+
+    def steps(
+        state: TrainState, num_steps: int = 1, budget: TimeBudget | None = None, /
+    ) -> tuple[TrainState, Metrics]:
+        if not parallel.is_replicated(mesh, state):
+            state = parallel.replicate(mesh, state)
+        metrics: Metrics
+        for number in range(num_steps):
+            batch = draw(state.key, state.step)
+            done = None if budget is None else _share_done(mesh, budget, number)
+            state, metrics = parallel.wait_on_cpu(step(state, batch, cameras, done), platform)
+        return state, metrics
+
+    return steps
+
+
+def _share_done(mesh: Mesh, budget: TimeBudget, number: int) -> jax.Array:
+    """The share of the run that is over before one of several steps, on the mesh."""
+    done = np.float32(budget.done) + np.float32(number) * np.float32(budget.per_step)
+    placed: jax.Array = parallel.replicate(mesh, np.asarray(done))  # type: ignore[assignment]
+    return placed
 
 
 def jit_step(
@@ -167,7 +197,7 @@ def jit_step(
     platform: str | None = None,
     debug: bool = False,
 ) -> Any:
-    """`make_step` for arrays that are on the devices of a mesh, see `parallel.replicate`.
+    """The step of `make_step`, for a batch and arrays that are on the devices of a mesh.
 
     Args:
       field, config, space, rays_per_microbatch, debug: see `make_step`.
@@ -176,7 +206,9 @@ def jit_step(
         for another platform, see `jax.stages.Traced.lower`.
 
     Returns:
-      A function as `jax.jit` returns it, of the arguments of `StepFn`.
+      A function as `jax.jit` returns it, `(state, batch, cameras, done) -> (state, metrics)`: the
+      batch is sharded over the mesh, the others are on every device. `done` is the share of a run
+      of limited time that is over, or None.
     """
     platform = platform or parallel.platform_of(mesh)
     optimizer, schedule = make_optimizer(config.train), learning_rate(config.train)
@@ -187,22 +219,20 @@ def jit_step(
         platform=platform,
     )
 
-    def one_share(params: Params, batch: Batch) -> tuple[jax.Array, BatchStats, Params]:
-        return loss_and_gradient(field, params, batch, config, microbatch_size)
+    def one_share(
+        replicated: tuple[Params, Cameras], pixels: PixelBatch
+    ) -> tuple[jax.Array, BatchStats, Params, jax.Array]:
+        params, cameras = replicated
+        batch = make_batch(pixels, cameras, space=space, config=config.render)
+        moments = jnp.stack([jnp.mean(batch.rgb, axis=0), jnp.mean(jnp.square(batch.rgb), axis=0)])
+        return *loss_and_gradient(field, params, batch, config, microbatch_size), moments
 
     all_shares = parallel.shard(mesh, one_share, average=True)
 
     def step(
-        state: TrainState, views: TrainingViews, done: jax.Array | None
+        state: TrainState, batch: PixelBatch, cameras: Cameras, done: jax.Array | None = None
     ) -> tuple[TrainState, Metrics]:
-        batch = sample_batch(
-            jax.random.fold_in(state.key, state.step),
-            views,
-            num_rays=config.train.num_rays,
-            space=space,
-            config=config.render,
-        )
-        loss, stats, gradient = all_shares(state.params, batch)
+        loss, stats, gradient, moments = all_shares((state.params, cameras), batch)
         with jax.numpy_dtype_promotion("standard"):  # Optax raises floats to integer powers
             updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
             rate = schedule(
@@ -215,7 +245,7 @@ def jit_step(
         if debug:
             chex.assert_tree_all_finite((loss, gradient))
         grad_norm = optax.tree.norm(gradient)
-        step_health = _step_health(loss, grad_norm, stats, batch)
+        step_health = _step_health(loss, grad_norm, stats, moments)
         taken = TrainState(
             params, opt_state, state.step + 1, state.key, health.update(state.health, step_health)
         )
@@ -225,41 +255,32 @@ def jit_step(
         metrics = Metrics(loss, -10.0 * jnp.log10(stats.mse), grad_norm, stats.acc[-1])
         return new_state, metrics
 
-    def steps(
-        state: TrainState,
-        views: TrainingViews,
-        num_steps: int | jax.Array = 1,
-        budget: TimeBudget | None = None,
-    ) -> tuple[TrainState, Metrics]:
-        def body(
-            number: jax.Array, carry: tuple[TrainState, Metrics]
-        ) -> tuple[TrainState, Metrics]:
-            done = None
-            if budget is not None:
-                done = budget.done + number.astype(jnp.float32) * budget.per_step
-            return step(carry[0], views, done)
-
-        zeros = Metrics(*jnp.zeros(len(Metrics._fields), jnp.float32))
-        last: tuple[TrainState, Metrics] = jax.lax.fori_loop(0, num_steps, body, (state, zeros))
-        return last
-
-    replicated = NamedSharding(mesh, PartitionSpec()) if mesh.size > 1 else None
+    replicated, sharded = (
+        NamedSharding(mesh, spec) if mesh.size > 1 else None
+        for spec in (PartitionSpec(), PartitionSpec(parallel.AXIS))
+    )
     return jax.jit(
-        steps,
+        step,
         donate_argnums=0,
-        in_shardings=replicated,
+        in_shardings=(replicated, sharded, replicated, replicated),
         out_shardings=replicated,
         compiler_options=None if debug else parallel.compiler_options(platform),  # none: checkify
     )
 
 
 def _step_health(
-    loss: jax.Array, grad_norm: jax.Array, stats: BatchStats, batch: Batch
+    loss: jax.Array, grad_norm: jax.Array, stats: BatchStats, moments: jax.Array
 ) -> StepHealth:
-    """The statistics of one step that a collapse would show in."""
-    mean, mean_square = stats.rgb
-    rgb_std = jnp.sqrt(jnp.maximum(mean_square - jnp.square(mean), 0.0))
-    pixel_std = jnp.std(batch.rgb, axis=0)
+    """The statistics of one step that a collapse would show in.
+
+    Args:
+      loss, grad_norm, stats: of the batch.
+      moments: `[2, 3]`, means of the colours of the batch and of their squares.
+    """
+    rgb_std, pixel_std = (
+        jnp.sqrt(jnp.maximum(mean_square - jnp.square(mean), 0.0))
+        for mean, mean_square in (stats.rgb, moments)
+    )
     # Without regularisation: the proposal loss, for one, grows as the field gets sharper, which is
     # no explosion.
     return StepHealth(

@@ -19,10 +19,11 @@ from nerf.geometry.ndc import NDC
 from nerf.render.rays import abstract_networks
 from nerf.runs import parameters
 from nerf.runs.parameters import Header
-from nerf.training.batch import TrainingViews, sample_batch
+from nerf.training.batch import sample_batch
 from nerf.training.loss import loss_and_gradient
 from nerf.training.step import init_state, make_step
 from tests.conftest import BACKENDS
+from tests.support.cameras import training_views as views_of
 from tests.support.fields import draw, other, small, small_config
 
 pytestmark = pytest.mark.slow
@@ -197,7 +198,7 @@ def training_views():
     matrices = np.tile(np.eye(3, 4), (3, 1, 1))
     matrices[:, 0, 3] = [-0.1, 0.0, 0.1]
     cameras = Cameras.pinhole(matrices, focal=8.0, height=6, width=8, near=1.3, far=8.0)
-    return TrainingViews(jnp.float32(np.asarray(pictures)), jax.tree.map(jnp.asarray, cameras))
+    return views_of(np.asarray(pictures), cameras)
 
 
 SPACE = NDC.of_views(focal=8.0, height=6, width=8)
@@ -232,10 +233,10 @@ def test_ten_steps_of_any_backend_lead_to_the_same_parameters(
     for backend, field in fields(config).items():
         params = jax.tree.map(jnp.array, convert(haiku_params, name, "haiku", backend))
         state = init_state(field, config, key, params)
-        step = make_step(field, config, space=SPACE, rays_per_microbatch=16)
+        step = make_step(field, config, views, space=SPACE, rays_per_microbatch=16)
         losses = []
         for _ in range(10):
-            state, metrics = step(state, views)
+            state, metrics = step(state)
             losses.append(float(metrics.loss))
         assert int(state.step) == 10
         ends[backend] = (convert(jax.device_get(state.params), name, backend, "haiku"), losses)

@@ -86,7 +86,7 @@ def test_images_may_be_smaller_than_colmaps(folder):
     names = [path.name for path in (folder / "images_2").iterdir()]
     write_pictures(folder, [f"images_2/{name}" for name in names], size=(32, 24))
     half = load_folder(folder).scene
-    assert half.images.shape[1:3] == (24, 32)
+    assert half.images.stack().shape[1:3] == (24, 32)
     np.testing.assert_allclose(half.cameras.lens.focal, 0.5 * whole.cameras.lens.focal)
     np.testing.assert_allclose(
         half.cameras.lens.centre + 0.5, 0.5 * (whole.cameras.lens.centre + 0.5)

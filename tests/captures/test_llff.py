@@ -106,9 +106,9 @@ def test_images_are_sorted_by_name_whatever_their_ending(tmp_path: Path) -> None
     scene = load_llff(write_scene(tmp_path / "s", names, make_poses_bounds()))
     assert scene.image_names == ("a", "b", "c", "d", "e")
     expected = np.array([30, 10, 40, 20, 0]) / 255
-    np.testing.assert_allclose(scene.images[:, 0, 0, 0], expected, atol=2 / 255)
-    assert scene.images.shape == (5, HEIGHT, WIDTH, 3)
-    assert scene.images.dtype == np.float32
+    np.testing.assert_allclose(scene.images.stack()[:, 0, 0, 0], expected, atol=2 / 255)
+    assert scene.images.stack().shape == (5, HEIGHT, WIDTH, 3)
+    assert scene.images.stack().dtype == np.float32
     assert (scene.name, scene.source) == ("s", "photographs")
 
 
@@ -168,7 +168,7 @@ def test_a_factor_without_a_folder_scales_larger_images(folder: Path) -> None:
     several_sizes(folder)
     scene = load_llff(folder, factor=16)
     assert scene.origin.endswith("images_4")
-    assert scene.images.shape == (5, 2 * HEIGHT, 2 * WIDTH, 3)
+    assert scene.images.stack().shape == (5, 2 * HEIGHT, 2 * WIDTH, 3)
     np.testing.assert_allclose(scene.images[3], 30 / 255, atol=1e-4)
     assert scene.cameras.focal == pytest.approx(load_llff(folder, factor=1).cameras.focal / 16)
 
@@ -185,7 +185,7 @@ def test_copies_that_are_not_so_many_times_smaller_give_way_to_the_originals(fol
     for i in range(5):
         Image.new("RGB", (100, 75)).save(folder / "images_4" / f"{i}.png")
     loaded = load_folder(folder, CaptureOptions("llff", 4))
-    assert loaded.scene.images.shape == (5, 8 * HEIGHT, 8 * WIDTH, 3)
+    assert loaded.scene.images.stack().shape == (5, 8 * HEIGHT, 8 * WIDTH, 3)
     assert any("another size" in note for note in loaded.notes)
 
 
@@ -215,7 +215,7 @@ def test_flower_agrees_with_the_published_loader() -> None:
     camera = scene.cameras
     hwf = [camera.height, camera.width, camera.focal[0]]
     np.testing.assert_allclose(hwf, expected["hwf"], rtol=1e-6)
-    assert scene.images.shape == (34, 94, 126, 3)
+    assert scene.images.stack().shape == (34, 94, 126, 3)
 
 
 def test_flower_rays_agree_with_the_published_ones() -> None:

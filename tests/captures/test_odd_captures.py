@@ -35,7 +35,7 @@ def rename(folder, old, new):
 def test_folders_that_only_look_like_smaller_copies(tmp_path, name):
     folder = write_nerfstudio(tmp_path)
     rename(folder, "images", name)
-    assert load_folder(folder).scene.images.shape[1:3] == (HEIGHT, WIDTH)
+    assert load_folder(folder).scene.images.stack().shape[1:3] == (HEIGHT, WIDTH)
 
 
 def test_what_is_called_png_and_is_not_is_refused(tmp_path):
@@ -81,7 +81,7 @@ def test_a_focal_length_without_a_size_is_that_of_the_originals(tmp_path):
     smaller_copies(folder, 2)
     loaded = load_folder(folder, CaptureOptions(factor=2))
     assert loaded.capture.files[0].parent.name == "images_2"
-    assert loaded.scene.images.shape[1:3] == (HEIGHT // 2, WIDTH // 2)
+    assert loaded.scene.images.stack().shape[1:3] == (HEIGHT // 2, WIDTH // 2)
     assert loaded.scene.cameras.focal == pytest.approx(5.0)
     assert loaded.notes == ()
 
@@ -91,7 +91,7 @@ def test_the_same_if_there_are_smaller_copies_alone(tmp_path):
     smaller_copies(folder, 4)
     shutil.rmtree(folder / "images")
     scene = load_folder(folder).scene
-    assert scene.images.shape[1:3] == (HEIGHT // 4, WIDTH // 4)
+    assert scene.images.stack().shape[1:3] == (HEIGHT // 4, WIDTH // 4)
     assert scene.cameras.focal == pytest.approx(2.5)
 
 
@@ -281,7 +281,7 @@ def test_one_half_transparent_pixel_does_not_make_a_scene_transparent(tmp_path):
         pixels = np.full((400, 600, 4), 255, np.uint8)
         pixels[0, 0, 3] = 250 if i == 0 else 255
         Image.fromarray(pixels).save(folder / "images" / f"view_{i}.png")
-    assert load_folder(folder).scene.alpha is None
+    assert load_folder(folder).scene.images.alpha_of(0) is None
 
 
 def test_names_are_not_only_text(tmp_path):

@@ -95,7 +95,9 @@ def test_black_or_white_behind_transparent_images(tmp_path):
         for name in ("white", "black")
     )
     assert (white.background, black.background) == ("white", "black")
-    alpha = white.images - black.images  # the share of the background, on every channel
+    alpha = (
+        white.images.stack() - black.images.stack()
+    )  # the share of the background, on every channel
     np.testing.assert_allclose(alpha, alpha[..., :1].repeat(3, -1), atol=1e-6)
     assert alpha.min() >= 0
     assert alpha.max() > 0.5

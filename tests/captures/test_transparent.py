@@ -45,9 +45,9 @@ def test_fog_of_the_backgrounds_colour_costs_something():
 
 
 def test_the_alpha_of_a_ray_is_that_of_its_pixel(key):
-    alpha = jax.random.uniform(key, (2, 3, 4))
-    images = jnp.broadcast_to(alpha[..., None], (2, 3, 4, 3))
-    views = views_from_origin(images)._replace(alpha=alpha)
+    alpha = jax.random.uniform(key, (2, 3, 4, 1))
+    images = jnp.concatenate([jnp.ones((2, 3, 4, 3)), alpha], axis=-1)  # white over black
+    views = dataclasses.replace(views_from_origin(images), has_opacity=True)
     config = NOTEBOOK.render
     batch = sample_batch(key, views, num_rays=50, space=World(), config=config)
     np.testing.assert_array_equal(batch.alpha, batch.rgb[:, 0])

@@ -100,10 +100,10 @@ def test_training_in_bfloat16_keeps_its_state_in_float32_and_learns(backend, pre
     before = jax.tree.map(lambda leaf: leaf.dtype, state._replace(key=None))
     u, v = jnp.meshgrid(jnp.linspace(0, 1, 4), jnp.linspace(0, 1, 3))
     views = views_from_origin(jnp.stack([u, v, 1 - u], axis=-1)[None])
-    step = make_step(field, config, space=ndc_of(CAMERA), rays_per_microbatch=16)
+    step = make_step(field, config, views, space=ndc_of(CAMERA), rays_per_microbatch=16)
     losses = []
     for _ in range(60):
-        state, metrics = step(state, views)
+        state, metrics = step(state)
         losses.append(float(metrics.loss))
     assert jax.tree.map(lambda leaf: leaf.dtype, state._replace(key=None)) == before
     assert {str(leaf.dtype) for leaf in jax.tree.leaves(state.params)} == {"float32"}

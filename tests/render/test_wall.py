@@ -1,7 +1,6 @@
 """Laws of training with a proposal, on a scene that is known in closed form: a painted wall."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -12,8 +11,8 @@ from nerf.geometry.cameras import Cameras
 from nerf.geometry.ndc import NDC
 from nerf.render.image_metrics import psnr
 from nerf.render.images import make_exact_program, render_image
-from nerf.training.batch import TrainingViews
 from nerf.training.step import init_state, make_step
+from tests.support.cameras import training_views
 
 pytestmark = pytest.mark.slow
 
@@ -55,7 +54,7 @@ def wall_views():
     camtoworlds = np.tile(np.eye(3, 4, dtype=np.float32), (len(positions), 1, 1))
     camtoworlds[:, :2, 3] = positions
     images = np.stack([wall(position) for position in positions])
-    return TrainingViews(jnp.asarray(images), jax.tree.map(jnp.asarray, cameras_at(camtoworlds)))
+    return training_views(images, cameras_at(camtoworlds))
 
 
 def wall_config(preset, *assignments):
@@ -77,10 +76,10 @@ def test_training_finds_the_wall(backend, name, preset):
     """A view from where no camera was: its colours, and the distance of the wall."""
     config, (share_left, decibels, off) = wall_config(preset), REACHED[preset]
     field = make_field(backend, name, config.field)
-    step = make_step(field, config, space=SPACE)
-    state, views, losses = init_state(field, config, jax.random.key(0)), wall_views(), []
+    step = make_step(field, config, wall_views(), space=SPACE)
+    state, losses = init_state(field, config, jax.random.key(0)), []
     for _ in range(200):
-        state, metrics = step(state, views)
+        state, metrics = step(state)
         losses.append(float(metrics.loss))
     assert np.mean(losses[15:20]) < share_left * losses[0]
     assert np.mean(losses[-20:]) < 0.1 * np.mean(losses[15:20])
@@ -99,8 +98,8 @@ def test_a_step_does_not_depend_on_the_pieces(backend, name, preset, rays_per_mi
     field, views = make_field(backend, name, config.field), wall_views()
 
     def after_one_step(rays_per_microbatch):
-        step = make_step(field, config, space=SPACE, rays_per_microbatch=rays_per_microbatch)
-        _, metrics = step(init_state(field, config, jax.random.key(0)), views)
+        step = make_step(field, config, views, space=SPACE, rays_per_microbatch=rays_per_microbatch)
+        _, metrics = step(init_state(field, config, jax.random.key(0)))
         return np.array(metrics)
 
     np.testing.assert_allclose(after_one_step(rays_per_microbatch), after_one_step(64), rtol=1e-4)
@@ -113,7 +112,7 @@ def test_a_mismatch_of_the_proposal_is_no_explosion(backend, name, preset):
     field = make_field(backend, name, config.field)
     before = init_state(field, config, jax.random.key(0))
     penalty = float(field.penalty(before.params["fine"]))
-    after, metrics = make_step(field, config, space=SPACE)(before, wall_views())
+    after, metrics = make_step(field, config, wall_views(), space=SPACE)(before)
     error = 10 ** (-float(metrics.psnr) / 10)
     assert float(after.health.mean_loss) == pytest.approx(error + penalty, rel=1e-3)
     assert float(metrics.loss) > error + penalty

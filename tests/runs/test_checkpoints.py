@@ -99,13 +99,13 @@ def step_of(backend, preset):
     settings = tiny(preset)
     field = make_field(backend, "mlp", settings.field)
     space = ndc_of(cameras_at_origin(1, HEIGHT, WIDTH))
-    return make_step(field, settings, space=space, rays_per_microbatch=4)
+    views = views_from_origin(jax.random.uniform(jax.random.key(5), (1, HEIGHT, WIDTH, 3)))
+    return make_step(field, settings, views, space=space, rays_per_microbatch=4)
 
 
 def train(backend, preset, folder, num_steps, state):
     """Goes on from what the folder holds, as a process of its own would."""
     folder.mkdir(exist_ok=True)
-    views = views_from_origin(jax.random.uniform(jax.random.key(5), (1, HEIGHT, WIDTH, 3)))
     with Checkpoints(folder) as opened:
         if opened.latest_step is not None:
             state = opened.restore(state).state
@@ -113,7 +113,6 @@ def train(backend, preset, folder, num_steps, state):
             return loop.train(
                 step_of(backend, preset),
                 state,
-                views,
                 num_rays=8,
                 log=log,
                 config=loop.LoopConfig(num_steps),

@@ -54,14 +54,14 @@ def fresh(backend, preset, seed=0):
 def step_of(backend, preset):
     settings = tiny(preset)
     field = make(backend, settings.field)
-    return make_step(field, settings, space=ndc_of(VIEWS.cameras), rays_per_microbatch=4)
+    return make_step(field, settings, VIEWS, space=ndc_of(VIEWS.cameras), rays_per_microbatch=4)
 
 
 def trained(backend, preset, state, num_steps):
     """The state after some steps; the one given stays."""
     state = jax.tree.map(lambda leaf: leaf.copy(), state)
     for _ in range(num_steps):
-        state, metrics = step_of(backend, preset)(state, VIEWS)
+        state, metrics = step_of(backend, preset)(state)
     return state, metrics
 
 

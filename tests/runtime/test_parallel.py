@@ -1,5 +1,6 @@
 """However the rays are sharded, the result is the same."""
 
+import functools
 import os
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from nerf.config import presets
 from nerf.config import text as config_text
 from nerf.field import make_field
 from nerf.runtime import parallel
-from nerf.training.step import init_state, jit_step, make_step
+from nerf.training.step import init_state, make_step
 from tests.support.cameras import cameras_at_origin, ndc_of, views_from_origin
 
 pytestmark = pytest.mark.slow
@@ -38,15 +39,20 @@ def views(key):
     return views_from_origin(jax.random.uniform(key, (1, 5, 6, 3)))
 
 
-def steps_on(num_devices, backend, views, num_steps, rays_per_microbatch=24, calls=1):
+@pytest.fixture
+def steps_on(monkeypatch):
+    return functools.partial(_steps_on, monkeypatch)
+
+
+def _steps_on(monkeypatch, num_devices, backend, views, num_steps, rays_per_microbatch=24, calls=1):
     """The state and metrics after some steps, on the host."""
     field = make_field(backend, "mlp", SETTINGS.field)
     mesh = Mesh(np.array(jax.devices()[:num_devices]), (parallel.AXIS,))
-    step = jit_step(field, SETTINGS, mesh, space=SPACE, rays_per_microbatch=rays_per_microbatch)
-    fresh = init_state(field, SETTINGS, jax.random.key(1))
-    state, views = parallel.replicate(mesh, (fresh, views))
+    monkeypatch.setattr(parallel, "make_mesh", lambda _: mesh)
+    step = make_step(field, SETTINGS, views, space=SPACE, rays_per_microbatch=rays_per_microbatch)
+    state = init_state(field, SETTINGS, jax.random.key(1))
     for _ in range(calls):
-        state, metrics = step(state, views, num_steps)
+        state, metrics = step(state, num_steps)
     return jax.device_get((state.params, state.step, metrics))
 
 
@@ -85,14 +91,14 @@ def test_replicated_arrays_are_not_copied_again():
 
 
 @pytest.mark.parametrize("rays_per_microbatch", [1, 4, 12])
-def test_a_step_is_the_same_on_one_device_and_on_two(backend, views, rays_per_microbatch):
+def test_a_step_is_the_same_on_one_device_and_on_two(steps_on, backend, views, rays_per_microbatch):
     one = steps_on(1, backend, views, 3)
     two = steps_on(2, backend, views, 3, rays_per_microbatch)
     assert_close(one, two)
     assert float(one[2].loss) > 0
 
 
-def test_steps_in_one_call_are_steps_in_several(backend, views):
+def test_steps_in_one_call_are_steps_in_several(steps_on, backend, views):
     together, apart = steps_on(2, backend, views, 4), steps_on(2, backend, views, 1, calls=4)
     assert int(together[1]) == int(apart[1]) == 4
     assert_close(together, apart)
@@ -101,10 +107,10 @@ def test_steps_in_one_call_are_steps_in_several(backend, views):
 def test_one_step_is_over_before_the_next_begins(views):
     """Cores that had two of them would wait for each other, each in another one, for ever."""
     field = make_field("flax", "mlp", SETTINGS.field)
-    step = make_step(field, SETTINGS, space=SPACE)
+    step = make_step(field, SETTINGS, views, space=SPACE)
     state = init_state(field, SETTINGS, jax.random.key(0))
     for _ in range(20):
-        state, metrics = step(state, views, 50)
+        state, metrics = step(state, 50)
         assert all(leaf.is_ready() for leaf in jax.tree.leaves((state.params, metrics)))
 
 
@@ -116,11 +122,12 @@ def test_a_call_with_another_number_of_steps_compiles_nothing(views):
         traces.append(1)
         return field.apply(*args, **kwargs)
 
-    step = make_step(field._replace(apply=apply), SETTINGS, space=SPACE, rays_per_microbatch=8)
-    state, _ = step(init_state(field, SETTINGS, jax.random.key(0)), views, 1)
+    counted = field._replace(apply=apply)
+    step = make_step(counted, SETTINGS, views, space=SPACE, rays_per_microbatch=8)
+    state, _ = step(init_state(field, SETTINGS, jax.random.key(0)), 1)
     traced = len(traces)
     for num_steps in (1, 3, 2):
-        state, _ = step(state, views, num_steps)
+        state, _ = step(state, num_steps)
     assert len(traces) == traced > 0
     assert int(state.step) == 7
 

@@ -145,7 +145,7 @@ def refusal(name: str, tmp_path: Path, mirror: Mirror, **settings: object) -> st
 
 def shade(resolved: Resolved) -> int:
     """Tells the sources apart: 51 is the mirror's, 255 the bundled scene's."""
-    return round(255 * float(resolved.scene.images.mean()))
+    return round(255 * float(resolved.scene.images.stack().mean()))
 
 
 # Folders.
@@ -219,7 +219,7 @@ def test_without_a_network_a_name_falls_back_and_says_so(
 ) -> None:
     found = load("flower", tmp_path, mirror, base_url=nowhere)
     assert (found.scene.name, found.scene.source, found.folder) == ("flower", "procedural", None)
-    assert found.scene.images.shape == (NUM_VIEWS, 94, 126, 3)
+    assert found.scene.images.stack().shape == (NUM_VIEWS, 94, 126, 3)
     assert shade(found) == 255
     (note,) = found.notes
     for fact in ("flower", str(tmp_path / "photos"), "cannot be reached", "procedural"):
@@ -273,7 +273,7 @@ def test_the_bundled_scene_can_be_asked_for(tmp_path: Path, mirror: Mirror) -> N
     write_scene(tmp_path / "photos" / "flower")
     found = load("procedural:flower@5x4", tmp_path, mirror)
     assert (found.scene.source, found.folder) == ("procedural", None)
-    assert found.scene.images.shape == (NUM_VIEWS, 4, 5, 3)
+    assert found.scene.images.stack().shape == (NUM_VIEWS, 4, 5, 3)
     # A depth of 1 where the nearest bound, which becomes 4/3, is 4.
     np.testing.assert_allclose(found.scene.depth, np.full((NUM_VIEWS, 4, 5), 1 / 3), rtol=1e-6)
     assert found.notes == ()
@@ -316,7 +316,7 @@ def test_a_bundled_name_says_the_size_where_it_is_not_the_default(
 ) -> None:
     scene = load(f"procedural:{name}", tmp_path, mirror).scene
     assert scene.name == known_as
-    assert scene.images.shape == (NUM_VIEWS, *shape, 3)
+    assert scene.images.stack().shape == (NUM_VIEWS, *shape, 3)
     assert (scene.cameras.height, scene.cameras.width) == shape
     assert scene.depth is not None
     assert scene.depth.shape == (NUM_VIEWS, *shape)

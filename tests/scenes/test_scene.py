@@ -6,6 +6,7 @@ import pytest
 from nerf.config import presets
 from nerf.errors import UserError
 from nerf.geometry.world import World
+from nerf.scenes.image_store import ImageStore
 from nerf.scenes.scene import Scene
 from tests.support.cameras import cameras_at_origin
 
@@ -16,7 +17,7 @@ def scene(num_views):
         source="procedural",
         origin="here",
         image_names=tuple(f"image{i:03d}.png" for i in range(num_views)),
-        images=np.zeros((num_views, 2, 3, 3), np.float32),
+        images=ImageStore.of(np.zeros((num_views, 2, 3, 3), np.uint8)),
         cameras=cameras_at_origin(num_views, 2, 3),
         space=World(),
         capture_to_scene=np.eye(4),

@@ -1,6 +1,5 @@
 """Small sets of cameras and training views, and a space of each kind for them."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -9,7 +8,7 @@ from nerf.geometry.cameras import Cameras, pinhole_rays
 from nerf.geometry.contraction import Contracted
 from nerf.geometry.ndc import NDC
 from nerf.geometry.world import World
-from nerf.training.batch import TrainingViews
+from nerf.training.batch import PixelLayout, TrainingViews
 
 
 def ndc_of(cameras):
@@ -31,8 +30,19 @@ def cameras_at_origin(num, height, width, *, focal=4.0, near=1.0, far=5.0):
 
 def views_from_origin(images, **options):
     """Images `[num_views, height, width, 3]`, all from `cameras_at_origin`."""
-    cameras = cameras_at_origin(*np.shape(images)[:3], **options)
-    return TrainingViews(jnp.asarray(images), jax.tree.map(jnp.asarray, cameras))
+    return training_views(images, cameras_at_origin(*np.shape(images)[:3], **options))
+
+
+def training_views(images, cameras, **options):
+    """Images `[num_views, height, width, 3 or 4]` in [0, 1], rounded to 8 bits."""
+    num_views, height, width, channels = np.shape(images)
+    pixels = np.round(np.asarray(images, np.float32) * 255).astype(np.uint8)
+    layout = PixelLayout(
+        np.arange(num_views, dtype=np.int32) * height * width,
+        np.full(num_views, height, np.int32),
+        np.full(num_views, width, np.int32),
+    )
+    return TrainingViews(pixels.reshape(-1, channels), layout, cameras, **options)
 
 
 # A forward-facing rig, and rays through random pixels of it.

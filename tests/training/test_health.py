@@ -129,18 +129,18 @@ def trained(params, num_steps, learning_rate=1e-3):
             presets.NOTEBOOK.train, num_rays=16, learning_rate=learning_rate, num_steps=1000
         ),
     )
-    views = views_from_origin(jax.random.uniform(jax.random.key(1), (1, 4, 5, 3)))
     step = step_of(fog, settings)
     state = init_state(fog, settings, jax.random.key(0))
     for _ in range(num_steps):
-        state, metrics = step(state, views)
+        state, metrics = step(state)
     return state, metrics
 
 
 @functools.cache
 def step_of(field, settings):
     space = ndc_of(cameras_at_origin(1, 4, 5))
-    return make_step(field, settings, space=space, rays_per_microbatch=8)
+    views = views_from_origin(jax.random.uniform(jax.random.key(1), (1, 4, 5, 3)))
+    return make_step(field, settings, views, space=space, rays_per_microbatch=8)
 
 
 def fog_params(density, slope=1.0):

@@ -37,18 +37,18 @@ def learner(backend, preset):
         return field.apply(*args, **kwargs)
 
     space = ndc_of(cameras_at_origin(1, HEIGHT, WIDTH))
-    step = make_step(field._replace(apply=apply), settings, space=space, rays_per_microbatch=8)
+    image = jnp.broadcast_to(jnp.linspace(0.0, 1.0, WIDTH)[None, None, :, None], (1, 4, WIDTH, 3))
+    views, field_of = views_from_origin(image), field._replace(apply=apply)
+    step = make_step(field_of, settings, views, space=space, rays_per_microbatch=8)
     return settings, field, step, traces
 
 
 def learn(backend, preset, seed, num_steps):
     """Parameters and losses after a few steps on one picture, dark on the left."""
     settings, field, step, _ = learner(backend, preset)
-    image = jnp.broadcast_to(jnp.linspace(0.0, 1.0, WIDTH)[None, None, :, None], (1, 4, WIDTH, 3))
-    views = views_from_origin(image)
     state, losses = init_state(field, settings, jax.random.key(seed)), []
     for _ in range(num_steps):
-        state, metrics = step(state, views)
+        state, metrics = step(state)
         losses.append(float(metrics.loss))
     return jax.device_get(state.params), losses
 

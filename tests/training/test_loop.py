@@ -17,12 +17,10 @@ from nerf.training import health, loop
 from nerf.training.health import TrainingCollapsed
 from nerf.training.loop import Hooks, LoopConfig
 from nerf.training.step import Metrics, TrainState
-from tests.support.cameras import views_from_origin
 from tests.support.signals import handlers, send
 
 pytestmark = pytest.mark.slow
 
-VIEWS = views_from_origin(jnp.zeros((1, 1, 1, 3)))
 SECONDS_A_STEP = 2.0
 TEN_STEPS = LoopConfig(10, log_every=4, save_every=6)
 
@@ -62,11 +60,10 @@ def run(tmp_path, clock):
         saved, paces = [], train.paces
         paces.clear()
 
-        def step_fn(state, views, num_steps, pace=None):
+        def step_fn(state, num_steps, pace=None):
             assert (pace is None) == (config.max_seconds is None)
             paces.append(pace)
             assert 1 <= num_steps <= config.steps_per_call
-            assert views is VIEWS
             step = int(state.step) + num_steps
             before_step(step)
             clock.now += SECONDS_A_STEP * num_steps
@@ -87,7 +84,6 @@ def run(tmp_path, clock):
             end = loop.train(
                 step_fn,
                 start() if state is None else state,
-                VIEWS,
                 num_rays=100,
                 log=log,
                 config=config,

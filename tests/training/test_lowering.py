@@ -20,6 +20,7 @@ from nerf.render.images import exact_rays_renderer, exact_tile_size
 from nerf.render.rays import abstract_networks
 from nerf.render.tiles import PixelGrid, jit_tile
 from nerf.runtime import parallel
+from nerf.training.batch import draw_batch
 from nerf.training.step import init_state, jit_step
 from tests.support.cameras import cameras_at_origin, ndc_of, views_from_origin
 
@@ -79,7 +80,10 @@ class Case:
         init = functools.partial(init_state, self.field, self.config, platform="tpu")
         state = jax.eval_shape(init, jax.random.key(0))
         jitted = jit_step(self.field, self.config, mesh, space=self.space, platform=platform)
-        return jitted, (state, self.views, 1)
+        batch = jax.eval_shape(
+            functools.partial(draw_batch, num_rays=NUM_RAYS), jax.random.key(0), self.views
+        )
+        return jitted, (state, batch, self.views.cameras)
 
     def exact(self, mesh, platform):
         render = exact_rays_renderer(self.field, self.config.render)

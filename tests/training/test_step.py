@@ -14,11 +14,11 @@ from nerf.config import text as config_text
 from nerf.field import FieldOutput, RadianceField, make_field
 from nerf.geometry.cameras import Cameras
 from nerf.render.images import image_rays, make_exact_program, render_image
-from nerf.training.batch import Batch, TrainingViews, sample_batch
+from nerf.training.batch import Batch, sample_batch
 from nerf.training.loss import loss_and_gradient, photometric_loss
 from nerf.training.optimizer import TimeBudget, learning_rate
 from nerf.training.step import init_state, make_step
-from tests.support.cameras import ndc_of, space_of, views_from_origin
+from tests.support.cameras import ndc_of, space_of, training_views, views_from_origin
 
 pytestmark = pytest.mark.slow
 
@@ -66,8 +66,7 @@ def cameras():
 def views(cameras):
     """The colour of a pixel is its view, row and column, in tenths."""
     pixels = np.indices((NUM_VIEWS, HEIGHT, WIDTH)).transpose(1, 2, 3, 0)
-    images = jnp.asarray(pixels / 10.0, jnp.float32)
-    return TrainingViews(images, jax.tree.map(jnp.asarray, cameras))
+    return training_views(pixels / 10.0, cameras)
 
 
 def pixels_of(batch):
@@ -253,11 +252,11 @@ def test_pieces_that_would_leave_rays_out_are_refused(views, cameras, key, rays_
 
 def test_a_step_is_draw_then_descend(views, cameras, key):
     settings = tiny("notebook", learning_rate=0.1)
-    step = make_step(WALL, settings, space=ndc_of(cameras), rays_per_microbatch=4)
+    step = make_step(WALL, settings, views, space=ndc_of(cameras), rays_per_microbatch=4)
     before = init_state(WALL, settings, key)._replace(step=jnp.int32(7))
     batch = draw(views, jax.random.fold_in(before.key, 7), 12)
     run_key = np.array(jax.random.key_data(before.key))
-    after, metrics = step(before, views)
+    after, metrics = step(before)
     error = np.square(0.5 - np.asarray(batch.rgb))
     gradient = 4 * (0.5 - np.asarray(batch.rgb).mean(axis=0))
     assert metrics.loss == pytest.approx(6 * error.mean(), rel=1e-5)
@@ -273,11 +272,11 @@ def test_a_step_is_draw_then_descend(views, cameras, key):
 def test_the_learning_rate_follows_the_pace(views, cameras, key):
     """Half of the time gone, with steps of a tenth of it: two of them end at the rate of 0.6."""
     settings = tiny("notebook", learning_rate=0.1, num_steps=1000)
-    step = make_step(WALL, settings, space=ndc_of(cameras))
-    after, _ = step(init_state(WALL, settings, key), views, 1, TimeBudget(0.5, 0.1))
+    step = make_step(WALL, settings, views, space=ndc_of(cameras))
+    after, _ = step(init_state(WALL, settings, key), 1, TimeBudget(0.5, 0.1))
     moved = np.abs(0.5 - np.asarray(after.params["shared"]["rgb"]))
     np.testing.assert_allclose(moved, float(learning_rate(settings.train)(500)), rtol=1e-3)
-    again, _ = step(after, views, 2, TimeBudget(1.0, 0.0))
+    again, _ = step(after, 2, TimeBudget(1.0, 0.0))
     assert again.step == 3
 
 
@@ -291,11 +290,12 @@ def test_jitter_is_fresh_for_every_ray_and_at_every_step(key):
 
     views = views_from_origin(jnp.ones((1, 1, 1, 3)), focal=6.0)
     field = RadianceField(MIST.init, apply)
-    step = make_step(field, tiny("notebook"), space=ndc_of(views.cameras), rays_per_microbatch=12)
+    space = ndc_of(views.cameras)
+    step = make_step(field, tiny("notebook"), views, space=space, rays_per_microbatch=12)
     losses = []
     for number in (0, 1, 2):
         state = init_state(MIST, tiny("notebook"), key)._replace(step=jnp.int32(number))
-        losses.append(float(step(state, views)[1].loss))
+        losses.append(float(step(state)[1].loss))
     jax.effects_barrier()
     assert len(set(losses)) == 3
     assert np.shape(samples) == (3 * 2 * 12, 6)
@@ -337,9 +337,11 @@ def test_debug_refuses_a_loss_that_is_not_finite(views, cameras, key):
     settings = tiny("notebook")
     bad = {"shared": {"rgb": jnp.array([jnp.nan, 0.5, 0.5])}}
     state = init_state(WALL, settings, key, bad)
-    step = make_step(WALL, settings, space=ndc_of(cameras), rays_per_microbatch=12, debug=True)
+    step = make_step(
+        WALL, settings, views, space=ndc_of(cameras), rays_per_microbatch=12, debug=True
+    )
     with pytest.raises(AssertionError):
-        step(state, views)
+        step(state)
 
 
 def test_given_parameters_are_where_training_starts(key):

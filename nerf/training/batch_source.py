@@ -1,0 +1,98 @@
+"""Where the batches of a run come from: images on the devices, or images on the host.
+
+Either way the same pixels are drawn, and nothing but the batch crosses from one memory to another.
+"""
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Protocol
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from nerf.runtime import devices, parallel
+from nerf.training.batch import (
+    Drawn,
+    PixelBatch,
+    TrainingViews,
+    draw_batch,
+    draw_pixels,
+    with_colours,
+)
+
+
+class DrawFn(Protocol):
+    def __call__(self, key: jax.Array, step: jax.Array, /) -> PixelBatch:
+        """The batch of a step, with the rays sharded over the mesh.
+
+        Args:
+          key: the run's random key.
+          step: `[]` int32, the number of steps done.
+        """
+
+
+def make_draw(mesh: Mesh, views: TrainingViews, num_rays: int, image_memory: float) -> DrawFn:
+    """Draws the batches of a run.
+
+    Args:
+      mesh: the devices; their number divides `num_rays`.
+      views: NumPy arrays.
+      num_rays: rays of a batch.
+      image_memory: the largest share of a device's memory for the images. If they are larger, they
+        stay on the host.
+    """
+    limit = image_memory * devices.device_memory(mesh.devices.flat[0])
+    on_devices = views.pixels.nbytes <= limit
+    return draw_on_devices(mesh, views, num_rays) if on_devices else HostDraw(mesh, views, num_rays)
+
+
+def draw_on_devices(mesh: Mesh, views: TrainingViews, num_rays: int) -> DrawFn:
+    """Draws from images on every device; those of a CPU have them in common."""
+    placed = parallel.replicate(mesh, views, may_alias=True)
+
+    def draw(key: jax.Array, step: jax.Array, views: TrainingViews) -> PixelBatch:
+        return draw_batch(jax.random.fold_in(key, step), views, num_rays)
+
+    # Each device draws its own rays, so nothing crosses.
+    jitted = jax.jit(draw, out_shardings=NamedSharding(mesh, P(parallel.AXIS)))
+    return lambda key, step: jitted(key, step, placed)
+
+
+class HostDraw:
+    """Draws from images on the host with NumPy; one thread draws the next batch ahead of time."""
+
+    def __init__(self, mesh: Mesh, views: TrainingViews, num_rays: int):
+        self._views = views
+        self._pixels = np.asarray(views.pixels)
+        self._sharding = NamedSharding(mesh, P(parallel.AXIS))
+        self._device = mesh.devices.flat[0]
+        self._layout = jax.device_put(views.layout, self._device)
+        self._draw = jax.jit(
+            lambda key, step, layout: draw_pixels(jax.random.fold_in(key, step), layout, num_rays)
+        )
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="batches")
+        self._key: tuple[bytes, jax.Array] | None = None
+        self._ahead: tuple[bytes, int, Future[PixelBatch]] | None = None
+
+    def __call__(self, key: jax.Array, step: jax.Array, /) -> PixelBatch:
+        data = np.asarray(jax.random.key_data(key.addressable_data(0)))
+        content, number = data.tobytes(), int(step.addressable_data(0))
+        if self._key is None or self._key[0] != content:  # a copy: the step donates the state's key
+            copy = jax.device_put(np.array(data), self._device)
+            self._key = content, jax.random.wrap_key_data(copy, impl=jax.random.key_impl(key))
+        own_key, ahead = self._key[1], self._ahead
+        is_next = ahead is not None and ahead[:2] == (content, number)
+        batch = ahead[2].result() if ahead and is_next else self._batch(own_key, number)
+        following = self._thread.submit(self._batch, own_key, number + 1)
+        self._ahead = content, number + 1, following
+        return batch
+
+    def _batch(self, key: jax.Array, step: int) -> PixelBatch:
+        number = jax.device_put(np.int32(step), self._device)
+        drawn: Drawn = self._draw(key, number, self._layout)
+        colours = self._pixels[np.asarray(drawn.position)]
+        batch: PixelBatch = jax.device_put(
+            with_colours(drawn, colours, self._views), self._sharding
+        )
+        return batch
