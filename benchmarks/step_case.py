@@ -64,7 +64,7 @@ class Step:
         for _ in range(repeats):
             batch = self._draw(self._state.key, self._state.step)
             self._state, self.metrics = parallel.wait_on_cpu(
-                self._compiled(self._state, batch, self._cameras), devices.default_platform()
+                self._compiled(self._state, batch, self._cameras, None), devices.default_platform()
             )
         jax.block_until_ready((self._state, self.metrics))
 
@@ -143,7 +143,7 @@ def compile_step(
     draw = draw_on_devices(mesh, views, config.train.num_rays)
     batch = draw(state.key, state.step)
     jitted = jit_step(field, config, mesh, space=SPACE, rays_per_microbatch=rays_per_microbatch)
-    stages, lowered, compiled = timing.compile_in_stages(jitted, state, batch, cameras)
+    stages, lowered, compiled = timing.compile_in_stages(jitted, state, batch, cameras, None)
     return Prepared(
         Step(compiled, state, draw, cameras), stages, lowered, timing.peak_bytes(compiled)
     )

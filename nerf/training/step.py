@@ -230,7 +230,7 @@ def jit_step(
     all_shares = parallel.shard(mesh, one_share, average=True)
 
     def step(
-        state: TrainState, batch: PixelBatch, cameras: Cameras, done: jax.Array | None = None
+        state: TrainState, batch: PixelBatch, cameras: Cameras, done: jax.Array | None
     ) -> tuple[TrainState, Metrics]:
         loss, stats, gradient, moments = all_shares((state.params, cameras), batch)
         with jax.numpy_dtype_promotion("standard"):  # Optax raises floats to integer powers

@@ -83,7 +83,7 @@ class Case:
         batch = jax.eval_shape(
             functools.partial(draw_batch, num_rays=NUM_RAYS), jax.random.key(0), self.views
         )
-        return jitted, (state, batch, self.views.cameras)
+        return jitted, (state, batch, self.views.cameras, None)
 
     def exact(self, mesh, platform):
         render = exact_rays_renderer(self.field, self.config.render)
