@@ -33,10 +33,7 @@ class Console:
         elif isinstance(event, Progress):
             self._show(event)
         elif isinstance(event, Preview):
-            self.print(
-                f"step {event.step}: held-out view {event.view}: PSNR {event.psnr:.2f} dB, "
-                f"SSIM {event.ssim:.4f}"
-            )
+            self.print(event.text)
 
     def print(self, text: str) -> None:
         """Prints a line above the bar."""

@@ -168,6 +168,13 @@ flags.DEFINE_integer(
 )
 
 # Rendering.
+flags.DEFINE_integer(
+    "eval_views",
+    None,
+    "the most held-out views to score, an even choice (all)",
+    lower_bound=1,
+    upper_bound=_MAX_COUNT,
+)
 flags.DEFINE_enum(
     "renderer",
     None,

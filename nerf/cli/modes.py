@@ -22,8 +22,8 @@ _TRAINING = {
     "stop_at", "save_every", "eval_every", "on_collapse", "tensorboard", "seed",
 }  # fmt: skip
 USED_BY = {
-    "evaluate": _ALWAYS | _SCENE | _RUN | _VIDEO,
-    "train": _ALWAYS | _SCENE | _RUN | _VIDEO | _TRAINING,
+    "evaluate": _ALWAYS | _SCENE | _RUN | _VIDEO | {"eval_views"},
+    "train": _ALWAYS | _SCENE | _RUN | _VIDEO | _TRAINING | {"eval_views"},
     "render": _ALWAYS | _SCENE | _RUN | _VIDEO,
     "convert": _ALWAYS | _SCENE | {"init_from", "out"},
 }

@@ -143,6 +143,7 @@ def _score_and_draw(console: Console, scene: Scene, folder: Path, trained: Train
         scene,
         folder=folder,
         renderer=FLAGS.renderer or "exact",
+        eval_views=FLAGS.eval_views,
         debug=FLAGS.debug,
         callback=console,
     )

@@ -90,6 +90,28 @@ class Cameras:
         focal = self.focal * np.float32(width / self.width)
         return dataclasses.replace(self, focal=focal, height=height, width=width, lens=None)
 
+    def shrunk(self, height: int, width: int, *, pixel_offset: float) -> "Cameras":
+        """Cameras for the same images scaled down by area: a pixel's ray is that of its area's
+        centre.
+
+            centre' = (centre + 1/2) s - 1/2,  focal' = focal s,  s = width' / width
+
+        Args:
+          height, width: of the smaller images, in pixels.
+          pixel_offset: of cameras without a lens, see `pinhole_rays`; the new ones have a lens.
+        """
+        scale = np.array([width / self.width, height / self.height], np.float32)
+        lens = self.lens
+        if lens is None:
+            middle = np.array([0.5 * self.width, 0.5 * self.height], np.float32) - pixel_offset
+            focal = np.asarray(self.focal)
+            lens = Lens(
+                np.stack([focal, focal], axis=-1), np.broadcast_to(middle, (*focal.shape, 2))
+            )
+        lens = lens._replace(focal=lens.focal * scale, centre=(lens.centre + 0.5) * scale - 0.5)
+        focal = self.focal * scale[0]
+        return dataclasses.replace(self, focal=focal, height=height, width=width, lens=lens)
+
     def at(self, camtoworlds: npt.NDArray[np.float32]) -> "Cameras":
         """Pinhole cameras at other places, for a video.
 

@@ -1,11 +1,14 @@
 """Scoring the held-out views of a scene."""
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from nerf.errors import UserError
+from nerf.geometry.cameras import Cameras
 from nerf.jobs.draw import draw
 from nerf.jobs.renderers import Renderer, RenderMethod, scoring_renderer
 from nerf.jobs.scores import Scores, ViewScore, score_view
@@ -16,6 +19,8 @@ from nerf.runs import run_folder
 from nerf.runtime.events import Callback, Progress, log_event, say
 from nerf.scenes.scene import Scene, View
 
+_TILES_TO_ESTIMATE = 16  # with fewer, scoring is over before an estimate is of use
+
 
 def evaluate(
     trained: TrainedField,
@@ -23,6 +28,7 @@ def evaluate(
     *,
     folder: str | Path | None = None,
     renderer: RenderMethod = "exact",
+    eval_views: int | None = None,
     debug: bool = False,
     callback: Callback = log_event,
 ) -> Scores:
@@ -33,12 +39,18 @@ def evaluate(
       scene: whose held-out views count, by the setting `train.holdout` or the files' own split.
       folder: where `eval.json` and the images go, e.g. a run folder; None writes nothing.
       renderer: `exact` or `fast`.
+      eval_views: the most views to score, an even choice of those that are held out; None scores
+        all.
       debug: whether values are checked as well as shapes.
-      callback: receives progress and scores.
+      callback: receives how long it is going to take, progress and scores.
+
+    Raises:
+      UserError: if `eval_views` is less than 1.
     """
     target = None if folder is None else Path(folder)
     split = scene.split(trained.config.train.holdout)
-    views = [scene.view(index) for index in split.test]
+    indices = even_choice(split.test, eval_views)
+    views = [scene.view(index) for index in indices]
     height, width = scene.cameras.height, scene.cameras.width
     with trained.matmul_precision():
         chosen = scoring_renderer(
@@ -50,14 +62,47 @@ def evaluate(
         run_folder.write_json(
             target / run_folder.EVAL_FILE, result.to_json(**_labels(trained, scene))
         )
-        _remove_other_views(target / run_folder.RENDERS_FOLDER, split.test)
+        _remove_other_views(target / run_folder.RENDERS_FOLDER, indices)
     fast = " (fast renderer)" if chosen.method == "fast" else ""
     say(
         callback,
-        f"mean of {len(scores)} held-out views: PSNR {result.psnr:.2f} dB, SSIM {result.ssim:.4f}"
-        f"{_depth_text(result.depth_error)}{fast}",
+        f"mean of {result.views_scored} held-out views: PSNR {result.psnr:.2f} dB, "
+        f"SSIM {result.ssim:.4f}{_depth_text(result.depth_error)}{fast}",
     )
     return result
+
+
+def even_choice(indices: Sequence[int], num: int | None) -> Sequence[int]:
+    """An even choice of `num` of some views, or all of them.
+
+    Raises:
+      UserError: if `num` is less than 1.
+
+    >>> even_choice(range(0, 80, 8), 3)
+    [8, 40, 64]
+    """
+    if num is not None and num < 1:
+        raise UserError(f"`eval_views` must be at least 1, not {num}")
+    if num is None or num >= len(indices):
+        return indices
+    return [indices[(2 * number + 1) * len(indices) // (2 * num)] for number in range(num)]
+
+
+def _seconds_to_score(chosen: Renderer, cameras: Sequence[Cameras]) -> float | None:
+    """The seconds that images take, estimated from one tile; None where that is not worth it.
+
+    The tile's rays are spread over the first image. It is rendered twice, and the first time
+    compiles.
+    """
+    order, camera = chosen.renderer.program.order(), cameras[0]
+    num_rays = sum(camera.height * camera.width for camera in cameras)
+    if num_rays < _TILES_TO_ESTIMATE * len(order):
+        return None
+    index = np.linspace(0, camera.height * camera.width - 1, len(order)).astype(np.int32)
+    chosen.renderer.pixels(camera, index)
+    start = time.monotonic()
+    chosen.renderer.pixels(camera, index)
+    return (time.monotonic() - start) * num_rays / len(order)
 
 
 def _labels(trained: TrainedField, scene: Scene) -> dict[str, Any]:
@@ -79,8 +124,11 @@ def _score_views(
     folder: Path | None,
     callback: Callback,
 ) -> list[ViewScore]:
-    scores = []
-    num_rays = sum(view.camera.height * view.camera.width for view in views)
+    scores, cameras = [], [view.camera for view in views]
+    num_rays = sum(camera.height * camera.width for camera in cameras)
+    seconds = _seconds_to_score(chosen, cameras)
+    estimate = "" if seconds is None else f", about {seconds:.0f} s"
+    say(callback, f"scoring {len(views)} held-out views, {num_rays:,} rays{estimate}")
     with Progress.of(callback, "held-out views", total=num_rays, unit="ray") as progress:
         for view in views:
             image = draw(chosen.renderer, view.camera, on_rays=progress.advance)

@@ -2,9 +2,15 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
+from nerf.captures.image_files import shrink
 from nerf.field import Params
+from nerf.geometry.cameras import Cameras
 from nerf.jobs.draw import draw
 from nerf.jobs.renderers import preview_renderer
 from nerf.jobs.train_options import TrainOptions
@@ -19,10 +25,14 @@ from nerf.scenes.scene import Scene, View
 from nerf.training.loop import TEST_PSNR, AskFn
 from nerf.training.step import TrainState
 
+MAX_PIXELS = 2**17  # about 418 x 313
+_MIN_PIXELS = 2**12  # where time is short; fewer show nothing
+_HEIGHT, _WIDTH = "test_height", "test_width"
 
-@dataclasses.dataclass(frozen=True)
+
+@dataclasses.dataclass
 class Preview:
-    """Draws and scores the middle one of the held-out views.
+    """Draws and scores the middle one of the held-out views, smaller where it is large.
 
     Attributes:
       fresh: the field that is trained.
@@ -31,6 +41,9 @@ class Preview:
       callback: receives them.
       should_stop: asked between two tiles of the image.
       options: which renderer is used, and whether values are checked.
+      size: height and width of the previews, the same for all of a run, so that their scores can
+        be compared; None before the first one is drawn.
+      planned: what the size is going to be if the next preview is the first one.
     """
 
     fresh: TrainedField
@@ -39,10 +52,42 @@ class Preview:
     callback: Callback
     should_stop: AskFn
     options: TrainOptions
+    size: tuple[int, int] | None = None
+    planned: tuple[int, int] | None = None
+
+    def plan(self, rays_per_second: float, seconds: float) -> float:
+        """Chooses the size of the previews before the first one, by what rendering may cost.
+
+        Args:
+          rays_per_second: at which rays are rendered at least.
+          seconds: that a preview may take.
+
+        Returns:
+          The seconds that a preview takes at that rate.
+        """
+        self.planned = size_within(self._view.camera, int(rays_per_second * seconds))
+        height, width = self.size or self.planned
+        return height * width / rays_per_second
 
     @functools.cached_property
     def _view(self) -> View:
         return self.scene.view(preview_index(self.fresh.needed_scene()))
+
+    @functools.cached_property
+    def _camera(self) -> Cameras:
+        """The camera of the previews, of their size."""
+        camera = self._view.camera
+        self.size = self.size or self.planned or size_within(camera, MAX_PIXELS)
+        if self.size == (camera.height, camera.width):
+            return camera
+        return camera.shrunk(*self.size, pixel_offset=self.fresh.config.render.pixel_offset)
+
+    @functools.cached_property
+    def _truth(self) -> npt.NDArray[np.float32]:
+        """The view's own image, scaled down by area to the size of the previews."""
+        image, (height, width) = self._view.image, (self._camera.height, self._camera.width)
+        assert image is not None
+        return image if image.shape[:2] == (height, width) else shrink(image, height, width)
 
     @functools.cached_property
     def _prepare(self) -> Callable[[Params], ImageRenderer]:
@@ -50,7 +95,7 @@ class Preview:
         return preview_renderer(
             self.fresh,
             self.scene,
-            self._view.camera,
+            self._camera,
             self.options.renderer,
             debug=self.options.debug,
         )
@@ -64,16 +109,38 @@ class Preview:
 
         try:
             renderer = self._prepare(state.params)
-            image = draw(renderer, self._view.camera, on_rays=check_stop)
+            image = draw(renderer, self._camera, on_rays=check_stop)
         except InterruptedError:
             return None
-        truth = self._view.image
-        assert truth is not None
-        step = int(state.step)
+        step, index, truth = int(state.step), self._view.index, self._truth
         psnr, ssim = image_metrics.psnr(image.rgb, truth), image_metrics.ssim(image.rgb, truth)
-        self.store.write_preview(step, self._view.index, image.rgb)
-        self.callback(events.Preview(step, self._view.index, image.rgb, psnr, ssim))
-        return {TEST_PSNR: psnr, "test_ssim": ssim}
+        whole = self._view.camera.height, self._view.camera.width
+        self.store.write_preview(step, index, image.rgb)
+        self.callback(events.Preview(step, index, image.rgb, psnr, ssim, whole))
+        scores = {TEST_PSNR: psnr, "test_ssim": ssim}
+        height, width = truth.shape[:2]
+        return scores if (height, width) == whole else scores | {_HEIGHT: height, _WIDTH: width}
+
+
+def size_within(camera: Cameras, max_pixels: int) -> tuple[int, int]:
+    """Height and width of a camera's image, scaled down to about `max_pixels` pixels.
+
+    Args:
+      camera: one camera.
+      max_pixels: taken for `MAX_PIXELS` if it is more, and for 4096 if it is less.
+    """
+    height, width = camera.height, camera.width
+    max_pixels = min(max(max_pixels, _MIN_PIXELS), MAX_PIXELS)
+    scale = min(1.0, (max_pixels / (height * width)) ** 0.5)
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def size_before(lines: Sequence[Mapping[str, Any]], camera: Cameras) -> tuple[int, int] | None:
+    """Height and width of a run's earlier previews, from its metrics; None if there are none."""
+    for line in reversed(lines):
+        if TEST_PSNR in line:
+            return int(line.get(_HEIGHT, camera.height)), int(line.get(_WIDTH, camera.width))
+    return None
 
 
 def preview_index(scene: SceneRecord) -> int:

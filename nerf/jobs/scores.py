@@ -34,7 +34,7 @@ class Scores:
     """Scores of the held-out views, and their means.
 
     Attributes:
-      views: one for each held-out view.
+      views: one for each held-out view that was scored.
       split: indices of the views for training and of those held out.
       resolution: height and width in pixels.
       renderer: `exact` or `fast`.
@@ -44,6 +44,12 @@ class Scores:
     split: Split
     resolution: tuple[int, int]
     renderer: RenderMethod
+
+    @property
+    def views_scored(self) -> str:
+        """How many of the held-out views were scored: `25`, or `3 of 25`."""
+        scored, held_out = len(self.views), len(self.split.test)
+        return f"{scored}" if scored == held_out else f"{scored} of {held_out}"
 
     @property
     def psnr(self) -> float:
@@ -69,10 +75,12 @@ class Scores:
         """
         views = [dataclasses.asdict(view) for view in self.views]
         depth = {} if self.depth_error is None else {"depth_error": self.depth_error}
+        is_part = len(self.views) < len(self.split.test)
         return {
             "psnr": self.psnr,
             "ssim": self.ssim,
             **depth,
+            **({"views_scored": self.views_scored} if is_part else {}),
             "views": [{name: x for name, x in view.items() if x is not None} for view in views],
             "split": {"train": list(self.split.train), "test": list(self.split.test)},
             "resolution": list(self.resolution),

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from nerf.captures.image_files import read_images
+from nerf.captures.image_files import read_images, shrink
 from nerf.jobs.preview import preview_index
 from nerf.jobs.trained_field import TrainedField
 from nerf.output import charts, images
@@ -38,8 +38,13 @@ def write_training_charts(
         if file.is_file()
     ]
     if panels:
-        index = preview_index(trained.needed_scene())
-        truth = (f"{scene.truth_name}, view {index}", scene.images[index])
+        view = scene.view(preview_index(trained.needed_scene()))
+        assert view.image is not None
+        height, width = panels[-1][1].shape[:2]
+        image = view.image
+        if (height, width) != image.shape[:2]:  # previews of a large view are smaller
+            image = shrink(image, height, width)
+        truth = (f"{scene.truth_name}, view {view.index}", image)
         sheet = folder / run_folder.CONTACT_SHEET_FILE
         images.write_sheet(sheet, images.contact_sheet([*panels, truth]))
         say(callback, f"previews over time: {sheet}")

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 
 from nerf.errors import UserError
-from nerf.jobs.preview import Preview
+from nerf.jobs.preview import Preview, size_before
 from nerf.jobs.train_options import TrainOptions
 from nerf.jobs.trained_field import TrainedField
 from nerf.jobs.training_record import run_record
@@ -129,14 +129,22 @@ class TrainingRun:
         def should_stop() -> bool:
             return interrupted() or self.was_stopped()
 
-        preview = Preview(self.fresh, self.scene, opened, self.callback, should_stop, self.options)
+        preview = Preview(
+            self.fresh,
+            self.scene,
+            opened,
+            self.callback,
+            should_stop,
+            self.options,
+            size_before(before, self.scene.cameras),
+        )
         return loop.train(
             step_fn,
             state,
             num_rays=self.fresh.config.train.num_rays,
             log=opened,
             config=self.loop_config,
-            hooks=loop.Hooks(opened.save, opened.wait, preview.evaluate, should_stop),
+            hooks=loop.Hooks(opened.save, opened.wait, preview.evaluate, preview.plan, should_stop),
             callback=self.callback,
             seconds_before=_seconds_before(before, self.started),
             evaluate_first=self._evaluates_first(int(state.step), before),

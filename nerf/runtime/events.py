@@ -119,9 +119,10 @@ class Preview:
     Attributes:
       step: number of steps done.
       view: index of the view.
-      image: `[height, width, 3]`, sRGB in [0, 1].
-      psnr: in dB.
+      image: `[height, width, 3]`, sRGB in [0, 1]; smaller than the view where that is large.
+      psnr: in dB, against the view's own image, scaled down by area to the same size.
       ssim: at most 1.
+      view_size: height and width of the view itself.
     """
 
     step: int
@@ -129,6 +130,17 @@ class Preview:
     image: npt.NDArray[np.float32]
     psnr: float
     ssim: float
+    view_size: tuple[int, int]
+
+    @property
+    def text(self) -> str:
+        """The scores in one line, with the size where the image is smaller than the view."""
+        height, width = self.image.shape[:2]
+        size = f" at {width}x{height}" if (height, width) != self.view_size else ""
+        return (
+            f"step {self.step}: held-out view {self.view}{size}: PSNR {self.psnr:.2f} dB, "
+            f"SSIM {self.ssim:.4f}"
+        )
 
 
 Event = Message | Progress | StepMetrics | Preview
@@ -160,10 +172,7 @@ class _EventLogger:
             level = logging.WARNING if event.is_note else logging.INFO
             LOGGER.log(level, "%s", event.text)
         elif isinstance(event, Preview):
-            LOGGER.info(
-                "step %d: held-out view %d: PSNR %.2f dB, SSIM %.4f",
-                event.step, event.view, event.psnr, event.ssim,
-            )  # fmt: skip
+            LOGGER.info("%s", event.text)
         elif isinstance(event, Progress):
             now = time.monotonic()
             if event.is_last or now - self._last_line >= _SECONDS_BETWEEN_LOG_LINES:

@@ -10,14 +10,12 @@ import jax
 
 from nerf.runtime.events import Callback, Progress, ProgressReporter, StepMetrics, ignore_event
 from nerf.training import health
-from nerf.training.optimizer import TimeBudget
+from nerf.training.meter import Meter, PlanFn
 from nerf.training.step import Metrics, StepFn, TrainState
 
 TEST_PSNR = "test_psnr"
 UNLIMITED_STEPS = 2**31 - 1  # number of steps of a run that ends with its time alone
 _SCORES_OF_TIMED_RUN = 10
-_MAX_SCORE_FRACTION = 0.1  # of a timed run's seconds
-_SECONDS_OF_FIRST_SCORE = 3.0  # an estimate; it includes compilation of the renderer
 
 
 class LoopConfig(NamedTuple):
@@ -27,13 +25,14 @@ class LoopConfig(NamedTuple):
       num_steps: the step at which the run is complete; `UNLIMITED_STEPS` where only time limits it.
       stop_at: a step at which to stop before that; None for none.
       max_seconds: the run is complete after this time, compilation and images included,
-        and the learning rate follows the time; None for no limit.
+        and the learning rate follows the time; scores and saving take at most a tenth of it, by
+        what they are measured to cost. None for no limit.
       log_every: steps between two readings.
       save_every: the most steps that can be lost. States are written in the background, two in
-        each interval, so that this holds even if the process ends during a write.
+        each interval, so that this holds even if the process ends during a write; fewer where
+        time is limited and saving would take too much of it.
       eval_every: steps between two held-out scores, 0 for none; where `num_steps` is
-        `UNLIMITED_STEPS`, any other number means ten scores over the time, or fewer if they would
-        take more than a tenth of it.
+        `UNLIMITED_STEPS`, any other number means ten scores over the time, or fewer.
       steps_per_call: the most steps in one call of the device; clock and interrupts are checked
         between calls.
     """
@@ -100,12 +99,14 @@ class Hooks(NamedTuple):
       save: see `SaveFn`.
       wait: returns when what was saved is on disk.
       evaluate: held-out scores of a state, `test_psnr` among them; None if it was interrupted.
+      plan: see `nerf.training.meter.PlanFn`.
       should_stop: asked between two steps.
     """
 
     save: SaveFn
     wait: Callable[[], None] = lambda: None
     evaluate: Callable[[TrainState], Mapping[str, float] | None] = lambda state: None
+    plan: PlanFn = lambda rays_per_second, seconds: 0.0
     should_stop: AskFn = lambda: False
 
 
@@ -142,21 +143,22 @@ def train(
       UserError: from the hooks.
     """
     first_step, score = int(state.step), None
-    meter = _Meter(num_rays, first_step, seconds_before)
+    meter = Meter(num_rays, first_step, seconds_before, config.max_seconds)
     scores_done = config.score_number(meter.seconds)
     with _progress(callback, config, first_step, meter) as progress:
-        if evaluate_first and config.evaluates_at(first_step):
+        if evaluate_first and config.evaluates_at(first_step) and config.max_seconds is None:
             _evaluate(state, hooks, log, meter)
         for before, step in _calls(first_step, config, meter):
-            state, metrics = step_fn(state, step - before, meter.time_budget(config, before, step))
+            budget = meter.time_budget(before, step, config.num_steps)
+            state, metrics = step_fn(state, step - before, budget)
+            meter.note_call()
             due = config.score_number(meter.seconds)
-            is_last = step == config.last_step
-            is_over = due == _SCORES_OF_TIMED_RUN
-            evaluates = config.evaluates_at(step) or (
-                due > scores_done and (is_over or meter.may_score(config))
+            is_last = step == config.last_step or due == _SCORES_OF_TIMED_RUN
+            evaluates = (config.evaluates_at(step) or due > scores_done) and meter.may_score(
+                hooks.plan, step, is_last=is_last
             )
             scores_done = due if evaluates else scores_done
-            saves = evaluates or config.saves_at(step)
+            saves = evaluates or (config.saves_at(step) and meter.may_save())
             if step == first_step + 1 or step % config.log_every == 0 or saves or is_last:
                 reading = _read(state, metrics, meter)
                 log.write(step, reading)
@@ -168,9 +170,10 @@ def train(
             if evaluates:
                 score = _evaluate(state, hooks, log, meter)
             if saves and not is_last:
-                hooks.save(state, score)
-                if config.save_every == 1:
-                    hooks.wait()
+                with meter.saving(scored=evaluates):
+                    hooks.save(state, score)
+                    if config.save_every == 1:
+                        hooks.wait()
                 score = None
     if int(state.step) > first_step:
         hooks.save(state, score)
@@ -178,7 +181,7 @@ def train(
 
 
 def _progress(
-    callback: Callback, config: LoopConfig, step: int, meter: "_Meter"
+    callback: Callback, config: LoopConfig, step: int, meter: Meter
 ) -> contextlib.AbstractContextManager[ProgressReporter]:
     """Progress in steps, or in seconds where the time alone ends the run."""
     return Progress.of(
@@ -190,71 +193,21 @@ def _progress(
     )
 
 
-def _progress_count(config: LoopConfig, step: int, meter: "_Meter") -> int:
+def _progress_count(config: LoopConfig, step: int, meter: Meter) -> int:
     return int(meter.seconds) if config.is_timed else step
 
 
-class _Meter:
-    """Time of the run, and the rate since the last reading; the first includes compilation."""
-
-    def __init__(self, num_rays: int, step: int, seconds_before: float):
-        self._num_rays = num_rays
-        self._start = time.monotonic()
-        self._before = seconds_before
-        self._last_step, self._last_time = step, self._start
-        self._last_done: float | None = None
-        self._scoring, self._last_score = 0.0, _SECONDS_OF_FIRST_SCORE
-
-    @property
-    def seconds(self) -> float:
-        """Of the whole run, over all its processes, without lost steps."""
-        return self._before + time.monotonic() - self._start
-
-    def time_budget(self, config: LoopConfig, before: int, step: int) -> TimeBudget | None:
-        """How far a run of limited time is at the steps from `before` to `step`.
-
-        Each step is assumed to take as long as the last ones. If the number of steps is limited as
-        well, the limit that is nearer counts.
-        """
-        if config.max_seconds is None:
-            return None
-        done = max(self.seconds / config.max_seconds, before / config.num_steps)
-        last, self._last_done = self._last_done, done
-        per_step = 0.0 if last is None else (done - last) / (step - before)
-        return TimeBudget(min(done, 1.0), per_step)
-
-    def rate(self, step: int) -> dict[str, float]:
-        """Steps and rays a second since the last call."""
-        now = time.monotonic()
-        steps = (step - self._last_step) / max(now - self._last_time, 1e-9)
-        self._last_step, self._last_time = step, now
-        return {"rays_per_second": round(self._num_rays * steps, 1), "steps_per_second": steps}
-
-    def may_score(self, config: LoopConfig) -> bool:
-        """Whether one more held-out score keeps all of them within their part of a timed run.
-
-        That part is of the whole time, so that the first images come early. A score is assumed to
-        take as long as the last one.
-        """
-        return self._scoring + self._last_score <= _MAX_SCORE_FRACTION * (config.max_seconds or 0.0)
-
-    def exclude(self, seconds: float) -> None:
-        """Excludes the time of a score from the next rate."""
-        self._last_time += seconds
-        self._scoring, self._last_score = self._scoring + seconds, seconds
-
-
-def _calls(first_step: int, config: LoopConfig, meter: _Meter) -> Iterator[tuple[int, int]]:
+def _calls(first_step: int, config: LoopConfig, meter: Meter) -> Iterator[tuple[int, int]]:
     """Steps before and after each call of the device; the first call is one step, and compiles."""
     step = first_step
     while step < config.last_step:
-        if config.max_seconds is not None and meter.seconds > config.max_seconds:
+        if config.max_seconds is not None and meter.seconds >= config.max_seconds:
             return
         before, step = step, step + 1 if step == first_step else config.next_stop(step)
         yield before, step
 
 
-def _read(state: TrainState, metrics: Metrics, meter: _Meter) -> dict[str, float]:
+def _read(state: TrainState, metrics: Metrics, meter: Meter) -> dict[str, float]:
     """Fetches the metrics of the last step and checks the health of the run."""
     values, seen = jax.device_get((metrics, state.health))
     step = int(state.step)
@@ -263,11 +216,11 @@ def _read(state: TrainState, metrics: Metrics, meter: _Meter) -> dict[str, float
     return {**reading, **meter.rate(step), "seconds": round(meter.seconds, 3)}
 
 
-def _evaluate(state: TrainState, hooks: Hooks, log: MetricsWriter, meter: _Meter) -> float | None:
+def _evaluate(state: TrainState, hooks: Hooks, log: MetricsWriter, meter: Meter) -> float | None:
     """Writes the held-out scores of a state; returns the PSNR, or None if there is none."""
     start = time.monotonic()
     scores = hooks.evaluate(state)
-    meter.exclude(time.monotonic() - start)
+    meter.note_score(time.monotonic() - start)
     if scores is None:
         return None
     log.write(int(state.step), {**scores, "seconds": round(meter.seconds, 3)})

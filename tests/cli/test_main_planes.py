@@ -45,10 +45,16 @@ def test_a_run_of_some_time_ends_with_it_and_leaves_everything_behind(trained):
     assert (scored["field"], scored["preset"]) == ("planes", "planes")
     assert scored["step"] == readings[-1]["step"]
     assert scored["psnr"] > 15.0
-    for name in ("video.mp4", "training.png", "contact_sheet.png"):
+    for name in ("video.mp4", "training.png"):
         assert (run_dir / name).is_file()
-    with Image.open(next((run_dir / "progress").glob("*.png"))) as picture:
-        assert picture.size == (16, 12)
+    # Previews have a tenth of the time, which compiling takes where it is slow.
+    num_scores = sum("test_psnr" in line for line in lines)
+    assert (run_dir / "contact_sheet.png").is_file() == (num_scores > 0)
+    previews = list((run_dir / "progress").glob("*.png"))
+    assert len(previews) == num_scores
+    for file in previews:
+        with Image.open(file) as picture:
+            assert picture.size == (16, 12)
 
 
 def test_the_box_is_that_of_the_scene_and_kept(trained):

@@ -7,6 +7,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from nerf.errors import UserError
+from nerf.jobs.evaluate import even_choice
 from nerf.jobs.scores import Scores, ViewScore, score_view
 from nerf.render.image_metrics import psnr, ssim
 from nerf.render.images import RenderedImage
@@ -66,3 +68,30 @@ def test_an_unknown_ssim_leaves_the_mean_unknown_and_the_psnr_known():
     result = scores_of(ViewScore(0, "a", 20.0, math.nan), ViewScore(1, "b", 30.0, 0.5))
     assert result.psnr == pytest.approx(25.0)
     assert math.isnan(result.ssim)
+
+
+def test_a_part_of_the_held_out_views_says_so():
+    view = ViewScore(8, "b", 20.0, 0.5)
+    part = Scores((view,), Split((1, 2), (0, 8, 16)), (5, 5), "exact")
+    assert part.views_scored == "1 of 3"
+    assert part.to_json()["views_scored"] == "1 of 3"
+    assert part.to_json()["split"]["test"] == [0, 8, 16]
+    assert scores_of(view).views_scored == "1"
+
+
+@pytest.mark.parametrize("num", range(1, 9))
+def test_the_choice_of_views_is_even(num):
+    held_out = tuple(range(0, 96, 12))
+    chosen = even_choice(held_out, num)
+    assert len(chosen) == len(set(chosen)) == num
+    assert set(chosen) <= set(held_out)
+    gaps = np.diff(chosen)
+    assert num == 1 or max(gaps) - min(gaps) <= 12
+    mirrored = sorted(84 - index for index in chosen)
+    assert np.abs(np.subtract(mirrored, chosen)).max() <= 12  # neither end is preferred
+
+
+def test_all_views_are_scored_unless_fewer_are_asked_for():
+    assert even_choice((0, 8, 16), None) == even_choice((0, 8, 16), 7) == (0, 8, 16)
+    with pytest.raises(UserError, match="`eval_views` must be at least 1"):
+        even_choice((0, 8), 0)

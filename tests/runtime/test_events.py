@@ -68,7 +68,7 @@ def test_progress_is_logged_every_twenty_seconds_and_at_its_end(caplog, monkeypa
 def test_metrics_of_every_step_are_not_logged_but_previews_are(caplog):
     with caplog.at_level(logging.INFO, logger="nerf"):
         log_event(StepMetrics(3, {"loss": 0.5}))
-        log_event(Preview(3, 16, np.zeros((2, 2, 3), np.float32), 21.5, 0.75))
+        log_event(Preview(3, 16, np.zeros((2, 2, 3), np.float32), 21.5, 0.75, (2, 2)))
     (record,) = caplog.records
     assert "step 3: held-out view 16: PSNR 21.50 dB, SSIM 0.7500" in record.message
 

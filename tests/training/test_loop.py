@@ -13,7 +13,7 @@ from nerf.errors import UserError
 from nerf.runs.checkpoints import Checkpoints
 from nerf.runs.metrics import MetricsLog
 from nerf.runtime.interrupts import Interrupted, interrupt_between_steps
-from nerf.training import health, loop
+from nerf.training import health, loop, meter
 from nerf.training.health import TrainingCollapsed
 from nerf.training.loop import Hooks, LoopConfig
 from nerf.training.step import Metrics, TrainState
@@ -38,7 +38,8 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch):
     clock = Clock()
-    monkeypatch.setattr(loop, "time", types.SimpleNamespace(monotonic=clock.monotonic))
+    for module in (loop, meter):
+        monkeypatch.setattr(module, "time", types.SimpleNamespace(monotonic=clock.monotonic))
     return clock
 
 
@@ -54,6 +55,7 @@ def run(tmp_path, clock):
         not_finite=lambda step: 0,
         config=TEN_STEPS,
         on_save=lambda step: None,
+        writes=True,
         hooks=None,
         **more,
     ):
@@ -78,7 +80,8 @@ def run(tmp_path, clock):
 
             def save(state, score):
                 on_save(int(state.step))
-                checkpoints.save(state, score)
+                if writes:
+                    checkpoints.save(state, score)
                 saved.append(int(state.step) if score is None else (int(state.step), score))
 
             end = loop.train(
@@ -261,20 +264,113 @@ def psnr_of_step(clock):
     return {"evaluate": evaluate}
 
 
-def test_a_run_of_some_time_scores_its_last_step_and_few_before(run, clock):
-    """A score of 7 s is more than a tenth of the 10 s that there are."""
-    config = LoopConfig(loop.UNLIMITED_STEPS, max_seconds=10.0, eval_every=1)
-    state, saved = run(config=config, hooks=psnr_of_step(clock))
-    assert state.step == 5
-    assert [save for save in saved if isinstance(save, tuple)] == [(5, 25.0)]
+class Costly:
+    """Hooks that take the clock's time: compiling once, then every image and every state."""
+
+    def __init__(self, clock, *, compiling, rays_per_second, saving, num_pixels=10**6):
+        self._clock, self._compiling, self._rate = clock, compiling, rays_per_second
+        self._saving, self._most = saving, num_pixels
+        self.seconds, self.scored_at, self.sizes = 0.0, [], []
+
+    def _take(self, seconds):
+        self._clock.now += seconds
+        self.seconds += seconds
+
+    def plan(self, rays_per_second, seconds):
+        self._num_pixels = max(1, min(self._most, int(rays_per_second * seconds)))
+        if self.sizes:
+            self._num_pixels = self.sizes[0]
+        return self._num_pixels / rays_per_second
+
+    def evaluate(self, state):
+        self._take(self._num_pixels / self._rate + (0.0 if self.sizes else self._compiling))
+        self.sizes.append(self._num_pixels)
+        self.scored_at.append(int(state.step))
+        return {"test_psnr": 20.0}
+
+    def on_save(self, step):
+        self._take(self._saving)
 
 
-def test_the_first_tenth_of_a_run_of_some_time_has_its_score(run, clock):
-    """Of the 6.9 s that may go to scores, one takes 7 s; after it only the last is due."""
-    config = LoopConfig(loop.UNLIMITED_STEPS, max_seconds=69.0, eval_every=1)
-    state, saved = run(config=config, hooks=psnr_of_step(clock))
-    scored = [save[0] for save in saved if isinstance(save, tuple)]
-    assert scored == [4, int(state.step)]
+@pytest.mark.parametrize("max_seconds", [10.0, 100.0, 1000.0])
+@pytest.mark.parametrize("compiling", [0.5, 20.0])
+@pytest.mark.parametrize("saving", [0.1, 3.0])
+@pytest.mark.parametrize("faster", [1.0, 3.0])
+def test_scores_and_saving_take_at_most_a_tenth_of_limited_time(
+    run, clock, max_seconds, compiling, saving, faster
+):
+    """Whatever they cost, as long as rendering is as fast as training and its program is compiled
+    in half of the first step's time; but for the first state
+    that is saved, whose cost nothing tells, and the last, without which nothing is left."""
+    costly = Costly(
+        clock,
+        compiling=0.5 * compiling,
+        rays_per_second=faster * 100 / SECONDS_A_STEP,
+        saving=saving,
+    )
+
+    def compile_first(step):
+        clock.now += compiling if step == 1 else 0.0
+
+    run(
+        before_step=compile_first,
+        config=LoopConfig(
+            loop.UNLIMITED_STEPS,
+            max_seconds=max_seconds,
+            save_every=10,
+            eval_every=1,
+            steps_per_call=5,
+        ),
+        writes=False,
+        on_save=costly.on_save,
+        hooks={"evaluate": costly.evaluate, "plan": costly.plan},
+    )
+    assert costly.seconds <= 0.1 * max_seconds + 2 * saving
+    assert len(set(costly.sizes)) <= 1  # else their scores could not be compared
+    if max_seconds == 1000.0 and saving < 1.0:
+        assert len(costly.scored_at) >= 5
+
+
+@pytest.mark.parametrize("most", [100, 10**9])
+def test_images_are_as_large_as_their_time_allows(run, clock, most):
+    costly = Costly(clock, compiling=1.0, rays_per_second=50.0, saving=0.0, num_pixels=most)
+    run(
+        config=LoopConfig(loop.UNLIMITED_STEPS, max_seconds=600.0, eval_every=1),
+        writes=False,
+        hooks={"evaluate": costly.evaluate, "plan": costly.plan},
+    )
+    assert min(costly.sizes) > min(most, 300) / 2
+    assert max(costly.sizes) <= most
+
+
+def test_the_first_image_of_limited_time_comes_after_ten_steps_of_the_process(run, clock):
+    for first in (0, 40):
+        costly = Costly(clock, compiling=0.0, rays_per_second=1e9, saving=0.0)
+        run(
+            start(first),
+            config=LoopConfig(loop.UNLIMITED_STEPS, max_seconds=60.0, eval_every=1),
+            writes=False,
+            hooks={"evaluate": costly.evaluate, "plan": costly.plan},
+        )
+        assert costly.scored_at[0] == first + 10
+
+
+def test_the_last_step_of_limited_time_has_its_score(run, clock):
+    costly = Costly(clock, compiling=1.0, rays_per_second=50.0, saving=0.0)
+    state, saved = run(
+        config=LoopConfig(loop.UNLIMITED_STEPS, max_seconds=400.0, eval_every=1),
+        writes=False,
+        hooks={"evaluate": costly.evaluate, "plan": costly.plan},
+    )
+    assert costly.scored_at[-1] == state.step
+    assert saved[-1] == (int(state.step), 20.0)
+
+
+def test_a_score_that_is_measured_to_cost_too_much_is_the_last(run, clock):
+    """It was planned to take almost nothing."""
+    config = LoopConfig(loop.UNLIMITED_STEPS, max_seconds=100.0, eval_every=1)
+    _, saved = run(config=config, writes=False, hooks=psnr_of_step(clock))
+    assert len([save for save in saved if isinstance(save, tuple)]) == 1
 
 
 def test_scores_are_logged_and_saved_with_their_state(run, tmp_path, clock):
