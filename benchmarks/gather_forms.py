@@ -53,7 +53,8 @@ Form = Callable[[jax.Array, jax.Array, Sequence[tuple[int, int]]], jax.Array]
 
 def one_gather(rows: jax.Array, unit: jax.Array, texels: Sequence[tuple[int, int]]) -> jax.Array:
     """All corners of all planes in one gather from one table."""
-    return interpolate(rows, unit, texels)
+    found = interpolate(rows, jnp.moveaxis(unit, 0, -1), texels)
+    return found.reshape(len(unit), len(texels), -1)
 
 
 def gather_a_plane(
@@ -61,10 +62,10 @@ def gather_a_plane(
 ) -> jax.Array:
     """One gather of four corners for each plane, each from a separate table."""
     found = [
-        interpolate(plane, unit[:, i, None], [texels[i]])
+        interpolate(plane, unit[:, i].T[None], [texels[i]])
         for i, plane in enumerate(_split(rows, texels))
     ]
-    return jnp.concatenate(found, axis=1)
+    return jnp.stack(found, axis=1)
 
 
 def corner_by_corner(

@@ -106,6 +106,22 @@ class Proposal(NamedTuple):
     rates: RatesFn = equal_rates
 
 
+class Table(NamedTuple):
+    """A large array of a field, of which each point reads a few rows.
+
+    Its gradient is a sum over many points, each of which adds to a few rows: in one buffer, rather
+    than in one for each microbatch.
+
+    Attributes:
+      find: the array among the parameters.
+      apply: as `RadianceField.apply`, with another keyword, `total`: an array like the table. The
+        gradient with respect to the table is what the points add to it, plus `total`.
+    """
+
+    find: Callable[[Params], jax.Array]
+    apply: Callable[..., FieldOutput]
+
+
 class RadianceField(NamedTuple):
     """A field as pure functions.
 
@@ -114,6 +130,7 @@ class RadianceField(NamedTuple):
       penalty: a regulariser, for training.
       rates: how fast each array learns, beside the learning rate.
       proposal: for `networks="proposal"`; None where the field has none.
+      table: the array of which each point reads a few rows only, if there is one.
     """
 
     init: InitFn
@@ -121,6 +138,7 @@ class RadianceField(NamedTuple):
     penalty: PenaltyFn = no_penalty
     rates: RatesFn = equal_rates
     proposal: Proposal | None = None
+    table: Table | None = None
 
 
 FieldFactory = Callable[[Any], RadianceField]  # of the field's own settings, a `FieldConfig`

@@ -25,14 +25,18 @@ class Planes(nn.Module):
 
     @nn.compact
     def __call__(
-        self, points: jax.Array, viewdirs: jax.Array, key: jax.Array | None = None
+        self,
+        points: jax.Array,
+        viewdirs: jax.Array,
+        key: jax.Array | None = None,
+        total: jax.Array | None = None,
     ) -> FieldOutput:
         del key  # the density has no noise
         config = self.config
         dtype = jnp.dtype(config.compute_dtype)
         dense = partial(nn.Dense, dtype=dtype)
         rows = self.param("planes", initial_planes, config)
-        features = plane_features(rows, points, config).astype(dtype)
+        features = plane_features(rows, points, config, total).astype(dtype)
         hidden = nn.relu(dense(config.width, name="density_hidden")(features))
         log_density, geometry_features = jnp.split(
             dense(1 + config.num_geometry_features, name="density")(hidden), [1], axis=-1

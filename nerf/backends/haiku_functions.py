@@ -1,6 +1,7 @@
 """A Haiku network as the pure functions of a `RadianceField`."""
 
 from collections.abc import Callable
+from typing import Any
 
 import haiku as hk
 import jax
@@ -8,7 +9,7 @@ import jax.numpy as jnp
 
 from nerf.field import ApplyFn, FieldOutput, InitFn, Params
 
-Network = Callable[[jax.Array, jax.Array, jax.Array | None, jnp.dtype], FieldOutput]
+Network = Callable[..., FieldOutput]
 NO_MODULE = "~"  # where Haiku puts parameters that belong to no module
 
 
@@ -16,7 +17,8 @@ def pure_functions(network: Network, compute_dtype: str) -> tuple[InitFn, ApplyF
     """`init` and `apply` of a network.
 
     Args:
-      network: a function of points, viewdirs, a key or None, and the dtype to compute in.
+      network: a function of points, viewdirs, a key or None, the dtype to compute in, and of what
+        else `apply` is given by name.
       compute_dtype: of the layers' products; a table, which belongs to no module, stays float32.
     """
     transformed: hk.Transformed = hk.without_apply_rng(hk.transform(network))
@@ -32,6 +34,7 @@ def pure_functions(network: Network, compute_dtype: str) -> tuple[InitFn, ApplyF
         /,
         *,
         key: jax.Array | None = None,
+        **more: Any,
     ) -> FieldOutput:
         dtype = jnp.dtype(compute_dtype)
         params = {
@@ -40,7 +43,7 @@ def pure_functions(network: Network, compute_dtype: str) -> tuple[InitFn, ApplyF
             else jax.tree.map(lambda leaf: leaf.astype(dtype), arrays)  # no change for float32
             for name, arrays in params.items()
         }
-        output = transformed.apply(params, points, viewdirs, key, dtype)
+        output = transformed.apply(params, points, viewdirs, key, dtype, **more)
         assert isinstance(output, FieldOutput)
         return output
 

@@ -21,7 +21,11 @@ def make(config: PlanesConfig) -> RadianceField:
     """A `RadianceField`: `{"~": {"planes": rows}, layer: {"w", "b"}}`."""
 
     def network(
-        points: jax.Array, viewdirs: jax.Array, key: jax.Array | None, dtype: jnp.dtype
+        points: jax.Array,
+        viewdirs: jax.Array,
+        key: jax.Array | None,
+        dtype: jnp.dtype,
+        total: jax.Array | None = None,
     ) -> FieldOutput:
         del key  # the density has no noise
         rows = hk.get_parameter(
@@ -29,7 +33,7 @@ def make(config: PlanesConfig) -> RadianceField:
             planes_shape(config),
             init=lambda shape, dtype: initial_planes(hk.next_rng_key(), config),
         )
-        features = plane_features(rows, points, config).astype(dtype)
+        features = plane_features(rows, points, config, total).astype(dtype)
         hidden = jax.nn.relu(hk.Linear(config.width, name="density_hidden")(features))
         log_density, geometry_features = jnp.split(
             hk.Linear(1 + config.num_geometry_features, name="density")(hidden), [1], axis=-1

@@ -1,17 +1,27 @@
-"""Multilinear interpolation in tables of features, in the form that a CPU does fastest.
+"""Multilinear interpolation in tables of features, products of it, and the gradient of both.
 
-All tables are stored as one, and all corners are fetched at once: XLA then makes one gather and,
-for the gradient, one scatter, each at a few nanoseconds a row. For one feature without a gradient,
-JAX's own `map_coordinates` is a sixth faster.
+All tables are stored as one, and all corners are fetched at once: XLA then makes one gather. For
+one feature without a gradient, JAX's own `map_coordinates` is a sixth faster.
+
+The gradient of the tables is one buffer, whatever the number of points. On a CPU, points add to it
+block by block, so that what is in between stays in the cache; on CUDA, what goes to one row is
+summed first, since XLA makes a loop of compare and swap of a scatter of floats there
+(openxla/xla#46225).
 """
 
-import itertools
+import functools
+import math
+import operator
 from collections.abc import Sequence
+from typing import Any
 
 import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+_BLOCK_ROWS = 2**14  # of 16 features: what is added at once on a CPU then stays in its cache
+Texels = tuple[tuple[int, ...], ...]
 
 
 def num_rows(texels: Sequence[Sequence[int]]) -> int:
@@ -26,44 +36,225 @@ def num_rows(texels: Sequence[Sequence[int]]) -> int:
     return int(sum(np.prod(counts) for counts in texels))
 
 
-def interpolate(rows: jax.Array, unit: jax.Array, texels: Sequence[Sequence[int]]) -> jax.Array:
+def interpolate(
+    rows: jax.Array,
+    unit: jax.Array,
+    texels: Sequence[Sequence[int]],
+    *,
+    num_factors: int = 1,
+    total: jax.Array | None = None,
+) -> jax.Array:
     """Interpolates linearly between the texels of tables whose corners are those of a unit box.
+
+    Points come last in what is computed for all points: loops over them are then vectorised.
 
     Args:
       rows: `[num_rows, num_features]`, the tables one after the other, each in row-major order.
-      unit: `[num_points, num_tables, num_axes]`, the position in each table, in [0, 1]; outside,
+      unit: `[num_tables, num_axes, num_points]`, the position in each table, in [0, 1]; outside,
         the outermost two texels are extrapolated linearly.
       texels: for each table the number of texels along each axis, at least 2.
+      num_factors: how many tables that follow each other are multiplied; a divisor of num_tables.
+      total: like `rows`: what the gradient with respect to `rows` is added to, so that microbatches
+        can share one buffer; None means zeros.
 
     Returns:
-      `[num_points, num_tables, num_features]`; exact where a table is a linear function.
+      `[num_points, num_tables / num_factors * num_features]`, the features of the first product
+      first; exact where a table is a linear function.
 
     >>> ramp = jnp.array([[0.0], [1.0], [4.0]])  # at 0, 1/2 and 1
-    >>> where = jnp.array([0.25, 0.75, 1.0]).reshape(3, 1, 1)
-    >>> interpolate(ramp, where, [(3,)])[:, 0, 0].tolist()
+    >>> where = jnp.array([0.25, 0.75, 1.0]).reshape(1, 1, 3)
+    >>> interpolate(ramp, where, [(3,)])[:, 0].tolist()
     [0.5, 2.5, 4.0]
     """
-    counts = np.array(texels)
-    num_tables, num_axes = counts.shape
-    chex.assert_shape(unit, (None, num_tables, num_axes))
+    num_tables, num_axes = np.shape(texels)
+    chex.assert_shape(unit, (num_tables, num_axes, None))
     chex.assert_shape(rows, (num_rows(texels), None))
-    sizes = np.prod(counts, axis=1)
-    strides = np.cumprod(np.append(counts[:, 1:], np.ones((num_tables, 1), int), 1)[:, ::-1], 1)
-    strides = strides[:, ::-1]  # [num_tables, num_axes], of the axes of a table
-    position = unit * jnp.array(counts - 1, unit.dtype)[None]
-    left = jnp.clip(jnp.floor(position), 0.0, jnp.array(counts - 2, unit.dtype)[None])
-    within = position - left
-    first = jnp.sum(left.astype(jnp.int32) * jnp.array(strides, jnp.int32)[None], axis=-1)
-    first = first + jnp.array(np.cumsum(sizes) - sizes, jnp.int32)[None]
+    assert num_tables % num_factors == 0
+    return _interpolate(jnp.asarray(rows), unit, total, tuple(map(tuple, texels)), num_factors)
 
-    sides = np.array(list(itertools.product((0, 1), repeat=num_axes)))  # of the 2^num_axes corners
-    offsets = jnp.array(strides @ sides.T, jnp.int32)  # [num_tables, num_corners]
-    index = first[..., None] + offsets[None]
-    share = jnp.prod(
-        jnp.where(
-            jnp.array(sides, bool)[None, None], within[..., None, :], 1.0 - within[..., None, :]
-        ),
-        axis=-1,
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
+def _interpolate(
+    rows: jax.Array, unit: jax.Array, total: jax.Array | None, texels: Texels, num_factors: int
+) -> jax.Array:
+    del total
+    # The barrier keeps the corners' loops, which are vectorised, out of the gather's, which is not.
+    found = _mix(rows, *jax.lax.optimization_barrier(corners(unit, texels)))
+    return _multiply(_by_factor(found, num_factors))
+
+
+def _mix(rows: jax.Array, index: jax.Array, share: jax.Array) -> jax.Array:
+    """`[num_tables, num_points, num_features]`, the sum over the corners."""
+    found = rows.at[index].get(mode="promise_in_bounds")
+    return jnp.sum(share[..., None] * found, axis=1)
+
+
+def _by_factor(tables: jax.Array, num_factors: int) -> list[jax.Array]:
+    """Splits `[num_tables, ...]` into `[num_products, ...]` for each factor."""
+    split = tables.reshape(-1, num_factors, *tables.shape[1:])
+    return [split[:, i] for i in range(num_factors)]
+
+
+def _multiply(factors: Sequence[jax.Array]) -> jax.Array:
+    """The product of `[num_products, num_points, num_features]`, see `interpolate`."""
+    product = functools.reduce(operator.mul, factors)
+    return jnp.concatenate(list(product), axis=-1)
+
+
+Residuals = tuple[jax.Array, jax.Array, jax.Array | None]
+
+
+def _forward(
+    rows: jax.Array, unit: jax.Array, total: jax.Array | None, texels: Texels, num_factors: int
+) -> tuple[jax.Array, Residuals]:
+    return _interpolate(rows, unit, total, texels, num_factors), (rows, unit, total)
+
+
+def _backward(
+    texels: Texels, num_factors: int, residuals: Residuals, gradient: jax.Array
+) -> tuple[jax.Array, jax.Array, None]:
+    rows, unit, total = residuals
+
+    def of_unit(unit: jax.Array) -> jax.Array:
+        return _multiply(_by_factor(_mix(rows, *corners(unit, texels)), num_factors))
+
+    (unit_gradient,) = jax.vjp(of_unit, unit)[1](gradient)
+    rows_gradient = jax.lax.platform_dependent(
+        jnp.zeros_like(rows) if total is None else total,
+        rows,
+        unit,
+        gradient,
+        cuda=functools.partial(rows_gradient_by_sorting, texels=texels, num_factors=num_factors),
+        default=functools.partial(rows_gradient_in_blocks, texels=texels, num_factors=num_factors),
     )
-    corners = jnp.asarray(rows).at[index].get(mode="promise_in_bounds")
-    return jnp.sum(share[..., None] * corners, axis=-2)
+    return rows_gradient, unit_gradient, None
+
+
+_interpolate.defvjp(_forward, _backward)
+
+
+def corners(unit: jax.Array, texels: Sequence[Sequence[int]]) -> tuple[jax.Array, jax.Array]:
+    """The rows between which `interpolate` interpolates, and the share of each.
+
+    Args:
+      unit, texels: see `interpolate`.
+
+    Returns:
+      Indices int32 and shares, `[num_tables, 2^num_axes, num_points]` each; the shares of a point
+      in a table sum to 1.
+    """
+    starts = np.cumsum([0, *(math.prod(counts) for counts in texels)])
+    found = [
+        _corners_in_table(positions, counts, int(start))
+        for positions, counts, start in zip(unit, texels, starts[:-1], strict=True)
+    ]
+    index, share = zip(*found, strict=True)
+    return jnp.stack(index), jnp.stack(share)
+
+
+def _corners_in_table(
+    unit: jax.Array, counts: Sequence[int], start: int
+) -> tuple[jax.Array, jax.Array]:
+    """`corners` of one table, whose rows begin at `start`: `[2^num_axes, num_points]`."""
+    index: list[Any] = [0]  # of the corners along the axes so far
+    share: list[Any] = [1.0]
+    for along, count in zip(unit, counts, strict=True):
+        position = along * (count - 1.0)
+        left = jnp.clip(jnp.floor(position), 0.0, count - 2.0)
+        within, left = position - left, left.astype(jnp.int32)
+        index = [i * count + left + side for i in index for side in (0, 1)]
+        share = [s * side for s in share for side in (1.0 - within, within)]
+    return start + jnp.stack(index), jnp.stack(share)
+
+
+def rows_gradient_in_blocks(
+    total: jax.Array,
+    rows: jax.Array,
+    unit: jax.Array,
+    gradient: jax.Array,
+    *,
+    texels: Texels,
+    num_factors: int,
+) -> jax.Array:
+    """The gradient of `interpolate` with respect to the tables, by a scatter for each block.
+
+    Args:
+      total: `[num_rows, num_features]`, what it is added to.
+      rows, unit, texels, num_factors: see `interpolate`.
+      gradient: of its result.
+
+    Returns:
+      `[num_rows, num_features]`.
+    """
+    num_points, _ = gradient.shape
+    num_tables, num_axes = np.shape(texels)
+    per_point = num_tables * 2**num_axes * rows.shape[-1] / 16
+    block = min(max(1, round(_BLOCK_ROWS / per_point)), max(num_points, 1))
+    padding = -num_points % block  # with points that have no gradient
+    unit = jnp.pad(unit, ((0, 0), (0, 0), (0, padding)))
+    gradient = jnp.pad(gradient, ((0, padding), (0, 0)))
+
+    def add(total: jax.Array, start: jax.Array) -> tuple[jax.Array, None]:
+        some_unit = jax.lax.dynamic_slice_in_dim(unit, start, block, axis=2)
+        some_gradient = jax.lax.dynamic_slice_in_dim(gradient, start, block, axis=0)
+        for index, added in _additions(rows, some_unit, some_gradient, texels, num_factors):
+            total = total.at[index].add(added, mode="promise_in_bounds")
+        return total, None
+
+    if num_points == block:
+        return add(total, jnp.int32(0))[0]
+    total, _ = jax.lax.scan(add, total, jnp.arange(0, num_points + padding, block))
+    return total
+
+
+def rows_gradient_by_sorting(
+    total: jax.Array,
+    rows: jax.Array,
+    unit: jax.Array,
+    gradient: jax.Array,
+    *,
+    texels: Texels,
+    num_factors: int,
+) -> jax.Array:
+    """`rows_gradient_in_blocks`, but what goes to one row is summed before it is added to it."""
+    parts = _additions(rows, unit, gradient, texels, num_factors)
+    index = jnp.concatenate([index.reshape(-1) for index, _ in parts])
+    added = jnp.concatenate([added.reshape(-1, rows.shape[-1]) for _, added in parts])
+    order = jnp.argsort(index)
+    index, added = index[order], added[order]
+    is_first = jnp.concatenate([jnp.ones(1, bool), index[1:] != index[:-1]])
+    is_last = jnp.concatenate([is_first[1:], jnp.ones(1, bool)])
+
+    def add(
+        left: tuple[jax.Array, jax.Array], right: tuple[jax.Array, jax.Array]
+    ) -> tuple[jax.Array, jax.Array]:
+        return left[0] | right[0], right[1] + jnp.where(right[0], 0.0, left[1])
+
+    _, sums = jax.lax.associative_scan(add, (is_first[:, None], added))
+    beyond = len(rows) + jnp.arange(len(index), dtype=index.dtype)  # is dropped
+    target = jnp.where(is_last, index, beyond)
+    return total.at[target].add(sums, mode="drop", unique_indices=True)
+
+
+def _additions(
+    rows: jax.Array, unit: jax.Array, gradient: jax.Array, texels: Texels, num_factors: int
+) -> list[tuple[jax.Array, jax.Array]]:
+    """What a gradient adds to the rows, for each factor.
+
+    Returns:
+      Indices `[num_products, num_corners, num_points]`, and what is added there,
+      `[num_products, num_corners, num_points, num_features]`.
+    """
+    index, share = jax.lax.optimization_barrier(corners(unit, texels))
+    factors: list[jax.Array] = []
+    if num_factors > 1:
+        factors = _by_factor(jax.lax.optimization_barrier(_mix(rows, index, share)), num_factors)
+    of_products = jnp.moveaxis(gradient.reshape(len(gradient), -1, rows.shape[-1]), 1, 0)
+    of_products = jax.lax.optimization_barrier(of_products)
+    parts = []
+    for i in range(num_factors):
+        others = factors[:i] + factors[i + 1 :]
+        of_factor = functools.reduce(operator.mul, others, of_products)
+        index_of, share_of = (_by_factor(x, num_factors)[i] for x in (index, share))
+        parts.append((index_of, share_of[..., None] * of_factor[:, None]))
+    return parts

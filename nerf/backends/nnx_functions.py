@@ -1,6 +1,7 @@
 """An NNX module as the pure functions of a `RadianceField`."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 from flax import nnx
@@ -10,6 +11,8 @@ from nerf.field import ApplyFn, FieldOutput, InitFn, Params
 
 def pure_functions(make_module: Callable[[nnx.Rngs], nnx.Module]) -> tuple[InitFn, ApplyFn]:
     """`init` and `apply` of a module that is called with points, viewdirs and a key or None.
+
+    `apply` hands on what else it is given by name.
 
     Args:
       make_module: makes the module with fresh parameters.
@@ -26,8 +29,9 @@ def pure_functions(make_module: Callable[[nnx.Rngs], nnx.Module]) -> tuple[InitF
         /,
         *,
         key: jax.Array | None = None,
+        **more: Any,
     ) -> FieldOutput:
-        output = nnx.merge(graph, params)(points, viewdirs, key)
+        output = nnx.merge(graph, params)(points, viewdirs, key, **more)
         assert isinstance(output, FieldOutput)
         return output
 

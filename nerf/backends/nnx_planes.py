@@ -32,12 +32,16 @@ class Planes(nnx.Module):
         self.config = config
 
     def __call__(
-        self, points: jax.Array, viewdirs: jax.Array, key: jax.Array | None = None
+        self,
+        points: jax.Array,
+        viewdirs: jax.Array,
+        key: jax.Array | None = None,
+        total: jax.Array | None = None,
     ) -> FieldOutput:
         del key  # the density has no noise
         config = self.config
         dtype = jnp.dtype(config.compute_dtype)
-        features = plane_features(self.planes[...], points, config).astype(dtype)
+        features = plane_features(self.planes[...], points, config, total).astype(dtype)
         hidden = nnx.relu(self.density_hidden(features))
         log_density, geometry_features = jnp.split(self.density(hidden), [1], axis=-1)
         encoded_viewdirs = encode(viewdirs, config.viewdir_encoding).astype(dtype)

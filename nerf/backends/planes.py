@@ -36,7 +36,6 @@ from nerf.config.settings import (
     renamed,
 )
 from nerf.field import (
-    ApplyFn,
     ArrayName,
     FieldOutput,
     FieldSpec,
@@ -45,6 +44,7 @@ from nerf.field import (
     Params,
     RadianceField,
     SceneFacts,
+    Table,
 )
 
 _AXES = [np.array(axes) for axes in ((0, 1), (0, 2), (1, 2))]  # xy, xz, yz
@@ -158,23 +158,27 @@ def initial_planes(key: jax.Array, config: PlanesConfig) -> jax.Array:
     return jax.random.uniform(key, planes_shape(config), minval=0.1, maxval=0.5)
 
 
-def plane_features(rows: jax.Array, points: jax.Array, config: PlanesConfig) -> jax.Array:
+def plane_features(
+    rows: jax.Array, points: jax.Array, config: PlanesConfig, total: jax.Array | None = None
+) -> jax.Array:
     """The product of the three planes of each level at points.
 
     Args:
       rows: `[num_rows, num_features]`, the table of all planes.
       points: `[..., 3]`, scene units or NDC.
       config: box and levels.
+      total: what the gradient with respect to `rows` is added to, see
+        `nerf.backends.interpolation.interpolate`.
 
     Returns:
       `[..., num_levels * num_features]`, float32.
     """
-    unit = to_unit_cube(points, config).reshape(-1, 3)
-    projected = jnp.stack([unit[:, axes] for axes in _AXES * config.num_levels], axis=1)
-    found = interpolate(rows, projected, plane_texels(config))
-    found = found.reshape(-1, config.num_levels, len(_AXES), config.num_features)
-    shape = (*points.shape[:-1], config.num_levels * config.num_features)
-    return jnp.prod(found, axis=2).reshape(shape)
+    unit = to_unit_cube(points, config).reshape(-1, 3).T
+    projected = jnp.stack([unit[axes] for axes in _AXES * config.num_levels])
+    features = interpolate(
+        rows, projected, plane_texels(config), num_factors=len(_AXES), total=total
+    )
+    return features.reshape(*points.shape[:-1], config.num_levels * config.num_features)
 
 
 def activate(
@@ -233,10 +237,16 @@ def _variation_gradient(plane: jax.Array) -> jax.Array:
 def radiance_field(
     config: PlanesConfig,
     init: InitFn,
-    apply: ApplyFn,
+    apply: Callable[..., FieldOutput],
     table: Callable[[Params], jax.Array],
 ) -> RadianceField:
-    """The field from two functions of a backend; `table` finds the planes in its parameters."""
+    """The field from two functions of a backend.
+
+    Args:
+      config: settings.
+      init, apply: see `RadianceField`; `apply` also takes `total`, see `plane_features`.
+      table: finds the planes in the parameters.
+    """
     texels = plane_texels(config)
 
     def penalty(params: Params, /) -> jax.Array:
@@ -251,7 +261,8 @@ def radiance_field(
         rows = table(params)
         return jax.tree.map(lambda leaf: config.plane_lr_factor if leaf is rows else 1.0, params)
 
-    return RadianceField(init, apply, penalty, rates, proposal_grid.make(config.proposal))
+    proposal = proposal_grid.make(config.proposal)
+    return RadianceField(init, apply, penalty, rates, proposal, Table(table, apply))
 
 
 def array_names(num_groups: int) -> Sequence[ArrayName]:

@@ -74,8 +74,9 @@ def make(config: GridConfig) -> Proposal:
         return {"grid": {"log_density": jnp.zeros((num_rows(texels), 1))}}
 
     def density(params: Params, points: jax.Array, /) -> jax.Array:
-        unit = to_unit_cube(points, config).reshape(-1, 1, 3)
-        found = interpolate(params["grid"]["log_density"], unit, texels).reshape(points.shape[:-1])
+        unit = to_unit_cube(points, config).reshape(1, -1, 3)
+        found = interpolate(params["grid"]["log_density"], jnp.moveaxis(unit, -1, 1), texels)
+        found = found.reshape(points.shape[:-1])
         return jnp.where(is_in_domain(points, config), density_from_log(found, config), 0.0)
 
     def rates(params: Params, /) -> Params:

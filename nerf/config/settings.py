@@ -133,11 +133,11 @@ class FieldConfig(Dataclass, Protocol):
     def proposal(self) -> GridConfig: ...
 
 
-PROPOSAL = "proposal"
+PROPOSAL, FINE = "proposal", "fine"
 NETWORKS = {  # names of the networks by `RenderConfig.networks`; the last one gives the image
     "shared": ("shared",),
-    "separate": ("coarse", "fine"),
-    "proposal": (PROPOSAL, "fine"),
+    "separate": ("coarse", FINE),
+    "proposal": (PROPOSAL, FINE),
 }
 
 

@@ -12,6 +12,8 @@ import jax.numpy as jnp
 
 from nerf.config.settings import Background
 
+_SMALL = 0.03  # the next term of the series is then below the rounding of float32
+
 
 class Composite(NamedTuple):
     """What one ray sees.
@@ -79,7 +81,26 @@ def compositing_weights(density: jax.Array, lengths: jax.Array) -> jax.Array:
     optical_depth = density * lengths
     before = jnp.cumsum(optical_depth[:, :-1], axis=-1)
     before = jnp.concatenate([jnp.zeros_like(optical_depth[:, :1]), before], axis=-1)
-    return jnp.exp(-before) * -jnp.expm1(-optical_depth)
+    return jnp.exp(-before) * absorbed(optical_depth)
+
+
+def absorbed(optical_depth: jax.Array) -> jax.Array:
+    """The share of the light that an interval absorbs, `1 - exp(-x)`, exact for small x as well.
+
+    It is what `-jnp.expm1(-x)` is, which is not vectorised on a CPU: a series where x is small.
+
+    Args:
+      optical_depth: `[...]`, >= 0.
+
+    Returns:
+      `[...]`, in [0, 1].
+
+    >>> absorbed(jnp.array([0.0, 1e-8, 0.5, 100.0])).tolist()
+    [0.0, 1e-08, 0.3934693, 1.0]
+    """
+    x = jnp.minimum(optical_depth, _SMALL)
+    series = x * (1.0 - x * (1 / 2 - x * (1 / 6 - x * (1 / 24))))
+    return jnp.where(optical_depth < _SMALL, series, 1.0 - jnp.exp(-optical_depth))
 
 
 def composite(

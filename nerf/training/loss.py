@@ -1,12 +1,14 @@
 """The loss: the error of the rendered colours, and the regularisation of rays and parameters."""
 
+import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import chex
 import jax
 import jax.numpy as jnp
 
-from nerf.config.settings import Config, RenderConfig
+from nerf.config.settings import FINE, PROPOSAL, Config, RenderConfig
 from nerf.field import Params, Proposal, RadianceField
 from nerf.render.rays import parts, render_rays
 from nerf.render.volume import Composite
@@ -135,6 +137,7 @@ def loss_and_gradient(
     value_and_grad = jax.value_and_grad(
         lambda params, batch: photometric_loss(field, params, batch, config), has_aux=True
     )
+    add_to = _gradient_adder(field, params, config)
     penalised = jax.value_and_grad(lambda params: penalty(field, params, config.render))(params)
     if num_microbatches == 1:
         (loss, stats), gradient = value_and_grad(params, batch)
@@ -142,7 +145,7 @@ def loss_and_gradient(
         return loss, stats, gradient
 
     def add(total: Any, microbatch: Batch) -> tuple[Any, None]:
-        return jax.tree.map(jnp.add, total, value_and_grad(params, microbatch)), None
+        return add_to(total, microbatch), None
 
     microbatches = jax.tree.map(
         lambda x: x.reshape(num_microbatches, rays_per_microbatch, *x.shape[1:]), batch
@@ -155,3 +158,34 @@ def loss_and_gradient(
     total, _ = jax.lax.scan(add, ((extra, no_stats), extra_gradient), microbatches)
     (loss, stats), gradient = jax.tree.map(lambda x: x / num_microbatches, total)
     return loss, stats, gradient
+
+
+def _gradient_adder(
+    field: RadianceField, params: Params, config: Config
+) -> Callable[[Any, Batch], Any]:
+    """Adds the values and the gradient of a microbatch to totals of both.
+
+    The gradient of a field's table is added to in place, see `nerf.field.Table`, where the field is
+    evaluated once; other gradients are small.
+    """
+    table = field.table if config.render.networks == PROPOSAL else None
+    rows = None if table is None else table.find(params[FINE])
+
+    def add(total: Any, microbatch: Batch) -> Any:
+        values, gradient = total
+        onto = field
+        if table is not None:
+            apply = functools.partial(table.apply, total=table.find(gradient[FINE]))
+            onto = field._replace(apply=apply)
+        new_values, new_gradient = jax.value_and_grad(
+            lambda params: photometric_loss(onto, params, microbatch, config), has_aux=True
+        )(params)
+        added = jax.tree.map(
+            lambda leaf, old, new: new if leaf is rows else old + new,
+            params,
+            gradient,
+            new_gradient,
+        )
+        return jax.tree.map(jnp.add, values, new_values), added
+
+    return add

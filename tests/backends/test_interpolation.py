@@ -1,5 +1,6 @@
-"""Laws of multilinear interpolation: linear functions exactly, texels themselves, a slow oracle."""
+"""Laws of multilinear interpolation and its gradient: linear functions, texels, a slow oracle."""
 
+import functools
 import itertools
 
 import jax
@@ -7,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nerf.backends.interpolation import interpolate, num_rows
+from nerf.backends import interpolation
+from nerf.backends.interpolation import num_rows
 
 TABLES = {
     "a line": [(5,)],
@@ -34,6 +36,12 @@ def tables(rows, texels):
         part.reshape(*counts, -1)
         for part, counts in zip(np.split(rows, ends[:-1]), texels, strict=True)
     ]
+
+
+def interpolate(rows, unit, texels):
+    """`[num_points, num_tables, num_features]`, for places `[num_points, num_tables, num_axes]`."""
+    found = interpolation.interpolate(rows, jnp.moveaxis(jnp.asarray(unit), 0, -1), texels)
+    return found.reshape(len(unit), len(texels), -1)
 
 
 def slowly(rows, unit, texels):
@@ -96,8 +104,72 @@ def test_the_gradient_gives_each_texel_its_share(texels):
     assert float(jnp.vdot(shares, rows)) == pytest.approx(float(jnp.sum(found)), abs=1e-5)
 
 
+def plainly(rows, unit, texels, num_factors):
+    """Interpolation that JAX differentiates by itself."""
+    index, share = interpolation.corners(unit, texels)
+    found = jnp.sum(share[..., None] * rows[index], axis=1)
+    by_factor = found.reshape(-1, num_factors, *found.shape[1:])
+    return jnp.concatenate(list(jnp.prod(by_factor, axis=1)), axis=-1)
+
+
+PRODUCTS = {
+    "a grid": ([(3, 4, 2)], 1),
+    "six planes": ([(4, 7), (2, 2), (6, 3)] * 2, 3),
+    "four lines": ([(5,), (4,), (3,), (9,)], 2),
+}
+
+
+@pytest.mark.parametrize(("texels", "num_factors"), PRODUCTS.values(), ids=PRODUCTS)
+@pytest.mark.parametrize("num_points", [1, 40, 3000])  # one block, and several
+def test_both_gradients_are_those_of_the_plain_form(texels, num_factors, num_points):
+    rows = jnp.asarray(random_rows(texels))
+    unit = jnp.moveaxis(jnp.asarray(random_places(texels, num_points)), 0, -1)
+
+    def loss(function, rows, unit):
+        found = function(rows, unit, texels, num_factors=num_factors)
+        return jnp.sum(jnp.sin(found))
+
+    expected = jax.grad(functools.partial(loss, plainly), (0, 1))(rows, unit)
+    found = jax.grad(functools.partial(loss, interpolation.interpolate), (0, 1))(rows, unit)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=2e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("texels", "num_factors"), PRODUCTS.values(), ids=PRODUCTS)
+def test_every_form_of_the_gradient_is_the_same(texels, num_factors):
+    """The form for CUDA sums what goes to one row before it adds it."""
+    rows = jnp.asarray(random_rows(texels))
+    unit = jnp.moveaxis(jnp.asarray(random_places(texels, 500)), 0, -1)
+    total = jnp.asarray(random_rows(texels, seed=5))
+    num_features = len(texels) // num_factors * rows.shape[-1]
+    gradient = jnp.asarray(np.random.default_rng(3).normal(size=(500, num_features)), jnp.float32)
+    forms = interpolation.rows_gradient_in_blocks, interpolation.rows_gradient_by_sorting
+    one, other = (
+        form(total, rows, unit, gradient, texels=texels, num_factors=num_factors) for form in forms
+    )
+    np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
+
+
+def test_the_gradient_is_added_to_a_total():
+    texels, num_factors = PRODUCTS["six planes"]
+    rows = jnp.asarray(random_rows(texels))
+    unit = jnp.moveaxis(jnp.asarray(random_places(texels, 50)), 0, -1)
+    total = jnp.asarray(random_rows(texels, seed=5))
+
+    def gradient(total):
+        def loss(rows):
+            found = interpolation.interpolate(
+                rows, unit, texels, num_factors=num_factors, total=total
+            )
+            return jnp.sum(found)
+
+        return jax.grad(loss)(rows)
+
+    np.testing.assert_allclose(gradient(total), total + gradient(None), atol=1e-5)
+
+
 def test_tables_of_another_size_are_refused():
     with pytest.raises(AssertionError):
-        interpolate(jnp.zeros((27, 2)), jnp.zeros((5, 1, 2)), [(4, 7)])
+        interpolation.interpolate(jnp.zeros((27, 2)), jnp.zeros((1, 2, 5)), [(4, 7)])
     with pytest.raises(AssertionError):
-        interpolate(jnp.zeros((28, 2)), jnp.zeros((5, 2, 2)), [(4, 7)])
+        interpolation.interpolate(jnp.zeros((28, 2)), jnp.zeros((2, 2, 5)), [(4, 7)])

@@ -22,7 +22,7 @@ def test_every_figure_is_there(scene, tmp_path):
     (curve,) = measured["curves"]
     (point,) = curve["points"]
     assert (curve["field"], point["limit"]) == ("planes", 15.0)
-    assert point["steps"] > 5
+    assert point["steps"] >= 1
     assert 0 < point["train_seconds"] < point["process_seconds"]
     assert 10 < point["psnr"] < 60
     assert point["ssim"] <= 1
