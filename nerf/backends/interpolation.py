@@ -13,7 +13,7 @@ import functools
 import math
 import operator
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import chex
 import jax
@@ -21,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 _BLOCK_ROWS = 2**14  # of 16 features: what is added at once on a CPU then stays in its cache
+T = TypeVar("T")
 Texels = tuple[tuple[int, ...], ...]
 
 
@@ -78,15 +79,25 @@ def _interpolate(
     rows: jax.Array, unit: jax.Array, total: jax.Array | None, texels: Texels, num_factors: int
 ) -> jax.Array:
     del total
-    # The barrier keeps the corners' loops, which are vectorised, out of the gather's, which is not.
-    found = _mix(rows, *jax.lax.optimization_barrier(corners(unit, texels)))
-    return _multiply(_by_factor(found, num_factors))
+    return _multiply(_by_factor(_mix(rows, *corners(unit, texels)), num_factors))
 
 
 def _mix(rows: jax.Array, index: jax.Array, share: jax.Array) -> jax.Array:
     """`[num_tables, num_points, num_features]`, the sum over the corners."""
-    found = rows.at[index].get(mode="promise_in_bounds")
-    return jnp.sum(share[..., None] * found, axis=1)
+    index, share = _separate_on_cpu((index, share))
+    found = _separate_on_cpu(rows.at[index].get(mode="promise_in_bounds"))
+    parts = [share[:, i, :, None] * found[:, i] for i in range(share.shape[1])]
+    return _separate_on_cpu(functools.reduce(operator.add, parts))
+
+
+def _separate_on_cpu(values: T) -> T:
+    """The values, computed before what follows: XLA's CPU loops over a gather are not vectorised,
+    nor is what it fuses with one; on other devices fusing is what makes it fast.
+    """
+    separate: T = jax.lax.platform_dependent(
+        values, cpu=jax.lax.optimization_barrier, default=lambda values: values
+    )
+    return separate
 
 
 def _by_factor(tables: jax.Array, num_factors: int) -> list[jax.Array]:
@@ -245,12 +256,10 @@ def _additions(
       Indices `[num_products, num_corners, num_points]`, and what is added there,
       `[num_products, num_corners, num_points, num_features]`.
     """
-    index, share = jax.lax.optimization_barrier(corners(unit, texels))
-    factors: list[jax.Array] = []
-    if num_factors > 1:
-        factors = _by_factor(jax.lax.optimization_barrier(_mix(rows, index, share)), num_factors)
+    index, share = _separate_on_cpu(corners(unit, texels))
+    factors = _by_factor(_mix(rows, index, share), num_factors) if num_factors > 1 else []
     of_products = jnp.moveaxis(gradient.reshape(len(gradient), -1, rows.shape[-1]), 1, 0)
-    of_products = jax.lax.optimization_barrier(of_products)
+    of_products = _separate_on_cpu(of_products)
     parts = []
     for i in range(num_factors):
         others = factors[:i] + factors[i + 1 :]
