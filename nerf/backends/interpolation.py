@@ -112,19 +112,20 @@ def _multiply(factors: Sequence[jax.Array]) -> jax.Array:
     return jnp.concatenate(list(product), axis=-1)
 
 
-Residuals = tuple[jax.Array, jax.Array, jax.Array | None]
+Residuals = tuple[jax.Array, jax.Array, jax.Array, jax.Array | None]
 
 
 def _forward(
     rows: jax.Array, unit: jax.Array, total: jax.Array | None, texels: Texels, num_factors: int
 ) -> tuple[jax.Array, Residuals]:
-    return _interpolate(rows, unit, total, texels, num_factors), (rows, unit, total)
+    found = _mix(rows, *corners(unit, texels))
+    return _multiply(_by_factor(found, num_factors)), (rows, unit, found, total)
 
 
 def _backward(
     texels: Texels, num_factors: int, residuals: Residuals, gradient: jax.Array
 ) -> tuple[jax.Array, jax.Array, None]:
-    rows, unit, total = residuals
+    rows, unit, found, total = residuals
 
     def of_unit(unit: jax.Array) -> jax.Array:
         return _multiply(_by_factor(_mix(rows, *corners(unit, texels)), num_factors))
@@ -132,7 +133,7 @@ def _backward(
     (unit_gradient,) = jax.vjp(of_unit, unit)[1](gradient)
     rows_gradient = jax.lax.platform_dependent(
         jnp.zeros_like(rows) if total is None else total,
-        rows,
+        found,
         unit,
         gradient,
         cuda=functools.partial(rows_gradient_by_sorting, texels=texels, num_factors=num_factors),
@@ -180,7 +181,7 @@ def _corners_in_table(
 
 def rows_gradient_in_blocks(
     total: jax.Array,
-    rows: jax.Array,
+    found: jax.Array,
     unit: jax.Array,
     gradient: jax.Array,
     *,
@@ -191,7 +192,8 @@ def rows_gradient_in_blocks(
 
     Args:
       total: `[num_rows, num_features]`, what it is added to.
-      rows, unit, texels, num_factors: see `interpolate`.
+      found: `[num_tables, num_points, num_features]`, what was found in each table.
+      unit, texels, num_factors: see `interpolate`.
       gradient: of its result.
 
     Returns:
@@ -199,16 +201,19 @@ def rows_gradient_in_blocks(
     """
     num_points, _ = gradient.shape
     num_tables, num_axes = np.shape(texels)
-    per_point = num_tables * 2**num_axes * rows.shape[-1] / 16
+    per_point = num_tables * 2**num_axes * total.shape[-1] / 16
     block = min(max(1, round(_BLOCK_ROWS / per_point)), max(num_points, 1))
     padding = -num_points % block  # with points that have no gradient
     unit = jnp.pad(unit, ((0, 0), (0, 0), (0, padding)))
+    found = jnp.pad(found, ((0, 0), (0, padding), (0, 0)))
     gradient = jnp.pad(gradient, ((0, padding), (0, 0)))
 
     def add(total: jax.Array, start: jax.Array) -> tuple[jax.Array, None]:
-        some_unit = jax.lax.dynamic_slice_in_dim(unit, start, block, axis=2)
-        some_gradient = jax.lax.dynamic_slice_in_dim(gradient, start, block, axis=0)
-        for index, added in _additions(rows, some_unit, some_gradient, texels, num_factors):
+        def part(array: jax.Array, axis: int) -> jax.Array:
+            return jax.lax.dynamic_slice_in_dim(array, start, block, axis)
+
+        parts = _additions(part(found, 1), part(unit, 2), part(gradient, 0), texels, num_factors)
+        for index, added in parts:
             total = total.at[index].add(added, mode="promise_in_bounds")
         return total, None
 
@@ -220,7 +225,7 @@ def rows_gradient_in_blocks(
 
 def rows_gradient_by_sorting(
     total: jax.Array,
-    rows: jax.Array,
+    found: jax.Array,
     unit: jax.Array,
     gradient: jax.Array,
     *,
@@ -228,9 +233,9 @@ def rows_gradient_by_sorting(
     num_factors: int,
 ) -> jax.Array:
     """`rows_gradient_in_blocks`, but what goes to one row is summed before it is added to it."""
-    parts = _additions(rows, unit, gradient, texels, num_factors)
+    parts = _additions(found, unit, gradient, texels, num_factors)
     index = jnp.concatenate([index.reshape(-1) for index, _ in parts])
-    added = jnp.concatenate([added.reshape(-1, rows.shape[-1]) for _, added in parts])
+    added = jnp.concatenate([added.reshape(-1, total.shape[-1]) for _, added in parts])
     order = jnp.argsort(index)
     index, added = index[order], added[order]
     is_first = jnp.concatenate([jnp.ones(1, bool), index[1:] != index[:-1]])
@@ -242,13 +247,13 @@ def rows_gradient_by_sorting(
         return left[0] | right[0], right[1] + jnp.where(right[0], 0.0, left[1])
 
     _, sums = jax.lax.associative_scan(add, (is_first[:, None], added))
-    beyond = len(rows) + jnp.arange(len(index), dtype=index.dtype)  # is dropped
+    beyond = len(total) + jnp.arange(len(index), dtype=index.dtype)  # is dropped
     target = jnp.where(is_last, index, beyond)
     return total.at[target].add(sums, mode="drop", unique_indices=True)
 
 
 def _additions(
-    rows: jax.Array, unit: jax.Array, gradient: jax.Array, texels: Texels, num_factors: int
+    found: jax.Array, unit: jax.Array, gradient: jax.Array, texels: Texels, num_factors: int
 ) -> list[tuple[jax.Array, jax.Array]]:
     """What a gradient adds to the rows, for each factor.
 
@@ -257,8 +262,8 @@ def _additions(
       `[num_products, num_corners, num_points, num_features]`.
     """
     index, share = _separate_on_cpu(corners(unit, texels))
-    factors = _by_factor(_mix(rows, index, share), num_factors) if num_factors > 1 else []
-    of_products = jnp.moveaxis(gradient.reshape(len(gradient), -1, rows.shape[-1]), 1, 0)
+    factors = _by_factor(found, num_factors)
+    of_products = jnp.moveaxis(gradient.reshape(len(gradient), -1, found.shape[-1]), 1, 0)
     of_products = _separate_on_cpu(of_products)
     parts = []
     for i in range(num_factors):
