@@ -13,7 +13,7 @@ Müller et al. 2022 (Instant NGP).
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -49,8 +49,17 @@ from nerf.field import (
 
 _AXES = [np.array(axes) for axes in ((0, 1), (0, 2), (1, 2))]  # xy, xz, yz
 _MAX_TEXELS = 4096  # of a plane, along one axis
-_LARGE_IMAGE = 126 * 2**0.5  # pixels, the longer side from which on images show finer detail
-_LEVELS_FOR_LARGE_IMAGES = 3, 2.0  # how many, and how many times finer each is
+# From which longer side on, in pixels, images show finer detail than the settings before can hold.
+_LARGE_IMAGE = 126 * 2**0.5
+_FOR_LARGE_IMAGES = {"num_levels": 3, "growth": 2.0}
+_PHOTOGRAPH = 504
+_FOR_PHOTOGRAPHS = {
+    "num_levels": 4,
+    "growth": 2.0,
+    "num_features": 8,
+    "resolution": (64, 48, 24),
+}
+_RAYS_FOR_PHOTOGRAPHS = 4096  # of a step, which also moves all planes once
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,13 +145,17 @@ PLANES = Config(
 
 
 def fit(config: Config, facts: SceneFacts) -> Config:
-    """The scene's box, and finer planes for large images."""
-    field = config.field
+    """The scene's box; for larger images finer planes, and more rays a step."""
+    field, train = config.field, config.train
     assert isinstance(field, PlanesConfig)
-    if facts.longer_side > _LARGE_IMAGE:
-        num_levels, growth = _LEVELS_FOR_LARGE_IMAGES
-        field = dataclasses.replace(field, num_levels=num_levels, growth=growth)
-    return dataclasses.replace(config, field=proposal_grid.fit(field, facts))
+    changes: dict[str, Any] = {}
+    if facts.longer_side > _PHOTOGRAPH:
+        changes = _FOR_PHOTOGRAPHS
+        train = dataclasses.replace(train, num_rays=_RAYS_FOR_PHOTOGRAPHS)
+    elif facts.longer_side > _LARGE_IMAGE:
+        changes = _FOR_LARGE_IMAGES
+    field = proposal_grid.fit(dataclasses.replace(field, **changes), facts)
+    return dataclasses.replace(config, field=field, train=train)
 
 
 def planes_shape(config: PlanesConfig) -> tuple[int, int]:

@@ -253,7 +253,7 @@ def test_values_of_planes_out_of_range_are_refused_by_name(assignment):
 @pytest.mark.parametrize(
     ("side", "levels", "octaves"),
     [(12, (2, 2.7), 7), (126, (2, 2.7), 7), (178, (2, 2.7), 7), (179, (3, 2.0), 8),
-     (504, (3, 2.0), 9), (1008, (3, 2.0), 10)],
+     (504, (3, 2.0), 9), (505, (4, 2.0), 9), (1008, (4, 2.0), 10)],
 )  # fmt: skip
 def test_larger_pictures_take_finer_planes_and_more_octaves(side, levels, octaves):
     facts = SceneFacts(side, "black", is_360=False, is_bounded=False, box=None)
