@@ -102,7 +102,7 @@ def _separate_on_cpu(values: T) -> T:
 
 def _by_factor(tables: jax.Array, num_factors: int) -> list[jax.Array]:
     """Splits `[num_tables, ...]` into `[num_products, ...]` for each factor."""
-    split = tables.reshape(-1, num_factors, *tables.shape[1:])
+    split = tables.reshape(len(tables) // num_factors, num_factors, *tables.shape[1:])
     return [split[:, i] for i in range(num_factors)]
 
 
@@ -200,6 +200,8 @@ def rows_gradient_in_blocks(
       `[num_rows, num_features]`.
     """
     num_points, _ = gradient.shape
+    if num_points == 0:
+        return total
     num_tables, num_axes = np.shape(texels)
     per_point = num_tables * 2**num_axes * total.shape[-1] / 16
     block = min(max(1, round(_BLOCK_ROWS / per_point)), max(num_points, 1))
@@ -263,7 +265,9 @@ def _additions(
     """
     index, share = _separate_on_cpu(corners(unit, texels))
     factors = _by_factor(found, num_factors)
-    of_products = jnp.moveaxis(gradient.reshape(len(gradient), -1, found.shape[-1]), 1, 0)
+    num_tables, num_points, num_features = found.shape
+    of_products = gradient.reshape(num_points, num_tables // num_factors, num_features)
+    of_products = jnp.moveaxis(of_products, 1, 0)
     of_products = _separate_on_cpu(of_products)
     parts = []
     for i in range(num_factors):
