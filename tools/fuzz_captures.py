@@ -41,6 +41,7 @@ from nerf.captures.formats import FORMATS
 from nerf.errors import UserError
 from nerf.geometry.lenses import Lens
 from nerf.geometry.poses import look_at
+from nerf.runtime.devices import CGROUP_LIMITS
 from nerf.scenes.describe import describe_scene
 from nerf.scenes.loading import CaptureOptions, load_folder
 
@@ -359,7 +360,8 @@ def watch(home: Path, seeds: list[Files]) -> "_Guard":
             home / "whole" / str(number), CaptureOptions(max_size=0), cache_dir=home / "cache"
         )
     prefixes = [Path(sys.prefix), Path(sys.base_prefix), Path(__file__).parents[1]]
-    return _Guard([home / "inputs", home / "cache", *prefixes])
+    limits = map(Path, CGROUP_LIMITS)  # of the machine's memory, which no input names
+    return _Guard([home / "inputs", home / "cache", *prefixes, *limits])
 
 
 def remove(folder: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import jax
 
 IMAGE_MEMORY = 0.5  # the default of `image_memory`, a share of a device's memory
-_CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 _PLUGIN = re.compile(
     r"(jax[-_](cuda|rocm|metal|tpu|.*plugin)|libtpu|intel[-_]extension[-_]for[-_]openxla)"
 )
@@ -34,7 +34,7 @@ def host_memory() -> int:
         sizes = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
     except (AttributeError, OSError, ValueError):  # not a Unix
         return 2**33
-    for limit in _CGROUP_LIMITS:
+    for limit in CGROUP_LIMITS:
         with contextlib.suppress(OSError, ValueError):  # "max" is no limit
             sizes.append(int(Path(limit).read_text(encoding="ascii")))
     return min(sizes)

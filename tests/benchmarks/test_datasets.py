@@ -210,9 +210,9 @@ def test_llff_is_read_at_a_quarter_of_the_originals(tmp_path):
                 small = image.resize((image.width // factor, image.height // factor))
             small.save(folder / f"images_{factor}" / file.name)
     load = suites.SUITES["llff"].load
-    assert load(folder, ignore_event).images.shape == (9, 3, 4, 3)
+    assert load(folder, ignore_event).images.stack().shape == (9, 3, 4, 3)
     (folder / "images_4").rename(folder / "unused")
-    assert load(folder, ignore_event).images.shape == (9, 12, 16, 3)
+    assert load(folder, ignore_event).images.stack().shape == (9, 12, 16, 3)
 
 
 def test_any_folder_of_captures_is_a_suite(tmp_path):

@@ -238,9 +238,9 @@ class Crossings:
         put, get = jax.device_put, jax.device_get
 
         def count(log, function):
-            def call(tree, *arguments):
+            def call(tree, *arguments, **options):
                 log.append(sum(np.asarray(x).nbytes for x in jax.tree.leaves(tree)))
-                return function(tree, *arguments)
+                return function(tree, *arguments, **options)
 
             return call
 
