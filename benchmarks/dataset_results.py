@@ -14,7 +14,7 @@ from nerf.runtime import atomic
 
 
 class Table:
-    """The runs so far. It writes JSON and, beside it, Markdown: at once, and for each new run.
+    """The runs so far, in a JSON and a Markdown file, which are written again after each run.
 
     Args:
       benchmark: its name.

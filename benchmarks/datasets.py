@@ -87,7 +87,7 @@ class Plan(NamedTuple):
       overrides: settings by dotted name, as text or as they are.
       settings: for the file of results; runs of one file have the same.
       seeds: see the flag's help.
-      out: the file of results. Markdown is beside it, run folders are in a folder beside it.
+      out: the JSON file of results; the Markdown file and the run folders have the same name.
     """
 
     suite: suites.Suite

@@ -108,7 +108,7 @@ def transparent_fraction(pixels: Bytes) -> float:
 
 
 def with_channels(image: Bytes, channels: int) -> Bytes:
-    """An image `[height, width, 3 or 4]` with 4 channels, if so many are asked for."""
+    """The image `[height, width, 3 or 4]` with 3 or 4 channels; alpha that is added is opaque."""
     if image.shape[-1] == channels or channels == 3:
         return image[..., :channels]
     opaque = np.full((*image.shape[:-1], 1), _OPAQUE, np.uint8)

@@ -1,7 +1,6 @@
 """The loss: the error of the rendered colours, and the regularisation of rays and parameters."""
 
 import functools
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import chex
@@ -134,58 +133,56 @@ def loss_and_gradient(
     (num_rays, _) = batch.rgb.shape
     num_microbatches = num_rays // rays_per_microbatch
     chex.assert_equal(num_microbatches * rays_per_microbatch, num_rays)
-    value_and_grad = jax.value_and_grad(
-        lambda params, batch: photometric_loss(field, params, batch, config), has_aux=True
-    )
-    add_to = _gradient_adder(field, params, config)
     penalised = jax.value_and_grad(lambda params: penalty(field, params, config.render))(params)
     if num_microbatches == 1:
-        (loss, stats), gradient = value_and_grad(params, batch)
+        (loss, stats), gradient = _value_and_gradient(field, params, batch, config)
         loss, gradient = jax.tree.map(jnp.add, (loss, gradient), penalised)
         return loss, stats, gradient
 
     def add(total: Any, microbatch: Batch) -> tuple[Any, None]:
-        return add_to(total, microbatch), None
+        return _add_gradient(total, field, params, microbatch, config), None
 
     microbatches = jax.tree.map(
         lambda x: x.reshape(num_microbatches, rays_per_microbatch, *x.shape[1:]), batch
     )
-    first = jax.tree.map(lambda x: x[0], microbatches)
-    (_, no_stats), _ = jax.tree.map(
-        lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(value_and_grad, params, first)
-    )
     extra, extra_gradient = jax.tree.map(lambda x: x * num_microbatches, penalised)
-    total, _ = jax.lax.scan(add, ((extra, no_stats), extra_gradient), microbatches)
+    total, _ = jax.lax.scan(add, ((extra, _no_stats()), extra_gradient), microbatches)
     (loss, stats), gradient = jax.tree.map(lambda x: x / num_microbatches, total)
     return loss, stats, gradient
 
 
-def _gradient_adder(
-    field: RadianceField, params: Params, config: Config
-) -> Callable[[Any, Batch], Any]:
+def _no_stats() -> BatchStats:
+    return BatchStats(
+        mse=jnp.zeros(()), acc=jnp.zeros(2), rgb=jnp.zeros((2, 3)), regularization=jnp.zeros(())
+    )
+
+
+def _value_and_gradient(
+    field: RadianceField, params: Params, batch: Batch, config: Config
+) -> tuple[tuple[jax.Array, BatchStats], Params]:
+    """`photometric_loss`, and its gradient with respect to the parameters."""
+    found: tuple[tuple[jax.Array, BatchStats], Params] = jax.value_and_grad(
+        lambda params: photometric_loss(field, params, batch, config), has_aux=True
+    )(params)
+    return found
+
+
+def _add_gradient(
+    total: Any, field: RadianceField, params: Params, microbatch: Batch, config: Config
+) -> Any:
     """Adds the values and the gradient of a microbatch to totals of both.
 
     The gradient of a field's table is added to in place, see `nerf.field.Table`, where the field is
     evaluated once; other gradients are small.
     """
-    table = field.table if config.render.networks == PROPOSAL else None
-    rows = None if table is None else table.find(params[FINE])
-
-    def add(total: Any, microbatch: Batch) -> Any:
-        values, gradient = total
-        onto = field
-        if table is not None:
-            apply = functools.partial(table.apply, total=table.find(gradient[FINE]))
-            onto = field._replace(apply=apply)
-        new_values, new_gradient = jax.value_and_grad(
-            lambda params: photometric_loss(onto, params, microbatch, config), has_aux=True
-        )(params)
-        added = jax.tree.map(
-            lambda leaf, old, new: new if leaf is rows else old + new,
-            params,
-            gradient,
-            new_gradient,
-        )
-        return jax.tree.map(jnp.add, values, new_values), added
-
-    return add
+    values, gradient = total
+    table, rows = field.table, None
+    if table is not None and config.render.networks == PROPOSAL:
+        rows = table.find(params[FINE])
+        apply = functools.partial(table.apply, total=table.find(gradient[FINE]))
+        field = field._replace(apply=apply)
+    new_values, new_gradient = _value_and_gradient(field, params, microbatch, config)
+    added = jax.tree.map(
+        lambda leaf, old, new: new if leaf is rows else old + new, params, gradient, new_gradient
+    )
+    return jax.tree.map(jnp.add, values, new_values), added

@@ -1,4 +1,4 @@
-"""The command line as a process of its own: help, signals, a full disk."""
+"""The command line in a separate process: help, signals, a full disk."""
 
 import re
 import shlex

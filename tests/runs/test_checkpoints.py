@@ -104,7 +104,7 @@ def step_of(backend, preset):
 
 
 def train(backend, preset, folder, num_steps, state):
-    """Goes on from what the folder holds, as a process of its own would."""
+    """Resumes what the folder holds, as a new process would."""
     folder.mkdir(exist_ok=True)
     with Checkpoints(folder) as opened:
         if opened.latest_step is not None:

@@ -129,7 +129,7 @@ def call_well(*arguments):
 
 
 def start(*arguments, cwd, writes_cache=True):
-    """Starts `python -m nerf.main` as a process of its own.
+    """Starts `python -m nerf.main` in a separate process.
 
     One that will be killed must not write to the tests' cache of compiled programs: it could leave
     half an entry.

@@ -240,6 +240,17 @@ def test_a_noisy_networks_gradient_does_not_depend_on_it_either(views, cameras, 
     assert_grouping_does_not_matter(field, settings, batch, key, (12, 4))
 
 
+def test_nor_does_that_of_a_field_with_a_table(views, cameras, key, backend):
+    """All microbatches add to one buffer."""
+    small = ("field.resolution=[4,5,3]", "field.num_features=2", "field.width=8")
+    settings = config_text.override(
+        presets.preset("planes"), *small, "field.proposal.resolution=[4,4,4]", "train.num_rays=12"
+    )
+    field = make_field(backend, "planes", settings.field)
+    batch = draw(views, key, 12)
+    assert_grouping_does_not_matter(field, settings, batch, key, (12, 4, 1))
+
+
 @pytest.mark.parametrize("rays_per_microbatch", [5, 24])
 def test_pieces_that_would_leave_rays_out_are_refused(views, cameras, key, rays_per_microbatch):
     params, batch = {"shared": WALL.init(key)}, draw(views, key, 12)
