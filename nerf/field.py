@@ -17,6 +17,7 @@ import jax.numpy as jnp
 
 from nerf.config.settings import Background, Config, FieldConfig, Vector
 from nerf.errors import UserError
+from nerf.geometry.occupancy import Occupancy
 
 Params = Any  # a tree of float32 arrays; its structure belongs to the backend
 ArrayName = tuple[str, ...]  # of an array of a network, e.g. ("density", "matrix")
@@ -95,15 +96,33 @@ def equal_rates(params: Params, /) -> Params:
     return jax.tree.map(lambda _: 1.0, params)
 
 
+class OccupancyFn(Protocol):
+    def __call__(self, params: Params, /) -> Occupancy:
+        """The cells that may hold something, as the parameters of a proposal know it."""
+
+
+class CarveFn(Protocol):
+    def __call__(self, params: Params, occupied: jax.Array, /) -> Params:
+        """Parameters that know which cells are empty, `occupied[nx, ny, nz]` is False there."""
+
+
 class Proposal(NamedTuple):
     """A cheap density with separate parameters, which places the samples along a ray.
 
     It learns from the field's weights alone, see `nerf.render.proposal_loss`.
+
+    Attributes:
+      init, density, rates: see `InitFn`, `DensityFn` and `RatesFn`.
+      occupancy: where the scene can be; None where nothing is known to be empty. Samples are
+        taken, and the field is evaluated, nowhere else.
+      carve: takes cells away for good, before training.
     """
 
     init: InitFn
     density: DensityFn
     rates: RatesFn = equal_rates
+    occupancy: OccupancyFn | None = None
+    carve: CarveFn | None = None
 
 
 class Table(NamedTuple):

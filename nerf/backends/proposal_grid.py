@@ -4,6 +4,7 @@ Source: the proposal of Barron et al. 2022 (mip-NeRF 360), section 3, with a gri
 """
 
 import dataclasses
+import functools
 from typing import Any, Literal, Protocol, TypeVar
 
 import chex
@@ -13,8 +14,12 @@ import jax.numpy as jnp
 from nerf.backends.interpolation import interpolate, num_rows
 from nerf.config.settings import Counts, Dataclass, GridConfig, RenderConfig, Vector
 from nerf.field import Params, Proposal, SceneFacts
+from nerf.geometry.occupancy import Occupancy
 
 _MAX_LOG_DENSITY = 11.0  # e^11 over the size of the box is a wall
+# At a corner of a cell that is known to be empty. Between it and another corner, density and its
+# gradient fall to nothing within a hundredth of a cell, so training leaves it far below zero.
+_KNOWN_EMPTY = -1e4
 _RESOLUTION_FOR_360 = (40, 40, 40)  # where no axis is that of depth
 
 SAMPLING = RenderConfig(
@@ -67,7 +72,11 @@ def fit(settings: B, facts: SceneFacts) -> B:
 
 
 def make(config: GridConfig) -> Proposal:
-    """A proposal with the parameters `{"grid": {"log_density": [num_rows, 1]}}`."""
+    """A proposal with the parameters `{"grid": {"log_density": [num_rows, 1]}}`.
+
+    Where nothing is outside the box, it knows which of the cells between its texels are empty:
+    those with a corner of the log density `_KNOWN_EMPTY`, which `carve` writes.
+    """
     texels = [config.resolution]
 
     def init(key: jax.Array, /) -> Params:
@@ -82,7 +91,38 @@ def make(config: GridConfig) -> Proposal:
     def rates(params: Params, /) -> Params:
         return jax.tree.map(lambda _: config.lr_factor, params)
 
-    return Proposal(init, density, rates)
+    if config.outside == "border":
+        return Proposal(init, density, rates)
+    return Proposal(
+        init,
+        density,
+        rates,
+        functools.partial(_occupancy, config=config),
+        functools.partial(_carve, config=config),
+    )
+
+
+def _occupancy(params: Params, /, *, config: GridConfig) -> Occupancy:
+    """The cells none of whose corners is known to be empty, `resolution - 1` of them."""
+    corners = params["grid"]["log_density"].reshape(config.resolution) > 0.5 * _KNOWN_EMPTY
+    for axis, count in enumerate(config.resolution):
+        before = jax.lax.slice_in_dim(corners, 0, count - 1, axis=axis)
+        after = jax.lax.slice_in_dim(corners, 1, count, axis=axis)
+        corners = before & after
+    return Occupancy(corners, jnp.array(config.low), jnp.array(config.high))
+
+
+def _carve(params: Params, occupied: jax.Array, /, *, config: GridConfig) -> Params:
+    """Marks the corners all of whose cells are empty."""
+    chex.assert_shape(occupied, tuple(count - 1 for count in config.resolution))
+    is_corner = jnp.pad(occupied, ((1, 1),) * 3)
+    for axis, count in enumerate(config.resolution):
+        before = jax.lax.slice_in_dim(is_corner, 0, count, axis=axis)
+        after = jax.lax.slice_in_dim(is_corner, 1, count + 1, axis=axis)
+        is_corner = before | after
+    log_density = params["grid"]["log_density"]
+    carved = jnp.where(is_corner.reshape(-1, 1), log_density, _KNOWN_EMPTY)
+    return {"grid": {"log_density": carved}}
 
 
 def is_in_domain(points: jax.Array, box: Boxed) -> jax.Array:

@@ -75,7 +75,11 @@ class World:
 
 
 def within_box(
-    origins: jax.Array, directions: jax.Array, near: jax.Array, far: jax.Array, box: Box
+    origins: jax.Array,
+    directions: jax.Array,
+    near: jax.Array,
+    far: jax.Array,
+    box: Box | tuple[jax.Array, jax.Array],
 ) -> tuple[jax.Array, jax.Array]:
     """Where rays enter and leave a box, between near and far.
 

@@ -5,8 +5,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-import jax
 import numpy as np
+import numpy.typing as npt
 
 from nerf import field as field_lib
 from nerf.config import presets, text
@@ -15,6 +15,7 @@ from nerf.errors import UserError
 from nerf.field import SceneFacts
 from nerf.jobs.scene_box import scene_box
 from nerf.scenes.scene import Scene
+from nerf.scenes.visual_hull import hull_box
 
 
 def fit_config(name: str, scene: Scene, /, **overrides: Any) -> Config:
@@ -57,8 +58,7 @@ def scene_facts(scene: Scene, config: Config, *, spans_box: bool) -> SceneFacts:
     """
     box = None
     if spans_box:
-        low, high = scene_box(scene.space, config.render, scene.cameras)
-        box = _rounded(low), _rounded(high)
+        box = _box_of(scene, config)
     return SceneFacts(
         longer_side=max(scene.cameras.width, scene.cameras.height),
         background=scene.background,
@@ -66,6 +66,19 @@ def scene_facts(scene: Scene, config: Config, *, spans_box: bool) -> SceneFacts:
         is_bounded=scene.space.is_bounded,
         box=box,
     )
+
+
+def _box_of(scene: Scene, config: Config) -> tuple[Vector, Vector]:
+    """The box of the visual hull of a transparent object, else of all that cameras see."""
+    if scene.is_transparent and scene.space.is_bounded and scene.space.box is not None:
+        views = scene.split(config.train.holdout).train
+        box = hull_box(scene.cameras, scene.images, views, scene.space.box)
+        low, high = (np.asarray(corner) for corner in box)
+    else:
+        low, high = (
+            np.asarray(corner) for corner in scene_box(scene.space, config.render, scene.cameras)
+        )
+    return _rounded(low), _rounded(high)
 
 
 def assignments(config: Config, overrides: Mapping[str, Any]) -> tuple[str, ...]:
@@ -106,7 +119,7 @@ def _named(name: str) -> Config:
     return known[name]
 
 
-def _rounded(corner: jax.Array) -> Vector:
+def _rounded(corner: npt.NDArray[np.floating]) -> Vector:
     """To few digits, so that every device finds the same."""
     x, y, z = (round(float(value), 3) for value in corner)
     return x, y, z

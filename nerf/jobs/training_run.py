@@ -1,12 +1,16 @@
 """One training run: attempts, restarts after a collapse, and what the training loop is given."""
 
 import dataclasses
+import functools
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
+import numpy as np
+import numpy.typing as npt
 
+from nerf.config.settings import PROPOSAL
 from nerf.errors import UserError
 from nerf.jobs.preview import Preview, size_before
 from nerf.jobs.train_options import TrainOptions
@@ -17,6 +21,7 @@ from nerf.runs.store import OpenStore, Store
 from nerf.runtime.events import Callback, note, say
 from nerf.runtime.interrupts import Interrupted, interrupt_between_steps
 from nerf.scenes.scene import Scene
+from nerf.scenes.visual_hull import visual_hull
 from nerf.training import loop
 from nerf.training.health import TrainingCollapsed
 from nerf.training.loop import LoopConfig
@@ -158,7 +163,32 @@ class TrainingRun:
     def _fresh_state(self, store: Store) -> TrainState:
         key = jax.random.key(self.seed)
         key = jax.random.fold_in(key, store.num_restarts) if store.num_restarts else key
-        return init_state(self.fresh.field, self.fresh.config, key, self.fresh.params)
+        params = self.fresh.params
+        return init_state(
+            self.fresh.field,
+            self.fresh.config,
+            key,
+            params,
+            occupied=self._occupied if params is None else None,
+        )
+
+    @functools.cached_property
+    def _occupied(self) -> npt.NDArray[np.bool_] | None:
+        """Cells of the proposal that are in the visual hull; None where there is no such hull."""
+        config, scene = self.fresh.config, self.scene
+        proposal = self.fresh.field.proposal
+        knows = config.render.networks == PROPOSAL and proposal is not None and proposal.carve
+        if not (knows and scene.is_transparent and scene.space.is_bounded):
+            return None
+        grid = config.field.proposal
+        nx, ny, nz = (count - 1 for count in grid.resolution)
+        views = self.fresh.needed_scene().split.train
+        occupied = visual_hull(
+            scene.cameras, scene.images, views, (grid.low, grid.high), (nx, ny, nz)
+        )
+        share = f"{occupied.mean():.0%} of the box can hold the object"
+        say(self.callback, f"by the transparent pixels, {share}: nothing else is sampled")
+        return occupied
 
 
 def _seconds_before(metrics: Sequence[Mapping[str, Any]], started: float) -> float:

@@ -25,6 +25,7 @@ import numpy.typing as npt
 from nerf.config.settings import NETWORKS, RenderConfig
 from nerf.field import Params, RadianceField
 from nerf.geometry.cameras import Cameras
+from nerf.geometry.occupancy import Occupancy
 from nerf.geometry.rays import Rays, positions
 from nerf.geometry.spaces import Space
 from nerf.render import density_grid, image_metrics, sampling, volume
@@ -152,7 +153,10 @@ def fast_rays_renderer(
         preferred = max(1, density_grid.CPU_POINTS_PER_MICROBATCH // how.num_samples)
         at_once = parallel.largest_divisor(size.microbatch, preferred)
 
-    def render(whole: tuple[Params, DensityGrid], rays: Rays) -> volume.Composite:
+    def render(
+        whole: tuple[Params, DensityGrid], rays: Rays, occupancy: Occupancy | None
+    ) -> volume.Composite:
+        del occupancy  # the grid tells where samples are needed
         params, grid = whole
         return render_rays_fast(field, params, grid, rays, config, how, rays_per_microbatch=at_once)
 

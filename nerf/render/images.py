@@ -13,11 +13,18 @@ import numpy.typing as npt
 from nerf.config.settings import RenderConfig
 from nerf.field import Params, RadianceField
 from nerf.geometry.cameras import Cameras
+from nerf.geometry.occupancy import Occupancy
 from nerf.geometry.rays import Rays, scene_rays
 from nerf.geometry.spaces import Space
 from nerf.render.checks import check_rendering
-from nerf.render.rays import render_rays
-from nerf.render.tiles import ImageRenderer, RenderRaysFn, TileProgram, TileSize, choose_tile_size
+from nerf.render.rays import known_occupancy, render_rays
+from nerf.render.tiles import (
+    ImageRenderer,
+    RenderRaysFn,
+    TileProgram,
+    TileSize,
+    choose_tile_size,
+)
 from nerf.render.volume import Composite
 from nerf.runtime import devices
 
@@ -72,7 +79,14 @@ def make_exact_program(
         rays_per_tile=rays_per_tile,
     )
     render = exact_rays_renderer(field, config, debug=debug)
-    return TileProgram.compiled(render, config, space, size, debug=debug)
+    return TileProgram.compiled(
+        render,
+        config,
+        space,
+        size,
+        find_occupancy=lambda params: known_occupancy(field, params, config),
+        debug=debug,
+    )
 
 
 def exact_tile_size(
@@ -96,10 +110,10 @@ def exact_tile_size(
 def exact_rays_renderer(
     field: RadianceField, config: RenderConfig, *, debug: bool = False
 ) -> RenderRaysFn:
-    """The fine pass of `render_rays`, of parameters and rays."""
+    """The fine pass of `render_rays`, of parameters, rays and occupancy."""
 
-    def render(params: Params, rays: Rays) -> Composite:
-        rendering = render_rays(field, params, rays, config)
+    def render(params: Params, rays: Rays, occupancy: Occupancy | None) -> Composite:
+        rendering = render_rays(field, params, rays, config, occupancy=occupancy)
         if debug:
             check_rendering(rendering)
         return rendering.fine

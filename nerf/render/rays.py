@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from nerf.config.settings import NETWORKS, PROPOSAL, RenderConfig
 from nerf.errors import UserError
 from nerf.field import FieldOutput, Params, Proposal, RadianceField
+from nerf.geometry.occupancy import Occupancy, clip_rays, is_empty, may_hold
 from nerf.geometry.rays import Rays, positions
 from nerf.render import sampling, volume
 from nerf.render.proposal_loss import proposal_loss
@@ -67,6 +68,38 @@ def abstract_networks(field: RadianceField, config: RenderConfig) -> Params:
     return jax.eval_shape(lambda key: init_params(field, config, key), jax.random.key(0))
 
 
+def known_occupancy(field: RadianceField, params: Params, config: RenderConfig) -> Occupancy | None:
+    """Where the scene can be, as a proposal knows it; None where nothing is known to be empty."""
+    if config.networks != "proposal" or field.proposal is None or field.proposal.occupancy is None:
+        return None
+    return field.proposal.occupancy(jax.lax.stop_gradient(params[PROPOSAL]))
+
+
+def meets_something(rays: Rays, occupancy: Occupancy) -> jax.Array:
+    """Whether `render_rays` finds more than background, `[num_rays]`, bool; see `render_nothing`.
+
+    Args:
+      rays: `[num_rays]`.
+      occupancy: from `known_occupancy`.
+    """
+    return ~is_empty(clip_rays(rays, occupancy))
+
+
+def render_nothing(rays: Rays, config: RenderConfig) -> Rendering:
+    """What `render_rays` finds along rays that meet nothing: the background.
+
+    Args:
+      rays: `[num_rays]`.
+      config: the background.
+
+    Returns:
+      Both passes, without samples.
+    """
+    zero, none = jnp.zeros_like(rays.far), jnp.zeros((len(rays.far), 0))
+    black = volume.Composite(jnp.zeros_like(rays.origins), rays.far, zero, none, none)
+    return Rendering(black, volume.over(black, config.background), zero, zero)
+
+
 def evaluate_field_along_rays(
     field: RadianceField,
     params: Params,
@@ -106,6 +139,7 @@ def render_rays(
     config: RenderConfig,
     *,
     ray_keys: jax.Array | None = None,
+    occupancy: Occupancy | None = None,
 ) -> Rendering:
     """Renders rays by hierarchical sampling.
 
@@ -116,6 +150,7 @@ def render_rays(
       config: samples, intervals and networks.
       ray_keys: `[num_rays]`, randomises samples and density noise of each ray on its own, so
         that the result does not depend on how rays are grouped; None is deterministic.
+      occupancy: from `known_occupancy`, where it was found before, for many calls.
 
     Returns:
       Both passes. With one network the fine pass composites the coarse samples' outputs
@@ -126,7 +161,8 @@ def render_rays(
     """
     keys = _split_ray_keys(ray_keys, 4)
     if config.networks == "proposal":
-        return _render_proposed(field, params, rays, config, keys)
+        occupancy = occupancy or known_occupancy(field, params, config)
+        return _render_proposed(field, params, rays, config, keys, occupancy)
     coarse_params, fine_params = (params[name] for name in _first_and_last(config))
     coarse_rule = {"linspace": sampling.linspace_t_vals, "bins": sampling.bin_t_vals}
     t_vals = coarse_rule[config.coarse_t](keys[0], rays.near, rays.far, config.num_coarse)
@@ -155,9 +191,15 @@ def _render_proposed(
     rays: Rays,
     config: RenderConfig,
     keys: list[jax.Array | None],
+    occupancy: Occupancy | None,
 ) -> Rendering:
-    """A proposal's densities in even bins, then the field in the middles of new intervals."""
+    """A proposal's densities in even bins, then the field in the middles of new intervals.
+
+    With an occupancy, a ray is only the part of it that meets occupied cells.
+    """
     assert field.proposal is not None
+    if occupancy is not None:
+        rays = clip_rays(rays, occupancy)
     num_rays, num_coarse = *rays.near.shape, config.num_coarse
     span = (rays.far - rays.near)[:, None]
     t_vals = sampling.bin_t_vals(keys[0], rays.near, rays.far, num_coarse)
@@ -171,9 +213,11 @@ def _render_proposed(
 
     edges = sampling.proposed_edges(keys[2], bins, jax.lax.stop_gradient(coarse.weights), config)
     t_vals = 0.5 * (edges[:, 1:] + edges[:, :-1])
-    output = evaluate_field_along_rays(field, params["fine"], rays, t_vals, keys[3])
+    rgb, density = evaluate_field_along_rays(field, params["fine"], rays, t_vals, keys[3])
+    if occupancy is not None:
+        density = jnp.where(may_hold(occupancy, positions(rays, t_vals)), density, 0.0)
     lengths = _lengths(rays, edges)
-    fine = volume.accumulate(output.rgb, output.density, lengths, t_vals)
+    fine = volume.accumulate(rgb, density, lengths, t_vals)
     fine = volume.over(fine, config.background)
     distortion = volume.distortion(fine.weights, lengths)
     return Rendering(

@@ -22,9 +22,11 @@ from jax.sharding import PartitionSpec as P
 
 from nerf.config.settings import RenderConfig
 from nerf.geometry.cameras import Cameras, pinhole_rays
+from nerf.geometry.occupancy import Occupancy
 from nerf.geometry.rays import Rays, scene_rays
 from nerf.geometry.spaces import Space
 from nerf.render.checks import checked
+from nerf.render.rays import meets_something, render_nothing
 from nerf.render.volume import Composite
 from nerf.runtime import parallel
 
@@ -34,8 +36,11 @@ _CPU_EVALUATIONS_PER_TILE = 2**15  # of one device
 _ACCELERATOR_RAYS_PER_TILE = 2**16  # of one device
 _ACCELERATOR_EVALUATIONS_PER_MICROBATCH = 2**21
 
-# The fine pass over rays `[num_rays]`, from what every device has a copy of.
-RenderRaysFn = Callable[[Any, Rays], Composite]
+# The fine pass over rays `[num_rays]`, from what every device has a copy of, the rays,
+# and from `OccupancyFn`'s result.
+RenderRaysFn = Callable[[Any, Rays, Occupancy | None], Composite]
+# Where the scene can be, from the same; None where nothing is known to be empty.
+OccupancyFn = Callable[[Any], Occupancy | None]
 
 
 class RenderedPixels(NamedTuple):
@@ -141,6 +146,7 @@ def jit_tile(
     size: TileSize,
     *,
     platform: str,
+    find_occupancy: OccupancyFn | None = None,
     debug: bool = False,
 ) -> Any:
     """Compiles the rendering of a tile.
@@ -152,6 +158,8 @@ def jit_tile(
       mesh: the devices.
       size: of the share of one device.
       platform: where the program will run.
+      find_occupancy: where the scene can be; microbatches of rays that meet nothing are left out.
+        None for every ray.
       debug: whether `nerf.render.checks` wraps it.
 
     Returns:
@@ -176,13 +184,25 @@ def jit_tile(
             pixel_offset=config.pixel_offset,
         )
 
-        def render(rays: Rays) -> tuple[jax.Array, jax.Array, jax.Array]:
-            fine = render_rays(replicated, rays)
+        occupancy = None if find_occupancy is None else find_occupancy(replicated)
+
+        def render(rays: Rays) -> Values:
+            fine = render_rays(replicated, rays, occupancy)
             return fine.rgb, fine.depth, fine.acc
 
-        in_image = jnp.sum(index < grid.height * grid.width, dtype=jnp.int32)
-        num_microbatches = -(-in_image // size.microbatch)
-        rgb, t, acc = _map_first_microbatches(render, rays, size.microbatch, num_microbatches)
+        is_needed = index < grid.height * grid.width
+        order = None
+        if occupancy is not None:
+            is_needed = is_needed & meets_something(rays, occupancy)
+            order = jnp.argsort(~is_needed, stable=True)
+            rays = jax.tree.map(lambda x: x[order], rays)
+        num_microbatches = -(-jnp.sum(is_needed, dtype=jnp.int32) // size.microbatch)
+        nothing = render_nothing(rays, config).fine
+        otherwise = nothing.rgb, nothing.depth, nothing.acc
+        found = _map_first_microbatches(render, rays, otherwise, size.microbatch, num_microbatches)
+        if order is not None:
+            found = jax.tree.map(lambda x: jnp.zeros_like(x).at[order].set(x), found)
+        rgb, t, acc = found
         origins, directions = pinhole_rays(columns, rows, cameras, pixel_offset=config.pixel_offset)
         near, far = jnp.moveaxis(jnp.asarray(cameras.bounds), -1, 0)
         depth = space.depth(t, origins, directions, near, far)
@@ -191,16 +211,16 @@ def jit_tile(
     return parallel.jit_sharded(mesh, one_share, platform=platform, debug=debug)
 
 
+Values = tuple[jax.Array, jax.Array, jax.Array]  # rgb, t and acc
+
+
 def _map_first_microbatches(
-    function: Callable[[Rays], tuple[jax.Array, jax.Array, jax.Array]],
-    rays: Rays,
-    size: int,
-    num: jax.Array,
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """rgb, t and acc of the first `num` microbatches of rays; those of the others are zero."""
-    microbatches = jax.tree.map(lambda x: x.reshape(-1, size, *x.shape[1:]), rays)
-    shape = microbatches.near.shape
-    results = jnp.zeros((*shape, 3)), jnp.zeros(shape), jnp.zeros(shape)
+    function: Callable[[Rays], Values], rays: Rays, otherwise: Values, size: int, num: jax.Array
+) -> Values:
+    """The values of the first `num` microbatches of rays, and others of those that follow."""
+    microbatches, results = jax.tree.map(
+        lambda x: x.reshape(-1, size, *x.shape[1:]), (rays, otherwise)
+    )
 
     def step(number: jax.Array, results: Any) -> Any:
         result = function(jax.tree.map(lambda x: x[number], microbatches))
@@ -232,12 +252,21 @@ class TileProgram:
         space: Space,
         size: TileSize,
         *,
+        find_occupancy: OccupancyFn | None = None,
         debug: bool = False,
     ) -> "TileProgram":
         """For all local devices; for one with `debug`. See `jit_tile`."""
         mesh = parallel.make_mesh(1) if debug else all_devices()
-        platform = parallel.platform_of(mesh)
-        jitted = jit_tile(render_rays, config, space, mesh, size, platform=platform, debug=debug)
+        jitted = jit_tile(
+            render_rays,
+            config,
+            space,
+            mesh,
+            size,
+            platform=parallel.platform_of(mesh),
+            find_occupancy=find_occupancy,
+            debug=debug,
+        )
         return cls(checked(jitted) if debug else jitted, mesh, size)
 
     def with_params(self, params: Any) -> "ImageRenderer":

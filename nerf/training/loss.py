@@ -9,7 +9,15 @@ import jax.numpy as jnp
 
 from nerf.config.settings import FINE, PROPOSAL, Config, RenderConfig
 from nerf.field import Params, Proposal, RadianceField
-from nerf.render.rays import parts, render_rays
+from nerf.geometry.occupancy import Occupancy
+from nerf.render.rays import (
+    Rendering,
+    known_occupancy,
+    meets_something,
+    parts,
+    render_nothing,
+    render_rays,
+)
 from nerf.render.volume import Composite
 from nerf.training.batch import Batch
 
@@ -31,7 +39,11 @@ class BatchStats(NamedTuple):
 
 
 def photometric_loss(
-    field: RadianceField, params: Params, batch: Batch, config: Config
+    field: RadianceField,
+    params: Params,
+    batch: Batch,
+    config: Config,
+    occupancy: Occupancy | None = None,
 ) -> tuple[jax.Array, BatchStats]:
     """The squared error of both passes, and the regularisation of rays.
 
@@ -47,6 +59,7 @@ def photometric_loss(
       config: `train.loss` sums or averages over the three channels; rays are averaged.
         `train.distortion_loss_weight` and `train.opacity_loss_weight` are k_d and
         k_o; the latter is ignored for transparent images, whose opacity is known.
+      occupancy: see `nerf.render.rays.render_rays`.
 
     Returns:
       The loss, and statistics. A proposal has no colours; its proposal loss takes the place of the
@@ -54,7 +67,16 @@ def photometric_loss(
 
     Source: Mildenhall et al. 2020, equation 6; Barron et al. 2022, equations 13 and 15.
     """
-    rendering = render_rays(field, params, batch.rays, config.render, ray_keys=batch.ray_keys)
+    rendering = render_rays(
+        field, params, batch.rays, config.render, ray_keys=batch.ray_keys, occupancy=occupancy
+    )
+    return _rendering_loss(rendering, batch, config)
+
+
+def _rendering_loss(
+    rendering: Rendering, batch: Batch, config: Config
+) -> tuple[jax.Array, BatchStats]:
+    """`photometric_loss` of what was rendered."""
     mse = jnp.mean(jnp.square(rendering.fine.rgb - batch.rgb))
     channels = {"sum": 3.0, "mean": 1.0}[config.train.loss]
     regularization = jnp.mean(rendering.proposal_loss)
@@ -118,7 +140,8 @@ def loss_and_gradient(
     """`photometric_loss` with `penalty`, and the gradient, accumulated over microbatches.
 
     The activations of a small microbatch fit into the cache of a CPU. The result does not depend on
-    the size, except for rounding.
+    the size, except for rounding. Rays that meet nothing come last, and microbatches of such rays
+    alone are left out: their loss is known, and has no gradient.
 
     Args:
       field: what is trained.
@@ -139,36 +162,79 @@ def loss_and_gradient(
         loss, gradient = jax.tree.map(jnp.add, (loss, gradient), penalised)
         return loss, stats, gradient
 
-    def add(total: Any, microbatch: Batch) -> tuple[Any, None]:
-        return _add_gradient(total, field, params, microbatch, config), None
-
+    occupancy = known_occupancy(field, params, config.render)
+    num_needed, values = jnp.int32(num_microbatches), _no_values()
+    if occupancy is not None:
+        batch, num_needed, values = _needed_first(batch, occupancy, config, rays_per_microbatch)
     microbatches = jax.tree.map(
         lambda x: x.reshape(num_microbatches, rays_per_microbatch, *x.shape[1:]), batch
     )
+
+    def add(number: jax.Array, total: Any) -> Any:
+        microbatch = jax.tree.map(lambda x: x[number], microbatches)
+        return _add_gradient(total, field, params, microbatch, config, occupancy)
+
     extra, extra_gradient = jax.tree.map(lambda x: x * num_microbatches, penalised)
-    total, _ = jax.lax.scan(add, ((extra, _no_stats()), extra_gradient), microbatches)
+    loss, stats = values
+    total = jax.lax.fori_loop(0, num_needed, add, ((extra + loss, stats), extra_gradient))
     (loss, stats), gradient = jax.tree.map(lambda x: x / num_microbatches, total)
     return loss, stats, gradient
 
 
-def _no_stats() -> BatchStats:
-    return BatchStats(
+def _no_values() -> tuple[jax.Array, BatchStats]:
+    stats = BatchStats(
         mse=jnp.zeros(()), acc=jnp.zeros(2), rgb=jnp.zeros((2, 3)), regularization=jnp.zeros(())
     )
+    return jnp.zeros(()), stats
+
+
+def _needed_first(
+    batch: Batch, occupancy: Occupancy, config: Config, rays_per_microbatch: int
+) -> tuple[Batch, jax.Array, tuple[jax.Array, BatchStats]]:
+    """Sorts rays that meet nothing to the end.
+
+    Returns:
+      The batch in its new order; the number of microbatches that must be rendered; and what the
+      others add to the sum, over microbatches, of the loss and the statistics.
+    """
+    is_needed = meets_something(batch.rays, occupancy)
+    order = jnp.argsort(~is_needed, stable=True)
+    batch = jax.tree.map(lambda x: x[order], batch)
+    num_needed = -(-jnp.sum(is_needed, dtype=jnp.int32) // rays_per_microbatch)
+    is_left_out = jnp.arange(len(order)) >= num_needed * rays_per_microbatch
+
+    def one(ray: Batch) -> tuple[jax.Array, BatchStats]:
+        alone = jax.tree.map(lambda x: x[None], ray)
+        return _rendering_loss(render_nothing(alone.rays, config.render), alone, config)
+
+    values: tuple[jax.Array, BatchStats] = jax.tree.map(
+        lambda x: jnp.tensordot(is_left_out.astype(x.dtype), x, axes=1) / rays_per_microbatch,
+        jax.vmap(one)(batch),
+    )
+    return batch, num_needed, values
 
 
 def _value_and_gradient(
-    field: RadianceField, params: Params, batch: Batch, config: Config
+    field: RadianceField,
+    params: Params,
+    batch: Batch,
+    config: Config,
+    occupancy: Occupancy | None = None,
 ) -> tuple[tuple[jax.Array, BatchStats], Params]:
     """`photometric_loss`, and its gradient with respect to the parameters."""
     found: tuple[tuple[jax.Array, BatchStats], Params] = jax.value_and_grad(
-        lambda params: photometric_loss(field, params, batch, config), has_aux=True
+        lambda params: photometric_loss(field, params, batch, config, occupancy), has_aux=True
     )(params)
     return found
 
 
 def _add_gradient(
-    total: Any, field: RadianceField, params: Params, microbatch: Batch, config: Config
+    total: Any,
+    field: RadianceField,
+    params: Params,
+    microbatch: Batch,
+    config: Config,
+    occupancy: Occupancy | None,
 ) -> Any:
     """Adds the values and the gradient of a microbatch to totals of both.
 
@@ -181,7 +247,7 @@ def _add_gradient(
         rows = table.find(params[FINE])
         apply = functools.partial(table.apply, total=table.find(gradient[FINE]))
         field = field._replace(apply=apply)
-    new_values, new_gradient = _value_and_gradient(field, params, microbatch, config)
+    new_values, new_gradient = _value_and_gradient(field, params, microbatch, config, occupancy)
     added = jax.tree.map(
         lambda leaf, old, new: new if leaf is rows else old + new, params, gradient, new_gradient
     )

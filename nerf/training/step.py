@@ -11,10 +11,11 @@ import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpy.typing as npt
 import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from nerf.config.settings import Config, RenderConfig
+from nerf.config.settings import PROPOSAL, Config, RenderConfig
 from nerf.field import Params, RadianceField
 from nerf.geometry.cameras import Cameras
 from nerf.geometry.spaces import Space
@@ -95,6 +96,7 @@ def init_state(
     key: jax.Array,
     params: Params | None = None,
     *,
+    occupied: npt.NDArray[np.bool_] | None = None,
     platform: str | None = None,
 ) -> TrainState:
     """The state before the first step.
@@ -104,20 +106,26 @@ def init_state(
       config: networks and optimiser.
       key: of fresh parameters and of the run.
       params: where training starts; None for fresh parameters.
+      occupied: cells that may hold something, for a fresh proposal, see `nerf.field.CarveFn`; None
+        for all.
       platform: `cpu`, `gpu` or `tpu`; None for the default.
     """
 
-    def init(key: jax.Array, params: Params | None) -> TrainState:
+    def init(key: jax.Array, params: Params | None, occupied: jax.Array | None) -> TrainState:
         params_key, run_key = jax.random.split(key)
         if params is None:
             params = init_params(field, config.render, params_key)
+        if occupied is not None:
+            assert field.proposal is not None
+            assert field.proposal.carve is not None
+            params = {**params, PROPOSAL: field.proposal.carve(params[PROPOSAL], occupied)}
         opt_state = make_optimizer(config.train).init(params)
         return TrainState(params, opt_state, jnp.zeros((), jnp.int32), run_key, health.init())
 
     # One program; without `jit`, each operation would be compiled on its own.
     options = parallel.fast_compilation_options(platform or default_platform())
     jitted = jax.jit(init, compiler_options=options)
-    state: TrainState = jitted(key, params)
+    state: TrainState = jitted(key, params, occupied)
     return state
 
 

@@ -1,0 +1,178 @@
+"""The visual hull: where an object can be, from images with a transparent background.
+
+A cell of space is empty where views show nothing but background at all pixels that it covers. What
+is left holds the object for certain, however thin its parts are: a pixel with any opacity at all
+keeps the cells behind it.
+
+Source: Laurentini 1994; Kutulakos and Seitz 2000 (space carving).
+"""
+
+import functools
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpy.typing as npt
+
+from nerf.config.settings import Vector
+from nerf.geometry import lenses
+from nerf.geometry.cameras import Cameras
+from nerf.scenes.image_store import ImageStore
+
+_MAX_VIEWS = 128  # that are looked at, evenly chosen; fewer views leave more
+_MIN_WITNESSES = 2  # views that must see nothing, so that one faulty image takes nothing away
+_MASK_SIDE = 256  # pixels are grouped, so that no side of a mask is much longer
+_MARGIN = 1.0  # pixels, for conventions of where in a pixel its ray goes through
+_NEAREST = 1e-3  # scene units, in front of a camera
+_BOX_RESOLUTION = (64, 64, 64)
+
+Corners = tuple[Vector, Vector]
+
+
+def hull_box(cameras: Cameras, images: ImageStore, views: Sequence[int], box: Corners) -> Corners:
+    """Corners of the smallest box of cells that holds the visual hull.
+
+    Args:
+      cameras: `[num_views]`, of all views.
+      images: of all views, with alpha.
+      views: indices of the views that may be looked at.
+      box: corners of the box that holds the scene, in scene units.
+
+    Returns:
+      Corners; those of `box` where nothing or everything is empty.
+    """
+    occupied = visual_hull(cameras, images, views, box, _BOX_RESOLUTION)
+    low, high = (np.asarray(corner, np.float64) for corner in box)
+    size = (high - low) / occupied.shape
+    corners = []
+    for axis in range(3):
+        others = tuple(each for each in range(3) if each != axis)
+        filled = np.flatnonzero(occupied.any(axis=others))
+        if len(filled) == 0:
+            return box
+        corners.append(
+            (low[axis] + size[axis] * filled[0], low[axis] + size[axis] * (filled[-1] + 1))
+        )
+    (x0, x1), (y0, y1), (z0, z1) = corners
+    return (float(x0), float(y0), float(z0)), (float(x1), float(y1), float(z1))
+
+
+def visual_hull(
+    cameras: Cameras,
+    images: ImageStore,
+    views: Sequence[int],
+    box: Corners,
+    resolution: tuple[int, int, int],
+) -> npt.NDArray[np.bool_]:
+    """The cells of a box that may hold something.
+
+    Args:
+      cameras, images, views, box: see `hull_box`.
+      resolution: cells along each axis.
+
+    Returns:
+      `resolution`, bool. A cell is empty if two views see it as a whole, and nothing in it; or if
+      no view sees anything in it.
+    """
+    chosen = np.unique(np.linspace(0, len(views) - 1, min(len(views), _MAX_VIEWS)).round())
+    nodes = _nodes(box, resolution)
+    num_nothing, num_something = np.zeros((2, *resolution), np.int32)
+    for number in chosen.astype(int):
+        view = views[number]
+        alpha = images.bytes_of(view)[..., 3]
+        group = -(-max(alpha.shape) // _MASK_SIDE)
+        counts = np.pad(_grouped(alpha > 0, group).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+        nothing, something = _seen(cameras[view], nodes, counts.astype(np.int32), group=group)
+        num_nothing += np.asarray(nothing)
+        num_something += np.asarray(something)
+    return np.asarray((num_nothing < _MIN_WITNESSES) & (num_something > 0))
+
+
+def _nodes(box: Corners, resolution: tuple[int, int, int]) -> npt.NDArray[np.float32]:
+    """The corners of all cells, `[nx + 1, ny + 1, nz + 1, 3]`."""
+    low, high = box
+    ticks = [np.linspace(a, b, n + 1) for a, b, n in zip(low, high, resolution, strict=True)]
+    return np.stack(np.meshgrid(*ticks, indexing="ij"), axis=-1).astype(np.float32)
+
+
+def _grouped(mask: npt.NDArray[np.bool_], group: int) -> npt.NDArray[np.bool_]:
+    """Whether any pixel of each group of `group` x `group` is set."""
+    height, width = mask.shape
+    padded = np.pad(mask, ((0, -height % group), (0, -width % group)))
+    rows, columns = (side // group for side in padded.shape)
+    return np.asarray(padded.reshape(rows, group, columns, group).any(axis=(1, 3)), np.bool_)
+
+
+@functools.partial(jax.jit, static_argnames=("group",))
+def _seen(
+    camera: Cameras, nodes: jax.Array, counts: jax.Array, *, group: int
+) -> tuple[jax.Array, jax.Array]:
+    """What a view sees of cells.
+
+    Args:
+      camera: one camera.
+      nodes: `[nx + 1, ny + 1, nz + 1, 3]`, corners of the cells, scene units.
+      counts: `[rows + 1, columns + 1]` int32, groups with any opacity above and left of each.
+      group: pixels along one side of a group.
+
+    Returns:
+      Whether it sees a cell as a whole, and nothing in it, and whether it sees something in it;
+      `[nx, ny, nz]`, bool. What it sees are the pixels around the cell's corners.
+    """
+    pixels, is_ahead, is_known = _project(camera, nodes)
+    first = _of_cells(pixels, jnp.minimum) - _MARGIN
+    last = _of_cells(pixels, jnp.maximum) + _MARGIN
+    is_ahead, is_known = _of_cells(is_ahead, jnp.logical_or), _of_cells(is_known, jnp.logical_and)
+    size = jnp.array([camera.width, camera.height], jnp.float32).reshape(1, 1, 1, 2)
+    is_whole = is_known & jnp.all((first >= 0.0) & (last <= size - 1.0), axis=-1)
+    limit = jnp.array(counts.shape[::-1], jnp.int32).reshape(1, 1, 1, 2) - 1
+    left, top = jnp.moveaxis(jnp.clip(_group_of(first, group), 0, limit), -1, 0)
+    right, bottom = jnp.moveaxis(jnp.clip(_group_of(last, group) + 1, 0, limit), -1, 0)
+    num = counts[bottom, right] - counts[top, right] - counts[bottom, left] + counts[top, left]
+    return is_whole & (num == 0), is_ahead & ((num > 0) | ~is_known)
+
+
+def _group_of(pixels: jax.Array, group: int) -> jax.Array:
+    return jnp.floor((pixels + 0.5) / group).astype(jnp.int32)
+
+
+def _project(camera: Cameras, points: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Where a view shows points.
+
+    Args:
+      camera: one camera.
+      points: `[..., 3]`, scene units.
+
+    Returns:
+      Pixels `[..., 2]`, column and row, which may be outside the image; whether points are in front
+      of the camera; and whether, besides, the pixels are right. `[...]`, bool.
+    """
+    camtoworld = jnp.asarray(camera.camtoworlds)
+    shape = (1,) * (points.ndim - 1) + (3,)
+    away = points - camtoworld[:, 3].reshape(shape)
+    local = jnp.sum(away[..., :, None] * camtoworld[:, :3].reshape(*shape, 3), axis=-2)
+    depth = -local[..., 2]
+    is_ahead = depth > _NEAREST
+    safe = jnp.where(is_ahead, depth, 1.0)[..., None]
+    slopes = local[..., :2] * jnp.array([1.0, -1.0]).reshape(*shape[:-1], 2) / safe
+    if camera.lens is None:
+        middle = jnp.array([0.5 * camera.width, 0.5 * camera.height]).reshape(*shape[:-1], 2)
+        return slopes * camera.focal + middle, is_ahead, is_ahead
+    lens = camera.broadcast_to(depth.shape).lens
+    assert lens is not None
+    pixels = lenses.pixels(slopes, lens)
+    # Beyond some angle, strong distortion shows a point where another one is seen.
+    back = lenses.slopes(pixels[..., 0], pixels[..., 1], lens)
+    agrees = jnp.all(jnp.abs(back - slopes) < 1e-2 * (1.0 + jnp.abs(slopes)), axis=-1)
+    return pixels, is_ahead, is_ahead & agrees
+
+
+def _of_cells(values: jax.Array, combine: object) -> jax.Array:
+    """The values `[nx + 1, ny + 1, nz + 1, ...]` of all corners of each cell, combined."""
+    for axis in range(3):
+        count = values.shape[axis] - 1
+        before = jax.lax.slice_in_dim(values, 0, count, axis=axis)
+        after = jax.lax.slice_in_dim(values, 1, count + 1, axis=axis)
+        values = combine(before, after)  # type: ignore[operator]
+    return values
