@@ -5,6 +5,7 @@ PYTHON ?= python3
 PIP_FLAGS ?=
 DEMO_FLAGS ?=
 DEMO_TRAIN_FLAGS ?=
+DEMO_MLP_FLAGS ?=
 TEST_FLAGS ?=
 BENCH_FLAGS ?=
 
@@ -16,8 +17,8 @@ unexport PYTHONPATH
 .PHONY: help demo test quick lint lint-format lint-check lint-types docs dist bench clean
 
 help:
-	@echo "make demo   score the bundled flower's pretrained MLP, train the field planes for a minute,"
-	@echo "            render images and both videos"
+	@echo "make demo   train the field planes for a minute on the bundled flower, then render the"
+	@echo "            pretrained MLP; images and videos of both"
 	@echo "make test   run the tests and doctests (NERF_DATA_DIR=... also those on photographs)"
 	@echo "make quick  run the tests without the slow ones: while you work"
 	@echo "make lint   check format, code and types"
@@ -25,17 +26,18 @@ help:
 	@echo "make dist   build wheel and source distribution into dist/"
 	@echo "make bench  measure training speed on this machine"
 	@echo "make clean  remove .venv, caches and the demo's output"
-	@echo "Options: PYTHON=python3.12, DEMO_FLAGS (both runs), DEMO_TRAIN_FLAGS,"
+	@echo "Options: PYTHON=python3.12, DEMO_FLAGS (both runs), DEMO_TRAIN_FLAGS, DEMO_MLP_FLAGS,"
 	@echo "         TEST_FLAGS, BENCH_FLAGS, PIP_FLAGS"
 
 demo: $(READY)
-	@$(PY) -m nerf.main --backend=haiku --scene=procedural:flower --offline \
-		--run_dir=demo/flower $(DEMO_FLAGS)
 	@$(PY) -m nerf.main --field=planes --scene=procedural:flower --offline --mode=train \
-		--train_seconds=60 --run_dir=demo/flower-planes $(DEMO_FLAGS) $(DEMO_TRAIN_FLAGS)
+		--train_seconds=60 --video_frames=60 --run_dir=demo/flower-planes \
+		$(DEMO_FLAGS) $(DEMO_TRAIN_FLAGS)
+	@$(PY) -m nerf.main --backend=haiku --scene=procedural:flower --offline \
+		--eval_views=1 --video_frames=12 --run_dir=demo/flower $(DEMO_FLAGS) $(DEMO_MLP_FLAGS)
 	@test ! -f demo/flower-planes/video.mp4 || $(PY) -m tools.side_by_side_videos \
-		--out=demo/beside.mp4 "MLP, pretrained=demo/flower/video.mp4" \
-		"planes, trained for a minute=demo/flower-planes/video.mp4"
+		--out=demo/beside.mp4 "planes, trained for a minute=demo/flower-planes/video.mp4" \
+		"MLP, pretrained=demo/flower/video.mp4"
 
 test: $(READY)
 	@$(PY) -m pytest -n 2 --dist loadfile $(TEST_FLAGS)

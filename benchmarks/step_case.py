@@ -22,7 +22,7 @@ from nerf.render.rays import init_params
 from nerf.runtime import devices, parallel
 from nerf.training.batch import TrainingViews
 from nerf.training.batch_source import DrawFn, draw_on_devices
-from nerf.training.step import Metrics, TrainState, init_state, jit_step
+from nerf.training.step import Metrics, TrainState, init_state, jit_step, place_state
 
 PRODUCT = "product"  # the ceiling's name among the contenders
 
@@ -139,7 +139,7 @@ def compile_step(
 ) -> Prepared:
     """Compiles a training step for all devices. The state is donated to it."""
     mesh = parallel.make_mesh(config.train.num_rays)
-    state, cameras = parallel.replicate(mesh, (state, views.cameras))
+    state, cameras = place_state(mesh, state), parallel.replicate(mesh, views.cameras)
     draw = draw_on_devices(mesh, views, config.train.num_rays)
     batch = draw(state.key, state.step)
     jitted = jit_step(field, config, mesh, space=SPACE, rays_per_microbatch=rays_per_microbatch)

@@ -147,6 +147,8 @@ class RadianceField(NamedTuple):
     Attributes:
       init, apply: see `InitFn` and `ApplyFn` for the contract.
       penalty: a regulariser, for training.
+      penalty_every: it is added in every step of that number, times that number: one that costs a
+        pass over large arrays need not be taken at each step.
       rates: how fast each array learns, beside the learning rate.
       proposal: for `networks="proposal"`; None where the field has none.
       table: the array of which each point reads a few rows only, if there is one.
@@ -158,6 +160,7 @@ class RadianceField(NamedTuple):
     rates: RatesFn = equal_rates
     proposal: Proposal | None = None
     table: Table | None = None
+    penalty_every: int = 1
 
 
 FieldFactory = Callable[[Any], RadianceField]  # of the field's own settings, a `FieldConfig`

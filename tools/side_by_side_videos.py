@@ -23,8 +23,11 @@ def write_side_by_side(out: Path, named: list[tuple[str, Path]]) -> None:
       out: the .mp4 to write.
       named: caption and file of each video.
 
+    A video with a whole fraction of another's frames stands still in between.
+
     Raises:
-      UserError: if a video cannot be read, or they differ in size or number of frames.
+      UserError: if a video cannot be read, or they differ in size, or their numbers of frames have
+        no such relation.
     """
     videos = []
     for _, path in named:
@@ -34,10 +37,11 @@ def write_side_by_side(out: Path, named: list[tuple[str, Path]]) -> None:
             videos.append(iio.imread(path, plugin="FFMPEG"))
         except (OSError, RuntimeError) as error:
             raise UserError(f"{path} cannot be read as a video ({error})") from error
-    shapes = {video.shape for video in videos}
-    if len(shapes) > 1:
+    most = max(len(video) for video in videos)
+    if len({video.shape[1:] for video in videos}) > 1 or any(most % len(v) for v in videos):
         sizes = ", ".join(f"{len(v)} frames of {v.shape[2]}x{v.shape[1]}" for v in videos)
         raise UserError(f"the videos do not match: {sizes}")
+    videos = [np.repeat(video, most // len(video), axis=0) for video in videos]
     with tempfile.TemporaryDirectory() as folder:
         files = []
         for number, frames in enumerate(zip(*videos, strict=True)):

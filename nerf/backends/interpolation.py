@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-_BLOCK_ROWS = 2**14  # of 16 features: what is added at once on a CPU then stays in its cache
+_BLOCK_ROWS = 2**13  # of 16 features: what is added at once on a CPU then stays in its cache
 T = TypeVar("T")
 Texels = tuple[tuple[int, ...], ...]
 
@@ -204,24 +204,31 @@ def rows_gradient_in_blocks(
         return total
     num_tables, num_axes = np.shape(texels)
     per_point = num_tables * 2**num_axes * total.shape[-1] / 16
-    block = min(max(1, round(_BLOCK_ROWS / per_point)), max(num_points, 1))
+    block = min(max(1, round(_BLOCK_ROWS / per_point)), num_points)
+    divisor = next(n for n in range(block, 0, -1) if num_points % n == 0)
+    block = divisor if 2 * divisor >= block else block  # which needs no padding
     padding = -num_points % block  # with points that have no gradient
     unit = jnp.pad(unit, ((0, 0), (0, 0), (0, padding)))
     found = jnp.pad(found, ((0, 0), (0, padding), (0, 0)))
     gradient = jnp.pad(gradient, ((0, padding), (0, 0)))
 
-    def add(total: jax.Array, start: jax.Array) -> tuple[jax.Array, None]:
-        def part(array: jax.Array, axis: int) -> jax.Array:
-            return jax.lax.dynamic_slice_in_dim(array, start, block, axis)
+    def blocks(array: jax.Array, axis: int) -> jax.Array:
+        """The blocks of points first."""
+        shape = (*array.shape[:axis], -1, block, *array.shape[axis + 1 :])
+        return jnp.moveaxis(array.reshape(shape), axis, 0)
 
-        parts = _additions(part(found, 1), part(unit, 2), part(gradient, 0), texels, num_factors)
-        for index, added in parts:
+    def add(total: jax.Array, parts: Sequence[Any]) -> tuple[jax.Array, None]:
+        for index, share, of_factor in parts:
+            added = share[..., None] * of_factor[:, None]
             total = total.at[index].add(added, mode="promise_in_bounds")
         return total, None
 
-    if num_points == block:
-        return add(total, jnp.int32(0))[0]
-    total, _ = jax.lax.scan(add, total, jnp.arange(0, num_points + padding, block))
+    # Computed for all points before the loop: within it, XLA would not vectorise them.
+    parts = [
+        (blocks(index, 2), blocks(share, 2), blocks(of_factor, 1))
+        for index, share, of_factor in _additions(found, unit, gradient, texels, num_factors)
+    ]
+    total, _ = jax.lax.scan(add, total, parts)
     return total
 
 
@@ -236,8 +243,13 @@ def rows_gradient_by_sorting(
 ) -> jax.Array:
     """`rows_gradient_in_blocks`, but what goes to one row is summed before it is added to it."""
     parts = _additions(found, unit, gradient, texels, num_factors)
-    index = jnp.concatenate([index.reshape(-1) for index, _ in parts])
-    added = jnp.concatenate([added.reshape(-1, total.shape[-1]) for _, added in parts])
+    index = jnp.concatenate([index.reshape(-1) for index, _, _ in parts])
+    added = jnp.concatenate(
+        [
+            (share[..., None] * of_factor[:, None]).reshape(-1, total.shape[-1])
+            for _, share, of_factor in parts
+        ]
+    )
     order = jnp.argsort(index)
     index, added = index[order], added[order]
     is_first = jnp.concatenate([jnp.ones(1, bool), index[1:] != index[:-1]])
@@ -256,12 +268,12 @@ def rows_gradient_by_sorting(
 
 def _additions(
     found: jax.Array, unit: jax.Array, gradient: jax.Array, texels: Texels, num_factors: int
-) -> list[tuple[jax.Array, jax.Array]]:
-    """What a gradient adds to the rows, for each factor.
+) -> list[tuple[jax.Array, jax.Array, jax.Array]]:
+    """What a gradient adds to the rows, for each factor: a share of its own gradient.
 
     Returns:
-      Indices `[num_products, num_corners, num_points]`, and what is added there,
-      `[num_products, num_corners, num_points, num_features]`.
+      Indices and shares, `[num_products, num_corners, num_points]` each, and the gradient with
+      respect to the factor, `[num_products, num_points, num_features]`.
     """
     index, share = _separate_on_cpu(corners(unit, texels))
     factors = _by_factor(found, num_factors)
@@ -274,5 +286,5 @@ def _additions(
         others = factors[:i] + factors[i + 1 :]
         of_factor = functools.reduce(operator.mul, others, of_products)
         index_of, share_of = (_by_factor(x, num_factors)[i] for x in (index, share))
-        parts.append((index_of, share_of[..., None] * of_factor[:, None]))
+        parts.append((index_of, share_of, of_factor))
     return parts

@@ -77,6 +77,7 @@ class PlanesConfig:
       width: of the hidden layers.
       num_geometry_features: features that the density's layers pass to the colour's.
       total_variation_weight: of the planes' total variation in the loss.
+      total_variation_every: it is taken at every step of that number, times that number.
       plane_lr_factor: learning rate of the planes, relative to that of the layers.
       compute_dtype: of the layers' products and activations.
       proposal: places the samples.
@@ -93,13 +94,15 @@ class PlanesConfig:
     width: int = 64
     num_geometry_features: int = renamed(15, "num_handed_on")
     total_variation_weight: float = renamed(1e-4, "smoothness")
+    total_variation_every: int = 1
     plane_lr_factor: float = renamed(10.0, "plane_rate")
     compute_dtype: ComputeDtype = "float32"
     proposal: GridConfig = dataclasses.field(default_factory=GridConfig)
 
     def __post_init__(self) -> None:
         check_choices(self)
-        for name in ("num_levels", "num_features", "width", "num_geometry_features"):
+        counts = "num_levels", "num_features", "width", "num_geometry_features"
+        for name in (*counts, "total_variation_every"):
             check(getattr(self, name) >= 1, name, getattr(self, name), ">= 1")
         check(min(self.resolution) >= 2, "resolution", self.resolution, ">= 2 on each axis")
         check(self.growth >= 1, "growth", self.growth, ">= 1")
@@ -275,7 +278,9 @@ def radiance_field(
         return jax.tree.map(lambda leaf: config.plane_lr_factor if leaf is rows else 1.0, params)
 
     proposal = proposal_grid.make(config.proposal)
-    return RadianceField(init, apply, penalty, rates, proposal, Table(table, apply))
+    return RadianceField(
+        init, apply, penalty, rates, proposal, Table(table, apply), config.total_variation_every
+    )
 
 
 def array_names(num_groups: int) -> Sequence[ArrayName]:

@@ -19,6 +19,7 @@ from jax.sharding import PartitionSpec as P
 T = TypeVar("T")
 
 AXIS = "rays"
+_MIN_SHARDED = 2**17  # elements; smaller arrays are passed over faster than they are shared out
 # XLA's newer library of CPU kernels is slower than Eigen on products as small as a layer's.
 _CPU_OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": ""}
 # XLA ends the process when a device is a minute late for an average, which happens when the process
@@ -94,16 +95,36 @@ def replicate(mesh: Mesh, tree: T, *, may_alias: bool | None = None) -> T:
     return placed
 
 
-def is_replicated(mesh: Mesh, tree: Any) -> bool:
-    """Whether `replicate` has put all arrays of a tree on the devices of a mesh."""
-    devices = set(mesh.devices.flat)
+def row_shardings(mesh: Mesh, tree: Any) -> Any:
+    """How arrays are shared out of which each device needs only its own rows.
+
+    Args:
+      mesh: the devices.
+      tree: of arrays, or of what has their shapes.
+
+    Returns:
+      A tree of shardings: large arrays by rows, where they can be cut evenly, others replicated.
+    """
+
+    def sharding(x: Any) -> NamedSharding:
+        is_large = x.ndim > 0 and x.size >= _MIN_SHARDED and x.shape[0] % mesh.size == 0
+        return NamedSharding(mesh, P(AXIS) if is_large and mesh.size > 1 else P())
+
+    return jax.tree.map(sharding, tree)
+
+
+def is_placed(shardings: Any, tree: Any) -> bool:
+    """Whether all arrays of a tree are where a tree of shardings says."""
+    leaves = zip(jax.tree.leaves(tree), jax.tree.leaves(shardings), strict=True)
     return all(
-        isinstance(x, jax.Array) and x.is_fully_replicated and x.devices() == devices
-        for x in jax.tree.leaves(tree)
+        isinstance(x, jax.Array) and x.sharding.is_equivalent_to(sharding, x.ndim)
+        for x, sharding in leaves
     )
 
 
-def shard(mesh: Mesh, function: Callable[..., Any], *, average: bool) -> Callable[..., Any]:
+def shard(
+    mesh: Mesh, function: Callable[..., Any], *, average: bool, shardings: Any = None
+) -> Callable[..., Any]:
     """Maps `function(replicated, rays)` over the devices, each with its shard of the rays.
 
     Args:
@@ -112,6 +133,8 @@ def shard(mesh: Mesh, function: Callable[..., Any], *, average: bool) -> Callabl
         `[num_rays, ...]`, which are sharded along their first axis.
       average: whether the results are averaged over the devices; else they are concatenated along
         their first axis.
+      shardings: where the averages go, a tree as the results, see `row_shardings`: each device
+        gets its rows of an array that is sharded. None replicates them all.
 
     Returns:
       A function of both trees, with all rays.
@@ -119,15 +142,26 @@ def shard(mesh: Mesh, function: Callable[..., Any], *, average: bool) -> Callabl
     if mesh.size == 1:
         return function
 
+    def mean(x: jax.Array, sharding: NamedSharding) -> jax.Array:
+        averaged: jax.Array
+        if sharding.spec == P():
+            averaged = jax.lax.pmean(x, AXIS)
+        else:
+            averaged = jax.lax.psum_scatter(x, AXIS, scatter_dimension=0, tiled=True) / mesh.size
+        return averaged
+
     def on_one_device(replicated: Any, rays: Any) -> Any:
         result = function(replicated, rays)
+        if average and shardings is not None:
+            return jax.tree.map(mean, result, shardings)
         return jax.lax.pmean(result, AXIS) if average else result
 
+    averaged = P() if shardings is None else jax.tree.map(lambda x: x.spec, shardings)
     mapped: Callable[..., Any] = jax.shard_map(
         on_one_device,
         mesh=mesh,
         in_specs=(P(), P(AXIS)),
-        out_specs=P() if average else P(AXIS),
+        out_specs=averaged if average else P(AXIS),
         check_vma=False,
     )
     return mapped

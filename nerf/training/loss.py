@@ -135,7 +135,12 @@ def penalty(field: RadianceField, params: Params, config: RenderConfig) -> jax.A
 
 
 def loss_and_gradient(
-    field: RadianceField, params: Params, batch: Batch, config: Config, rays_per_microbatch: int
+    field: RadianceField,
+    params: Params,
+    batch: Batch,
+    config: Config,
+    rays_per_microbatch: int,
+    step: jax.Array | None = None,
 ) -> tuple[jax.Array, BatchStats, Params]:
     """`photometric_loss` with `penalty`, and the gradient, accumulated over microbatches.
 
@@ -149,6 +154,8 @@ def loss_and_gradient(
       batch: `[num_rays]`; `rays_per_microbatch` must divide it.
       config: see `photometric_loss`.
       rays_per_microbatch: rays that go through the field at once.
+      step: `[]` int, the number of the step, see `RadianceField.penalty_every`; None for one with
+        the penalty, at its own weight.
 
     Returns:
       The loss, statistics, the gradient.
@@ -156,14 +163,14 @@ def loss_and_gradient(
     (num_rays, _) = batch.rgb.shape
     num_microbatches = num_rays // rays_per_microbatch
     chex.assert_equal(num_microbatches * rays_per_microbatch, num_rays)
-    penalised = jax.value_and_grad(lambda params: penalty(field, params, config.render))(params)
+    penalised = _penalty_and_gradient(field, params, config.render, step)
     if num_microbatches == 1:
         (loss, stats), gradient = _value_and_gradient(field, params, batch, config)
         loss, gradient = jax.tree.map(jnp.add, (loss, gradient), penalised)
         return loss, stats, gradient
 
     occupancy = known_occupancy(field, params, config.render)
-    num_needed, values = jnp.int32(num_microbatches), _no_values()
+    num_needed, values = jnp.int32(num_microbatches), (jnp.zeros(()), _no_stats())
     if occupancy is not None:
         batch, num_needed, values = _needed_first(batch, occupancy, config, rays_per_microbatch)
     microbatches = jax.tree.map(
@@ -172,20 +179,41 @@ def loss_and_gradient(
 
     def add(number: jax.Array, total: Any) -> Any:
         microbatch = jax.tree.map(lambda x: x[number], microbatches)
-        return _add_gradient(total, field, params, microbatch, config, occupancy)
+        share = 1.0 / num_microbatches
+        return _add_gradient(total, field, params, microbatch, config, occupancy, share)
 
-    extra, extra_gradient = jax.tree.map(lambda x: x * num_microbatches, penalised)
-    loss, stats = values
+    loss, stats = jax.tree.map(lambda x: x / num_microbatches, values)
+    extra, extra_gradient = penalised
     total = jax.lax.fori_loop(0, num_needed, add, ((extra + loss, stats), extra_gradient))
-    (loss, stats), gradient = jax.tree.map(lambda x: x / num_microbatches, total)
+    (loss, stats), gradient = total
     return loss, stats, gradient
 
 
-def _no_values() -> tuple[jax.Array, BatchStats]:
-    stats = BatchStats(
+def _penalty_and_gradient(
+    field: RadianceField, params: Params, config: RenderConfig, step: jax.Array | None
+) -> tuple[jax.Array, Params]:
+    """`penalty` and its gradient: every `penalty_every`-th step, times that number; else zero."""
+    every = field.penalty_every
+
+    def weighed(params: Params) -> jax.Array:
+        return (1 if step is None else every) * penalty(field, params, config)
+
+    def found(params: Params) -> tuple[jax.Array, Params]:
+        return jax.value_and_grad(weighed)(params)
+
+    def nothing(params: Params) -> tuple[jax.Array, Params]:
+        return jnp.zeros(()), jax.tree.map(jnp.zeros_like, params)
+
+    if step is None or every == 1:
+        return found(params)
+    due: tuple[jax.Array, Params] = jax.lax.cond(step % every == 0, found, nothing, params)
+    return due
+
+
+def _no_stats() -> BatchStats:
+    return BatchStats(
         mse=jnp.zeros(()), acc=jnp.zeros(2), rgb=jnp.zeros((2, 3)), regularization=jnp.zeros(())
     )
-    return jnp.zeros(()), stats
 
 
 def _needed_first(
@@ -220,11 +248,17 @@ def _value_and_gradient(
     batch: Batch,
     config: Config,
     occupancy: Occupancy | None = None,
+    share: float = 1.0,
 ) -> tuple[tuple[jax.Array, BatchStats], Params]:
-    """`photometric_loss`, and its gradient with respect to the parameters."""
-    found: tuple[tuple[jax.Array, BatchStats], Params] = jax.value_and_grad(
-        lambda params: photometric_loss(field, params, batch, config, occupancy), has_aux=True
-    )(params)
+    """A share of `photometric_loss`, and its gradient with respect to the parameters."""
+
+    def weighed(params: Params) -> tuple[jax.Array, BatchStats]:
+        loss, stats = photometric_loss(field, params, batch, config, occupancy)
+        return share * loss, jax.tree.map(lambda x: share * x, stats)
+
+    found: tuple[tuple[jax.Array, BatchStats], Params] = jax.value_and_grad(weighed, has_aux=True)(
+        params
+    )
     return found
 
 
@@ -235,8 +269,9 @@ def _add_gradient(
     microbatch: Batch,
     config: Config,
     occupancy: Occupancy | None,
+    share: float,
 ) -> Any:
-    """Adds the values and the gradient of a microbatch to totals of both.
+    """Adds a share of the values and the gradient of a microbatch to totals of both.
 
     The gradient of a field's table is added to in place, see `nerf.field.Table`, where the field is
     evaluated once; other gradients are small.
@@ -247,7 +282,9 @@ def _add_gradient(
         rows = table.find(params[FINE])
         apply = functools.partial(table.apply, total=table.find(gradient[FINE]))
         field = field._replace(apply=apply)
-    new_values, new_gradient = _value_and_gradient(field, params, microbatch, config, occupancy)
+    new_values, new_gradient = _value_and_gradient(
+        field, params, microbatch, config, occupancy, share
+    )
     added = jax.tree.map(
         lambda leaf, old, new: new if leaf is rows else old + new, params, gradient, new_gradient
     )

@@ -176,8 +176,8 @@ def make_step(
     def steps(
         state: TrainState, num_steps: int = 1, budget: TimeBudget | None = None, /
     ) -> tuple[TrainState, Metrics]:
-        if not parallel.is_replicated(mesh, state):
-            state = parallel.replicate(mesh, state)
+        if not parallel.is_placed(state_shardings(mesh, state), state):
+            state = place_state(mesh, state)
         metrics: Metrics
         for number in range(num_steps):
             batch = draw(state.key, state.step)
@@ -186,6 +186,23 @@ def make_step(
         return state, metrics
 
     return steps
+
+
+def state_shardings(mesh: Mesh, state: TrainState) -> TrainState:
+    """Where the arrays of a state are: each device updates its own rows of a large array, so only
+    these have its moments; parameters are everywhere.
+    """
+    everywhere = jax.tree.map(lambda _: NamedSharding(mesh, PartitionSpec()), state)
+    shardings: TrainState = everywhere._replace(
+        opt_state=parallel.row_shardings(mesh, state.opt_state)
+    )
+    return shardings
+
+
+def place_state(mesh: Mesh, state: TrainState) -> TrainState:
+    """The state on the devices of a mesh, see `state_shardings`."""
+    placed: TrainState = jax.device_put(state, state_shardings(mesh, state))
+    return placed
 
 
 def _share_done(mesh: Mesh, budget: TimeBudget, number: int) -> jax.Array:
@@ -215,7 +232,8 @@ def jit_step(
 
     Returns:
       A function as `jax.jit` returns it, `(state, batch, cameras, done) -> (state, metrics)`: the
-      batch is sharded over the mesh, the others are on every device. `done` is the share of a run
+      state is where `place_state` puts it, the batch is sharded over the mesh, the others are on
+      every device. `done` is the share of a run
       of limited time that is over, or None.
     """
     platform = platform or parallel.platform_of(mesh)
@@ -228,19 +246,24 @@ def jit_step(
     )
 
     def one_share(
-        replicated: tuple[Params, Cameras], pixels: PixelBatch
+        replicated: tuple[Params, Cameras, jax.Array], pixels: PixelBatch
     ) -> tuple[jax.Array, BatchStats, Params, jax.Array]:
-        params, cameras = replicated
+        params, cameras, number = replicated
         batch = make_batch(pixels, cameras, space=space, config=config.render)
         moments = jnp.stack([jnp.mean(batch.rgb, axis=0), jnp.mean(jnp.square(batch.rgb), axis=0)])
-        return *loss_and_gradient(field, params, batch, config, microbatch_size), moments
+        return *loss_and_gradient(field, params, batch, config, microbatch_size, number), moments
 
-    all_shares = parallel.shard(mesh, one_share, average=True)
+    everywhere = NamedSharding(mesh, PartitionSpec())
 
     def step(
         state: TrainState, batch: PixelBatch, cameras: Cameras, done: jax.Array | None
     ) -> tuple[TrainState, Metrics]:
-        loss, stats, gradient, moments = all_shares((state.params, cameras), batch)
+        rows = parallel.row_shardings(mesh, state.params)
+        stats_at: Any = BatchStats._make([everywhere] * len(BatchStats._fields))
+        all_shares = parallel.shard(
+            mesh, one_share, average=True, shardings=(everywhere, stats_at, rows, everywhere)
+        )
+        loss, stats, gradient, moments = all_shares((state.params, cameras, state.step), batch)
         with jax.numpy_dtype_promotion("standard"):  # Optax raises floats to integer powers
             updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
             rate = schedule(
@@ -250,6 +273,7 @@ def jit_step(
         params = jax.tree.map(
             lambda x, update, factor: x - rate * factor * update, state.params, updates, factors
         )
+        params = jax.lax.with_sharding_constraint(params, rows) if mesh.size > 1 else params
         if debug:
             chex.assert_tree_all_finite((loss, gradient))
         grad_norm = optax.tree.norm(gradient)
@@ -260,6 +284,9 @@ def jit_step(
         skipped = taken._replace(params=state.params, opt_state=state.opt_state)
         is_finite = health.is_finite(loss, grad_norm)
         new_state = jax.tree.map(lambda a, b: jnp.where(is_finite, a, b), taken, skipped)
+        if mesh.size > 1:
+            at = state_shardings(mesh, new_state)
+            new_state = jax.lax.with_sharding_constraint(new_state, at)
         metrics = Metrics(loss, -10.0 * jnp.log10(stats.mse), grad_norm, stats.acc[-1])
         return new_state, metrics
 
@@ -270,8 +297,8 @@ def jit_step(
     return jax.jit(
         step,
         donate_argnums=0,
-        in_shardings=(replicated, sharded, replicated, replicated),
-        out_shardings=replicated,
+        in_shardings=(None, sharded, replicated, replicated),  # of the state: where it is
+        out_shardings=(None, replicated),
         compiler_options=None if debug else parallel.compiler_options(platform),  # none: checkify
     )
 

@@ -239,7 +239,7 @@ class Crossings:
 
         def count(log, function):
             def call(tree, *arguments, **options):
-                log.append(sum(np.asarray(x).nbytes for x in jax.tree.leaves(tree)))
+                log.append(sum(x.nbytes for x in jax.tree.leaves(tree)))
                 return function(tree, *arguments, **options)
 
             return call

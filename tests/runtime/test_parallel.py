@@ -19,6 +19,7 @@ from nerf.field import make_field
 from nerf.runtime import parallel
 from nerf.training.step import init_state, make_step
 from tests.support.cameras import cameras_at_origin, ndc_of, views_from_origin
+from tests.support.fields import small_config
 
 pytestmark = pytest.mark.slow
 
@@ -30,6 +31,7 @@ SETTINGS = config_text.override(
     "render.num_coarse=8",
     "render.num_fine=8",
     "train.num_rays=24",
+    "train.adam_eps=1e-3",  # else a gradient of nothing but rounding moves a parameter as any other
 )
 SPACE = ndc_of(cameras_at_origin(1, 5, 6))
 
@@ -96,6 +98,29 @@ def test_a_step_is_the_same_on_one_device_and_on_two(steps_on, backend, views, r
     two = steps_on(2, backend, views, 3, rays_per_microbatch)
     assert_close(one, two)
     assert float(one[2].loss) > 0
+
+
+@pytest.mark.parametrize("is_sharded", [False, True])
+def test_whether_moments_are_shared_out_makes_no_difference(
+    monkeypatch, backend, views, is_sharded
+):
+    """Each device then updates its own rows of the arrays."""
+    settings = small_config("planes", "train.num_rays=24", "field.resolution=[4, 6, 2]")
+    field = make_field(backend, "planes", settings.field)
+    monkeypatch.setattr(parallel, "_MIN_SHARDED", 1 if is_sharded else 2**30)
+
+    def steps_on(num_devices):
+        mesh = Mesh(np.array(jax.devices()[:num_devices]), (parallel.AXIS,))
+        monkeypatch.setattr(parallel, "make_mesh", lambda _: mesh)
+        step = make_step(field, settings, views, space=SPACE)
+        state = init_state(field, settings, jax.random.key(1))
+        state, metrics = step(state, 3)
+        count = sum(not leaf.is_fully_replicated for leaf in jax.tree.leaves(state.opt_state))
+        assert all(leaf.is_fully_replicated for leaf in jax.tree.leaves(state.params))
+        assert (count > 0) == (is_sharded and num_devices > 1)
+        return jax.device_get((state.params, state.opt_state, metrics))
+
+    assert_close(steps_on(1), steps_on(2))
 
 
 def test_steps_in_one_call_are_steps_in_several(steps_on, backend, views):

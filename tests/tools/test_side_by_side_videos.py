@@ -35,6 +35,17 @@ def test_each_frame_shows_both(tmp_path):
     np.testing.assert_allclose(middle[:, 3 * quarter].mean(axis=1), [0.8, 0.6, 0.4], atol=0.03)
 
 
+def test_a_video_with_half_the_frames_stands_still_in_between(tmp_path):
+    many = grey_video(tmp_path, "many", [0.1, 0.3, 0.5, 0.7])
+    few = grey_video(tmp_path, "few", [0.2, 0.6])
+    write_side_by_side(tmp_path / "both.mp4", [("many", many), ("few", few)])
+    frames = iio.imread(tmp_path / "both.mp4", plugin="FFMPEG")
+    middle = frames[:, frames.shape[1] // 2] / 255.0
+    quarter = frames.shape[2] // 4
+    for column, levels in ((quarter, [0.1, 0.3, 0.5, 0.7]), (3 * quarter, [0.2, 0.2, 0.6, 0.6])):
+        np.testing.assert_allclose(middle[:, column].mean(axis=1), levels, atol=0.03)
+
+
 def test_what_cannot_be_joined_is_explained(tmp_path):
     video = grey_video(tmp_path, "a", [0.2, 0.4])
     longer = grey_video(tmp_path, "b", [0.2, 0.4, 0.6])

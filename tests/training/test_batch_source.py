@@ -10,7 +10,7 @@ import pytest
 from nerf.runtime import parallel
 from nerf.training import batch_source
 from nerf.training.batch import PixelLayout, TrainingViews, draw_batch, draw_pixels
-from nerf.training.step import init_state, make_step
+from nerf.training.step import init_state, make_step, state_shardings
 from tests.support.cameras import cameras_at_origin, ndc_of, training_views
 from tests.training.test_step import MIST, tiny
 
@@ -179,8 +179,8 @@ def test_the_state_stays_where_the_step_has_put_it(views, key):
     step = step_of(views)
     state, _ = step(fresh(key))
     mesh = parallel.make_mesh(NUM_RAYS)
-    assert parallel.is_replicated(mesh, state)
-    assert not parallel.is_replicated(mesh, fresh(key))
+    assert parallel.is_placed(state_shardings(mesh, state), state)
+    assert not parallel.is_placed(state_shardings(mesh, state), fresh(key))
 
 
 def test_a_step_that_places_its_images_again_would_be_seen(views, key, monkeypatch):

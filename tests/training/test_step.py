@@ -251,6 +251,22 @@ def test_nor_does_that_of_a_field_with_a_table(views, cameras, key, backend):
     assert_grouping_does_not_matter(field, settings, batch, key, (12, 4, 1))
 
 
+@pytest.mark.parametrize("rays_per_microbatch", [12, 4])
+def test_a_penalty_every_few_steps_is_the_same_in_sum(views, cameras, key, rays_per_microbatch):
+    settings, batch = tiny("notebook"), draw(views, key, 12)
+    field = MIST._replace(penalty=lambda params: 0.3 * params["slope"], penalty_every=4)
+    params = {"shared": MIST.init(key)}
+
+    def gradient(field, step):
+        _, _, found = loss_and_gradient(field, params, batch, settings, rays_per_microbatch, step)
+        return float(found["shared"]["slope"])
+
+    without = gradient(MIST, None)
+    assert gradient(field, None) == pytest.approx(without + 0.3, abs=1e-5)
+    added = [gradient(field, jnp.int32(step)) - without for step in range(8)]
+    np.testing.assert_allclose(added, [1.2, 0, 0, 0, 1.2, 0, 0, 0], atol=1e-5)
+
+
 @pytest.mark.parametrize("rays_per_microbatch", [5, 24])
 def test_pieces_that_would_leave_rays_out_are_refused(views, cameras, key, rays_per_microbatch):
     params, batch = {"shared": WALL.init(key)}, draw(views, key, 12)
