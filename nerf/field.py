@@ -191,6 +191,7 @@ class SceneFacts(NamedTuple):
       is_bounded: whether nothing is outside the box, as for an object on a transparent background.
       box: corners of a box around what the cameras see, in the space the field lives in; None where
         no part of the settings spans one.
+      has_hull: whether the visual hull of an object is known, so that rays end close to it.
     """
 
     longer_side: int
@@ -198,6 +199,7 @@ class SceneFacts(NamedTuple):
     is_360: bool
     is_bounded: bool
     box: tuple[Vector, Vector] | None
+    has_hull: bool = False
 
 
 def _fits_any_scene(config: Config, facts: SceneFacts) -> Config:

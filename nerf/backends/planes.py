@@ -59,7 +59,8 @@ _FOR_PHOTOGRAPHS = {
     "num_features": 8,
     "resolution": (64, 48, 24),
 }
-_RAYS_FOR_PHOTOGRAPHS = 4096  # of a step, which also moves all planes once
+# Of a step, which also moves all planes once; most rays of an object with a hull meet nothing.
+_RAYS_FOR_PHOTOGRAPHS, _RAYS_WITH_HULL = 4096, 8192
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,6 +128,7 @@ PLANES = Config(
     preset="planes",
     field=PlanesConfig(
         viewdir_encoding=EncodingConfig(2, identity=True, multiply_by_pi=False, order="frequency"),
+        total_variation_every=8,
     ),
     render=proposal_grid.SAMPLING,
     train=TrainConfig(
@@ -154,7 +156,8 @@ def fit(config: Config, facts: SceneFacts) -> Config:
     changes: dict[str, Any] = {}
     if facts.longer_side > _PHOTOGRAPH:
         changes = _FOR_PHOTOGRAPHS
-        train = dataclasses.replace(train, num_rays=_RAYS_FOR_PHOTOGRAPHS)
+        num_rays = _RAYS_WITH_HULL if facts.has_hull else _RAYS_FOR_PHOTOGRAPHS
+        train = dataclasses.replace(train, num_rays=num_rays)
     elif facts.longer_side > _LARGE_IMAGE:
         changes = _FOR_LARGE_IMAGES
     field = proposal_grid.fit(dataclasses.replace(field, **changes), facts)

@@ -17,6 +17,9 @@ from nerf.field import SceneFacts
 
 _DEFAULT = "notebook"  # of a field that was registered without presets
 _SAMPLES_FOR_360 = 64, 32  # of the proposal and of the field
+_SAMPLES_WITH_HULL = 32, 16
+_PHOTOGRAPH = 504  # pixels of the longer side
+_PROPOSAL_WITH_HULL = (64, 64, 64)  # for photographs: rays then end closer to the object
 
 
 def all_presets() -> dict[str, Config]:
@@ -88,9 +91,9 @@ def fit(config: Config, facts: SceneFacts) -> Config:
     """A preset's settings for a scene.
 
     Every field gets the scene's background and the box of its proposal; where cameras look in many
-    directions, a ray may meet the scene anywhere, and more samples find out where. A bounded scene
-    has no opacity loss, since its rays may end in nothing. The rest is the field's own, see
-    `nerf.field.FieldSpec`.
+    directions, a ray may meet the scene anywhere, and more samples find out where, unless the
+    visual hull says it. A bounded scene has no opacity loss, since its rays may end in nothing. The
+    rest is the field's own, see `nerf.field.FieldSpec`.
 
     Args:
       config: of a preset.
@@ -102,9 +105,11 @@ def fit(config: Config, facts: SceneFacts) -> Config:
         train = dataclasses.replace(train, opacity_loss_weight=0.0)
     if facts.box is not None:
         proposal = proposal_grid.fit(field.proposal, facts)
+        if facts.has_hull and facts.longer_side > _PHOTOGRAPH:
+            proposal = dataclasses.replace(proposal, resolution=_PROPOSAL_WITH_HULL)
         field = dataclasses.replace(field, proposal=proposal)
         if facts.is_360 and render.networks == "proposal":
-            coarse, fine = _SAMPLES_FOR_360
+            coarse, fine = _SAMPLES_WITH_HULL if facts.has_hull else _SAMPLES_FOR_360
             render = dataclasses.replace(render, num_coarse=coarse, num_fine=fine)
     config = dataclasses.replace(config, field=field, render=render, train=train)
     spec = _spec(config)

@@ -61,6 +61,36 @@ def from_json(values: dict[str, Any], field: str | None = None) -> Config:
     return _build(Config, values, "config", _field_class(part, field))
 
 
+def with_recorded_defaults(config: Config, values: dict[str, Any], field: str | None) -> Config:
+    """Settings for going on with a run of an older version.
+
+    Args:
+      config: settings of today.
+      values: those of the run, which `from_json` takes.
+      field: see `from_json`.
+
+    Returns:
+      `config`, but a setting that the older version did not have is as if it had been its default.
+    """
+    return _with_defaults(config, from_json(values, field), values)
+
+
+def _with_defaults(now: T, before: T, values: Any) -> T:
+    """`now`, with the values of `before` where a record of settings has none."""
+    if type(now) is not type(before) or not isinstance(values, dict):
+        return now
+    values = _with_current_names(type(now), values)
+    changes = {}
+    for name in (f.name for f in dataclasses.fields(typing.cast(Any, now))):
+        mine, theirs = getattr(now, name), getattr(before, name)
+        if name not in values:
+            changes[name] = theirs
+        elif dataclasses.is_dataclass(mine):
+            changes[name] = _with_defaults(mine, theirs, values[name])
+    changed: T = dataclasses.replace(typing.cast(Any, now), **changes)
+    return changed
+
+
 def _build(cls: type[T], values: Any, where: str, field_class: type[FieldConfig]) -> T:
     """An instance of a class of settings; `field_class` is that of the part `field`."""
     fields = {f.name: f for f in dataclasses.fields(cls)}

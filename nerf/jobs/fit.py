@@ -65,12 +65,13 @@ def scene_facts(scene: Scene, config: Config, *, spans_box: bool) -> SceneFacts:
         is_360=not scene.space.has_depth_axis,
         is_bounded=scene.space.is_bounded,
         box=box,
+        has_hull=scene.has_hull,
     )
 
 
 def _box_of(scene: Scene, config: Config) -> tuple[Vector, Vector]:
     """The box of the visual hull of a transparent object, else of all that cameras see."""
-    if scene.is_transparent and scene.space.is_bounded and scene.space.box is not None:
+    if scene.has_hull and scene.space.box is not None:
         views = scene.split(config.train.holdout).train
         box = hull_box(scene.cameras, scene.images, views, scene.space.box)
         low, high = (np.asarray(corner) for corner in box)

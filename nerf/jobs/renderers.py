@@ -29,10 +29,10 @@ RenderMethod = Literal["exact", "fast"]
 # saves: searching for the number of samples, or compiling a renderer for previews.
 _MIN_EVALUATIONS = 2**23
 _MIN_PREVIEW_EVALUATIONS = 2**21
-_GRID_FRACTION = 0.1  # of the cost of the exact images, for the grid
+_GRID_FRACTION = 0.025  # of the cost of the exact images, for the grid
 _RESOLUTIONS = (fast.RESOLUTION, (128, 128, 96), (96, 96, 64), (64, 64, 48))
 _PREVIEW_SAMPLING = fast.Sampling(64)
-_COMPARED_RAYS = 8192
+_COMPARED_RAYS = 4096
 
 
 class Renderer(NamedTuple):

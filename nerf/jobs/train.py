@@ -67,6 +67,8 @@ def train(
     if steps is not None and steps < 0:
         raise UserError(f"`steps` must be at least 0, not {steps}")
     started = time.monotonic() if options.started is None else options.started
+    if config is not None and run_dir is not None and options.resume:
+        config = _as_begun(config, Path(run_dir), callback)
     fresh = new_field(scene, config, backend, field, init_from, options.precision)
     if steps is not None:
         fresh = dataclasses.replace(fresh, config=_with_steps(fresh.config, steps))
@@ -80,6 +82,16 @@ def train(
         run_folder.prepare(folder)
         with run_folder.locked(folder):
             return _train_in_folder(run, folder, None if init_from is None else init_from.run_dir)
+
+
+def _as_begun(config: Config, folder: Path, callback: Callback) -> Config:
+    """The settings, but of a run of an older version also those that came later, as they were."""
+    if not run_folder.holds_training(folder):
+        return config
+    settings = run_folder.settings_to_resume(folder, config)
+    if settings != config:
+        note(callback, "the run was begun by an older version, and goes on as it did there")
+    return settings
 
 
 def _with_steps(config: Config, steps: int) -> Config:

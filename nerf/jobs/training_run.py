@@ -178,7 +178,7 @@ class TrainingRun:
         config, scene = self.fresh.config, self.scene
         proposal = self.fresh.field.proposal
         knows = config.render.networks == PROPOSAL and proposal is not None and proposal.carve
-        if not (knows and scene.is_transparent and scene.space.is_bounded):
+        if not (knows and scene.has_hull):
             return None
         grid = config.field.proposal
         nx, ny, nz = (count - 1 for count in grid.resolution)
@@ -186,6 +186,13 @@ class TrainingRun:
         occupied = visual_hull(
             scene.cameras, scene.images, views, (grid.low, grid.high), (nx, ny, nz)
         )
+        if not occupied.any():
+            note(
+                self.callback,
+                "there is no place that is opaque in all views that see it: the poses may be "
+                "wrong; empty space is not skipped",
+            )
+            return None
         share = f"{occupied.mean():.0%} of the box can hold the object"
         say(self.callback, f"by the transparent pixels, {share}: nothing else is sampled")
         return occupied

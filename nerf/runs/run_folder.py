@@ -15,6 +15,7 @@ import filelock
 import jax
 
 from nerf.config import text as config_text
+from nerf.config.settings import Config
 from nerf.errors import UserError, listed
 from nerf.runs import checkpoints, parameters
 from nerf.runtime import atomic
@@ -186,6 +187,24 @@ def check_same_training(run_dir: Path, now: dict[str, Any], *, elsewhere: bool =
             f"{run_dir} holds a training run with other settings: {listed(different)}; "
             f"give the same settings to resume, or {advice}"
         )
+
+
+def settings_to_resume(run_dir: Path, config: Config) -> Config:
+    """Settings under which the training run in a folder goes on.
+
+    Args:
+      run_dir: holds a training run.
+      config: the settings that are asked for.
+
+    Returns:
+      `config`, but what the run's version had no setting for is as it was; `config` itself where
+      the record cannot be read, which `check_same_training` explains.
+    """
+    try:
+        before = read_json(run_dir / CONFIG_FILE)
+        return config_text.with_recorded_defaults(config, before["config"], before.get("field"))
+    except (UserError, KeyError):
+        return config
 
 
 def preview_file(run_dir: Path, step: int) -> Path:

@@ -87,6 +87,11 @@ class Scene:
         return self.images.is_transparent
 
     @property
+    def has_hull(self) -> bool:
+        """Whether the images show where in a box an object can be, see `scenes.visual_hull`."""
+        return self.is_transparent and self.space.is_bounded
+
+    @property
     def num_views(self) -> int:
         return len(self.images)
 
