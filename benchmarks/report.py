@@ -41,6 +41,16 @@ def step_case(figures: dict[str, Any]) -> str:
         f"{ceiling['flop_per_second'] / 1e12:>10.3f}{1:>9.1%}"
         f"  {size} x {size}, relative error {ceiling['relative_error']:.0e}",
     ]
+    if "floor" in figures:
+        parts = figures["floor"]["parts"].items()
+        each = " + ".join(f"{name} {1e3 * spread['median']:.1f}" for name, spread in parts)
+        shares = ", ".join(
+            f"{name} {values['step_to_floor']:.2f} x"
+            for name, values in figures["backends"].items()
+        )
+        lines.append(
+            f"  floor: {each} = {1e3 * figures['floor']['seconds']:.1f} ms; a step takes {shares}"
+        )
     for ratio in figures["ratios"]:
         lines.append(
             f"  {ratio['of']} : {ratio['to']} = {ratio['median']:.3f} in seconds a step "

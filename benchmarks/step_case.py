@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from benchmarks import timing
+from benchmarks import floor, timing
 from benchmarks.ceiling import make_product, product_flop
 from benchmarks.synthetic_views import SPACE
 from benchmarks.work import Work, work_per_ray
@@ -81,6 +81,11 @@ def measure(case: Case, plan: Plan) -> dict[str, Any]:
     for name, field in fields.items():
         contenders[name], backends[name] = _prepare(field, all_params[name], case, plan)
     contenders[PRODUCT] = product.multiply
+    first, *_ = fields
+    parts = floor.make_parts(
+        fields[first], all_params[first], config, case.rays_per_microbatch, plan.seed
+    )
+    contenders |= parts
     repeats = _warm_up(contenders, backends, plan)
     with timing.counting_compilations() as compilations:
         readings = timing.take_turns(contenders, repeats, plan.readings)
@@ -90,6 +95,11 @@ def measure(case: Case, plan: Plan) -> dict[str, Any]:
         step_seconds = _spread(readings[name], repeats[name])
         figures |= {"step_seconds": step_seconds}
         figures |= _rates(step_seconds["median"], config.train.num_rays, work, peak)
+    found = {name: _spread(readings[name], repeats[name]) for name in parts}
+    least = sum(spread["median"] for spread in found.values())
+    if parts:
+        for figures in backends.values():
+            figures["step_to_floor"] = figures["step_seconds"]["median"] / least
     return {
         "preset": config.preset,
         "num_rays": config.train.num_rays,
@@ -104,6 +114,7 @@ def measure(case: Case, plan: Plan) -> dict[str, Any]:
             "flop_per_second": peak,
             "relative_error": product.relative_error,
         },
+        **({"floor": {"seconds": least, "parts": found}} if parts else {}),
         "backends": backends,
         "ratios": _ratios(readings, plan.backends),
         "compilations_while_measured": compilations.count,
@@ -175,8 +186,10 @@ def _warm_up(
             if number == 0 and isinstance(contender, Step) and contender.metrics is not None:
                 backends[name]["first_loss"] = float(contender.metrics.loss)
     step_repeats = timing.choose_repeats(min(last[name] for name in backends), plan.window)
-    product_repeats = timing.choose_repeats(last[PRODUCT], plan.window)
-    return {name: step_repeats if name in backends else product_repeats for name in contenders}
+    return {
+        name: step_repeats if name in backends else timing.choose_repeats(last[name], plan.window)
+        for name in contenders
+    }
 
 
 def _spread(readings: Sequence[float], repeats: int) -> dict[str, Any]:

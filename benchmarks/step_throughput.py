@@ -3,11 +3,13 @@
     python -m benchmarks.step_throughput
     python -m benchmarks.step_throughput --preset=notebook --rays=1024,4096 --readings=20
     python -m benchmarks.step_throughput --precision=float32,tf32,bfloat16      # on a GPU
+    python -m benchmarks.step_throughput --field=planes --image_size=126x94,1008x756
 
 All backends get the same parameters (made once and converted), views, key, batch and precision.
 Their steps and the product are timed in turn, so that a change of the machine's speed affects all
 alike. Tracing, lowering and compiling are timed separately. The images are noise; no data is
-needed. A table is printed, and every figure is written as JSON.
+needed. A table is printed, and every figure is written as JSON. For a field with a table, the parts
+of `benchmarks.floor` are timed as well.
 """
 
 import dataclasses
@@ -27,6 +29,7 @@ from nerf.config import presets
 from nerf.config import text as config_text
 from nerf.config.settings import PRECISIONS, Config
 from nerf.errors import UserError
+from nerf.field import SceneFacts
 from nerf.runtime import devices, parallel
 from nerf.training.step import cpu_rays_per_microbatch
 
@@ -38,6 +41,7 @@ BENCHMARK = command_line.Benchmark(
     write_chart=charts.write_step_chart,
 )
 
+_NUM_RAYS = 1024
 FLAGS = command_line.new_flags()
 command_line.define_readings(FLAGS, 5, old_name="steps")
 command_line.define_precision(FLAGS, several=True)
@@ -45,7 +49,17 @@ command_line.define_settings(FLAGS)
 command_line.define_ceiling(FLAGS)
 command_line.define_backends_and_field(FLAGS)
 list_flags.define_names(FLAGS, "preset", None, "which presets (all of the field)")
-list_flags.define_integers(FLAGS, "rays", "1024", "rays a step", low=1, high=command_line.MAX_RAYS)
+list_flags.define_integers(
+    FLAGS,
+    "rays",
+    None,
+    "rays a step (1024; with --image_size those of the settings)",
+    low=1,
+    high=command_line.MAX_RAYS,
+)
+list_flags.define_names(
+    FLAGS, "image_size", None, "sizes WIDTHxHEIGHT of images that the settings are fitted to"
+)
 flags.DEFINE_integer(
     "warmup",
     2,
@@ -110,11 +124,22 @@ def make_plan() -> Plan:
     if FLAGS.backend is None:  # those whose parameters can be converted to each other
         convertible = tuple(name for name in backends if name in convert.layouts(FLAGS.field))
         backends = convertible or backends[:1]
-    chosen = [_preset(name) for name in FLAGS.preset or presets.presets_of(FLAGS.field)]
+    names = FLAGS.preset or presets.presets_of(FLAGS.field)
+    chosen = [
+        _preset(name, size)
+        for name in names
+        for size in map(_longer_side, FLAGS.image_size or [None])
+    ]
+
+    def rays_of(config: Config) -> tuple[int, ...]:
+        return (config.train.num_rays if FLAGS.image_size else _NUM_RAYS,)
+
     return Plan(
         backends,
         FLAGS.field,
-        tuple(_with_rays(config, num) for config in chosen for num in FLAGS.rays),
+        tuple(
+            _with_rays(config, num) for config in chosen for num in FLAGS.rays or rays_of(config)
+        ),
         FLAGS.precision,
         FLAGS.readings,
         FLAGS.warmup,
@@ -125,8 +150,20 @@ def make_plan() -> Plan:
     )
 
 
-def _preset(name: str) -> Config:
+def _longer_side(size: str | None) -> int | None:
+    if size is None:
+        return None
+    width, _, height = size.partition("x")
+    if not (width.isdecimal() and height.isdecimal() and int(width) > 0 < int(height)):
+        raise UserError(f"--image_size={size}: expected WIDTHxHEIGHT in pixels, e.g. 1008x756")
+    return max(int(width), int(height))
+
+
+def _preset(name: str, longer_side: int | None) -> Config:
     config = presets.preset_of(FLAGS.field, name)
+    if longer_side is not None:
+        facts = SceneFacts(longer_side, "black", is_360=False, is_bounded=False, box=None)
+        config = presets.fit(config, facts)
     for assignment in FLAGS.set:
         if assignment.replace(" ", "").startswith("train.num_rays="):
             raise UserError(f"--set={assignment}: use --rays instead")

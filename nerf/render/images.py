@@ -84,7 +84,7 @@ def make_exact_program(
         config,
         space,
         size,
-        find_occupancy=lambda params: known_occupancy(field, params, config),
+        find_occupancy=lambda params: known_occupancy(field, params, config, space),
         debug=debug,
     )
 

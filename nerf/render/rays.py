@@ -17,6 +17,7 @@ from nerf.errors import UserError
 from nerf.field import FieldOutput, Params, Proposal, RadianceField
 from nerf.geometry.occupancy import Occupancy, clip_rays, is_empty, may_hold
 from nerf.geometry.rays import Rays, positions
+from nerf.geometry.spaces import Space
 from nerf.render import sampling, volume
 from nerf.render.proposal_loss import proposal_loss
 
@@ -68,9 +69,20 @@ def abstract_networks(field: RadianceField, config: RenderConfig) -> Params:
     return jax.eval_shape(lambda key: init_params(field, config, key), jax.random.key(0))
 
 
-def known_occupancy(field: RadianceField, params: Params, config: RenderConfig) -> Occupancy | None:
-    """Where the scene can be, as a proposal knows it; None where nothing is known to be empty."""
-    if config.networks != "proposal" or field.proposal is None or field.proposal.occupancy is None:
+def known_occupancy(
+    field: RadianceField, params: Params, config: RenderConfig, space: Space
+) -> Occupancy | None:
+    """Where the scene can be, as a proposal knows it; None where nothing is known to be empty.
+
+    Args:
+      field: with or without a proposal.
+      params: of all networks.
+      config: networks.
+      space: that the field lives in; where rays are bent, they cannot be clipped.
+    """
+    if config.networks != "proposal" or not space.has_straight_rays:
+        return None
+    if field.proposal is None or field.proposal.occupancy is None:
         return None
     return field.proposal.occupancy(jax.lax.stop_gradient(params[PROPOSAL]))
 
@@ -161,7 +173,8 @@ def render_rays(
     """
     keys = _split_ray_keys(ray_keys, 4)
     if config.networks == "proposal":
-        occupancy = occupancy or known_occupancy(field, params, config)
+        if occupancy is None:
+            occupancy = known_occupancy(field, params, config, rays.space)
         return _render_proposed(field, params, rays, config, keys, occupancy)
     coarse_params, fine_params = (params[name] for name in _first_and_last(config))
     coarse_rule = {"linspace": sampling.linspace_t_vals, "bins": sampling.bin_t_vals}

@@ -169,7 +169,7 @@ def loss_and_gradient(
         loss, gradient = jax.tree.map(jnp.add, (loss, gradient), penalised)
         return loss, stats, gradient
 
-    occupancy = known_occupancy(field, params, config.render)
+    occupancy = known_occupancy(field, params, config.render, batch.rays.space)
     num_needed, values = jnp.int32(num_microbatches), (jnp.zeros(()), _no_stats())
     if occupancy is not None:
         batch, num_needed, values = _needed_first(batch, occupancy, config, rays_per_microbatch)

@@ -11,9 +11,9 @@ import jax
 import numpy as np
 import pytest
 
-from benchmarks import ceiling, machine, step_throughput, synthetic_views, timing, work
+from benchmarks import ceiling, floor, machine, step_throughput, synthetic_views, timing, work
 from nerf import field
-from nerf.backends import convert
+from nerf.backends import convert, planes
 from nerf.captures.image_files import read_images
 from nerf.config import presets
 from nerf.config import text as config_text
@@ -328,6 +328,45 @@ def test_a_field_of_another_kind_is_measured_with_its_own_preset(tmp_path):
     layers = ((2 * 16, 64), (64, 16), (15 + 15, 64), (64, 3))  # looking features up is no product
     assert case["flop_per_evaluation"] == 3 * sum(2 * a * b for a, b in layers)
     assert case["compilations_while_measured"] == 0
+
+
+def test_a_step_with_a_table_is_compared_with_its_floor(tmp_path):
+    out = tmp_path / "floor.json"
+    sizes = "--image_size=126x94,508x380"
+    small = ("--set=field.resolution=[4,3,2]", "--set=train.holdout=9")
+    flags = ("--field=planes", "--backend=flax", "--steps=1", "--warmup=1", "--product=64")
+    ended = call_benchmark(step_throughput, *flags, *small, sizes, f"--out={out}")
+    assert ended.status == 0, ended.err
+    first, second = json.loads(out.read_text(encoding="utf-8"))["cases"]
+    assert [case["num_rays"] for case in (first, second)] == [1024, 4096]
+    assert [case["config"]["field"]["num_levels"] for case in (first, second)] == [2, 4]
+    for case in (first, second):
+        parts = case["floor"]["parts"]
+        assert list(parts) == ["rows", "layers", "tables"]
+        seconds = sum(part["median"] for part in parts.values())
+        assert case["floor"]["seconds"] == pytest.approx(seconds)
+        figures = case["backends"]["flax"]
+        step = figures["step_seconds"]["median"]
+        assert figures["step_to_floor"] == pytest.approx(step / seconds)
+        assert f"a step takes flax {figures['step_to_floor']:.2f} x" in ended.out
+
+
+def test_the_rows_of_the_floor_are_those_that_a_step_reads():
+    config = config_text.override(presets.PLANES, "field.resolution=[4,3,2]", "train.num_rays=8")
+    index = floor._rows_read(config, 2, 2, seed=0)
+    assert index.shape == (2, 6, 4, 2 * 14)
+    texels = planes.plane_texels(config.field)
+    ends = np.cumsum([a * b for a, b in texels])
+    for table, (end, (a, b)) in enumerate(zip(ends, texels, strict=True)):
+        of_table = np.asarray(index[:, table])
+        assert of_table.min() >= end - a * b
+        assert of_table.max() < end
+
+
+@pytest.mark.parametrize("size", ["126", "126x0", "x94", "a x b"])
+def test_a_size_that_is_none_is_refused(tmp_path, size):
+    flags = (f"--image_size={size}", "--field=planes", f"--out={tmp_path / 'out.json'}")
+    assert_is_one_sentence(call_benchmark(step_throughput, *flags), "expected WIDTHxHEIGHT")
 
 
 def test_a_preset_of_another_field_is_refused(tmp_path):

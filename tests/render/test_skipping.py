@@ -13,6 +13,7 @@ from nerf.config.presets import PLANES, QUICK
 from nerf.config.settings import GridConfig
 from nerf.field import FieldOutput, RadianceField, make_field
 from nerf.geometry.cameras import Cameras
+from nerf.geometry.contraction import Contracted
 from nerf.geometry.occupancy import may_hold
 from nerf.geometry.world import World
 from nerf.render.images import image_rays, make_exact_program, render_image
@@ -77,7 +78,7 @@ def batch_of(rays, seed=0):
 
 
 def occupancy_of(field, params):
-    return known_occupancy(field, params, CONFIG.render)
+    return known_occupancy(field, params, CONFIG.render, SPACE)
 
 
 def test_a_proposal_keeps_the_cells_that_it_was_given():
@@ -91,6 +92,11 @@ def test_a_proposal_keeps_the_cells_that_it_was_given():
 def test_a_proposal_without_an_end_knows_of_nothing_empty():
     proposal = proposal_grid.make(dataclasses.replace(GRID, outside="border"))
     assert proposal.occupancy is None
+
+
+def test_bent_rays_are_not_clipped():
+    field = fog_field()
+    assert known_occupancy(field, carved_params(field), CONFIG.render, Contracted()) is None
 
 
 def test_rays_that_meet_nothing_are_background_at_the_far_end():
@@ -233,7 +239,7 @@ def test_every_field_that_has_a_proposal_skips(backend, field_name, preset):
     field = make_field(backend, field_name, config.field)
     params = init_state(field, config, jax.random.key(0), occupied=occupied_cells()).params
     rays = jax.tree.map(lambda x: x[::7], all_rays())
-    occupancy = known_occupancy(field, params, config.render)
+    occupancy = known_occupancy(field, params, config.render, SPACE)
     meets = np.asarray(meets_something(rays, occupancy))
     acc = np.asarray(render_rays(field, params, rays, config.render).fine.acc)
     assert np.all(acc[~meets] == 0.0)
