@@ -17,7 +17,8 @@ from nerf.field import SceneFacts
 
 _DEFAULT = "notebook"  # of a field that was registered without presets
 _SAMPLES_FOR_360 = 64, 32  # of the proposal and of the field
-_SAMPLES_WITH_HULL = 32, 16
+# Rays that end close to an object are short, and a share of even samples finds what is behind.
+_SAMPLES_WITH_HULL, _WEIGHT_FLOOR_WITH_HULL = (32, 24), 0.02
 _PHOTOGRAPH = 504  # pixels of the longer side
 _PROPOSAL_WITH_HULL = (64, 64, 64)  # for photographs: rays then end closer to the object
 
@@ -111,6 +112,8 @@ def fit(config: Config, facts: SceneFacts) -> Config:
         if facts.is_360 and render.networks == "proposal":
             coarse, fine = _SAMPLES_WITH_HULL if facts.has_hull else _SAMPLES_FOR_360
             render = dataclasses.replace(render, num_coarse=coarse, num_fine=fine)
+            if facts.has_hull:
+                render = dataclasses.replace(render, fine_weight_floor=_WEIGHT_FLOOR_WITH_HULL)
     config = dataclasses.replace(config, field=field, render=render, train=train)
     spec = _spec(config)
     return config if spec is None else spec.fit(config, facts)
