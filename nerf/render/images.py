@@ -33,6 +33,8 @@ R = TypeVar("R")
 
 CPU_RAYS_PER_MICROBATCH = 16  # at the least; more where a ray takes few evaluations
 _CPU_EVALUATIONS_PER_MICROBATCH = 3072
+# Of one device; a look-up costs a hundredth of what an MLP does, and a call has its own cost.
+_CPU_TABLE_EVALUATIONS_PER_TILE = 2**19
 
 
 class RenderedImage(NamedTuple):
@@ -72,9 +74,12 @@ def make_exact_program(
       rays_per_tile: the most rays of one device in a call; None chooses by device.
       debug: whether values are checked, see `nerf.render.checks`; on one device.
     """
+    platform = devices.default_platform()
+    if rays_per_tile is None and platform == "cpu" and field.table is not None:
+        rays_per_tile = _CPU_TABLE_EVALUATIONS_PER_TILE // config.evaluations_per_ray
     size = exact_tile_size(
         config,
-        platform=devices.default_platform(),
+        platform=platform,
         rays_per_microbatch=rays_per_microbatch,
         rays_per_tile=rays_per_tile,
     )

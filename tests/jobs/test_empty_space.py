@@ -1,0 +1,98 @@
+"""Training on an object with a transparent background: what is known to be empty, and stays so."""
+
+import jax
+import numpy as np
+import pytest
+
+import nerf
+from nerf.jobs import training_run
+from nerf.render.rays import known_occupancy
+from nerf.runtime.events import Message
+from nerf.scenes.visual_hull import visual_hull
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def table():
+    return nerf.load_scene("procedural:table@24x18")
+
+
+@pytest.fixture(scope="module")
+def config(table):
+    sizes = {
+        "field.num_levels": 1,
+        "field.num_features": 4,
+        "field.width": 8,
+        "num_rays": 64,
+        "field.proposal.resolution": [12, 12, 12],
+    }
+    return nerf.fit_config("planes", table, **sizes)
+
+
+def train(scene, config, **options):
+    texts = []
+
+    def listen(event):
+        if isinstance(event, Message):
+            texts.append(str(event.text))
+
+    trained = nerf.train(
+        scene, config, callback=listen, options=nerf.TrainOptions(eval_every=0), **options
+    )
+    return trained, "\n".join(texts)
+
+
+def hull_of(scene, config):
+    grid, views = config.field.proposal, scene.split(config.train.holdout).train
+    cells = tuple(count - 1 for count in grid.resolution)
+    return visual_hull(scene.cameras, scene.images, views, (grid.low, grid.high), cells)
+
+
+def test_training_says_what_is_empty_and_never_forgets_it(table, config):
+    trained, text = train(table, config, steps=6)
+    assert "of the box can hold the object" in text
+    hull = hull_of(table, config)
+    assert 0.01 < hull.mean() < 0.7
+    occupancy = known_occupancy(trained.field, trained.params, config.render, table.space)
+    np.testing.assert_array_equal(occupancy.occupied, hull)
+
+
+def test_the_fields_box_is_that_of_the_hull(table, config):
+    for part in (config.field, config.field.proposal):
+        assert all(a >= -1.0 for a in part.low)
+        assert all(b <= 1.0 for b in part.high)
+        size = np.array(part.high) - np.array(part.low)
+        assert np.all(size < 1.9)
+        assert np.all(size > 0.2)
+
+
+def test_a_run_that_resumes_is_the_run_that_was_not_stopped(table, config, tmp_path):
+    whole, _ = train(table, config, steps=4, run_dir=tmp_path / "whole")
+    options = nerf.TrainOptions(eval_every=0, stop_at=2)
+    nerf.train(
+        table, config, steps=4, run_dir=tmp_path / "parts", callback=lambda _: None, options=options
+    )
+    resumed, _ = train(table, config, steps=4, run_dir=tmp_path / "parts")
+    jax.tree.map(np.testing.assert_array_equal, resumed.params, whole.params)
+
+
+def test_images_that_leave_no_place_are_noted_and_nothing_is_skipped(table, config, monkeypatch):
+    def nothing(cameras, images, views, box, resolution):
+        return np.zeros(resolution, bool)
+
+    monkeypatch.setattr(training_run, "visual_hull", nothing)
+    trained, text = train(table, config, steps=1)
+    assert "the poses may be wrong; empty space is not skipped" in text
+    occupancy = known_occupancy(trained.field, trained.params, config.render, table.space)
+    assert np.all(occupancy.occupied)
+
+
+def test_a_scene_without_transparency_has_no_hull(table):
+    scene = nerf.load_scene("procedural:courtyard@16x12")
+    assert (table.has_hull, scene.has_hull) == (True, False)
+    config = nerf.fit_config("planes", scene)
+    assert config.field.proposal.outside == "border"
+    fewer = nerf.fit_config("planes", table).render
+    assert fewer.num_coarse < config.render.num_coarse
+    assert fewer.num_fine < config.render.num_fine
