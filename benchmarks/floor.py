@@ -20,7 +20,7 @@ from jax.sharding import Mesh
 from benchmarks import timing
 from nerf.backends.interpolation import corners, num_rows
 from nerf.backends.planes import PlanesConfig, plane_texels
-from nerf.config.settings import FINE, Config
+from nerf.config.settings import FINE, PROPOSAL, Config
 from nerf.field import Params, RadianceField
 from nerf.runtime import parallel
 
@@ -40,7 +40,8 @@ def make_parts(
       rays_per_microbatch: of one device.
       seed: of the rays.
     """
-    if field.table is None or not isinstance(config.field, PlanesConfig):
+    proposes = config.render.networks == PROPOSAL
+    if field.table is None or not isinstance(config.field, PlanesConfig) or not proposes:
         return {}
     mesh = parallel.make_mesh(config.train.num_rays)
     num_microbatches = config.train.num_rays // mesh.size // rays_per_microbatch

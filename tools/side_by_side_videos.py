@@ -19,11 +19,11 @@ from nerf.output import images, video
 def write_side_by_side(out: Path, named: list[tuple[str, Path]]) -> None:
     """Writes one video whose frames show those of several videos in a row.
 
+    A video with a whole fraction of another's frames stands still in between.
+
     Args:
       out: the .mp4 to write.
       named: caption and file of each video.
-
-    A video with a whole fraction of another's frames stands still in between.
 
     Raises:
       UserError: if a video cannot be read, or they differ in size, or their numbers of frames have

@@ -113,7 +113,7 @@ def _occupancy(params: Params, /, *, config: GridConfig) -> Occupancy:
 
 
 def _carve(params: Params, occupied: jax.Array, /, *, config: GridConfig) -> Params:
-    """Marks the corners all of whose cells are empty."""
+    """Marks the corners all of whose cells are empty; others that were marked begin anew."""
     chex.assert_shape(occupied, tuple(count - 1 for count in config.resolution))
     is_corner = jnp.pad(occupied, ((1, 1),) * 3)
     for axis, count in enumerate(config.resolution):
@@ -121,7 +121,8 @@ def _carve(params: Params, occupied: jax.Array, /, *, config: GridConfig) -> Par
         after = jax.lax.slice_in_dim(is_corner, 1, count + 1, axis=axis)
         is_corner = before | after
     log_density = params["grid"]["log_density"]
-    carved = jnp.where(is_corner.reshape(-1, 1), log_density, _KNOWN_EMPTY)
+    unmarked = jnp.where(log_density > 0.5 * _KNOWN_EMPTY, log_density, 0.0)
+    carved = jnp.where(is_corner.reshape(-1, 1), unmarked, _KNOWN_EMPTY)
     return {"grid": {"log_density": carved}}
 
 

@@ -11,6 +11,15 @@ from nerf.config.settings import OLD_NAME, Config, Dataclass, FieldConfig
 from nerf.errors import UserError
 
 T = TypeVar("T", bound=Dataclass)
+# Settings that a run keeps when it goes on: boxes, which follow from the images, and one that came
+# after version 0.1.0.
+KEPT_BY_A_RUN = (
+    "field.low",
+    "field.high",
+    "field.proposal.low",
+    "field.proposal.high",
+    "field.total_variation_every",
+)
 
 
 def override(config: Config, *assignments: str) -> Config:
@@ -61,34 +70,36 @@ def from_json(values: dict[str, Any], field: str | None = None) -> Config:
     return _build(Config, values, "config", _field_class(part, field))
 
 
-def with_recorded_defaults(config: Config, values: dict[str, Any], field: str | None) -> Config:
-    """Settings for going on with a run of an older version.
+def with_kept(
+    config: Config, values: dict[str, Any], field: str | None
+) -> tuple[Config, list[str]]:
+    """Settings for going on with a run.
 
     Args:
-      config: settings of today.
+      config: the settings that are asked for.
       values: those of the run, which `from_json` takes.
       field: see `from_json`.
 
     Returns:
-      `config`, but a setting that the older version did not have is as if it had been its default.
+      `config` with the run's own values of `KEPT_BY_A_RUN`, and those of them that differ, as
+      `name=value`.
     """
-    return _with_defaults(config, from_json(values, field), values)
+    before, now = (_flat(to_json(each)) for each in (from_json(values, field), config))
+    kept = [
+        f"{name}={json.dumps(before[name])}"
+        for name in KEPT_BY_A_RUN
+        if name in before and name in now and before[name] != now[name]
+    ]
+    return override(config, *kept), kept
 
 
-def _with_defaults(now: T, before: T, values: Any) -> T:
-    """`now`, with the values of `before` where a record of settings has none."""
-    if type(now) is not type(before) or not isinstance(values, dict):
-        return now
-    values = _with_current_names(type(now), values)
-    changes = {}
-    for name in (f.name for f in dataclasses.fields(typing.cast(Any, now))):
-        mine, theirs = getattr(now, name), getattr(before, name)
-        if name not in values:
-            changes[name] = theirs
-        elif dataclasses.is_dataclass(mine):
-            changes[name] = _with_defaults(mine, theirs, values[name])
-    changed: T = dataclasses.replace(typing.cast(Any, now), **changes)
-    return changed
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by their dotted names."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        inner = _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {}
+        found |= inner if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return found
 
 
 def _build(cls: type[T], values: Any, where: str, field_class: type[FieldConfig]) -> T:

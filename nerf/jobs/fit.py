@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from nerf import field as field_lib
 from nerf.config import presets, text
-from nerf.config.settings import Config, Vector
+from nerf.config.settings import PROPOSAL, Config, Vector
 from nerf.errors import UserError
 from nerf.field import SceneFacts
 from nerf.jobs.scene_box import scene_box
@@ -43,8 +43,9 @@ def fit_to_scene(config: Config, scene: Scene, assigned: tuple[str, ...] = ()) -
 
     The settings are known before fitting, since some decide whether a box is needed.
     """
-    spans_box = presets.spans_box(text.override(config, *assigned))
-    fitted = presets.fit(config, scene_facts(scene, config, spans_box=spans_box))
+    asked = text.override(config, *assigned)
+    facts = scene_facts(scene, asked, spans_box=presets.spans_box(asked))
+    fitted = presets.fit(config, facts)
     return text.override(fitted, *assigned)
 
 
@@ -53,33 +54,34 @@ def scene_facts(scene: Scene, config: Config, *, spans_box: bool) -> SceneFacts:
 
     Args:
       scene: the scene.
-      config: pixel conventions.
+      config: pixel conventions, networks, and which views are held out.
       spans_box: whether the settings need the box of what the cameras see.
     """
-    box = None
-    if spans_box:
-        box = _box_of(scene, config)
+    hull = _hull_box(scene, config) if spans_box else None
+    box = hull
+    if spans_box and hull is None:
+        low, high = scene_box(scene.space, config.render, scene.cameras)
+        box = _rounded(np.asarray(low)), _rounded(np.asarray(high))
     return SceneFacts(
         longer_side=max(scene.cameras.width, scene.cameras.height),
         background=scene.background,
         is_360=not scene.space.has_depth_axis,
         is_bounded=scene.space.is_bounded,
         box=box,
-        has_hull=scene.has_hull,
+        has_hull=hull is not None and config.render.networks == PROPOSAL,
     )
 
 
-def _box_of(scene: Scene, config: Config) -> tuple[Vector, Vector]:
-    """The box of the visual hull of a transparent object, else of all that cameras see."""
-    if scene.has_hull and scene.space.box is not None:
-        views = scene.split(config.train.holdout).train
-        box = hull_box(scene.cameras, scene.images, views, scene.space.box)
-        low, high = (np.asarray(corner) for corner in box)
-    else:
-        low, high = (
-            np.asarray(corner) for corner in scene_box(scene.space, config.render, scene.cameras)
-        )
-    return _rounded(low), _rounded(high)
+def _hull_box(scene: Scene, config: Config) -> tuple[Vector, Vector] | None:
+    """The box of the visual hull of a transparent object; None where there is none."""
+    if not scene.has_hull or scene.space.box is None:
+        return None
+    views = scene.split(config.train.holdout).train
+    box = hull_box(scene.cameras, scene.images, views, scene.space.box)
+    if box is None:
+        return None
+    low, high = (_rounded(np.asarray(corner)) for corner in box)
+    return low, high
 
 
 def assignments(config: Config, overrides: Mapping[str, Any]) -> tuple[str, ...]:

@@ -67,13 +67,13 @@ def train(
     if steps is not None and steps < 0:
         raise UserError(f"`steps` must be at least 0, not {steps}")
     started = time.monotonic() if options.started is None else options.started
-    if config is not None and run_dir is not None and options.resume:
-        config = _as_begun(config, Path(run_dir), callback)
+    heard, was_stopped = _stoppable(callback)
+    if config is not None and options.resume:
+        config = _as_begun(config, run_dir, init_from, heard)
     fresh = new_field(scene, config, backend, field, init_from, options.precision)
     if steps is not None:
         fresh = dataclasses.replace(fresh, config=_with_steps(fresh.config, steps))
     loop_config = _loop_config(fresh.config, options, steps=steps, seconds=seconds)
-    heard, was_stopped = _stoppable(callback)
     run = TrainingRun(scene, fresh, seed, options, loop_config, heard, was_stopped, started)
     with fresh.matmul_precision():
         if run_dir is None:
@@ -84,14 +84,22 @@ def train(
             return _train_in_folder(run, folder, None if init_from is None else init_from.run_dir)
 
 
-def _as_begun(config: Config, folder: Path, callback: Callback) -> Config:
-    """The settings, but of a run of an older version also those that came later, as they were."""
-    if not run_folder.holds_training(folder):
-        return config
-    settings = run_folder.settings_to_resume(folder, config)
-    if settings != config:
-        note(callback, "the run was begun by an older version, and goes on as it did there")
-    return settings
+def _as_begun(
+    config: Config,
+    run_dir: str | Path | None,
+    init_from: TrainedField | None,
+    callback: Callback,
+) -> Config:
+    """The settings under which a stored run goes on, see `run_folder.settings_to_resume`."""
+    others = None if init_from is None else init_from.run_dir
+    folders = [Path(folder) for folder in (run_dir, others) if folder is not None]
+    for folder in folders if run_dir is not None else []:
+        settings, kept = run_folder.settings_to_resume(folder, config)
+        if kept:
+            note(callback, f"the run goes on with its own {', '.join(kept)}")
+        if settings is not None:
+            return settings
+    return config
 
 
 def _with_steps(config: Config, steps: int) -> Config:

@@ -25,7 +25,7 @@ from nerf.scenes.visual_hull import visual_hull
 from nerf.training import loop
 from nerf.training.health import TrainingCollapsed
 from nerf.training.loop import LoopConfig
-from nerf.training.step import StepFn, TrainState, init_state, make_step
+from nerf.training.step import StepFn, TrainState, carve_state, init_state, make_step
 
 MAX_RESTARTS = 5
 
@@ -114,7 +114,9 @@ class TrainingRun:
                 interrupt_between_steps(lambda text: note(self.callback, text)) as interrupted,
                 store.open(record) as opened,
             ):
-                first = opened.first_state(self._fresh_state(store), self.loop_config.goal)
+                fresh = self._fresh_state(store)
+                first = opened.first_state(fresh, self.loop_config.goal)
+                first = self._carved(first) if first is fresh else first
                 state = self._loop(opened, step_fn, first, interrupted)
         except Interrupted:
             if state is None or not returns_on_interrupt:
@@ -163,25 +165,27 @@ class TrainingRun:
     def _fresh_state(self, store: Store) -> TrainState:
         key = jax.random.key(self.seed)
         key = jax.random.fold_in(key, store.num_restarts) if store.num_restarts else key
-        params = self.fresh.params
-        return init_state(
-            self.fresh.field,
-            self.fresh.config,
-            key,
-            params,
-            occupied=self._occupied if params is None else None,
-        )
+        return init_state(self.fresh.field, self.fresh.config, key, self.fresh.params)
+
+    def _carved(self, state: TrainState) -> TrainState:
+        """A state before its first step, whose proposal knows what is empty in this scene."""
+        occupied = self._occupied
+        return state if occupied is None else carve_state(self.fresh.field, state, occupied)
 
     @functools.cached_property
     def _occupied(self) -> npt.NDArray[np.bool_] | None:
-        """Cells of the proposal that are in the visual hull; None where there is no such hull."""
+        """Cells of the proposal that are in the visual hull, all where there is none; None for a
+        proposal that cannot know it.
+        """
         config, scene = self.fresh.config, self.scene
         proposal = self.fresh.field.proposal
-        knows = config.render.networks == PROPOSAL and proposal is not None and proposal.carve
-        if not (knows and scene.has_hull):
+        if config.render.networks != PROPOSAL or proposal is None or proposal.carve is None:
             return None
         grid = config.field.proposal
         nx, ny, nz = (count - 1 for count in grid.resolution)
+        everywhere = np.ones((nx, ny, nz), np.bool_)
+        if not scene.has_hull:
+            return everywhere  # given parameters may know what is empty in another scene
         views = self.fresh.needed_scene().split.train
         occupied = visual_hull(
             scene.cameras, scene.images, views, (grid.low, grid.high), (nx, ny, nz)
@@ -192,7 +196,7 @@ class TrainingRun:
                 "there is no place that is opaque in all views that see it: the poses may be "
                 "wrong; empty space is not skipped",
             )
-            return None
+            return everywhere
         share = f"{occupied.mean():.0%} of the box can hold the object"
         say(self.callback, f"by the transparent pixels, {share}: nothing else is sampled")
         return occupied

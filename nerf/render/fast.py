@@ -145,7 +145,7 @@ def fast_rays_renderer(
     *,
     platform: str,
 ) -> RenderRaysFn:
-    """`render_rays_fast` of one microbatch, of (parameters, grid) and rays.
+    """`render_rays_fast` of one microbatch, of (parameters, grid), rays and an unused occupancy.
 
     On a CPU, fewer rays go through the field at once than have their densities looked up at once.
     """

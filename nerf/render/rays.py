@@ -88,7 +88,7 @@ def known_occupancy(
 
 
 def meets_something(rays: Rays, occupancy: Occupancy) -> jax.Array:
-    """Whether `render_rays` finds more than background, `[num_rays]`, bool; see `render_nothing`.
+    """Whether `render_rays` may find more than `render_nothing` does, `[num_rays]`, bool.
 
     Args:
       rays: `[num_rays]`.

@@ -189,22 +189,27 @@ def check_same_training(run_dir: Path, now: dict[str, Any], *, elsewhere: bool =
         )
 
 
-def settings_to_resume(run_dir: Path, config: Config) -> Config:
+def settings_to_resume(run_dir: Path, config: Config) -> tuple[Config | None, list[str]]:
     """Settings under which the training run in a folder goes on.
 
+    Some follow from the images or came with a later version, and are not what a user asks for:
+    there, the run keeps its own (`config_text.KEPT_BY_A_RUN`).
+
     Args:
-      run_dir: holds a training run.
+      run_dir: a run folder.
       config: the settings that are asked for.
 
     Returns:
-      `config`, but what the run's version had no setting for is as it was; `config` itself where
-      the record cannot be read, which `check_same_training` explains.
+      The settings, and what the run keeps that was asked for differently. None where the folder
+      holds no training run, or a record that cannot be read, which `check_same_training` explains.
     """
     try:
+        if not holds_training(run_dir):
+            return None, []
         before = read_json(run_dir / CONFIG_FILE)
-        return config_text.with_recorded_defaults(config, before["config"], before.get("field"))
-    except (UserError, KeyError):
-        return config
+        return config_text.with_kept(config, before["config"], before.get("field"))
+    except (UserError, KeyError, OSError):
+        return None, []
 
 
 def preview_file(run_dir: Path, step: int) -> Path:

@@ -20,7 +20,7 @@ from nerf.geometry import lenses
 from nerf.geometry.cameras import Cameras
 from nerf.scenes.image_store import ImageStore
 
-_MAX_VIEWS = 128  # that are looked at, evenly chosen; fewer views leave more
+_MAX_VIEWS = 128  # that are looked at, evenly chosen
 _MIN_WITNESSES = 2  # views that must see nothing, so that one faulty image takes nothing away
 _MASK_SIDE = 256  # pixels are grouped, so that no side of a mask is much longer
 _MARGIN = 1.0  # pixels, for conventions of where in a pixel its ray goes through
@@ -30,7 +30,9 @@ _BOX_RESOLUTION = (64, 64, 64)
 Corners = tuple[Vector, Vector]
 
 
-def hull_box(cameras: Cameras, images: ImageStore, views: Sequence[int], box: Corners) -> Corners:
+def hull_box(
+    cameras: Cameras, images: ImageStore, views: Sequence[int], box: Corners
+) -> Corners | None:
     """Corners of the smallest box of cells that holds the visual hull.
 
     Args:
@@ -40,7 +42,7 @@ def hull_box(cameras: Cameras, images: ImageStore, views: Sequence[int], box: Co
       box: corners of the box that holds the scene, in scene units.
 
     Returns:
-      Corners; those of `box` where nothing or everything is empty.
+      Corners; None where all is empty.
     """
     occupied = visual_hull(cameras, images, views, box, _BOX_RESOLUTION)
     low, high = (np.asarray(corner, np.float64) for corner in box)
@@ -50,7 +52,7 @@ def hull_box(cameras: Cameras, images: ImageStore, views: Sequence[int], box: Co
         others = tuple(each for each in range(3) if each != axis)
         filled = np.flatnonzero(occupied.any(axis=others))
         if len(filled) == 0:
-            return box
+            return None
         corners.append(
             (low[axis] + size[axis] * filled[0], low[axis] + size[axis] * (filled[-1] + 1))
         )
@@ -73,20 +75,24 @@ def visual_hull(
 
     Returns:
       `resolution`, bool. A cell is empty if two views see it as a whole, and nothing in it; or if
-      no view sees anything in it.
+      no view sees anything in it. Of many views some are looked at, of which two must then see at
+      least a part of the cell.
     """
     chosen = np.unique(np.linspace(0, len(views) - 1, min(len(views), _MAX_VIEWS)).round())
     nodes = _nodes(box, resolution)
-    num_nothing, num_something = np.zeros((2, *resolution), np.int32)
+    whole, nothing, something = np.zeros((3, *resolution), np.int32)  # numbers of views
     for number in chosen.astype(int):
         view = views[number]
         alpha = images.bytes_of(view)[..., 3]
         group = -(-max(alpha.shape) // _MASK_SIDE)
         counts = np.pad(_grouped(alpha > 0, group).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
-        nothing, something = _seen(cameras[view], nodes, counts.astype(np.int32), group=group)
-        num_nothing += np.asarray(nothing)
-        num_something += np.asarray(something)
-    return np.asarray((num_nothing < _MIN_WITNESSES) & (num_something > 0))
+        seen = _seen(cameras[view], nodes, counts.astype(np.int32), group=group)
+        for number_of_views, is_so in zip((whole, nothing, something), seen, strict=True):
+            number_of_views += np.asarray(is_so)
+    needed = min(_MIN_WITNESSES, len(chosen))
+    are_all_chosen = len(chosen) == len(views)  # else another view may see something
+    is_unseen = (something == 0) & ((nothing >= needed) | are_all_chosen)
+    return np.asarray((whole < needed) & ~is_unseen)
 
 
 def _nodes(box: Corners, resolution: tuple[int, int, int]) -> npt.NDArray[np.float32]:
@@ -107,7 +113,7 @@ def _grouped(mask: npt.NDArray[np.bool_], group: int) -> npt.NDArray[np.bool_]:
 @functools.partial(jax.jit, static_argnames=("group",))
 def _seen(
     camera: Cameras, nodes: jax.Array, counts: jax.Array, *, group: int
-) -> tuple[jax.Array, jax.Array]:
+) -> tuple[jax.Array, jax.Array, jax.Array]:
     """What a view sees of cells.
 
     Args:
@@ -117,8 +123,9 @@ def _seen(
       group: pixels along one side of a group.
 
     Returns:
-      Whether it sees a cell as a whole, and nothing in it, and whether it sees something in it;
-      `[nx, ny, nz]`, bool. What it sees are the pixels around the cell's corners.
+      Whether it sees a cell as a whole, and nothing in it; whether it sees at least a part of it,
+      and nothing in that; and whether it sees something in it; `[nx, ny, nz]`, bool. What it sees
+      are the pixels around the cell's corners.
     """
     pixels, is_ahead, is_known = _project(camera, nodes)
     first = _of_cells(pixels, jnp.minimum) - _MARGIN
@@ -130,7 +137,9 @@ def _seen(
     left, top = jnp.moveaxis(jnp.clip(_group_of(first, group), 0, limit), -1, 0)
     right, bottom = jnp.moveaxis(jnp.clip(_group_of(last, group) + 1, 0, limit), -1, 0)
     num = counts[bottom, right] - counts[top, right] - counts[bottom, left] + counts[top, left]
-    return is_whole & (num == 0), is_ahead & ((num > 0) | ~is_known)
+    is_partly = is_known & jnp.all((last >= 0.0) & (first <= size - 1.0), axis=-1)
+    is_blank = num == 0
+    return is_whole & is_blank, is_partly & is_blank, is_ahead & (~is_blank | ~is_known)
 
 
 def _group_of(pixels: jax.Array, group: int) -> jax.Array:

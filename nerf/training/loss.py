@@ -192,7 +192,9 @@ def loss_and_gradient(
 def _penalty_and_gradient(
     field: RadianceField, params: Params, config: RenderConfig, step: jax.Array | None
 ) -> tuple[jax.Array, Params]:
-    """`penalty` and its gradient: every `penalty_every`-th step, times that number; else zero."""
+    """`penalty` and its gradient, or the gradient alone at every `penalty_every`-th step, times
+    that number: the loss of a step does not tell whether it is one of these.
+    """
     every = field.penalty_every
 
     def weighed(params: Params) -> jax.Array:
@@ -201,12 +203,15 @@ def _penalty_and_gradient(
     def found(params: Params) -> tuple[jax.Array, Params]:
         return jax.value_and_grad(weighed)(params)
 
+    def gradient_alone(params: Params) -> tuple[jax.Array, Params]:
+        return jnp.zeros(()), jax.grad(weighed)(params)
+
     def nothing(params: Params) -> tuple[jax.Array, Params]:
         return jnp.zeros(()), jax.tree.map(jnp.zeros_like, params)
 
     if step is None or every == 1:
         return found(params)
-    due: tuple[jax.Array, Params] = jax.lax.cond(step % every == 0, found, nothing, params)
+    due: tuple[jax.Array, Params] = jax.lax.cond(step % every == 0, gradient_alone, nothing, params)
     return due
 
 

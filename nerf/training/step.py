@@ -115,18 +115,31 @@ def init_state(
         params_key, run_key = jax.random.split(key)
         if params is None:
             params = init_params(field, config.render, params_key)
-        if occupied is not None:
-            assert field.proposal is not None
-            assert field.proposal.carve is not None
-            params = {**params, PROPOSAL: field.proposal.carve(params[PROPOSAL], occupied)}
         opt_state = make_optimizer(config.train).init(params)
-        return TrainState(params, opt_state, jnp.zeros((), jnp.int32), run_key, health.init())
+        state = TrainState(params, opt_state, jnp.zeros((), jnp.int32), run_key, health.init())
+        return state if occupied is None else carve_state(field, state, occupied)
 
     # One program; without `jit`, each operation would be compiled on its own.
     options = parallel.fast_compilation_options(platform or default_platform())
     jitted = jax.jit(init, compiler_options=options)
     state: TrainState = jitted(key, params, occupied)
     return state
+
+
+def carve_state(
+    field: RadianceField, state: TrainState, occupied: jax.Array | npt.NDArray[np.bool_]
+) -> TrainState:
+    """A state whose proposal knows which cells are empty.
+
+    Args:
+      field: with a proposal that can know it.
+      state: before its first step.
+      occupied: see `nerf.field.CarveFn`.
+    """
+    assert field.proposal is not None
+    assert field.proposal.carve is not None
+    carved = field.proposal.carve(state.params[PROPOSAL], jnp.asarray(occupied))
+    return state._replace(params={**state.params, PROPOSAL: carved})
 
 
 def cpu_rays_per_microbatch(config: RenderConfig) -> int:

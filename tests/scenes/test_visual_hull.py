@@ -121,6 +121,15 @@ def test_one_faulty_image_takes_nothing_away():
     assert hull[cells_of(ball(0.4), resolution)].all()
 
 
+def test_what_only_views_that_were_not_looked_at_may_show_stays(monkeypatch):
+    close = dataclasses.replace(orbit(), focal=np.full(NUM_VIEWS, 3 * FOCAL, np.float32))
+    nothing = store(np.zeros((NUM_VIEWS, SIDE, SIDE, 4), np.uint8))
+    assert not visual_hull(close, nothing, range(1), BOX, (20, 20, 20)).any()
+    monkeypatch.setattr("nerf.scenes.visual_hull._MAX_VIEWS", 1)
+    kept = visual_hull(close, nothing, range(NUM_VIEWS), BOX, (20, 20, 20))
+    assert 0.1 < kept.mean() < 0.95
+
+
 def test_views_that_are_held_out_are_not_looked_at():
     cameras = orbit()
     images = images_of_points(cameras, ball(0.4))
@@ -131,8 +140,8 @@ def test_views_that_are_held_out_are_not_looked_at():
     )
 
 
-def test_images_of_nothing_leave_nothing_and_the_box_as_it_is():
+def test_images_of_nothing_leave_nothing():
     cameras = orbit()
     nothing = store(np.zeros((NUM_VIEWS, SIDE, SIDE, 4), np.uint8))
     assert not visual_hull(cameras, nothing, range(NUM_VIEWS), BOX, (9, 9, 9)).any()
-    assert hull_box(cameras, nothing, range(NUM_VIEWS), BOX) == BOX
+    assert hull_box(cameras, nothing, range(NUM_VIEWS), BOX) is None
