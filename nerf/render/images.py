@@ -17,7 +17,7 @@ from nerf.geometry.occupancy import Occupancy
 from nerf.geometry.rays import Rays, scene_rays
 from nerf.geometry.spaces import Space
 from nerf.render.checks import check_rendering
-from nerf.render.rays import known_occupancy, render_rays
+from nerf.render.rays import known_occupancy, may_skip, render_rays
 from nerf.render.tiles import (
     ImageRenderer,
     RenderRaysFn,
@@ -35,6 +35,7 @@ CPU_RAYS_PER_MICROBATCH = 16  # at the least; more where a ray takes few evaluat
 _CPU_EVALUATIONS_PER_MICROBATCH = 3072
 # Of one device; a look-up costs a hundredth of what an MLP does, and a call has its own cost.
 _CPU_TABLE_EVALUATIONS_PER_TILE = 2**19
+_ACCELERATOR_RAYS_PER_MICROBATCH = 2**13  # where rays may meet nothing
 
 
 class RenderedImage(NamedTuple):
@@ -77,6 +78,8 @@ def make_exact_program(
     platform = devices.default_platform()
     if rays_per_tile is None and platform == "cpu" and field.table is not None:
         rays_per_tile = _CPU_TABLE_EVALUATIONS_PER_TILE // config.evaluations_per_ray
+    if rays_per_microbatch is None and platform != "cpu" and may_skip(field, config, space):
+        rays_per_microbatch = _ACCELERATOR_RAYS_PER_MICROBATCH
     size = exact_tile_size(
         config,
         platform=platform,

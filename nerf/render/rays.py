@@ -80,11 +80,17 @@ def known_occupancy(
       config: networks.
       space: that the field lives in; where rays are bent, they cannot be clipped.
     """
-    if config.networks != "proposal" or not space.has_straight_rays:
+    if not may_skip(field, config, space):
         return None
-    if field.proposal is None or field.proposal.occupancy is None:
-        return None
+    assert field.proposal is not None
+    assert field.proposal.occupancy is not None
     return field.proposal.occupancy(jax.lax.stop_gradient(params[PROPOSAL]))
+
+
+def may_skip(field: RadianceField, config: RenderConfig, space: Space) -> bool:
+    """Whether a field's proposal may know of empty space, see `known_occupancy`."""
+    is_used = config.networks == "proposal" and space.has_straight_rays
+    return is_used and field.proposal is not None and field.proposal.occupancy is not None
 
 
 def meets_something(rays: Rays, occupancy: Occupancy) -> jax.Array:

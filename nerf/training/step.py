@@ -20,7 +20,7 @@ from nerf.field import Params, RadianceField
 from nerf.geometry.cameras import Cameras
 from nerf.geometry.spaces import Space
 from nerf.render.checks import checked
-from nerf.render.rays import init_params
+from nerf.render.rays import init_params, may_skip
 from nerf.runtime import parallel
 from nerf.runtime.devices import IMAGE_MEMORY, default_platform
 from nerf.training import health
@@ -38,6 +38,7 @@ from nerf.training.optimizer import (
 
 CPU_RAYS_PER_MICROBATCH = 8  # at the least; more where a ray takes few evaluations
 _CPU_EVALUATIONS_PER_MICROBATCH = 2048
+_ACCELERATOR_MICROBATCHES = 8  # where rays may meet nothing, so that some can be left out
 
 
 class TrainState(NamedTuple):
@@ -250,9 +251,12 @@ def jit_step(
       of limited time that is over, or None.
     """
     platform = platform or parallel.platform_of(mesh)
+    rays_per_device = config.train.num_rays // mesh.size
+    if rays_per_microbatch is None and platform != "cpu" and may_skip(field, config.render, space):
+        rays_per_microbatch = max(1, rays_per_device // _ACCELERATOR_MICROBATCHES)
     optimizer, schedule = make_optimizer(config.train), learning_rate(config.train)
     microbatch_size = parallel.choose_microbatch_size(
-        config.train.num_rays // mesh.size,
+        rays_per_device,
         rays_per_microbatch,
         on_cpu=cpu_rays_per_microbatch(config.render),
         platform=platform,
