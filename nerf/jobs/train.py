@@ -91,7 +91,7 @@ def _as_begun(
     callback: Callback,
 ) -> Config:
     """The settings under which a stored run goes on, see `run_folder.settings_to_resume`."""
-    others = None if init_from is None else init_from.run_dir
+    others = init_from.run_dir if isinstance(init_from, TrainedField) else None  # else refused
     folders = [Path(folder) for folder in (run_dir, others) if folder is not None]
     for folder in folders if run_dir is not None else []:
         settings, kept = run_folder.settings_to_resume(folder, config)
