@@ -181,6 +181,9 @@ class Implementation(NamedTuple):
     layout: LayoutFn | None = None
 
 
+_PHOTOGRAPH = 504  # pixels of the longer side, up to which three levels of planes are enough
+
+
 class SceneFacts(NamedTuple):
     """What settings are fitted to.
 
@@ -200,6 +203,11 @@ class SceneFacts(NamedTuple):
     is_bounded: bool
     box: tuple[Vector, Vector] | None
     has_hull: bool = False
+
+    @property
+    def are_photographs(self) -> bool:
+        """Whether the images are so large that finer settings pay."""
+        return self.longer_side > _PHOTOGRAPH
 
 
 def _fits_any_scene(config: Config, facts: SceneFacts) -> Config:

@@ -269,11 +269,12 @@ def rows_gradient_by_sorting(
 def _additions(
     found: jax.Array, unit: jax.Array, gradient: jax.Array, texels: Texels, num_factors: int
 ) -> list[tuple[jax.Array, jax.Array, jax.Array]]:
-    """What a gradient adds to the rows, for each factor: a share of its own gradient.
+    """For each factor of the products, what its rows receive from the gradient.
 
     Returns:
-      Indices and shares, `[num_products, num_corners, num_points]` each, and the gradient with
-      respect to the factor, `[num_products, num_points, num_features]`.
+      Indices and interpolation weights, `[num_products, num_corners, num_points]` each, and the
+      gradient with respect to the factor, `[num_products, num_points, num_features]`. A row
+      receives weight times gradient.
     """
     index, share = _separate_on_cpu(corners(unit, texels))
     factors = _by_factor(found, num_factors)

@@ -52,7 +52,6 @@ _MAX_TEXELS = 4096  # of a plane, along one axis
 # From which longer side on, in pixels, images show finer detail than the settings before can hold.
 _LARGE_IMAGE = 126 * 2**0.5
 _FOR_LARGE_IMAGES = {"num_levels": 3, "growth": 2.0}
-_PHOTOGRAPH = 504
 _FOR_PHOTOGRAPHS = {
     "num_levels": 4,
     "growth": 2.0,
@@ -154,7 +153,7 @@ def fit(config: Config, facts: SceneFacts) -> Config:
     field, train = config.field, config.train
     assert isinstance(field, PlanesConfig)
     changes: dict[str, Any] = {}
-    if facts.longer_side > _PHOTOGRAPH:
+    if facts.are_photographs:
         changes = _FOR_PHOTOGRAPHS
         num_rays = _RAYS_WITH_HULL if facts.has_hull else _RAYS_FOR_PHOTOGRAPHS
         train = dataclasses.replace(train, num_rays=num_rays)

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from nerf.backends.interpolation import interpolate, num_rows
 from nerf.config.settings import Counts, Dataclass, GridConfig, RenderConfig, Vector
 from nerf.field import Params, Proposal, SceneFacts
-from nerf.geometry.occupancy import Occupancy
+from nerf.geometry.occupancy import Occupancy, combine_pairs
 
 _MAX_LOG_DENSITY = 11.0  # e^11 over the size of the box is a wall
 # At a corner of a cell that is known to be empty. Between it and another corner, density and its
@@ -105,21 +105,14 @@ def make(config: GridConfig) -> Proposal:
 def _occupancy(params: Params, /, *, config: GridConfig) -> Occupancy:
     """The cells none of whose corners is known to be empty, `resolution - 1` of them."""
     corners = params["grid"]["log_density"].reshape(config.resolution) > 0.5 * _KNOWN_EMPTY
-    for axis, count in enumerate(config.resolution):
-        before = jax.lax.slice_in_dim(corners, 0, count - 1, axis=axis)
-        after = jax.lax.slice_in_dim(corners, 1, count, axis=axis)
-        corners = before & after
-    return Occupancy(corners, jnp.array(config.low), jnp.array(config.high))
+    cells = combine_pairs(corners, jnp.logical_and)
+    return Occupancy(cells, jnp.array(config.low), jnp.array(config.high))
 
 
 def _carve(params: Params, occupied: jax.Array, /, *, config: GridConfig) -> Params:
     """Marks the corners all of whose cells are empty; others that were marked begin anew."""
     chex.assert_shape(occupied, tuple(count - 1 for count in config.resolution))
-    is_corner = jnp.pad(occupied, ((1, 1),) * 3)
-    for axis, count in enumerate(config.resolution):
-        before = jax.lax.slice_in_dim(is_corner, 0, count, axis=axis)
-        after = jax.lax.slice_in_dim(is_corner, 1, count + 1, axis=axis)
-        is_corner = before | after
+    is_corner = combine_pairs(jnp.pad(occupied, ((1, 1),) * 3), jnp.logical_or)
     log_density = params["grid"]["log_density"]
     unmarked = jnp.where(log_density > 0.5 * _KNOWN_EMPTY, log_density, 0.0)
     carved = jnp.where(is_corner.reshape(-1, 1), unmarked, _KNOWN_EMPTY)

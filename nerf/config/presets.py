@@ -19,7 +19,6 @@ _DEFAULT = "notebook"  # of a field that was registered without presets
 _SAMPLES_FOR_360 = 64, 32  # of the proposal and of the field
 # Rays that end close to an object are short, and a share of even samples finds what is behind.
 _SAMPLES_WITH_HULL, _WEIGHT_FLOOR_WITH_HULL = (32, 24), 0.02
-_PHOTOGRAPH = 504  # pixels of the longer side
 _PROPOSAL_WITH_HULL = (64, 64, 64)  # for photographs: rays then end closer to the object
 
 
@@ -106,7 +105,7 @@ def fit(config: Config, facts: SceneFacts) -> Config:
         train = dataclasses.replace(train, opacity_loss_weight=0.0)
     if facts.box is not None:
         proposal = proposal_grid.fit(field.proposal, facts)
-        if facts.has_hull and facts.longer_side > _PHOTOGRAPH:
+        if facts.has_hull and facts.are_photographs:
             proposal = dataclasses.replace(proposal, resolution=_PROPOSAL_WITH_HULL)
         field = dataclasses.replace(field, proposal=proposal)
         if facts.is_360 and render.networks == "proposal":

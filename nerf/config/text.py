@@ -84,7 +84,7 @@ def with_kept(
       `config` with the run's own values of `KEPT_BY_A_RUN`, and those of them that differ, as
       `name=value`.
     """
-    before, now = (_flat(to_json(each)) for each in (from_json(values, field), config))
+    before, now = (flatten(to_json(each)) for each in (from_json(values, field), config))
     kept = [
         f"{name}={json.dumps(before[name])}"
         for name in KEPT_BY_A_RUN
@@ -93,13 +93,15 @@ def with_kept(
     return override(config, *kept), kept
 
 
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings by their dotted names."""
-    found: dict[str, Any] = {}
-    for name, value in values.items():
-        inner = _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {}
-        found |= inner if isinstance(value, dict) else {f"{prefix}{name}": value}
-    return found
+def flatten(values: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested settings by their dotted names.
+
+    >>> flatten({"train": {"num_rays": 4}, "preset": "paper"})
+    {'train.num_rays': 4, 'preset': 'paper'}
+    """
+    if not isinstance(values, dict):
+        return {prefix.rstrip("."): values}
+    return {k: v for name, x in values.items() for k, v in flatten(x, f"{prefix}{name}.").items()}
 
 
 def _build(cls: type[T], values: Any, where: str, field_class: type[FieldConfig]) -> T:

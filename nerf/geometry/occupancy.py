@@ -1,6 +1,7 @@
 """Which parts of a box may hold something: rays end where nothing can be, or have no length."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import NamedTuple
 
 import chex
@@ -110,12 +111,28 @@ def _look_up(cells: jax.Array, points: jax.Array, low: jax.Array, high: jax.Arra
 
 def _with_neighbours(occupied: jax.Array) -> jax.Array:
     """The cells that are occupied, or touch one that is, `[nx, ny, nz]`."""
+    padded = jnp.pad(occupied, ((1, 1),) * 3)
+    return combine_pairs(combine_pairs(padded, jnp.logical_or), jnp.logical_or)
+
+
+def combine_pairs(
+    values: jax.Array, combine: Callable[[jax.Array, jax.Array], jax.Array]
+) -> jax.Array:
+    """Combines the values at the eight corners of each cell, or of the eight cells at each corner.
+
+    Args:
+      values: `[nx + 1, ny + 1, nz + 1, ...]`.
+      combine: of two arrays of one shape, element by element; associative and commutative.
+
+    Returns:
+      `[nx, ny, nz, ...]`.
+
+    >>> combine_pairs(jnp.arange(8).reshape(2, 2, 2), jnp.maximum).tolist()
+    [[[7]]]
+    """
     for axis in range(3):
-        width = [(int(axis == each),) * 2 for each in range(3)]
-        padded = jnp.pad(occupied, width)
-        parts = [
-            jax.lax.slice_in_dim(padded, start, start + occupied.shape[axis], axis=axis)
-            for start in range(3)
-        ]
-        occupied = parts[0] | parts[1] | parts[2]
-    return occupied
+        count = values.shape[axis] - 1
+        before = jax.lax.slice_in_dim(values, 0, count, axis=axis)
+        after = jax.lax.slice_in_dim(values, 1, count + 1, axis=axis)
+        values = combine(before, after)
+    return values

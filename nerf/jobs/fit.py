@@ -73,7 +73,7 @@ def scene_facts(scene: Scene, config: Config, *, spans_box: bool) -> SceneFacts:
 
 
 def _hull_box(scene: Scene, config: Config) -> tuple[Vector, Vector] | None:
-    """The box of the visual hull of a transparent object; None where there is none."""
+    """The bounding box of the visual hull; None if the scene has no hull."""
     if not scene.has_hull or scene.space.box is None:
         return None
     views = scene.split(config.train.holdout).train

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from nerf import field as field_lib
@@ -14,6 +15,7 @@ from nerf.jobs.trained_field import TrainedField
 from nerf.jobs.training_charts import write_training_charts
 from nerf.jobs.training_run import TrainingRun
 from nerf.runs import run_folder
+from nerf.runs.run_folder import settings_to_resume
 from nerf.runs.store import FolderStore, MemoryStore
 from nerf.runtime import devices
 from nerf.runtime.events import Callback, Event, StopTraining, log_event, note
@@ -68,8 +70,9 @@ def train(
         raise UserError(f"`steps` must be at least 0, not {steps}")
     started = time.monotonic() if options.started is None else options.started
     heard, was_stopped = _stoppable(callback)
-    if config is not None and options.resume:
-        config = _as_begun(config, run_dir, init_from, heard)
+    if config is not None and run_dir is not None and options.resume:
+        resumed_from = getattr(init_from, "run_dir", None)
+        config = _as_begun(config, (run_dir, resumed_from), heard)
     fresh = new_field(scene, config, backend, field, init_from, options.precision)
     if steps is not None:
         fresh = dataclasses.replace(fresh, config=_with_steps(fresh.config, steps))
@@ -84,19 +87,15 @@ def train(
             return _train_in_folder(run, folder, None if init_from is None else init_from.run_dir)
 
 
-def _as_begun(
-    config: Config,
-    run_dir: str | Path | None,
-    init_from: TrainedField | None,
-    callback: Callback,
-) -> Config:
-    """The settings under which a stored run goes on, see `run_folder.settings_to_resume`."""
-    others = init_from.run_dir if isinstance(init_from, TrainedField) else None  # else refused
-    folders = [Path(folder) for folder in (run_dir, others) if folder is not None]
-    for folder in folders if run_dir is not None else []:
-        settings, kept = run_folder.settings_to_resume(folder, config)
+def _as_begun(config: Config, folders: Iterable[str | Path | None], callback: Callback) -> Config:
+    """The settings with which the run in the first folder that holds one continues.
+
+    See `nerf.runs.run_folder.settings_to_resume`.
+    """
+    for folder in folders:
+        settings, kept = (None, []) if folder is None else settings_to_resume(Path(folder), config)
         if kept:
-            note(callback, f"the run goes on with its own {', '.join(kept)}")
+            note(callback, f"the run keeps its own {', '.join(kept)}")
         if settings is not None:
             return settings
     return config

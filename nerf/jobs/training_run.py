@@ -174,8 +174,8 @@ class TrainingRun:
 
     @functools.cached_property
     def _occupied(self) -> npt.NDArray[np.bool_] | None:
-        """Cells of the proposal that are in the visual hull, all where there is none; None for a
-        proposal that cannot know it.
+        """The cells of the proposal grid that the scene may occupy: those in the visual hull, or
+        all cells of a scene without one. None if the field's proposal does not store them.
         """
         config, scene = self.fresh.config, self.scene
         proposal = self.fresh.field.proposal

@@ -170,8 +170,8 @@ def check_same_training(run_dir: Path, now: dict[str, Any], *, elsewhere: bool =
             f"{path} has settings that this version does not know ({error}): resume with the "
             "version that wrote it, or train anew with another `run_dir` or `resume=False`"
         ) from error
-    old = {name: before[name] for name in names} | _flatten(settings)
-    new = {name: now[name] for name in names} | _flatten(now["config"])
+    old = {name: before[name] for name in names} | config_text.flatten(settings)
+    new = {name: now[name] for name in names} | config_text.flatten(now["config"])
     different = [
         f"{name} was {old.get(name)!r} and is now {new.get(name)!r}"
         for name in dict.fromkeys([*old, *new])
@@ -235,13 +235,6 @@ def _finite(values: Any) -> Any:
     if isinstance(values, list | tuple):
         return [_finite(value) for value in values]
     return None if isinstance(values, float) and not math.isfinite(values) else values
-
-
-def _flatten(values: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested dictionaries as one whose keys are dotted names."""
-    if not isinstance(values, dict):
-        return {prefix.rstrip("."): values}
-    return {k: v for name in values for k, v in _flatten(values[name], f"{prefix}{name}.").items()}
 
 
 def _version(package: str) -> str | None:

@@ -19,7 +19,7 @@ from jax.sharding import PartitionSpec as P
 T = TypeVar("T")
 
 AXIS = "rays"
-_MIN_SHARDED = 2**17  # elements; smaller arrays are passed over faster than they are shared out
+_MIN_SHARDED = 2**17  # elements; a smaller array costs little to update on every device
 # XLA's newer library of CPU kernels is slower than Eigen on products as small as a layer's.
 _CPU_OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": ""}
 # XLA ends the process when a device is a minute late for an average, which happens when the process

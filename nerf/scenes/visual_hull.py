@@ -18,10 +18,11 @@ import numpy.typing as npt
 from nerf.config.settings import Vector
 from nerf.geometry import lenses
 from nerf.geometry.cameras import Cameras
+from nerf.geometry.occupancy import combine_pairs
 from nerf.scenes.image_store import ImageStore
 
 _MAX_VIEWS = 128  # that are looked at, evenly chosen
-_MIN_WITNESSES = 2  # views that must see nothing, so that one faulty image takes nothing away
+_MIN_WITNESSES = 2  # views that must see nothing where another sees something: one may be faulty
 _MASK_SIDE = 256  # pixels are grouped, so that no side of a mask is much longer
 _MARGIN = 1.0  # pixels, for conventions of where in a pixel its ray goes through
 _NEAREST = 1e-3  # scene units, in front of a camera
@@ -128,9 +129,12 @@ def _seen(
       are the pixels around the cell's corners.
     """
     pixels, is_ahead, is_known = _project(camera, nodes)
-    first = _of_cells(pixels, jnp.minimum) - _MARGIN
-    last = _of_cells(pixels, jnp.maximum) + _MARGIN
-    is_ahead, is_known = _of_cells(is_ahead, jnp.logical_or), _of_cells(is_known, jnp.logical_and)
+    first = combine_pairs(pixels, jnp.minimum) - _MARGIN
+    last = combine_pairs(pixels, jnp.maximum) + _MARGIN
+    is_ahead, is_known = (
+        combine_pairs(is_ahead, jnp.logical_or),
+        combine_pairs(is_known, jnp.logical_and),
+    )
     size = jnp.array([camera.width, camera.height], jnp.float32).reshape(1, 1, 1, 2)
     is_whole = is_known & jnp.all((first >= 0.0) & (last <= size - 1.0), axis=-1)
     limit = jnp.array(counts.shape[::-1], jnp.int32).reshape(1, 1, 1, 2) - 1
@@ -175,13 +179,3 @@ def _project(camera: Cameras, points: jax.Array) -> tuple[jax.Array, jax.Array, 
     back = lenses.slopes(pixels[..., 0], pixels[..., 1], lens)
     agrees = jnp.all(jnp.abs(back - slopes) < 1e-2 * (1.0 + jnp.abs(slopes)), axis=-1)
     return pixels, is_ahead, is_ahead & agrees
-
-
-def _of_cells(values: jax.Array, combine: object) -> jax.Array:
-    """The values `[nx + 1, ny + 1, nz + 1, ...]` of all corners of each cell, combined."""
-    for axis in range(3):
-        count = values.shape[axis] - 1
-        before = jax.lax.slice_in_dim(values, 0, count, axis=axis)
-        after = jax.lax.slice_in_dim(values, 1, count + 1, axis=axis)
-        values = combine(before, after)  # type: ignore[operator]
-    return values

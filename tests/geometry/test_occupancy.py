@@ -18,7 +18,7 @@ def occupancy_of(occupied):
 
 
 def random_rays(num, seed=0):
-    """From around the box through points of the box or beside it."""
+    """Rays that start outside the box and aim at points inside it or near it."""
     rng = np.random.default_rng(seed)
     centre = 0.5 * (LOW + HIGH)
     outward = rng.normal(size=(num, 3))
