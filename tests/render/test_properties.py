@@ -46,7 +46,7 @@ def record(config, **more):
 
 
 def flat(config):
-    return run_folder._flatten(config_text.to_json(config))
+    return config_text.flatten(config_text.to_json(config))
 
 
 def verdict(folder, now, **more):
