@@ -34,7 +34,8 @@ from nerf.scenes import names
 from nerf.scenes.scene import Scene
 from nerf.training import health
 from nerf.training.batch import sample_batch
-from nerf.training.step import StepFn, TrainState, init_state, make_step
+from nerf.training.state import TrainState, init_state
+from nerf.training.step import StepFn, make_step
 
 NUM_RAYS, NUM_COARSE, NUM_FINE = 32, 8, 8
 NUM_TEST_RAYS = 512

@@ -26,7 +26,7 @@ from nerf.config.settings import PRECISIONS, Config
 from nerf.errors import UserError
 from nerf.render.images import make_exact_program, render_image
 from nerf.render.rays import init_params
-from nerf.training.step import init_state
+from nerf.training.state import init_state
 
 BENCHMARK = command_line.Benchmark(
     "growth",

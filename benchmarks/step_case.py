@@ -22,7 +22,8 @@ from nerf.render.rays import init_params
 from nerf.runtime import devices, parallel
 from nerf.training.batch import TrainingViews
 from nerf.training.batch_source import DrawFn, draw_on_devices
-from nerf.training.step import Metrics, TrainState, init_state, jit_step, place_state
+from nerf.training.state import TrainState, init_state, place_state
+from nerf.training.step import Metrics, jit_step
 
 PRODUCT = "product"  # the ceiling's name among the contenders
 

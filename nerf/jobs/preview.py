@@ -23,7 +23,7 @@ from nerf.runtime.events import Callback
 from nerf.scenes.record import SceneRecord
 from nerf.scenes.scene import Scene, View
 from nerf.training.loop import TEST_PSNR, AskFn
-from nerf.training.step import TrainState
+from nerf.training.state import TrainState
 
 MAX_PIXELS = 2**17  # about 418 x 313
 _MIN_PIXELS = 2**12  # where time is short; fewer show nothing

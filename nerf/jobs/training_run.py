@@ -25,7 +25,8 @@ from nerf.scenes.visual_hull import visual_hull
 from nerf.training import loop
 from nerf.training.health import TrainingCollapsed
 from nerf.training.loop import LoopConfig
-from nerf.training.step import StepFn, TrainState, carve_state, init_state, make_step
+from nerf.training.state import TrainState, carve_state, init_state
+from nerf.training.step import StepFn, make_step
 
 MAX_RESTARTS = 5
 

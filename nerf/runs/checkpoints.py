@@ -9,15 +9,9 @@ it serves.
 
 import contextlib
 import errno
-import gc
-import logging
 import os
 import shutil
-import sys
-import time
-import types
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,7 +21,8 @@ import orbax.checkpoint as ocp
 
 from nerf.errors import UserError, listed
 from nerf.runs import parameters
-from nerf.training.step import TrainState
+from nerf.runs.orbax_messages import abandoned_reads_silent, orbax_silent
+from nerf.training.state import TrainState
 
 FOLDER = "checkpoints"
 BEST_FOLDER = "best"
@@ -36,7 +31,6 @@ _KEPT = 3
 _KEPT_BEST = 2
 _SCORE = "test_psnr"
 _COMMIT_FILE = "commit_success.txt"  # Orbax's mark of a complete checkpoint
-_MAX_SECONDS_ABANDONED = 5.0
 _MAX_REASON = 90  # characters of Orbax's own message
 
 
@@ -56,7 +50,7 @@ class Checkpoints:
         self._best_folder = (run_dir / BEST_FOLDER).absolute()
         options = ocp.CheckpointManagerOptions(max_to_keep=_KEPT, create=True)
         self._silence = contextlib.ExitStack()  # what goes wrong is raised as well
-        self._silence.enter_context(_orbax_silent())
+        self._silence.enter_context(orbax_silent())
         self._manager = ocp.CheckpointManager(self._folder, options=options)
         self._best: ocp.CheckpointManager | None = None
         self._unsaved: int | None = None  # the step that is being written
@@ -178,7 +172,7 @@ def read_state(run_dir: Path, like: TrainState) -> TrainState:
     """
     folder = (run_dir / FOLDER).absolute()
     options = ocp.CheckpointManagerOptions(read_only=True)
-    with _orbax_silent(), ocp.CheckpointManager(folder, options=options) as manager:
+    with orbax_silent(), ocp.CheckpointManager(folder, options=options) as manager:
         return _newest_whole(manager, folder, like)[0]
 
 
@@ -208,7 +202,7 @@ def _read(
     abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, _to_tree(like))
     arguments = ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
     tree, reason = None, ""
-    with _abandoned_reads_silent():
+    with abandoned_reads_silent():
         try:
             tree = manager.restore(step, args=arguments).state
         except Exception as error:  # a damaged file can raise nearly anything
@@ -233,65 +227,6 @@ def _forget_paths(folder: Path) -> None:
         is_complete = mark.relative_to(folder).parts[0].isdigit()
         if is_complete and str(folder) in mark.read_text(encoding="utf-8", errors="replace"):
             mark.write_text("complete\n", encoding="utf-8")
-
-
-@contextlib.contextmanager
-def _orbax_silent() -> Iterator[None]:
-    """Within the block, Orbax does not log what it also raises.
-
-    Its reads and writes that were given up complain when they are collected, on threads of its
-    own; so they are collected before the block ends, and everything is then as it was before.
-    """
-    logger, asyncio_logger = logging.getLogger("absl"), logging.getLogger("asyncio")
-    level, hook = logger.level, sys.unraisablehook
-    logger.setLevel(logging.CRITICAL)
-    asyncio_logger.addFilter(_is_relevant_log_record)
-
-    def report(unraisable: Any) -> None:
-        if "Event loop is closed" not in str(unraisable.exc_value):
-            hook(unraisable)
-
-    sys.unraisablehook = report
-    try:
-        yield
-    finally:
-        _collect_abandoned()
-        sys.unraisablehook = hook
-        asyncio_logger.removeFilter(_is_relevant_log_record)
-        logger.setLevel(level)
-
-
-def _is_relevant_log_record(record: logging.LogRecord) -> bool:
-    """Of several writes that fail at once, one is raised; the errors of the others are not read."""
-    return "exception was never retrieved" not in record.getMessage()
-
-
-@contextlib.contextmanager
-def _abandoned_reads_silent() -> Iterator[None]:
-    """Where one read fails, Orbax gives up the others, which complain when they are collected."""
-    report: Callable[[Any], Any] = sys.unraisablehook
-    sys.unraisablehook = lambda _: None
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
-        try:
-            yield
-        finally:
-            _collect_abandoned()
-            sys.unraisablehook = report
-
-
-def _collect_abandoned() -> None:
-    """Collects what Orbax gave up; TensorStore may hold it some milliseconds longer."""
-    deadline = time.monotonic() + _MAX_SECONDS_ABANDONED
-    gc.collect()
-    while _orbax_coroutines() and time.monotonic() < deadline:
-        time.sleep(0.01)
-        gc.collect()
-
-
-def _orbax_coroutines() -> int:
-    coroutines = (each for each in gc.get_objects() if isinstance(each, types.CoroutineType))
-    return sum("orbax" in each.cr_code.co_filename for each in coroutines)
 
 
 def _read_reason(error: BaseException) -> str:

@@ -10,7 +10,7 @@ from nerf.backends import convert
 from nerf.field import Params
 from nerf.runs import metrics, run_folder
 from nerf.runs.checkpoints import read_state
-from nerf.training.step import TrainState
+from nerf.training.state import TrainState
 
 
 def resumed_state(run_dir: Path, backend: str, like: TrainState) -> TrainState:

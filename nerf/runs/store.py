@@ -22,7 +22,7 @@ from nerf.runs import metrics, parameters, resume, run_folder
 from nerf.runs.checkpoints import Checkpoints
 from nerf.runs.parameters import Header
 from nerf.runtime.events import Callback, note, say
-from nerf.training.step import TrainState
+from nerf.training.state import TrainState
 
 
 class Store(Protocol):

@@ -11,7 +11,8 @@ import jax
 from nerf.runtime.events import Callback, Progress, ProgressReporter, StepMetrics, ignore_event
 from nerf.training import health
 from nerf.training.meter import Meter, PlanFn
-from nerf.training.step import Metrics, StepFn, TrainState
+from nerf.training.state import TrainState
+from nerf.training.step import Metrics, StepFn
 
 TEST_PSNR = "test_psnr"
 UNLIMITED_STEPS = 2**31 - 1  # number of steps of a run that ends with its time alone

@@ -11,22 +11,21 @@ import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
-import numpy.typing as npt
 import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from nerf.config.settings import PROPOSAL, Config, RenderConfig
+from nerf.config.settings import Config, RenderConfig
 from nerf.field import Params, RadianceField
 from nerf.geometry.cameras import Cameras
 from nerf.geometry.spaces import Space
 from nerf.render.checks import checked
-from nerf.render.rays import init_params, may_skip
+from nerf.render.rays import may_skip
 from nerf.runtime import parallel
-from nerf.runtime.devices import IMAGE_MEMORY, default_platform
+from nerf.runtime.devices import IMAGE_MEMORY
 from nerf.training import health
 from nerf.training.batch import PixelBatch, TrainingViews, make_batch
 from nerf.training.batch_source import make_draw
-from nerf.training.health import Health, StepHealth
+from nerf.training.health import StepHealth
 from nerf.training.loss import BatchStats, loss_and_gradient
 from nerf.training.optimizer import (
     TimeBudget,
@@ -35,28 +34,11 @@ from nerf.training.optimizer import (
     learning_rates,
     make_optimizer,
 )
+from nerf.training.state import TrainState, place_state, state_shardings
 
 CPU_RAYS_PER_MICROBATCH = 8  # at the least; more where a ray takes few evaluations
 _CPU_EVALUATIONS_PER_MICROBATCH = 2048
 _ACCELERATOR_MICROBATCHES = 8  # where rays may meet nothing, so that some can be left out
-
-
-class TrainState(NamedTuple):
-    """Everything that changes during training.
-
-    Attributes:
-      params: one tree or two, see `nerf.render.rays`.
-      opt_state: the state of the Optax optimiser.
-      step: `[]` int32, the number of steps done.
-      key: the run's random key; each step folds its number into it.
-      health: statistics of the steps so far, which show a collapse.
-    """
-
-    params: Params
-    opt_state: Any
-    step: jax.Array
-    key: jax.Array
-    health: Health
 
 
 class Metrics(NamedTuple):
@@ -89,58 +71,6 @@ class StepFn(Protocol):
         afterwards. The learning rate follows the number of steps done, or the time budget where
         there is one.
         """
-
-
-def init_state(
-    field: RadianceField,
-    config: Config,
-    key: jax.Array,
-    params: Params | None = None,
-    *,
-    occupied: npt.NDArray[np.bool_] | None = None,
-    platform: str | None = None,
-) -> TrainState:
-    """The state before the first step.
-
-    Args:
-      field: what is trained.
-      config: networks and optimiser.
-      key: of fresh parameters and of the run.
-      params: where training starts; None for fresh parameters.
-      occupied: cells that may hold something, for a fresh proposal, see `nerf.field.CarveFn`; None
-        for all.
-      platform: `cpu`, `gpu` or `tpu`; None for the default.
-    """
-
-    def init(key: jax.Array, params: Params | None, occupied: jax.Array | None) -> TrainState:
-        params_key, run_key = jax.random.split(key)
-        if params is None:
-            params = init_params(field, config.render, params_key)
-        opt_state = make_optimizer(config.train).init(params)
-        state = TrainState(params, opt_state, jnp.zeros((), jnp.int32), run_key, health.init())
-        return state if occupied is None else carve_state(field, state, occupied)
-
-    # One program; without `jit`, each operation would be compiled on its own.
-    options = parallel.fast_compilation_options(platform or default_platform())
-    jitted = jax.jit(init, compiler_options=options)
-    state: TrainState = jitted(key, params, occupied)
-    return state
-
-
-def carve_state(
-    field: RadianceField, state: TrainState, occupied: jax.Array | npt.NDArray[np.bool_]
-) -> TrainState:
-    """A state whose proposal knows which cells are empty.
-
-    Args:
-      field: with a proposal that can know it.
-      state: before its first step.
-      occupied: see `nerf.field.CarveFn`.
-    """
-    assert field.proposal is not None
-    assert field.proposal.carve is not None
-    carved = field.proposal.carve(state.params[PROPOSAL], jnp.asarray(occupied))
-    return state._replace(params={**state.params, PROPOSAL: carved})
 
 
 def cpu_rays_per_microbatch(config: RenderConfig) -> int:
@@ -200,23 +130,6 @@ def make_step(
         return state, metrics
 
     return steps
-
-
-def state_shardings(mesh: Mesh, state: TrainState) -> TrainState:
-    """Where the arrays of a state are: each device updates its own rows of a large array, so only
-    these have its moments; parameters are everywhere.
-    """
-    everywhere = jax.tree.map(lambda _: NamedSharding(mesh, PartitionSpec()), state)
-    shardings: TrainState = everywhere._replace(
-        opt_state=parallel.row_shardings(mesh, state.opt_state)
-    )
-    return shardings
-
-
-def place_state(mesh: Mesh, state: TrainState) -> TrainState:
-    """The state on the devices of a mesh, see `state_shardings`."""
-    placed: TrainState = jax.device_put(state, state_shardings(mesh, state))
-    return placed
 
 
 def _share_done(mesh: Mesh, budget: TimeBudget, number: int) -> jax.Array:

@@ -21,7 +21,8 @@ from nerf.runs import parameters
 from nerf.runs.parameters import Header
 from nerf.training.batch import sample_batch
 from nerf.training.loss import loss_and_gradient
-from nerf.training.step import init_state, make_step
+from nerf.training.state import init_state
+from nerf.training.step import make_step
 from tests.conftest import BACKENDS
 from tests.support.cameras import training_views as views_of
 from tests.support.fields import draw, other, small, small_config

@@ -18,7 +18,8 @@ from nerf.render.images import image_rays
 from nerf.render.rays import abstract_networks, render_rays
 from nerf.runs import parameters
 from nerf.scenes import names
-from nerf.training.step import init_state, make_step
+from nerf.training.state import init_state
+from nerf.training.step import make_step
 from tests.conftest import BACKENDS
 from tests.support.cameras import cameras_at_origin, ndc_of, views_from_origin
 

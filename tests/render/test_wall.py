@@ -11,7 +11,8 @@ from nerf.geometry.cameras import Cameras
 from nerf.geometry.ndc import NDC
 from nerf.render.image_metrics import psnr
 from nerf.render.images import make_exact_program, render_image
-from nerf.training.step import init_state, make_step
+from nerf.training.state import init_state
+from nerf.training.step import make_step
 from tests.support.cameras import training_views
 
 pytestmark = pytest.mark.slow

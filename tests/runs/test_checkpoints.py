@@ -22,7 +22,8 @@ from nerf.runs import checkpoints
 from nerf.runs.checkpoints import Checkpoints, read_state
 from nerf.runs.metrics import MetricsLog
 from nerf.training import health, loop
-from nerf.training.step import TrainState, init_state, make_step
+from nerf.training.state import TrainState, init_state
+from nerf.training.step import make_step
 from tests.support.cameras import cameras_at_origin, ndc_of, views_from_origin
 from tests.support.full_disk import full_disk
 

@@ -13,7 +13,8 @@ from nerf.backends.convert import convert
 from nerf.errors import UserError
 from nerf.runs import resume, run_folder
 from nerf.runs.checkpoints import Checkpoints
-from nerf.training.step import init_state, make_step
+from nerf.training.state import init_state
+from nerf.training.step import make_step
 from tests.conftest import BACKENDS
 from tests.support.cameras import ndc_of, views_from_origin
 from tests.support.fields import make, other, small_config

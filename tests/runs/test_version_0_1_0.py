@@ -12,7 +12,7 @@ import pytest
 from nerf.field import make_field
 from nerf.runs import parameters
 from nerf.runs.checkpoints import read_state
-from nerf.training.step import init_state
+from nerf.training.state import init_state
 from tests.support.command_line import call_well
 
 pytestmark = pytest.mark.slow

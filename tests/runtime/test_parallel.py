@@ -17,7 +17,8 @@ from nerf.config import presets
 from nerf.config import text as config_text
 from nerf.field import make_field
 from nerf.runtime import parallel
-from nerf.training.step import init_state, make_step
+from nerf.training.state import init_state
+from nerf.training.step import make_step
 from tests.support.cameras import cameras_at_origin, ndc_of, views_from_origin
 from tests.support.fields import small_config
 

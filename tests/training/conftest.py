@@ -12,7 +12,8 @@ from nerf.runs.checkpoints import Checkpoints
 from nerf.runs.metrics import MetricsLog
 from nerf.training import health, loop, meter
 from nerf.training.loop import Hooks, LoopConfig
-from nerf.training.step import Metrics, TrainState
+from nerf.training.state import TrainState
+from nerf.training.step import Metrics
 
 SECONDS_A_STEP = 2.0
 TEN_STEPS = LoopConfig(10, log_every=4, save_every=6)

@@ -10,7 +10,8 @@ import pytest
 from nerf.runtime import parallel
 from nerf.training import batch_source
 from nerf.training.batch import PixelLayout, TrainingViews, draw_batch, draw_pixels
-from nerf.training.step import init_state, make_step, state_shardings
+from nerf.training.state import init_state, state_shardings
+from nerf.training.step import make_step
 from tests.support.cameras import cameras_at_origin, ndc_of, training_views
 from tests.training.test_step import MIST, tiny
 

@@ -12,7 +12,8 @@ from nerf.config import presets
 from nerf.field import FieldOutput, RadianceField
 from nerf.training import health
 from nerf.training.health import PATIENCE, StepHealth, TrainingCollapsed
-from nerf.training.step import init_state, make_step
+from nerf.training.state import init_state
+from nerf.training.step import make_step
 from tests.support.cameras import cameras_at_origin, ndc_of, views_from_origin
 
 WELL = {"loss": 0.1, "grad_norm": 1.0, "acc": [0.9, 0.9], "rgb_std": 0.2, "pixel_std": 0.25}

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from nerf.field import make_field
-from nerf.training.step import init_state, make_step
+from nerf.training.state import init_state
+from nerf.training.step import make_step
 from tests.support.cameras import cameras_at_origin, ndc_of, views_from_origin
 from tests.training.test_step import HEIGHT, WIDTH, tiny
 

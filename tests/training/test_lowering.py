@@ -21,7 +21,8 @@ from nerf.render.rays import abstract_networks
 from nerf.render.tiles import PixelGrid, jit_tile
 from nerf.runtime import parallel
 from nerf.training.batch import draw_batch
-from nerf.training.step import init_state, jit_step
+from nerf.training.state import init_state
+from nerf.training.step import jit_step
 from tests.support.cameras import cameras_at_origin, ndc_of, views_from_origin
 
 pytestmark = pytest.mark.slow

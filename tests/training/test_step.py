@@ -17,7 +17,8 @@ from nerf.render.images import image_rays, make_exact_program, render_image
 from nerf.training.batch import Batch, sample_batch
 from nerf.training.loss import loss_and_gradient, photometric_loss
 from nerf.training.optimizer import TimeBudget, learning_rate
-from nerf.training.step import init_state, make_step
+from nerf.training.state import init_state
+from nerf.training.step import make_step
 from tests.support.cameras import ndc_of, space_of, training_views, views_from_origin
 
 pytestmark = pytest.mark.slow

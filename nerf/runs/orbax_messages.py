@@ -1,0 +1,72 @@
+"""Keeps Orbax quiet about what it also raises, and about reads and writes that were given up."""
+
+import contextlib
+import gc
+import logging
+import sys
+import time
+import types
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+_MAX_SECONDS_ABANDONED = 5.0
+
+
+@contextlib.contextmanager
+def orbax_silent() -> Iterator[None]:
+    """Within the block, Orbax does not log what it also raises.
+
+    Its reads and writes that were given up complain when they are collected, on threads of its
+    own; so they are collected before the block ends, and everything is then as it was before.
+    """
+    logger, asyncio_logger = logging.getLogger("absl"), logging.getLogger("asyncio")
+    level, hook = logger.level, sys.unraisablehook
+    logger.setLevel(logging.CRITICAL)
+    asyncio_logger.addFilter(_is_relevant_log_record)
+
+    def report(unraisable: Any) -> None:
+        if "Event loop is closed" not in str(unraisable.exc_value):
+            hook(unraisable)
+
+    sys.unraisablehook = report
+    try:
+        yield
+    finally:
+        _collect_abandoned()
+        sys.unraisablehook = hook
+        asyncio_logger.removeFilter(_is_relevant_log_record)
+        logger.setLevel(level)
+
+
+def _is_relevant_log_record(record: logging.LogRecord) -> bool:
+    """Of several writes that fail at once, one is raised; the errors of the others are not read."""
+    return "exception was never retrieved" not in record.getMessage()
+
+
+@contextlib.contextmanager
+def abandoned_reads_silent() -> Iterator[None]:
+    """Where one read fails, Orbax gives up the others, which complain when they are collected."""
+    report: Callable[[Any], Any] = sys.unraisablehook
+    sys.unraisablehook = lambda _: None
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
+        try:
+            yield
+        finally:
+            _collect_abandoned()
+            sys.unraisablehook = report
+
+
+def _collect_abandoned() -> None:
+    """Collects what Orbax gave up; TensorStore may hold it some milliseconds longer."""
+    deadline = time.monotonic() + _MAX_SECONDS_ABANDONED
+    gc.collect()
+    while _orbax_coroutines() and time.monotonic() < deadline:
+        time.sleep(0.01)
+        gc.collect()
+
+
+def _orbax_coroutines() -> int:
+    coroutines = (each for each in gc.get_objects() if isinstance(each, types.CoroutineType))
+    return sum("orbax" in each.cr_code.co_filename for each in coroutines)

@@ -1,0 +1,109 @@
+"""The state of training: parameters, optimiser, step, key, health; how it begins and where it lies.
+
+The key and the step number decide which rays a step draws, so a run that stops can resume from its
+state with the same results.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpy.typing as npt
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from nerf.config.settings import PROPOSAL, Config
+from nerf.field import Params, RadianceField
+from nerf.render.rays import init_params
+from nerf.runtime import parallel
+from nerf.runtime.devices import default_platform
+from nerf.training import health
+from nerf.training.health import Health
+from nerf.training.optimizer import make_optimizer
+
+
+class TrainState(NamedTuple):
+    """Everything that changes during training.
+
+    Attributes:
+      params: one tree or two, see `nerf.render.rays`.
+      opt_state: the state of the Optax optimiser.
+      step: `[]` int32, the number of steps done.
+      key: the run's random key; each step folds its number into it.
+      health: statistics of the steps so far, which show a collapse.
+    """
+
+    params: Params
+    opt_state: Any
+    step: jax.Array
+    key: jax.Array
+    health: Health
+
+
+def init_state(
+    field: RadianceField,
+    config: Config,
+    key: jax.Array,
+    params: Params | None = None,
+    *,
+    occupied: npt.NDArray[np.bool_] | None = None,
+    platform: str | None = None,
+) -> TrainState:
+    """The state before the first step.
+
+    Args:
+      field: what is trained.
+      config: networks and optimiser.
+      key: of fresh parameters and of the run.
+      params: where training starts; None for fresh parameters.
+      occupied: cells that may hold something, for a fresh proposal, see `nerf.field.CarveFn`; None
+        for all.
+      platform: `cpu`, `gpu` or `tpu`; None for the default.
+    """
+
+    def init(key: jax.Array, params: Params | None, occupied: jax.Array | None) -> TrainState:
+        params_key, run_key = jax.random.split(key)
+        if params is None:
+            params = init_params(field, config.render, params_key)
+        opt_state = make_optimizer(config.train).init(params)
+        state = TrainState(params, opt_state, jnp.zeros((), jnp.int32), run_key, health.init())
+        return state if occupied is None else carve_state(field, state, occupied)
+
+    # One program; without `jit`, each operation would be compiled on its own.
+    options = parallel.fast_compilation_options(platform or default_platform())
+    jitted = jax.jit(init, compiler_options=options)
+    state: TrainState = jitted(key, params, occupied)
+    return state
+
+
+def carve_state(
+    field: RadianceField, state: TrainState, occupied: jax.Array | npt.NDArray[np.bool_]
+) -> TrainState:
+    """A state whose proposal knows which cells are empty.
+
+    Args:
+      field: with a proposal that can know it.
+      state: before its first step.
+      occupied: see `nerf.field.CarveFn`.
+    """
+    assert field.proposal is not None
+    assert field.proposal.carve is not None
+    carved = field.proposal.carve(state.params[PROPOSAL], jnp.asarray(occupied))
+    return state._replace(params={**state.params, PROPOSAL: carved})
+
+
+def state_shardings(mesh: Mesh, state: TrainState) -> TrainState:
+    """Where the arrays of a state are: each device updates its own rows of a large array, so only
+    these have its moments; parameters are everywhere.
+    """
+    everywhere = jax.tree.map(lambda _: NamedSharding(mesh, PartitionSpec()), state)
+    shardings: TrainState = everywhere._replace(
+        opt_state=parallel.row_shardings(mesh, state.opt_state)
+    )
+    return shardings
+
+
+def place_state(mesh: Mesh, state: TrainState) -> TrainState:
+    """The state on the devices of a mesh, see `state_shardings`."""
+    placed: TrainState = jax.device_put(state, state_shardings(mesh, state))
+    return placed
