@@ -95,12 +95,12 @@ def score_view(scene: Scene, view: View, image: RenderedImage) -> ViewScore:
     """All scores of one drawn view."""
     assert view.image is not None
     depth = None if scene.depth is None else scene.depth[view.index]
-    size = view.camera.height, view.camera.width
+    height, width = view.image.shape[:2]
     return ViewScore(
         view.index,
         view.name,
         image_metrics.psnr(image.rgb, view.image),
         image_metrics.ssim(image.rgb, view.image),
         None if depth is None else image_metrics.depth_error(image.depth, depth),
-        None if scene.cameras.sizes is None else size,
+        None if scene.cameras.sizes is None else (height, width),
     )
