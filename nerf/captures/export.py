@@ -129,7 +129,7 @@ def _check_llff(task: _Export) -> list[str]:
     if (task.sizes != task.sizes[:1]).any():
         raise UserError(
             f"LLFF has one image size, and these images have several "
-            f"({sizes_in_words(task.sizes)}): choose another format"
+            f'({sizes_in_words(task.sizes)}): choose `export_format="nerfstudio"`'
         )
     notes = _check_pinhole(task.lens, task.sizes)
     if task.bounds is None:

@@ -112,7 +112,7 @@ def test_sizes_survive_in_every_format_that_can_express_them(folders, tmp_path, 
 @every_kind
 def test_llff_refuses_them(folders, tmp_path, kind):
     with pytest.raises(
-        UserError, match=r"LLFF has one image size.*choose another format"
+        UserError, match=r"LLFF has one image size.*choose `export_format="
     ) as caught:
         convert(folders["flower", kind], "llff", tmp_path / "out")
     assert " of 16x" in str(caught.value)
