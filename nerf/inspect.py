@@ -97,23 +97,27 @@ def _run(argv: Sequence[str]) -> None:
 def _export(loaded: LoadedScene, options: NormalizeOptions) -> None:
     """Writes the capture as --export_format into --out, with the images at their loaded size."""
     capture, scene = loaded.capture, loaded.scene
-    height, width = scene.cameras.height, scene.cameras.width
+    heights, widths = scene.images.heights, scene.images.widths
+    sizes = np.stack([widths, heights], axis=-1)
     stored_sizes = [image_files.read_header(file).size for file in capture.files]
     files = [
-        file if size == (width, height) and not turn else None
-        for file, size, turn in zip(capture.files, stored_sizes, loaded.turned, strict=True)
+        file if stored == tuple(size) and not turn else None
+        for file, stored, size, turn in zip(
+            capture.files, stored_sizes, sizes.tolist(), loaded.turned, strict=True
+        )
     ]
 
     def read(index: int) -> "np.ndarray[tuple[int, ...], np.dtype[np.float32]]":
         pixels = image_files.read_image(capture.files[index], orient=loaded.turned[index])
+        height, width = int(heights[index]), int(widths[index])
         if pixels.shape[:2] == (height, width):
             return pixels
         return image_files.shrink(pixels, height, width)
 
     out = Path(FLAGS.out)
-    lens = scaled_lens(capture, height, width)
+    lens = scaled_lens(capture, heights, widths)
     bounds = override_bounds(capture.bounds, capture.num_views, options)
-    images = ExportImages((width, height), files, read)
+    images = ExportImages(sizes, files, read)
     for note in export(capture, lens, bounds, images, FLAGS.export_format, out):
         print(f"note: {as_flags(note)}")
     print(

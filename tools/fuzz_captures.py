@@ -83,7 +83,7 @@ def make_seeds(home: Path) -> list[Files]:
         out = home / str(number)
         shown = bent if number >= len(FORMATS) else lens
         export(
-            capture, shown, bounds, ExportImages((6, 4), [None] * 4, lambda i: pixels[i]), to, out
+            capture, shown, bounds, ExportImages(sizes, [None] * 4, lambda i: pixels[i]), to, out
         )
         seeds.append(_in_memory(out))
     seeds.append({**seeds[list(FORMATS).index("colmap")], **_as_text(poses)})

@@ -20,6 +20,7 @@ from PIL import Image
 
 from nerf.captures import colmap, colmap_files, llff, transforms
 from nerf.captures.capture import HALF_PIXEL, Array, Capture
+from nerf.captures.size_counts import sizes_in_words
 from nerf.errors import UserError
 from nerf.geometry.lenses import Lens
 
@@ -30,13 +31,13 @@ class ExportImages(NamedTuple):
     """The images to write.
 
     Attributes:
-      size: width and height in pixels, of all images.
+      sizes: `[num_views, 2]`, width and height in pixels.
       files: `[num_views]`, the files to copy; None for images whose pixels have changed.
       read: a function from the index of a view to its pixels `[height, width, 3 or 4]`, float32 in
         [0, 1].
     """
 
-    size: tuple[int, int]
+    sizes: npt.NDArray[np.int64]
     files: Sequence[Path | None]
     read: Callable[[int], npt.NDArray[np.float32]]
 
@@ -47,7 +48,7 @@ class _Export(NamedTuple):
     capture: Capture
     lens: Lens
     bounds: Array | None
-    size: tuple[int, int]
+    sizes: npt.NDArray[np.int64]
     names: Sequence[str]
     out: Path
 
@@ -64,7 +65,7 @@ def export(
 
     Args:
       capture: the capture.
-      lens: `[num_views]`, its lenses for images of `images.size`.
+      lens: `[num_views]`, its lenses for images of `images.sizes`.
       bounds: `[num_views, 2]`, near and far in the capture's unit; None if they are not known.
       images: its images.
       export_format: a name of `nerf.captures.formats.FORMATS`.
@@ -84,7 +85,7 @@ def export(
     check, write = _WRITERS[export_format]
     as_png = export_format == "blender"  # its readers add this suffix to the names
     names = _names(capture, images, keep_order=export_format == "llff", as_png=as_png)
-    task = _Export(capture, lens, bounds, images.size, names, out)
+    task = _Export(capture, lens, bounds, images.sizes, names, out)
     notes = check(task)
     try:
         for index, name in enumerate(names):
@@ -125,13 +126,18 @@ def _write_image(path: Path, images: ExportImages, index: int) -> None:
 
 
 def _check_llff(task: _Export) -> list[str]:
-    notes = _check_pinhole(task.lens, task.size)
+    if (task.sizes != task.sizes[:1]).any():
+        raise UserError(
+            f"LLFF has one image size, and these images have several "
+            f'({sizes_in_words(task.sizes)}): choose `export_format="nerfstudio"`'
+        )
+    notes = _check_pinhole(task.lens, task.sizes)
     if task.bounds is None:
         raise UserError("LLFF needs bounds, and this capture has none: give `near` and `far`")
     return [*notes, *_lost_split(task.capture)]
 
 
-def _check_pinhole(lens: Lens, size: tuple[int, int]) -> list[str]:
+def _check_pinhole(lens: Lens, sizes: npt.NDArray[np.int64]) -> list[str]:
     """Refuses lenses that are not one pinhole camera with its axis through the image centre."""
     assert lens.distortion is not None
     assert lens.fisheye is not None
@@ -141,7 +147,7 @@ def _check_pinhole(lens: Lens, size: tuple[int, int]) -> list[str]:
     focal, centre = np.asarray(lens.focal), np.asarray(lens.centre)
     if not np.allclose(focal, focal[0, 0], rtol=1e-3):
         raise UserError(f"LLFF has one focal length, and these lenses have several: {advice}")
-    offset = float(np.abs(centre - 0.5 * np.array(size)).max())
+    offset = float(np.abs(centre - 0.5 * sizes).max())
     if offset > 1.0:
         raise UserError(
             f"the principal point of LLFF is the image centre, and these are {offset:.1f} pixels "
@@ -153,13 +159,10 @@ def _check_pinhole(lens: Lens, size: tuple[int, int]) -> list[str]:
 
 
 def _write_llff(task: _Export) -> None:
-    capture, lens, bounds, size, names, out = task
+    capture, lens, bounds, sizes, _, out = task
     assert bounds is not None
-    width, height = size
     right, up, back, positions = np.moveaxis(capture.camtoworlds, -1, 0)
-    intrinsics = np.stack(
-        [np.full(len(names), height), np.full(len(names), width), np.asarray(lens.focal)[:, 0]], -1
-    )
+    intrinsics = np.stack([sizes[:, 1], sizes[:, 0], np.asarray(lens.focal)[:, 0]], axis=-1)
     matrices = np.stack([-up, right, back, positions, intrinsics], axis=-1)
     rows = np.concatenate([matrices.reshape(-1, 15), bounds], axis=-1)
     np.save(out / llff.POSES_FILE, rows)
@@ -196,15 +199,15 @@ def _write_blender(task: _Export) -> None:
         for frame, index in zip(content["frames"], indices, strict=True):
             frame["file_path"] = stems[index]
         content["camera_angle_x"] = 2.0 * math.atan(
-            0.5 * task.size[0] / np.asarray(task.lens.focal)[0, 0]
+            0.5 * task.sizes[0, 0] / np.asarray(task.lens.focal)[0, 0]
         )
         _write_json(task.out / f"transforms_{part}.json", content)
 
 
 def _transforms(task: _Export, indices: Sequence[int]) -> dict[str, Any]:
     """The content of a JSON file of some views; intrinsics that all share are written once."""
-    capture, lens, bounds, size, names, _ = task
-    intrinsics = [_intrinsics(lens, index, size) for index in range(len(names))]
+    capture, lens, bounds, sizes, names, _ = task
+    intrinsics = [_intrinsics(lens, index, size) for index, size in enumerate(sizes.tolist())]
     shared = intrinsics[0] if all(values == intrinsics[0] for values in intrinsics) else {}
     frames = []
     for index in indices:
@@ -218,7 +221,7 @@ def _transforms(task: _Export, indices: Sequence[int]) -> dict[str, Any]:
     return {**shared, "frames": frames}
 
 
-def _intrinsics(lens: Lens, index: int, size: tuple[int, int]) -> dict[str, Any]:
+def _intrinsics(lens: Lens, index: int, size: Sequence[int]) -> dict[str, Any]:
     """The keys of `transforms.json` that describe the lens of a view."""
     assert lens.distortion is not None
     assert lens.fisheye is not None
@@ -254,10 +257,12 @@ def _check_colmap(task: _Export) -> list[str]:
 
 
 def _write_colmap(task: _Export) -> None:
-    capture, lens, bounds, size, names, out = task
+    capture, lens, bounds, sizes, names, out = task
     model = out / "sparse" / "0"
     model.mkdir(parents=True)
-    camera_of_view = [_colmap_camera(lens, index, size) for index in range(len(names))]
+    camera_of_view = [
+        _colmap_camera(lens, index, size) for index, size in enumerate(sizes.tolist())
+    ]
     numbers = {camera: number for number, camera in enumerate(dict.fromkeys(camera_of_view), 1)}
     ids = {name: number for number, name in colmap_files.MODEL_IDS.items()}
     cameras = struct.pack("<Q", len(numbers))
@@ -282,7 +287,7 @@ def _write_colmap(task: _Export) -> None:
         (model / colmap.BOUNDS_FILE).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def _colmap_camera(lens: Lens, index: int, size: tuple[int, int]) -> colmap_files.Camera:
+def _colmap_camera(lens: Lens, index: int, size: Sequence[int]) -> colmap_files.Camera:
     """The simplest of COLMAP's cameras that is the lens of a view."""
     assert lens.distortion is not None
     assert lens.fisheye is not None
@@ -294,7 +299,8 @@ def _colmap_camera(lens: Lens, index: int, size: tuple[int, int]) -> colmap_file
     elif any((k1, k2, p1, p2)):
         model, distortion = "OPENCV", [k1, k2, p1, p2]
     params = tuple(float(value) for value in (*pinhole, *distortion))
-    return colmap_files.Camera(model, *size, params)
+    width, height = size
+    return colmap_files.Camera(model, width, height, params)
 
 
 def _world_to_camera(camtoworld: Array) -> tuple[list[float], list[float]]:

@@ -1,7 +1,8 @@
-"""The size of a capture's images: matching them to their lenses, choosing one size, scaling."""
+"""The sizes of a capture's images: matching them to their lenses, choosing sizes, scaling."""
 
 import dataclasses
 import hashlib
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -91,10 +92,13 @@ def match_sizes(capture: Capture) -> MatchedImages:
     return MatchedImages(changed, np.array(sizes, np.int64), tuple(turned), is_transparent)
 
 
-def target_size(
+def target_sizes(
     capture: Capture, sizes: npt.NDArray[np.int64], factor: int | None, max_size: int
-) -> tuple[int, int, list[str]]:
-    """Chooses the size of all images.
+) -> tuple[npt.NDArray[np.int64], list[str]]:
+    """Chooses the size of each image.
+
+    Images of different sizes are scaled independently: an image that is small enough stays as it
+    is, however large another one is.
 
     Args:
       capture: the images and their lenses.
@@ -103,52 +107,70 @@ def target_size(
       max_size: the longest allowed side in pixels; 0 for no limit.
 
     Returns:
-      Height, width, and a note if the images are scaled.
+      `[num_views, 2]`, width and height of each image, and a note if images are scaled.
 
     Raises:
-      UserError: if the images differ in size, or have too many pixels.
+      UserError: if the images have too many pixels.
     """
-    counts = Counter((int(w), int(h)) for w, h in sizes)
-    if len(counts) > 1:
-        groups = listed(f"{n} of {w} x {h}" for (w, h), n in counts.most_common())
-        rarest = counts.most_common()[-1][0]
-        example = next(
-            file for file, size in zip(capture.files, sizes.tolist(), strict=True)
-            if tuple(size) == rarest
-        )  # fmt: skip
-        raise UserError(
-            f"the images differ in size: {groups}, for example {example.name}; a scene has one "
-            "size: remove the smaller group, or scale it and its lenses"
-        )
-    ((width, height),) = counts
-    reduction = 1.0
-    if factor is not None:
-        reduction = max(1.0, factor * width / float(capture.sizes[:, 0].min()))
-    longer = max(width, height)
-    if max_size and longer / reduction > max_size:
-        reduction = longer / max_size
-    notes = []
-    if reduction > 1.0 + 1.0 / longer:
-        new_width, new_height = (max(1, round(side / reduction)) for side in (width, height))
-        notes = [f"images of {width}x{height} are scaled to {new_width}x{new_height}"]
-        if factor is None:
-            notes[0] += " (`max_size` sets the longer side, 0 keeps the original size)"
-        width, height = new_width, new_height
-    num_pixels = width * height * len(sizes)
+    targets = sizes.copy()
+    for size in np.unique(sizes, axis=0):
+        of_size = (sizes == size).all(axis=1)
+        lens_width = float(capture.sizes[of_size, 0].min())
+        targets[of_size] = _target_size(tuple(size.tolist()), lens_width, factor, max_size)
+    num_pixels = sum(width * height for width, height in targets.tolist())
     if num_pixels > MAX_PIXELS:
+        width, height = max(targets.tolist(), key=math.prod)
+        up_to = "" if (targets == targets[:1]).all() else "up to "
         raise UserError(
-            f"{len(sizes)} images of {width} x {height} have {num_pixels / 1e9:.1f} billion "
+            f"{len(sizes)} images of {up_to}{width} x {height} have {num_pixels / 1e9:.1f} billion "
             f"pixels, more than {MAX_PIXELS / 1e9:.1f}: give a smaller `max_size`, or a `factor`"
         )
-    return height, width, notes
+    return targets, _notes_on_scaling(sizes, targets, is_chosen=factor is not None)
 
 
-def check_lenses(capture: Capture, height: int, width: int) -> list[str]:
+def _target_size(
+    size: tuple[int, int], lens_width: float, factor: int | None, max_size: int
+) -> tuple[int, int]:
+    """Width and height of an image, scaled if it has to be."""
+    reduction = 1.0
+    if factor is not None:
+        reduction = max(1.0, factor * size[0] / lens_width)
+    longer = max(size)
+    if max_size and longer / reduction > max_size:
+        reduction = longer / max_size
+    if reduction <= 1.0 + 1.0 / longer:
+        return size
+    width, height = (max(1, round(side / reduction)) for side in size)
+    return width, height
+
+
+def _notes_on_scaling(
+    sizes: npt.NDArray[np.int64], targets: npt.NDArray[np.int64], *, is_chosen: bool
+) -> list[str]:
+    """A note if images are scaled; it names `max_size` unless the user has chosen a factor."""
+    changes = Counter(
+        (f"{old[0]}x{old[1]}", f"{new[0]}x{new[1]}")
+        for old, new in zip(sizes.tolist(), targets.tolist(), strict=True)
+        if old != new
+    )
+    if not changes:
+        return []
+    ((before, after), number) = changes.most_common(1)[0]
+    note = f"images of {before} are scaled to {after}"
+    if number < len(sizes):
+        each = (f"{n} of {old} to {new}" for (old, new), n in changes.most_common())
+        note = f"images are scaled: {listed(each)}"
+    if is_chosen:
+        return [note]
+    return [f"{note} (`max_size` sets the longer side, 0 keeps the original size)"]
+
+
+def check_lenses(capture: Capture, sizes: npt.NDArray[np.int64]) -> list[str]:
     """Checks that each pixel has a ray, see `fraction_without_ray`.
 
     Args:
       capture: the lenses.
-      height, width: of the images, in pixels.
+      sizes: `[num_views, 2]`, width and height of the images, in pixels.
 
     Returns:
       A note if some pixels have none.
@@ -156,13 +178,17 @@ def check_lenses(capture: Capture, height: int, width: int) -> list[str]:
     Raises:
       UserError: if more than half of the pixels of a view have none.
     """
-    lens = simplified_lens(scaled_lens(capture, height, width), height, width)
+    widths, heights = sizes.T
+    lens = simplified_lens(scaled_lens(capture, heights, widths), heights, widths)
     if lens is None or lens.distortion is None:
         return []
-    rows = np.concatenate([np.asarray(x, np.float64).reshape(len(lens.focal), -1) for x in lens], 1)
+    parts = [np.asarray(x, np.float64).reshape(len(sizes), -1) for x in (*lens, sizes)]
+    rows = np.concatenate(parts, axis=1)
     _, firsts = np.unique(rows, axis=0, return_index=True)
     fractions = {
-        int(index): fraction_without_ray(jax.tree.map(lambda x, i=index: x[i], lens), height, width)
+        int(index): fraction_without_ray(
+            jax.tree.map(lambda x, i=index: x[i], lens), int(heights[index]), int(widths[index])
+        )
         for index in firsts[:_MAX_LENSES]
     }
     worst = max(fractions, key=lambda index: fractions[index])
@@ -206,18 +232,17 @@ def load_pixels(
     files: Sequence[Path],
     sizes: npt.NDArray[np.int64],
     turned: Sequence[bool],
-    height: int,
-    width: int,
+    targets: npt.NDArray[np.int64],
     cache_dir: Path,
     callback: Callback,
 ) -> Iterator[npt.NDArray[np.uint8]]:
-    """Reads the images of a scene, scaled to one size.
+    """Reads the images of a scene, each at its own size.
 
     Args:
       files: `[num_views]`.
-      sizes: `[num_views, 2]`, width and height, all the same.
+      sizes: `[num_views, 2]`, width and height.
       turned: `[num_views]`, which images to turn by their EXIF orientation.
-      height, width: of the result, in pixels.
+      targets: `[num_views, 2]`, width and height of the results.
       cache_dir: where scaled images are cached.
       callback: receives the progress where there is much to scale.
 
@@ -227,11 +252,13 @@ def load_pixels(
     Raises:
       UserError: if an image cannot be read.
     """
-    is_scaled = tuple(sizes[0]) != (width, height)
-    show = is_scaled and int(sizes.prod(axis=1).sum()) > _MIN_PIXELS_OF_BAR
+    are_scaled = (sizes != targets).any(axis=1)
+    show = int(sizes[are_scaled].prod(axis=1).sum()) > _MIN_PIXELS_OF_BAR
     receiver = callback if show else ignore_event
     with Progress.of(receiver, "scaling images", total=len(files), unit="image") as progress:
-        for file, turn in zip(files, turned, strict=True):
+        for file, turn, (width, height), is_scaled in zip(
+            files, turned, targets.tolist(), are_scaled, strict=True
+        ):
             pixels = (
                 _scaled(file, turn, height, width, cache_dir)
                 if is_scaled

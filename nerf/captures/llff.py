@@ -2,7 +2,8 @@
 
 `poses_bounds.npy` is `[num_views, 17]`: a 3x5 matrix in row-major order, then the nearest and the
 farthest depth. Columns 0 to 2 of the matrix are the axes [down, right, back] of the camera, column
-3 its position, column 4 the height, width and focal length in pixels of the original photograph.
+3 its position, column 4 the height, width and focal length in pixels of the original photograph,
+which may differ between cameras.
 Row i belongs to the i-th image in the order of the file names.
 
 Images are in `images` (the originals) or in `images_N` (both sides divided by N). Any of these
@@ -131,12 +132,14 @@ def _check_size(file: io.BytesIO) -> None:
 def check_values(poses_bounds: Array, names: Sequence[str], where: Path | str) -> None:
     """Raises a UserError with the views that no capture can be made of; see `check_cameras`."""
     sizes = poses_bounds[:, :15].reshape(-1, 3, 5)[:, :, 4]
+    _, firsts, group = np.unique(sizes[:, :2], axis=0, return_index=True, return_inverse=True)
+    usual_focal = sizes[firsts[group.ravel()], 2]
     faults = (
         (~np.isfinite(poses_bounds).all(1), "contain NaN or infinity"),
         ((sizes <= 0).any(1), "have a height, width or focal length that is not positive"),
         (
-            ~np.isclose(sizes, sizes[:1], rtol=1e-3).all(1),
-            "differ in height, width or focal length from the first, but LLFF has one camera",
+            ~np.isclose(sizes[:, 2], usual_focal, rtol=1e-3),
+            "differ in focal length from the first of the same height and width",
         ),
     )
     for is_faulty, fault in faults:

@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from nerf.captures.capture import Array, Capture, depths_in_view
-from nerf.errors import UserError, listed
+from nerf.captures.size_counts import sizes_in_words
+from nerf.errors import UserError
 from nerf.geometry.rigs import Rig, classify_rig, rotation_to_upright, widest_gap
 
 _KINDS = {
@@ -24,10 +25,8 @@ def describe_capture(capture: Capture) -> Iterator[str]:
     """Lines about the files: format, lens, bounds, and the arrangement of the cameras."""
     yield survey_line("folder", str(capture.folder))
     yield survey_line("format", capture.format)
-    sizes = {tuple(size) for size in capture.sizes.tolist()}
-    yield survey_line(
-        "views", f"{capture.num_views}, cameras for {listed(f'{w}x{h}' for w, h in sorted(sizes))}"
-    )
+    sizes = sizes_in_words(capture.sizes)
+    yield survey_line("views", f"{capture.num_views}, cameras for {sizes}")
     yield survey_line("lens", _lens(capture))
     if capture.bounds is None:
         yield survey_line("bounds", "not in the files")

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import jax
+import numpy as np
 
 from nerf.backends import convert
 from nerf.cli import options
@@ -22,6 +23,7 @@ from nerf.output.video import check_video_encoder
 from nerf.render.rays import abstract_networks
 from nerf.runs import parameters, run_folder
 from nerf.runtime import devices
+from nerf.scenes.describe import image_sizes
 from nerf.scenes.scene import Scene
 from nerf.training.loop import UNLIMITED_STEPS
 
@@ -226,7 +228,7 @@ def _print_header(console: Console, scene: Scene, folder: Path, trained: Trained
     config = trained.config
     num_params = parameters.count(abstract_networks(trained.field, config.render))
     held_out = listed(scene.split(config.train.holdout).test)
-    height, width = scene.cameras.height, scene.cameras.width
+    num_rays = int(np.sum(scene.images.heights * scene.images.widths))
     device = (
         f"{devices.default_platform()} ({run_folder.device_name()}), "
         f"{jax.local_device_count()} in use, {os.cpu_count()} CPU cores"
@@ -237,13 +239,19 @@ def _print_header(console: Console, scene: Scene, folder: Path, trained: Trained
         "backend": f"{trained.backend}, field {trained.field_name}, preset {config.preset}, "
         f"{num_params:,} parameters",
         "scene": f"{scene.name}, source: {scene.source} ({scene.origin}), {scene.num_views} views "
-        f"of {width}x{height}, {scene.num_views * width * height:,} rays, held out {held_out}",
+        f"{_sizes(scene)}, {num_rays:,} rays, held out {held_out}",
         "space": f"{scene.space.name}: {scene.space.description}",
         "parameters": trained.origin,
         "run folder": str(folder),
     }
     for name, value in lines.items():
         console.print(f"{name + ':':<12}{value}")
+
+
+def _sizes(scene: Scene) -> str:
+    """The sizes of the views: `of 126x94`, or `(8 of 64x48, 4 of 48x64)`."""
+    sizes = image_sizes(scene)
+    return f"of {sizes}" if scene.cameras.sizes is None else f"({sizes})"
 
 
 def _precision(name: str) -> str:

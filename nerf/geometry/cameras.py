@@ -7,6 +7,7 @@ the viewing axis.
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import chex
@@ -17,24 +18,29 @@ import numpy.typing as npt
 
 from nerf.geometry.lenses import Array, Lens, slopes
 
+Sizes = jax.Array | npt.NDArray[np.int32]
+
 
 @functools.partial(
     jax.tree_util.register_dataclass,
-    data_fields=("camtoworlds", "focal", "bounds", "lens"),
+    data_fields=("camtoworlds", "focal", "bounds", "lens", "sizes"),
     meta_fields=("height", "width"),
 )
 @dataclasses.dataclass(frozen=True, eq=False)
 class Cameras:
-    """One camera, or an array of cameras, whose images have one size.
+    """One camera, or an array of cameras.
 
-    A pytree: `jax.tree.map`, `jax.jit` and `jax.grad` take it as it is. Only the size is static.
+    A pytree: `jax.tree.map`, `jax.jit` and `jax.grad` take it as it is. Only `height` and `width`
+    are static.
 
     Attributes:
       camtoworlds: `[..., 3, 4]`, positions in scene units.
       focal: `[...]`, focal length in pixels, > 0; not used where there is a lens.
       bounds: `[..., 2]`, nearest and farthest depth along the viewing axis, scene units.
-      height, width: image size in pixels.
+      height, width: image size in pixels; where `sizes` are given, the most common of them.
       lens: `[...]`; None for pinhole cameras whose principal point is the middle of the image.
+      sizes: `[..., 2]` int32, height and width of each image in pixels; None where all images have
+        one size. Cameras of several sizes have a lens, so that rays do not depend on the size.
 
     >>> row = Cameras.pinhole(
     ...     np.eye(3, 4)[None], focal=5.0, height=6, width=8, near=1, far=9
@@ -49,6 +55,7 @@ class Cameras:
     height: int
     width: int
     lens: Lens | None = None
+    sizes: Sizes | None = None
 
     @classmethod
     def pinhole(
@@ -71,9 +78,42 @@ class Cameras:
         return cls(matrices, for_each(focal), bounds, height, width)
 
     def __getitem__(self, index: Any) -> "Cameras":
-        """Some of the cameras; the index is that of a NumPy or JAX array `[...]`."""
+        """Some of the cameras; the index is that of a NumPy or JAX array `[...]`.
+
+        One camera of an array has the height and width of its own image.
+        """
         chosen: Cameras = jax.tree.map(lambda x: x[index], self)
-        return chosen
+        if chosen.sizes is None or np.ndim(chosen.focal) > 0:
+            return chosen
+        height, width = (int(side) for side in chosen.sizes)
+        return dataclasses.replace(chosen, height=height, width=width, sizes=None)
+
+    @property
+    def image_sizes(self) -> Sizes:
+        """`[..., 2]`, height and width of each image in pixels, whether they differ or not."""
+        if self.sizes is not None:
+            return self.sizes
+        return np.broadcast_to(
+            np.array([self.height, self.width], np.int32), (*np.shape(self.focal), 2)
+        )
+
+    def with_sizes(self, sizes: npt.ArrayLike) -> "Cameras":
+        """The same cameras with images of other sizes; their lenses are those of these images.
+
+        Args:
+          sizes: `[num_cameras, 2]`, height and width of each image in pixels.
+
+        Raises:
+          ValueError: if the sizes differ, and the cameras have no lens.
+        """
+        each = np.asarray(sizes, np.int32)
+        chex.assert_shape(each, (*np.shape(self.focal), 2))
+        height, width = common_size(each)
+        if (each == each[:1]).all():
+            return dataclasses.replace(self, height=height, width=width, sizes=None)
+        if self.lens is None:
+            raise ValueError("cameras whose images differ in size must have a lens")
+        return dataclasses.replace(self, height=height, width=width, sizes=each)
 
     def broadcast_to(self, shape: tuple[int, ...]) -> "Cameras":
         """The same cameras, repeated along the axes of `shape`, as `jnp.broadcast_to` does."""
@@ -87,8 +127,10 @@ class Cameras:
         """Pinhole cameras at the same places with images of another size and the same width of
         view.
         """
-        focal = self.focal * np.float32(width / self.width)
-        return dataclasses.replace(self, focal=focal, height=height, width=width, lens=None)
+        focal = self.focal * (width / self.image_sizes[..., 1]).astype(np.float32)
+        return dataclasses.replace(
+            self, focal=focal, height=height, width=width, lens=None, sizes=None
+        )
 
     def shrunk(self, height: int, width: int, *, pixel_offset: float) -> "Cameras":
         """Cameras for the same images scaled down by area: a pixel's ray is that of its area's
@@ -100,36 +142,66 @@ class Cameras:
           height, width: of the smaller images, in pixels.
           pixel_offset: of cameras without a lens, see `pinhole_rays`; the new ones have a lens.
         """
-        scale = np.array([width / self.width, height / self.height], np.float32)
+        sides = np.asarray(self.image_sizes)[..., ::-1]  # width and height
+        scale = (np.array([width, height]) / sides).astype(np.float32)
         lens = self.lens
         if lens is None:
-            middle = np.array([0.5 * self.width, 0.5 * self.height], np.float32) - pixel_offset
+            middle = (0.5 * sides).astype(np.float32) - pixel_offset
             focal = np.asarray(self.focal)
-            lens = Lens(
-                np.stack([focal, focal], axis=-1), np.broadcast_to(middle, (*focal.shape, 2))
-            )
+            lens = Lens(np.stack([focal, focal], axis=-1), middle)
         lens = lens._replace(focal=lens.focal * scale, centre=(lens.centre + 0.5) * scale - 0.5)
-        focal = self.focal * scale[0]
-        return dataclasses.replace(self, focal=focal, height=height, width=width, lens=lens)
+        focal = self.focal * scale[..., 0]
+        return dataclasses.replace(
+            self, focal=focal, height=height, width=width, lens=lens, sizes=None
+        )
 
     def at(self, camtoworlds: npt.NDArray[np.float32]) -> "Cameras":
         """Pinhole cameras at other places, for a video.
 
-        They have the mean focal length of these, and see from the nearest of all near bounds to
-        the farthest of all far ones.
+        They have the mean focal length of these (relative to the longer side of the image where
+        images differ in size), and see from the nearest of all near bounds to the farthest of all
+        far ones.
 
         Args:
           camtoworlds: `[..., 3, 4]`, scene units.
         """
-        bounds = np.asarray(self.bounds)
+        bounds, focal = np.asarray(self.bounds), np.asarray(self.focal)
+        if self.sizes is not None:
+            focal = focal * max(self.height, self.width) / np.asarray(self.sizes).max(axis=-1)
         return Cameras.pinhole(
             camtoworlds,
-            focal=np.mean(self.focal, dtype=np.float64),
+            focal=np.mean(focal, dtype=np.float64),
             height=self.height,
             width=self.width,
             near=bounds[..., 0].min(),
             far=bounds[..., 1].max(),
         )
+
+
+def common_size(sizes: Sizes) -> tuple[int, int]:
+    """The most common size of some images; of several, the middle one by area, then by width.
+
+    Args:
+      sizes: `[num_images, 2]`, height and width in pixels.
+
+    Returns:
+      Height and width.
+
+    >>> common_size(np.array([[4, 6], [6, 4], [4, 6]]))
+    (4, 6)
+    """
+    distinct, counts = np.unique(np.asarray(sizes), axis=0, return_counts=True)
+    most = [(int(h), int(w)) for h, w in distinct[counts == counts.max()]]
+    ordered = sorted(most, key=lambda size: (size[0] * size[1], size[1]))
+    return ordered[len(ordered) // 2]
+
+
+def stack_cameras(cameras: Sequence[Cameras]) -> Cameras:
+    """An array `[num_cameras]` of single cameras, which all have a lens, or none of them has."""
+    sizes = np.array([[camera.height, camera.width] for camera in cameras], np.int32)
+    without_size = [dataclasses.replace(camera, height=0, width=0) for camera in cameras]
+    together: Cameras = jax.tree.map(lambda *each: np.stack(each), *without_size)
+    return together.with_sizes(sizes)
 
 
 def pixel_cameras(cameras: Cameras, view_indices: jax.Array) -> Cameras:
@@ -143,7 +215,8 @@ def pixel_cameras(cameras: Cameras, view_indices: jax.Array) -> Cameras:
       `[num_rays]` cameras.
     """
     chex.assert_rank(cameras.focal, 1)
-    chosen: Cameras = jax.tree.map(lambda x: jnp.asarray(x)[view_indices], cameras)
+    without_sizes = dataclasses.replace(cameras, sizes=None)  # of which rays do not depend
+    chosen: Cameras = jax.tree.map(lambda x: jnp.asarray(x)[view_indices], without_sizes)
     return chosen
 
 

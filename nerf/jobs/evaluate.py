@@ -137,10 +137,15 @@ def _score_views(
             scores.append(score)
             say(
                 callback,
-                f"view {view.index} ({view.name}): PSNR {score.psnr:.2f} dB, SSIM {score.ssim:.4f}"
-                f"{_depth_text(score.depth_error)}{file}",
+                f"view {view.index} ({view.name}){_size_text(score)}: PSNR {score.psnr:.2f} dB, "
+                f"SSIM {score.ssim:.4f}{_depth_text(score.depth_error)}{file}",
             )
     return scores
+
+
+def _size_text(score: ViewScore) -> str:
+    """The size of a view as text; empty where all views have one size."""
+    return "" if score.resolution is None else " at {1}x{0}".format(*score.resolution)
 
 
 def _depth_text(error: float | None) -> str:

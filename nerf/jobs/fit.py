@@ -63,7 +63,7 @@ def scene_facts(scene: Scene, config: Config, *, spans_box: bool) -> SceneFacts:
         low, high = scene_box(scene.space, config.render, scene.cameras)
         box = _rounded(np.asarray(low)), _rounded(np.asarray(high))
     return SceneFacts(
-        longer_side=max(scene.cameras.width, scene.cameras.height),
+        longer_side=int(np.max(scene.cameras.image_sizes)),
         background=scene.background,
         is_360=not scene.space.has_depth_axis,
         is_bounded=scene.space.is_bounded,

@@ -8,12 +8,11 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
-import jax
 import numpy as np
 import numpy.typing as npt
 
 from nerf.field import Params
-from nerf.geometry.cameras import Cameras
+from nerf.geometry.cameras import Cameras, stack_cameras
 from nerf.jobs.scene_box import scene_box
 from nerf.jobs.trained_field import TrainedField
 from nerf.render import fast
@@ -154,8 +153,7 @@ def _fast_or_exact(
     start = time.monotonic()
     config, params = trained.config.render, trained.params
     record = trained.needed_scene()
-    together: Cameras = jax.tree.map(lambda *each: np.stack(each), *cameras)
-    box = scene_box(trained.needed_space(), config, together, record.cameras)
+    box = scene_box(trained.needed_space(), config, stack_cameras(cameras), record.cameras)
     resolution = _resolution(trained, num_pixels)
     grid = fast.make_density_grid_builder(trained.field, config, box, resolution)(params)
     pixels, truth = compared_pixels(record, scene)
@@ -213,9 +211,11 @@ def compared_pixels(
       pixels where there are images.
     """
     views = record.split.test
-    num_pixels = record.cameras.height * record.cameras.width
-    chosen = np.random.default_rng(0).choice(len(views) * num_pixels, _COMPARED_RAYS)
-    view_numbers, indices = np.divmod(np.sort(chosen), num_pixels)
+    sizes = np.asarray(record.cameras.image_sizes, np.int64)[list(views)]
+    ends = np.cumsum(sizes.prod(axis=1))
+    chosen = np.sort(np.random.default_rng(0).choice(ends[-1], _COMPARED_RAYS))
+    view_numbers = np.searchsorted(ends, chosen, side="right")
+    indices = chosen - np.array([0, *ends])[view_numbers]
     pixels, colours = [], []
     for number, view in enumerate(views):
         some = indices[view_numbers == number].astype(np.int32)

@@ -20,6 +20,7 @@ class ViewScore:
       psnr: dB.
       ssim: by dm-pix, see `nerf.render.image_metrics.ssim`.
       depth_error: mean of |depth / truth - 1|; None where the true depth is not known.
+      resolution: height and width in pixels; None where all views of the scene have one size.
     """
 
     index: int
@@ -27,6 +28,7 @@ class ViewScore:
     psnr: float
     ssim: float
     depth_error: float | None = None
+    resolution: tuple[int, int] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Scores:
     Attributes:
       views: one for each held-out view that was scored.
       split: indices of the views for training and of those held out.
-      resolution: height and width in pixels.
+      resolution: height and width in pixels; where views differ in size, of most of them.
       renderer: `exact` or `fast`.
     """
 
@@ -93,10 +95,12 @@ def score_view(scene: Scene, view: View, image: RenderedImage) -> ViewScore:
     """All scores of one drawn view."""
     assert view.image is not None
     depth = None if scene.depth is None else scene.depth[view.index]
+    height, width = view.image.shape[:2]
     return ViewScore(
         view.index,
         view.name,
         image_metrics.psnr(image.rgb, view.image),
         image_metrics.ssim(image.rgb, view.image),
         None if depth is None else image_metrics.depth_error(image.depth, depth),
+        None if scene.cameras.sizes is None else (height, width),
     )

@@ -2,7 +2,11 @@
 
 from typing import Any
 
+import numpy as np
+
+from nerf.captures.size_counts import size_counts
 from nerf.config import text
+from nerf.geometry.cameras import Cameras
 from nerf.jobs.trained_field import TrainedField
 from nerf.runs import run_folder
 from nerf.scenes.scene import Scene
@@ -25,6 +29,7 @@ def run_record(trained: TrainedField, scene: Scene, *, mode: str, seed: int) -> 
         "scene": scene.name,
         "source": scene.source,
         "resolution": [cameras.height, cameras.width],
+        **_sizes(cameras),
         "space": scene.space.name,
         "unit_scale": _rounded(scene.unit_scale),
         "bounds": [_rounded(bound) for bound in cameras.bounds.mean(axis=0)],
@@ -35,6 +40,13 @@ def run_record(trained: TrainedField, scene: Scene, *, mode: str, seed: int) -> 
         "device": run_folder.device_name(),
         "versions": run_folder.versions(),
     }
+
+
+def _sizes(cameras: Cameras) -> dict[str, Any]:
+    """How many views have which width and height; nothing where all views have one size."""
+    if cameras.sizes is None:
+        return {}
+    return {"sizes": size_counts(np.asarray(cameras.sizes)[:, ::-1])}
 
 
 def _rounded(value: Any) -> float:

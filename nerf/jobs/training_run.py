@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from nerf.config.settings import PROPOSAL
 from nerf.errors import UserError
-from nerf.jobs.preview import Preview, size_before
+from nerf.jobs.preview import Preview, preview_index, size_before
 from nerf.jobs.train_options import TrainOptions
 from nerf.jobs.trained_field import TrainedField
 from nerf.jobs.training_record import run_record
@@ -144,7 +144,7 @@ class TrainingRun:
             self.callback,
             should_stop,
             self.options,
-            size_before(before, self.scene.cameras),
+            size_before(before, self.scene.cameras[preview_index(self.fresh.needed_scene())]),
         )
         return loop.train(
             step_fn,

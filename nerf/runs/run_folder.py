@@ -36,6 +36,7 @@ _SAME_TO_RESUME = (
     "backend", "field", "scene", "source", "resolution", "space", "unit_scale", "bounds",
     "init_from", "seed", "precision",
 )  # fmt: skip
+_SAME_IF_GIVEN = ("sizes",)  # of views that differ in size
 _MAY_DIFFER = ("train.num_steps",)
 _MAY_DIFFER_ELSEWHERE = ("backend", "init_from", "seed")
 _PACKAGES = ("jax", "jaxlib", "optax", "flax", "dm-haiku", "numpy")
@@ -170,8 +171,9 @@ def check_same_training(run_dir: Path, now: dict[str, Any], *, elsewhere: bool =
             f"{path} has settings that this version does not know ({error}): resume with the "
             "version that wrote it, or train anew with another `run_dir` or `resume=False`"
         ) from error
-    old = {name: before[name] for name in names} | config_text.flatten(settings)
-    new = {name: now[name] for name in names} | config_text.flatten(now["config"])
+    names += [name for name in _SAME_IF_GIVEN if name in before or name in now]
+    old = {name: before.get(name) for name in names} | config_text.flatten(settings)
+    new = {name: now.get(name) for name in names} | config_text.flatten(now["config"])
     different = [
         f"{name} was {old.get(name)!r} and is now {new.get(name)!r}"
         for name in dict.fromkeys([*old, *new])

@@ -2,9 +2,18 @@
 
 from collections.abc import Iterator
 
+import numpy as np
+
+from nerf.captures.size_counts import sizes_in_words
 from nerf.captures.survey import survey_line
 from nerf.errors import listed
 from nerf.scenes.scene import Scene
+
+
+def image_sizes(scene: Scene) -> str:
+    """The size of the images in words, or how many have which: `8 of 64x48, 4 of 48x64`."""
+    images = scene.images
+    return sizes_in_words(np.stack([images.widths, images.heights], axis=-1))
 
 
 def describe_scene(scene: Scene, holdout: int) -> Iterator[str]:
@@ -14,10 +23,9 @@ def describe_scene(scene: Scene, holdout: int) -> Iterator[str]:
       scene: the scene.
       holdout: every `holdout`-th view is held out, unless the files define a split.
     """
-    height, width = scene.cameras.height, scene.cameras.width
     split = scene.split(holdout)
     background = f", transparent, over {scene.background}" if scene.is_transparent else ""
-    yield survey_line("images", f"{width}x{height}{background}")
+    yield survey_line("images", f"{image_sizes(scene)}{background}")
     near, far = scene.cameras.bounds[:, 0].min(), scene.cameras.bounds[:, 1].max()
     yield survey_line("space", f"{scene.space.name}: {scene.space.description}")
     yield survey_line(

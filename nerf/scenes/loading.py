@@ -11,7 +11,7 @@ import numpy.typing as npt
 from nerf.captures import image_sizes
 from nerf.captures.capture import Capture
 from nerf.captures.formats import read_capture
-from nerf.captures.image_sizes import MatchedImages, check_lenses, match_sizes, target_size
+from nerf.captures.image_sizes import MatchedImages, check_lenses, match_sizes, target_sizes
 from nerf.runtime import devices
 from nerf.runtime.cache_dir import default_cache_dir
 from nerf.runtime.events import Callback, log_event
@@ -109,11 +109,9 @@ def load_capture(
     """
     matched = match_sizes(capture)
     capture = matched.capture
-    height, width, notes = target_size(capture, matched.sizes, options.factor, options.max_size)
-    notes += check_lenses(capture, height, width)
-    images = _load_images(
-        matched, height, width, options, cache_dir or default_cache_dir(), callback
-    )
+    sizes, notes = target_sizes(capture, matched.sizes, options.factor, options.max_size)
+    notes += check_lenses(capture, sizes)
+    images = _load_images(matched, sizes, options, cache_dir or default_cache_dir(), callback)
     if images.is_transparent:
         fraction = transparent_fraction(images.pixels)
         notes.append(
@@ -132,8 +130,7 @@ def load_capture(
 
 def _load_images(
     matched: MatchedImages,
-    height: int,
-    width: int,
+    targets: npt.NDArray[np.int64],
     options: CaptureOptions,
     cache_dir: Path,
     callback: Callback,
@@ -141,25 +138,25 @@ def _load_images(
     """The images in one array: in memory, or mapped from the cache if they are large."""
     capture, sizes, turned, has_alpha = matched
     channels = 4 if has_alpha else 3
-    num_pixels = capture.num_views * height * width
+    num_pixels = int(targets.prod(axis=1).sum())
     background = options.normalization.background or "white"
     file = None
     if num_pixels * channels > options.image_memory * devices.host_memory():
         identities = tuple(image_sizes.file_identity(file) for file in capture.files)
-        name = image_sizes.cache_name((identities, turned, height, width, channels))
+        name = image_sizes.cache_name((identities, turned, targets.tolist(), channels))
         file = cache_dir / "images" / f"{name}.npy"
 
     def read() -> Iterator[npt.NDArray[np.uint8]]:
         for image in image_sizes.load_pixels(
-            capture.files, sizes, turned, height, width, cache_dir / "scaled", callback
+            capture.files, sizes, turned, targets, cache_dir / "scaled", callback
         ):
             yield with_channels(image, channels)
 
     pixels = load_pixels(read, num_pixels, channels, file)
     return ImageStore(
         pixels,
-        np.full(capture.num_views, height, np.int64),
-        np.full(capture.num_views, width, np.int64),
+        targets[:, 1],
+        targets[:, 0],
         background,
         is_transparent=transparent_fraction(pixels) >= _MIN_TRANSPARENT_FRACTION,
     )

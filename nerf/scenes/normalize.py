@@ -11,6 +11,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpy.typing as npt
 
 from nerf.captures.capture import Array, Capture, scaled_lens, simplified_lens
 from nerf.config.settings import Background
@@ -25,6 +26,8 @@ from nerf.geometry.spaces import Space
 from nerf.geometry.world import World
 from nerf.scenes.image_store import ImageStore
 from nerf.scenes.scene import Scene, Source
+
+Sizes = npt.NDArray[np.int64]  # [num_views, 2], width and height of the images in pixels
 
 NEAREST_DEPTH = 1.0 / 0.75  # of the nearest bound in NDC, so that everything is beyond z = -1
 _MIN_FORWARD = 0.1  # the least component along -z of a ray that is warped into NDC
@@ -80,7 +83,7 @@ def make_scene(
 
     Args:
       capture: checked, see `nerf.captures.capture.check_cameras`.
-      images: `[num_views]`, of one size. Transparent ones show an object with nothing behind it.
+      images: `[num_views]`. Transparent ones show an object with nothing behind it.
       name, source, origin: see `Scene`.
       options: what the user decides.
 
@@ -88,12 +91,13 @@ def make_scene(
       UserError: if the cameras do not admit the space that was asked for, or the size of the scene
         is not known.
     """
-    height, width = int(images.heights[0]), int(images.widths[0])
+    heights, widths = images.heights, images.widths
     rig = classify_rig(capture.camtoworlds)
-    lens = scaled_lens(capture, height, width)
+    lens = scaled_lens(capture, heights, widths)
     bounds = _known_bounds(capture, rig, options)
+    sizes = np.stack([widths, heights], axis=-1)
     normalized, space = _normalize(
-        capture, rig, bounds, lens, (height, width), options, images.is_transparent
+        capture, rig, bounds, lens, sizes, options, images.is_transparent
     )
     return Scene(
         name=name,
@@ -105,10 +109,10 @@ def make_scene(
             normalized.camtoworlds.astype(np.float32),
             focal=np.mean(lens.focal, axis=-1).astype(np.float32),
             bounds=normalized.bounds.astype(np.float32),
-            height=height,
-            width=width,
-            lens=simplified_lens(lens, height, width),
-        ),
+            height=0,
+            width=0,
+            lens=simplified_lens(lens, heights, widths),
+        ).with_sizes(np.stack([heights, widths], axis=-1)),
         space=space,
         capture_to_scene=normalized.capture_to_scene,
         background=options.background or ("white" if images.is_transparent else "black"),
@@ -160,7 +164,7 @@ def _normalize(
     rig: Rig,
     bounds: Array | None,
     lens: Lens,
-    size: tuple[int, int],
+    sizes: Sizes,
     options: NormalizeOptions,
     is_transparent: bool,
 ) -> tuple[NormalizedPoses, Space]:
@@ -170,16 +174,14 @@ def _normalize(
         reason = "the nearest depth is not known: give `near` and `far`"
         if bounds is not None:
             normalized = forward_facing_poses(capture.camtoworlds, bounds)
-            reason = _reason_against_ndc(normalized, lens, size)
+            reason = _reason_against_ndc(normalized, lens, sizes)
             if not reason:
-                height, width = size
-                focal = float(np.mean(lens.focal))
-                return normalized, NDC.of_views(focal=focal, height=height, width=width)
+                return normalized, _ndc_of_views(lens, sizes)
         if asked:
             raise UserError(f'{capture.folder}: `space="ndc"` is not possible: {reason}')
     bounded = is_transparent and rig.kind != "free"
     if options.space == World.name or (options.space is None and bounded):
-        return _object_poses(capture, rig, bounds, lens, size, options), World.cube(1.0)
+        return _object_poses(capture, rig, bounds, lens, sizes, options), World.cube(1.0)
     return _unbounded_poses(capture, rig, bounds, options), Contracted()
 
 
@@ -196,13 +198,21 @@ def forward_facing_poses(camtoworlds: Array, bounds: Array) -> NormalizedPoses:
     return NormalizedPoses(transform_poses(transform, camtoworlds), bounds * scale, transform)
 
 
-def _reason_against_ndc(normalized: NormalizedPoses, lens: Lens, size: tuple[int, int]) -> str:
+def _ndc_of_views(lens: Lens, sizes: Sizes) -> NDC:
+    """The space in which the views reach from -1 to 1; of views of several sizes, the widest."""
+    if (sizes == sizes[:1]).all():
+        width, height = sizes[0].tolist()
+        return NDC.of_views(focal=float(np.mean(lens.focal)), height=height, width=width)
+    x, y = (2.0 * np.asarray(lens.focal) / sizes).min(axis=0).tolist()
+    return NDC((x, y))
+
+
+def _reason_against_ndc(normalized: NormalizedPoses, lens: Lens, sizes: Sizes) -> str:
     """Why the warp into NDC is not possible; empty if it is possible."""
-    height, width = size
     poses = normalized.camtoworlds
     if not np.isfinite(poses).all():
         return "the viewing directions cancel out"
-    x, y = np.moveaxis(_border_slopes(lens, height, width), -1, 0)
+    x, y = np.moveaxis(_border_slopes(lens, sizes), -1, 0)
     local = np.stack([x, -y, -np.ones_like(x)], axis=-1)
     directions = np.einsum("vij,vcj->vci", poses[:, :, :3], local)
     directions = directions / np.linalg.norm(directions, axis=-1, keepdims=True)
@@ -213,19 +223,20 @@ def _reason_against_ndc(normalized: NormalizedPoses, lens: Lens, size: tuple[int
     return ""
 
 
-def _border_slopes(lens: Lens, height: int, width: int) -> Array:
+def _border_slopes(lens: Lens, sizes: Sizes) -> Array:
     """Slopes `[num_views, num_pixels, 2]` of a grid of pixels of each view, with its corners."""
     ticks = np.linspace(0, 1, 5)
-    columns, rows = (x.ravel() for x in np.meshgrid(ticks * (width - 1), ticks * (height - 1)))
+    grid = np.stack(np.meshgrid(ticks, ticks), axis=-1).reshape(1, -1, 2)
+    pixels = grid * (sizes[:, None] - 1)
     if not (np.any(lens.distortion) or np.any(lens.fisheye)):
         focal, centre = np.asarray(lens.focal)[:, None], np.asarray(lens.centre)[:, None]
-        return np.asarray((np.stack([columns, rows], axis=-1)[None] - centre) / focal)
-    shape = (len(lens.focal), columns.size)
+        return np.asarray((pixels - centre) / focal)
+    shape = pixels.shape[:2]
     each = jax.tree.map(
         lambda x: jnp.broadcast_to(jnp.asarray(x)[:, None], (*shape, *x.shape[1:])), lens
     )
-    pixels = (jnp.broadcast_to(jnp.asarray(x)[None], shape) for x in (columns, rows))
-    return np.asarray(jax.jit(slopes)(*pixels, each), np.float64)
+    columns, rows = (jnp.asarray(pixels[..., axis]) for axis in (0, 1))
+    return np.asarray(jax.jit(slopes)(columns, rows, each), np.float64)
 
 
 def _object_poses(
@@ -233,12 +244,12 @@ def _object_poses(
     rig: Rig,
     bounds: Array | None,
     lens: Lens,
-    size: tuple[int, int],
+    sizes: Sizes,
     options: NormalizeOptions,
 ) -> NormalizedPoses:
     """Poses around a box of side 2 around the origin, which all cameras see as a whole."""
     distance = np.linalg.norm(capture.camtoworlds[:, :, 3] - rig.focus, axis=-1)
-    half_angle = np.arctan(0.5 * max(size) / np.asarray(lens.focal).mean(axis=-1))
+    half_angle = np.arctan(0.5 * sizes.max(axis=1) / np.asarray(lens.focal).mean(axis=-1))
     radius = float(np.max(distance * np.tan(half_angle)))
     if bounds is not None and (capture.bounds is not None or options.far is not None):
         radius = min(radius, float(np.max(bounds[:, 1] - distance)) if rig.num_aimed else radius)

@@ -84,6 +84,7 @@ class SceneRecord:
             "views": [
                 {
                     "name": name,
+                    **_size_to_json(cameras, index),
                     "camtoworld": _plain(cameras.camtoworlds[index]),
                     "focal": _plain(cameras.focal[index]),
                     "bounds": _plain(cameras.bounds[index]),
@@ -105,6 +106,8 @@ class SceneRecord:
             if values["source"] not in get_args(Source):
                 raise ValueError(f"unknown source {values['source']!r}")
             lenses = [_lens_from_json(view["lens"]) for view in views]
+            size = {side: values[side] for side in ("height", "width")}
+            sizes = [[int({**size, **view}[side]) for side in size] for view in views]
             return cls(
                 name=str(values["name"]),
                 source=values["source"],
@@ -114,9 +117,9 @@ class SceneRecord:
                     focal=_array(views, "focal", ()),
                     bounds=_array(views, "bounds", (2,)),
                     lens=None if lenses[0] is None else _stacked(lenses),
-                    height=int(values["height"]),
-                    width=int(values["width"]),
-                ),
+                    height=0,
+                    width=0,
+                ).with_sizes(sizes),
                 view_names=tuple(str(view["name"]) for view in views),
                 split=Split(*(tuple(map(int, values["split"][k])) for k in ("train", "test"))),
                 capture_to_scene=np.array(values["capture_to_scene"], np.float64).reshape(4, 4),
@@ -130,6 +133,13 @@ def _plain(array: Any) -> Any:
     numbers = np.asarray(array, np.float32)
     exact = [float(np.format_float_positional(x, unique=True)) for x in numbers.ravel()]
     return np.array(exact).reshape(numbers.shape).tolist()
+
+
+def _size_to_json(cameras: Cameras, index: int) -> dict[str, int]:
+    """Height and width of a view; nothing where all views have one size."""
+    if cameras.sizes is None:
+        return {}
+    return {"height": cameras[index].height, "width": cameras[index].width}
 
 
 def _array(views: Any, name: str, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:

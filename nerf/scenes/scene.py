@@ -51,7 +51,7 @@ class Scene:
       image_names: `[num_views]`, the names of the images, without suffixes.
       images: `[num_views]`: `images[i]` is `[height, width, 3]` float32, sRGB in [0, 1], made on
         demand of 8-bit pixels.
-      cameras: `[num_views]`, NumPy arrays.
+      cameras: `[num_views]`, NumPy arrays; each view is as large as its image.
       space: the space that a field of the scene lives in.
       capture_to_scene: `[4, 4]` float64, the similarity transform from the coordinates of the
         capture's files to scene units, see `nerf.geometry.poses.transform_poses`.

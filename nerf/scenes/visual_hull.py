@@ -7,6 +7,7 @@ keeps the cells behind it.
 Source: Laurentini 1994; Kutulakos and Seitz 2000 (space carving).
 """
 
+import dataclasses
 import functools
 from collections.abc import Sequence
 
@@ -81,19 +82,30 @@ def visual_hull(
     """
     chosen = np.unique(np.linspace(0, len(views) - 1, min(len(views), _MAX_VIEWS)).round())
     nodes = _nodes(box, resolution)
+    shapes = [tuple(size) for size in np.asarray(cameras.image_sizes).tolist()]
+    most_groups = np.max([-(-np.array(shape) // _group(shape)) + 1 for shape in shapes], axis=0)
     whole, nothing, something = np.zeros((3, *resolution), np.int32)  # numbers of views
     for number in chosen.astype(int):
         view = views[number]
         alpha = images.bytes_of(view)[..., 3]
-        group = -(-max(alpha.shape) // _MASK_SIDE)
+        group = _group(alpha.shape)
         counts = np.pad(_grouped(alpha > 0, group).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
-        seen = _seen(cameras[view], nodes, counts.astype(np.int32), group=group)
+        missing = [(0, whole - own) for whole, own in zip(most_groups, counts.shape, strict=True)]
+        counts = np.pad(counts, missing, mode="edge").astype(np.int32)  # one program for all sizes
+        size = np.array(alpha.shape[::-1], np.float32)
+        camera = dataclasses.replace(cameras[view], height=0, width=0)
+        seen = _seen(camera, size, nodes, counts, group=group)
         for number_of_views, is_so in zip((whole, nothing, something), seen, strict=True):
             number_of_views += np.asarray(is_so)
     needed = min(_MIN_WITNESSES, len(chosen))
     are_all_chosen = len(chosen) == len(views)  # else another view may see something
     is_unseen = (something == 0) & ((nothing >= needed) | are_all_chosen)
     return np.asarray((whole < needed) & ~is_unseen)
+
+
+def _group(shape: tuple[int, ...]) -> int:
+    """Pixels along one side of a group, for a mask of this height and width."""
+    return -(-max(shape) // _MASK_SIDE)
 
 
 def _nodes(box: Corners, resolution: tuple[int, int, int]) -> npt.NDArray[np.float32]:
@@ -113,12 +125,13 @@ def _grouped(mask: npt.NDArray[np.bool_], group: int) -> npt.NDArray[np.bool_]:
 
 @functools.partial(jax.jit, static_argnames=("group",))
 def _seen(
-    camera: Cameras, nodes: jax.Array, counts: jax.Array, *, group: int
+    camera: Cameras, size: jax.Array, nodes: jax.Array, counts: jax.Array, *, group: int
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """What a view sees of cells.
 
     Args:
-      camera: one camera.
+      camera: one camera; its height and width are not used.
+      size: `[2]`, width and height of its image in pixels.
       nodes: `[nx + 1, ny + 1, nz + 1, 3]`, corners of the cells, scene units.
       counts: `[rows + 1, columns + 1]` int32, groups with any opacity above and left of each.
       group: pixels along one side of a group.
@@ -128,14 +141,14 @@ def _seen(
       and nothing in that; and whether it sees something in it; `[nx, ny, nz]`, bool. What it sees
       are the pixels around the cell's corners.
     """
-    pixels, is_ahead, is_known = _project(camera, nodes)
+    pixels, is_ahead, is_known = _project(camera, size, nodes)
     first = combine_pairs(pixels, jnp.minimum) - _MARGIN
     last = combine_pairs(pixels, jnp.maximum) + _MARGIN
     is_ahead, is_known = (
         combine_pairs(is_ahead, jnp.logical_or),
         combine_pairs(is_known, jnp.logical_and),
     )
-    size = jnp.array([camera.width, camera.height], jnp.float32).reshape(1, 1, 1, 2)
+    size = size.reshape(1, 1, 1, 2)
     is_whole = is_known & jnp.all((first >= 0.0) & (last <= size - 1.0), axis=-1)
     limit = jnp.array(counts.shape[::-1], jnp.int32).reshape(1, 1, 1, 2) - 1
     left, top = jnp.moveaxis(jnp.clip(_group_of(first, group), 0, limit), -1, 0)
@@ -150,11 +163,13 @@ def _group_of(pixels: jax.Array, group: int) -> jax.Array:
     return jnp.floor((pixels + 0.5) / group).astype(jnp.int32)
 
 
-def _project(camera: Cameras, points: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+def _project(
+    camera: Cameras, size: jax.Array, points: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Where a view shows points.
 
     Args:
-      camera: one camera.
+      camera, size: see `_seen`.
       points: `[..., 3]`, scene units.
 
     Returns:
@@ -170,7 +185,7 @@ def _project(camera: Cameras, points: jax.Array) -> tuple[jax.Array, jax.Array, 
     safe = jnp.where(is_ahead, depth, 1.0)[..., None]
     slopes = local[..., :2] * jnp.array([1.0, -1.0]).reshape(*shape[:-1], 2) / safe
     if camera.lens is None:
-        middle = jnp.array([0.5 * camera.width, 0.5 * camera.height]).reshape(*shape[:-1], 2)
+        middle = 0.5 * size.reshape(*shape[:-1], 2)
         return slopes * camera.focal + middle, is_ahead, is_ahead
     lens = camera.broadcast_to(depth.shape).lens
     assert lens is not None

@@ -183,15 +183,14 @@ def test_smaller_copies_are_read_where_there_are_no_originals(tmp_path):
     np.testing.assert_array_equal(again.cameras.focal, whole.cameras.focal)
 
 
-def test_images_of_different_sizes_are_counted(tmp_path):
+def test_images_of_different_sizes_are_read_as_they_are(tmp_path):
     def change(content):
         content["frames"][1] |= {"w": HEIGHT, "h": WIDTH}
 
     folder = write_nerfstudio(tmp_path, change=change)
     write_pictures(folder, ["images/view_1.png"], size=(HEIGHT, WIDTH))
-    message = refusal(folder)
-    assert "5 of 12 x 8, 1 of 8 x 12" in message
-    assert "view_1.png" in message
+    sizes = [image.shape[:2] for image in load_folder(folder).scene.images]
+    assert sizes == [(HEIGHT, WIDTH), (WIDTH, HEIGHT), *[(HEIGHT, WIDTH)] * 4]
 
 
 # Near, far and space.

@@ -195,11 +195,21 @@ def test_two_images_of_one_name(folder: Path) -> None:
 # Broken images.
 
 
-def test_different_sizes_name_one_of_each(folder: Path) -> None:
+def test_an_image_that_is_a_pixel_larger_is_read_as_it_is(folder: Path) -> None:
     Image.new("RGB", (WIDTH + 1, HEIGHT)).save(folder / "images_32" / "image003.png")
-    message = refusal(folder)
-    assert "4 of 8 x 6, 1 of 9 x 6" in message
-    assert "image003.png" in message
+    widths = load_folder(folder).scene.images.widths
+    assert widths.tolist() == [WIDTH, WIDTH, WIDTH, WIDTH + 1, WIDTH]
+
+
+def test_each_camera_may_have_its_own_size_and_focal_length(folder: Path) -> None:
+    whole = load_folder(folder).scene.cameras
+    change_poses(folder, lambda p: p.__setitem__((4, [4, 9, 14]), p[4, [9, 4, 14]] * 1.5))
+    file = folder / "images_32" / "image004.png"
+    Image.new("RGB", (HEIGHT, WIDTH)).save(file)
+    camera = load_folder(folder).scene.view(4).camera
+    assert (camera.height, camera.width) == (WIDTH, HEIGHT)
+    np.testing.assert_allclose(camera.lens.focal, [whole.focal[4]] * 2, rtol=1e-6)
+    np.testing.assert_array_equal(camera.lens.centre, [HEIGHT / 2, WIDTH / 2])
 
 
 @pytest.mark.parametrize("name", ["image003.png", "image003.jpg"])

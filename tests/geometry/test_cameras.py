@@ -5,7 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nerf.geometry.cameras import Cameras, pinhole_rays, pixel_cameras
+from nerf.geometry.cameras import (
+    Cameras,
+    common_size,
+    pinhole_rays,
+    pixel_cameras,
+    stack_cameras,
+)
 from nerf.geometry.lenses import Lens
 from tests.support.cameras import (
     FOCAL,
@@ -130,3 +136,90 @@ def test_only_the_size_is_static():
     assert traces == [3]
     assert trace(cameras_at_origin(2, 5, 4)).height == 5
     assert traces == [3, 5]
+
+
+# Several sizes.
+
+
+SIZES = np.array([[6, 8], [8, 6], [3, 4], [6, 8]], np.int32)
+
+
+def several_sizes():
+    return with_lenses(forward_cameras(4)).with_sizes(SIZES)
+
+
+def test_one_camera_of_several_sizes_has_its_own():
+    cameras = several_sizes()
+    for index, size in enumerate(SIZES.tolist()):
+        camera = cameras[index]
+        assert [camera.height, camera.width] == size
+        assert camera.sizes is None
+        np.testing.assert_array_equal(camera.lens.focal, cameras.lens.focal[index])
+    np.testing.assert_array_equal(cameras.image_sizes, SIZES)
+    np.testing.assert_array_equal(cameras[np.array([2, 0])].sizes, SIZES[[2, 0]])
+    assert (cameras[1:][1].height, cameras[1:][1].width) == (3, 4)
+
+
+def test_cameras_of_one_size_do_not_carry_it():
+    for cameras in (forward_cameras(4), with_lenses(forward_cameras(4))):
+        np.testing.assert_array_equal(cameras.image_sizes, [[HEIGHT, WIDTH]] * 4)
+        assert_same(cameras.with_sizes([[HEIGHT, WIDTH]] * 4), cameras)
+        other = cameras.with_sizes([[3, 4]] * 4)
+        assert (other.height, other.width, other.sizes) == (3, 4, None)
+
+
+def test_without_a_lens_sizes_must_not_differ():
+    with pytest.raises(ValueError, match="must have a lens"):
+        forward_cameras(4).with_sizes(SIZES)
+
+
+def test_rays_through_pixels_do_not_depend_on_the_sizes():
+    cameras, views = several_sizes(), jnp.array([3, 0, 2, 1, 1])
+    plain = with_lenses(forward_cameras(4))
+    columns, rows = jnp.array([7, 0, 3, 5, 2]), jnp.array([5, 1, 2, 7, 0])
+    found = pinhole_rays(columns, rows, pixel_cameras(cameras, views))
+    for ours, theirs in zip(found, pinhole_rays(columns, rows, plain[views]), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [
+        ([[6, 8], [8, 6], [3, 4], [6, 8]], (6, 8)),  # the most common
+        ([[8, 6], [6, 8]], (6, 8)),  # of portrait and landscape, landscape
+        ([[30, 40], [3, 4], [6, 8]], (6, 8)),  # the middle one
+        ([[5, 5]], (5, 5)),
+    ],
+)
+def test_the_common_size_is_that_of_most_images_or_the_middle_one(sizes, expected):
+    for order in (sizes, sizes[::-1]):
+        assert common_size(np.array(order)) == expected
+
+
+def test_single_cameras_are_stacked_whatever_their_sizes():
+    cameras = several_sizes()
+    assert_same(stack_cameras([cameras[index] for index in range(4)]), cameras)
+    plain = forward_cameras(4)
+    assert_same(stack_cameras([plain[index] for index in range(4)]), plain)
+
+
+def test_a_path_sees_as_much_as_the_cameras_along_the_longer_side():
+    """Images of one camera, portrait, landscape, and scaled down."""
+    focal = np.array([5.0, 5.0, 2.5, 5.0], np.float32)
+    lens = Lens(np.stack([focal, focal], axis=-1), np.ones((4, 2), np.float32))
+    poses = forward_facing(4)
+    cameras = Cameras(poses, focal, forward_cameras(4).bounds, 0, 0, lens).with_sizes(SIZES)
+    path = cameras.at(forward_facing(2, seed=3))
+    assert (path.height, path.width, path.sizes) == (6, 8, None)
+    np.testing.assert_array_equal(path.focal, np.full(2, 5.0, np.float32))
+
+
+def test_cameras_of_several_sizes_are_resized_as_each_of_them_is():
+    cameras = several_sizes()
+    for change in (
+        lambda some: some.resized(3, 5),
+        lambda some: some.shrunk(3, 2, pixel_offset=0.5),
+    ):
+        together = change(cameras)
+        for index in range(4):
+            assert_same(together[index], change(cameras[index]))

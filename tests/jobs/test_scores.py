@@ -25,12 +25,14 @@ def test_a_score_is_all_measures_of_its_view():
     depth = np.full(image.shape[:2], 3.0, np.float32)
     rendered = RenderedImage(image, depth, np.ones_like(depth))
     view = View(1, "b", None, truth)
-    scene = SimpleNamespace(depth=None)
+    scene = SimpleNamespace(depth=None, cameras=SimpleNamespace(sizes=None))
     assert score_view(scene, view, rendered) == ViewScore(
         1, "b", psnr(image, truth), ssim(image, truth)
     )
     scene.depth = np.stack([depth, np.full_like(depth, 4.0)])
     assert score_view(scene, view, rendered).depth_error == 0.25
+    scene.cameras.sizes = np.array([image.shape[:2], [9, 9]])
+    assert score_view(scene, view, rendered).resolution == image.shape[:2]
 
 
 def test_the_mean_error_of_the_depth_is_there_where_it_is_known():
@@ -62,6 +64,13 @@ def test_the_json_form_holds_means_views_split_and_labels():
         "renderer": "fast",
     }
     assert json.loads(json.dumps(result)) == result
+
+
+def test_views_that_differ_in_size_say_theirs():
+    views = ViewScore(0, "a", 20.0, 0.5, resolution=(48, 64)), ViewScore(1, "b", 20.0, 0.5)
+    one, other = scores_of(*views).to_json()["views"]
+    assert one["resolution"] == (48, 64)
+    assert "resolution" not in other
 
 
 def test_an_unknown_ssim_leaves_the_mean_unknown_and_the_psnr_known():

@@ -11,6 +11,7 @@ from nerf.geometry.cameras import Cameras, pinhole_rays
 from nerf.geometry.lenses import Lens
 from nerf.geometry.occupancy import Occupancy, clip_rays, is_empty
 from nerf.geometry.world import World
+from nerf.scenes import visual_hull as visual_hull_module
 from nerf.scenes.image_store import ImageStore
 from nerf.scenes.visual_hull import hull_box, visual_hull
 from tests.support.captures import orbit_poses
@@ -145,3 +146,19 @@ def test_images_of_nothing_leave_nothing():
     nothing = store(np.zeros((NUM_VIEWS, SIDE, SIDE, 4), np.uint8))
     assert not visual_hull(cameras, nothing, range(NUM_VIEWS), BOX, (9, 9, 9)).any()
     assert hull_box(cameras, nothing, range(NUM_VIEWS), BOX) is None
+
+
+def test_views_may_differ_in_size():
+    """Parts of images, from the upper left: lenses stay as they are. One program serves all."""
+    whole, resolution = orbit(lens=True), (30, 30, 30)
+    images = images_of_points(whole, ball(0.3))
+    expected = visual_hull(whole, store(images), range(NUM_VIEWS), BOX, resolution)
+    sizes = np.array([[SIDE - 2 * (i % 5), SIDE - 3 * (i % 4)] for i in range(NUM_VIEWS)])
+    parts = [image[:h, :w] for image, (h, w) in zip(images, sizes.tolist(), strict=True)]
+    pixels = np.concatenate([part.reshape(-1, 4) for part in parts])
+    mixed = ImageStore(pixels, *sizes.T, "white", is_transparent=True)
+    before = visual_hull_module._seen._cache_size()
+    hull = visual_hull(whole.with_sizes(sizes), mixed, range(NUM_VIEWS), BOX, resolution)
+    assert visual_hull_module._seen._cache_size() == before
+    assert hull[cells_of(ball(0.3), resolution)].all()
+    assert expected.sum() <= hull.sum() < 1.2 * expected.sum()

@@ -85,11 +85,11 @@ def write_procedural(folder, name, height=12, width=16):
 
 
 def convert(folder, to, out):
-    """Exports a folder at its own size."""
+    """Exports a folder, its images at their own sizes."""
     capture = read_capture(folder)
-    width, height = read_header(capture.files[0]).size
-    pixels = ExportImages((width, height), capture.files, lambda i: read_image(capture.files[i]))
-    lens = scaled_lens(capture, height, width)
+    sizes = np.array([read_header(file).size for file in capture.files], np.int64)
+    pixels = ExportImages(sizes, capture.files, lambda i: read_image(capture.files[i]))
+    lens = scaled_lens(capture, sizes[:, 1], sizes[:, 0])
     export(capture, lens, capture.bounds, pixels, to, out)
     return out
 
