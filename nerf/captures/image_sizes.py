@@ -159,7 +159,8 @@ def check_lenses(capture: Capture, height: int, width: int) -> list[str]:
     lens = simplified_lens(scaled_lens(capture, height, width), height, width)
     if lens is None or lens.distortion is None:
         return []
-    rows = np.concatenate([np.asarray(x, np.float64).reshape(len(lens.focal), -1) for x in lens], 1)
+    each = jax.tree.leaves(lens)
+    rows = np.concatenate([np.asarray(x, np.float64).reshape(len(x), -1) for x in each], 1)
     _, firsts = np.unique(rows, axis=0, return_index=True)
     fractions = {
         int(index): fraction_without_ray(jax.tree.map(lambda x, i=index: x[i], lens), height, width)

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nerf.captures.capture import Array, Capture, scaled_lens, simplified_lens
+from nerf.captures.capture import Array, Capture, rig_of, scaled_lens, simplified_lens
 from nerf.config.settings import Background
 from nerf.errors import UserError
 from nerf.geometry.cameras import Cameras
@@ -20,7 +20,7 @@ from nerf.geometry.contraction import Contracted
 from nerf.geometry.lenses import Lens, slopes
 from nerf.geometry.ndc import NDC, NEAR_PLANE
 from nerf.geometry.poses import mean_pose, similarity, transform_poses
-from nerf.geometry.rigs import Rig, classify_rig, rotation_to_upright
+from nerf.geometry.rigs import Rig, rotation_to_upright
 from nerf.geometry.spaces import Space
 from nerf.geometry.world import World
 from nerf.scenes.image_store import ImageStore
@@ -89,7 +89,7 @@ def make_scene(
         is not known.
     """
     height, width = int(images.heights[0]), int(images.widths[0])
-    rig = classify_rig(capture.camtoworlds)
+    rig = rig_of(capture)
     lens = scaled_lens(capture, height, width)
     bounds = _known_bounds(capture, rig, options)
     normalized, space = _normalize(
@@ -103,7 +103,7 @@ def make_scene(
         images=images,
         cameras=Cameras(
             normalized.camtoworlds.astype(np.float32),
-            focal=np.mean(lens.focal, axis=-1).astype(np.float32),
+            focal=_pinhole_focal(capture, lens, width).astype(np.float32),
             bounds=normalized.bounds.astype(np.float32),
             height=height,
             width=width,
@@ -114,6 +114,14 @@ def make_scene(
         background=options.background or ("white" if images.is_transparent else "black"),
         given_split=capture.split,
     )
+
+
+def _pinhole_focal(capture: Capture, lens: Lens, width: int) -> Array:
+    """`[num_views]`: the focal length of a pinhole camera that takes the place of each view.
+
+    That of a panorama sees 90 degrees.
+    """
+    return np.where(capture.is_panorama, 0.5 * width, np.mean(lens.focal, axis=-1))
 
 
 def _known_bounds(capture: Capture, rig: Rig, options: NormalizeOptions) -> Array | None:
@@ -198,6 +206,8 @@ def forward_facing_poses(camtoworlds: Array, bounds: Array) -> NormalizedPoses:
 
 def _reason_against_ndc(normalized: NormalizedPoses, lens: Lens, size: tuple[int, int]) -> str:
     """Why the warp into NDC is not possible; empty if it is possible."""
+    if lens.panorama is not None:
+        return "panoramas show all directions"
     height, width = size
     poses = normalized.camtoworlds
     if not np.isfinite(poses).all():
@@ -239,6 +249,7 @@ def _object_poses(
     """Poses around a box of side 2 around the origin, which all cameras see as a whole."""
     distance = np.linalg.norm(capture.camtoworlds[:, :, 3] - rig.focus, axis=-1)
     half_angle = np.arctan(0.5 * max(size) / np.asarray(lens.focal).mean(axis=-1))
+    half_angle = np.where(capture.is_panorama, 0.25 * np.pi, half_angle)  # a panorama sees any box
     radius = float(np.max(distance * np.tan(half_angle)))
     if bounds is not None and (capture.bounds is not None or options.far is not None):
         radius = min(radius, float(np.max(bounds[:, 1] - distance)) if rig.num_aimed else radius)
