@@ -15,7 +15,6 @@ from typing import Any
 from nerf.captures.capture import InvalidCapture
 from nerf.captures.json_lens import (
     FISHEYE_MODELS,
-    PANORAMA_KEYS,
     PERSPECTIVE_MODELS,
     FrameLens,
     intrinsics,
@@ -157,23 +156,24 @@ def _untraced(values: Values) -> str | None:
     for keys, what in _untraced_keys(values):
         found = [key for key in keys if is_set(values.get(key))]
         if found:
-            return f"{', '.join(found)} {what}"
+            return what.format(", ".join(found))
     return None
 
 
 def _untraced_keys(values: Values) -> Iterator[tuple[Sequence[str], str]]:
-    """Keys that must say nothing, and what they describe."""
+    """Keys that must say nothing, and what to say if they do; {} stands for the keys."""
     name, model = model_name(values), lens_model(values)
     again = model_advice("FISHEYE" if model == "fisheye" else name)
-    yield _F_THETA, f"describe an f-theta lens, which is not traced: {model_advice('FISHEYE')}"
     yield (
-        _OTHER_LENSES,
-        f"describes a lens that is not traced: make perspective images, or {PANORAMA_KEYS[0]} ones",
+        _F_THETA,
+        "an f-theta lens ({}) is not traced: run COLMAP on the images with "
+        "--ImageReader.camera_model OPENCV_FISHEYE, which describes such a lens as well",
     )
-    yield _RATIONAL, f"describe distortion by a fraction, which is not traced: {again}"
+    yield _OTHER_LENSES, "the lens of the key {} is not traced: make perspective images"
+    yield _RATIONAL, f"distortion by a fraction ({{}}) is not traced: {again}"
     if name == "FULL_OPENCV":
-        yield ("k4",), f"describes distortion by a fraction, which is not traced: {again}"
-    yield _THIN_PRISM, f"describe a thin prism, which is not traced: {again}"
+        yield ("k4",), f"distortion by a fraction ({{}} of FULL_OPENCV) is not traced: {again}"
+    yield _THIN_PRISM, f"distortion by a thin prism ({{}}) is not traced: {again}"
     if model == "fisheye":
-        yield ("p1", "p2"), f"describe tangential distortion of a fisheye, not traced: {again}"
-    yield _LISTS, "is not heeded: write its numbers as k1, k2, k3, k4, p1, p2"
+        yield ("p1", "p2"), f"tangential distortion of a fisheye ({{}}) is not traced: {again}"
+    yield _LISTS, "{} is not heeded: write its numbers as k1, k2, k3, k4, p1, p2"
