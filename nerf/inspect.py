@@ -62,7 +62,13 @@ def _run(argv: Sequence[str]) -> None:
         raise UserError(f"--plot={FLAGS.plot} must end with .png")
     options = capture_options()
     folder = Path(argv[1]).expanduser()
-    capture = formats.read_capture(folder, format=options.format, factor=options.factor)
+    capture = formats.read_capture(
+        folder,
+        format=options.format,
+        factor=options.factor,
+        near=options.normalization.near,
+        far=options.normalization.far,
+    )
     for line in survey.describe_capture(capture):
         print(line)
     for note in capture.notes:

@@ -21,15 +21,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
+from nerf.captures.lens_models import HALF_PIXEL as HALF_PIXEL
+from nerf.captures.lens_models import make_lens as make_lens
 from nerf.errors import UserError, listed
-from nerf.geometry.lenses import Lens
+from nerf.geometry.lenses import Lens, panorama_pixels
+from nerf.geometry.rigs import Rig, classify_rig
 
 Array = npt.NDArray[np.float64]
 Side = int | npt.NDArray[np.int64]
-HALF_PIXEL = 0.5  # a principal point that is measured from the corner of a pixel is greater by it
 MIN_POINTS = 8  # in view, the least from which the bounds of a view are estimated
 MAX_DEPTH = 1e12  # in the files' unit; farther points are ignored
 MIN_VIEWS = 2  # one to train on, one to hold out
@@ -77,6 +80,12 @@ class Capture:
         return len(self.files)
 
     @property
+    def is_panorama(self) -> npt.NDArray[np.bool_]:
+        """`[num_views]`: which views are equirectangular panoramas."""
+        found = self.lens.panorama
+        return np.zeros(self.num_views, bool) if found is None else np.asarray(found, bool)
+
+    @property
     def names(self) -> tuple[str, ...]:
         """Names of the images: their paths below their common folder, without suffixes."""
         shared = _shared_folder(self.files)
@@ -97,21 +106,6 @@ class InvalidCapture(UserError):
         more = len(self.problems) - 1
         rest = f" (and {more} more: python -m nerf.inspect FOLDER lists all)" if more else ""
         super().__init__(self.problems[0] + rest)
-
-
-def make_lens(intrinsics: Sequence[Sequence[float]], fisheye: Sequence[bool]) -> Lens:
-    """The lenses of a capture.
-
-    Args:
-      intrinsics: `[num_views, 10]`, each fx, fy, cx, cy, k1, k2, k3, k4, p1, p2 in pixels. cx and
-        cy are measured from the corner of the first pixel, as COLMAP does.
-      fisheye: `[num_views]`, whether a lens is a fisheye.
-
-    Returns:
-      `[num_views]`, in the pixel coordinates of `nerf.geometry.lenses`.
-    """
-    rows = np.array(intrinsics, np.float64).reshape(-1, 10)
-    return Lens(rows[:, :2], rows[:, 2:4] - HALF_PIXEL, rows[:, 4:], np.array(fisheye, bool))
 
 
 def check_cameras(capture: Capture) -> list[str]:
@@ -173,6 +167,12 @@ def check_cameras(capture: Capture) -> list[str]:
     ]
 
 
+def rig_of(capture: Capture) -> Rig:
+    """How the cameras are arranged; panoramas look in all directions, whatever their axis is."""
+    rig = classify_rig(capture.camtoworlds)
+    return rig._replace(kind="free", num_aimed=0) if capture.is_panorama.any() else rig
+
+
 def with_rotations(capture: Capture) -> Capture:
     """Replaces rotation matrices that are slightly inexact by the nearest rotations."""
     matrices = capture.camtoworlds[:, :, :3]
@@ -211,6 +211,8 @@ def with_points(capture: Capture, points: Array) -> Capture:
 def depths_in_view(capture: Capture, index: int, points: Array) -> Array:
     """Depths of the points that are inside the image of a view, ignoring its distortion.
 
+    Those in a panorama are distances.
+
     Args:
       capture: the capture.
       index: which view.
@@ -222,9 +224,14 @@ def depths_in_view(capture: Capture, index: int, points: Array) -> Array:
     pose = capture.camtoworlds[index]
     with np.errstate(all="ignore"):
         local = (points - pose[:, 3]) @ pose[:, :3]
-        depth = -local[:, 2]
-        slopes = local[:, :2] * [1, -1] / depth[:, None]
-        pixels = slopes * np.asarray(capture.lens.focal)[index] + capture.lens.centre[index]
+        focal, centre = (np.asarray(x)[index] for x in (capture.lens.focal, capture.lens.centre))
+        if capture.is_panorama[index]:
+            depth = np.linalg.norm(local, axis=-1)
+            each = Lens(*(np.tile(x, (len(points), 1)) for x in (focal, centre)))
+            pixels = np.asarray(panorama_pixels(jnp.asarray(local), each)) + HALF_PIXEL
+        else:
+            depth = -local[:, 2]
+            pixels = local[:, :2] * [1, -1] / depth[:, None] * focal + centre
         inside = ((pixels >= 0) & (pixels < capture.sizes[index])).all(axis=1)
     return np.asarray(depth[inside & (depth > 0) & (depth < MAX_DEPTH)])
 
@@ -284,12 +291,13 @@ def simplified_lens(lens: Lens, height: Side, width: Side) -> Lens | None:
     assert lens.distortion is not None
     assert lens.fisheye is not None
     focal, centre = np.asarray(lens.focal), np.asarray(lens.centre)
-    if lens.distortion.any() or lens.fisheye.any():
+    if lens.distortion.any() or lens.fisheye.any() or lens.panorama is not None:
         return Lens(
             focal.astype(np.float32),
             centre.astype(np.float32),
             np.asarray(lens.distortion, np.float32),
             np.asarray(lens.fisheye, bool),
+            lens.panorama,
         )
     sizes = np.stack(np.broadcast_arrays(width, height), axis=-1)
     has_one_size = (sizes == sizes.reshape(-1, 2)[0]).all()

@@ -21,7 +21,6 @@ from nerf.captures.capture import (
     percentile_bounds,
 )
 from nerf.captures.colmap_files import (
-    MODELS,
     Camera,
     Image,
     lines_of,
@@ -32,6 +31,7 @@ from nerf.captures.colmap_files import (
     read_images,
 )
 from nerf.captures.files import check_inside, find_image, images_without_pose
+from nerf.captures.lens_models import IS_ZERO, MODELS, PANORAMA, panorama_intrinsics
 from nerf.errors import UserError, listed
 
 _MODEL_FOLDERS = ("sparse", "colmap/sparse", "colmap", ".")
@@ -91,6 +91,7 @@ def read_colmap(folder: Path, factor: int | None = None) -> Capture:
             "again"
         )
     camera_of_view = [cameras[image.camera_id] for image in images]
+    is_panorama = [camera.model == PANORAMA for camera in camera_of_view]
     camtoworlds = np.stack([_camtoworld(image, model) for image in images])
     bounds = _bounds_from_file(model, images)
     return Capture(
@@ -101,9 +102,12 @@ def read_colmap(folder: Path, factor: int | None = None) -> Capture:
         lens=make_lens(
             [_intrinsics(camera) for camera in camera_of_view],
             [camera.model.endswith("FISHEYE") for camera in camera_of_view],
+            is_panorama,
         ),
         sizes=np.array([[camera.width, camera.height] for camera in camera_of_view], np.int64),
-        bounds=_bounds_from_points(camtoworlds, images, points) if bounds is None else bounds,
+        bounds=_bounds_from_points(camtoworlds, is_panorama, images, points)
+        if bounds is None
+        else bounds,
         points=np.array(list(points.values())).reshape(-1, 3),
         notes=(*point_notes, *_note_on_models(folder, model), *image_notes),
     )
@@ -134,7 +138,10 @@ def _note_on_models(folder: Path, model: Path) -> list[str]:
 
 def _intrinsics(camera: Camera) -> list[float]:
     """fx, fy, cx, cy, k1, k2, k3, k4, p1, p2."""
+    if camera.model == PANORAMA:
+        return panorama_intrinsics(camera.width, camera.height)
     values = dict(zip(MODELS[camera.model], camera.params, strict=True))
+    values |= dict.fromkeys(IS_ZERO.get(camera.model, ()), 0.0)
     focal = values.get("f")
     if focal is not None:
         values |= {"fx": focal, "fy": focal}
@@ -163,9 +170,14 @@ def _camtoworld(image: Image, model: Path) -> Array:
 
 
 def _bounds_from_points(
-    camtoworlds: Array, images: Sequence[Image], points: Mapping[int, Array]
+    camtoworlds: Array,
+    is_panorama: Sequence[bool],
+    images: Sequence[Image],
+    points: Mapping[int, Array],
 ) -> Array | None:
     """Bounds `[num_views, 2]` from the points that each image shows, or from all if these are few.
+
+    Those of panoramas are distances.
 
     None if a view then has fewer than `MIN_POINTS` in front of it.
     """
@@ -173,11 +185,12 @@ def _bounds_from_points(
         return None
     all_points = np.array(list(points.values()))
     bounds = []
-    for pose, image in zip(camtoworlds, images, strict=True):
+    for pose, is_round, image in zip(camtoworlds, is_panorama, images, strict=True):
         visible = [points[number] for number in image.point_ids.tolist() if number in points]
         positions = np.array(visible) if len(visible) >= MIN_POINTS else all_points
         with np.errstate(all="ignore"):
-            depth = (positions - pose[:, 3]) @ -pose[:, 2]
+            away = positions - pose[:, 3]
+            depth = np.linalg.norm(away, axis=-1) if is_round else away @ -pose[:, 2]
         depth = depth[(depth > 0) & (depth < MAX_DEPTH)]
         if len(depth) < MIN_POINTS:
             return None

@@ -14,27 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from nerf.captures.files import natural_key, read_bytes
+from nerf.captures.lens_models import IS_ZERO, MODEL_IDS, MODELS, model_advice
 from nerf.errors import UserError, listed
 
 Array = npt.NDArray[np.float64]
 
 _MAX_BYTES = 2**31
 _MAX_NAME = 1024
-
-# The parameters of each camera model in COLMAP's order; `f` stands for fx and fy.
-MODELS: dict[str, tuple[str, ...]] = {
-    "SIMPLE_PINHOLE": ("f", "cx", "cy"),
-    "PINHOLE": ("fx", "fy", "cx", "cy"),
-    "SIMPLE_RADIAL": ("f", "cx", "cy", "k1"),
-    "RADIAL": ("f", "cx", "cy", "k1", "k2"),
-    "OPENCV": ("fx", "fy", "cx", "cy", "k1", "k2", "p1", "p2"),
-    "OPENCV_FISHEYE": ("fx", "fy", "cx", "cy", "k1", "k2", "k3", "k4"),
-    "SIMPLE_RADIAL_FISHEYE": ("f", "cx", "cy", "k1"),
-    "RADIAL_FISHEYE": ("f", "cx", "cy", "k1", "k2"),
-}
-MODEL_IDS = {0: "SIMPLE_PINHOLE", 1: "PINHOLE", 2: "SIMPLE_RADIAL", 3: "RADIAL", 4: "OPENCV"}
-MODEL_IDS |= {5: "OPENCV_FISHEYE", 8: "SIMPLE_RADIAL_FISHEYE", 9: "RADIAL_FISHEYE"}
-_OTHER_MODELS = {6: "FULL_OPENCV", 7: "FOV", 10: "THIN_PRISM_FISHEYE"}
 
 
 class Camera(NamedTuple):
@@ -173,9 +159,9 @@ def _cameras_in_binary(path: Path) -> Iterator[tuple[int, Camera]]:
     data = _BinaryReader(path)
     for _ in range(data.count(min_bytes=24)):
         number, model_id, width, height = (int(x) for x in data.read("<iiQQ"))
-        if model_id not in MODEL_IDS:
-            raise _unknown_model(path, _OTHER_MODELS.get(model_id, f"number {model_id}"))
-        model = MODEL_IDS[model_id]
+        model = MODEL_IDS.get(model_id, f"number {model_id}")
+        if model not in MODELS:
+            raise _unknown_model(path, model)
         params = data.read(f"<{len(MODELS[model])}d")
         yield number, _camera(path, model, width, height, params)
 
@@ -275,11 +261,19 @@ def _camera(
         )
     if not (0 < width < 2**31 and 0 < height < 2**31):
         raise UserError(f"{path}: a camera has {width} x {height} pixels: copy the file again")
+    values = dict(zip(MODELS[model], params, strict=True))
+    disturbing = [name for name in IS_ZERO.get(model, ()) if values[name] != 0]
+    if disturbing:
+        raise UserError(
+            f"{path} has a camera of model {model} whose {', '.join(disturbing)} "
+            f"{'is' if len(disturbing) == 1 else 'are'} not zero, which is not read: "
+            f"{model_advice(model)}"
+        )
     return Camera(model, width, height, tuple(float(value) for value in params))
 
 
 def _unknown_model(path: Path, model: str) -> UserError:
     return UserError(
-        f"{path} has a camera of model {model}, and only {', '.join(MODELS)} are read: run "
-        "`colmap image_undistorter` first, or COLMAP again with the camera model OPENCV"
+        f"{path} has a camera of model {model}, and only {', '.join(MODELS)} are read: "
+        f"{model_advice(model)}"
     )

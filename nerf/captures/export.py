@@ -20,6 +20,7 @@ from PIL import Image
 
 from nerf.captures import colmap, colmap_files, llff, transforms
 from nerf.captures.capture import HALF_PIXEL, Array, Capture
+from nerf.captures.lens_models import MODEL_IDS, PANORAMA, panorama_intrinsics
 from nerf.captures.size_counts import sizes_in_words
 from nerf.errors import UserError
 from nerf.geometry.lenses import Lens
@@ -142,6 +143,8 @@ def _check_pinhole(lens: Lens, sizes: npt.NDArray[np.int64]) -> list[str]:
     assert lens.distortion is not None
     assert lens.fisheye is not None
     advice = "undistort the images (`colmap image_undistorter`), or choose another format"
+    if lens.panorama is not None:
+        raise UserError("LLFF cannot express panoramas: choose another format")
     if lens.distortion.any() or lens.fisheye.any():
         raise UserError(f"LLFF cannot express distortion, which these lenses have: {advice}")
     focal, centre = np.asarray(lens.focal), np.asarray(lens.centre)
@@ -230,6 +233,10 @@ def _intrinsics(lens: Lens, index: int, size: Sequence[int]) -> dict[str, Any]:
     values = dict(zip(("fl_x", "fl_y", "cx", "cy"), pinhole, strict=True))
     names = ("k1", "k2", "k3", "k4", "p1", "p2")
     distortion = dict(zip(names, np.asarray(lens.distortion)[index].tolist(), strict=True))
+    if lens.panorama is not None and lens.panorama[index]:
+        # nerfstudio counts half turns, not radians.
+        values |= {"fl_x": float(np.pi * focal[0]), "fl_y": float(np.pi * focal[1])}
+        return {"camera_model": PANORAMA, "w": size[0], "h": size[1], **values}
     model = "OPENCV_FISHEYE" if lens.fisheye[index] else "OPENCV"
     if not any(distortion.values()):
         distortion = {}
@@ -248,10 +255,19 @@ def _check_colmap(task: _Export) -> list[str]:
     assert lens.distortion is not None
     assert lens.fisheye is not None
     distortion = np.asarray(lens.distortion)
-    if distortion[~np.asarray(lens.fisheye), 2:4].any() or distortion[lens.fisheye, 4:].any():
+    if distortion[~np.asarray(lens.fisheye), 3].any() or distortion[lens.fisheye, 4:].any():
         raise UserError(
-            "COLMAP's OPENCV model has no k3 and k4, and its OPENCV_FISHEYE no p1 and p2, which "
+            "COLMAP's FULL_OPENCV model has another k4, and its OPENCV_FISHEYE no p1 and p2, which "
             'these lenses have: choose `export_format="nerfstudio"`'
+        )
+    rows = np.array([panorama_intrinsics(*size) for size in task.sizes.tolist()])
+    whole = rows[:, :4] - [0, 0, HALF_PIXEL, HALF_PIXEL]
+    found = np.concatenate([np.asarray(lens.focal), np.asarray(lens.centre)], axis=1)
+    is_part = task.capture.is_panorama & ~np.isclose(found, whole, rtol=1e-6, atol=1e-6).all(1)
+    if is_part.any():
+        raise UserError(
+            "COLMAP's panoramas show the whole sphere, and these show a part of it: choose "
+            '`export_format="nerfstudio"`'
         )
     return _lost_split(task.capture)
 
@@ -264,7 +280,7 @@ def _write_colmap(task: _Export) -> None:
         _colmap_camera(lens, index, size) for index, size in enumerate(sizes.tolist())
     ]
     numbers = {camera: number for number, camera in enumerate(dict.fromkeys(camera_of_view), 1)}
-    ids = {name: number for number, name in colmap_files.MODEL_IDS.items()}
+    ids = {name: number for number, name in MODEL_IDS.items()}
     cameras = struct.pack("<Q", len(numbers))
     for camera, number in numbers.items():
         cameras += struct.pack("<iiQQ", number, ids[camera.model], camera.width, camera.height)
@@ -291,15 +307,19 @@ def _colmap_camera(lens: Lens, index: int, size: Sequence[int]) -> colmap_files.
     """The simplest of COLMAP's cameras that is the lens of a view."""
     assert lens.distortion is not None
     assert lens.fisheye is not None
+    width, height = size
     pinhole = [*np.asarray(lens.focal)[index], *(np.asarray(lens.centre)[index] + HALF_PIXEL)]
+    if lens.panorama is not None and lens.panorama[index]:
+        return colmap_files.Camera(PANORAMA, width, height, (float(width), float(height)))
     k1, k2, k3, k4, p1, p2 = np.asarray(lens.distortion)[index]
     model, distortion = "PINHOLE", []
     if lens.fisheye[index]:
         model, distortion = "OPENCV_FISHEYE", [k1, k2, k3, k4]
+    elif k3:
+        model, distortion = "FULL_OPENCV", [k1, k2, p1, p2, k3, 0.0, 0.0, 0.0]
     elif any((k1, k2, p1, p2)):
         model, distortion = "OPENCV", [k1, k2, p1, p2]
     params = tuple(float(value) for value in (*pinhole, *distortion))
-    width, height = size
     return colmap_files.Camera(model, width, height, params)
 
 

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from nerf.captures import colmap, llff, transforms
 from nerf.captures.capture import Capture, InvalidCapture, check_cameras, with_rotations
+from nerf.captures.glance import notes_on_cameras
 from nerf.errors import UserError
 
 
@@ -46,7 +47,14 @@ def formats_in(folder: Path) -> list[str]:
     return [name for name in FORMATS if found[name]]
 
 
-def read_capture(folder: Path, *, format: str | None = None, factor: int | None = None) -> Capture:
+def read_capture(
+    folder: Path,
+    *,
+    format: str | None = None,
+    factor: int | None = None,
+    near: float | None = None,
+    far: float | None = None,
+) -> Capture:
     """Reads poses and lenses of a folder, but no pixels.
 
     Args:
@@ -54,6 +62,7 @@ def read_capture(folder: Path, *, format: str | None = None, factor: int | None 
       format: one of `FORMATS`; None chooses it by the files.
       factor: how many times smaller than the originals the images are; None reads the originals,
         and in an LLFF folder the smallest images.
+      near, far: bounds of all views, which replace those of the files before these are judged.
 
     Raises:
       UserError: if there is no such folder, it has no known format, or its files are damaged or
@@ -73,12 +82,25 @@ def read_capture(folder: Path, *, format: str | None = None, factor: int | None 
         )
     chosen = format or found[0]
     capture = FORMATS[chosen](folder, factor)
+    capture = _with_bounds(capture, near, far)
     problems = check_cameras(capture)
     if problems:
         raise InvalidCapture(problems)
     capture = with_rotations(capture)
+    capture = dataclasses.replace(capture, notes=(*capture.notes, *notes_on_cameras(capture)))
     others = [name for name in found if name != chosen]
     if others and format is None:
         note = f'read as {chosen}; `format="{others[0]}"` reads the other files in the folder'
         capture = dataclasses.replace(capture, notes=(*capture.notes, note))
     return capture
+
+
+def _with_bounds(capture: Capture, near: float | None, far: float | None) -> Capture:
+    """Replaces near and far in the bounds of a capture, if it has bounds."""
+    if capture.bounds is None:
+        return capture
+    bounds = capture.bounds.copy()
+    for column, value in enumerate((near, far)):
+        if value is not None:
+            bounds[:, column] = value
+    return dataclasses.replace(capture, bounds=bounds)

@@ -182,8 +182,8 @@ def check_lenses(capture: Capture, sizes: npt.NDArray[np.int64]) -> list[str]:
     lens = simplified_lens(scaled_lens(capture, heights, widths), heights, widths)
     if lens is None or lens.distortion is None:
         return []
-    parts = [np.asarray(x, np.float64).reshape(len(sizes), -1) for x in (*lens, sizes)]
-    rows = np.concatenate(parts, axis=1)
+    each = jax.tree.leaves((lens, sizes))
+    rows = np.concatenate([np.asarray(x, np.float64).reshape(len(sizes), -1) for x in each], 1)
     _, firsts = np.unique(rows, axis=0, return_index=True)
     fractions = {
         int(index): fraction_without_ray(

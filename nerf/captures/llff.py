@@ -130,12 +130,15 @@ def _check_size(file: io.BytesIO) -> None:
 
 
 def check_values(poses_bounds: Array, names: Sequence[str], where: Path | str) -> None:
-    """Raises a UserError with the views that no capture can be made of; see `check_cameras`."""
+    """Raises a UserError with the views that no capture can be made of; see `check_cameras`.
+
+    Bounds are not judged: the user may give others.
+    """
     sizes = poses_bounds[:, :15].reshape(-1, 3, 5)[:, :, 4]
     _, firsts, group = np.unique(sizes[:, :2], axis=0, return_index=True, return_inverse=True)
     usual_focal = sizes[firsts[group.ravel()], 2]
     faults = (
-        (~np.isfinite(poses_bounds).all(1), "contain NaN or infinity"),
+        (~np.isfinite(poses_bounds[:, :15]).all(1), "contain NaN or infinity"),
         ((sizes <= 0).any(1), "have a height, width or focal length that is not positive"),
         (
             ~np.isclose(sizes[:, 2], usual_focal, rtol=1e-3),

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from nerf.captures.capture import Array, Capture, depths_in_view
+from nerf.captures.capture import Array, Capture, depths_in_view, rig_of
 from nerf.captures.size_counts import sizes_in_words
 from nerf.errors import UserError
-from nerf.geometry.rigs import Rig, classify_rig, rotation_to_upright, widest_gap
+from nerf.geometry.rigs import Rig, rotation_to_upright, widest_gap
 
 _KINDS = {
     "forward": "all look in about the same direction",
@@ -33,7 +33,7 @@ def describe_capture(capture: Capture) -> Iterator[str]:
     else:
         near, far = capture.bounds.T
         yield survey_line("bounds", f"{near.min():.4g} to {far.max():.4g}, in the files' unit")
-    rig = classify_rig(capture.camtoworlds)
+    rig = rig_of(capture)
     yield survey_line("cameras", f"{_KINDS[rig.kind]}; {_spread(capture, rig)}")
     yield survey_line("coverage", _coverage(capture, rig))
 
@@ -45,7 +45,12 @@ def survey_line(name: str, value: str) -> str:
 
 def _lens(capture: Capture) -> str:
     """Model, distortion, focal length and principal point of the lenses, in words."""
-    lens = capture.lens
+    lens, is_panorama = capture.lens, capture.is_panorama
+    if is_panorama.any():
+        angles = capture.sizes[is_panorama] / np.asarray(lens.focal)[is_panorama]
+        across, upright = np.degrees(angles).mean(axis=0)
+        others = "" if is_panorama.all() else f", and {np.sum(~is_panorama)} other images"
+        return f"equirectangular panoramas of {across:.0f} x {upright:.0f} degrees{others}"
     assert lens.distortion is not None
     assert lens.fisheye is not None
     focal, sizes = np.asarray(lens.focal), capture.sizes
@@ -152,7 +157,7 @@ def draw(path: Path, capture: Capture, bounds: Array | None) -> None:
 
 
 def _drawing(capture: Capture, bounds: Array | None) -> _Drawing:
-    rig = classify_rig(capture.camtoworlds)
+    rig = rig_of(capture)
     turn = rotation_to_upright(rig.up)
     positions = capture.camtoworlds[:, :, 3] @ turn.T
     points = capture.points[:: max(1, len(capture.points) // _MAX_POINTS)] @ turn.T
@@ -196,6 +201,8 @@ def _corner_rays(capture: Capture) -> Array:
     units = np.array([[0, 0], [1, 0], [0, 1], [1, 1]])
     slopes = (units[None] * capture.sizes[:, None] - centre[:, None]) / focal[:, None]
     slopes = np.clip(slopes, -_MAX_SLOPE, _MAX_SLOPE)
+    # Of a panorama, whose corners lie behind the camera, a square ahead is drawn.
+    slopes = np.where(capture.is_panorama[:, None, None], 2.0 * units[None] - 1.0, slopes)
     local = np.stack([slopes[..., 0], -slopes[..., 1], -np.ones(slopes.shape[:2])], axis=-1)
     return np.asarray(np.einsum("vij,vcj->vci", capture.camtoworlds[:, :, :3], local))
 

@@ -1,17 +1,16 @@
 """Captures in `transforms.json` (nerfstudio, instant-ngp) and `transforms_train.json` (Blender).
 
-Intrinsics are given once for all frames or in each frame: `fl_x`, `fl_y`, `cx`, `cy`, `w`, `h` in
-pixels, or the horizontal angle of view `camera_angle_x` in radians; and the distortion `k1` to
-`k4`, `p1`, `p2`. A frame names its image in `file_path`, relative to the JSON file, with or without
-a suffix. Poses are camera to world after `applied_transform`; points from COLMAP are in world
-coordinates before it, so it is applied to them here. Each frame may have `near` and `far`, which is
-this project's own addition.
+Intrinsics are given once for all frames or in each frame, see `nerf.captures.json_lens`. A frame
+names its image in `file_path`, relative to the JSON file, with or without a suffix. Poses are
+camera to world after `applied_transform`; points from COLMAP are in world coordinates before it, so
+it is applied to them here. Each frame may have `near` and `far`, which is this project's own
+addition.
 
 Source: nerfstudio's "Data conventions" page and `nerfstudio_dataparser.py`; instant-ngp's
 `nerf_dataset_tips.md`; bmild/nerf `load_blender.py`.
 """
 
-import math
+from collections import ChainMap
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -29,15 +28,15 @@ from nerf.captures.files import (
     read_json,
 )
 from nerf.captures.image_files import image_size
+from nerf.captures.json_keys import check_lens_keys, notes_on_keys, notes_on_lenses
+from nerf.captures.json_lens import FrameLens, intrinsics, read_lens
+from nerf.captures.json_values import Numbers, near_and_far, pose_matrix
 from nerf.errors import UserError, listed
 
 NERFSTUDIO_FILE = "transforms.json"
 BLENDER_FILE = "transforms_train.json"
 _BLENDER_FILES = {"train": BLENDER_FILE, "test": "transforms_test.json"}
 _VALIDATION_FILE = "transforms_val.json"
-_INTRINSICS = ("fl_x", "fl_y", "cx", "cy", "k1", "k2", "k3", "k4", "p1", "p2")
-_PERSPECTIVE = ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "PERSPECTIVE", "SIMPLE_RADIAL", "RADIAL")
-_FISHEYE = ("OPENCV_FISHEYE",)
 _MAX_PROBLEMS = 100
 _MAX_FRAMES = 100_000
 
@@ -49,10 +48,7 @@ class _Frame(NamedTuple):
       name: its `file_path`.
       file: the image file.
       matrix: `[3, 4]`, camera to world.
-      intrinsics: the values of `_INTRINSICS`; NaN where the file has none.
-      angle: the horizontal angle of view in radians, if the file has one.
-      fisheye: whether its lens is a fisheye.
-      size: width and height in pixels; 0 where the file has none.
+      lens: its lens.
       bounds: near and far, if the file has them.
       part: `train` or `test` in Blender's files, else empty.
     """
@@ -60,10 +56,7 @@ class _Frame(NamedTuple):
     name: str
     file: Path
     matrix: Array
-    intrinsics: list[float]
-    angle: float | None
-    fisheye: bool
-    size: tuple[int, int]
+    lens: FrameLens
     bounds: tuple[float, float] | None
     part: str
 
@@ -131,6 +124,7 @@ def _read_frames(
         )
     if len(listing) > _MAX_FRAMES:
         raise UserError(f"{path} has more than {_MAX_FRAMES:,} frames: remove some")
+    check_lens_keys(path, content)
     frames: list[_Frame] = []
     problems: list[str] = []
     without_image: list[str] = []
@@ -140,7 +134,7 @@ def _read_frames(
         try:
             if not isinstance(entry, dict):
                 raise UserError(f"{where} is not an object: make the file again")
-            frame = _read_frame(path, {**content, **entry}, where, part, factor)
+            frame = _read_frame(path, ChainMap(entry, dict(content)), where, part, factor)
         except UserError as problem:
             problems.append(str(problem))
             if len(problems) == _MAX_PROBLEMS:
@@ -165,86 +159,27 @@ def _read_frames(
         )
     missing = f"{len(without_image)} frames of {path.name} have no image and are left out: "
     notes = [missing + listed(without_image)] if without_image else []
+    notes += notes_on_keys(path, content)
     return sorted(frames, key=lambda frame: natural_key(frame.name)), notes
 
 
 def _read_frame(
-    path: Path, values: Mapping[str, Any], where: str, part: str, factor: int | None
+    path: Path, values: ChainMap[str, Any], where: str, part: str, factor: int | None
 ) -> _Frame | None:
-    """One frame; None if its image is missing. `where` is for messages."""
+    """One frame; None if its image is missing.
+
+    `values` are those of the frame, then those of the file; `where` is for messages.
+    """
     name = values.get("file_path")
     if not isinstance(name, str) or not name:
         raise UserError(f"{where} has no file_path: name its image, relative to {path.name}")
-    matrix = _matrix(values.get("transform_matrix"), f"{where}: transform_matrix")
-    model = values.get("camera_model", "OPENCV")
-    if model not in (*_PERSPECTIVE, *_FISHEYE):
-        raise UserError(
-            f"{where}: camera_model {model!r} is not read, only "
-            f"{', '.join((*_PERSPECTIVE, *_FISHEYE))}: undistort the images first"
-        )
-    get = _Numbers(values, where)
-    angle = get("camera_angle_x") if values.get("camera_angle_x") is not None else None
-    if angle is not None and not 0 < angle < math.pi:
-        raise UserError(f"{where}: camera_angle_x must be between 0 and pi radians, not {angle}")
-    focal = get("fl_x", math.nan)
-    if math.isnan(focal) and angle is None:
-        raise UserError(f"{where} has no focal length: give fl_x in pixels, or camera_angle_x")
-    numbers = [focal, get("fl_y", focal), get("cx", math.nan), get("cy", math.nan)]
-    numbers += [get(key, 0.0) for key in _INTRINSICS[4:]]
-    width, height = (get(key, 0.0) for key in ("w", "h"))
-    for length in (width, height):
-        if length != int(length) or not 0 <= length < 2**31:
-            raise UserError(f"{where}: w and h must be whole numbers of pixels, not {length}")
-    bounds = (get("near"), get("far")) if {"near", "far"} <= set(values) else None
+    matrix = pose_matrix(values.get("transform_matrix"), f"{where}: transform_matrix")
+    lens = read_lens(values, where)
+    bounds = near_and_far(values, where)
     file = find_image(path.parent, name, factor)
     if file is None:
         return None
-    fisheye = model in _FISHEYE or values.get("is_fisheye") is True
-    size = int(width), int(height)
-    return _Frame(name, file, matrix, numbers, angle, fisheye, size, bounds, part)
-
-
-class _Numbers:
-    """Looks up finite numbers in the values of a frame or of the whole file.
-
-    A missing value is a UserError, unless there is a default.
-    """
-
-    def __init__(self, values: Mapping[str, Any], where: str):
-        self._values, self._where = values, where
-
-    def __call__(self, key: str, default: float | None = None) -> float:
-        if default is not None and self._values.get(key) is None:
-            return default
-        value = self._values.get(key)
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise UserError(f"{self._where}: {key} must be a number, not {str(value)[:50]!r}")
-        try:
-            number = float(value)
-        except OverflowError:
-            number = math.inf
-        if not math.isfinite(number):
-            raise UserError(f"{self._where}: {key} must be finite")
-        return number
-
-
-def _matrix(rows: Any, where: str) -> Array:
-    """A matrix `[3, 4]` from the rows of a 3x4 or 4x4 matrix in JSON. `where` is for messages."""
-    advice = "it must be a 4x4 camera-to-world matrix"
-    if not isinstance(rows, list) or len(rows) not in (3, 4):
-        raise UserError(f"{where} is missing or does not have 4 rows: {advice}")
-    if not all(isinstance(row, list) and len(row) == 4 for row in rows):
-        raise UserError(f"{where} has rows that do not have 4 numbers: {advice}")
-    flat = [value for row in rows for value in row]
-    if any(isinstance(value, bool) or not isinstance(value, (int, float)) for value in flat):
-        raise UserError(f"{where} contains something other than numbers: {advice}")
-    try:
-        matrix = np.array(flat, np.float64).reshape(-1, 4)
-    except OverflowError as error:
-        raise UserError(f"{where} contains a number that is too large: {advice}") from error
-    if not np.isfinite(matrix).all():
-        raise UserError(f"{where} contains NaN or infinity: make the poses again")
-    return matrix[:3]
+    return _Frame(name, file, matrix, lens, bounds, part)
 
 
 def _notes_on_ignored_keys(content: Mapping[str, Any]) -> list[str]:
@@ -306,9 +241,9 @@ def _points(folder: Path, content: Mapping[str, Any], notes: list[str]) -> Array
         notes.append(f"the points of COLMAP beside {NERFSTUDIO_FILE} are not used: {error}")
         return np.zeros((0, 3))
     if content.get("applied_transform") is not None:
-        matrix = _matrix(content["applied_transform"], "applied_transform")
+        matrix = pose_matrix(content["applied_transform"], "applied_transform")
         points = points @ matrix[:, :3].T + matrix[:, 3]
-    scale = _Numbers(content, NERFSTUDIO_FILE)("applied_scale", 1.0)
+    scale = Numbers(content, NERFSTUDIO_FILE)("applied_scale", 1.0)
     return np.asarray(points * scale)
 
 
@@ -332,20 +267,13 @@ def _assemble(
     notes: Sequence[str],
 ) -> Capture:
     """Makes a capture of frames. Sizes that the file lacks are read from the images' headers."""
-    rows, sizes = [], []
-    for frame in frames:
-        size = frame.size if min(frame.size) > 0 else _original_size(folder, frame)
-        numbers = list(frame.intrinsics)
-        if math.isnan(numbers[0]):
-            assert frame.angle is not None
-            numbers[0] = 0.5 * size[0] / math.tan(0.5 * frame.angle)
-        if math.isnan(numbers[1]):
-            numbers[1] = numbers[0]
-        for index in (2, 3):
-            if math.isnan(numbers[index]):
-                numbers[index] = 0.5 * size[index - 2]
-        rows.append(numbers)
-        sizes.append(size)
+    sizes = [
+        frame.lens.size if min(frame.lens.size) > 0 else _original_size(folder, frame)
+        for frame in frames
+    ]
+    lenses = [frame.lens for frame in frames]
+    rows = [intrinsics(lens, size) for lens, size in zip(lenses, sizes, strict=True)]
+    notes = [*notes, *notes_on_lenses(lenses, sizes)]
     without_pose = images_without_pose(frame.file for frame in frames)
     if without_pose:
         note = f"{len(without_pose)} images have no pose and are not used: {listed(without_pose)}"
@@ -356,7 +284,11 @@ def _assemble(
         folder=folder,
         files=tuple(frame.file for frame in frames),
         camtoworlds=np.stack([frame.matrix for frame in frames]),
-        lens=make_lens(rows, [frame.fisheye for frame in frames]),
+        lens=make_lens(
+            rows,
+            [lens.model == "fisheye" for lens in lenses],
+            [lens.model == "panorama" for lens in lenses],
+        ),
         sizes=np.array(sizes, np.int64),
         bounds=None if None in bounds else np.array(bounds, np.float64),
         split=split,

@@ -2,7 +2,8 @@
 
 A camera-to-world matrix is `[right, up, back | position]`; a camera looks along its own -z axis.
 `directions` have the component -1 along that axis, so the parameter of a ray is the depth along
-the viewing axis.
+the viewing axis. A panorama also shows what is behind the camera: its directions are unit vectors,
+and the parameter of its rays, its bounds and its depth are distances from the camera.
 """
 
 import dataclasses
@@ -16,7 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
-from nerf.geometry.lenses import Array, Lens, slopes
+from nerf.geometry import lenses
+from nerf.geometry.lenses import Array, Lens
 
 Sizes = jax.Array | npt.NDArray[np.int32]
 
@@ -35,7 +37,8 @@ class Cameras:
 
     Attributes:
       camtoworlds: `[..., 3, 4]`, positions in scene units.
-      focal: `[...]`, focal length in pixels, > 0; not used where there is a lens.
+      focal: `[...]`, focal length in pixels, > 0; not used where there is a lens, but for pinhole
+        cameras at other places or of another size.
       bounds: `[..., 2]`, nearest and farthest depth along the viewing axis, scene units.
       height, width: image size in pixels; where `sizes` are given, the most common of them.
       lens: `[...]`; None for pinhole cameras whose principal point is the middle of the image.
@@ -255,8 +258,8 @@ def pinhole_rays(
         inverse_focal = 1.0 / jnp.asarray(cameras.focal)
         x = (columns.astype(jnp.float32) + (pixel_offset - 0.5 * cameras.width)) * inverse_focal
         y = (rows.astype(jnp.float32) + (pixel_offset - 0.5 * cameras.height)) * inverse_focal
+        local = jnp.stack([x, -y, -jnp.ones_like(x)], axis=-1)
     else:
-        x, y = jnp.moveaxis(slopes(columns, rows, cameras.lens), -1, 0)
-    local = jnp.stack([x, -y, -jnp.ones_like(x)], axis=-1)
+        local = lenses.directions(columns, rows, cameras.lens)
     directions = jnp.sum(local[..., None, :] * camtoworlds[..., :3], axis=-1)
     return camtoworlds[..., 3], directions

@@ -15,8 +15,16 @@ A lens maps slopes (x, y) to (u, v):
 
 and these to the pixel (focal_x u + centre_x, focal_y v + centre_y).
 
+An equirectangular panorama shows directions on the sphere, also behind the camera, which have no
+slopes. Its pixel is (focal_x azimuth + centre_x, centre_y - focal_y elevation), with the azimuth
+from forward to the right and the elevation upwards, in radians: `focal` is pixels per radian, and
+the rows are even in elevation.
+
+    direction = (cos e sin a, sin e, -cos e cos a),   a azimuth, e elevation; right, up, back
+
 Source: OpenCV, "Camera Calibration and 3D Reconstruction" and "Fisheye camera model"; COLMAP,
-`src/colmap/sensor/models.h`, whose models are special cases of these two.
+`src/colmap/sensor/models.h`, whose models are special cases of these; nerfstudio `cameras.py`
+(EQUIRECTANGULAR) and instant-ngp `common_device.cuh` (`latlong`) for panoramas.
 """
 
 from typing import NamedTuple
@@ -43,12 +51,62 @@ class Lens(NamedTuple):
       distortion: `[..., 6]`, k1, k2, k3, k4, p1, p2; None if no camera has distortion.
       fisheye: `[...]` bool, True for the fisheye model, False for the perspective one; None if
         `distortion` is None.
+      panorama: `[...]` bool, True for an equirectangular panorama, which has no distortion; None if
+        no camera is one.
     """
 
     focal: Array
     centre: Array
     distortion: Array | None = None
     fisheye: Array | None = None
+    panorama: Array | None = None
+
+
+def directions(columns: jax.Array, rows: jax.Array, lens: Lens) -> jax.Array:
+    """The directions of the rays through pixels, in the axes of their camera.
+
+    Args:
+      columns, rows: `[...]`, pixel coordinates.
+      lens: `[...]`, one for each pixel.
+
+    Returns:
+      `[..., 3]` to the right, up and back. One unit of depth long, `(x, -y, -1)`; of a panorama,
+      which shows what is behind the camera too, one unit of distance long.
+
+    >>> front = Lens(jnp.array([2.0, 2.0]), jnp.array([4.0, 3.0]))
+    >>> directions(jnp.array(6), jnp.array(3), front).tolist()
+    [1.0, 0.0, -1.0]
+    """
+    x, y = jnp.moveaxis(slopes(columns, rows, lens), -1, 0)
+    ahead = jnp.stack([x, -y, -jnp.ones_like(x)], axis=-1)
+    if lens.panorama is None:
+        return ahead
+    chex.assert_shape(lens.panorama, columns.shape)
+    azimuth, depression = jnp.moveaxis(_from_centre(columns, rows, lens), -1, 0)
+    level = jnp.cos(depression)
+    on_sphere = jnp.stack(
+        [level * jnp.sin(azimuth), -jnp.sin(depression), -level * jnp.cos(azimuth)], axis=-1
+    )
+    return jnp.where(jnp.asarray(lens.panorama)[..., None], on_sphere, ahead)
+
+
+def panorama_pixels(directions: jax.Array, lens: Lens) -> jax.Array:
+    """The pixels at which panoramas show rays; the inverse of `directions`.
+
+    Args:
+      directions: `[..., 3]` to the right, up and back, of any length but zero.
+      lens: `[...]`, one for each ray, all of panoramas.
+
+    Returns:
+      `[..., 2]`, column and row in pixel coordinates. An azimuth is between -pi and pi.
+    """
+    (*batch_shape, _) = directions.shape
+    chex.assert_shape([lens.focal, lens.centre], (*batch_shape, 2))
+    right, up, back = jnp.moveaxis(directions, -1, 0)
+    azimuth = jnp.arctan2(right, -back)
+    depression = jnp.arctan2(-up, jnp.hypot(right, back))
+    angles = jnp.stack([azimuth, depression], axis=-1)
+    return angles * jnp.asarray(lens.focal) + jnp.asarray(lens.centre)
 
 
 def slopes(columns: jax.Array, rows: jax.Array, lens: Lens) -> jax.Array:
@@ -56,7 +114,7 @@ def slopes(columns: jax.Array, rows: jax.Array, lens: Lens) -> jax.Array:
 
     Args:
       columns, rows: `[...]`, pixel coordinates.
-      lens: `[...]`, one for each pixel.
+      lens: `[...]`, one for each pixel; panoramas have no slopes, see `directions`.
 
     Returns:
       `[..., 2]`, x to the right and y downwards, per unit of depth.
@@ -68,8 +126,7 @@ def slopes(columns: jax.Array, rows: jax.Array, lens: Lens) -> jax.Array:
     batch_shape = columns.shape
     chex.assert_shape(rows, batch_shape)
     chex.assert_shape([lens.focal, lens.centre], (*batch_shape, 2))
-    distorted = jnp.stack([columns, rows], axis=-1).astype(jnp.float32)
-    distorted = (distorted - jnp.asarray(lens.centre)) / jnp.asarray(lens.focal)
+    distorted = _from_centre(columns, rows, lens)
     if lens.distortion is None or lens.fisheye is None:
         return distorted
     chex.assert_shape(lens.distortion, (*batch_shape, 6))
@@ -123,6 +180,12 @@ def fraction_without_ray(lens: Lens, height: int, width: int) -> float:
     found = _round_trip(columns.ravel(), rows.ravel(), lenses)
     error = np.abs(np.asarray(found) - np.stack([columns.ravel(), rows.ravel()], axis=-1))
     return float(np.mean(~(error.max(axis=-1) < 0.5)))
+
+
+def _from_centre(columns: jax.Array, rows: jax.Array, lens: Lens) -> jax.Array:
+    """(u, v) of pixels, `[..., 2]`: from the principal point, in focal lengths."""
+    found = jnp.stack([columns, rows], axis=-1).astype(jnp.float32)
+    return (found - jnp.asarray(lens.centre)) / jnp.asarray(lens.focal)
 
 
 @jax.jit

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from nerf.captures import image_sizes
+from nerf.captures import brightness, image_sizes
 from nerf.captures.capture import Capture
 from nerf.captures.formats import read_capture
 from nerf.captures.image_sizes import MatchedImages, check_lenses, match_sizes, target_sizes
@@ -78,7 +78,13 @@ def load_folder(
     callback: Callback = log_event,
 ) -> LoadedScene:
     """Reads a folder as a scene: `read_capture`, then `load_capture`; see there."""
-    capture = read_capture(Path(folder), format=options.format, factor=options.factor)
+    capture = read_capture(
+        Path(folder),
+        format=options.format,
+        factor=options.factor,
+        near=options.normalization.near,
+        far=options.normalization.far,
+    )
     return load_capture(
         capture, options, name=name, source=source, cache_dir=cache_dir, callback=callback
     )
@@ -117,6 +123,8 @@ def load_capture(
         notes.append(
             f"{fraction:.0%} of the pixels are transparent: they are taken for empty space"
         )
+    quantiles = [brightness.quantiles_of(images.bytes_of(i)) for i in range(capture.num_views)]
+    notes += brightness.notes_on_brightness(np.stack(quantiles), capture.camtoworlds)
     scene = make_scene(
         capture,
         images,

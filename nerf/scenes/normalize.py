@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
-from nerf.captures.capture import Array, Capture, scaled_lens, simplified_lens
+from nerf.captures.capture import Array, Capture, rig_of, scaled_lens, simplified_lens
 from nerf.config.settings import Background
 from nerf.errors import UserError
 from nerf.geometry.cameras import Cameras
@@ -21,7 +21,7 @@ from nerf.geometry.contraction import Contracted
 from nerf.geometry.lenses import Lens, slopes
 from nerf.geometry.ndc import NDC, NEAR_PLANE
 from nerf.geometry.poses import mean_pose, similarity, transform_poses
-from nerf.geometry.rigs import Rig, classify_rig, rotation_to_upright
+from nerf.geometry.rigs import Rig, rotation_to_upright
 from nerf.geometry.spaces import Space
 from nerf.geometry.world import World
 from nerf.scenes.image_store import ImageStore
@@ -92,7 +92,7 @@ def make_scene(
         is not known.
     """
     heights, widths = images.heights, images.widths
-    rig = classify_rig(capture.camtoworlds)
+    rig = rig_of(capture)
     lens = scaled_lens(capture, heights, widths)
     bounds = _known_bounds(capture, rig, options)
     sizes = np.stack([widths, heights], axis=-1)
@@ -107,7 +107,7 @@ def make_scene(
         images=images,
         cameras=Cameras(
             normalized.camtoworlds.astype(np.float32),
-            focal=np.mean(lens.focal, axis=-1).astype(np.float32),
+            focal=_pinhole_focal(capture, lens, widths).astype(np.float32),
             bounds=normalized.bounds.astype(np.float32),
             height=0,
             width=0,
@@ -118,6 +118,14 @@ def make_scene(
         background=options.background or ("white" if images.is_transparent else "black"),
         given_split=capture.split,
     )
+
+
+def _pinhole_focal(capture: Capture, lens: Lens, widths: npt.NDArray[np.int64]) -> Array:
+    """`[num_views]`: the focal length of a pinhole camera that takes the place of each view.
+
+    That of a panorama sees 90 degrees.
+    """
+    return np.where(capture.is_panorama, 0.5 * widths, np.mean(lens.focal, axis=-1))
 
 
 def _known_bounds(capture: Capture, rig: Rig, options: NormalizeOptions) -> Array | None:
@@ -209,6 +217,8 @@ def _ndc_of_views(lens: Lens, sizes: Sizes) -> NDC:
 
 def _reason_against_ndc(normalized: NormalizedPoses, lens: Lens, sizes: Sizes) -> str:
     """Why the warp into NDC is not possible; empty if it is possible."""
+    if lens.panorama is not None:
+        return "panoramas show all directions"
     poses = normalized.camtoworlds
     if not np.isfinite(poses).all():
         return "the viewing directions cancel out"
@@ -250,6 +260,7 @@ def _object_poses(
     """Poses around a box of side 2 around the origin, which all cameras see as a whole."""
     distance = np.linalg.norm(capture.camtoworlds[:, :, 3] - rig.focus, axis=-1)
     half_angle = np.arctan(0.5 * sizes.max(axis=1) / np.asarray(lens.focal).mean(axis=-1))
+    half_angle = np.where(capture.is_panorama, 0.25 * np.pi, half_angle)  # a panorama sees any box
     radius = float(np.max(distance * np.tan(half_angle)))
     if bounds is not None and (capture.bounds is not None or options.far is not None):
         radius = min(radius, float(np.max(bounds[:, 1] - distance)) if rig.num_aimed else radius)

@@ -89,7 +89,9 @@ class Scene:
     @property
     def has_hull(self) -> bool:
         """Whether the images show where in a box an object can be, see `scenes.visual_hull`."""
-        return self.is_transparent and self.space.is_bounded
+        lens = self.cameras.lens  # a panorama has a seam, beyond which a cell's corners are apart
+        has_panorama = lens is not None and lens.panorama is not None
+        return self.is_transparent and self.space.is_bounded and not has_panorama
 
     @property
     def num_views(self) -> int:

@@ -94,7 +94,7 @@ def test_truncated_poses(folder: Path, kept: int) -> None:
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-@pytest.mark.parametrize("column", [0, 3, 14, 16])
+@pytest.mark.parametrize("column", [0, 3, 14])
 def test_views_that_are_not_finite_are_named(folder: Path, value: float, column: int) -> None:
     change_poses(folder, lambda p: p.__setitem__(([1, 3], column), value))
     assert "views 1 (image001), 3 (image003) contain NaN or infinity" in refusal(folder)
@@ -250,3 +250,11 @@ def test_huge_images_are_refused_before_they_are_read(folder: Path, side: int) -
     message = refusal(folder)
     assert "image001.png" in message
     assert "pixels" in message
+
+
+@pytest.mark.parametrize("near", [0.0, -0.4, np.nan])
+def test_bounds_of_the_user_count_before_those_of_the_file(folder: Path, near: float) -> None:
+    change_poses(folder, lambda p: p.__setitem__((slice(None), 15), near))
+    assert "give `near` and `far`" in refusal(folder)
+    given = CaptureOptions(normalization=NormalizeOptions(near=1.0, far=9.0))
+    assert (load_folder(folder, given).capture.bounds == [1.0, 9.0]).all()

@@ -147,7 +147,7 @@ MIRRORED = [[-1.0, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
         (with_frame(fl_x=10**400), "must be finite"),
         (with_frame(w=1.5), "whole numbers of pixels"),
         (with_frame(w=30), "does not have the aspect ratio of its camera"),
-        (with_frame(camera_model="EQUIRECTANGULAR"), "camera_model 'EQUIRECTANGULAR' is not read"),
+        (with_frame(camera_model="VR180_L"), "1 of 6 frames: camera_model 'VR180_L' is not read"),
         (with_frame(near=3.0, far=2.0), None),
     ],
 )
