@@ -62,7 +62,9 @@ def _run(argv: Sequence[str]) -> None:
         raise UserError(f"--plot={FLAGS.plot} must end with .png")
     options = capture_options()
     folder = Path(argv[1]).expanduser()
-    capture = formats.read_capture(folder, format=options.format, factor=options.factor)
+    capture = formats.read_capture(
+        folder, format=options.format, factor=options.factor, follow_links=options.follow_links
+    )
     for line in survey.describe_capture(capture):
         print(line)
     for note in capture.notes:
@@ -88,6 +90,7 @@ def _run(argv: Sequence[str]) -> None:
         )
     changed = [name for name in _CAPTURE_FLAGS if not FLAGS[name].using_default_value]
     given = [f"--{name}={FLAGS[name].value}" for name in changed]
+    given += ["--follow_links"] if FLAGS.follow_links else []
     if not FLAGS["holdout"].using_default_value:
         given.append(f"--set=train.holdout={FLAGS.holdout}")
     command = ["python", "-m", "nerf.main", "--field=planes", f"--scene={folder}", *given]

@@ -58,6 +58,7 @@ class Capture:
       points: `[num_points, 3]`, points on surfaces if the files have some, else `[0, 3]`.
       split: the views for training and the views held out, if the files say which; else None.
       notes: notes for the user, one sentence each.
+      follow_links: whether symbolic links that lead out of the folder are followed.
     """
 
     format: str
@@ -70,6 +71,7 @@ class Capture:
     points: Array = dataclasses.field(default_factory=lambda: np.zeros((0, 3)))
     split: Split | None = None
     notes: tuple[str, ...] = ()
+    follow_links: bool = False
 
     @property
     def num_views(self) -> int:

@@ -67,7 +67,7 @@ def prepare(run_dir: Path) -> None:
 def holds_training(run_dir: Path) -> bool:
     """Whether a training run has left checkpoints in the folder."""
     folder = run_dir / checkpoints.FOLDER
-    return folder.is_dir() and any(child.name.isdigit() for child in folder.iterdir())
+    return folder.is_dir() and any(child.name.isdecimal() for child in folder.iterdir())
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:

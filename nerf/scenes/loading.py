@@ -40,6 +40,7 @@ class CaptureOptions:
       normalization: space, bounds and background.
       image_memory: the largest share of the machine's memory for the images; larger ones are
         written to the cache and mapped into memory.
+      follow_links: whether symbolic links that lead out of the folder are followed.
     """
 
     format: str | None = None
@@ -47,6 +48,7 @@ class CaptureOptions:
     max_size: int = MAX_SIZE
     normalization: NormalizeOptions = DEFAULT
     image_memory: float = devices.IMAGE_MEMORY
+    follow_links: bool = False
 
 
 DEFAULT_CAPTURE_OPTIONS = CaptureOptions()
@@ -78,7 +80,12 @@ def load_folder(
     callback: Callback = log_event,
 ) -> LoadedScene:
     """Reads a folder as a scene: `read_capture`, then `load_capture`; see there."""
-    capture = read_capture(Path(folder), format=options.format, factor=options.factor)
+    capture = read_capture(
+        Path(folder),
+        format=options.format,
+        factor=options.factor,
+        follow_links=options.follow_links,
+    )
     return load_capture(
         capture, options, name=name, source=source, cache_dir=cache_dir, callback=callback
     )
