@@ -26,6 +26,7 @@ from nerf.cli.messages import as_flags
 from nerf.cli.modes import parse_inspect_flags
 from nerf.cli.options import capture_options
 from nerf.errors import UserError, listed
+from nerf.runtime.cache_dir import with_home
 from nerf.scenes import loading
 from nerf.scenes.describe import describe_scene
 from nerf.scenes.loading import LoadedScene
@@ -61,7 +62,7 @@ def _run(argv: Sequence[str]) -> None:
     if FLAGS.plot is not None and not FLAGS.plot.lower().endswith(".png"):
         raise UserError(f"--plot={FLAGS.plot} must end with .png")
     options = capture_options()
-    folder = Path(argv[1]).expanduser()
+    folder = with_home(argv[1])
     capture = formats.read_capture(
         folder, format=options.format, factor=options.factor, follow_links=options.follow_links
     )

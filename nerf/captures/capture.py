@@ -32,6 +32,7 @@ HALF_PIXEL = 0.5  # a principal point that is measured from the corner of a pixe
 MIN_POINTS = 8  # in view, the least from which the bounds of a view are estimated
 MAX_DEPTH = 1e12  # in the files' unit; farther points are ignored
 MIN_VIEWS = 2  # one to train on, one to hold out
+_MAX_NAMED = 3  # views of many with the same fault
 _MIN_VISIBLE_FRACTION = 0.01  # of points in the frame of the poses, the least that a view shows
 
 
@@ -167,7 +168,7 @@ def check_cameras(capture: Capture) -> list[str]:
                 (~good, "bounds that are not 0 < near < far, within 1e12", "give `near` and `far`")
             )
     return [
-        f"{named_views(np.flatnonzero(mask).tolist(), capture.names)} "
+        f"{counted_views(np.flatnonzero(mask).tolist(), capture.names)} "
         f"{'has' if mask.sum() == 1 else 'have'} {fault}: {advice}"
         for mask, fault, advice in faults
         if mask.any()
@@ -243,6 +244,18 @@ def named_views(indices: Sequence[int], names: Sequence[str]) -> str:
     """Names views for a message: `views 3 (IMG_3), 7 (IMG_7)`."""
     label = "view" if len(indices) == 1 else "views"
     return f"{label} {listed(f'{i} ({names[i]})' for i in indices)}"
+
+
+def counted_views(indices: Sequence[int], names: Sequence[str]) -> str:
+    """The same with a count and three names where there are more: `68 views, the first 0 (a), ...`.
+
+    >>> counted_views(range(68), [f"IMG_{i}" for i in range(68)])
+    '68 views, the first 0 (IMG_0), 1 (IMG_1), 2 (IMG_2),'
+    """
+    if len(indices) <= _MAX_NAMED:
+        return named_views(indices, names)
+    first = listed(f"{i} ({names[i]})" for i in indices[:_MAX_NAMED])
+    return f"{len(indices)} views, the first {first},"
 
 
 def _shared_folder(files: Sequence[Path]) -> Path:

@@ -101,7 +101,7 @@ def read_colmap(folder: Path, factor: int | None = None, *, follow_links: bool =
             "again"
         )
     camera_of_view = [cameras[image.camera_id] for image in images]
-    camtoworlds = np.stack([_camtoworld(image, model) for image in images])
+    camtoworlds = _camtoworlds(images, model)
     bounds = _bounds_from_file(model, images, follow_links)
     return Capture(
         format="colmap",
@@ -150,6 +150,19 @@ def _intrinsics(camera: Camera) -> list[float]:
     if focal is not None:
         values |= {"fx": focal, "fy": focal}
     return [values.get(key, 0.0) for key in _INTRINSICS]
+
+
+def _camtoworlds(images: Sequence[Image], model: Path) -> Array:
+    """The poses `[num_images, 3, 4]` of images; raises an InvalidCapture with the faulty ones."""
+    poses, faults = [], []
+    for image in images:
+        try:
+            poses.append(_camtoworld(image, model))
+        except UserError as fault:
+            faults.append((image.name, str(fault)))
+    if faults:
+        raise InvalidCapture(merge_faults(faults, "images"))
+    return np.stack(poses)
 
 
 def _camtoworld(image: Image, model: Path) -> Array:

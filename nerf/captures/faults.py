@@ -29,6 +29,6 @@ def merge_faults(faults: Iterable[tuple[str, str]], what: str = "frames") -> lis
     return [
         sentence
         if len(labels) == 1
-        else f"{sentence} ({len(labels)} {what} have this fault: {listed_shortly(labels)})"
+        else f"{sentence} ({len(labels):,} {what} have this fault: {listed_shortly(labels)})"
         for sentence, labels in kinds.values()
     ]

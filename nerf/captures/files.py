@@ -95,14 +95,21 @@ def read_json(path: Path, *, follow_links: bool = False) -> dict[str, Any]:
 def contents(folder: Path) -> str:
     """What is in a folder, in words for a message: `scene has a.png, b.png, and 3 more`."""
     try:
-        names = sorted(
-            f"{entry.name}/" if entry.is_dir() else entry.name
-            for entry in islice(os.scandir(folder), _MAX_CONTENTS)
-            if not entry.name.startswith(".")
-        )
+        with os.scandir(folder) as entries:
+            shown = [x for x in islice(entries, _MAX_CONTENTS) if not x.name.startswith(".")]
+        names = sorted(map(_described, shown))
     except OSError as error:
         return f"{folder} cannot be listed: {error.strerror or error}"
     return f"{folder} has {listed(names)}" if names else f"{folder} is empty"
+
+
+def _described(entry: "os.DirEntry[str]") -> str:
+    """An entry of a folder, in words; a link that leads nowhere is said to be one."""
+    with contextlib.suppress(OSError):
+        if entry.is_symlink() and not os.path.exists(entry.path):
+            return f"{entry.name} (a link to {os.readlink(entry.path)}, which is not there)"
+        return f"{entry.name}/" if entry.is_dir() else entry.name
+    return entry.name
 
 
 def path_inside(folder: Path, name: str, root: str = ".") -> PurePath | None:

@@ -84,15 +84,15 @@ class ImageIndex:
     """
 
     def __init__(self, paths: Iterable[PurePath], used: Iterable[PurePath] = ()):
-        taken = {canonical(path.parts)[0] for path in used}
         entries: dict[Parts, Entry] = {}
         for path in paths:
             parts, factor = canonical(tuple(path.as_posix().replace("\\", "/").split("/")))
-            if parts not in taken:
-                entries.setdefault(parts, Entry(parts, {})).copies.setdefault(factor, path)
+            entries.setdefault(parts, Entry(parts, {})).copies.setdefault(factor, path)
+        taken = set(used)
         self._by_stem: dict[str, list[Entry]] = defaultdict(list)
-        for entry in entries.values():
-            self._by_stem[_folded(_stem(entry.parts[-1]))].append(entry)
+        for entry in _with_copies_of_other_suffixes(entries.values()):
+            if taken.isdisjoint(entry.copies.values()):
+                self._by_stem[_folded(_stem(entry.parts[-1]))].append(entry)
 
     def find(self, parts: Parts) -> list[tuple[Rank, Entry]]:
         """The images that fit a name best: none, one, or several that fit equally well."""
@@ -110,6 +110,22 @@ class ImageIndex:
             for rank, entry in fitting
             if not any(other != rank and is_better(other, rank) for other in ranks)
         ]
+
+
+def _with_copies_of_other_suffixes(entries: Iterable[Entry]) -> list[Entry]:
+    """Joins `images_2/a.png` to `images/a.jpg`, if that is the only original of this name."""
+    same: dict[Parts, list[Entry]] = defaultdict(list)
+    for entry in entries:
+        same[*entry.parts[:-1], _stem(entry.parts[-1])].append(entry)
+    joined = []
+    for group in same.values():
+        originals = [entry for entry in group if 1 in entry.copies]
+        if len(originals) == 1:
+            copies = {n: path for entry in group for n, path in entry.copies.items()}
+            joined.append(Entry(originals[0].parts, copies | originals[0].copies))
+        else:
+            joined += group
+    return joined
 
 
 def index_of_names(files: Sequence[PurePath], names: Iterable[str]) -> dict[str, int]:
@@ -166,7 +182,7 @@ def describe(folder: Path, listing: Listing) -> str:
             return str(error)
     if not images:
         return f"no image is there: {contents(folder)}"
-    count = f"{len(images)} images" if len(images) > 1 else "1 image"
+    count = f"{len(images):,} images" if len(images) > 1 else "1 image"
     return f"{folder} has {count}: {listed_shortly(map(str, images))}"
 
 
@@ -206,13 +222,10 @@ def copy_of(entry: Entry, factor: int | None) -> PurePath:
     return entry.copies.get(factor or 1) or entry.copies[min(entry.copies)]
 
 
-def is_named(entry: Entry, relative: PurePath | None) -> bool:
-    """Whether a path is that of an image, or of its smaller copies, with or without its suffix."""
-    assert relative is not None
-    named, _ = canonical(relative.parts)
-    return entry.parts == named or (
-        entry.parts[:-1] == named[:-1] and _stem(entry.parts[-1]) == named[-1]
-    )
+def is_named(path: PurePath, relative: PurePath) -> bool:
+    """Whether an image, or its original, is at a path that is given with or without suffix."""
+    parts, named = canonical(path.parts)[0], canonical(relative.parts)[0]
+    return parts == named or (*parts[:-1], _stem(parts[-1])) == named
 
 
 def _may_stand_for(named: Parts, parts: Parts) -> bool:

@@ -67,7 +67,9 @@ class ImageMatches(NamedTuple):
         pairs = ", ".join(self._pair(name) for name in shown)
         count = len(self.renamed)
         what = "1 image is found under another name"
-        return [f"{what if count == 1 else f'{count} images are found under other names'}: {pairs}"]
+        return [
+            f"{what if count == 1 else f'{count:,} images are found under other names'}: {pairs}"
+        ]
 
     def _pair(self, name: str) -> str:
         """A name and what stands for it, in words."""
@@ -121,14 +123,15 @@ def match_images(
     renamed = []
     for name, entry in found.items():
         files[name] = folder / copy_of(entry, factor)
-        if missing[name] is None or not is_named(entry, missing[name]):
+        relative = missing[name]
+        if relative is None or not is_named(copy_of(entry, factor), relative):
             renamed.append(name)
     faults |= {
         name: f"{fault}: name it relative to {folder}" for name, fault in more_faults.items()
     }
-    known = {name.replace("\\", "/").rpartition("/")[0] for name in found}
+    is_of_another_computer = any(missing[name] is None for name in found)
     for name, relative in missing.items():
-        is_strange = relative is None and name.replace("\\", "/").rpartition("/")[0] not in known
+        is_strange = relative is None and not is_of_another_computer
         if is_strange and name not in files and name not in faults:
             faults[name] = (
                 f"{name!r} leads out of {folder}, and no image below it has this name ({there}): "

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nerf.captures.capture import Array, Capture, named_views
+from nerf.captures.capture import Array, Capture, counted_views, named_views
 from nerf.captures.files import IMAGE_SUFFIXES, check_inside, contents, folder_factor, read_bytes
 from nerf.captures.image_files import image_files
 from nerf.errors import UserError, listed
@@ -144,7 +144,7 @@ def check_values(poses_bounds: Array, names: Sequence[str], where: Path | str) -
     )
     for is_faulty, fault in faults:
         if np.any(is_faulty):
-            views = named_views(np.flatnonzero(is_faulty).tolist(), names)
+            views = counted_views(np.flatnonzero(is_faulty).tolist(), names)
             raise UserError(f"{where}: the poses of {views} {fault}: make the file again")
 
 

@@ -16,7 +16,7 @@ import jax
 
 from nerf.config import text as config_text
 from nerf.config.settings import Config
-from nerf.errors import UserError, listed
+from nerf.errors import UserError, listed, printable
 from nerf.runs import checkpoints, parameters
 from nerf.runtime import atomic
 
@@ -53,6 +53,13 @@ def prepare(run_dir: Path) -> None:
       UserError: if it cannot.
     """
     probe = run_dir / f".probe-{os.getpid()}"
+    try:
+        str(run_dir.absolute()).encode()
+    except UnicodeEncodeError as error:  # for Orbax
+        raise UserError(
+            f"the run folder {printable(str(run_dir.absolute()))} has a name that is not in UTF-8: "
+            "name another with `run_dir`"
+        ) from error
     try:
         (run_dir / RENDERS_FOLDER).mkdir(parents=True, exist_ok=True)
         probe.touch()
