@@ -166,7 +166,7 @@ def list_images(folder: Path, *, follow_links: bool = False) -> Listing:
                 if (link is not None or not entry.is_symlink()) and real not in seen:
                     seen.add(real)
                     pending += [(path, depth + 1)] if depth < _MAX_DEPTH else []
-            elif path.suffix.lower() in IMAGE_SUFFIXES:
+            elif path.suffix.lower() in IMAGE_SUFFIXES and os.path.isfile(path):
                 images.append(path.relative_to(folder))
     images.sort(key=lambda path: natural_key(path.as_posix()))
     return Listing(images, sorted(links_out))
