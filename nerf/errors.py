@@ -1,8 +1,10 @@
 """The exception for mistakes of the user, and how messages list things."""
 
+import unicodedata
 from collections.abc import Iterable
 
 _MAX_LISTED = 8
+_MAX_LISTED_SHORTLY = 3
 
 
 class UserError(Exception):
@@ -16,6 +18,30 @@ class UserError(Exception):
 
 def listed(items: Iterable[object]) -> str:
     """Lists up to eight items for a message, and says how many more there are."""
-    texts = [str(item) for item in items]
-    more = [f"and {len(texts) - _MAX_LISTED} more"] if len(texts) > _MAX_LISTED else []
-    return ", ".join(texts[:_MAX_LISTED] + more)
+    return _listed(items, _MAX_LISTED)
+
+
+def listed_shortly(items: Iterable[object]) -> str:
+    """Lists up to three items for a message, and says how many more there are."""
+    return _listed(items, _MAX_LISTED_SHORTLY)
+
+
+def _listed(items: Iterable[object], limit: int) -> str:
+    texts = [printable(str(item)) for item in items]
+    more = [f"and {len(texts) - limit} more"] if len(texts) > limit else []
+    return ", ".join(texts[:limit] + more)
+
+
+def printable(text: str) -> str:
+    r"""A name for a message: what no terminal shows, e.g. the end of a line, becomes an escape.
+
+    >>> printable("Säule 1.png"), printable("a\nb")
+    ('Säule 1.png', 'a\\nb')
+    """
+    if text.isprintable():
+        return text
+    hidden = ("Cc", "Cs", "Zl", "Zp")  # control characters, surrogates, ends of lines
+    return "".join(
+        c.encode("unicode_escape").decode() if unicodedata.category(c) in hidden else c
+        for c in text
+    )

@@ -26,6 +26,7 @@ from nerf.cli.messages import as_flags
 from nerf.cli.modes import parse_inspect_flags
 from nerf.cli.options import capture_options
 from nerf.errors import UserError, listed
+from nerf.runtime.cache_dir import with_home
 from nerf.scenes import loading
 from nerf.scenes.describe import describe_scene
 from nerf.scenes.loading import LoadedScene
@@ -61,13 +62,14 @@ def _run(argv: Sequence[str]) -> None:
     if FLAGS.plot is not None and not FLAGS.plot.lower().endswith(".png"):
         raise UserError(f"--plot={FLAGS.plot} must end with .png")
     options = capture_options()
-    folder = Path(argv[1]).expanduser()
+    folder = with_home(argv[1])
     capture = formats.read_capture(
         folder,
         format=options.format,
         factor=options.factor,
         near=options.normalization.near,
         far=options.normalization.far,
+        follow_links=options.follow_links,
     )
     for line in survey.describe_capture(capture):
         print(line)
@@ -94,6 +96,7 @@ def _run(argv: Sequence[str]) -> None:
         )
     changed = [name for name in _CAPTURE_FLAGS if not FLAGS[name].using_default_value]
     given = [f"--{name}={FLAGS[name].value}" for name in changed]
+    given += ["--follow_links"] if FLAGS.follow_links else []
     if not FLAGS["holdout"].using_default_value:
         given.append(f"--set=train.holdout={FLAGS.holdout}")
     command = ["python", "-m", "nerf.main", "--field=planes", f"--scene={folder}", *given]

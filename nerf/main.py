@@ -43,8 +43,9 @@ def main(argv: Sequence[str], started: float | None = None) -> None:
             raise UserError(f"unexpected argument {argv[1]!r}: everything is a --flag=value")
         options.check_names()
         parallel.use_all_cores()
-        if FLAGS.compile_cache:
-            compile_cache.enable()
+        unwritable = compile_cache.enable() if FLAGS.compile_cache else None
+        if unwritable is not None:
+            console.print(f"note: {unwritable}")
         with interrupt_at_once():
             run_mode(console, started)
 

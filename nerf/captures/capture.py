@@ -36,6 +36,7 @@ Side = int | npt.NDArray[np.int64]
 MIN_POINTS = 8  # in view, the least from which the bounds of a view are estimated
 MAX_DEPTH = 1e12  # in the files' unit; farther points are ignored
 MIN_VIEWS = 2  # one to train on, one to hold out
+_MAX_NAMED = 3  # views of many with the same fault
 _MIN_VISIBLE_FRACTION = 0.01  # of points in the frame of the poses, the least that a view shows
 
 
@@ -62,6 +63,7 @@ class Capture:
       points: `[num_points, 3]`, points on surfaces if the files have some, else `[0, 3]`.
       split: the views for training and the views held out, if the files say which; else None.
       notes: notes for the user, one sentence each.
+      follow_links: whether symbolic links that lead out of the folder are followed.
     """
 
     format: str
@@ -74,6 +76,7 @@ class Capture:
     points: Array = dataclasses.field(default_factory=lambda: np.zeros((0, 3)))
     split: Split | None = None
     notes: tuple[str, ...] = ()
+    follow_links: bool = False
 
     @property
     def num_views(self) -> int:
@@ -160,7 +163,7 @@ def check_cameras(capture: Capture) -> list[str]:
                 (~good, "bounds that are not 0 < near < far, within 1e12", "give `near` and `far`")
             )
     return [
-        f"{named_views(np.flatnonzero(mask).tolist(), capture.names)} "
+        f"{counted_views(np.flatnonzero(mask).tolist(), capture.names)} "
         f"{'has' if mask.sum() == 1 else 'have'} {fault}: {advice}"
         for mask, fault, advice in faults
         if mask.any()
@@ -249,6 +252,18 @@ def named_views(indices: Sequence[int], names: Sequence[str]) -> str:
     """Names views for a message: `views 3 (IMG_3), 7 (IMG_7)`."""
     label = "view" if len(indices) == 1 else "views"
     return f"{label} {listed(f'{i} ({names[i]})' for i in indices)}"
+
+
+def counted_views(indices: Sequence[int], names: Sequence[str]) -> str:
+    """The same with a count and three names where there are more: `68 views, the first 0 (a), ...`.
+
+    >>> counted_views(range(68), [f"IMG_{i}" for i in range(68)])
+    '68 views, the first 0 (IMG_0), 1 (IMG_1), 2 (IMG_2),'
+    """
+    if len(indices) <= _MAX_NAMED:
+        return named_views(indices, names)
+    first = listed(f"{i} ({names[i]})" for i in indices[:_MAX_NAMED])
+    return f"{len(indices)} views, the first {first},"
 
 
 def _shared_folder(files: Sequence[Path]) -> Path:

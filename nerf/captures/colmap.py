@@ -17,20 +17,29 @@ from nerf.captures.capture import (
     MIN_POINTS,
     Array,
     Capture,
+    InvalidCapture,
     make_lens,
     percentile_bounds,
 )
 from nerf.captures.colmap_files import (
     Camera,
     Image,
-    lines_of,
     model_suffix,
     numbers_in,
     points_by_id,
     read_cameras,
     read_images,
 )
-from nerf.captures.files import check_inside, find_image, images_without_pose
+from nerf.captures.faults import merge_faults
+from nerf.captures.files import (
+    check_inside,
+    contents,
+    find_image,
+    images_without_pose,
+    path_inside,
+    read_lines,
+)
+from nerf.captures.image_names import match_images
 from nerf.captures.lens_models import IS_ZERO, MODELS, PANORAMA, panorama_intrinsics
 from nerf.errors import UserError, listed
 
@@ -54,7 +63,7 @@ def find_model(folder: Path) -> Path | None:
 def models_in(folder: Path) -> list[Path]:
     """The models in a folder `sparse`: `0`, and more if COLMAP could not join all images."""
     with contextlib.suppress(OSError):
-        paths = sorted(path for path in folder.iterdir() if path.name.isdigit())
+        paths = sorted(path for path in folder.iterdir() if path.name.isdecimal())
         return [path for path in paths if model_suffix(path) is not None]
     return []
 
@@ -64,12 +73,13 @@ def _size_of_images(model: Path) -> int:
     return (model / f"images.{model_suffix(model)}").stat().st_size
 
 
-def read_colmap(folder: Path, factor: int | None = None) -> Capture:
+def read_colmap(folder: Path, factor: int | None = None, *, follow_links: bool = False) -> Capture:
     """Reads the largest model of a folder and finds its images.
 
     Args:
       folder: contains the model and the images.
       factor: N to read the images in `images_N`; None or 1 for the originals.
+      follow_links: whether symbolic links that lead out of the folder are followed.
 
     Raises:
       UserError: if there is no model, or it is damaged or incomplete, or no image is found.
@@ -78,12 +88,12 @@ def read_colmap(folder: Path, factor: int | None = None) -> Capture:
     if model is None:
         raise UserError(
             f"no COLMAP model in {folder}: sparse/0 or colmap/sparse/0 must contain cameras, "
-            "images and points3D (.bin or .txt)"
+            f"images and points3D (.bin or .txt), and {contents(folder)}"
         )
-    check_inside(folder, model)
-    cameras = read_cameras(model)
-    images, files, image_notes = _find_images(folder, model, factor)
-    points, point_notes = _read_points(model)
+    check_inside(folder, model, follow_links=follow_links)
+    cameras = read_cameras(model, follow_links=follow_links)
+    images, files, image_notes = _find_images(folder, model, factor, follow_links)
+    points, point_notes = _read_points(model, follow_links)
     without_camera = [image.name for image in images if image.camera_id not in cameras]
     if without_camera:
         raise UserError(
@@ -92,8 +102,8 @@ def read_colmap(folder: Path, factor: int | None = None) -> Capture:
         )
     camera_of_view = [cameras[image.camera_id] for image in images]
     is_panorama = [camera.model == PANORAMA for camera in camera_of_view]
-    camtoworlds = np.stack([_camtoworld(image, model) for image in images])
-    bounds = _bounds_from_file(model, images)
+    camtoworlds = _camtoworlds(images, model)
+    bounds = _bounds_from_file(model, images, follow_links)
     return Capture(
         format="colmap",
         folder=folder,
@@ -110,13 +120,14 @@ def read_colmap(folder: Path, factor: int | None = None) -> Capture:
         else bounds,
         points=np.array(list(points.values())).reshape(-1, 3),
         notes=(*point_notes, *_note_on_models(folder, model), *image_notes),
+        follow_links=follow_links,
     )
 
 
-def _read_points(model: Path) -> tuple[dict[int, Array], list[str]]:
+def _read_points(model: Path, follow_links: bool) -> tuple[dict[int, Array], list[str]]:
     """The points of a model by their numbers; a file that cannot be read gives a note instead."""
     try:
-        return points_by_id(model), []
+        return points_by_id(model, follow_links=follow_links), []
     except UserError as problem:
         return {}, [f"no points: {problem}"]
 
@@ -146,6 +157,19 @@ def _intrinsics(camera: Camera) -> list[float]:
     if focal is not None:
         values |= {"fx": focal, "fy": focal}
     return [values.get(key, 0.0) for key in _INTRINSICS]
+
+
+def _camtoworlds(images: Sequence[Image], model: Path) -> Array:
+    """The poses `[num_images, 3, 4]` of images; raises an InvalidCapture with the faulty ones."""
+    poses, faults = [], []
+    for image in images:
+        try:
+            poses.append(_camtoworld(image, model))
+        except UserError as fault:
+            faults.append((image.name, str(fault)))
+    if faults:
+        raise InvalidCapture(merge_faults(faults, "images"))
+    return np.stack(poses)
 
 
 def _camtoworld(image: Image, model: Path) -> Array:
@@ -198,15 +222,16 @@ def _bounds_from_points(
     return np.array(bounds)
 
 
-def _bounds_from_file(model: Path, images: Sequence[Image]) -> Array | None:
+def _bounds_from_file(model: Path, images: Sequence[Image], follow_links: bool) -> Array | None:
     """Bounds `[num_views, 2]` from `BOUNDS_FILE`; None if it is missing or lacks an image."""
     path = model / BOUNDS_FILE
     if not path.is_file():
         return None
     bounds = {}
-    for where, words in lines_of(path):
-        if len(words) >= 3:
-            bounds[" ".join(words[:-2])] = numbers_in(where, words[-2:])
+    for where, line in read_lines(path, follow_links=follow_links):
+        words = line.rsplit(maxsplit=2)
+        if len(words) == 3:
+            bounds[words[0].strip()] = numbers_in(where, words[1:])
     if not all(image.name in bounds for image in images):
         return None
     return np.array([bounds[image.name] for image in images])
@@ -216,48 +241,53 @@ def _bounds_from_file(model: Path, images: Sequence[Image]) -> Array | None:
 
 
 def _find_images(
-    folder: Path, model: Path, factor: int | None
+    folder: Path, model: Path, factor: int | None, follow_links: bool
 ) -> tuple[list[Image], list[Path], list[str]]:
     """The posed images of a model, their files, and notes on poses and images that do not match.
 
     Raises:
-      UserError: if no image is found.
+      UserError: if no image is found, or a name cannot be used.
     """
-    images = read_images(model)
-    root = _image_folder(folder, images, factor)
-    found = [(image, _find(folder, root, image.name, factor)) for image in images]
-    missing = [image.name for image, file in found if file is None]
-    matched = [(image, file) for image, file in found if file is not None]
+    images = read_images(model, follow_links=follow_links)
+    root = _image_folder(folder, images, factor, follow_links)
+    names = [image.name for image in images]
+    matches = match_images(folder, names, factor, root=root, follow_links=follow_links)
+    if matches.faults:
+        raise InvalidCapture(merge_faults(matches.faults.items(), "images"))
+    missing = [name for name in names if name not in matches.files]
+    matched = [image for image in images if image.name in matches.files]
     if not matched:
         raise UserError(
-            f"none of the {len(images)} images that {model} names is in {root}, the first of "
-            f"them {images[0].name}: put them there under the names that COLMAP used"
+            f"none of the {len(images)} images that {model} names is in {folder / root}, the first "
+            f"of them {images[0].name} ({matches.there}): put them there under the names that "
+            "COLMAP used"
         )
-    notes = []
+    files = [matches.files[image.name] for image in matched]
+    notes = matches.notes()
     if missing:
         notes.append(f"{len(missing)} poses have no image and are left out: {listed(missing)}")
-    without_pose = images_without_pose(file for _, file in matched)
+    without_pose = images_without_pose(files)
     if without_pose:
         notes.append(
             f"{len(without_pose)} images have no pose and are not used: {listed(without_pose)}"
         )
-    return [image for image, _ in matched], [file for _, file in matched], notes
+    return matched, files, notes
 
 
-def _image_folder(folder: Path, images: Sequence[Image], factor: int | None) -> Path:
+def _image_folder(
+    folder: Path, images: Sequence[Image], factor: int | None, follow_links: bool
+) -> str:
     """The folder that contains most of the images, judged by a sample of them."""
     sample = [image.name for image in images[:: max(1, len(images) // 16)]]
 
-    def num_found(root: Path) -> int:
-        return sum(_find(folder, root, name, factor) is not None for name in sample)
+    def num_found(root: str) -> int:
+        found = 0
+        for name in sample:
+            with contextlib.suppress(UserError):
+                relative = path_inside(folder, name, root)
+                if relative is not None:
+                    path = relative.as_posix()
+                    found += bool(find_image(folder, path, factor, follow_links=follow_links))
+        return found
 
-    roots = [folder / name for name in _IMAGE_FOLDERS]
-    return max(roots, key=num_found)
-
-
-def _find(folder: Path, root: Path, name: str, factor: int | None) -> Path | None:
-    """The file of an image of the model, in `root`; None if there is none."""
-    relative = root.relative_to(folder) / name
-    if Path(name).is_absolute() or ".." in Path(name).parts:
-        relative = Path(name)  # `find_image` then refuses it by its own name
-    return find_image(folder, relative.as_posix(), factor)
+    return max(_IMAGE_FOLDERS, key=num_found)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from nerf.captures.files import natural_key, read_bytes
+from nerf.captures.files import natural_key, read_bytes, read_lines
 from nerf.captures.lens_models import IS_ZERO, MODEL_IDS, MODELS, model_advice
 from nerf.errors import UserError, listed
 
@@ -50,23 +50,27 @@ class Image(NamedTuple):
     point_ids: npt.NDArray[np.int64]
 
 
-def read_cameras(model: Path) -> dict[int, Camera]:
+def read_cameras(model: Path, *, follow_links: bool = False) -> dict[int, Camera]:
     """Reads the cameras of a model, by their numbers.
+
+    Args:
+      model: the folder of its files.
+      follow_links: whether files that are links out of the folder are read; so all readers here.
 
     Raises:
       UserError: if a file is damaged or has a camera model that is not read; so all readers here.
     """
     if model_suffix(model) == "bin":
-        return dict(_cameras_in_binary(model / "cameras.bin"))
-    return dict(_cameras_in_text(model / "cameras.txt"))
+        return dict(_cameras_in_binary(_BinaryReader(model / "cameras.bin", follow_links)))
+    return dict(_cameras_in_text(model / "cameras.txt", follow_links))
 
 
-def read_images(model: Path) -> list[Image]:
+def read_images(model: Path, *, follow_links: bool = False) -> list[Image]:
     """Reads the posed images of a model, sorted by name."""
     if model_suffix(model) == "bin":
-        images = list(_images_in_binary(model / "images.bin"))
+        images = list(_images_in_binary(_BinaryReader(model / "images.bin", follow_links)))
     else:
-        images = list(_images_in_text(model / "images.txt"))
+        images = list(_images_in_text(model / "images.txt", follow_links))
     if not images:
         raise UserError(f"{model} has no posed image: COLMAP found no pose; take more images")
     names = [image.name for image in images]
@@ -76,9 +80,9 @@ def read_images(model: Path) -> list[Image]:
     return sorted(images, key=lambda image: natural_key(image.name))
 
 
-def read_points(model: Path) -> Array:
+def read_points(model: Path, *, follow_links: bool = False) -> Array:
     """Reads the points of a model, `[num_points, 3]`."""
-    return np.array(list(points_by_id(model).values())).reshape(-1, 3)
+    return np.array(list(points_by_id(model, follow_links=follow_links).values())).reshape(-1, 3)
 
 
 def model_suffix(model: Path) -> str | None:
@@ -90,12 +94,12 @@ def model_suffix(model: Path) -> str | None:
     return None
 
 
-def points_by_id(model: Path) -> dict[int, Array]:
+def points_by_id(model: Path, *, follow_links: bool = False) -> dict[int, Array]:
     """Reads the points of a model, by their numbers; points that are not finite are left out."""
     if model_suffix(model) == "bin":
-        found = dict(_points_in_binary(model / "points3D.bin"))
+        found = dict(_points_in_binary(_BinaryReader(model / "points3D.bin", follow_links)))
     else:
-        found = dict(_points_in_text(model / "points3D.txt"))
+        found = dict(_points_in_text(model / "points3D.txt", follow_links))
     return {number: point for number, point in found.items() if np.isfinite(point).all()}
 
 
@@ -105,8 +109,9 @@ def points_by_id(model: Path) -> dict[int, Array]:
 class _BinaryReader:
     """Reads values from the front of a file; a file that ends too early is a UserError."""
 
-    def __init__(self, path: Path):
-        self._path, self._data, self._at = path, read_bytes(path, _MAX_BYTES), 0
+    def __init__(self, path: Path, follow_links: bool):
+        self.path, self._at = path, 0
+        self._data = read_bytes(path, _MAX_BYTES, follow_links=follow_links)
 
     def read(self, form: str) -> tuple[float | int, ...]:
         """The next values, in a format of `struct`."""
@@ -136,38 +141,33 @@ class _BinaryReader:
         self._at += size
 
     def name(self) -> str:
-        """The next text, which ends with a zero byte."""
+        """The next text, which ends with a zero byte; bytes that are not UTF-8 as in file names."""
         end = self._data.find(b"\0", self._at, self._at + _MAX_NAME)
         if end < 0:
             raise self._broken("a name does not end")
         text = self._data[self._at : end]
         self._at = end + 1
-        try:
-            return text.decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise self._broken("a name is not in UTF-8") from error
+        return text.decode("utf-8", errors="surrogateescape")
 
     def _check(self, size: int) -> None:
         if size > len(self._data) - self._at:
             raise self._broken("it ends too early")
 
     def _broken(self, what: str) -> UserError:
-        return UserError(f"{self._path} is broken ({what}): copy it again, or run COLMAP again")
+        return UserError(f"{self.path} is broken ({what}): copy it again, or run COLMAP again")
 
 
-def _cameras_in_binary(path: Path) -> Iterator[tuple[int, Camera]]:
-    data = _BinaryReader(path)
+def _cameras_in_binary(data: _BinaryReader) -> Iterator[tuple[int, Camera]]:
     for _ in range(data.count(min_bytes=24)):
         number, model_id, width, height = (int(x) for x in data.read("<iiQQ"))
         model = MODEL_IDS.get(model_id, f"number {model_id}")
         if model not in MODELS:
-            raise _unknown_model(path, model)
+            raise _unknown_model(data.path, model)
         params = data.read(f"<{len(MODELS[model])}d")
-        yield number, _camera(path, model, width, height, params)
+        yield number, _camera(data.path, model, width, height, params)
 
 
-def _images_in_binary(path: Path) -> Iterator[Image]:
-    data = _BinaryReader(path)
+def _images_in_binary(data: _BinaryReader) -> Iterator[Image]:
     for _ in range(data.count(min_bytes=73)):
         data.read("<i")
         pose = data.read("<7d")
@@ -178,8 +178,7 @@ def _images_in_binary(path: Path) -> Iterator[Image]:
         yield Image(name, int(camera_id), pose[:4], pose[4:], seen["id"].astype(np.int64))
 
 
-def _points_in_binary(path: Path) -> Iterator[tuple[int, Array]]:
-    data = _BinaryReader(path)
+def _points_in_binary(data: _BinaryReader) -> Iterator[tuple[int, Array]]:
     for _ in range(data.count(min_bytes=51)):
         (number,) = data.read("<Q")
         point = np.array(data.read("<3d"))
@@ -191,12 +190,16 @@ def _points_in_binary(path: Path) -> Iterator[tuple[int, Array]]:
 # The text form: one entry a line, words separated by spaces.
 
 
-def lines_of(path: Path) -> Iterator[tuple[str, list[str]]]:
-    """The lines of a text file but its comments: where each is, for messages, and its words."""
-    text = read_bytes(path, _MAX_BYTES).decode("utf-8", errors="replace")
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.startswith("#"):
-            yield f"{path}, line {number}", line.split()
+def lines_of(
+    path: Path, max_words: int | None = None, *, follow_links: bool = False
+) -> Iterator[tuple[str, list[str]]]:
+    """The lines of a text file but its comments: where each is, for messages, and its words.
+
+    The last of `max_words` words is the rest of the line, with its spaces.
+    """
+    for where, line in read_lines(path, _MAX_BYTES, follow_links=follow_links):
+        words = line.split(maxsplit=-1 if max_words is None else max_words - 1)
+        yield where, [*words[:-1], *(word.strip() for word in words[-1:])]
 
 
 def numbers_in(where: str, words: Sequence[str]) -> tuple[float, ...]:
@@ -229,25 +232,26 @@ def _rows(
             yield where, words
 
 
-def _cameras_in_text(path: Path) -> Iterator[tuple[int, Camera]]:
-    for where, words in _rows(lines_of(path), min_words=4):
+def _cameras_in_text(path: Path, follow_links: bool) -> Iterator[tuple[int, Camera]]:
+    for where, words in _rows(lines_of(path, follow_links=follow_links), min_words=4):
         if words[1] not in MODELS:
             raise _unknown_model(path, words[1][:50])
         number, width, height = (_integer(where, words[i]) for i in (0, 2, 3))
         yield number, _camera(path, words[1], width, height, numbers_in(where, words[4:]))
 
 
-def _images_in_text(path: Path) -> Iterator[Image]:
-    lines = lines_of(path)
+def _images_in_text(path: Path, follow_links: bool) -> Iterator[Image]:
+    lines = lines_of(path, max_words=10, follow_links=follow_links)
     for where, words in _rows(lines, min_words=10):
         pose, camera_id = numbers_in(where, words[1:8]), _integer(where, words[8])
         next_line, points = next(lines, (where, []))  # may be an empty line
+        points = " ".join(points).split()
         ids = np.array([_integer(next_line, word) for word in points[2::3]], np.int64)
-        yield Image(" ".join(words[9:]), camera_id, pose[:4], pose[4:], ids)
+        yield Image(words[9], camera_id, pose[:4], pose[4:], ids)
 
 
-def _points_in_text(path: Path) -> Iterator[tuple[int, Array]]:
-    for where, words in _rows(lines_of(path), min_words=8):
+def _points_in_text(path: Path, follow_links: bool) -> Iterator[tuple[int, Array]]:
+    for where, words in _rows(lines_of(path, follow_links=follow_links), min_words=8):
         yield _integer(where, words[0]), np.array(numbers_in(where, words[1:4]))
 
 

@@ -289,7 +289,7 @@ def _write_colmap(task: _Export) -> None:
     for index, (name, camera) in enumerate(zip(names, camera_of_view, strict=True)):
         rotation, translation = _world_to_camera(capture.camtoworlds[index])
         images += struct.pack("<i7di", index + 1, *rotation, *translation, numbers[camera])
-        images += name.encode() + b"\0" + struct.pack("<Q", 0)
+        images += name.encode("utf-8", errors="surrogateescape") + b"\0" + struct.pack("<Q", 0)
     points = struct.pack("<Q", len(capture.points))
     for number, point in enumerate(capture.points.tolist(), 1):
         points += struct.pack("<Q3d3BdQ", number, *point, 128, 128, 128, 0.0, 0)
@@ -300,7 +300,8 @@ def _write_colmap(task: _Export) -> None:
             f"{name} {near!r} {far!r}"
             for name, (near, far) in zip(names, bounds.tolist(), strict=True)
         ]
-        (model / colmap.BOUNDS_FILE).write_text("\n".join(lines) + "\n", encoding="utf-8")
+        text = "\n".join(lines) + "\n"
+        (model / colmap.BOUNDS_FILE).write_bytes(text.encode("utf-8", errors="surrogateescape"))
 
 
 def _colmap_camera(lens: Lens, index: int, size: Sequence[int]) -> colmap_files.Camera:

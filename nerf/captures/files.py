@@ -1,28 +1,41 @@
 """Reading files that may be damaged or hostile: limited in size, and never outside their folder."""
 
+import codecs
+import contextlib
 import json
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from itertools import islice
+from pathlib import Path, PurePath
 from typing import Any
 
-from nerf.errors import UserError
+from nerf.errors import UserError, listed
 
 MAX_BYTES = 2**26  # of a JSON file
+_MAX_NAME = 1024  # characters
+_MAX_CONTENTS = 10_000  # entries of a folder that are looked at for a message
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
-def read_bytes(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
+def read_bytes(path: Path, max_bytes: int = MAX_BYTES, *, follow_links: bool = False) -> bytes:
     """Reads a file.
+
+    Args:
+      path: the file.
+      max_bytes: the most that it may have.
+      follow_links: whether a link that leads out of its folder is followed.
 
     Raises:
       UserError: if there is no such file, it cannot be read, it has more than `max_bytes`, or it is
-        a link that leads out of its folder.
+        a link that leads out of its folder and is not followed.
     """
-    check_inside(path.parent, path)
+    check_inside(path.parent, path, follow_links=follow_links)
     try:
         if not path.is_file():
-            raise UserError(f"no file {path}: put it there, or give another folder")
+            raise UserError(
+                f"no file {path} ({contents(path.parent)}): put it there, or give another folder"
+            )
         size = path.stat().st_size
         if size > max_bytes:
             raise UserError(
@@ -35,14 +48,42 @@ def read_bytes(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
         raise UserError(f"cannot read {path} ({error.strerror or error}): copy it again") from error
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def text_of(content: bytes) -> str:
+    r"""Decodes a text file: UTF-8, or UTF-16 after its byte order mark, which is left out.
+
+    Other bytes become surrogates, as Python has them in file names: a file whose name has the same
+    bytes is then found.
+
+    >>> text_of(b"\xef\xbb\xbfa"), text_of("a".encode("utf-16"))
+    ('a', 'a')
+    """
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return content.decode("utf-16", errors="replace")
+    return content.decode("utf-8", errors="surrogateescape").removeprefix("\ufeff")
+
+
+def read_lines(
+    path: Path, max_bytes: int = MAX_BYTES, *, follow_links: bool = False
+) -> Iterator[tuple[str, str]]:
+    """The lines of a text file but its comments: where each is, for messages, and the line.
+
+    Only line feeds and carriage returns end a line; a name may contain everything else.
+    """
+    text = text_of(read_bytes(path, max_bytes, follow_links=follow_links))
+    for number, line in enumerate(re.split("\r\n|\r|\n", text), 1):
+        if not line.startswith("#"):
+            yield f"{path}, line {number}", line
+
+
+def read_json(path: Path, *, follow_links: bool = False) -> dict[str, Any]:
     """Reads a JSON file that contains an object.
 
     Raises:
       UserError: if it cannot be read, is not valid JSON, or contains something else.
     """
+    content = read_bytes(path, follow_links=follow_links)
     try:
-        found = json.loads(read_bytes(path).decode("utf-8-sig"))
+        found = json.loads(text_of(content))
     except (ValueError, RecursionError) as error:
         reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise UserError(f"{path} is not valid JSON ({reason}): copy or make it again") from error
@@ -51,45 +92,93 @@ def read_json(path: Path) -> dict[str, Any]:
     return found
 
 
-def path_inside(folder: Path, name: str) -> Path:
-    """The path of a file from its name relative to a folder.
+def contents(folder: Path) -> str:
+    """What is in a folder, in words for a message: `scene has a.png, b.png, and 3 more`."""
+    try:
+        with os.scandir(folder) as entries:
+            shown = [x for x in islice(entries, _MAX_CONTENTS) if not x.name.startswith(".")]
+        names = sorted(map(_described, shown))
+    except OSError as error:
+        return f"{folder} cannot be listed: {error.strerror or error}"
+    return f"{folder} has {listed(names)}" if names else f"{folder} is empty"
+
+
+def _described(entry: "os.DirEntry[str]") -> str:
+    """An entry of a folder, in words; a link that leads nowhere is said to be one."""
+    with contextlib.suppress(OSError):
+        if entry.is_symlink() and not os.path.exists(entry.path):
+            return f"{entry.name} (a link to {os.readlink(entry.path)}, which is not there)"
+        return f"{entry.name}/" if entry.is_dir() else entry.name
+    return entry.name
+
+
+def path_inside(folder: Path, name: str, root: str = ".") -> PurePath | None:
+    """The path relative to a folder of an image that a file names; None if it leads out.
+
+    It is judged by where the path ends, not by its letters: `images/../images/a.png` and an
+    absolute path into the folder are inside. Nothing is opened, and links stay in the path; see
+    `check_inside`.
 
     Args:
       folder: the folder.
       name: from a file, so it may be anything; slashes or backslashes separate its parts.
+      root: the folder to which the name is relative, itself relative to `folder`.
 
     Raises:
-      UserError: if the name, or a symbolic link in the path, leads out of the folder.
+      UserError: if the name can be no name of a file.
     """
-    path = PurePosixPath(name.replace("\\", "/"))
-    if not path.parts:
-        raise UserError(f"{name!r} names no image: name one, relative to {folder}")
-    leads_out = path.is_absolute() or ".." in path.parts or ":" in name[:3]
-    if leads_out or "\0" in name or len(name) > 1024:
+    path = name.replace("\\", "/")
+    if not name.strip("/\\. ") or "\0" in name or len(name) > _MAX_NAME:
         shown = name if len(name) < 200 else f"{name[:200]}..."
+        raise UserError(f"{shown!r} names no image: name one, relative to {folder}")
+    if os.name != "nt" and re.match("[A-Za-z]:", path):  # a drive of Windows
+        return None
+    here = os.path.abspath(folder)
+    target = Path(os.path.normpath(os.path.join(here, root, path)))
+    if target.is_relative_to(here) and target != Path(here):
+        return target.relative_to(here)
+    with contextlib.suppress(OSError, ValueError):  # an impossible name
+        here = os.path.realpath(folder)
+        for found in (target, Path(os.path.realpath(target))):
+            if found.is_relative_to(here) and found != Path(here):
+                return found.relative_to(here)
+    return None
+
+
+def check_inside(folder: Path, path: Path, *, follow_links: bool = False) -> None:
+    """Raises a UserError if a symbolic link leads out of a folder on the way to a path below it.
+
+    The error names the link. With `follow_links` the links are the user's own, and all is well.
+    """
+    link = None if follow_links else link_out(folder, path)
+    if link is not None:
         raise UserError(
-            f"{shown!r} leads out of {folder}: copy the images into the folder, and name them "
-            "relative to it"
-        )
-    found = folder / path
-    check_inside(folder, found)
-    return found
-
-
-def check_inside(folder: Path, path: Path) -> None:
-    """Raises a UserError if a symbolic link in a path leads out of the folder."""
-    try:
-        is_within = path.resolve().is_relative_to(folder.resolve())
-    except (OSError, RuntimeError, ValueError):  # a loop of links, or an impossible name
-        is_within = False
-    if not is_within:
-        raise UserError(
-            f"{path} is a symbolic link that leads out of {folder}: copy what it points to"
+            f"{link} is a symbolic link to {os.readlink(link)}, which leads out of {folder}: copy "
+            "what it points to, or follow it with `follow_links=True`"
         )
 
 
-def find_image(folder: Path, name: str, factor: int | None) -> Path | None:
-    """Finds the image that a capture names.
+def link_out(folder: Path, path: Path) -> Path | None:
+    """The first symbolic link from a folder to a path below it that leads out of the folder."""
+    current = folder
+    for part in path.relative_to(folder).parts:
+        current = current / part
+        try:
+            if not current.is_symlink():
+                continue
+            if not current.resolve().is_relative_to(folder.resolve()):
+                return current
+        except ValueError:  # an impossible name
+            return None
+        except (OSError, RuntimeError):  # a loop of links
+            return current
+    return None
+
+
+def find_image(
+    folder: Path, name: str, factor: int | None, *, follow_links: bool = False
+) -> Path | None:
+    """Finds the image that a capture names, where the name says; see also `match_images`.
 
     An image in `images` may have smaller copies in `images_N`. The copy in `images_N` is preferred
     if `factor` is N; else the image itself, and if that is missing, the largest copy.
@@ -98,36 +187,54 @@ def find_image(folder: Path, name: str, factor: int | None) -> Path | None:
       folder: the folder of the capture.
       name: relative to the folder, with or without a suffix.
       factor: how many times smaller the image should be; None or 1 for the original.
+      follow_links: whether links that lead out of the folder are followed.
 
     Returns:
-      Its path; None if there is none.
+      Its path; None if there is none, or if the name leads out of the folder.
 
     Raises:
-      UserError: if the name leads out of the folder.
+      UserError: if a link leads out of the folder and is not followed.
     """
-    for candidate in _candidates(folder, name, factor):
+    relative = path_inside(folder, name)
+    if relative is None:
+        return None
+    found = image_at(folder, relative, factor, follow_links=follow_links)
+    if found is None and "images" in relative.parts[:-1]:
+        index = relative.parts.index("images")
+        for smaller in scaled_folders(folder.joinpath(*relative.parts[:index])):
+            copy = smaller.joinpath(*relative.parts[index + 1 :]).relative_to(folder)
+            found = found or image_at(folder, copy, None, follow_links=follow_links)
+    return found
+
+
+def image_at(
+    folder: Path, relative: PurePath, factor: int | None, *, follow_links: bool = False
+) -> Path | None:
+    """The image at a path below a folder, or its copy that is `factor` times smaller.
+
+    Args:
+      folder, factor, follow_links: see `find_image`.
+      relative: the path, with or without a suffix; the copy may have another suffix.
+    """
+    parts = relative.parts
+    candidates = [folder / relative]
+    if factor not in (None, 1) and "images" in parts[:-1]:
+        index = parts.index("images")
+        copy = folder.joinpath(*parts[:index], f"images_{factor}", *parts[index + 1 :])
+        candidates = [copy, *_other_suffixes(copy), *candidates]
+    for candidate in candidates:
         for path in (candidate, *(Path(f"{candidate}{suffix}") for suffix in _suffixes(candidate))):
+            check_inside(folder, path, follow_links=follow_links)
             if _is_file(path):
-                check_inside(folder, path)
                 return path
     return None
 
 
-def _candidates(folder: Path, name: str, factor: int | None) -> Iterator[Path]:
-    """The paths at which the image may be, the preferred one first, without added suffixes."""
-    original = path_inside(folder, name)
-    relative = original.relative_to(folder)
-    parts = relative.parts
-    if "images" in parts[:-1]:
-        index = parts.index("images")
-        parent = folder.joinpath(*parts[:index])
-        if factor not in (None, 1):
-            yield parent.joinpath(f"images_{factor}", *parts[index + 1 :])
-        yield original
-        for smaller in scaled_folders(parent):
-            yield smaller.joinpath(*parts[index + 1 :])
-    else:
-        yield original
+def _other_suffixes(path: Path) -> list[Path]:
+    """The same image with other suffixes; none if its path has none."""
+    if path.suffix.lower() not in IMAGE_SUFFIXES:
+        return []
+    return [path.with_suffix(suffix) for suffix in _both_cases() if suffix != path.suffix]
 
 
 def images_without_pose(files: Iterable[Path]) -> list[str]:
@@ -154,8 +261,8 @@ def natural_key(name: str) -> list[tuple[int, str]]:
     >>> sorted(["b10", "b9", "a"], key=natural_key)
     ['a', 'b9', 'b10']
     """
-    parts = re.split(r"([0-9]+)", name)
-    return [(int(part[:18]) if part.isdigit() else 0, part) for part in parts]
+    parts = re.split("([0-9]+)", name)  # every second is a number
+    return [(int(part[:18]) if at % 2 else 0, part) for at, part in enumerate(parts)]
 
 
 def folder_factor(name: str) -> int | None:
@@ -172,6 +279,11 @@ def _suffixes(path: Path) -> Sequence[str]:
     """The suffixes to try for an image; none if its path has one already."""
     if path.suffix.lower() in IMAGE_SUFFIXES:
         return ()
+    return _both_cases()
+
+
+def _both_cases() -> tuple[str, ...]:
+    """The suffixes of images in small letters and in capitals."""
     return (*IMAGE_SUFFIXES, *(suffix.upper() for suffix in IMAGE_SUFFIXES))
 
 

@@ -9,19 +9,27 @@
 The first format whose file is found is read, unless the user chooses another.
 """
 
+import contextlib
 import dataclasses
 from pathlib import Path
 from typing import Protocol
 
 from nerf.captures import colmap, llff, transforms
 from nerf.captures.capture import Capture, InvalidCapture, check_cameras, with_rotations
+from nerf.captures.files import contents
 from nerf.captures.glance import notes_on_cameras
-from nerf.errors import UserError
+from nerf.errors import UserError, listed
+
+_MAX_FOLDERS = 100  # that are searched for a scene, for a message
 
 
 class Reader(Protocol):
-    def __call__(self, folder: Path, factor: int | None = None, /) -> Capture:
+    def __call__(
+        self, folder: Path, factor: int | None = None, /, *, follow_links: bool = False
+    ) -> Capture:
         """Reads the capture in a folder, with the images of `images_N` if `factor` is N.
+
+        Symbolic links that lead out of the folder are followed only with `follow_links`.
 
         Raises:
           UserError: for what is missing or impossible.
@@ -54,6 +62,7 @@ def read_capture(
     factor: int | None = None,
     near: float | None = None,
     far: float | None = None,
+    follow_links: bool = False,
 ) -> Capture:
     """Reads poses and lenses of a folder, but no pixels.
 
@@ -63,6 +72,7 @@ def read_capture(
       factor: how many times smaller than the originals the images are; None reads the originals,
         and in an LLFF folder the smallest images.
       near, far: bounds of all views, which replace those of the files before these are judged.
+      follow_links: whether symbolic links that lead out of the folder are followed.
 
     Raises:
       UserError: if there is no such folder, it has no known format, or its files are damaged or
@@ -75,13 +85,13 @@ def read_capture(
     found = formats_in(folder)
     if format is None and not found:
         raise UserError(
-            f"no scene in {folder}: it must contain {llff.POSES_FILE} (LLFF), "
-            f"{transforms.BLENDER_FILE} (Blender), {transforms.NERFSTUDIO_FILE} (nerfstudio, "
-            "instant-ngp) or sparse/0 (COLMAP); docs/captures.md says how to make them from "
-            "photographs"
+            f"no scene in {folder} ({_what_is_there(folder)}): it must contain "
+            f"{llff.POSES_FILE} (LLFF), {transforms.BLENDER_FILE} (Blender), "
+            f"{transforms.NERFSTUDIO_FILE} (nerfstudio, instant-ngp) or sparse/0 (COLMAP); "
+            "docs/captures.md says how to make them from photographs"
         )
     chosen = format or found[0]
-    capture = FORMATS[chosen](folder, factor)
+    capture = FORMATS[chosen](folder, factor, follow_links=follow_links)
     capture = _with_bounds(capture, near, far)
     problems = check_cameras(capture)
     if problems:
@@ -104,3 +114,13 @@ def _with_bounds(capture: Capture, near: float | None, far: float | None) -> Cap
         if value is not None:
             bounds[:, column] = value
     return dataclasses.replace(capture, bounds=bounds)
+
+
+def _what_is_there(folder: Path) -> str:
+    """What a folder without a scene has, in words; a scene in a folder below it is named."""
+    with contextlib.suppress(OSError):
+        paths = sorted(path for path in folder.iterdir() if path.is_dir() and not path.is_symlink())
+        scenes = [str(path) for path in paths[:_MAX_FOLDERS] if formats_in(path)]
+        if scenes:
+            return f"but there is one in {listed(scenes)}: give that folder"
+    return contents(folder)

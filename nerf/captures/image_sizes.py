@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from nerf.captures import image_files
 from nerf.captures.capture import Capture, InvalidCapture, scaled_lens, simplified_lens
+from nerf.captures.faults import merge_faults
 from nerf.captures.files import find_image, folder_factor
 from nerf.errors import UserError, listed
 from nerf.geometry.lenses import fraction_without_ray
@@ -62,7 +63,7 @@ def match_sizes(capture: Capture) -> MatchedImages:
                 files[index] = file = original
                 header = image_files.read_header(file)
         except UserError as problem:
-            problems.append(str(problem))
+            problems.append((file.name, str(problem)))
             continue
         fits = [
             turn
@@ -71,16 +72,17 @@ def match_sizes(capture: Capture) -> MatchedImages:
         ]
         if not fits:
             (width, height), (lens_width, lens_height) = header.size, lens_size
-            problems.append(
+            problem_text = (
                 f"{file} is {width} x {height}, which does not have the aspect ratio of its camera,"
                 f" {lens_width} x {lens_height}: use the images that the poses were computed from"
             )
+            problems.append((file.name, problem_text))
             continue
         turned.append(fits[0])
         is_transparent |= header.is_transparent
         sizes.append(image_files.oriented_size(header, orient=fits[0]))
     if problems:
-        raise InvalidCapture(problems)
+        raise InvalidCapture(merge_faults(problems, "images"))
     notes = list(capture.notes)
     if any(turned):
         notes.append(f"{sum(turned)} images are turned as their EXIF orientation says")
@@ -215,7 +217,7 @@ def _original_of(
     if all(abs(a - b / factor) <= 1 for a, b in zip(size, lens_size.tolist(), strict=True)):
         return None
     name = Path("images", *relative.parts[1:]).as_posix()
-    original = find_image(capture.folder, name, None)
+    original = find_image(capture.folder, name, None, follow_links=capture.follow_links)
     return original if original is not None and original != file else None
 
 

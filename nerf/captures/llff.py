@@ -22,8 +22,8 @@ from pathlib import Path
 
 import numpy as np
 
-from nerf.captures.capture import Array, Capture, named_views
-from nerf.captures.files import IMAGE_SUFFIXES, check_inside, folder_factor, read_bytes
+from nerf.captures.capture import Array, Capture, counted_views, named_views
+from nerf.captures.files import IMAGE_SUFFIXES, check_inside, contents, folder_factor, read_bytes
 from nerf.captures.image_files import image_files
 from nerf.errors import UserError, listed
 from nerf.geometry.lenses import Lens
@@ -32,23 +32,26 @@ POSES_FILE = "poses_bounds.npy"
 _MAX_BYTES = 2**28
 
 
-def read_llff(folder: Path, factor: int | None = None) -> Capture:
+def read_llff(folder: Path, factor: int | None = None, *, follow_links: bool = False) -> Capture:
     """Reads the poses and finds the images.
 
     Args:
       folder: contains `poses_bounds.npy` and `images` or `images_N`.
       factor: 1 to read `images`, N to read `images_N`; None reads the smallest images: those of the
         `images_N` with the largest N, else of `images`.
+      follow_links: whether symbolic links that lead out of the folder are followed.
 
     Raises:
       UserError: if anything is missing, unreadable or inconsistent.
     """
-    poses_bounds = _read_poses_bounds(folder / POSES_FILE)
-    image_folder, files = _choose_images(folder, factor)
+    poses_bounds = _read_poses_bounds(folder / POSES_FILE, follow_links)
+    image_folder, files = _choose_images(folder, factor, follow_links)
     _check_counts(folder, image_folder, files, len(poses_bounds))
     names = tuple(file.stem for file in files)
     check_values(poses_bounds, names, folder / POSES_FILE)
-    capture = from_poses_bounds(poses_bounds, folder, files)
+    capture = dataclasses.replace(
+        from_poses_bounds(poses_bounds, folder, files), follow_links=follow_links
+    )
     larger = [path.name for path in _image_folders(folder).values() if path != image_folder]
     if factor is None and larger:
         note = (
@@ -87,13 +90,13 @@ def from_poses_bounds(poses_bounds: Array, folder: Path, files: Sequence[Path]) 
     )
 
 
-def _read_poses_bounds(path: Path) -> Array:
+def _read_poses_bounds(path: Path, follow_links: bool) -> Array:
     if not path.is_file():
         raise UserError(
-            f"no {POSES_FILE} in {path.parent}: make it with LLFF's imgs2poses.py (COLMAP), "
-            "or give another folder"
+            f"no {POSES_FILE} in {path.parent} ({contents(path.parent)}): make it with "
+            "LLFF's imgs2poses.py (COLMAP), or give another folder"
         )
-    content = read_bytes(path, _MAX_BYTES)
+    content = read_bytes(path, _MAX_BYTES, follow_links=follow_links)
     try:
         with io.BytesIO(content) as file:
             _check_size(file)
@@ -147,7 +150,7 @@ def check_values(poses_bounds: Array, names: Sequence[str], where: Path | str) -
     )
     for is_faulty, fault in faults:
         if np.any(is_faulty):
-            views = named_views(np.flatnonzero(is_faulty).tolist(), names)
+            views = counted_views(np.flatnonzero(is_faulty).tolist(), names)
             raise UserError(f"{where}: the poses of {views} {fault}: make the file again")
 
 
@@ -158,13 +161,14 @@ def _image_folders(folder: Path) -> dict[int, Path]:
     """The image folders of a capture by their factor, 1 for the originals, in this order."""
     folders: dict[int, Path] = {}
     for path in sorted(folder.iterdir()):
-        factor = 1 if path.name == "images" else folder_factor(path.name)
+        name = path.name.lower()
+        factor = 1 if name == "images" else folder_factor(name)
         if factor is not None and path.is_dir():
             folders.setdefault(factor, path)
     return dict(sorted(folders.items()))
 
 
-def _choose_images(folder: Path, factor: int | None) -> tuple[Path, list[Path]]:
+def _choose_images(folder: Path, factor: int | None, follow_links: bool) -> tuple[Path, list[Path]]:
     """The folder to read, and its images.
 
     With a factor it is the folder of that factor, or one with larger images; else the one with the
@@ -172,7 +176,10 @@ def _choose_images(folder: Path, factor: int | None) -> tuple[Path, list[Path]]:
     """
     folders = _image_folders(folder)
     if not folders:
-        raise UserError(f"no images or images_N folder in {folder}: put the images there")
+        raise UserError(
+            f"no images or images_N folder in {folder} ({contents(folder)}): put the images into "
+            "a folder of that name"
+        )
     smaller = sorted((n for n in folders if factor is None or n <= factor), reverse=True)
     if factor is not None and not smaller:
         raise UserError(
@@ -180,13 +187,17 @@ def _choose_images(folder: Path, factor: int | None) -> tuple[Path, list[Path]]:
             f"scale; there is {listed(path.name for path in folders.values())}"
         )
     for candidate in smaller:
+        check_inside(folder, folders[candidate], follow_links=follow_links)
         files = image_files(folders[candidate])
         if files:
             for file in files:
-                check_inside(folder, file)
+                check_inside(folder, file, follow_links=follow_links)
             return folders[candidate], files
     looked_in = listed(str(folders[candidate]) for candidate in smaller)
-    raise UserError(f"no images ({', '.join(IMAGE_SUFFIXES)}) in {looked_in}: put them there")
+    raise UserError(
+        f"no images ({', '.join(IMAGE_SUFFIXES)}) in {looked_in} "
+        f"({contents(folders[smaller[0]])}): put them there"
+    )
 
 
 def _check_counts(folder: Path, image_folder: Path, files: Sequence[Path], num_poses: int) -> None:

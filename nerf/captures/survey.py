@@ -1,5 +1,6 @@
 """The survey of a capture that `nerf.inspect` prints and draws."""
 
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,7 +10,7 @@ import numpy.typing as npt
 
 from nerf.captures.capture import Array, Capture, depths_in_view, rig_of
 from nerf.captures.size_counts import sizes_in_words
-from nerf.errors import UserError
+from nerf.errors import UserError, printable
 from nerf.geometry.rigs import Rig, rotation_to_upright, widest_gap
 
 _KINDS = {
@@ -23,7 +24,7 @@ _MAX_SLOPE = 3.0  # of the rays that are drawn through the corners of an image
 
 def describe_capture(capture: Capture) -> Iterator[str]:
     """Lines about the files: format, lens, bounds, and the arrangement of the cameras."""
-    yield survey_line("folder", str(capture.folder))
+    yield survey_line("folder", printable(str(capture.folder)))
     yield survey_line("format", capture.format)
     sizes = sizes_in_words(capture.sizes)
     yield survey_line("views", f"{capture.num_views}, cameras for {sizes}")
@@ -146,12 +147,15 @@ def draw(path: Path, capture: Capture, bounds: Array | None) -> None:
     side.legend(loc="best", fontsize=8)
     meaning = "orange: the nearest depth" if bounds is not None else "no bounds in the files"
     figure.suptitle(
-        f"{capture.folder.name}: {capture.num_views} cameras ({capture.format}), in the files' "
-        f"unit, turned upright; {meaning}",
+        f"{printable(capture.folder.name)}: {capture.num_views} cameras ({capture.format}), in the "
+        f"files' unit, turned upright; {meaning}",
         fontsize=11,
+        parse_math=False,  # a name may contain $
     )
     try:
-        figure.savefig(path)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Glyph .* missing")  # in the folder's name
+            figure.savefig(path)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from error
 

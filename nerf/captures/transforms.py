@@ -19,6 +19,7 @@ import numpy as np
 
 from nerf.captures import colmap, colmap_files
 from nerf.captures.capture import Array, Capture, InvalidCapture, Split, make_lens, with_points
+from nerf.captures.faults import merge_faults
 from nerf.captures.files import (
     IMAGE_SUFFIXES,
     find_image,
@@ -28,6 +29,8 @@ from nerf.captures.files import (
     read_json,
 )
 from nerf.captures.image_files import image_size
+from nerf.captures.image_index import index_of_names
+from nerf.captures.image_names import ImageMatches, match_images
 from nerf.captures.json_keys import check_lens_keys, notes_on_keys, notes_on_lenses
 from nerf.captures.json_lens import FrameLens, intrinsics, read_lens
 from nerf.captures.json_values import Numbers, near_and_far, pose_matrix
@@ -37,7 +40,6 @@ NERFSTUDIO_FILE = "transforms.json"
 BLENDER_FILE = "transforms_train.json"
 _BLENDER_FILES = {"train": BLENDER_FILE, "test": "transforms_test.json"}
 _VALIDATION_FILE = "transforms_val.json"
-_MAX_PROBLEMS = 100
 _MAX_FRAMES = 100_000
 
 
@@ -61,26 +63,32 @@ class _Frame(NamedTuple):
     part: str
 
 
-def read_nerfstudio(folder: Path, factor: int | None = None) -> Capture:
+def read_nerfstudio(
+    folder: Path, factor: int | None = None, *, follow_links: bool = False
+) -> Capture:
     """Reads `transforms.json`.
 
     Args:
       folder: contains the file.
       factor: N to read the images in `images_N`; None or 1 for the originals.
+      follow_links: whether symbolic links that lead out of the folder are followed.
 
     Raises:
       UserError: with everything that is missing or impossible.
     """
     path = folder / NERFSTUDIO_FILE
-    content = read_json(path)
-    frames, notes = _read_frames(path, content, "", factor)
+    content = read_json(path, follow_links=follow_links)
+    names = _names_in(content)
+    images = match_images(folder, names, factor, follow_links=follow_links)
+    frames, notes = _read_frames(path, content, "", images)
+    notes += images.notes()
     notes += _notes_on_ignored_keys(content)
     split = _named_split(path, content, frames)
-    points = _points(folder, content, notes)
-    return _assemble("nerfstudio", folder, frames, points, split, notes)
+    points = _points(folder, content, notes, follow_links=follow_links)
+    return _assemble("nerfstudio", images, frames, points, split, notes)
 
 
-def read_blender(folder: Path, factor: int | None = None) -> Capture:
+def read_blender(folder: Path, factor: int | None = None, *, follow_links: bool = False) -> Capture:
     """Reads `transforms_train.json` and `transforms_test.json`.
 
     If there is no file of test views, the views of `transforms_val.json` are held out. If that is
@@ -89,6 +97,7 @@ def read_blender(folder: Path, factor: int | None = None) -> Capture:
     Args:
       folder: contains the files.
       factor: N to read the images in `images_N`; None or 1 for the originals.
+      follow_links: whether symbolic links that lead out of the folder are followed.
 
     Raises:
       UserError: with everything that is missing or impossible.
@@ -96,25 +105,38 @@ def read_blender(folder: Path, factor: int | None = None) -> Capture:
     files = dict(_BLENDER_FILES)
     if not (folder / files["test"]).is_file() and (folder / _VALIDATION_FILE).is_file():
         files["test"] = _VALIDATION_FILE
+    contents = {
+        part: read_json(folder / name, follow_links=follow_links)
+        for part, name in files.items()
+        if part == "train" or (folder / name).is_file()
+    }
+    names = [name for content in contents.values() for name in _names_in(content)]
+    images = match_images(folder, names, factor, follow_links=follow_links)
     frames: list[_Frame] = []
-    notes: list[str] = []
-    for part, name in files.items():
-        path = folder / name
-        if part == "train" or path.is_file():
-            more_frames, more_notes = _read_frames(path, read_json(path), part, factor)
-            frames += more_frames
-            notes += more_notes
+    notes: list[str] = images.notes()
+    for part, content in contents.items():
+        more_frames, more_notes = _read_frames(folder / files[part], content, part, images)
+        frames += more_frames
+        notes += more_notes
     split = None
     if any(frame.part == "test" for frame in frames):
         train, test = (
             tuple(i for i, frame in enumerate(frames) if frame.part == part) for part in files
         )
         split = Split(train, test)
-    return _assemble("blender", folder, frames, np.zeros((0, 3)), split, notes)
+    return _assemble("blender", images, frames, np.zeros((0, 3)), split, notes)
+
+
+def _names_in(content: Mapping[str, Any]) -> list[str]:
+    """The names of images in the frames of a file."""
+    listing = content.get("frames")
+    entries = listing[:_MAX_FRAMES] if isinstance(listing, list) else []
+    names = [entry.get("file_path") for entry in entries if isinstance(entry, dict)]
+    return [name for name in names if isinstance(name, str) and name]
 
 
 def _read_frames(
-    path: Path, content: Mapping[str, Any], part: str, factor: int | None
+    path: Path, content: Mapping[str, Any], part: str, images: ImageMatches
 ) -> tuple[list[_Frame], list[str]]:
     """The frames of a file that have an image, sorted by name, and notes on the others."""
     listing = content.get("frames")
@@ -126,36 +148,36 @@ def _read_frames(
         raise UserError(f"{path} has more than {_MAX_FRAMES:,} frames: remove some")
     check_lens_keys(path, content)
     frames: list[_Frame] = []
-    problems: list[str] = []
+    problems: list[tuple[str, str]] = []
     without_image: list[str] = []
     frame_of_file: dict[Path, int] = {}
     for number, entry in enumerate(listing):
-        where = f"{path.name}, frame {number}"
+        label = f"frame {number}"
+        where = f"{path.name}, {label}"
         try:
             if not isinstance(entry, dict):
                 raise UserError(f"{where} is not an object: make the file again")
-            frame = _read_frame(path, ChainMap(entry, dict(content)), where, part, factor)
+            frame = _read_frame(path, ChainMap(entry, dict(content)), where, part, images)
         except UserError as problem:
-            problems.append(str(problem))
-            if len(problems) == _MAX_PROBLEMS:
-                break
+            problems.append((label, str(problem)))
             continue
         if frame is None:
             without_image.append(str(entry.get("file_path")))
         elif frame.file in frame_of_file:
-            problems.append(
+            problem_text = (
                 f"{where} names the same image as frame {frame_of_file[frame.file]}, "
-                f"{frame.file.name}: remove one of them"
+                f"{frame.file.name!r}: remove one of them"
             )
+            problems.append((label, problem_text))
         else:
             frame_of_file[frame.file] = number
             frames.append(frame)
     if problems:
-        raise InvalidCapture(problems)
+        raise InvalidCapture(merge_faults(problems))
     if not frames:
         raise UserError(
             f"none of the {len(listing)} images that {path} names is there, the first of them "
-            f"{without_image[0]}: put them into {path.parent}"
+            f"{without_image[0]} ({images.there}): put them into {path.parent}"
         )
     missing = f"{len(without_image)} frames of {path.name} have no image and are left out: "
     notes = [missing + listed(without_image)] if without_image else []
@@ -164,7 +186,7 @@ def _read_frames(
 
 
 def _read_frame(
-    path: Path, values: ChainMap[str, Any], where: str, part: str, factor: int | None
+    path: Path, values: ChainMap[str, Any], where: str, part: str, images: ImageMatches
 ) -> _Frame | None:
     """One frame; None if its image is missing.
 
@@ -176,7 +198,7 @@ def _read_frame(
     matrix = pose_matrix(values.get("transform_matrix"), f"{where}: transform_matrix")
     lens = read_lens(values, where)
     bounds = near_and_far(values, where)
-    file = find_image(path.parent, name, factor)
+    file = images.file(name)
     if file is None:
         return None
     return _Frame(name, file, matrix, lens, bounds, part)
@@ -208,8 +230,12 @@ def _named_split(path: Path, content: Mapping[str, Any], frames: Sequence[_Frame
         ):
             raise UserError(f"{path}: {key}_filenames must be a list of names: make it again")
         listed_stems[key] = {_stem(name) for name in names or ()}
-    held_out = listed_stems["test"] or listed_stems["val"]
     stems = [_stem(frame.name) for frame in frames]
+    files = [frame.file.relative_to(path.parent) for frame in frames]
+    for found in listed_stems.values():  # names may be written otherwise than in the frames
+        strange = index_of_names(files, found.difference(stems))
+        found.update(stems[index] for index in strange.values())
+    held_out = listed_stems["test"] or listed_stems["val"]
     train = tuple(i for i, stem in enumerate(stems) if stem in listed_stems["train"])
     test = tuple(i for i, stem in enumerate(stems) if stem in held_out and i not in train)
     if not train or not test:
@@ -227,7 +253,9 @@ def _stem(name: str) -> str:
     return (path.with_suffix("") if known else path).as_posix()
 
 
-def _points(folder: Path, content: Mapping[str, Any], notes: list[str]) -> Array:
+def _points(
+    folder: Path, content: Mapping[str, Any], notes: list[str], *, follow_links: bool
+) -> Array:
     """COLMAP's points in the frame of the poses, `[num_points, 3]`; none if there is no model.
 
     A model that cannot be read adds a note instead.
@@ -236,7 +264,7 @@ def _points(folder: Path, content: Mapping[str, Any], notes: list[str]) -> Array
     if model is None:
         return np.zeros((0, 3))
     try:
-        points = colmap_files.read_points(model)
+        points = colmap_files.read_points(model, follow_links=follow_links)
     except UserError as error:
         notes.append(f"the points of COLMAP beside {NERFSTUDIO_FILE} are not used: {error}")
         return np.zeros((0, 3))
@@ -247,20 +275,24 @@ def _points(folder: Path, content: Mapping[str, Any], notes: list[str]) -> Array
     return np.asarray(points * scale)
 
 
-def _original_size(folder: Path, frame: _Frame) -> tuple[int, int]:
+def _original_size(images: ImageMatches, frame: _Frame) -> tuple[int, int]:
     """Width and height of the original image of a frame, whose file may be a smaller copy."""
-    original = find_image(folder, frame.name, None)
-    file = frame.file if original is None else original
-    width, height = image_size(file)
-    relative = file.relative_to(folder).parts
+    parts = frame.file.relative_to(images.folder).parts
     named = PurePosixPath(frame.name.replace("\\", "/")).parts
-    factor = folder_factor(relative[0]) if len(relative) > 1 and relative[0] not in named else None
-    return width * (factor or 1), height * (factor or 1)
+    for at, part in enumerate(parts[:-1]):
+        if folder_factor(part) is not None and part not in named:
+            name = "/".join((*parts[:at], "images", *parts[at + 1 :]))
+            found = find_image(images.folder, name, None, follow_links=images.follow_links)
+            file = found or frame.file
+            factor = folder_factor(file.relative_to(images.folder).parts[at]) or 1
+            width, height = image_size(file)
+            return width * factor, height * factor
+    return image_size(frame.file)
 
 
 def _assemble(
     name: str,
-    folder: Path,
+    images: ImageMatches,
     frames: Sequence[_Frame],
     points: Array,
     split: Split | None,
@@ -268,7 +300,7 @@ def _assemble(
 ) -> Capture:
     """Makes a capture of frames. Sizes that the file lacks are read from the images' headers."""
     sizes = [
-        frame.lens.size if min(frame.lens.size) > 0 else _original_size(folder, frame)
+        frame.lens.size if min(frame.lens.size) > 0 else _original_size(images, frame)
         for frame in frames
     ]
     lenses = [frame.lens for frame in frames]
@@ -281,7 +313,7 @@ def _assemble(
     bounds = [frame.bounds for frame in frames]
     capture = Capture(
         format=name,
-        folder=folder,
+        folder=images.folder,
         files=tuple(frame.file for frame in frames),
         camtoworlds=np.stack([frame.matrix for frame in frames]),
         lens=make_lens(
@@ -293,5 +325,6 @@ def _assemble(
         bounds=None if None in bounds else np.array(bounds, np.float64),
         split=split,
         notes=tuple(notes),
+        follow_links=images.follow_links,
     )
     return with_points(capture, points) if len(points) else capture

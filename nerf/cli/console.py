@@ -1,5 +1,6 @@
 """What the library reports, on a terminal: lines on stdout, progress on stderr."""
 
+import io
 import sys
 from typing import TextIO
 
@@ -11,6 +12,17 @@ from nerf.runtime.events import Event, Message, Preview, Progress
 from nerf.runtime.progress import progress_bar
 
 _LARGE_COUNT = 100_000  # shown as 1.2M
+
+
+def print_anything() -> None:
+    r"""Lets stdout and stderr print every name: what their encoding lacks becomes an escape.
+
+    A name of a file may be any bytes, which are no UTF-8 (`caf\udce9.png`), and a terminal or a
+    file may take few letters (`\u5199.png`).
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # another program may have replaced it
+            stream.reconfigure(errors="backslashreplace")
 
 
 class Console:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from absl import app, flags, logging
 
 from nerf.captures.formats import FORMATS
+from nerf.cli.console import print_anything
 from nerf.config.settings import PRECISIONS
 from nerf.geometry.camera_paths import PATHS
 from nerf.geometry.spaces import SPACES
@@ -84,6 +85,11 @@ flags.DEFINE_float(
     "keep the images in memory up to this share of what the device has; larger ones stay on disk",
     lower_bound=0.0,
     upper_bound=1.0,
+)
+flags.DEFINE_bool(
+    "follow_links",
+    False,
+    "read what symbolic links in the scene's folder point to, outside the folder too",
 )
 flags.DEFINE_enum(
     "space", None, tuple(SPACES), "space that the field lives in (default: what suits the cameras)"
@@ -235,6 +241,7 @@ def run_command(
       description: `__doc__` of that module.
       parse: reads and checks the flags.
     """
+    print_anything()
     if name != "__main__":  # absl shows the flags of the module `sys.argv[0]`
         sys.argv[0] = name
         sys.modules["__main__"].__doc__ = description

@@ -13,7 +13,7 @@ FLAGS = flags.FLAGS
 _ALWAYS = {"mode", "backend", "field", "set", "preset", "precision", "compile_cache"}
 _SCENE = {
     "scene", "data_dir", "format", "factor", "max_size", "space", "near", "far", "background",
-    "offline", "download_url", "image_memory",
+    "offline", "download_url", "image_memory", "follow_links",
 }  # fmt: skip
 _RUN = {"init_from", "run_dir", "debug"}
 _VIDEO = {"renderer", "camera_path", "video_frames", "video_size"}
@@ -27,11 +27,15 @@ USED_BY = {
     "render": _ALWAYS | _SCENE | _RUN | _VIDEO,
     "convert": _ALWAYS | _SCENE | {"init_from", "out"},
 }
-USED_BY_INSPECT = frozenset(
-    {"format", "factor", "max_size", "space", "near", "far", "background", "out", "image_memory"}
-)
+USED_BY_INSPECT = frozenset({
+    "format", "factor", "max_size", "space", "near", "far", "background", "out", "image_memory",
+    "follow_links",
+})  # fmt: skip
 _OF_THE_MODES = set().union(*USED_BY.values())  # absl's own flags serve all
-_OF_FOLDERS = ("data_dir", "format", "factor", "max_size", "space", "near", "far", "background")
+_OF_FOLDERS = (
+    "data_dir", "format", "factor", "max_size", "space", "near", "far", "background",
+    "follow_links",
+)  # fmt: skip
 # Flags that set what `--set` can set, too.
 _SAME_SETTING = {
     "rays": ("train.num_rays",),

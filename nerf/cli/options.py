@@ -45,6 +45,7 @@ def capture_options() -> CaptureOptions:
         max_size=FLAGS.max_size,
         normalization=NormalizeOptions(FLAGS.space, FLAGS.near, FLAGS.far, FLAGS.background),
         image_memory=FLAGS.image_memory,
+        follow_links=FLAGS.follow_links,
     )
 
 

@@ -181,5 +181,5 @@ def _remove_other_views(folder: Path, indices: Sequence[int]) -> None:
     """Removes images of views that an earlier run with another split has left."""
     for file in folder.glob("view_*"):
         number = file.name.removeprefix("view_").partition("_")[0].partition(".")[0]
-        if number.isdigit() and int(number) not in indices:
+        if number.isdecimal() and int(number) not in indices:
             file.unlink()

@@ -28,6 +28,7 @@ def load_scene(
     far: float | None = None,
     background: Background | None = None,
     image_memory: float = IMAGE_MEMORY,
+    follow_links: bool = False,
     offline: bool = False,
     download_url: str | None = None,
     callback: Callback = log_event,
@@ -46,6 +47,7 @@ def load_scene(
       background: behind transparent images; None means white where there are any.
       image_memory: the largest share of the machine's memory, 0 to 1, for the images; larger ones
         are mapped into memory from the cache.
+      follow_links: whether symbolic links that lead out of the folder are followed.
       offline: makes no network attempt; so does `NERF_OFFLINE=1`.
       download_url: base address of the published scenes; None means their own repository.
       callback: receives notes and the progress of downloads and scaling.
@@ -64,6 +66,7 @@ def load_scene(
             max_size=max_size,
             normalization=NormalizeOptions(space, near, far, background),
             image_memory=image_memory,
+            follow_links=follow_links,
         ),
         base_url=download_url,
         callback=callback,

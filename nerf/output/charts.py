@@ -1,6 +1,7 @@
 """Charts of a run: loss and PSNR over steps."""
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ def write_training_chart(path: Path, lines: Sequence[Mapping[str, Any]], title: 
     from matplotlib.figure import Figure  # takes a second to load
 
     figure = Figure(figsize=(12, 5), dpi=100, layout="constrained")
-    figure.suptitle(title)
+    figure.suptitle(title, parse_math=False)  # a name may contain $
     loss_axes, psnr_axes = figure.subplots(1, 2)
     _draw(loss_axes, series(lines, "loss"), "training batch")
     loss_axes.set(title="Loss", xlabel="step", ylabel="loss", yscale="log")
@@ -41,7 +42,8 @@ def write_training_chart(path: Path, lines: Sequence[Mapping[str, Any]], title: 
         axes.spines[["top", "right"]].set_visible(False)
     if psnr_axes.lines:
         psnr_axes.legend(loc="lower right", frameon=False)
-    with atomic.replacing(path) as partial:
+    with atomic.replacing(path) as partial, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # in the name of a scene
         figure.savefig(partial, format="png")
 
 

@@ -224,7 +224,7 @@ def _move_aside(source: Path, folder: Path) -> None:
 def _forget_paths(folder: Path) -> None:
     """Rewrites Orbax's marks, whose text is an absolute path; only that they are there counts."""
     for mark in (*folder.glob(f"*/{_COMMIT_FILE}"), *folder.glob(f"*/*/{_COMMIT_FILE}")):
-        is_complete = mark.relative_to(folder).parts[0].isdigit()
+        is_complete = mark.relative_to(folder).parts[0].isdecimal()
         if is_complete and str(folder) in mark.read_text(encoding="utf-8", errors="replace"):
             mark.write_text("complete\n", encoding="utf-8")
 

@@ -16,7 +16,7 @@ import jax
 
 from nerf.config import text as config_text
 from nerf.config.settings import Config
-from nerf.errors import UserError, listed
+from nerf.errors import UserError, listed, printable
 from nerf.runs import checkpoints, parameters
 from nerf.runtime import atomic
 
@@ -55,6 +55,13 @@ def prepare(run_dir: Path) -> None:
     """
     probe = run_dir / f".probe-{os.getpid()}"
     try:
+        str(run_dir.absolute()).encode()
+    except UnicodeEncodeError as error:  # for Orbax
+        raise UserError(
+            f"the run folder {printable(str(run_dir.absolute()))} has a name that is not in UTF-8: "
+            "name another with `run_dir`"
+        ) from error
+    try:
         (run_dir / RENDERS_FOLDER).mkdir(parents=True, exist_ok=True)
         probe.touch()
         probe.unlink()
@@ -68,7 +75,7 @@ def prepare(run_dir: Path) -> None:
 def holds_training(run_dir: Path) -> bool:
     """Whether a training run has left checkpoints in the folder."""
     folder = run_dir / checkpoints.FOLDER
-    return folder.is_dir() and any(child.name.isdigit() for child in folder.iterdir())
+    return folder.is_dir() and any(child.name.isdecimal() for child in folder.iterdir())
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:

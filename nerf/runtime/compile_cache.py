@@ -7,19 +7,30 @@ from pathlib import Path
 import jax
 
 from nerf.runtime import devices
-from nerf.runtime.cache_dir import default_cache_dir
+from nerf.runtime.cache_dir import default_cache_dir, unwritable
 
 _MIN_COMPILE_SECONDS = 0.5
 
 
-def enable() -> None:
+def enable() -> str | None:
     """Makes JAX cache programs that take long to compile.
 
     A cache folder that is set already stays.
+
+    Returns:
+      A note if the cache folder cannot be written; JAX then caches nothing.
     """
-    if getattr(jax.config, "jax_compilation_cache_dir", None) is None:
-        jax.config.update("jax_compilation_cache_dir", str(folder()))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", _MIN_COMPILE_SECONDS)
+    if getattr(jax.config, "jax_compilation_cache_dir", None) is not None:
+        return None
+    reason = unwritable(folder())
+    if reason is not None:
+        return (
+            f"the cache folder {default_cache_dir()} cannot be written ({reason}), so nothing is "
+            "cached: set NERF_CACHE_DIR to another folder"
+        )
+    jax.config.update("jax_compilation_cache_dir", str(folder()))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", _MIN_COMPILE_SECONDS)
+    return None
 
 
 def folder() -> Path:

@@ -40,6 +40,7 @@ class CaptureOptions:
       normalization: space, bounds and background.
       image_memory: the largest share of the machine's memory for the images; larger ones are
         written to the cache and mapped into memory.
+      follow_links: whether symbolic links that lead out of the folder are followed.
     """
 
     format: str | None = None
@@ -47,6 +48,7 @@ class CaptureOptions:
     max_size: int = MAX_SIZE
     normalization: NormalizeOptions = DEFAULT
     image_memory: float = devices.IMAGE_MEMORY
+    follow_links: bool = False
 
 
 DEFAULT_CAPTURE_OPTIONS = CaptureOptions()
@@ -84,6 +86,7 @@ def load_folder(
         factor=options.factor,
         near=options.normalization.near,
         far=options.normalization.far,
+        follow_links=options.follow_links,
     )
     return load_capture(
         capture, options, name=name, source=source, cache_dir=cache_dir, callback=callback

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from nerf.captures import formats
 from nerf.errors import UserError
-from nerf.runtime.cache_dir import default_cache_dir
+from nerf.runtime.cache_dir import default_cache_dir, with_home
 from nerf.runtime.events import Callback, log_event
 from nerf.scenes import bundled, download, loading
 from nerf.scenes.loading import CaptureOptions
@@ -94,7 +94,7 @@ def load_scene(
     if known_prefix and prefix == "procedural":
         return Resolved(bundled.load(bare, cache_dir), None)
     if _is_folder(bare):
-        folder = Path(bare).expanduser()
+        folder = with_home(bare)
         return _load(folder, None, options, cache_dir, callback)
     sources = _Sources(
         data_dir=data_dir or Path(os.environ.get("NERF_DATA_DIR") or DEFAULT_DATA_DIR),

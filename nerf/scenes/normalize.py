@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from nerf.captures.capture import Array, Capture, rig_of, scaled_lens, simplified_lens
 from nerf.config.settings import Background
-from nerf.errors import UserError
+from nerf.errors import UserError, printable
 from nerf.geometry.cameras import Cameras
 from nerf.geometry.contraction import Contracted
 from nerf.geometry.lenses import Lens, slopes
@@ -100,10 +100,10 @@ def make_scene(
         capture, rig, bounds, lens, sizes, options, images.is_transparent
     )
     return Scene(
-        name=name,
+        name=printable(name),
         source=source,
-        origin=origin,
-        image_names=capture.names,
+        origin=printable(origin),
+        image_names=tuple(map(printable, capture.names)),
         images=images,
         cameras=Cameras(
             normalized.camtoworlds.astype(np.float32),

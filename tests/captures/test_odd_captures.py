@@ -285,8 +285,12 @@ def test_one_half_transparent_pixel_does_not_make_a_scene_transparent(tmp_path):
 
 
 def test_names_are_not_only_text(tmp_path):
-    """A name in COLMAP's list that is not UTF-8 is a broken file, not a traceback."""
+    """A name that is not UTF-8 in COLMAP's list is the name of the file with the same bytes."""
     folder = convert(write_nerfstudio(tmp_path / "a"), "colmap", tmp_path / "b")
     path = folder / "sparse" / "0" / "images.bin"
     path.write_bytes(path.read_bytes().replace(b"view_0", b"view_\xff"))
-    assert "not in UTF-8" in refusal(folder)
+    (folder / "images" / "view_0.png").rename(folder / "images" / "view_\udcff.png")
+    assert load_folder(folder).scene.image_names[-1] == "view_\\udcff"  # that can be printed
+    again = convert(folder, "colmap", tmp_path / "c")
+    assert b"view_\xff" in (again / "sparse" / "0" / "images.bin").read_bytes()
+    assert load_folder(again).scene.num_views == 6

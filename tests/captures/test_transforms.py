@@ -192,4 +192,6 @@ def test_a_link_out_of_the_folder_is_not_followed(tmp_path):
     outside = tmp_path / "outside.png"
     (folder / "images" / "view_2.png").rename(outside)
     (folder / "images" / "view_2.png").symlink_to(outside)
-    assert "symbolic link that leads out" in refusal(folder)
+    message = refusal(folder)
+    assert f"view_2.png is a symbolic link to {outside}, which leads out of" in message
+    assert "`follow_links=True`" in message
