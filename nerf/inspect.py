@@ -105,10 +105,11 @@ def _export(loaded: LoadedScene, options: NormalizeOptions) -> None:
     ]
 
     def read(index: int) -> "np.ndarray[tuple[int, ...], np.dtype[np.float32]]":
-        pixels = image_files.read_image(capture.files[index], orient=loaded.turned[index])
-        if pixels.shape[:2] == (height, width):
-            return pixels
-        return image_files.shrink(pixels, height, width)
+        file, turn = capture.files[index], loaded.turned[index]
+        header = image_files.read_header(file)
+        if image_files.oriented_size(header, orient=turn) == (width, height):
+            return image_files.read_image(file, orient=turn)
+        return image_files.read_scaled(file, height, width, orient=turn)
 
     out = Path(FLAGS.out)
     lens = scaled_lens(capture, height, width)

@@ -9,7 +9,10 @@ from typing import Any
 from nerf.errors import UserError
 
 MAX_BYTES = 2**26  # of a JSON file
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+IMAGE_SUFFIXES = (
+    *(".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"),
+    *(".avif", ".heic", ".heif"),  # where the decoders are installed, see `image_kinds`
+)
 
 
 def read_bytes(path: Path, max_bytes: int = MAX_BYTES) -> bytes:

@@ -12,6 +12,7 @@ from nerf.captures import image_sizes
 from nerf.captures.capture import Capture
 from nerf.captures.formats import read_capture
 from nerf.captures.image_sizes import MatchedImages, check_lenses, match_sizes, target_size
+from nerf.errors import UserError
 from nerf.runtime import devices
 from nerf.runtime.cache_dir import default_cache_dir
 from nerf.runtime.events import Callback, log_event
@@ -155,7 +156,13 @@ def _load_images(
         ):
             yield with_channels(image, channels)
 
-    pixels = load_pixels(read, num_pixels, channels, file)
+    try:
+        pixels = load_pixels(read, num_pixels, channels, file)
+    except MemoryError as error:
+        raise UserError(
+            f"{capture.num_views} images of {width} x {height} do not fit into the memory: give a "
+            "smaller `max_size`, or a larger `factor`"
+        ) from error
     return ImageStore(
         pixels,
         np.full(capture.num_views, height, np.int64),
