@@ -11,6 +11,7 @@ Source: nerfstudio's "Data conventions" page and `nerfstudio_dataparser.py`; ins
 `nerf_dataset_tips.md`; bmild/nerf `load_blender.py`.
 """
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -33,8 +34,7 @@ from nerf.errors import UserError, listed
 
 NERFSTUDIO_FILE = "transforms.json"
 BLENDER_FILE = "transforms_train.json"
-_BLENDER_FILES = {"train": BLENDER_FILE, "test": "transforms_test.json"}
-_VALIDATION_FILE = "transforms_val.json"
+_HELD_OUT_FILES = ("transforms_test.json", "transforms_val.json")  # the first that has images
 _INTRINSICS = ("fl_x", "fl_y", "cx", "cy", "k1", "k2", "k3", "k4", "p1", "p2")
 _PERSPECTIVE = ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "PERSPECTIVE", "SIMPLE_RADIAL", "RADIAL")
 _FISHEYE = ("OPENCV_FISHEYE",)
@@ -90,8 +90,9 @@ def read_nerfstudio(folder: Path, factor: int | None = None) -> Capture:
 def read_blender(folder: Path, factor: int | None = None) -> Capture:
     """Reads `transforms_train.json` and `transforms_test.json`.
 
-    If there is no file of test views, the views of `transforms_val.json` are held out. If that is
-    missing too, the capture has no split.
+    If there is no file of test views, or it has no images, the views of `transforms_val.json` are
+    held out. If that is missing too, the capture has no split. Poses of test views that have no
+    images are a camera path, see `Capture.path_poses`.
 
     Args:
       folder: contains the files.
@@ -100,24 +101,72 @@ def read_blender(folder: Path, factor: int | None = None) -> Capture:
     Raises:
       UserError: with everything that is missing or impossible.
     """
-    files = dict(_BLENDER_FILES)
-    if not (folder / files["test"]).is_file() and (folder / _VALIDATION_FILE).is_file():
-        files["test"] = _VALIDATION_FILE
-    frames: list[_Frame] = []
-    notes: list[str] = []
-    for part, name in files.items():
+    frames, notes = _read_frames(
+        folder / BLENDER_FILE, read_json(folder / BLENDER_FILE), "train", factor
+    )
+    path_poses: Array | None = None
+    for name in _HELD_OUT_FILES:
         path = folder / name
-        if part == "train" or path.is_file():
-            more_frames, more_notes = _read_frames(path, read_json(path), part, factor)
+        if not path.is_file():
+            continue
+        content = read_json(path)
+        if _has_images(path, content, factor):
+            more_frames, more_notes = _read_frames(path, content, "test", factor)
             frames += more_frames
             notes += more_notes
+            break
+        poses = _poses(path, content)
+        path_poses = poses if path_poses is None and len(poses) else path_poses
+        notes.append(_note_without_images(name, poses))
     split = None
     if any(frame.part == "test" for frame in frames):
         train, test = (
-            tuple(i for i, frame in enumerate(frames) if frame.part == part) for part in files
+            tuple(i for i, frame in enumerate(frames) if frame.part == part)
+            for part in ("train", "test")
         )
         split = Split(train, test)
-    return _assemble("blender", folder, frames, np.zeros((0, 3)), split, notes)
+    capture = _assemble("blender", folder, frames, np.zeros((0, 3)), split, notes)
+    return dataclasses.replace(capture, path_poses=path_poses)
+
+
+def _has_images(path: Path, content: Mapping[str, Any], factor: int | None) -> bool:
+    """Whether any frame of a file has an image, or is so wrong that reading it must say so."""
+    listing = content.get("frames")
+    if not isinstance(listing, list):
+        return True
+    names = [entry.get("file_path") if isinstance(entry, dict) else None for entry in listing]
+    try:
+        return any(
+            name is None or not isinstance(name, str) or find_image(path.parent, name, factor)
+            for name in names[:_MAX_FRAMES]
+        )
+    except UserError:
+        return True
+
+
+def _poses(path: Path, content: Mapping[str, Any]) -> Array:
+    """The poses `[num_poses, 3, 4]` of a file, whatever its images."""
+    matrices = [
+        _matrix(entry.get("transform_matrix"), f"{path.name}, frame {number}: transform_matrix")
+        for number, entry in enumerate(content["frames"][:_MAX_FRAMES])
+    ]
+    poses = np.array(matrices).reshape(-1, 3, 4)
+    with np.errstate(all="ignore"):
+        products = np.swapaxes(poses[:, :, :3], 1, 2) @ poses[:, :, :3]
+        is_rotation = (np.abs(products - np.eye(3)) < 0.05).all() and (np.abs(poses) < 1e9).all()
+        if not is_rotation or (np.linalg.det(poses[:, :, :3]) < 0).any():
+            raise UserError(f"{path.name} has poses that are no rotations: make the file again")
+    return poses
+
+
+def _note_without_images(name: str, poses: Array) -> str:
+    """A note on a file of held-out views that has no images."""
+    if not len(poses):
+        return f"{name} has no frames, so none of its views is held out"
+    return (
+        f"none of the {len(poses)} images that {name} names is there, so they cannot be held out; "
+        'its poses are a camera path, `camera_path="test"`'
+    )
 
 
 def _read_frames(
