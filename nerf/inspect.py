@@ -17,8 +17,7 @@ from absl import flags
 
 from nerf.captures import formats, image_files, survey
 from nerf.captures.capture import MIN_VIEWS, InvalidCapture, scaled_lens
-from nerf.captures.export import ExportImages, export
-from nerf.captures.formats import FORMATS
+from nerf.captures.export import EXPORT_FORMATS, ExportImages, export
 from nerf.cli import flags as command_line
 from nerf.cli.exits import exit_on_error
 from nerf.cli.flags import FLAGS, run_command
@@ -36,7 +35,7 @@ _CAPTURE_FLAGS = ("format", "factor", "max_size", "space", "near", "far", "backg
 
 # The flags of `nerf.main` say how a folder is read.
 flags.DEFINE_string("plot", None, "draw cameras, bounds and points here, a .png file")
-flags.DEFINE_enum("export_format", None, tuple(FORMATS), "write the scene in another format")
+flags.DEFINE_enum("export_format", None, EXPORT_FORMATS, "write the scene in another format")
 flags.DEFINE_integer("holdout", 16, "hold out every HOLDOUT-th view", lower_bound=2)
 flags.adopt_module_key_flags(command_line)
 
