@@ -19,7 +19,7 @@ from tests.support.captures import (
     write_nerfstudio,
     write_procedural,
 )
-from tests.support.other_formats import (
+from tools.other_formats import (
     WRITERS,
     write_csv,
     write_kitti,

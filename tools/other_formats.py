@@ -1,44 +1,53 @@
-"""Writers of the formats that this project only reads, for tests: a capture as other programs do.
+"""Writers of the formats that this project only reads, for tests and fuzzing.
 
-Each makes a folder `out` of a capture and copies the images. Lenses are perspective ones.
+Each makes a folder `out` of a capture, as the programs do, and copies the images. Lenses are
+perspective ones.
 """
 
 import json
 import shutil
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from nerf.captures.capture import HALF_PIXEL
+from nerf.captures.capture import HALF_PIXEL, Array, Capture
+
+
+class Writer(Protocol):
+    def __call__(self, capture: Capture, out: Path, /) -> Path:
+        """Writes the folder `out`, and returns it."""
+
 
 TO_OPENCV = np.array([1.0, -1.0, -1.0])
 
 
-def copy_images(capture, folder, names=None):
+def copy_images(capture: Capture, folder: Path, names: Sequence[str] | None = None) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     names = names or [file.name for file in capture.files]
     for file, name in zip(capture.files, names, strict=True):
         shutil.copy(file, folder / name)
-    return names
 
 
-def pinhole(capture, index):
+def pinhole(capture: Capture, index: int) -> list[float]:
     """fx, fy, cx, cy from the corner of the first pixel."""
     focal, centre = np.asarray(capture.lens.focal)[index], np.asarray(capture.lens.centre)[index]
     return [*focal.tolist(), *(centre + HALF_PIXEL).tolist()]
 
 
-def distortion(capture, index):
+def distortion(capture: Capture, index: int) -> list[float]:
     """k1, k2, k3, k4, p1, p2."""
-    return np.asarray(capture.lens.distortion)[index].tolist()
+    found: list[float] = np.asarray(capture.lens.distortion)[index].tolist()
+    return found
 
 
-def rotation_and_position(capture, index):
+def rotation_and_position(capture: Capture, index: int) -> tuple[Array, Array]:
     return capture.camtoworlds[index, :, :3], capture.camtoworlds[index, :, 3]
 
 
-def write_record3d(capture, out, per_frame=False):
+def write_record3d(capture: Capture, out: Path, per_frame: bool = False) -> Path:
     suffix = capture.files[0].suffix
     copy_images(capture, out / "rgb", [f"{i}{suffix}" for i in range(capture.num_views)])
     poses = []
@@ -47,7 +56,12 @@ def write_record3d(capture, out, per_frame=False):
         poses.append([*Rotation.from_matrix(rotation).as_quat(), *position])
     fx, fy, cx, cy = pinhole(capture, 0)
     (width, height) = capture.sizes[0].tolist()
-    content = {"w": width, "h": height, "fps": 30, "K": [fx, 0, 0, 0, fy, 0, cx, cy, 1]}
+    content: dict[str, Any] = {
+        "w": width,
+        "h": height,
+        "fps": 30,
+        "K": [fx, 0, 0, 0, fy, 0, cx, cy, 1],
+    }
     if per_frame:
         content["K"] = [1.0, 0, 0, 0, 1.0, 0, 0, 0, 1]
         content["perFrameIntrinsicCoeffs"] = [pinhole(capture, i) for i in range(len(poses))]
@@ -56,13 +70,15 @@ def write_record3d(capture, out, per_frame=False):
     return out
 
 
-def write_polycam(capture, out, corrected=True):
+def write_polycam(capture: Capture, out: Path, corrected: bool = True) -> Path:
     prefix = "corrected_" if corrected else ""
     copy_images(capture, out / "keyframes" / f"{prefix}images")
     cameras = out / "keyframes" / f"{prefix}cameras"
     cameras.mkdir()
     for index, file in enumerate(capture.files):
-        content = dict(zip(("fx", "fy", "cx", "cy"), pinhole(capture, index), strict=True))
+        content: dict[str, Any] = dict(
+            zip(("fx", "fy", "cx", "cy"), pinhole(capture, index), strict=True)
+        )
         content |= dict(zip(("width", "height"), capture.sizes[index].tolist(), strict=True))
         matrix = capture.camtoworlds[index]
         content |= {f"t_{i}{j}": matrix[i, j] for i in range(3) for j in range(4)}
@@ -70,7 +86,7 @@ def write_polycam(capture, out, corrected=True):
     return out
 
 
-def write_metashape(capture, out, more=""):
+def write_metashape(capture: Capture, out: Path, more: str = "") -> Path:
     """`more` is put after the cameras."""
     copy_images(capture, out / "images")
     width, height = capture.sizes[0].tolist()
@@ -99,7 +115,7 @@ def write_metashape(capture, out, more=""):
     return out
 
 
-def film_lens(capture, index):
+def film_lens(capture: Capture, index: int) -> list[float]:
     """f for a film of 36 mm, and the principal point as a share of the longer side."""
     size = capture.sizes[index]
     fx, _, *centre = pinhole(capture, index)
@@ -107,7 +123,7 @@ def film_lens(capture, index):
     return [fx * 36.0 / float(size.max()), *shares.tolist()]
 
 
-def write_realitycapture_csv(capture, out, count_line=False):
+def write_realitycapture_csv(capture: Capture, out: Path, count_line: bool = False) -> Path:
     copy_images(capture, out / "images")
     lines = [f"#cameras {capture.num_views}"] if count_line else []
     lines.append("#name,x,y,alt,heading,pitch,roll,f,px,py,k1,k2,k3,k4,t1,t2")
@@ -121,7 +137,7 @@ def write_realitycapture_csv(capture, out, count_line=False):
     return out
 
 
-def write_realitycapture_xmp(capture, out, elements=True):
+def write_realitycapture_xmp(capture: Capture, out: Path, elements: bool = True) -> Path:
     """Values may be attributes or elements."""
     copy_images(capture, out / "images")
     for index, file in enumerate(capture.files):
@@ -148,12 +164,12 @@ def write_realitycapture_xmp(capture, out, elements=True):
     return out
 
 
-def opencv_pose(capture, index):
+def opencv_pose(capture: Capture, index: int) -> tuple[Array, Array]:
     rotation, position = rotation_and_position(capture, index)
     return rotation * TO_OPENCV, position
 
 
-def write_lens_text(capture, path):
+def write_lens_text(capture: Capture, path: Path) -> None:
     """fx fy cx cy k1 k2 p1 p2, from the centre of the first pixel."""
     fx, fy, cx, cy = pinhole(capture, 0)
     k1, k2, _, _, p1, p2 = distortion(capture, 0)
@@ -161,14 +177,16 @@ def write_lens_text(capture, path):
     path.write_text(" ".join(repr(float(value)) for value in row))
 
 
-def write_lens_json(capture, path):
+def write_lens_json(capture: Capture, path: Path) -> None:
     keys = ("fl_x", "fl_y", "cx", "cy", "k1", "k2", "k3", "k4", "p1", "p2")
-    content = dict(zip(keys, [*pinhole(capture, 0), *distortion(capture, 0)], strict=True))
+    content: dict[str, Any] = dict(
+        zip(keys, [*pinhole(capture, 0), *distortion(capture, 0)], strict=True)
+    )
     content |= dict(zip(("w", "h"), capture.sizes[0].tolist(), strict=True))
     path.write_text(json.dumps(content))
 
 
-def tum_rows(capture, stamps):
+def tum_rows(capture: Capture, stamps: Iterable[float]) -> list[list[float]]:
     rows = []
     for index, stamp in enumerate(stamps):
         rotation, position = opencv_pose(capture, index)
@@ -176,7 +194,7 @@ def tum_rows(capture, stamps):
     return rows
 
 
-def write_tum(capture, out, listed=False):
+def write_tum(capture: Capture, out: Path, listed: bool = False) -> Path:
     """Images under their timestamps; or, if `listed`, under other names that rgb.txt has."""
     stamps = [1_305_031_102.0 + 0.1 * index for index in range(capture.num_views)]
     suffix = capture.files[0].suffix
@@ -195,7 +213,7 @@ def write_tum(capture, out, listed=False):
     return out
 
 
-def write_kitti(capture, out, rows=3):
+def write_kitti(capture: Capture, out: Path, rows: int = 3) -> Path:
     """Without distortion; `rows` of the matrices, 3 or 4."""
     copy_images(capture, out / "image_2")
     lines = []
@@ -206,13 +224,13 @@ def write_kitti(capture, out, rows=3):
         lines.append(" ".join(repr(float(value)) for value in matrix[:rows].ravel()))
     (out / "poses.txt").write_text("\n".join(lines) + "\n")
     fx, fy, cx, cy = pinhole(capture, 0)
-    matrix = [fx, 0.0, cx - HALF_PIXEL, 0.0, 0.0, fy, cy - HALF_PIXEL, 0.0, 0.0, 0.0, 1.0, 0.0]
-    words = " ".join(repr(float(value)) for value in matrix)
+    camera = [fx, 0.0, cx - HALF_PIXEL, 0.0, 0.0, fy, cy - HALF_PIXEL, 0.0, 0.0, 0.0, 1.0, 0.0]
+    words = " ".join(repr(float(value)) for value in camera)
     (out / "calib.txt").write_text(f"P0: {' '.join(['1.0'] * 12)}\nP2: {words}\n")
     return out
 
 
-def write_csv(capture, out):
+def write_csv(capture: Capture, out: Path) -> Path:
     """Images by their names, in any order."""
     copy_images(capture, out / "images")
     lines = ["image,tx,ty,tz,qx,qy,qz,qw"]
@@ -225,7 +243,7 @@ def write_csv(capture, out):
 
 
 # The writers by the format, and whether they can express distortion and an off-centre axis.
-WRITERS = {
+WRITERS: dict[str, tuple[Writer, bool]] = {
     "record3d": (write_record3d, False),
     "polycam": (write_polycam, False),
     "metashape": (write_metashape, True),
@@ -237,7 +255,7 @@ WRITERS = {
 }
 
 
-def write_all(capture, home: Path):
+def write_all(capture: Capture, home: Path) -> dict[str, Path]:
     """Writes a capture without distortion in each of the formats; the folders by the writers."""
     return {
         name: write(capture, home / name.replace(" ", "_")) for name, (write, _) in WRITERS.items()
