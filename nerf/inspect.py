@@ -17,8 +17,7 @@ from absl import flags
 
 from nerf.captures import formats, image_files, survey
 from nerf.captures.capture import MIN_VIEWS, InvalidCapture, scaled_lens
-from nerf.captures.export import ExportImages, export
-from nerf.captures.formats import FORMATS
+from nerf.captures.export import EXPORT_FORMATS, ExportImages, export
 from nerf.cli import flags as command_line
 from nerf.cli.exits import exit_on_error
 from nerf.cli.flags import FLAGS, run_command
@@ -37,7 +36,7 @@ _CAPTURE_FLAGS = ("format", "factor", "max_size", "space", "near", "far", "backg
 
 # The flags of `nerf.main` say how a folder is read.
 flags.DEFINE_string("plot", None, "draw cameras, bounds and points here, a .png file")
-flags.DEFINE_enum("export_format", None, tuple(FORMATS), "write the scene in another format")
+flags.DEFINE_enum("export_format", None, EXPORT_FORMATS, "write the scene in another format")
 flags.DEFINE_integer("holdout", 16, "hold out every HOLDOUT-th view", lower_bound=2)
 flags.adopt_module_key_flags(command_line)
 
@@ -117,11 +116,12 @@ def _export(loaded: LoadedScene, options: NormalizeOptions) -> None:
     ]
 
     def read(index: int) -> "np.ndarray[tuple[int, ...], np.dtype[np.float32]]":
-        pixels = image_files.read_image(capture.files[index], orient=loaded.turned[index])
         height, width = int(heights[index]), int(widths[index])
-        if pixels.shape[:2] == (height, width):
-            return pixels
-        return image_files.shrink(pixels, height, width)
+        file, turn = capture.files[index], loaded.turned[index]
+        header = image_files.read_header(file)
+        if image_files.oriented_size(header, orient=turn) == (width, height):
+            return image_files.read_image(file, orient=turn)
+        return image_files.read_scaled(file, height, width, orient=turn)
 
     out = Path(FLAGS.out)
     lens = scaled_lens(capture, heights, widths)

@@ -18,6 +18,7 @@ import argparse
 import io
 import json
 import os
+import re
 import resource
 import signal
 import struct
@@ -32,24 +33,32 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from PIL import Image
+from PIL import Image, features
 
 from nerf.captures import survey
 from nerf.captures.capture import Capture
-from nerf.captures.export import ExportImages, export
-from nerf.captures.formats import FORMATS
+from nerf.captures.export import EXPORT_FORMATS, ExportImages, export
+from nerf.captures.files import IMAGE_SUFFIXES
 from nerf.errors import UserError
 from nerf.geometry.lenses import Lens
 from nerf.geometry.poses import look_at
 from nerf.runtime.devices import CGROUP_LIMITS
 from nerf.scenes.describe import describe_scene
 from nerf.scenes.loading import CaptureOptions, load_folder
+from tools.other_formats import write_all
 
 MAX_SECONDS = 10
 MAX_BYTES = 2**29
 SECRET = b"nobody may read this"
 Files = dict[str, bytes]
 T = TypeVar("T")
+_IMAGE_KINDS = (
+    ".jpg",
+    ".webp",
+    ".tif",
+    ".bmp",
+    *((".avif",) if "avif" in features.get_supported() else ()),
+)
 _WORDS = (
     *("", "nan", "-inf", "1e999", "0", "-1", "1e-320", str(2**63), str(-(2**70)), "9" * 5000),
     *("../../secret", "/etc/passwd", "a\0b", "x" * 3000, "\ud7ff", "[", "{}", "true", "OPENCV"),
@@ -79,23 +88,32 @@ def make_seeds(home: Path) -> list[Files]:
     pixels = np.random.default_rng(0).random((num_views, 4, 6, 3)).astype(np.float32)
     bent = lens._replace(distortion=np.tile([0.1, 0.01, 0, 0, 0.001, 0], (num_views, 1)))
     seeds = []
-    for number, to in enumerate([*FORMATS, "nerfstudio", "colmap"]):
+    for number, to in enumerate([*EXPORT_FORMATS, "nerfstudio", "colmap"]):
         out = home / str(number)
-        shown = bent if number >= len(FORMATS) else lens
+        shown = bent if number >= len(EXPORT_FORMATS) else lens
         export(
             capture, shown, bounds, ExportImages(sizes, [None] * 4, lambda i: pixels[i]), to, out
         )
         seeds.append(_in_memory(out))
-    seeds.append({**seeds[list(FORMATS).index("colmap")], **_as_text(poses)})
+    seeds.append({**seeds[EXPORT_FORMATS.index("colmap")], **_as_text(poses)})
     for name in ("cameras", "images", "points3D"):
         del seeds[-1][f"sparse/0/{name}.bin"]
-    as_jpeg = io.BytesIO()
-    Image.fromarray((255 * pixels[0]).astype(np.uint8)).save(as_jpeg, "JPEG")
-    seeds.append({name.replace(".png", ".jpg"): content for name, content in seeds[0].items()})
-    for name in seeds[-1]:
-        if name.endswith(".jpg"):
-            seeds[-1][name] = as_jpeg.getvalue()
+    image = Image.fromarray((255 * pixels[0]).astype(np.uint8))
+    seeds += [_with_images(seeds[0], image, suffix) for suffix in _IMAGE_KINDS]
+    for file in files:
+        image.save(file)
+    seeds += [_in_memory(folder) for folder in write_all(capture, home / "others").values()]
     return seeds
+
+
+def _with_images(seed: Files, image: Image.Image, suffix: str) -> Files:
+    """A capture with all its images replaced by one of another kind."""
+    encoded = io.BytesIO()
+    image.save(encoded, Image.registered_extensions()[suffix])
+    return {
+        name.replace(".png", suffix): encoded.getvalue() if name.endswith(".png") else content
+        for name, content in seed.items()
+    }
 
 
 def _in_memory(folder: Path) -> Files:
@@ -132,7 +150,7 @@ def break_files(rng: np.random.Generator, seed: Files) -> tuple[Files, Links]:
 
 def _weighed(files: Files) -> list[str]:
     """Names of files; those that are not images appear four times."""
-    return [n for n in files for _ in range(1 if n.startswith("images/") else 4)] or [""]
+    return [n for n in files for _ in range(1 if n.endswith(IMAGE_SUFFIXES) else 4)] or [""]
 
 
 def _pick(rng: np.random.Generator, things: Sequence[T]) -> T:
@@ -144,7 +162,7 @@ def _break_one(rng: np.random.Generator, files: Files, links: Links, name: str) 
     kind = int(rng.integers(12))
     if name.endswith(".json") and rng.random() < 0.7:
         files[name] = _break_json(rng, content)
-    elif name.endswith(".txt") and rng.random() < 0.6:
+    elif name.endswith((".txt", ".csv", ".xml", ".xmp")) and rng.random() < 0.6:
         files[name] = _break_text(rng, content)
     elif kind < 3:
         files[name] = _flip(rng, content)
@@ -196,9 +214,10 @@ def _overwrite(rng: np.random.Generator, content: bytes) -> bytes:
 
 
 def _break_text(rng: np.random.Generator, content: bytes) -> bytes:
-    words = content.decode("utf-8", "replace").split(" ")
-    words[int(rng.integers(len(words)))] = _pick(rng, _WORDS)
-    return " ".join(words).encode("utf-8", "replace")
+    """Replaces a word; what separates words stays."""
+    words = re.split(r"([\s,<>=\"]+)", content.decode("utf-8", "replace"))
+    words[2 * int(rng.integers((len(words) + 1) // 2))] = _pick(rng, _WORDS)
+    return "".join(words).encode("utf-8", "replace")
 
 
 def _break_json(rng: np.random.Generator, content: bytes) -> bytes:

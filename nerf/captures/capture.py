@@ -62,6 +62,8 @@ class Capture:
       bounds: `[num_views, 2]`, nearest and farthest depth; None if they are not known.
       points: `[num_points, 3]`, points on surfaces if the files have some, else `[0, 3]`.
       split: the views for training and the views held out, if the files say which; else None.
+      path_poses: `[num_poses, 3, 4]`, poses that the files have without images, as `camtoworlds`: a
+        camera path; None if there are none.
       notes: notes for the user, one sentence each.
       follow_links: whether symbolic links that lead out of the folder are followed.
     """
@@ -75,6 +77,7 @@ class Capture:
     bounds: Array | None = None
     points: Array = dataclasses.field(default_factory=lambda: np.zeros((0, 3)))
     split: Split | None = None
+    path_poses: Array | None = None
     notes: tuple[str, ...] = ()
     follow_links: bool = False
 

@@ -69,7 +69,7 @@ def export(
       lens: `[num_views]`, its lenses for images of `images.sizes`.
       bounds: `[num_views, 2]`, near and far in the capture's unit; None if they are not known.
       images: its images.
-      export_format: a name of `nerf.captures.formats.FORMATS`.
+      export_format: one of `EXPORT_FORMATS`.
       out: a folder that does not exist, or is empty.
 
     Returns:
@@ -349,3 +349,4 @@ _WRITERS = {
     "blender": (_check_transforms, _write_blender),
     "colmap": (_check_colmap, _write_colmap),
 }
+EXPORT_FORMATS = tuple(_WRITERS)

@@ -15,7 +15,10 @@ from nerf.errors import UserError, listed
 MAX_BYTES = 2**26  # of a JSON file
 _MAX_NAME = 1024  # characters
 _MAX_CONTENTS = 10_000  # entries of a folder that are looked at for a message
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+IMAGE_SUFFIXES = (
+    *(".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"),
+    *(".avif", ".heic", ".heif"),  # where the decoders are installed, see `image_kinds`
+)
 
 
 def read_bytes(path: Path, max_bytes: int = MAX_BYTES, *, follow_links: bool = False) -> bytes:

@@ -5,16 +5,31 @@
     blender      transforms_train.json
     nerfstudio   transforms.json (nerfstudio, instant-ngp)
     colmap       sparse/0 or colmap/sparse/0
+    record3d     metadata.json and rgb/
+    polycam      keyframes/cameras or keyframes/corrected_cameras
+    metashape    an .xml file of cameras
+    realitycapture   a .csv file of cameras, or .xmp files beside the images
+    trajectory   trajectory.txt and other names of text files; a .csv file with quaternions
 
 The first format whose file is found is read, unless the user chooses another.
 """
 
 import contextlib
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from nerf.captures import colmap, llff, transforms
+from nerf.captures import (
+    colmap,
+    llff,
+    metashape,
+    polycam,
+    realitycapture,
+    record3d,
+    trajectory,
+    transforms,
+)
 from nerf.captures.capture import Capture, InvalidCapture, check_cameras, with_rotations
 from nerf.captures.files import contents
 from nerf.captures.glance import notes_on_cameras
@@ -41,18 +56,28 @@ FORMATS: dict[str, Reader] = {
     "blender": transforms.read_blender,
     "nerfstudio": transforms.read_nerfstudio,
     "colmap": colmap.read_colmap,
+    "record3d": record3d.read_record3d,
+    "polycam": polycam.read_polycam,
+    "metashape": metashape.read_metashape,
+    "realitycapture": realitycapture.read_realitycapture,
+    "trajectory": trajectory.read_trajectory,
+}
+_IS_IN: dict[str, Callable[[Path], bool]] = {
+    "llff": lambda folder: (folder / llff.POSES_FILE).exists(),
+    "blender": lambda folder: (folder / transforms.BLENDER_FILE).exists(),
+    "nerfstudio": lambda folder: (folder / transforms.NERFSTUDIO_FILE).exists(),
+    "colmap": lambda folder: colmap.find_model(folder) is not None,
+    "record3d": record3d.is_record3d,
+    "polycam": polycam.is_polycam,
+    "metashape": metashape.is_metashape,
+    "realitycapture": realitycapture.is_realitycapture,
+    "trajectory": trajectory.is_trajectory,
 }
 
 
 def formats_in(folder: Path) -> list[str]:
     """The formats whose files are in a folder, in the order of `FORMATS`."""
-    found = {
-        "llff": (folder / llff.POSES_FILE).exists(),
-        "blender": (folder / transforms.BLENDER_FILE).exists(),
-        "nerfstudio": (folder / transforms.NERFSTUDIO_FILE).exists(),
-        "colmap": colmap.find_model(folder) is not None,
-    }
-    return [name for name in FORMATS if found[name]]
+    return [name for name in FORMATS if _IS_IN[name](folder)]
 
 
 def read_capture(
@@ -87,7 +112,9 @@ def read_capture(
         raise UserError(
             f"no scene in {folder} ({_what_is_there(folder)}): it must contain "
             f"{llff.POSES_FILE} (LLFF), {transforms.BLENDER_FILE} (Blender), "
-            f"{transforms.NERFSTUDIO_FILE} (nerfstudio, instant-ngp) or sparse/0 (COLMAP); "
+            f"{transforms.NERFSTUDIO_FILE} (nerfstudio, instant-ngp), sparse/0 (COLMAP), "
+            "metadata.json and rgb (Record3D), keyframes (Polycam), an .xml of cameras "
+            "(Metashape), a .csv or .xmp of cameras (RealityCapture), or trajectory.txt; "
             "docs/captures.md says how to make them from photographs"
         )
     chosen = format or found[0]

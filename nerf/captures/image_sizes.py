@@ -12,10 +12,11 @@ import jax
 import numpy as np
 import numpy.typing as npt
 
-from nerf.captures import image_files
+from nerf.captures import image_files, image_kinds
 from nerf.captures.capture import Capture, InvalidCapture, scaled_lens, simplified_lens
 from nerf.captures.faults import merge_faults
-from nerf.captures.files import find_image, folder_factor
+from nerf.captures.image_choice import ChosenImage, choose_image, notes_on_choices
+from nerf.captures.image_kinds import UnreadableImage
 from nerf.errors import UserError, listed
 from nerf.geometry.lenses import fraction_without_ray
 from nerf.runtime.array_cache import Arrays, cached_arrays
@@ -52,19 +53,16 @@ def match_sizes(capture: Capture) -> MatchedImages:
     Raises:
       UserError: if an image cannot be read, or does not have the aspect ratio of its lens.
     """
-    files, problems, sizes, turned, replaced = list(capture.files), [], [], [], []
-    is_transparent = False
+    files, problems, sizes, turned = list(capture.files), [], [], []
+    faults: list[UserError] = []
+    chosen: list[ChosenImage] = []
     for index, (file, lens_size) in enumerate(zip(capture.files, capture.sizes, strict=True)):
         try:
-            header = image_files.read_header(file)
-            original = _original_of(capture, file, header.size, lens_size)
-            if original is not None:
-                replaced.append(file.name)
-                files[index] = file = original
-                header = image_files.read_header(file)
-        except UserError as problem:
-            problems.append((file.name, str(problem)))
+            chosen.append(choose_image(capture, file, lens_size))
+        except UserError as fault:
+            faults.append(fault)
             continue
+        files[index], header = chosen[-1].file, chosen[-1].header
         fits = [
             turn
             for turn in (False, True)
@@ -79,17 +77,13 @@ def match_sizes(capture: Capture) -> MatchedImages:
             problems.append((file.name, problem_text))
             continue
         turned.append(fits[0])
-        is_transparent |= header.is_transparent
         sizes.append(image_files.oriented_size(header, orient=fits[0]))
-    if problems:
-        raise InvalidCapture(merge_faults(problems, "images"))
-    notes = list(capture.notes)
+    if faults or problems:
+        raise InvalidCapture([*image_kinds.sentences(faults), *merge_faults(problems, "images")])
+    notes = [*capture.notes, *notes_on_choices(capture, chosen)]
     if any(turned):
         notes.append(f"{sum(turned)} images are turned as their EXIF orientation says")
-    if replaced:
-        notes.append(
-            f"the smaller copies of {listed(replaced)} have another size, so the originals are used"
-        )
+    is_transparent = any(image.header.is_transparent for image in chosen)
     changed = dataclasses.replace(capture, files=tuple(files), notes=tuple(notes))
     return MatchedImages(changed, np.array(sizes, np.int64), tuple(turned), is_transparent)
 
@@ -206,21 +200,6 @@ def check_lenses(capture: Capture, sizes: npt.NDArray[np.int64]) -> list[str]:
     return [text]
 
 
-def _original_of(
-    capture: Capture, file: Path, size: tuple[int, int], lens_size: npt.NDArray[np.int64]
-) -> Path | None:
-    """The original of an image in `images_N` that is not N times smaller; else None."""
-    relative = file.relative_to(capture.folder)
-    factor = folder_factor(relative.parts[0])
-    if factor is None or len(relative.parts) < 2:
-        return None
-    if all(abs(a - b / factor) <= 1 for a, b in zip(size, lens_size.tolist(), strict=True)):
-        return None
-    name = Path("images", *relative.parts[1:]).as_posix()
-    original = find_image(capture.folder, name, None, follow_links=capture.follow_links)
-    return original if original is not None and original != file else None
-
-
 def has_aspect_ratio(size: tuple[int, int], lens_size: npt.NDArray[np.int64]) -> bool:
     """Whether an image has the aspect ratio of its lens, to one pixel."""
     (width, height), (lens_width, lens_height) = size, (float(x) for x in lens_size)
@@ -252,26 +231,41 @@ def load_pixels(
       `[height, width, 3 or 4]` uint8, one for each file.
 
     Raises:
-      UserError: if an image cannot be read.
+      InvalidCapture: with all images that cannot be read, after the others were yielded.
     """
     are_scaled = (sizes != targets).any(axis=1)
     show = int(sizes[are_scaled].prod(axis=1).sum()) > _MIN_PIXELS_OF_BAR
     receiver = callback if show else ignore_event
+    faults: list[UserError] = []
     with Progress.of(receiver, "scaling images", total=len(files), unit="image") as progress:
         for file, turn, (width, height), is_scaled in zip(
             files, turned, targets.tolist(), are_scaled, strict=True
         ):
-            pixels = (
-                _scaled(file, turn, height, width, cache_dir)
-                if is_scaled
-                else image_files.read_pixels(file, orient=turn)
-            )
-            if pixels.shape[:2] != (height, width):
-                raise UserError(
-                    f"{file} does not have the size that its header says: copy it again"
-                )
-            yield pixels
+            try:
+                pixels = _pixels(file, turn, height, width, cache_dir if is_scaled else None)
+            except UnreadableImage as fault:
+                faults.append(fault)
+            else:
+                if not faults:  # the others are read only to find all that is wrong
+                    yield pixels
             progress.advance(1)
+    if faults:
+        raise InvalidCapture(image_kinds.sentences(faults))
+
+
+def _pixels(
+    file: Path, orient: bool, height: int, width: int, cache_dir: Path | None
+) -> npt.NDArray[np.uint8]:
+    """The pixels `[height, width, 3 or 4]` of an image; it is scaled if there is a `cache_dir`."""
+    if cache_dir is not None:
+        pixels = _scaled(file, orient, height, width, cache_dir)
+    else:
+        pixels = image_files.read_pixels(file, orient=orient)
+    if pixels.shape[:2] != (height, width):
+        raise UnreadableImage(
+            file, "{is} not of the size that the header says", "copy or make {it} again"
+        )
+    return pixels
 
 
 def _scaled(
@@ -282,7 +276,7 @@ def _scaled(
     path = cache_dir / f"{cache_name(identity)}.npz"
 
     def shrink() -> Arrays:
-        small = image_files.shrink(image_files.read_image(file, orient=orient), height, width)
+        small = image_files.read_scaled(file, height, width, orient=orient)
         return {"pixels": image_files.to_bytes(small)}
 
     def fits(found: Arrays) -> bool:

@@ -10,6 +10,7 @@ Source: nerfstudio's "Data conventions" page and `nerfstudio_dataparser.py`; ins
 `nerf_dataset_tips.md`; bmild/nerf `load_blender.py`.
 """
 
+import dataclasses
 from collections import ChainMap
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -38,8 +39,7 @@ from nerf.errors import UserError, listed
 
 NERFSTUDIO_FILE = "transforms.json"
 BLENDER_FILE = "transforms_train.json"
-_BLENDER_FILES = {"train": BLENDER_FILE, "test": "transforms_test.json"}
-_VALIDATION_FILE = "transforms_val.json"
+_HELD_OUT_FILES = ("transforms_test.json", "transforms_val.json")  # the first that has images
 _MAX_FRAMES = 100_000
 
 
@@ -91,8 +91,9 @@ def read_nerfstudio(
 def read_blender(folder: Path, factor: int | None = None, *, follow_links: bool = False) -> Capture:
     """Reads `transforms_train.json` and `transforms_test.json`.
 
-    If there is no file of test views, the views of `transforms_val.json` are held out. If that is
-    missing too, the capture has no split.
+    If there is no file of test views, or it has no images, the views of `transforms_val.json` are
+    held out. If that is missing too, the capture has no split. Poses of test views that have no
+    images are a camera path, see `Capture.path_poses`.
 
     Args:
       folder: contains the files.
@@ -102,29 +103,36 @@ def read_blender(folder: Path, factor: int | None = None, *, follow_links: bool 
     Raises:
       UserError: with everything that is missing or impossible.
     """
-    files = dict(_BLENDER_FILES)
-    if not (folder / files["test"]).is_file() and (folder / _VALIDATION_FILE).is_file():
-        files["test"] = _VALIDATION_FILE
     contents = {
-        part: read_json(folder / name, follow_links=follow_links)
-        for part, name in files.items()
-        if part == "train" or (folder / name).is_file()
+        name: read_json(folder / name, follow_links=follow_links)
+        for name in (BLENDER_FILE, *_HELD_OUT_FILES)
+        if name == BLENDER_FILE or (folder / name).is_file()
     }
     names = [name for content in contents.values() for name in _names_in(content)]
     images = match_images(folder, names, factor, follow_links=follow_links)
-    frames: list[_Frame] = []
-    notes: list[str] = images.notes()
-    for part, content in contents.items():
-        more_frames, more_notes = _read_frames(folder / files[part], content, part, images)
-        frames += more_frames
-        notes += more_notes
+    training = contents.pop(BLENDER_FILE)
+    frames, notes = _read_frames(folder / BLENDER_FILE, training, "train", images)
+    path_poses: Array | None = None
+    for name, content in contents.items():
+        path = folder / name
+        if _has_images(content, images):
+            more_frames, more_notes = _read_frames(path, content, "test", images)
+            frames += more_frames
+            notes += more_notes
+            break
+        poses = _poses(path, content)
+        path_poses = poses if path_poses is None and len(poses) else path_poses
+        notes.append(_note_without_images(name, poses))
+    notes += images.notes()
     split = None
     if any(frame.part == "test" for frame in frames):
         train, test = (
-            tuple(i for i, frame in enumerate(frames) if frame.part == part) for part in files
+            tuple(i for i, frame in enumerate(frames) if frame.part == part)
+            for part in ("train", "test")
         )
         split = Split(train, test)
-    return _assemble("blender", images, frames, np.zeros((0, 3)), split, notes)
+    capture = _assemble("blender", images, frames, np.zeros((0, 3)), split, notes)
+    return dataclasses.replace(capture, path_poses=path_poses)
 
 
 def _names_in(content: Mapping[str, Any]) -> list[str]:
@@ -133,6 +141,43 @@ def _names_in(content: Mapping[str, Any]) -> list[str]:
     entries = listing[:_MAX_FRAMES] if isinstance(listing, list) else []
     names = [entry.get("file_path") for entry in entries if isinstance(entry, dict)]
     return [name for name in names if isinstance(name, str) and name]
+
+
+def _has_images(content: Mapping[str, Any], images: ImageMatches) -> bool:
+    """Whether any frame of a file has an image, or is so wrong that reading it must say so."""
+    listing = content.get("frames")
+    if not isinstance(listing, list):
+        return True
+    names = [entry.get("file_path") if isinstance(entry, dict) else None for entry in listing]
+    return any(
+        not isinstance(name, str) or not name or name in images.faults or name in images.files
+        for name in names[:_MAX_FRAMES]
+    )
+
+
+def _poses(path: Path, content: Mapping[str, Any]) -> Array:
+    """The poses `[num_poses, 3, 4]` of a file, whatever its images."""
+    matrices = [
+        pose_matrix(entry.get("transform_matrix"), f"{path.name}, frame {number}: transform_matrix")
+        for number, entry in enumerate(content["frames"][:_MAX_FRAMES])
+    ]
+    poses = np.array(matrices).reshape(-1, 3, 4)
+    with np.errstate(all="ignore"):
+        products = np.swapaxes(poses[:, :, :3], 1, 2) @ poses[:, :, :3]
+        is_rotation = (np.abs(products - np.eye(3)) < 0.05).all() and (np.abs(poses) < 1e9).all()
+        if not is_rotation or (np.linalg.det(poses[:, :, :3]) < 0).any():
+            raise UserError(f"{path.name} has poses that are no rotations: make the file again")
+    return poses
+
+
+def _note_without_images(name: str, poses: Array) -> str:
+    """A note on a file of held-out views that has no images."""
+    if not len(poses):
+        return f"{name} has no frames, so none of its views is held out"
+    return (
+        f"none of the {len(poses)} images that {name} names is there, so they cannot be held out; "
+        'its poses are a camera path, `camera_path="test"`'
+    )
 
 
 def _read_frames(

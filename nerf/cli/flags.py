@@ -9,7 +9,7 @@ from absl import app, flags, logging
 from nerf.captures.formats import FORMATS
 from nerf.cli.console import print_anything
 from nerf.config.settings import PRECISIONS
-from nerf.geometry.camera_paths import PATHS
+from nerf.geometry.camera_paths import GIVEN, PATHS
 from nerf.geometry.spaces import SPACES
 from nerf.runtime.devices import IMAGE_MEMORY
 from nerf.scenes.loading import MAX_SIZE
@@ -191,8 +191,9 @@ flags.DEFINE_enum(
 flags.DEFINE_enum(
     "camera_path",
     None,
-    tuple(sorted(PATHS)),
-    "camera path of the video (default: what suits the cameras)",
+    (*sorted(PATHS), GIVEN),
+    "camera path of the video (default: what suits the cameras); test: along the poses without "
+    "images that the scene's files have, which is the default if there are some",
 )
 flags.DEFINE_integer(
     "video_frames",

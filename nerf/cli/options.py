@@ -5,8 +5,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from nerf import field as field_lib
 from nerf.cli.flags import FLAGS
 from nerf.config import presets, settings, text
@@ -16,6 +14,7 @@ from nerf.jobs.fit import fit_to_scene
 from nerf.jobs.load import load_params, load_run
 from nerf.jobs.train_options import TrainOptions
 from nerf.jobs.trained_field import TrainedField
+from nerf.jobs.video import default_path
 from nerf.runs import parameters, run_folder
 from nerf.runtime import devices
 from nerf.scenes.loading import CaptureOptions
@@ -203,6 +202,5 @@ def video_record(scene: Scene) -> dict[str, Any]:
     """What `config.json` says of the video."""
     cameras = scene.cameras
     width, height = video_size() or (cameras.width, cameras.height)
-    default = scene.space.default_camera_path(np.asarray(cameras.camtoworlds))
-    path = FLAGS.camera_path or default
+    path = FLAGS.camera_path or default_path(scene)
     return {"video": {"path": path, "num_frames": num_frames(), "size": [height, width]}}

@@ -23,6 +23,9 @@ class CameraPath(Protocol):
         """Poses `[num_frames, 3, 4]` float32 for a scene's poses and bounds."""
 
 
+GIVEN = "test"  # the path along poses that the files of a scene have without images
+
+
 def camera_path(name: str, poses: Poses, bounds: Poses, num_frames: int) -> Poses:
     """Makes the poses of the path called `name`.
 
@@ -50,13 +53,28 @@ def camera_path(name: str, poses: Poses, bounds: Poses, num_frames: int) -> Pose
     return PATHS[name](poses, bounds, num_frames)
 
 
-def path_cameras(name: str, cameras: Cameras, num_frames: int) -> Cameras:
+def path_cameras(
+    name: str, cameras: Cameras, num_frames: int, given: Poses | None = None
+) -> Cameras:
     """Cameras `[num_frames]` along the path called `name` of cameras `[num_views]`.
 
+    Args:
+      name: one of `PATHS`, or `GIVEN`.
+      cameras: the cameras of the scene.
+      num_frames: how many there will be, at least 1.
+      given: `[num_poses, 3, 4]`, the poses of the path `GIVEN`; None if the scene has none.
+
     Raises:
-      UserError: see `camera_path`.
+      UserError: see `camera_path`; also if the path `GIVEN` is chosen and there is none.
     """
     poses, bounds = (np.asarray(x, np.float32) for x in (cameras.camtoworlds, cameras.bounds))
+    if name == GIVEN:
+        if given is None:
+            raise UserError(
+                f'`camera_path="{GIVEN}"` needs poses without images, as in a transforms_test.json '
+                f"of Blender, and this scene has none: choose one of {', '.join(sorted(PATHS))}"
+            )
+        name, poses = "interpolate", given
     return cameras.at(camera_path(name, poses, bounds, num_frames))
 
 

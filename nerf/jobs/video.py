@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from nerf.errors import UserError
-from nerf.geometry.camera_paths import path_cameras
+from nerf.geometry.camera_paths import GIVEN, path_cameras
 from nerf.geometry.cameras import Cameras
 from nerf.jobs.draw import draw
 from nerf.jobs.renderers import Renderer, RenderMethod, video_renderer
@@ -15,6 +15,7 @@ from nerf.output import images
 from nerf.output.video import check_video_encoder, write_video
 from nerf.runs import run_folder
 from nerf.runtime.events import Callback, Progress, log_event, say
+from nerf.scenes.record import SceneRecord
 from nerf.scenes.scene import Scene
 
 
@@ -36,7 +37,8 @@ def render_video(
       trained: what is drawn, with the cameras of its scene.
       path: the .mp4 file to write.
       scene: with photographs, against which the fast renderer is checked as well; may be None.
-      camera_path: a name of `nerf.geometry.camera_paths.PATHS`; None means what suits the cameras.
+      camera_path: a name of `nerf.geometry.camera_paths.PATHS`, or `test` for the poses without
+        images; None means these if the scene has some, else what suits the cameras.
       num_frames: number of frames.
       size: width and height in pixels; None means the scene's own.
       renderer: `exact` or `fast`; None means fast where that pays.
@@ -65,12 +67,19 @@ def frame_cameras(
     size: tuple[int, int] | None,
 ) -> list[Cameras]:
     """One camera a frame, with bounds that hold what any view of the scene shows."""
-    cameras = trained.needed_scene().cameras
+    scene = trained.needed_scene()
+    cameras = scene.cameras
     width, height = size or (cameras.width, cameras.height)
-    poses = np.asarray(cameras.camtoworlds, np.float32)
-    name = name or trained.needed_space().default_camera_path(poses)
-    along = path_cameras(name, cameras, num_frames).resized(height, width)
+    name = name or default_path(scene)
+    along = path_cameras(name, cameras, num_frames, scene.path_poses).resized(height, width)
     return [along[index] for index in range(num_frames)]
+
+
+def default_path(scene: Scene | SceneRecord) -> str:
+    """The camera path of a scene: along its own poses without images, or what suits its cameras."""
+    if scene.path_poses is not None:
+        return GIVEN
+    return scene.space.default_camera_path(np.asarray(scene.cameras.camtoworlds, np.float32))
 
 
 def _write_frames(

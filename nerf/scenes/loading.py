@@ -12,6 +12,7 @@ from nerf.captures import brightness, image_sizes
 from nerf.captures.capture import Capture
 from nerf.captures.formats import read_capture
 from nerf.captures.image_sizes import MatchedImages, check_lenses, match_sizes, target_sizes
+from nerf.errors import UserError
 from nerf.runtime import devices
 from nerf.runtime.cache_dir import default_cache_dir
 from nerf.runtime.events import Callback, log_event
@@ -163,7 +164,14 @@ def _load_images(
         ):
             yield with_channels(image, channels)
 
-    pixels = load_pixels(read, num_pixels, channels, file)
+    try:
+        pixels = load_pixels(read, num_pixels, channels, file)
+    except MemoryError as error:
+        width, height = targets[0].tolist()
+        raise UserError(
+            f"{capture.num_views} images of {width} x {height} do not fit into the memory: give a "
+            "smaller `max_size`, or a larger `factor`"
+        ) from error
     return ImageStore(
         pixels,
         targets[:, 1],

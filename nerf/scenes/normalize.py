@@ -117,6 +117,9 @@ def make_scene(
         capture_to_scene=normalized.capture_to_scene,
         background=options.background or ("white" if images.is_transparent else "black"),
         given_split=capture.split,
+        path_poses=None
+        if capture.path_poses is None
+        else transform_poses(normalized.capture_to_scene, capture.path_poses).astype(np.float32),
     )
 
 

@@ -31,6 +31,7 @@ class SceneRecord:
       view_names: `[num_views]`, the names of the images.
       split: the views for training and the views held out.
       capture_to_scene: `[4, 4]`, from the capture's own coordinates to scene units.
+      path_poses: `[num_poses, 3, 4]`, poses without images, see `Scene`; None if there are none.
     """
 
     name: str
@@ -40,6 +41,7 @@ class SceneRecord:
     view_names: tuple[str, ...]
     split: Split
     capture_to_scene: npt.NDArray[np.float64]
+    path_poses: npt.NDArray[np.float32] | None = None
 
     @classmethod
     def of(cls, scene: Scene, holdout: int) -> "SceneRecord":
@@ -52,6 +54,7 @@ class SceneRecord:
             view_names=scene.image_names,
             split=scene.split(holdout),
             capture_to_scene=scene.capture_to_scene,
+            path_poses=scene.path_poses,
         )
 
     @property
@@ -72,8 +75,9 @@ class SceneRecord:
 
     def to_json(self) -> dict[str, Any]:
         """The record as values of JSON; see `from_json`."""
-        cameras = self.cameras
+        cameras, path = self.cameras, self.path_poses
         return {
+            **({} if path is None else {"path_poses": _plain(path)}),
             "name": self.name,
             "source": self.source,
             "space": spaces.to_json(self.space),
@@ -123,9 +127,16 @@ class SceneRecord:
                 view_names=tuple(str(view["name"]) for view in views),
                 split=Split(*(tuple(map(int, values["split"][k])) for k in ("train", "test"))),
                 capture_to_scene=np.array(values["capture_to_scene"], np.float64).reshape(4, 4),
+                path_poses=_path_from_json(values.get("path_poses")),
             )
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
             raise UserError(f"the record of the scene cannot be read ({error!r})") from error
+
+
+def _path_from_json(values: Any) -> npt.NDArray[np.float32] | None:
+    if values is None:
+        return None
+    return np.array(values, np.float32).reshape(len(values), 3, 4)
 
 
 def _plain(array: Any) -> Any:

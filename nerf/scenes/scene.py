@@ -59,6 +59,8 @@ class Scene:
       depth: `[num_views, height, width]` float32, exact depth along the viewing axis in scene
         units, inf for the background; None if it is not known.
       given_split: training and held-out views, if the files define them; else None.
+      path_poses: `[num_poses, 3, 4]` float32, poses in scene units that the files have without
+        images, as a camera path; None if there are none.
       folder: the folder it was loaded from; None for a bundled scene (never stored in a run
         folder).
     """
@@ -74,6 +76,7 @@ class Scene:
     background: Background = "black"
     depth: npt.NDArray[np.float32] | None = None
     given_split: Split | None = None
+    path_poses: npt.NDArray[np.float32] | None = None
     folder: Path | None = None
 
     @property

@@ -7,7 +7,8 @@ import jax
 import numpy as np
 import pytest
 
-from nerf.captures.formats import FORMATS, formats_in
+from nerf.captures.export import EXPORT_FORMATS
+from nerf.captures.formats import formats_in
 from nerf.errors import UserError
 from nerf.scenes.loading import CaptureOptions, load_folder
 from nerf.scenes.normalize import NormalizeOptions
@@ -27,7 +28,7 @@ from tests.support.captures import (
 
 pytestmark = pytest.mark.slow
 
-PAIRS = list(itertools.permutations(FORMATS, 2))
+PAIRS = list(itertools.permutations(EXPORT_FORMATS, 2))
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,7 @@ def written(tmp_path_factory):
     folders = {}
     for name in ("flower", "table", "courtyard"):
         source = write_procedural(home / name / "source", name)
-        folders[name] = {to: convert(source, to, home / name / to) for to in FORMATS}
+        folders[name] = {to: convert(source, to, home / name / to) for to in EXPORT_FORMATS}
         folders[name]["source"] = source
     return folders
 
@@ -50,7 +51,7 @@ def test_a_scene_is_the_same_by_way_of_any_two_formats(written, tmp_path, name, 
     assert_same(written[name]["source"], there)
 
 
-@pytest.mark.parametrize("to", FORMATS)
+@pytest.mark.parametrize("to", EXPORT_FORMATS)
 def test_photographs_are_the_same_in_every_format(flower_dir, tmp_path, to):
     assert_same(flower_dir, convert(flower_dir, to, tmp_path / to))
 
@@ -117,7 +118,7 @@ def test_a_split_that_the_files_name_is_kept(tmp_path):
 
 
 def test_a_folder_is_read_as_what_its_files_say(tmp_path, written):
-    for name in FORMATS:
+    for name in EXPORT_FORMATS:
         assert formats_in(written["flower"][name]) == [name]
     both = convert(written["flower"]["colmap"], "nerfstudio", tmp_path / "both")
     poses = np.load(written["flower"]["llff"] / "poses_bounds.npy")

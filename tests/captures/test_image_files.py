@@ -127,4 +127,6 @@ def test_a_header_that_announces_two_gigapixels_is_refused_unread(tmp_path):
 
     content[29:33] = zlib.crc32(bytes(content[12:29])).to_bytes(4, "big")
     file.write_bytes(bytes(content))
-    assert "pixels: make a smaller copy" in refusal(folder)
+    message = refusal(folder)
+    assert "pixels: give a smaller `max_size`" in message
+    assert "make smaller copies in an images_N folder" in message

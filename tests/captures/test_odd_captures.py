@@ -43,9 +43,9 @@ def test_what_is_called_png_and_is_not_is_refused(tmp_path):
     folder = write_nerfstudio(tmp_path)
     text = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 12 8\nshowpage\n"
     (folder / "images" / "view_0.png").write_bytes(text)
-    assert "cannot read the image" in refusal(folder)
-    Image.new("RGB", (WIDTH, HEIGHT)).save(folder / "images" / "view_0.png", format="BMP")
-    assert "cannot read the image" in refusal(folder)
+    assert "view_0.png, which is PostScript: convert it" in refusal(folder)
+    Image.new("RGB", (WIDTH, HEIGHT)).save(folder / "images" / "view_0.png", format="GIF")
+    assert "view_0.png, which is GIF: convert it" in refusal(folder)
 
 
 @pytest.mark.parametrize("name", ["", ".", "./", "/"])

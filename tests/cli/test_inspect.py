@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from nerf.captures.formats import FORMATS
+from nerf.captures.export import EXPORT_FORMATS
 from nerf.captures.image_files import image_size, read_image
 from tests.support.captures import assert_same, orbit_poses, write_nerfstudio, write_procedural
 
@@ -68,7 +68,7 @@ def test_one_view_is_not_enough(tmp_path):
 
 
 def test_export_writes_a_folder_that_is_the_same(folder, tmp_path):
-    for to in FORMATS:
+    for to in EXPORT_FORMATS:
         status, out, _ = inspect(folder, f"--export_format={to}", f"--out={tmp_path / to}")
         assert status == GOOD
         assert f"written as {to}" in out

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nerf.captures.formats import FORMATS
+from nerf.captures.export import EXPORT_FORMATS
 from nerf.scenes.loading import CaptureOptions, load_folder
 from nerf.scenes.normalize import NormalizeOptions
 from tests.support.captures import convert, write_nerfstudio, write_procedural
@@ -40,7 +40,7 @@ def assert_leads_to_the_scene(loaded):
 
 
 @pytest.mark.parametrize("name", SPACES)
-@pytest.mark.parametrize("to", FORMATS)
+@pytest.mark.parametrize("to", EXPORT_FORMATS)
 def test_the_transform_leads_from_the_capture_to_the_scene(sources, tmp_path, name, to):
     loaded = load_folder(convert(sources[name], to, tmp_path / to))
     assert loaded.scene.space.name == SPACES[name]

@@ -1,0 +1,101 @@
+"""Captures of the app Polycam, as its raw data: a folder `keyframes/`.
+
+Each keyframe has an image and a JSON file of the same name, with the pose as `t_00` to `t_23`,
+camera to world, rows x, y, z with y up, the axes right, up, back of Apple's ARKit; and `fx`, `fy`,
+`cx`, `cy`, `width`, `height` in pixels. If Polycam has optimised the poses, they are in
+`corrected_cameras/` with `corrected_images/`, which are read then; else those in `cameras/` and
+`images/`. Depth and confidence are not read.
+
+Source: Polycam's page "Raw data"; nerfstudio's `polycam_utils.py`.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from nerf.captures.capture import Capture, InvalidCapture
+from nerf.captures.files import check_inside, read_json
+from nerf.captures.posed_images import (
+    MAX_PROBLEMS,
+    MAX_VIEWS,
+    PosedImage,
+    finite_number,
+    image_length,
+    make_capture,
+)
+from nerf.errors import UserError
+
+KEYFRAMES = "keyframes"
+_FOLDERS = (("corrected_cameras", "corrected_images"), ("cameras", "images"))
+_LENS = ("fx", "fy", "cx", "cy")
+
+
+def is_polycam(folder: Path) -> bool:
+    """Whether a folder has the raw data of the app."""
+    return any((folder / KEYFRAMES / cameras).is_dir() for cameras, _ in _FOLDERS)
+
+
+def read_polycam(folder: Path, factor: int | None = None, *, follow_links: bool = False) -> Capture:
+    """Reads the cameras of all keyframes and finds their images.
+
+    Args:
+      folder: contains `keyframes/`.
+      factor: not used: the app makes no smaller copies.
+      follow_links: whether symbolic links that lead out of the folder are followed.
+
+    Raises:
+      UserError: for what is missing or impossible.
+    """
+    for cameras, images in _FOLDERS:
+        check_inside(folder, folder / KEYFRAMES / cameras)
+        paths = sorted((folder / KEYFRAMES / cameras).glob("*.json"))[:MAX_VIEWS]
+        if paths:
+            return _read_keyframes(folder, paths, images, factor, follow_links)
+    raise UserError(
+        f"no cameras in {folder / KEYFRAMES}: export the raw data again (Polycam's developer mode "
+        "must be on when the capture is taken)"
+    )
+
+
+def _read_keyframes(
+    folder: Path, paths: list[Path], images: str, factor: int | None, follow_links: bool
+) -> Capture:
+    """Reads the keyframes of some JSON files; `images` is the folder of their images."""
+    found, problems = [], []
+    for path in paths:
+        try:
+            found.append(_read(path))
+        except UserError as problem:
+            problems.append(str(problem))
+    if problems:
+        raise InvalidCapture(problems[:MAX_PROBLEMS])
+    notes = []
+    if images == "images":
+        notes.append(
+            "these poses are those of the phone's own tracking; Polycam's optimised ones, "
+            "corrected_cameras, are not there"
+        )
+    if (folder / KEYFRAMES / "depth").is_dir():
+        notes.append("depth is not read")
+    return make_capture(
+        "polycam",
+        folder,
+        found,
+        factor,
+        notes,
+        [f"{KEYFRAMES}/{images}"],
+        follow_links=follow_links,
+    )
+
+
+def _read(path: Path) -> PosedImage:
+    """The keyframe of a JSON file."""
+    content = read_json(path)
+
+    def number(key: str) -> float:
+        return finite_number(content.get(key), f"{path}: {key}")
+
+    matrix = np.array([[number(f"t_{i}{j}") for j in range(4)] for i in range(3)])
+    row = (*map(number, _LENS), *[0.0] * 6)
+    size = tuple(image_length(content.get(key), f"{path}: {key}") for key in ("width", "height"))
+    return PosedImage(path.stem, matrix, lambda *_: row, (size[0], size[1]))

@@ -1,0 +1,255 @@
+"""Captures from poses that name their images: what the readers of several programs share."""
+
+import csv
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from nerf.captures import image_kinds
+from nerf.captures.capture import Array, Capture, InvalidCapture, make_lens
+from nerf.captures.files import (
+    find_image,
+    folder_factor,
+    images_without_pose,
+    natural_key,
+    read_bytes,
+)
+from nerf.captures.image_files import image_size
+from nerf.captures.image_names import ImageMatches, match_images
+from nerf.errors import UserError, listed
+
+IMAGE_FOLDERS = ("images", "input", "rgb", ".")  # that are looked in, in this order
+MAX_VIEWS = 100_000
+MAX_PROBLEMS = 100  # that are collected before a reader gives up
+
+Intrinsics = Callable[[int, int], Sequence[float]]
+
+
+class PosedImage(NamedTuple):
+    """A pose, and the image that it belongs to.
+
+    Attributes:
+      name: of the image file, with or without a suffix and folders.
+      camtoworld: `[3, 4]`, columns right, up, back | position.
+      intrinsics: a function from the width and height of the original image to the ten numbers of
+        `make_lens`.
+      size: width and height that the intrinsics are for; None for those of the original image.
+      fisheye: whether the lens is a fisheye.
+    """
+
+    name: str
+    camtoworld: Array
+    intrinsics: Intrinsics
+    size: tuple[int, int] | None = None
+    fisheye: bool = False
+
+
+def make_capture(
+    format: str,
+    folder: Path,
+    images: Sequence[PosedImage],
+    factor: int | None,
+    notes: Sequence[str] = (),
+    image_folders: Sequence[str] = IMAGE_FOLDERS,
+    *,
+    follow_links: bool = False,
+) -> Capture:
+    """Finds the images of poses and makes a capture of both, in the order of the names.
+
+    Args:
+      format: the name of the format.
+      folder: the folder of the capture.
+      images: the poses.
+      factor: N to read the images in `images_N`; None or 1 for the originals.
+      notes: for the user.
+      image_folders: where the images are looked for first, below `folder`.
+      follow_links: whether symbolic links that lead out of the folder are followed.
+
+    Raises:
+      UserError: if no image is found, two poses have the same, or sizes cannot be read.
+    """
+    matches = _match(folder, image_folders, [image.name for image in images], factor, follow_links)
+    found = [(image, matches.file(image.name)) for image in images]
+    matched = [(image, file) for image, file in found if file is not None]
+    missing = [image.name for image, file in found if file is None]
+    if not matched:
+        first = f", the first of them {missing[0]}" if missing else ""
+        raise UserError(
+            f"none of the {len(images)} images that have a pose is in {folder}{first}: put them "
+            f"into {folder / image_folders[0]}"
+        )
+    _check_distinct(matched)
+    matched.sort(key=lambda pair: natural_key(pair[0].name))
+    more = _notes_on_files(missing, [file for _, file in matched])
+    sizes = _sizes(folder, matched)
+    return Capture(
+        format=format,
+        folder=folder,
+        files=tuple(file for _, file in matched),
+        camtoworlds=np.stack([image.camtoworld for image, _ in matched]),
+        lens=make_lens(
+            [image.intrinsics(*size) for (image, _), size in zip(matched, sizes, strict=True)],
+            [image.fisheye for image, _ in matched],
+        ),
+        sizes=np.array(sizes, np.int64),
+        notes=(*notes, *matches.notes(), *more),
+        follow_links=follow_links,
+    )
+
+
+def _match(
+    folder: Path,
+    image_folders: Sequence[str],
+    names: Sequence[str],
+    factor: int | None,
+    follow_links: bool,
+) -> ImageMatches:
+    """The images of names: in the usual folders, else wherever they are below the folder."""
+    files: dict[str, Path] = {}
+    for name in names:
+        for root in image_folders:
+            path = (PurePosixPath(root) / name.replace("\\", "/")).as_posix()
+            file = find_image(folder, path, factor, follow_links=follow_links)
+            if file is not None:
+                files[name] = file
+                break
+    others = [name for name in names if name not in files]
+    matches = match_images(folder, others, factor, follow_links=follow_links)
+    return matches._replace(files={**matches.files, **files})
+
+
+def _check_distinct(matched: Iterable[tuple[PosedImage, Path]]) -> None:
+    """Raises an InvalidCapture if two poses have the same image."""
+    first: dict[Path, str] = {}
+    problems = []
+    for image, file in matched:
+        if file in first:
+            problems.append(
+                f"two poses have the image {file.name}, those of {first[file]} and {image.name}: "
+                "remove one of them"
+            )
+        first.setdefault(file, image.name)
+    if problems:
+        raise InvalidCapture(problems[:MAX_PROBLEMS])
+
+
+def _notes_on_files(missing: Sequence[str], files: Sequence[Path]) -> list[str]:
+    notes = []
+    if missing:
+        notes.append(f"{len(missing)} poses have no image and are left out: {listed(missing)}")
+    without_pose = images_without_pose(files)
+    if without_pose:
+        notes.append(
+            f"{len(without_pose)} images have no pose and are not used: {listed(without_pose)}"
+        )
+    return notes
+
+
+def _sizes(folder: Path, matched: Sequence[tuple[PosedImage, Path]]) -> list[tuple[int, int]]:
+    """The size of the original of each image, unless its pose has a size."""
+    sizes, faults = [], []
+    for image, file in matched:
+        try:
+            sizes.append(image.size or _original_size(folder, file))
+        except UserError as fault:
+            faults.append(fault)
+    if faults:
+        raise InvalidCapture(image_kinds.sentences(faults))
+    return sizes
+
+
+def _original_size(folder: Path, file: Path) -> tuple[int, int]:
+    """Width and height of the original of an image, which may be a copy in `images_N`."""
+    relative = file.relative_to(folder)
+    factor = folder_factor(relative.parts[0])
+    if factor is None or len(relative.parts) < 2:
+        return image_size(file)
+    original = find_image(folder, PurePosixPath("images", *relative.parts[1:]).as_posix(), None)
+    if original is not None and original != file:
+        return image_size(original)
+    width, height = image_size(file)
+    return width * factor, height * factor
+
+
+def from_opencv(matrix: Array) -> Array:
+    """A pose `[3, 4]` with columns right, up, back of one with columns right, down, forward."""
+    return np.asarray(matrix[:3] * np.array([1.0, -1.0, -1.0, 1.0]))
+
+
+def pose_of_quaternion(values: Sequence[float], position: Sequence[float], where: str) -> Array:
+    """A matrix `[3, 4]` from a quaternion x, y, z, w of about unit length and a position.
+
+    Raises:
+      UserError: if the quaternion is far from unit length; `where` is for the message.
+    """
+    length = sum(value * value for value in values)
+    if not 0.25 < length < 4.0:
+        raise UserError(
+            f"{where} has a rotation that is no unit quaternion: export the poses again"
+        )
+    x, y, z, w = np.array(values) / np.sqrt(length)
+    rotation = [
+        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+    ]
+    return np.concatenate([np.array(rotation), np.array(position)[:, None]], axis=1)
+
+
+def finite_numbers(values: Any, count: int, where: str) -> list[float]:
+    """Checks that values are finite numbers, or the words of numbers.
+
+    Args:
+      values: from a file, so it may be anything.
+      count: how many there must be.
+      where: for messages, e.g. `metadata.json: K`.
+
+    Raises:
+      UserError: if they are something else.
+    """
+    if not isinstance(values, (list, tuple)) or len(values) != count:
+        found = len(values) if isinstance(values, (list, tuple)) else "none"
+        raise UserError(f"{where} must be {count} numbers, and there are {found}: export it again")
+    return [finite_number(value, where) for value in values]
+
+
+def finite_number(value: Any, where: str) -> float:
+    """One of `finite_numbers`."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        raise UserError(f"{where} must be a number, not {str(value)[:50]!r}: export it again")
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        number = np.nan
+    if not np.isfinite(number):
+        raise UserError(
+            f"{where} must be a finite number, not {str(value)[:50]!r}: export it again"
+        )
+    return number
+
+
+def image_length(value: Any, where: str) -> int:
+    """A width or a height in pixels."""
+    number = finite_number(value, where)
+    if number != int(number) or not 0 < number < 2**31:
+        raise UserError(f"{where} must be a whole number of pixels, not {number}: export it again")
+    return int(number)
+
+
+def text_of(path: Path) -> str:
+    """The text of a file in UTF-8, with or without a byte order mark; other bytes are replaced."""
+    return read_bytes(path).decode("utf-8-sig", errors="replace")
+
+
+def csv_rows(path: Path, lines: Sequence[str]) -> list[list[str]]:
+    """The words of the lines of a CSV file.
+
+    Raises:
+      UserError: if they are no CSV; `path` is for the message.
+    """
+    try:
+        return list(csv.reader(lines))
+    except csv.Error as error:
+        raise UserError(f"{path} is not valid CSV ({error}): export it again") from error

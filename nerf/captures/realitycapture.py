@@ -1,0 +1,231 @@
+"""Captures from RealityCapture and RealityScan: a CSV file, or an XMP file beside each image.
+
+The CSV is the export "Internal/External camera parameters", with the columns name, x, y, alt,
+heading, pitch, roll in degrees, f, and perhaps px, py, k1 to k4, t1, t2:
+
+    camera to world = Rz(-heading) Rx(pitch) Ry(roll), with the axes right, up, back
+
+In an XMP file, `Rotation` is world to camera, row by row, with the axes right, down, forward, and
+`Position` is the camera. In both, the focal length is for a film 36 mm wide and becomes pixels with
+the longer side of the image, and so does the principal point, a share of that side, measured from
+the middle of the image. t1 and t2 are OpenCV's p2 and p1.
+
+Source: RealityCapture's help, "XMP camera math" and "Export registration"; the order of t1 and t2
+from the templates that the program ships; nerfstudio's `realitycapture_utils.py`.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from xml.etree.ElementTree import Element
+
+import numpy as np
+
+from nerf.captures.capture import Array, Capture, InvalidCapture
+from nerf.captures.posed_images import (
+    IMAGE_FOLDERS,
+    MAX_PROBLEMS,
+    MAX_VIEWS,
+    PosedImage,
+    csv_rows,
+    finite_number,
+    finite_numbers,
+    from_opencv,
+    make_capture,
+    text_of,
+)
+from nerf.captures.xml_files import head_of, read_xml
+from nerf.errors import UserError
+
+_FILM = 36.0  # mm, the width of the film that focal lengths are given for
+_MAX_FILES = 20  # CSV files that are looked at
+_NEEDED = ("name", "x", "y", "alt", "heading", "pitch", "roll", "f")
+_OTHER_NAMES = {"yaw": "heading", "f_35mm": "f", "px_norm": "px", "py_norm": "py"}
+_DISTORTION = ("k1", "k2", "k3", "k4", "t1", "t2")
+_NAMESPACE = b"capturingreality.com/ns/xcr"
+_MODELS = ("perspective", "brown3", "brown3t2", "brown4", "brown4t2")
+
+
+def _columns(lines: Sequence[str]) -> tuple[int, list[str]]:
+    """The line with the names of the columns, and these; it may come after the number of cameras.
+
+    The names are empty if the file is not of this kind.
+    """
+    for number, line in enumerate(lines[:2]):
+        names = [word.strip().strip('"').lower() for word in line.lstrip("#").split(",")]
+        names = [_OTHER_NAMES.get(name, name) for name in names]
+        if set(_NEEDED) <= set(names):
+            return number, names
+    return 0, []
+
+
+def _csv_file(folder: Path) -> Path | None:
+    for path in sorted(folder.glob("*.csv"))[:_MAX_FILES]:
+        head = head_of(path).decode("utf-8-sig", errors="replace")
+        if _columns(head.splitlines())[1]:
+            return path
+    return None
+
+
+def _xmp_files(folder: Path) -> list[Path]:
+    """The XMP files beside images that have a pose of the program."""
+    for name in IMAGE_FOLDERS:
+        paths = sorted((folder / name).glob("*.xmp"))[:MAX_VIEWS]
+        if paths and any(_NAMESPACE in head_of(path) for path in paths[:_MAX_FILES]):
+            return paths
+    return []
+
+
+def is_realitycapture(folder: Path) -> bool:
+    """Whether a folder has a file of camera parameters of the program."""
+    return _csv_file(folder) is not None or bool(_xmp_files(folder))
+
+
+def read_realitycapture(
+    folder: Path, factor: int | None = None, *, follow_links: bool = False
+) -> Capture:
+    """Reads the CSV file, or else the XMP files, and finds the images.
+
+    Args:
+      folder: contains the files and the images.
+      factor: N to read the images in `images_N`; None or 1 for the originals.
+      follow_links: whether symbolic links that lead out of the folder are followed.
+
+    Raises:
+      UserError: for what is missing or impossible.
+    """
+    path = _csv_file(folder)
+    if path is not None:
+        return make_capture(
+            "realitycapture", folder, _read_csv(path), factor, follow_links=follow_links
+        )
+    paths = _xmp_files(folder)
+    if not paths:
+        raise UserError(
+            f"no camera parameters of RealityCapture in {folder}: export the registration as "
+            '"Internal/External camera parameters" (CSV), or as XMP beside the images'
+        )
+    images, problems = [], []
+    without_pose = 0
+    for path in paths:
+        try:
+            image = _read_xmp(path)
+        except UserError as problem:
+            problems.append(str(problem))
+            continue
+        if image is None:
+            without_pose += 1
+        else:
+            images.append(image)
+    if problems:
+        raise InvalidCapture(problems[:MAX_PROBLEMS])
+    notes = [f"{without_pose} XMP files have no pose and are not used"] if without_pose else []
+    return make_capture("realitycapture", folder, images, factor, notes, follow_links=follow_links)
+
+
+def _read_csv(path: Path) -> list[PosedImage]:
+    lines = text_of(path).splitlines()[: MAX_VIEWS + 2]
+    first, columns = _columns(lines)
+    images, problems = [], []
+    for number, words in enumerate(csv_rows(path, lines[first + 1 :]), first + 2):
+        if not words or words[0].startswith("#"):
+            continue
+        where = f"{path}, line {number}"
+        try:
+            images.append(_of_row(dict(zip(columns, words, strict=False)), where))
+        except UserError as problem:
+            problems.append(str(problem))
+    if problems:
+        raise InvalidCapture(problems[:MAX_PROBLEMS])
+    if not images:
+        raise UserError(f"{path} has no cameras: export the registration again")
+    return images
+
+
+def _of_row(row: Mapping[str, str], where: str) -> PosedImage:
+    """The pose of a line of the CSV file."""
+    missing = [name for name in _NEEDED if not row.get(name, "").strip()]
+    if missing:
+        raise UserError(f"{where} has no {missing[0]}: export the file again")
+
+    def value(key: str) -> float:
+        return finite_number(row.get(key) or "0", f"{where}: {key}")
+
+    heading, pitch, roll = (np.radians(value(key)) for key in ("heading", "pitch", "roll"))
+    rotation = _turn(2, -heading) @ _turn(0, pitch) @ _turn(1, roll)
+    position = np.array([[value("x")], [value("y")], [value("alt")]])
+    lens = _Lens(value("f"), (value("px"), value("py")), [value(key) for key in _DISTORTION])
+    return PosedImage(row["name"].strip(), np.concatenate([rotation, position], axis=1), lens)
+
+
+def _turn(axis: int, angle: float) -> Array:
+    """A rotation about the axis x, y or z by an angle in radians, right-handed."""
+    first, second = (axis + 1) % 3, (axis + 2) % 3
+    matrix = np.eye(3)
+    matrix[first, first] = matrix[second, second] = np.cos(angle)
+    matrix[second, first], matrix[first, second] = np.sin(angle), -np.sin(angle)
+    return matrix
+
+
+class _Lens:
+    """The intrinsics of an image of any size, see `PosedImage.intrinsics`."""
+
+    def __init__(
+        self, film_focal: float, principal: tuple[float, float], distortion: Sequence[float]
+    ):
+        self._focal = film_focal / _FILM
+        self._principal = principal
+        k1, k2, k3, k4, t1, t2 = distortion
+        self._distortion = (k1, k2, k3, k4, t2, t1)
+
+    def __call__(self, width: int, height: int) -> Sequence[float]:
+        scale = max(width, height)
+        centre = (
+            0.5 * size + scale * u for size, u in zip((width, height), self._principal, strict=True)
+        )
+        return (self._focal * scale, self._focal * scale, *centre, *self._distortion)
+
+
+def _read_xmp(path: Path) -> PosedImage | None:
+    """The pose in an XMP file; None if the file has none."""
+    root = read_xml(path)
+    values = _values(root)
+    if "Rotation" not in values or "Position" not in values:
+        return None
+    rotation = finite_numbers(values["Rotation"].split(), 9, f"{path}: Rotation")
+    position = finite_numbers(values["Position"].split(), 3, f"{path}: Position")
+    model = values.get("DistortionModel", "perspective")
+    words = values.get("DistortionCoeficients", "0 0 0 0 0 0").split()
+    distortion = finite_numbers([*words, *["0"] * (6 - len(words))], 6, f"{path}: Distortion")
+    if any(distortion) and model not in _MODELS:
+        raise UserError(
+            f"{path}: the distortion model {model[:50]!r} is not read, only {', '.join(_MODELS)}: "
+            "choose Brown3 or Brown4 in RealityCapture's alignment settings, and export again"
+        )
+
+    def value(key: str) -> float:
+        return finite_number(values.get(key, "0"), f"{path}: {key}")
+
+    aspect = finite_number(values.get("AspectRatio", "1"), f"{path}: AspectRatio")
+    if abs(value("Skew")) > 1e-6 or abs(aspect - 1.0) > 1e-6:
+        raise UserError(
+            f"{path}: a lens with skew or an aspect ratio is not read: choose a distortion model "
+            "without K+ in RealityCapture's alignment settings, and export again"
+        )
+    principal = value("PrincipalPointU"), value("PrincipalPointV")
+    camtoworld = np.concatenate(
+        [np.array(rotation).reshape(3, 3).T, np.array(position)[:, None]], axis=1
+    )
+    lens = _Lens(value("FocalLength35mm"), principal, distortion)
+    return PosedImage(path.stem, from_opencv(camtoworld), lens)
+
+
+def _values(root: Element) -> dict[str, str]:
+    """The values of the program in an XMP file, by their names; attributes or elements."""
+    found = {}
+    for element in root.iter():
+        pairs = [*element.attrib.items(), (element.tag, (element.text or "").strip())]
+        for name, text in pairs:
+            namespace, _, key = str(name).rpartition("}")
+            if "capturingreality.com" in namespace and text:
+                found[key] = text
+    return found

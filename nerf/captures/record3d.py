@@ -1,0 +1,96 @@
+"""Captures of the app Record3D: `metadata.json`, and the images in `rgb/`.
+
+The file has the poses of all frames as quaternions x, y, z, w and positions, camera to world, with
+the axes right, up, back of Apple's ARKit; the intrinsics `K`, column by column, or those of each
+frame in `perFrameIntrinsicCoeffs`: fx, fy, cx, cy; and the size of the images, `w` and `h`. Frame i
+is the image `rgb/i`. Depth and confidence are not read.
+
+Source: the exports of the app ("EXR + JPG sequence"); nerfstudio's `record3d_utils.py`.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from nerf.captures.capture import Capture
+from nerf.captures.files import natural_key, read_json
+from nerf.captures.image_files import image_files
+from nerf.captures.posed_images import (
+    MAX_VIEWS,
+    PosedImage,
+    finite_numbers,
+    image_length,
+    make_capture,
+    pose_of_quaternion,
+)
+from nerf.errors import UserError
+
+METADATA_FILE = "metadata.json"
+_IMAGES = "rgb"
+
+
+def is_record3d(folder: Path) -> bool:
+    """Whether a folder has the files of the app."""
+    return (folder / METADATA_FILE).is_file() and (folder / _IMAGES).is_dir()
+
+
+def read_record3d(
+    folder: Path, factor: int | None = None, *, follow_links: bool = False
+) -> Capture:
+    """Reads `metadata.json` and finds the images.
+
+    Args:
+      folder: contains the file and `rgb/`.
+      factor: not used: the app makes no smaller copies.
+      follow_links: whether symbolic links that lead out of the folder are followed.
+
+    Raises:
+      UserError: for what is missing or impossible.
+    """
+    path = folder / METADATA_FILE
+    content = read_json(path)
+    poses = content.get("poses")
+    if not isinstance(poses, list) or not poses or len(poses) > MAX_VIEWS:
+        raise UserError(f"{path} has no list `poses`: export the recording again, with poses")
+    names = _names(folder, len(poses))
+    size = (
+        image_length(content.get("w"), f"{path}: w"),
+        image_length(content.get("h"), f"{path}: h"),
+    )
+    lenses = _lenses(path, content, len(poses))
+    images = []
+    for index, (name, pose) in enumerate(zip(names, poses, strict=True)):
+        where = f"{path}, pose {index}"
+        numbers = finite_numbers(pose, 7, where)
+        camtoworld = pose_of_quaternion(numbers[:4], numbers[4:], where)
+        fx, fy, cx, cy = lenses[index % len(lenses)]
+        row = (fx, fy, cx, cy, *[0.0] * 6)
+        images.append(PosedImage(name, camtoworld, lambda *_, row=row: row, size))
+    notes = ["depth is not read"] if (folder / "depth").is_dir() else []
+    return make_capture(
+        "record3d", folder, images, factor, notes, [_IMAGES], follow_links=follow_links
+    )
+
+
+def _names(folder: Path, num_poses: int) -> list[str]:
+    """The name of the image of each pose."""
+    stems = sorted((file.stem for file in image_files(folder / _IMAGES)), key=natural_key)
+    if stems and all(stem.isdecimal() for stem in stems):
+        by_number = {int(stem[:18]): stem for stem in stems}
+        return [by_number.get(index, str(index)) for index in range(num_poses)]
+    if len(stems) != num_poses:
+        raise UserError(
+            f"{folder / _IMAGES} has {len(stems)} images and {METADATA_FILE} {num_poses} poses: "
+            "copy the missing images into it, or export the recording again"
+        )
+    return stems
+
+
+def _lenses(path: Path, content: Mapping[str, Any], num_poses: int) -> Sequence[Sequence[float]]:
+    """fx, fy, cx, cy: one for all frames, or one for each."""
+    each = content.get("perFrameIntrinsicCoeffs")
+    if isinstance(each, list) and len(each) == num_poses:
+        where = f"{path}: perFrameIntrinsicCoeffs"
+        return [finite_numbers(values, 4, f"{where}, frame {i}") for i, values in enumerate(each)]
+    matrix = finite_numbers(content.get("K"), 9, f"{path}: K")
+    return [[matrix[0], matrix[4], matrix[6], matrix[7]]]

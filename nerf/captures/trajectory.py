@@ -1,0 +1,262 @@
+"""Captures of images and a trajectory: poses in TUM's or KITTI's text format, or in a CSV file.
+
+    TUM     timestamp tx ty tz qx qy qz qw     a line for each pose
+    KITTI   3x4 matrix, row by row             a line for each image, in the order of their names
+    4x4     4x4 matrix, row by row             likewise
+    CSV     columns of those names, and `name` of the image instead of a timestamp, if you like
+
+All are camera to world with the axes right, down, forward. TUM's timestamps are matched to the
+images by `rgb.txt` (timestamp, file name) if it is there, else by the names of the images, which
+are then timestamps too; a pose and an image belong together if they are at most 0.02 s apart. If
+the names are no such numbers, there must be one pose for each image, in the order of their names.
+The lens is in a file beside them, see `nerf.captures.intrinsics_file`.
+
+Source: the pages of the TUM RGB-D benchmark, "File formats", and of the KITTI odometry benchmark.
+"""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from nerf.captures.capture import Array, Capture, InvalidCapture
+from nerf.captures.files import check_inside, natural_key
+from nerf.captures.image_files import image_files
+from nerf.captures.intrinsics_file import read_intrinsics
+from nerf.captures.posed_images import (
+    MAX_PROBLEMS,
+    MAX_VIEWS,
+    PosedImage,
+    csv_rows,
+    finite_number,
+    from_opencv,
+    make_capture,
+    pose_of_quaternion,
+    text_of,
+)
+from nerf.captures.xml_files import head_of
+from nerf.errors import UserError
+
+TEXT_FILES = (
+    *("groundtruth.txt", "trajectory.txt", "traj.txt", "poses.txt", "pose.txt"),
+    *("CameraTrajectory.txt", "KeyFrameTrajectory.txt"),  # of ORB-SLAM
+)
+_IMAGE_FOLDERS = (
+    *("images", "rgb", "image_2", "image_0", "color", "frames", "results", "."),
+)  # fmt: skip
+_ASSOCIATION_FILES = ("rgb.txt", "associations.txt")
+_MAX_SECONDS = 0.02  # between an image and its pose, as the benchmark's own tools have it
+_MAX_FILES = 20  # CSV files that are looked at
+_QUATERNION = ("qx", "qy", "qz", "qw")
+_OTHER_NAMES = {
+    **dict.fromkeys(("file", "filename", "image", "image_name", "file_path"), "name"),
+    **dict.fromkeys(("time", "timestamp_s"), "timestamp"),
+    **dict.fromkeys(("x", "pos_x"), "tx"),
+    **dict.fromkeys(("y", "pos_y"), "ty"),
+    **dict.fromkeys(("z", "pos_z"), "tz"),
+}
+
+
+class _Pose(NamedTuple):
+    """One pose of a trajectory.
+
+    Attributes:
+      camtoworld: `[3, 4]`, columns right, up, back | position.
+      timestamp: in seconds, if the file has one.
+      name: of its image, if the file has one.
+    """
+
+    camtoworld: Array
+    timestamp: float | None = None
+    name: str | None = None
+
+
+def trajectory_file(folder: Path) -> Path | None:
+    """The file of poses in a folder; None if there is none."""
+    for name in TEXT_FILES:
+        if (folder / name).is_file():
+            return folder / name
+    for path in sorted(folder.glob("*.csv"))[:_MAX_FILES]:
+        lines = head_of(path).decode("utf-8-sig", errors="replace").splitlines()
+        if lines and {"tx", "ty", "tz", *_QUATERNION} <= set(_columns(lines[0])):
+            return path
+    return None
+
+
+def is_trajectory(folder: Path) -> bool:
+    """Whether a folder has such a file."""
+    return trajectory_file(folder) is not None
+
+
+def read_trajectory(
+    folder: Path, factor: int | None = None, *, follow_links: bool = False
+) -> Capture:
+    """Reads the poses, the images that belong to them, and the lens.
+
+    Args:
+      folder: contains the files and the images.
+      factor: N to read the images in `images_N`; None or 1 for the originals.
+      follow_links: whether symbolic links that lead out of the folder are followed.
+
+    Raises:
+      UserError: for what is missing or impossible.
+    """
+    path = trajectory_file(folder)
+    if path is None:
+        raise UserError(f"no trajectory in {folder}: name it {TEXT_FILES[1]}, or poses.csv")
+    image_folder, names = _images(folder)
+    intrinsics, size = read_intrinsics(folder, image_folder)
+    poses = _read_csv(path) if path.suffix == ".csv" else _read_text(path)
+    named, notes = _match(folder, path, poses, image_folder, names)
+    images = [PosedImage(name, pose.camtoworld, intrinsics, size) for name, pose in named]
+    return make_capture(
+        "trajectory", folder, images, factor, notes, [image_folder, "."], follow_links=follow_links
+    )
+
+
+def _images(folder: Path) -> tuple[str, list[str]]:
+    """The folder of images, and their names in order."""
+    for name in _IMAGE_FOLDERS:
+        if (folder / name).is_dir():
+            check_inside(folder, folder / name)
+            names = [file.name for file in image_files(folder / name)]
+            if names:
+                return name, sorted(names, key=natural_key)
+    looked_in = ", ".join(_IMAGE_FOLDERS[:-1])
+    raise UserError(f"no images in {folder}: put them into one of {looked_in}")
+
+
+# Reading poses.
+
+
+def _read_text(path: Path) -> list[_Pose]:
+    """The poses of a file in TUM's or KITTI's format."""
+    poses: list[_Pose] = []
+    problems: list[str] = []
+    count = None
+    for number, line in enumerate(text_of(path).splitlines(), 1):
+        words = line.partition("#")[0].replace(",", " ").split()
+        if not words:
+            continue
+        if len(poses) + len(problems) >= MAX_VIEWS:
+            raise UserError(f"{path} has more than {MAX_VIEWS:,} poses: remove some")
+        count = count or len(words)
+        where = f"{path}, line {number}"
+        try:
+            if len(words) != count or count not in (8, 12, 16):
+                raise UserError(
+                    f"{where} has {len(words)} numbers, but each line must have 8 (TUM: timestamp "
+                    "tx ty tz qx qy qz qw), 12 (KITTI: a 3x4 matrix) or 16"
+                )
+            poses.append(_pose([finite_number(word, where) for word in words], where))
+        except UserError as problem:
+            problems.append(str(problem))
+    if problems:
+        raise InvalidCapture(problems[:MAX_PROBLEMS])
+    if not poses:
+        raise UserError(f"{path} has no poses: write one in each line")
+    return poses
+
+
+def _pose(numbers: Sequence[float], where: str) -> _Pose:
+    if len(numbers) == 8:
+        matrix = pose_of_quaternion(numbers[4:], numbers[1:4], where)
+        return _Pose(from_opencv(matrix), timestamp=numbers[0])
+    return _Pose(from_opencv(np.array(numbers).reshape(-1, 4)))
+
+
+def _columns(line: str) -> list[str]:
+    names = [word.strip().strip('"').lower() for word in line.lstrip("#").split(",")]
+    return [_OTHER_NAMES.get(name, name) for name in names]
+
+
+def _read_csv(path: Path) -> list[_Pose]:
+    lines = text_of(path).splitlines()[: MAX_VIEWS + 1]
+    columns = _columns(lines[0])
+    poses, problems = [], []
+    for number, words in enumerate(csv_rows(path, lines[1:]), 2):
+        if not words or words[0].startswith("#"):
+            continue
+        row = dict(zip(columns, words, strict=False))
+        where = f"{path}, line {number}"
+        try:
+            position, rotation = (
+                [finite_number(row.get(key), f"{where}: {key}") for key in keys]
+                for keys in (("tx", "ty", "tz"), _QUATERNION)
+            )
+            matrix = from_opencv(pose_of_quaternion(rotation, position, where))
+            stamp = row.get("timestamp")
+            timestamp = None if stamp is None else finite_number(stamp, f"{where}: timestamp")
+            poses.append(_Pose(matrix, timestamp, (row.get("name") or "").strip() or None))
+        except UserError as problem:
+            problems.append(str(problem))
+    if problems:
+        raise InvalidCapture(problems[:MAX_PROBLEMS])
+    if not poses:
+        raise UserError(f"{path} has no poses: write one in each line")
+    return poses
+
+
+# Which image belongs to which pose.
+
+
+def _match(
+    folder: Path, path: Path, poses: Sequence[_Pose], image_folder: str, names: Sequence[str]
+) -> tuple[list[tuple[str, _Pose]], list[str]]:
+    """The name of the image of each pose that has one, and notes."""
+    if all(pose.name is not None for pose in poses):
+        return [(pose.name or "", pose) for pose in poses], []
+    if all(pose.timestamp is not None for pose in poses):
+        stamps = _stamps(folder, image_folder, names)
+        matched = _by_time(stamps, poses)
+        if matched:
+            left_out = len(stamps) - len(matched)
+            note = f"{left_out} images have no pose within {_MAX_SECONDS} s and are not used"
+            return matched, [note] if left_out else []
+    if len(names) != len(poses):
+        raise UserError(
+            f"{path.name} has {len(poses)} poses and {folder / image_folder} {len(names)} images, "
+            "and nothing says which belong together: give one pose for each image, or call the "
+            "images by the timestamps of their poses"
+        )
+    return list(zip(names, poses, strict=True)), [
+        "poses and images are matched in the order of the images' names"
+    ]
+
+
+def _stamps(folder: Path, image_folder: str, names: Sequence[str]) -> list[tuple[float, str]]:
+    """Timestamps of images, from a file that lists them or from their names."""
+    for name in _ASSOCIATION_FILES:
+        if (folder / name).is_file():
+            lines = [line.split() for line in text_of(folder / name).splitlines()[:MAX_VIEWS]]
+            found = [_stamp(words[0], words[1]) for words in lines if len(words) >= 2]
+            return [stamp for stamp in found if stamp is not None]
+    found = [_stamp(Path(name).stem, name) for name in names]
+    stamps = [stamp for stamp in found if stamp is not None]
+    return stamps if len(stamps) == len(names) else []
+
+
+def _stamp(word: str, name: str) -> tuple[float, str] | None:
+    try:
+        value = float(word)
+    except ValueError:
+        return None
+    return (value, name) if np.isfinite(value) else None
+
+
+def _by_time(
+    stamps: Sequence[tuple[float, str]], poses: Sequence[_Pose]
+) -> list[tuple[str, _Pose]]:
+    """Each image with the nearest pose, if it is near enough."""
+    ordered = sorted(poses, key=lambda pose: pose.timestamp or 0.0)
+    times = [pose.timestamp or 0.0 for pose in ordered]
+    matched = []
+    for time, name in stamps:
+        index = bisect_left(times, time)
+        near = [i for i in (index - 1, index) if 0 <= i < len(times)]
+        best = min(near, key=lambda i: abs(times[i] - time))
+        if abs(times[best] - time) <= _MAX_SECONDS:
+            matched.append((name, ordered[best]))
+    return matched

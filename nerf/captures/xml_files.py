@@ -1,0 +1,39 @@
+"""Reading XML files that may be damaged or hostile: limited, and without entities."""
+
+from pathlib import Path
+from xml.etree import ElementTree
+
+from nerf.captures.files import read_bytes
+from nerf.errors import UserError
+
+_MAX_ELEMENTS = 2_000_000
+_HEAD_BYTES = 4096  # in which `xml_root_name` looks for the first element
+
+
+def read_xml(path: Path) -> ElementTree.Element:
+    """Reads an XML file in UTF-8 or another encoding whose letters are single bytes.
+
+    A file that defines entities is refused: a few lines of them can stand for gigabytes of text, or
+    name other files. No program that is read here writes any.
+
+    Raises:
+      UserError: if it cannot be read, is not valid XML, or defines entities.
+    """
+    content = read_bytes(path)
+    if b"\0" in content or b"<!DOCTYPE" in content or b"<!ENTITY" in content:
+        raise UserError(f"{path} is not plain XML in UTF-8 without a DOCTYPE: export it again")
+    if content.count(b"<") > _MAX_ELEMENTS:
+        raise UserError(f"{path} has more than {_MAX_ELEMENTS:,} elements: export fewer cameras")
+    try:
+        return ElementTree.fromstring(content)
+    except (ElementTree.ParseError, ValueError, LookupError) as error:
+        raise UserError(f"{path} is not valid XML ({error}): copy or export it again") from error
+
+
+def head_of(path: Path) -> bytes:
+    """The first bytes of a file, to tell what it is; none if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(_HEAD_BYTES)
+    except OSError:
+        return b""
