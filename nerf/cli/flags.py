@@ -93,6 +93,20 @@ flags.DEFINE_float("far", None, "farthest depth of all views in the files' unit 
 flags.DEFINE_enum(
     "background", None, ("white", "black"), "colour behind transparent images (default: white)"
 )
+flags.DEFINE_integer(
+    "holdout",
+    None,
+    "hold out every HOLDOUT-th view, from view 0 on; 0 holds out none (default: the split of the "
+    "files, else 16; 8 for --preset=paper)",
+    lower_bound=0,
+    upper_bound=_MAX_COUNT,
+)
+flags.DEFINE_string(
+    "holdout_views",
+    None,
+    "hold out these views: names of images, separated by commas, or a .txt file with one name a "
+    "line",
+)
 flags.DEFINE_bool("offline", False, "make no network attempt (so does NERF_OFFLINE=1)")
 flags.DEFINE_string("download_url", None, "base address to download the published scenes from")
 

@@ -12,12 +12,13 @@ from nerf.geometry.cameras import Cameras
 from nerf.jobs.draw import draw
 from nerf.jobs.renderers import Renderer, RenderMethod, scoring_renderer
 from nerf.jobs.scores import Scores, ViewScore, score_view
-from nerf.jobs.trained_field import TrainedField
+from nerf.jobs.trained_field import TrainedField, check_not_trained_on
 from nerf.output import images
 from nerf.render.images import RenderedImage
 from nerf.runs import run_folder
 from nerf.runtime.events import Callback, Progress, log_event, say
 from nerf.scenes.scene import Scene, View
+from nerf.scenes.splits import Holdout
 
 _TILES_TO_ESTIMATE = 16  # with fewer, scoring is over before an estimate is of use
 
@@ -36,7 +37,8 @@ def evaluate(
 
     Args:
       trained: what is scored.
-      scene: whose held-out views count, by the setting `train.holdout` or the files' own split.
+      scene: whose held-out views count, by the settings `train.holdout_views` and `train.holdout`
+        or the files' own split.
       folder: where `eval.json` and the images go, e.g. a run folder; None writes nothing.
       renderer: `exact` or `fast`.
       eval_views: the most views to score, an even choice of those that are held out; None scores
@@ -44,26 +46,37 @@ def evaluate(
       debug: whether values are checked as well as shapes.
       callback: receives how long it is going to take, progress and scores.
 
+    Returns:
+      The scores; there are none if no view is held out.
+
     Raises:
-      UserError: if `eval_views` is less than 1.
+      UserError: if `eval_views` is less than 1, or held-out views are those of the training.
     """
     target = None if folder is None else Path(folder)
-    split = scene.split(trained.config.train.holdout)
+    split = scene.split(Holdout.of(trained.config.train))
+    if trained.scene is not None:
+        check_not_trained_on(trained.scene, scene.image_names, split)
     indices = even_choice(split.test, eval_views)
     views = [scene.view(index) for index in indices]
     height, width = scene.cameras.height, scene.cameras.width
-    with trained.matmul_precision():
-        chosen = scoring_renderer(
-            trained, scene, [view.camera for view in views], renderer, callback, debug=debug
-        )
-        scores = _score_views(scene, views, chosen, target, callback)
-    result = Scores(tuple(scores), split, (height, width), chosen.method)
+    scores: list[ViewScore] = []
+    method: RenderMethod = "exact"
+    if views:
+        with trained.matmul_precision():
+            chosen = scoring_renderer(
+                trained, scene, [view.camera for view in views], renderer, callback, debug=debug
+            )
+            scores, method = _score_views(scene, views, chosen, target, callback), chosen.method
+    result = Scores(tuple(scores), split, (height, width), method, scene.image_names)
     if target is not None:
         run_folder.write_json(
             target / run_folder.EVAL_FILE, result.to_json(**_labels(trained, scene))
         )
         _remove_other_views(target / run_folder.RENDERS_FOLDER, indices)
-    fast = " (fast renderer)" if chosen.method == "fast" else ""
+    if not views:
+        say(callback, "no view is held out, so there is nothing to score")
+        return result
+    fast = " (fast renderer)" if method == "fast" else ""
     say(
         callback,
         f"mean of {result.views_scored} held-out views: PSNR {result.psnr:.2f} dB, "
@@ -137,7 +150,7 @@ def _score_views(
             scores.append(score)
             say(
                 callback,
-                f"view {view.index} ({view.name}): PSNR {score.psnr:.2f} dB, SSIM {score.ssim:.4f}"
+                f"{view.label}: PSNR {score.psnr:.2f} dB, SSIM {score.ssim:.4f}"
                 f"{_depth_text(score.depth_error)}{file}",
             )
     return scores
@@ -161,7 +174,7 @@ def _write_view(
     assert view.image is not None
     panels = [
         (f"rendered: {score.psnr:.2f} dB, SSIM {score.ssim:.3f}", image.rgb),
-        (f"{scene.truth_name}, view {view.index}", view.image),
+        (f"{scene.truth_name}, {view.label}", view.image),
         (f"depth: {near:.2f} (bright) to {far:.2f} scene units", depth),
     ]
     comparison = stem.with_name(f"{stem.name}_comparison.png")

@@ -116,7 +116,7 @@ class Preview:
         psnr, ssim = image_metrics.psnr(image.rgb, truth), image_metrics.ssim(image.rgb, truth)
         whole = self._view.camera.height, self._view.camera.width
         self.store.write_preview(step, index, image.rgb)
-        self.callback(events.Preview(step, index, image.rgb, psnr, ssim, whole))
+        self.callback(events.Preview(step, index, image.rgb, psnr, ssim, whole, self._view.name))
         scores = {TEST_PSNR: psnr, "test_ssim": ssim}
         height, width = truth.shape[:2]
         return scores if (height, width) == whole else scores | {_HEIGHT: height, _WIDTH: width}
@@ -144,6 +144,8 @@ def size_before(lines: Sequence[Mapping[str, Any]], camera: Cameras) -> tuple[in
 
 
 def preview_index(scene: SceneRecord) -> int:
-    """The index of the held-out view that is drawn during training."""
-    held_out = scene.split.test
-    return held_out[len(held_out) // 2]
+    """The index of the held-out view that is drawn during training; of a training view if none is
+    held out, and nothing drawn.
+    """
+    views = scene.split.test or scene.split.train
+    return views[len(views) // 2]

@@ -1,6 +1,7 @@
 """Scores of views and of a scene, and their JSON form."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -38,12 +39,14 @@ class Scores:
       split: indices of the views for training and of those held out.
       resolution: height and width in pixels.
       renderer: `exact` or `fast`.
+      view_names: `[num_views]`, the names of all views.
     """
 
     views: tuple[ViewScore, ...]
     split: Split
     resolution: tuple[int, int]
     renderer: RenderMethod
+    view_names: tuple[str, ...] = ()
 
     @property
     def views_scored(self) -> str:
@@ -53,19 +56,26 @@ class Scores:
 
     @property
     def psnr(self) -> float:
-        """Mean PSNR in dB."""
-        return float(np.mean([view.psnr for view in self.views]))
+        """Mean PSNR in dB; NaN if no view is held out."""
+        return _mean([view.psnr for view in self.views])
 
     @property
     def ssim(self) -> float:
-        """Mean SSIM."""
-        return float(np.mean([view.ssim for view in self.views]))
+        """Mean SSIM; NaN if no view is held out."""
+        return _mean([view.ssim for view in self.views])
 
     @property
     def depth_error(self) -> float | None:
         """Mean error of the depth; None where the true depth is not known."""
         errors = [view.depth_error for view in self.views if view.depth_error is not None]
         return float(np.mean(errors)) if errors else None
+
+    def _split_names(self) -> dict[str, Any]:
+        if not self.view_names:
+            return {}
+        parts = self.split._asdict().items()
+        names = {part: [self.view_names[index] for index in indices] for part, indices in parts}
+        return {"split_names": names}
 
     def to_json(self, **labels: Any) -> dict[str, Any]:
         """What `eval.json` holds.
@@ -83,10 +93,15 @@ class Scores:
             **({"views_scored": self.views_scored} if is_part else {}),
             "views": [{name: x for name, x in view.items() if x is not None} for view in views],
             "split": {"train": list(self.split.train), "test": list(self.split.test)},
+            **self._split_names(),
             "resolution": list(self.resolution),
             **labels,
             "renderer": self.renderer,
         }
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values)) if values else float("nan")
 
 
 def score_view(scene: Scene, view: View, image: RenderedImage) -> ViewScore:

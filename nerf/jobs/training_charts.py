@@ -44,7 +44,7 @@ def write_training_charts(
         image = view.image
         if (height, width) != image.shape[:2]:  # previews of a large view are smaller
             image = shrink(image, height, width)
-        truth = (f"{scene.truth_name}, view {view.index}", image)
+        truth = (f"{scene.truth_name}, {view.label}", image)
         sheet = folder / run_folder.CONTACT_SHEET_FILE
         images.write_sheet(sheet, images.contact_sheet([*panels, truth]))
         say(callback, f"previews over time: {sheet}")

@@ -1,6 +1,6 @@
 """Images to look at: PNG files, comparisons, coloured depth."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import chex
@@ -109,6 +109,22 @@ def grid(panels: Sequence[tuple[str, FloatImage]], num_columns: int) -> ByteImag
     for number, ((caption, _), image) in enumerate(zip(panels, images, strict=True)):
         row, column = divmod(number, num_columns)
         left, top = _GAP + column * (width + _GAP), row * (height + _CAPTION + _GAP)
-        draw.text((left + 2, top + _CAPTION // 2), caption, fill="black", font=font, anchor="lm")
+        shown = _fitted(caption, lambda text: font.getlength(text) <= width)
+        draw.text((left + 2, top + _CAPTION // 2), shown, fill="black", font=font, anchor="lm")
         sheet.paste(Image.fromarray(image), (left, top + _CAPTION))
     return np.asarray(sheet)
+
+
+def _fitted(caption: str, fits: Callable[[str], bool]) -> str:
+    """A caption in one line that fits; characters that cannot be drawn become question marks.
+
+    >>> _fitted("view 3 (a very long name)", lambda text: len(text) <= 12)
+    'view 3 (a...'
+    """
+    plain = caption.encode("utf-8", "replace").decode("utf-8")
+    line = "".join(character if character.isprintable() else "?" for character in plain)
+    if fits(line):
+        return line
+    while line and not fits(f"{line}..."):
+        line = line[:-1]
+    return f"{line}..."

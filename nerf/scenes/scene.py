@@ -19,6 +19,7 @@ from nerf.geometry.cameras import Cameras
 from nerf.geometry.poses import scale_of
 from nerf.geometry.spaces import Space
 from nerf.scenes.image_store import ImageStore
+from nerf.scenes.splits import Holdout, make_split
 
 Source = Literal["photographs", "procedural"]
 
@@ -38,6 +39,11 @@ class View:
     name: str
     camera: Cameras
     image: npt.NDArray[np.float32] | None = None
+
+    @property
+    def label(self) -> str:
+        """Its index and its name, for people."""
+        return f"view {self.index} ({self.name})"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,17 +115,22 @@ class Scene:
         index = find_view(self.image_names, which)
         return View(index, self.image_names[index], self.cameras[index], self.images[index])
 
-    def split(self, holdout: int) -> Split:
-        """Holds out every `holdout`-th view, from view 0 on, unless the files define a split.
+    def split(self, holdout: int | Holdout) -> Split:
+        """The views to train on and those held out.
+
+        Args:
+          holdout: a number N holds out every N-th view, from view 0 on, unless the files define a
+            split; 0 then holds out none.
+
+        Raises:
+          UserError: if names are given, and one is that of no view, or of several.
 
         >>> every_third = [i for i in range(7) if i % 3 == 0]
         >>> every_third
         [0, 3, 6]
         """
-        if self.given_split is not None:
-            return self.given_split
-        test = tuple(range(0, self.num_views, holdout))
-        return Split(tuple(i for i in range(self.num_views) if i not in test), test)
+        asked = Holdout(holdout) if isinstance(holdout, int) else holdout
+        return make_split(self.image_names, self.given_split, asked)
 
 
 def find_view(names: Sequence[str], which: int | str) -> int:

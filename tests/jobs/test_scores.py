@@ -95,3 +95,17 @@ def test_all_views_are_scored_unless_fewer_are_asked_for():
     assert even_choice((0, 8, 16), None) == even_choice((0, 8, 16), 7) == (0, 8, 16)
     with pytest.raises(UserError, match="`eval_views` must be at least 1"):
         even_choice((0, 8), 0)
+
+
+def test_without_held_out_views_there_are_no_scores_and_the_json_form_says_null():
+    none = Scores((), Split((0, 1), ()), (5, 5), "exact", ("a", "b"))
+    assert math.isnan(none.psnr)
+    assert math.isnan(none.ssim)
+    assert none.depth_error is None
+    assert none.to_json()["views"] == []
+    assert none.to_json()["split_names"] == {"train": ["a", "b"], "test": []}
+
+
+def test_the_json_form_names_the_views_of_the_split():
+    named = Scores((), Split((1,), (0, 2)), (5, 5), "exact", ("a", "b", "c"))
+    assert named.to_json()["split_names"] == {"train": ["b"], "test": ["a", "c"]}
