@@ -1,5 +1,6 @@
 """Scoring the held-out views of a scene."""
 
+import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ from nerf.runtime.events import Callback, Progress, log_event, say
 from nerf.scenes.scene import Scene, View
 from nerf.scenes.splits import Holdout
 
+_DRAWN = re.compile(r"view_(?P<index>[0-9]{3,})(\.png|_comparison\.png|_depth\.(png|npy))")
 _TILES_TO_ESTIMATE = 16  # with fewer, scoring is over before an estimate is of use
 
 
@@ -186,8 +188,8 @@ def _write_view(
 
 
 def _remove_other_views(folder: Path, indices: Sequence[int]) -> None:
-    """Removes images of views that an earlier run with another split has left."""
+    """Removes images of views that an earlier run with another split has left, and nothing else."""
     for file in folder.glob("view_*"):
-        number = file.name.removeprefix("view_").partition("_")[0].partition(".")[0]
-        if number.isdigit() and int(number) not in indices:
+        drawn = _DRAWN.fullmatch(file.name)
+        if drawn is not None and int(drawn["index"]) not in indices:
             file.unlink()
