@@ -26,6 +26,7 @@ from nerf.cli.messages import as_flags
 from nerf.cli.modes import parse_inspect_flags
 from nerf.cli.options import capture_options, holdout_views
 from nerf.errors import UserError, listed
+from nerf.runtime import devices
 from nerf.scenes import loading
 from nerf.scenes.describe import describe_scene
 from nerf.scenes.loading import LoadedScene
@@ -48,6 +49,7 @@ def main(argv: Sequence[str]) -> None:
     """Prints the survey of a folder; exits with status 1 if training cannot start."""
     with exit_on_error(out_of_memory="try a smaller --max_size"):
         try:
+            devices.check_platforms()
             _run(argv)
         except UserError as error:
             for problem in error.problems if isinstance(error, InvalidCapture) else [error]:
