@@ -34,8 +34,8 @@ from nerf.scenes.normalize import NormalizeOptions, override_bounds
 from nerf.scenes.splits import Holdout
 
 _CAPTURE_FLAGS = (
-    "format", "factor", "max_size", "space", "near", "far", "background", "holdout",
-    "holdout_views",
+    "format", "factor", "max_size", "space", "near", "far", "background", "alpha", "masks",
+    "holdout", "holdout_views",
 )  # fmt: skip
 _HOLDOUT = 16  # of the default presets
 

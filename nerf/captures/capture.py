@@ -35,6 +35,18 @@ MIN_VIEWS = 2  # one to train on, one to hold out
 _MIN_VISIBLE_FRACTION = 0.01  # of points in the frame of the poses, the least that a view shows
 
 
+class Mask(NamedTuple):
+    """The mask of an image.
+
+    Attributes:
+      file: an image file.
+      keeps_black: whether black pixels are used, and the others are not.
+    """
+
+    file: Path
+    keeps_black: bool = False
+
+
 class Split(NamedTuple):
     """Indices of the views to train on and of those held out."""
 
@@ -58,6 +70,7 @@ class Capture:
       points: `[num_points, 3]`, points on surfaces if the files have some, else `[0, 3]`.
       split: the views for training and the views held out, if the files say which; else None.
       notes: notes for the user, one sentence each.
+      masks: `[num_views]`, which pixels are used; None for all of an image. Empty if there is none.
     """
 
     format: str
@@ -70,6 +83,7 @@ class Capture:
     points: Array = dataclasses.field(default_factory=lambda: np.zeros((0, 3)))
     split: Split | None = None
     notes: tuple[str, ...] = ()
+    masks: tuple[Mask | None, ...] = ()
 
     @property
     def num_views(self) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 from nerf.errors import UserError
 
 MAX_BYTES = 2**26  # of a JSON file
+DYNAMIC_MASK = "dynamic_mask_"  # instant-ngp's masks lie beside their images
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
@@ -137,7 +138,7 @@ def images_without_pose(files: Iterable[Path]) -> list[str]:
         path
         for folder in sorted({file.parent for file in used})
         for path in sorted(folder.iterdir())
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith((".", DYNAMIC_MASK))
     ]
     return [path.name for path in found if path not in used]
 

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from nerf.captures import colmap, llff, transforms
 from nerf.captures.capture import Capture, InvalidCapture, check_cameras, with_rotations
+from nerf.captures.masks import find_masks
 from nerf.errors import UserError
 
 
@@ -73,6 +74,8 @@ def read_capture(folder: Path, *, format: str | None = None, factor: int | None 
         )
     chosen = format or found[0]
     capture = FORMATS[chosen](folder, factor)
+    masks = find_masks(folder, capture.files, capture.masks)
+    capture = dataclasses.replace(capture, masks=masks)
     problems = check_cameras(capture)
     if problems:
         raise InvalidCapture(problems)

@@ -11,6 +11,7 @@ Source: nerfstudio's "Data conventions" page and `nerfstudio_dataparser.py`; ins
 `nerf_dataset_tips.md`; bmild/nerf `load_blender.py`.
 """
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -19,9 +20,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nerf.captures import colmap, colmap_files
-from nerf.captures.capture import Array, Capture, InvalidCapture, Split, make_lens, with_points
+from nerf.captures.capture import (
+    Array,
+    Capture,
+    InvalidCapture,
+    Mask,
+    Split,
+    make_lens,
+    with_points,
+)
 from nerf.captures.files import (
-    IMAGE_SUFFIXES,
     find_image,
     folder_factor,
     images_without_pose,
@@ -29,6 +37,9 @@ from nerf.captures.files import (
     read_json,
 )
 from nerf.captures.image_files import image_size
+from nerf.captures.json_values import Numbers, matrix_in
+from nerf.captures.masks import masks_of_frames
+from nerf.captures.named_splits import named_split
 from nerf.errors import UserError, listed
 
 NERFSTUDIO_FILE = "transforms.json"
@@ -81,10 +92,12 @@ def read_nerfstudio(folder: Path, factor: int | None = None) -> Capture:
     path = folder / NERFSTUDIO_FILE
     content = read_json(path)
     frames, notes = _read_frames(path, content, "", factor)
-    notes += _notes_on_ignored_keys(content)
-    split = _named_split(path, content, frames)
+    split, split_notes = named_split(path, content, [frame.name for frame in frames])
+    masks, mask_notes = masks_of_frames(path, content, [frame.name for frame in frames], factor)
+    notes += [*split_notes, *mask_notes]
     points = _points(folder, content, notes)
-    return _assemble("nerfstudio", folder, frames, points, split, notes)
+    capture = _assemble("nerfstudio", folder, frames, points, split, notes)
+    return dataclasses.replace(capture, masks=masks)
 
 
 def read_blender(folder: Path, factor: int | None = None) -> Capture:
@@ -104,20 +117,26 @@ def read_blender(folder: Path, factor: int | None = None) -> Capture:
     if not (folder / files["test"]).is_file() and (folder / _VALIDATION_FILE).is_file():
         files["test"] = _VALIDATION_FILE
     frames: list[_Frame] = []
+    masks: list[Mask | None] = []
     notes: list[str] = []
     for part, name in files.items():
         path = folder / name
         if part == "train" or path.is_file():
-            more_frames, more_notes = _read_frames(path, read_json(path), part, factor)
+            content = read_json(path)
+            more_frames, more_notes = _read_frames(path, content, part, factor)
+            names = [frame.name for frame in more_frames]
+            more_masks, mask_notes = masks_of_frames(path, content, names, factor)
             frames += more_frames
-            notes += more_notes
+            masks += more_masks
+            notes += [*more_notes, *mask_notes]
     split = None
     if any(frame.part == "test" for frame in frames):
         train, test = (
             tuple(i for i, frame in enumerate(frames) if frame.part == part) for part in files
         )
         split = Split(train, test)
-    return _assemble("blender", folder, frames, np.zeros((0, 3)), split, notes)
+    capture = _assemble("blender", folder, frames, np.zeros((0, 3)), split, notes)
+    return dataclasses.replace(capture, masks=tuple(masks))
 
 
 def _read_frames(
@@ -175,14 +194,14 @@ def _read_frame(
     name = values.get("file_path")
     if not isinstance(name, str) or not name:
         raise UserError(f"{where} has no file_path: name its image, relative to {path.name}")
-    matrix = _matrix(values.get("transform_matrix"), f"{where}: transform_matrix")
+    matrix = matrix_in(values.get("transform_matrix"), f"{where}: transform_matrix")
     model = values.get("camera_model", "OPENCV")
     if model not in (*_PERSPECTIVE, *_FISHEYE):
         raise UserError(
             f"{where}: camera_model {model!r} is not read, only "
             f"{', '.join((*_PERSPECTIVE, *_FISHEYE))}: undistort the images first"
         )
-    get = _Numbers(values, where)
+    get = Numbers(values, where)
     angle = get("camera_angle_x") if values.get("camera_angle_x") is not None else None
     if angle is not None and not 0 < angle < math.pi:
         raise UserError(f"{where}: camera_angle_x must be between 0 and pi radians, not {angle}")
@@ -204,94 +223,6 @@ def _read_frame(
     return _Frame(name, file, matrix, numbers, angle, fisheye, size, bounds, part)
 
 
-class _Numbers:
-    """Looks up finite numbers in the values of a frame or of the whole file.
-
-    A missing value is a UserError, unless there is a default.
-    """
-
-    def __init__(self, values: Mapping[str, Any], where: str):
-        self._values, self._where = values, where
-
-    def __call__(self, key: str, default: float | None = None) -> float:
-        if default is not None and self._values.get(key) is None:
-            return default
-        value = self._values.get(key)
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise UserError(f"{self._where}: {key} must be a number, not {str(value)[:50]!r}")
-        try:
-            number = float(value)
-        except OverflowError:
-            number = math.inf
-        if not math.isfinite(number):
-            raise UserError(f"{self._where}: {key} must be finite")
-        return number
-
-
-def _matrix(rows: Any, where: str) -> Array:
-    """A matrix `[3, 4]` from the rows of a 3x4 or 4x4 matrix in JSON. `where` is for messages."""
-    advice = "it must be a 4x4 camera-to-world matrix"
-    if not isinstance(rows, list) or len(rows) not in (3, 4):
-        raise UserError(f"{where} is missing or does not have 4 rows: {advice}")
-    if not all(isinstance(row, list) and len(row) == 4 for row in rows):
-        raise UserError(f"{where} has rows that do not have 4 numbers: {advice}")
-    flat = [value for row in rows for value in row]
-    if any(isinstance(value, bool) or not isinstance(value, (int, float)) for value in flat):
-        raise UserError(f"{where} contains something other than numbers: {advice}")
-    try:
-        matrix = np.array(flat, np.float64).reshape(-1, 4)
-    except OverflowError as error:
-        raise UserError(f"{where} contains a number that is too large: {advice}") from error
-    if not np.isfinite(matrix).all():
-        raise UserError(f"{where} contains NaN or infinity: make the poses again")
-    return matrix[:3]
-
-
-def _notes_on_ignored_keys(content: Mapping[str, Any]) -> list[str]:
-    """Notes on keys of a file that are not used."""
-    notes = []
-    if any("mask_path" in frame for frame in content["frames"]):
-        notes.append("masks (mask_path) are not read: all pixels are used")
-    if content.get("train_filenames") and not (
-        content.get("test_filenames") or content.get("val_filenames")
-    ):
-        notes.append(
-            "train_filenames is not used, since there is no test_filenames or val_filenames"
-        )
-    return notes
-
-
-def _named_split(path: Path, content: Mapping[str, Any], frames: Sequence[_Frame]) -> Split | None:
-    """The split that nerfstudio's lists of file names define; None if the file has no lists."""
-    lists = {key: content.get(f"{key}_filenames") for key in ("train", "val", "test")}
-    if lists["train"] is None or (lists["test"] is None and lists["val"] is None):
-        return None
-    listed_stems: dict[str, set[str]] = {}
-    for key, names in lists.items():
-        if names is not None and not (
-            isinstance(names, list) and all(isinstance(name, str) for name in names)
-        ):
-            raise UserError(f"{path}: {key}_filenames must be a list of names: make it again")
-        listed_stems[key] = {_stem(name) for name in names or ()}
-    held_out = listed_stems["test"] or listed_stems["val"]
-    stems = [_stem(frame.name) for frame in frames]
-    train = tuple(i for i, stem in enumerate(stems) if stem in listed_stems["train"])
-    test = tuple(i for i, stem in enumerate(stems) if stem in held_out and i not in train)
-    if not train or not test:
-        raise UserError(
-            f"{path}: train_filenames and test_filenames (or val_filenames) leave no view to "
-            "train on, or none to test: remove them, or name images of frames"
-        )
-    return Split(train, test)
-
-
-def _stem(name: str) -> str:
-    """The name of an image without its suffix, with `/` between folders."""
-    path = PurePosixPath(name.replace("\\", "/"))
-    known = path.suffix.lower() in IMAGE_SUFFIXES
-    return (path.with_suffix("") if known else path).as_posix()
-
-
 def _points(folder: Path, content: Mapping[str, Any], notes: list[str]) -> Array:
     """COLMAP's points in the frame of the poses, `[num_points, 3]`; none if there is no model.
 
@@ -306,9 +237,9 @@ def _points(folder: Path, content: Mapping[str, Any], notes: list[str]) -> Array
         notes.append(f"the points of COLMAP beside {NERFSTUDIO_FILE} are not used: {error}")
         return np.zeros((0, 3))
     if content.get("applied_transform") is not None:
-        matrix = _matrix(content["applied_transform"], "applied_transform")
+        matrix = matrix_in(content["applied_transform"], "applied_transform")
         points = points @ matrix[:, :3].T + matrix[:, 3]
-    scale = _Numbers(content, NERFSTUDIO_FILE)("applied_scale", 1.0)
+    scale = Numbers(content, NERFSTUDIO_FILE)("applied_scale", 1.0)
     return np.asarray(points * scale)
 
 

@@ -11,7 +11,9 @@ from nerf.config.settings import PRECISIONS
 from nerf.geometry.camera_paths import PATHS
 from nerf.geometry.spaces import SPACES
 from nerf.runtime.devices import IMAGE_MEMORY
+from nerf.scenes.alpha import ALPHA_OPTIONS
 from nerf.scenes.loading import MAX_SIZE
+from nerf.scenes.used_pixels import MASKS_OPTIONS
 
 MODES = ("evaluate", "train", "render", "convert")
 RENDERERS = ("exact", "fast")
@@ -92,6 +94,19 @@ flags.DEFINE_float("near", None, "nearest depth of all views in the files' unit 
 flags.DEFINE_float("far", None, "farthest depth of all views in the files' unit (from the files)")
 flags.DEFINE_enum(
     "background", None, ("white", "black"), "colour behind transparent images (default: white)"
+)
+flags.DEFINE_enum(
+    "alpha",
+    "auto",
+    ALPHA_OPTIONS,
+    "what the alpha of images means: object (nothing is there), mask (neither trained on nor "
+    "scored), ignore (nothing); auto decides by the images",
+)
+flags.DEFINE_enum(
+    "masks",
+    "auto",
+    MASKS_OPTIONS,
+    "auto leaves out the pixels that masks say (mask_path, masks/, dynamic_mask_NAME.png)",
 )
 flags.DEFINE_integer(
     "holdout",

@@ -45,6 +45,8 @@ def capture_options() -> CaptureOptions:
         factor=FLAGS.factor,
         max_size=FLAGS.max_size,
         normalization=NormalizeOptions(FLAGS.space, FLAGS.near, FLAGS.far, FLAGS.background),
+        alpha=FLAGS.alpha,
+        masks=FLAGS.masks,
         image_memory=FLAGS.image_memory,
     )
 
@@ -178,7 +180,7 @@ def with_flags_of(trained: TrainedField, scene: Scene | None) -> TrainedField:
             f"{FLAGS.preset!r}: leave out --preset, or train anew"
         )
     other = trained.with_settings(with_flags(trained.config), FLAGS.precision, scene)
-    if FLAGS.mode == "evaluate" and trained.scene is not None:
+    if FLAGS.mode == "evaluate" and trained.run_dir is not None and trained.scene is not None:
         record = other.needed_scene()
         check_not_trained_on(trained.scene, record.view_names, record.split)
     return other

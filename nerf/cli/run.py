@@ -73,6 +73,8 @@ def _load_scene(console: Console) -> Scene:
         near=FLAGS.near,
         far=FLAGS.far,
         background=FLAGS.background,
+        alpha=FLAGS.alpha,
+        masks=FLAGS.masks,
         offline=FLAGS.offline,
         download_url=FLAGS.download_url,
         callback=console,

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from nerf.errors import UserError
+from nerf.errors import UserError, listed
 from nerf.geometry.cameras import Cameras
 from nerf.jobs.draw import draw
 from nerf.jobs.renderers import Renderer, RenderMethod, scoring_renderer
@@ -56,10 +56,15 @@ def evaluate(
     """
     target = None if folder is None else Path(folder)
     split = scene.split(Holdout.of(trained.config.train))
-    if trained.scene is not None:
+    if trained.scene is not None and trained.scene.name == scene.name:
         check_not_trained_on(trained.scene, scene.image_names, split)
     indices = even_choice(split.test, eval_views)
     views = [scene.view(index) for index in indices]
+    blank = [view for view in views if view.kept is not None and not view.kept.any()]
+    if blank:
+        left_out = {view.index for view in blank}
+        views = [view for view in views if view.index not in left_out]
+        say(callback, f"not scored, since masks leave no pixel: {listed(v.label for v in blank)}")
     height, width = scene.cameras.height, scene.cameras.width
     scores: list[ViewScore] = []
     method: RenderMethod = "exact"
@@ -153,13 +158,17 @@ def _score_views(
             say(
                 callback,
                 f"{view.label}: PSNR {score.psnr:.2f} dB, SSIM {score.ssim:.4f}"
-                f"{_depth_text(score.depth_error)}{file}",
+                f"{_depth_text(score.depth_error)}{_mask_text(score.masked)}{file}",
             )
     return scores
 
 
 def _depth_text(error: float | None) -> str:
     return "" if error is None else f", depth off by {error:.1%}"
+
+
+def _mask_text(masked: float | None) -> str:
+    return "" if masked is None else f", without the {masked:.0%} that is masked"
 
 
 def _write_view(
@@ -176,7 +185,7 @@ def _write_view(
     assert view.image is not None
     panels = [
         (f"rendered: {score.psnr:.2f} dB, SSIM {score.ssim:.3f}", image.rgb),
-        (f"{scene.truth_name}, {view.label}", view.image),
+        (f"{scene.truth_name}, {view.label}", images.hatched(view.image, view.kept)),
         (f"depth: {near:.2f} (bright) to {far:.2f} scene units", depth),
     ]
     comparison = stem.with_name(f"{stem.name}_comparison.png")

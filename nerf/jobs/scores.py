@@ -21,6 +21,7 @@ class ViewScore:
       psnr: dB.
       ssim: by dm-pix, see `nerf.render.image_metrics.ssim`.
       depth_error: mean of |depth / truth - 1|; None where the true depth is not known.
+      masked: the fraction of the pixels that a mask leaves out of the scores; None without a mask.
     """
 
     index: int
@@ -28,6 +29,7 @@ class ViewScore:
     psnr: float
     ssim: float
     depth_error: float | None = None
+    masked: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,7 +113,8 @@ def score_view(scene: Scene, view: View, image: RenderedImage) -> ViewScore:
     return ViewScore(
         view.index,
         view.name,
-        image_metrics.psnr(image.rgb, view.image),
-        image_metrics.ssim(image.rgb, view.image),
+        image_metrics.psnr(image.rgb, view.image, view.kept),
+        image_metrics.ssim(image.rgb, view.image, view.kept),
         None if depth is None else image_metrics.depth_error(image.depth, depth),
+        None if view.kept is None else float(1.0 - np.mean(view.kept)),
     )

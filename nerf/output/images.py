@@ -45,6 +45,21 @@ def write_sheet(path: Path, sheet: ByteImage) -> None:
         iio.imwrite(partial, sheet, extension=".png")
 
 
+def hatched(image: FloatImage, kept: npt.NDArray[np.bool_] | None) -> FloatImage:
+    """An image whose pixels that are left out are dimmed and hatched.
+
+    Args:
+      image: `[height, width, 3]` in [0, 1].
+      kept: `[height, width]`, the pixels that are used; None for all.
+    """
+    if kept is None:
+        return image
+    rows, columns = np.indices(kept.shape)
+    stripe = np.where((rows + columns) % 8 < 2, 0.9, 0.35)[..., None]
+    shown = np.where(kept[..., None], image, 0.4 * image + 0.6 * stripe)
+    return shown.astype(np.float32)
+
+
 def colorize_depth(depth: FloatImage, acc: FloatImage | None = None) -> FloatImage:
     """Colours a depth map: near is bright, far is dark, background is black.
 

@@ -15,17 +15,13 @@ from nerf.captures.image_sizes import MatchedImages, check_lenses, match_sizes, 
 from nerf.runtime import devices
 from nerf.runtime.cache_dir import default_cache_dir
 from nerf.runtime.events import Callback, log_event
-from nerf.scenes.image_store import (
-    ImageStore,
-    load_pixels,
-    transparent_fraction,
-    with_channels,
-)
+from nerf.scenes.alpha import AlphaOption
+from nerf.scenes.image_store import ImageStore, load_pixels, with_channels
 from nerf.scenes.normalize import DEFAULT, NormalizeOptions, make_scene
 from nerf.scenes.scene import Scene, Source
+from nerf.scenes.used_pixels import MasksOption, select_pixels
 
 MAX_SIZE = 1008  # pixels of the longer side of an image, by default
-_MIN_TRANSPARENT_FRACTION = 0.001  # of all pixels, for the images to count as transparent
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +34,8 @@ class CaptureOptions:
         `max_size`, and chooses the smallest images of an LLFF folder.
       max_size: the longest allowed side of an image in pixels; 0 for no limit.
       normalization: space, bounds and background.
+      alpha: what the alpha of images means, see `nerf.scenes.alpha`.
+      masks: `auto` leaves out the pixels that masks say; `ignore` reads no masks.
       image_memory: the largest share of the machine's memory for the images; larger ones are
         written to the cache and mapped into memory.
     """
@@ -46,6 +44,8 @@ class CaptureOptions:
     factor: int | None = None
     max_size: int = MAX_SIZE
     normalization: NormalizeOptions = DEFAULT
+    alpha: AlphaOption = "auto"
+    masks: MasksOption = "auto"
     image_memory: float = devices.IMAGE_MEMORY
 
 
@@ -114,11 +114,10 @@ def load_capture(
     images = _load_images(
         matched, height, width, options, cache_dir or default_cache_dir(), callback
     )
-    if images.is_transparent:
-        fraction = transparent_fraction(images.pixels)
-        notes.append(
-            f"{fraction:.0%} of the pixels are transparent: they are taken for empty space"
-        )
+    images, used_notes = select_pixels(
+        images, capture, matched.turned, alpha=options.alpha, masks=options.masks
+    )
+    notes += used_notes
     scene = make_scene(
         capture,
         images,
@@ -161,5 +160,4 @@ def _load_images(
         np.full(capture.num_views, height, np.int64),
         np.full(capture.num_views, width, np.int64),
         background,
-        is_transparent=transparent_fraction(pixels) >= _MIN_TRANSPARENT_FRACTION,
     )
