@@ -17,7 +17,7 @@ from nerf import field as field_lib
 from nerf.cli.exits import exit_on_error
 from nerf.config.settings import PRECISIONS
 from nerf.errors import UserError
-from nerf.runtime import parallel
+from nerf.runtime import devices, parallel
 from nerf.runtime.interrupts import interrupt_at_once
 
 MAX_RAYS = 2**24
@@ -201,7 +201,11 @@ def run(
         if defined.help:
             print(f"{doc}\n{defined.get_help()}")
         else:
-            work()
+            try:
+                work()
+            except (RuntimeError, AssertionError):
+                devices.check_platforms()  # which may explain it in a sentence
+                raise
 
 
 def _measure(

@@ -163,7 +163,7 @@ def _fast(
     measure_grid = fast.make_density_grid_builder(field, config.render, box, fast.RESOLUTION)
     grid = jax.block_until_ready(measure_grid(params))
     grid_seconds = time.perf_counter() - start
-    pixels, truth = compared_pixels(SceneRecord.of(scene, config.train.holdout), scene)
+    pixels, truth = compared_pixels(SceneRecord.of(scene, config.train), scene)
     choice = fast.choose_sampling(
         field, params, config.render, grid, pixels, exact, scene.space, truth
     )

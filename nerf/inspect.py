@@ -23,21 +23,25 @@ from nerf.cli.exits import exit_on_error
 from nerf.cli.flags import FLAGS, run_command
 from nerf.cli.messages import as_flags
 from nerf.cli.modes import parse_inspect_flags
-from nerf.cli.options import capture_options
+from nerf.cli.options import capture_options, holdout_views
 from nerf.errors import UserError, listed
+from nerf.runtime import devices
 from nerf.runtime.cache_dir import with_home
 from nerf.scenes import loading
 from nerf.scenes.describe import describe_scene
 from nerf.scenes.loading import LoadedScene
 from nerf.scenes.normalize import NormalizeOptions, override_bounds
+from nerf.scenes.splits import Holdout
 
-_CAPTURE_FLAGS = ("format", "factor", "max_size", "space", "near", "far", "background")
-
+_CAPTURE_FLAGS = (
+    "format", "factor", "max_size", "space", "near", "far", "background", "alpha", "masks",
+    "holdout", "holdout_views",
+)  # fmt: skip
+_HOLDOUT = 16  # of the default presets
 
 # The flags of `nerf.main` say how a folder is read.
 flags.DEFINE_string("plot", None, "draw cameras, bounds and points here, a .png file")
 flags.DEFINE_enum("export_format", None, EXPORT_FORMATS, "write the scene in another format")
-flags.DEFINE_integer("holdout", 16, "hold out every HOLDOUT-th view", lower_bound=2)
 flags.adopt_module_key_flags(command_line)
 
 
@@ -45,6 +49,7 @@ def main(argv: Sequence[str]) -> None:
     """Prints the survey of a folder; exits with status 1 if training cannot start."""
     with exit_on_error(out_of_memory="try a smaller --max_size"):
         try:
+            devices.check_platforms()
             _run(argv)
         except UserError as error:
             for problem in error.problems if isinstance(error, InvalidCapture) else [error]:
@@ -60,7 +65,7 @@ def _run(argv: Sequence[str]) -> None:
         raise UserError("--export_format and --out go together: a format, and the folder to write")
     if FLAGS.plot is not None and not FLAGS.plot.lower().endswith(".png"):
         raise UserError(f"--plot={FLAGS.plot} must end with .png")
-    options = capture_options()
+    options, holdout = capture_options(), _holdout()
     folder = with_home(argv[1])
     capture = formats.read_capture(
         folder,
@@ -78,28 +83,35 @@ def _run(argv: Sequence[str]) -> None:
         bounds = override_bounds(capture.bounds, capture.num_views, options.normalization)
         survey.draw(Path(FLAGS.plot), capture, bounds)
         print(f"plot: {FLAGS.plot}")
-    if capture.num_views < MIN_VIEWS:
+    if capture.num_views < MIN_VIEWS and FLAGS.holdout != 0:
         raise UserError("one view is too few: it is held out, so none is left for training")
     loaded = loading.load_capture(capture, options)
     for note in loaded.notes[len(capture.notes) :]:
         print(f"note: {as_flags(note)}")
-    for line in describe_scene(loaded.scene, FLAGS.holdout):
+    for line in describe_scene(loaded.scene, holdout):
         print(line)
     if FLAGS.export_format is not None:
         _export(loaded, options.normalization)
-    split = loaded.scene.split(FLAGS.holdout)
-    if not split.train or not split.test:
+    split = loaded.scene.split(holdout)
+    if not split.train or not (split.test or holdout.every == 0):
         raise UserError(
             f"{loaded.scene.num_views} views are too few to train on some and hold out others: "
-            "take more images"
+            "take more images, or hold out none with `holdout=0`"
         )
     changed = [name for name in _CAPTURE_FLAGS if not FLAGS[name].using_default_value]
     given = [f"--{name}={FLAGS[name].value}" for name in changed]
     given += ["--follow_links"] if FLAGS.follow_links else []
-    if not FLAGS["holdout"].using_default_value:
-        given.append(f"--set=train.holdout={FLAGS.holdout}")
     command = ["python", "-m", "nerf.main", "--field=planes", f"--scene={folder}", *given]
     print(f"training can start: {shlex.join([*command, '--mode=train', '--train_seconds=60'])}")
+
+
+def _holdout() -> Holdout:
+    """Which views training would hold out."""
+    asked = FLAGS.holdout
+    if asked == 1:
+        raise UserError("`holdout=1` holds out all views: give 0 for none, or 2 or more")
+    every = _HOLDOUT if asked is None else asked
+    return Holdout(every, holdout_views(), use_file_split=asked is None)
 
 
 def _export(loaded: LoadedScene, options: NormalizeOptions) -> None:

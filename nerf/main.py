@@ -23,7 +23,7 @@ from nerf.cli.flags import FLAGS, run_command
 from nerf.cli.modes import parse_flags
 from nerf.cli.run import run_mode
 from nerf.errors import UserError
-from nerf.runtime import compile_cache, parallel
+from nerf.runtime import compile_cache, devices, parallel
 from nerf.runtime.interrupts import interrupt_at_once
 
 flags.adopt_module_key_flags(command_line)  # for --help
@@ -43,6 +43,7 @@ def main(argv: Sequence[str], started: float | None = None) -> None:
             raise UserError(f"unexpected argument {argv[1]!r}: everything is a --flag=value")
         options.check_names()
         parallel.use_all_cores()
+        devices.check_platforms()
         unwritable = compile_cache.enable() if FLAGS.compile_cache else None
         if unwritable is not None:
             console.print(f"note: {unwritable}")

@@ -40,6 +40,18 @@ _MAX_NAMED = 3  # views of many with the same fault
 _MIN_VISIBLE_FRACTION = 0.01  # of points in the frame of the poses, the least that a view shows
 
 
+class Mask(NamedTuple):
+    """The mask of an image.
+
+    Attributes:
+      file: an image file.
+      keeps_black: whether black pixels are used, and the others are not.
+    """
+
+    file: Path
+    keeps_black: bool = False
+
+
 class Split(NamedTuple):
     """Indices of the views to train on and of those held out."""
 
@@ -66,6 +78,7 @@ class Capture:
         camera path; None if there are none.
       notes: notes for the user, one sentence each.
       follow_links: whether symbolic links that lead out of the folder are followed.
+      masks: `[num_views]`, which pixels are used; None for all of an image. Empty if there is none.
     """
 
     format: str
@@ -80,6 +93,7 @@ class Capture:
     path_poses: Array | None = None
     notes: tuple[str, ...] = ()
     follow_links: bool = False
+    masks: tuple[Mask | None, ...] = ()
 
     @property
     def num_views(self) -> int:

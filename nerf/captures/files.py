@@ -13,6 +13,7 @@ from typing import Any
 from nerf.errors import UserError, listed
 
 MAX_BYTES = 2**26  # of a JSON file
+DYNAMIC_MASK = "dynamic_mask_"  # instant-ngp's masks lie beside their images
 _MAX_NAME = 1024  # characters
 _MAX_CONTENTS = 10_000  # entries of a folder that are looked at for a message
 IMAGE_SUFFIXES = (
@@ -247,7 +248,7 @@ def images_without_pose(files: Iterable[Path]) -> list[str]:
         path
         for folder in sorted({file.parent for file in used})
         for path in sorted(folder.iterdir())
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith((".", DYNAMIC_MASK))
     ]
     return [path.name for path in found if path not in used]
 

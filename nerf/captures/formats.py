@@ -33,6 +33,7 @@ from nerf.captures import (
 from nerf.captures.capture import Capture, InvalidCapture, check_cameras, with_rotations
 from nerf.captures.files import contents
 from nerf.captures.glance import notes_on_cameras
+from nerf.captures.masks import find_masks
 from nerf.errors import UserError, listed
 
 _MAX_FOLDERS = 100  # that are searched for a scene, for a message
@@ -120,6 +121,8 @@ def read_capture(
     chosen = format or found[0]
     capture = FORMATS[chosen](folder, factor, follow_links=follow_links)
     capture = _with_bounds(capture, near, far)
+    masks = find_masks(folder, capture.files, capture.masks, follow_links=follow_links)
+    capture = dataclasses.replace(capture, masks=masks)
     problems = check_cameras(capture)
     if problems:
         raise InvalidCapture(problems)

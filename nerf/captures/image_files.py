@@ -10,7 +10,7 @@ from PIL import Image
 
 from nerf.captures.area_scaling import shrink as shrink
 from nerf.captures.area_scaling import shrink_strips
-from nerf.captures.files import IMAGE_SUFFIXES
+from nerf.captures.files import DYNAMIC_MASK, IMAGE_SUFFIXES
 from nerf.captures.image_decoding import (
     DECODING_ERRORS,
     TURNED,
@@ -48,13 +48,13 @@ class Header(NamedTuple):
 
 
 def image_files(folder: Path) -> list[Path]:
-    """The image files in a folder, sorted by name, without hidden files."""
+    """The image files in a folder, sorted by name, without hidden files and masks."""
     return sorted(
         path
         for path in folder.iterdir()
         if path.suffix.lower() in IMAGE_SUFFIXES
         and path.is_file()
-        and not path.name.startswith(".")
+        and not path.name.startswith((".", DYNAMIC_MASK))
     )
 
 
@@ -182,10 +182,12 @@ def read_scaled(
         return shrink_strips(map(to_float, strips), strips.num_rows, height, width)
 
 
-def over(pixels: npt.NDArray[np.float32], background: Background) -> npt.NDArray[np.float32]:
-    """Composites pixels `[..., 4]` over a background; pixels `[..., 3]` stay as they are."""
-    if pixels.shape[-1] == 3:
-        return pixels
+def over(pixels: npt.NDArray[np.float32], background: Background | None) -> npt.NDArray[np.float32]:
+    """Composites pixels `[..., 4]` over a background, if there is one; pixels `[..., 3]` stay as
+    they are.
+    """
+    if pixels.shape[-1] == 3 or background is None:
+        return pixels[..., :3]
     rgb, alpha = pixels[..., :3], pixels[..., 3:]
     behind = np.float32(1.0 if background == "white" else 0.0)
     return rgb * alpha + behind * (1 - alpha)

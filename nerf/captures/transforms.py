@@ -19,10 +19,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nerf.captures import colmap, colmap_files
-from nerf.captures.capture import Array, Capture, InvalidCapture, Split, make_lens, with_points
+from nerf.captures.capture import (
+    Array,
+    Capture,
+    InvalidCapture,
+    Mask,
+    Split,
+    make_lens,
+    with_points,
+)
 from nerf.captures.faults import merge_faults
 from nerf.captures.files import (
-    IMAGE_SUFFIXES,
     find_image,
     folder_factor,
     images_without_pose,
@@ -30,11 +37,12 @@ from nerf.captures.files import (
     read_json,
 )
 from nerf.captures.image_files import image_size
-from nerf.captures.image_index import index_of_names
 from nerf.captures.image_names import ImageMatches, match_images
 from nerf.captures.json_keys import check_lens_keys, notes_on_keys, notes_on_lenses
 from nerf.captures.json_lens import FrameLens, intrinsics, read_lens
 from nerf.captures.json_values import Numbers, near_and_far, pose_matrix
+from nerf.captures.masks import masks_of_frames
+from nerf.captures.named_splits import named_split
 from nerf.errors import UserError, listed
 
 NERFSTUDIO_FILE = "transforms.json"
@@ -81,11 +89,13 @@ def read_nerfstudio(
     names = _names_in(content)
     images = match_images(folder, names, factor, follow_links=follow_links)
     frames, notes = _read_frames(path, content, "", images)
-    notes += images.notes()
-    notes += _notes_on_ignored_keys(content)
-    split = _named_split(path, content, frames)
+    names = [frame.name for frame in frames]
+    split, split_notes = named_split(path, content, names, [frame.file for frame in frames])
+    masks, mask_notes = masks_of_frames(path, content, names, factor, follow_links=follow_links)
+    notes += [*images.notes(), *split_notes, *mask_notes]
     points = _points(folder, content, notes, follow_links=follow_links)
-    return _assemble("nerfstudio", images, frames, points, split, notes)
+    capture = _assemble("nerfstudio", images, frames, points, split, notes)
+    return dataclasses.replace(capture, masks=masks)
 
 
 def read_blender(folder: Path, factor: int | None = None, *, follow_links: bool = False) -> Capture:
@@ -110,19 +120,27 @@ def read_blender(folder: Path, factor: int | None = None, *, follow_links: bool 
     }
     names = [name for content in contents.values() for name in _names_in(content)]
     images = match_images(folder, names, factor, follow_links=follow_links)
-    training = contents.pop(BLENDER_FILE)
-    frames, notes = _read_frames(folder / BLENDER_FILE, training, "train", images)
+    frames: list[_Frame] = []
+    masks: list[Mask | None] = []
+    notes: list[str] = []
     path_poses: Array | None = None
     for name, content in contents.items():
-        path = folder / name
-        if _has_images(content, images):
-            more_frames, more_notes = _read_frames(path, content, "test", images)
-            frames += more_frames
-            notes += more_notes
+        path, part = folder / name, "train" if name == BLENDER_FILE else "test"
+        if part == "test" and not _has_images(content, images):
+            poses = _poses(path, content)
+            path_poses = poses if path_poses is None and len(poses) else path_poses
+            notes.append(_note_without_images(name, poses))
+            continue
+        more_frames, more_notes = _read_frames(path, content, part, images)
+        names = [frame.name for frame in more_frames]
+        more_masks, mask_notes = masks_of_frames(
+            path, content, names, factor, follow_links=follow_links
+        )
+        frames += more_frames
+        masks += more_masks
+        notes += [*more_notes, *mask_notes]
+        if part == "test":
             break
-        poses = _poses(path, content)
-        path_poses = poses if path_poses is None and len(poses) else path_poses
-        notes.append(_note_without_images(name, poses))
     notes += images.notes()
     split = None
     if any(frame.part == "test" for frame in frames):
@@ -132,7 +150,7 @@ def read_blender(folder: Path, factor: int | None = None, *, follow_links: bool 
         )
         split = Split(train, test)
     capture = _assemble("blender", images, frames, np.zeros((0, 3)), split, notes)
-    return dataclasses.replace(capture, path_poses=path_poses)
+    return dataclasses.replace(capture, path_poses=path_poses, masks=tuple(masks))
 
 
 def _names_in(content: Mapping[str, Any]) -> list[str]:
@@ -247,55 +265,6 @@ def _read_frame(
     if file is None:
         return None
     return _Frame(name, file, matrix, lens, bounds, part)
-
-
-def _notes_on_ignored_keys(content: Mapping[str, Any]) -> list[str]:
-    """Notes on keys of a file that are not used."""
-    notes = []
-    if any("mask_path" in frame for frame in content["frames"]):
-        notes.append("masks (mask_path) are not read: all pixels are used")
-    if content.get("train_filenames") and not (
-        content.get("test_filenames") or content.get("val_filenames")
-    ):
-        notes.append(
-            "train_filenames is not used, since there is no test_filenames or val_filenames"
-        )
-    return notes
-
-
-def _named_split(path: Path, content: Mapping[str, Any], frames: Sequence[_Frame]) -> Split | None:
-    """The split that nerfstudio's lists of file names define; None if the file has no lists."""
-    lists = {key: content.get(f"{key}_filenames") for key in ("train", "val", "test")}
-    if lists["train"] is None or (lists["test"] is None and lists["val"] is None):
-        return None
-    listed_stems: dict[str, set[str]] = {}
-    for key, names in lists.items():
-        if names is not None and not (
-            isinstance(names, list) and all(isinstance(name, str) for name in names)
-        ):
-            raise UserError(f"{path}: {key}_filenames must be a list of names: make it again")
-        listed_stems[key] = {_stem(name) for name in names or ()}
-    stems = [_stem(frame.name) for frame in frames]
-    files = [frame.file.relative_to(path.parent) for frame in frames]
-    for found in listed_stems.values():  # names may be written otherwise than in the frames
-        strange = index_of_names(files, found.difference(stems))
-        found.update(stems[index] for index in strange.values())
-    held_out = listed_stems["test"] or listed_stems["val"]
-    train = tuple(i for i, stem in enumerate(stems) if stem in listed_stems["train"])
-    test = tuple(i for i, stem in enumerate(stems) if stem in held_out and i not in train)
-    if not train or not test:
-        raise UserError(
-            f"{path}: train_filenames and test_filenames (or val_filenames) leave no view to "
-            "train on, or none to test: remove them, or name images of frames"
-        )
-    return Split(train, test)
-
-
-def _stem(name: str) -> str:
-    """The name of an image without its suffix, with `/` between folders."""
-    path = PurePosixPath(name.replace("\\", "/"))
-    known = path.suffix.lower() in IMAGE_SUFFIXES
-    return (path.with_suffix("") if known else path).as_posix()
 
 
 def _points(

@@ -12,7 +12,9 @@ from nerf.config.settings import PRECISIONS
 from nerf.geometry.camera_paths import GIVEN, PATHS
 from nerf.geometry.spaces import SPACES
 from nerf.runtime.devices import IMAGE_MEMORY
+from nerf.scenes.alpha import ALPHA_OPTIONS
 from nerf.scenes.loading import MAX_SIZE
+from nerf.scenes.used_pixels import MASKS_OPTIONS
 
 MODES = ("evaluate", "train", "render", "convert")
 RENDERERS = ("exact", "fast")
@@ -98,6 +100,33 @@ flags.DEFINE_float("near", None, "nearest depth of all views in the files' unit 
 flags.DEFINE_float("far", None, "farthest depth of all views in the files' unit (from the files)")
 flags.DEFINE_enum(
     "background", None, ("white", "black"), "colour behind transparent images (default: white)"
+)
+flags.DEFINE_enum(
+    "alpha",
+    "auto",
+    ALPHA_OPTIONS,
+    "what the alpha of images means: object (nothing is there), mask (neither trained on nor "
+    "scored), ignore (nothing); auto decides by the images",
+)
+flags.DEFINE_enum(
+    "masks",
+    "auto",
+    MASKS_OPTIONS,
+    "auto leaves out the pixels that masks say (mask_path, masks/, dynamic_mask_NAME.png)",
+)
+flags.DEFINE_integer(
+    "holdout",
+    None,
+    "hold out every HOLDOUT-th view, from view 0 on; 0 holds out none (default: the split of the "
+    "files, else 16; 8 for --preset=paper)",
+    lower_bound=0,
+    upper_bound=_MAX_COUNT,
+)
+flags.DEFINE_string(
+    "holdout_views",
+    None,
+    "hold out these views: names of images, separated by commas, or a .txt file with one name a "
+    "line",
 )
 flags.DEFINE_bool("offline", False, "make no network attempt (so does NERF_OFFLINE=1)")
 flags.DEFINE_string("download_url", None, "base address to download the published scenes from")

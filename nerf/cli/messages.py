@@ -12,6 +12,8 @@ FLAG_OF: Mapping[str, str] = {
     "nerf.train": "mode=train",
     "num_frames": "video_frames",
     "seconds": "train_seconds",
+    "train.holdout": "holdout",
+    "train.holdout_views": "holdout_views",
     "train.learning_rate": "lr",
     "train.num_rays": "rays",
     "train.num_steps": "steps",

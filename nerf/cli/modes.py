@@ -13,8 +13,9 @@ FLAGS = flags.FLAGS
 _ALWAYS = {"mode", "backend", "field", "set", "preset", "precision", "compile_cache"}
 _SCENE = {
     "scene", "data_dir", "format", "factor", "max_size", "space", "near", "far", "background",
-    "offline", "download_url", "image_memory", "follow_links",
+    "alpha", "masks", "offline", "download_url", "image_memory", "follow_links",
 }  # fmt: skip
+_SPLIT = {"holdout", "holdout_views"}
 _RUN = {"init_from", "run_dir", "debug"}
 _VIDEO = {"renderer", "camera_path", "video_frames", "video_size"}
 _TRAINING = {
@@ -22,19 +23,20 @@ _TRAINING = {
     "stop_at", "save_every", "eval_every", "on_collapse", "tensorboard", "seed",
 }  # fmt: skip
 USED_BY = {
-    "evaluate": _ALWAYS | _SCENE | _RUN | _VIDEO | {"eval_views"},
-    "train": _ALWAYS | _SCENE | _RUN | _VIDEO | _TRAINING | {"eval_views"},
+    "evaluate": _ALWAYS | _SCENE | _RUN | _VIDEO | _SPLIT | {"eval_views"},
+    "train": _ALWAYS | _SCENE | _RUN | _VIDEO | _TRAINING | _SPLIT | {"eval_views"},
     "render": _ALWAYS | _SCENE | _RUN | _VIDEO,
     "convert": _ALWAYS | _SCENE | {"init_from", "out"},
 }
-USED_BY_INSPECT = frozenset({
-    "format", "factor", "max_size", "space", "near", "far", "background", "out", "image_memory",
-    "follow_links",
-})  # fmt: skip
+USED_BY_INSPECT = frozenset(
+    {"format", "factor", "max_size", "space", "near", "far", "background", "alpha", "masks"}
+    | {"out", "image_memory", "follow_links"}
+    | _SPLIT
+)
 _OF_THE_MODES = set().union(*USED_BY.values())  # absl's own flags serve all
 _OF_FOLDERS = (
-    "data_dir", "format", "factor", "max_size", "space", "near", "far", "background",
-    "follow_links",
+    "data_dir", "format", "factor", "max_size", "space", "near", "far", "background", "alpha",
+    "masks", "follow_links",
 )  # fmt: skip
 # Flags that set what `--set` can set, too.
 _SAME_SETTING = {
@@ -43,6 +45,8 @@ _SAME_SETTING = {
     "lr": ("train.learning_rate", "train.final_learning_rate"),
     "precision": ("field.compute_dtype",),
     "background": ("render.background",),
+    "holdout": ("train.holdout",),
+    "holdout_views": ("train.holdout_views",),
 }
 
 
@@ -107,6 +111,8 @@ def _check_contradictions(given: set[str]) -> None:
                 raise UserError(
                     f"--{name} and --set={setting} both set the same: give one of the two"
                 )
+    if {"holdout", "holdout_views"} <= given:
+        raise UserError("--holdout and --holdout_views both choose views: give one of the two")
     if FLAGS.offline and FLAGS.download_url is not None:
         raise UserError("--offline downloads nothing, so --download_url has no use: leave one out")
     if FLAGS.scene.startswith("procedural:"):

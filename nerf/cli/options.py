@@ -1,6 +1,7 @@
 """What the flags become: options of the library's functions."""
 
 import dataclasses
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from nerf.errors import UserError
 from nerf.jobs.fit import fit_to_scene
 from nerf.jobs.load import load_params, load_run
 from nerf.jobs.train_options import TrainOptions
-from nerf.jobs.trained_field import TrainedField
+from nerf.jobs.trained_field import TrainedField, check_not_trained_on
 from nerf.jobs.video import default_path
 from nerf.runs import parameters, run_folder
 from nerf.runtime import devices
@@ -43,9 +44,43 @@ def capture_options() -> CaptureOptions:
         factor=FLAGS.factor,
         max_size=FLAGS.max_size,
         normalization=NormalizeOptions(FLAGS.space, FLAGS.near, FLAGS.far, FLAGS.background),
+        alpha=FLAGS.alpha,
+        masks=FLAGS.masks,
         image_memory=FLAGS.image_memory,
         follow_links=FLAGS.follow_links,
     )
+
+
+def assignments() -> tuple[str, ...]:
+    """What `--set`, `--holdout` and `--holdout_views` set, for `nerf.config.text.override`."""
+    given = list(FLAGS.set)
+    if FLAGS.holdout is not None:
+        given.append(f"train.holdout={FLAGS.holdout}")
+    names = holdout_views()
+    if names:
+        given.append(f"train.holdout_views={json.dumps(names)}")
+    return text.with_implied(given)
+
+
+def holdout_views() -> tuple[str, ...]:
+    """The names of `--holdout_views`, or those in the file that it names."""
+    given = FLAGS.holdout_views
+    if given is None:
+        return ()
+    names = given.split(",")
+    if given.lower().endswith(".txt"):
+        try:
+            names = Path(given).expanduser().read_text(encoding="utf-8-sig").splitlines()
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+            raise UserError(
+                f"--holdout_views={given} cannot be read ({reason}): give a file with one name a "
+                "line, or the names, separated by commas"
+            ) from error
+    found = tuple(name.strip() for name in names if name.strip())
+    if not found:
+        raise UserError(f"--holdout_views={given} has no names; --holdout=0 holds out no view")
+    return found
 
 
 def video_size() -> tuple[int, int] | None:
@@ -122,8 +157,8 @@ def published_config(scene: Scene | None) -> Config:
     """The settings of parameters that come with none: the published layout."""
     config = presets.preset_of(FLAGS.field, FLAGS.preset)
     if scene is None:
-        return text.override(config, *FLAGS.set)
-    return fit_to_scene(config, scene, tuple(FLAGS.set))
+        return text.override(config, *assignments())
+    return fit_to_scene(config, scene, assignments())
 
 
 def _is_own(init_from: str, folder: Path) -> bool:
@@ -144,14 +179,17 @@ def with_flags_of(trained: TrainedField, scene: Scene | None) -> TrainedField:
             f"the parameters were trained with preset {trained.config.preset!r}, not "
             f"{FLAGS.preset!r}: leave out --preset, or train anew"
         )
-    config = with_flags(trained.config)
-    return trained.with_settings(config, FLAGS.precision, scene)
+    other = trained.with_settings(with_flags(trained.config), FLAGS.precision, scene)
+    if FLAGS.mode == "evaluate" and trained.run_dir is not None and trained.scene is not None:
+        record = other.needed_scene()
+        check_not_trained_on(trained.scene, record.view_names, record.split)
+    return other
 
 
 def fresh_config(scene: Scene) -> Config:
     """The preset, fitted to the scene, with the flags' settings on top."""
     config = presets.preset_of(FLAGS.field, FLAGS.preset)
-    return with_flags(fit_to_scene(config, scene, tuple(FLAGS.set)))
+    return with_flags(fit_to_scene(config, scene, assignments()))
 
 
 def with_flags(config: Config) -> Config:
@@ -175,7 +213,7 @@ def _with_precision(config: Config) -> Config:
     """The settings with the precision, and `--set` on top."""
     dtype = settings.compute_dtype(FLAGS.precision)
     field = dataclasses.replace(config.field, compute_dtype=dtype)
-    return text.override(dataclasses.replace(config, field=field), *FLAGS.set)
+    return text.override(dataclasses.replace(config, field=field), *assignments())
 
 
 def train_options(scene: Scene, started: float) -> TrainOptions:

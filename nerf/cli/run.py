@@ -7,10 +7,12 @@ import jax
 import numpy as np
 
 from nerf.backends import convert
+from nerf.captures.capture import named_views
 from nerf.cli import options
 from nerf.cli.console import Console
 from nerf.cli.flags import FLAGS
-from nerf.errors import UserError, listed
+from nerf.config.settings import TrainConfig
+from nerf.errors import UserError
 from nerf.jobs.evaluate import evaluate
 from nerf.jobs.load import load_params, save_params
 from nerf.jobs.load_scene import load_scene
@@ -25,6 +27,7 @@ from nerf.runs import parameters, run_folder
 from nerf.runtime import devices
 from nerf.scenes.describe import image_sizes
 from nerf.scenes.scene import Scene
+from nerf.scenes.splits import Holdout
 from nerf.training.loop import UNLIMITED_STEPS
 
 _SLOW_EVALUATIONS = 2**28  # of the NeRF MLP: an hour of training on two cores
@@ -72,6 +75,8 @@ def _load_scene(console: Console) -> Scene:
         near=FLAGS.near,
         far=FLAGS.far,
         background=FLAGS.background,
+        alpha=FLAGS.alpha,
+        masks=FLAGS.masks,
         offline=FLAGS.offline,
         download_url=FLAGS.download_url,
         callback=console,
@@ -140,7 +145,7 @@ def _show(console: Console, scene: Scene, folder: Path, trained: TrainedField) -
 def _score_and_draw(console: Console, scene: Scene, folder: Path, trained: TrainedField) -> None:
     if options.num_frames():
         check_video_encoder()  # before time is spent on images
-    evaluate(
+    scores = evaluate(
         trained,
         scene,
         folder=folder,
@@ -151,7 +156,8 @@ def _score_and_draw(console: Console, scene: Scene, folder: Path, trained: Train
     )
     _draw_video(console, scene, folder, trained)
     renders = folder / run_folder.RENDERS_FOLDER
-    console.print(f"everything is in {folder}, the images are in {renders}")
+    images = f", the images are in {renders}" if scores.views else ""
+    console.print(f"everything is in {folder}{images}")
 
 
 def _draw_video(console: Console, scene: Scene, folder: Path, trained: TrainedField) -> None:
@@ -227,7 +233,7 @@ def _print_header(console: Console, scene: Scene, folder: Path, trained: Trained
     """The first lines of a run."""
     config = trained.config
     num_params = parameters.count(abstract_networks(trained.field, config.render))
-    held_out = listed(scene.split(config.train.holdout).test)
+    held_out = _held_out(scene, config.train)
     num_rays = int(np.sum(scene.images.heights * scene.images.widths))
     device = (
         f"{devices.default_platform()} ({run_folder.device_name()}), "
@@ -239,7 +245,7 @@ def _print_header(console: Console, scene: Scene, folder: Path, trained: Trained
         "backend": f"{trained.backend}, field {trained.field_name}, preset {config.preset}, "
         f"{num_params:,} parameters",
         "scene": f"{scene.name}, source: {scene.source} ({scene.origin}), {scene.num_views} views "
-        f"{_sizes(scene)}, {num_rays:,} rays, held out {held_out}",
+        f"{_sizes(scene)}, {num_rays:,} rays, {held_out}",
         "space": f"{scene.space.name}: {scene.space.description}",
         "parameters": trained.origin,
         "run folder": str(folder),
@@ -252,6 +258,12 @@ def _sizes(scene: Scene) -> str:
     """The sizes of the views: `of 126x94`, or `(8 of 64x48, 4 of 48x64)`."""
     sizes = image_sizes(scene)
     return f"of {sizes}" if scene.cameras.sizes is None else f"({sizes})"
+
+
+def _held_out(scene: Scene, config: TrainConfig) -> str:
+    """The held-out views by index and name."""
+    test = scene.split(Holdout.of(config)).test
+    return f"held out {named_views(test, scene.image_names)}" if test else "none held out"
 
 
 def _precision(name: str) -> str:

@@ -205,7 +205,12 @@ class TrainConfig:
       clip_norm: of the gradient, over all arrays; 0 turns clipping off.
       num_rays: rays of a step.
       num_steps: steps of a run.
-      holdout: every `holdout`-th view, from view 0 on, is held out for evaluation.
+      holdout: every `holdout`-th view, from view 0 on, is held out for evaluation; 0 for none. What
+        a user sets comes before the split of a scene's files, see `use_file_split`.
+      holdout_views: names of the views to hold out, see `nerf.scenes.splits`; they come before
+        `holdout` and the files' own split.
+      use_file_split: whether a split that the scene's files define is used. Setting `holdout` sets
+        it to false.
       warmup_steps: in which the learning rate rises linearly from a hundredth.
       adam_b1, adam_b2: decay of the running means of the gradient and of its square (Kingma & Ba
         2015).
@@ -221,6 +226,8 @@ class TrainConfig:
     num_steps: int
     holdout: int
     warmup_steps: int = 0
+    holdout_views: tuple[str, ...] = ()
+    use_file_split: bool = True
     adam_b1: float = 0.9
     adam_b2: float = 0.999
     adam_eps: float = 1e-8
@@ -234,7 +241,7 @@ class TrainConfig:
         check(self.clip_norm >= 0, "clip_norm", self.clip_norm, ">= 0")
         check(self.num_rays >= 1, "num_rays", self.num_rays, ">= 1")
         check(self.num_steps >= 0, "num_steps", self.num_steps, ">= 0")
-        check(self.holdout >= 2, "holdout", self.holdout, ">= 2")
+        check(self.holdout == 0 or self.holdout >= 2, "holdout", self.holdout, "0 or >= 2")
         check(self.warmup_steps >= 0, "warmup_steps", self.warmup_steps, ">= 0")
         for name in ("adam_b1", "adam_b2"):
             check(0 <= getattr(self, name) < 1, name, getattr(self, name), "from 0 to below 1")

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import json
 import typing
+from collections.abc import Sequence
 from typing import Any, Literal, TypeVar
 
 from nerf import field as field_lib
@@ -20,6 +21,8 @@ KEPT_BY_A_RUN = (
     "field.proposal.high",
     "field.total_variation_every",
 )
+# What a user who sets one field sets besides.
+_IMPLIED = {"train.holdout": "train.use_file_split=false"}
 
 
 def override(config: Config, *assignments: str) -> Config:
@@ -46,6 +49,17 @@ def override(config: Config, *assignments: str) -> Config:
         path = name.strip().split(".")
         _assign(Config, values, path, text.strip(), assignment, type(config.field))
     return _build(Config, values, "config", type(config.field))
+
+
+def with_implied(assignments: Sequence[str]) -> tuple[str, ...]:
+    """What a user sets, as `override` takes it, after what follows from it.
+
+    >>> with_implied(["train.holdout=8"])
+    ('train.use_file_split=false', 'train.holdout=8')
+    """
+    names = [assignment.partition("=")[0].strip() for assignment in assignments]
+    implied = (implied for name, implied in _IMPLIED.items() if name in names)
+    return (*implied, *assignments)
 
 
 def to_json(config: Config) -> dict[str, Any]:
@@ -209,6 +223,8 @@ def _coerce(value: Any, hint: Any, where: str) -> Any:
             return float(value)
     if typing.get_origin(hint) is Literal:
         return value
+    if hint == tuple[str, ...]:
+        return _names(value, where)
     if typing.get_origin(hint) is tuple:
         inner = typing.get_args(hint)
         if not isinstance(value, (list, tuple)) or len(value) != len(inner):
@@ -217,3 +233,14 @@ def _coerce(value: Any, hint: Any, where: str) -> Any:
     if type(value) is not hint:
         raise UserError(f"{where}: expected {hint.__name__}, found {value!r}")
     return value
+
+
+def _names(value: Any, where: str) -> tuple[str, ...]:
+    """Names from a list, or from a text in which commas separate them."""
+    if isinstance(value, bool) or not isinstance(value, str | int | list | tuple):
+        raise UserError(f"{where}: expected names, separated by commas, found {value!r}")
+    given = value if isinstance(value, list | tuple) else str(value).split(",")
+    names = tuple(name.strip() for name in given if isinstance(name, str) and name.strip())
+    if len(names) < len(given):
+        raise UserError(f"{where}: expected names, separated by commas, found {value!r}")
+    return names

@@ -1,5 +1,6 @@
 """Scoring the held-out views of a scene."""
 
+import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,18 +8,20 @@ from typing import Any
 
 import numpy as np
 
-from nerf.errors import UserError
+from nerf.errors import UserError, listed
 from nerf.geometry.cameras import Cameras
 from nerf.jobs.draw import draw
 from nerf.jobs.renderers import Renderer, RenderMethod, scoring_renderer
 from nerf.jobs.scores import Scores, ViewScore, score_view
-from nerf.jobs.trained_field import TrainedField
+from nerf.jobs.trained_field import TrainedField, check_not_trained_on
 from nerf.output import images
 from nerf.render.images import RenderedImage
 from nerf.runs import run_folder
 from nerf.runtime.events import Callback, Progress, log_event, say
 from nerf.scenes.scene import Scene, View
+from nerf.scenes.splits import Holdout
 
+_DRAWN = re.compile(r"view_(?P<index>[0-9]{3,})(\.png|_comparison\.png|_depth\.(png|npy))")
 _TILES_TO_ESTIMATE = 16  # with fewer, scoring is over before an estimate is of use
 
 
@@ -36,7 +39,8 @@ def evaluate(
 
     Args:
       trained: what is scored.
-      scene: whose held-out views count, by the setting `train.holdout` or the files' own split.
+      scene: whose held-out views count, by the settings `train.holdout_views` and `train.holdout`
+        or the files' own split.
       folder: where `eval.json` and the images go, e.g. a run folder; None writes nothing.
       renderer: `exact` or `fast`.
       eval_views: the most views to score, an even choice of those that are held out; None scores
@@ -44,26 +48,42 @@ def evaluate(
       debug: whether values are checked as well as shapes.
       callback: receives how long it is going to take, progress and scores.
 
+    Returns:
+      The scores; there are none if no view is held out.
+
     Raises:
-      UserError: if `eval_views` is less than 1.
+      UserError: if `eval_views` is less than 1, or held-out views are those of the training.
     """
     target = None if folder is None else Path(folder)
-    split = scene.split(trained.config.train.holdout)
+    split = scene.split(Holdout.of(trained.config.train))
+    if trained.scene is not None and trained.scene.name == scene.name:
+        check_not_trained_on(trained.scene, scene.image_names, split)
     indices = even_choice(split.test, eval_views)
     views = [scene.view(index) for index in indices]
+    blank = [view for view in views if view.kept is not None and not view.kept.any()]
+    if blank:
+        left_out = {view.index for view in blank}
+        views = [view for view in views if view.index not in left_out]
+        say(callback, f"not scored, since masks leave no pixel: {listed(v.label for v in blank)}")
     height, width = scene.cameras.height, scene.cameras.width
-    with trained.matmul_precision():
-        chosen = scoring_renderer(
-            trained, scene, [view.camera for view in views], renderer, callback, debug=debug
-        )
-        scores = _score_views(scene, views, chosen, target, callback)
-    result = Scores(tuple(scores), split, (height, width), chosen.method)
+    scores: list[ViewScore] = []
+    method: RenderMethod = "exact"
+    if views:
+        with trained.matmul_precision():
+            chosen = scoring_renderer(
+                trained, scene, [view.camera for view in views], renderer, callback, debug=debug
+            )
+            scores, method = _score_views(scene, views, chosen, target, callback), chosen.method
+    result = Scores(tuple(scores), split, (height, width), method, scene.image_names)
     if target is not None:
         run_folder.write_json(
             target / run_folder.EVAL_FILE, result.to_json(**_labels(trained, scene))
         )
         _remove_other_views(target / run_folder.RENDERS_FOLDER, indices)
-    fast = " (fast renderer)" if chosen.method == "fast" else ""
+    if not views:
+        say(callback, "no view is held out, so there is nothing to score")
+        return result
+    fast = " (fast renderer)" if method == "fast" else ""
     say(
         callback,
         f"mean of {result.views_scored} held-out views: PSNR {result.psnr:.2f} dB, "
@@ -137,8 +157,8 @@ def _score_views(
             scores.append(score)
             say(
                 callback,
-                f"view {view.index} ({view.name}){_size_text(score)}: PSNR {score.psnr:.2f} dB, "
-                f"SSIM {score.ssim:.4f}{_depth_text(score.depth_error)}{file}",
+                f"{view.label}{_size_text(score)}: PSNR {score.psnr:.2f} dB, SSIM {score.ssim:.4f}"
+                f"{_depth_text(score.depth_error)}{_mask_text(score.masked)}{file}",
             )
     return scores
 
@@ -150,6 +170,10 @@ def _size_text(score: ViewScore) -> str:
 
 def _depth_text(error: float | None) -> str:
     return "" if error is None else f", depth off by {error:.1%}"
+
+
+def _mask_text(masked: float | None) -> str:
+    return "" if masked is None else f", without the {masked:.0%} that is masked"
 
 
 def _write_view(
@@ -166,7 +190,7 @@ def _write_view(
     assert view.image is not None
     panels = [
         (f"rendered: {score.psnr:.2f} dB, SSIM {score.ssim:.3f}", image.rgb),
-        (f"{scene.truth_name}, view {view.index}", view.image),
+        (f"{scene.truth_name}, {view.label}", images.hatched(view.image, view.kept)),
         (f"depth: {near:.2f} (bright) to {far:.2f} scene units", depth),
     ]
     comparison = stem.with_name(f"{stem.name}_comparison.png")
@@ -178,8 +202,8 @@ def _write_view(
 
 
 def _remove_other_views(folder: Path, indices: Sequence[int]) -> None:
-    """Removes images of views that an earlier run with another split has left."""
+    """Removes images of views that an earlier run with another split has left, and nothing else."""
     for file in folder.glob("view_*"):
-        number = file.name.removeprefix("view_").partition("_")[0].partition(".")[0]
-        if number.isdecimal() and int(number) not in indices:
+        drawn = _DRAWN.fullmatch(file.name)
+        if drawn is not None and int(drawn["index"]) not in indices:
             file.unlink()

@@ -15,6 +15,7 @@ from nerf.errors import UserError
 from nerf.field import SceneFacts
 from nerf.jobs.scene_box import scene_box
 from nerf.scenes.scene import Scene
+from nerf.scenes.splits import Holdout
 from nerf.scenes.visual_hull import hull_box
 
 
@@ -76,7 +77,7 @@ def _hull_box(scene: Scene, config: Config) -> tuple[Vector, Vector] | None:
     """The bounding box of the visual hull; None if the scene has no hull."""
     if not scene.has_hull or scene.space.box is None:
         return None
-    views = scene.split(config.train.holdout).train
+    views = scene.split(Holdout.of(config.train)).train
     box = hull_box(scene.cameras, scene.images, views, scene.space.box)
     if box is None:
         return None
@@ -108,7 +109,7 @@ def assignments(config: Config, overrides: Mapping[str, Any]) -> tuple[str, ...]
         plain = value.tolist() if isinstance(value, np.generic | np.ndarray) else value
         shown = plain if isinstance(plain, str) else json.dumps(plain)
         assigned.append(f"{paths[0]}={shown}")
-    return tuple(assigned)
+    return text.with_implied(assigned)
 
 
 def _named(name: str) -> Config:

@@ -41,9 +41,9 @@ def load_run(
     loaded = parameters.load(folder, backend)
     if loaded.header is None:
         raise UserError(f"{folder} is no run folder: it has no {parameters.FILE_NAME}")
-    stored = _stored_scene(folder)
+    stored = stored_scene(folder)
     if stored is None and scene is not None:
-        stored = SceneRecord.of(scene, loaded.header.config.train.holdout)
+        stored = SceneRecord.of(scene, loaded.header.config.train)
     trained = _trained(loaded, loaded.header, backend, stored, f"the parameters in {folder}")
     return dataclasses.replace(
         trained, run_dir=folder, precision=str(record.get("precision", "float32"))
@@ -92,9 +92,9 @@ def load_params(
         )
     if is_pretrained and scene is not None:
         header = dataclasses.replace(header, provenance=f"pretrained ({scene.source})")
-    record = SceneRecord.of(scene, header.config.train.holdout) if scene else None
+    record = SceneRecord.of(scene, header.config.train) if scene else None
     if record is None and path.is_dir():
-        record = _stored_scene(path)
+        record = stored_scene(path)
     trained = _trained(loaded, header, backend, record, f"the parameters in {path}")
     return dataclasses.replace(trained, is_pretrained=is_pretrained)
 
@@ -125,7 +125,7 @@ def in_backend(trained: TrainedField, backend: str) -> TrainedField:
     return dataclasses.replace(trained, backend=backend, field=made, params=params)
 
 
-def _stored_scene(folder: Path) -> SceneRecord | None:
+def stored_scene(folder: Path) -> SceneRecord | None:
     """The scene's record in a run folder; None in those of version 0.1.0."""
     file = folder / run_folder.SCENE_FILE
     if not file.is_file():

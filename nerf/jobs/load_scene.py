@@ -9,9 +9,11 @@ from nerf.errors import UserError
 from nerf.runtime.devices import IMAGE_MEMORY
 from nerf.runtime.events import Callback, log_event, note
 from nerf.scenes import names
+from nerf.scenes.alpha import AlphaOption
 from nerf.scenes.loading import MAX_SIZE, CaptureOptions
 from nerf.scenes.normalize import NormalizeOptions
 from nerf.scenes.scene import Scene
+from nerf.scenes.used_pixels import MasksOption
 
 SpaceName = Literal["ndc", "world", "contracted"]
 
@@ -27,6 +29,8 @@ def load_scene(
     near: float | None = None,
     far: float | None = None,
     background: Background | None = None,
+    alpha: AlphaOption = "auto",
+    masks: MasksOption = "auto",
     image_memory: float = IMAGE_MEMORY,
     follow_links: bool = False,
     offline: bool = False,
@@ -45,6 +49,9 @@ def load_scene(
       space: that the field lives in; None means what suits the cameras.
       near, far: bounds of the depth in the files' unit; None means from the files.
       background: behind transparent images; None means white where there are any.
+      alpha: what alpha means: `object`, transparent pixels show that nothing is there; `mask`, they
+        are left out; `ignore`, alpha is not used; `auto` decides by the images.
+      masks: `auto` leaves out the pixels that masks say; `ignore` reads no masks.
       image_memory: the largest share of the machine's memory, 0 to 1, for the images; larger ones
         are mapped into memory from the cache.
       follow_links: whether symbolic links that lead out of the folder are followed.
@@ -55,7 +62,7 @@ def load_scene(
     Raises:
       UserError: if there is no such scene, or its data are broken.
     """
-    _check_bundled(str(name), format, factor, max_size, space, near, far, background)
+    _check_bundled(str(name), format, factor, max_size, space, near, far, background, alpha, masks)
     resolved = names.load_scene(
         str(name),
         data_dir=None if data_dir is None else Path(data_dir),
@@ -65,6 +72,8 @@ def load_scene(
             factor=factor,
             max_size=max_size,
             normalization=NormalizeOptions(space, near, far, background),
+            alpha=alpha,
+            masks=masks,
             image_memory=image_memory,
             follow_links=follow_links,
         ),
@@ -78,8 +87,10 @@ def load_scene(
 
 def _check_bundled(name: str, *options: object) -> None:
     """Refuses options that the bundled scenes do not use."""
-    labels = ("format", "factor", "max_size", "space", "near", "far", "background")
-    defaults = dict.fromkeys(labels) | {"max_size": MAX_SIZE}
+    labels = (
+        "format", "factor", "max_size", "space", "near", "far", "background", "alpha", "masks",
+    )  # fmt: skip
+    defaults = dict.fromkeys(labels) | {"max_size": MAX_SIZE, "alpha": "auto", "masks": "auto"}
     given = [
         label for label, value in zip(labels, options, strict=True) if value != defaults[label]
     ]

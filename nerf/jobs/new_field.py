@@ -12,6 +12,7 @@ from nerf.jobs.trained_field import TrainedField
 from nerf.runs import parameters
 from nerf.scenes.record import SceneRecord
 from nerf.scenes.scene import Scene
+from nerf.scenes.splits import find_name
 
 
 def new_field(
@@ -54,11 +55,12 @@ def new_field(
     made = field_lib.make_field(backend, name, config.field)
     if init_from is not None:
         parameters.check(init_from.params, made, config, init_from.origin)
-    record = SceneRecord.of(scene, config.train.holdout)
+    config = _with_plain_split(config, scene)
+    record = SceneRecord.of(scene, config.train)
     if not record.split.train:
         raise UserError(
-            f"the scene {scene.name} has no view to train on: it has {scene.num_views}, and every "
-            f"{config.train.holdout}th from view 0 on is held out; at least two are needed"
+            f"the scene {scene.name} has no view to train on: all {scene.num_views} are held out; "
+            "hold out fewer, or none with `train.holdout=0`"
         )
     return TrainedField(
         backend=backend,
@@ -75,6 +77,17 @@ def new_field(
         origin="from scratch" if init_from is None else init_from.origin,
         precision=precision,
     )
+
+
+def _with_plain_split(config: Config, scene: Scene) -> Config:
+    """The settings of a split in one form, however it was asked for, to compare runs by."""
+    names = tuple(find_name(scene.image_names, name) for name in config.train.holdout_views)
+    train = dataclasses.replace(
+        config.train,
+        holdout_views=tuple(scene.image_names[index] for index in sorted(set(names))),
+        use_file_split=config.train.use_file_split or scene.given_split is None,
+    )
+    return dataclasses.replace(config, train=train)
 
 
 def _provenance(init_from: TrainedField | None) -> str:

@@ -27,6 +27,7 @@ from nerf.training.state import TrainState
 
 MAX_PIXELS = 2**17  # about 418 x 313
 _MIN_PIXELS = 2**12  # where time is short; fewer show nothing
+_ALL = 0.999  # of a pixel's area
 _HEIGHT, _WIDTH = "test_height", "test_width"
 
 
@@ -90,6 +91,14 @@ class Preview:
         return image if image.shape[:2] == (height, width) else shrink(image, height, width)
 
     @functools.cached_property
+    def _kept(self) -> npt.NDArray[np.bool_] | None:
+        """The pixels that are scored: those all of whose part of the view's own image counts."""
+        kept, (height, width) = self._view.kept, (self._camera.height, self._camera.width)
+        if kept is None or kept.shape == (height, width):
+            return kept
+        return shrink(kept[..., None].astype(np.float32), height, width)[..., 0] > _ALL
+
+    @functools.cached_property
     def _prepare(self) -> Callable[[Params], ImageRenderer]:
         """Makes a renderer for the current parameters; compiled when it is first needed."""
         return preview_renderer(
@@ -113,10 +122,11 @@ class Preview:
         except InterruptedError:
             return None
         step, index, truth = int(state.step), self._view.index, self._truth
-        psnr, ssim = image_metrics.psnr(image.rgb, truth), image_metrics.ssim(image.rgb, truth)
+        psnr = image_metrics.psnr(image.rgb, truth, self._kept)
+        ssim = image_metrics.ssim(image.rgb, truth, self._kept)
         whole = self._view.camera.height, self._view.camera.width
         self.store.write_preview(step, index, image.rgb)
-        self.callback(events.Preview(step, index, image.rgb, psnr, ssim, whole))
+        self.callback(events.Preview(step, index, image.rgb, psnr, ssim, whole, self._view.name))
         scores = {TEST_PSNR: psnr, "test_ssim": ssim}
         height, width = truth.shape[:2]
         return scores if (height, width) == whole else scores | {_HEIGHT: height, _WIDTH: width}
@@ -144,6 +154,8 @@ def size_before(lines: Sequence[Mapping[str, Any]], camera: Cameras) -> tuple[in
 
 
 def preview_index(scene: SceneRecord) -> int:
-    """The index of the held-out view that is drawn during training."""
-    held_out = scene.split.test
-    return held_out[len(held_out) // 2]
+    """The index of the held-out view that is drawn during training; of a training view if none is
+    held out, and nothing drawn.
+    """
+    views = scene.split.test or scene.split.train
+    return views[len(views) // 2]

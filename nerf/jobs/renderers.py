@@ -204,13 +204,13 @@ def _resolution(trained: TrainedField, num_pixels: int) -> tuple[int, int, int]:
 def compared_pixels(
     record: SceneRecord, scene: Scene | None
 ) -> tuple[list[tuple[Cameras, npt.NDArray[np.int32]]], npt.NDArray[np.float32] | None]:
-    """Some pixels of the held-out views, always the same.
+    """Some pixels of the held-out views, or of all if none is held out; always the same.
 
     Returns:
       Cameras with the indices of pixels of each, and the colours `[num_pixels, 3]` of all these
       pixels where there are images.
     """
-    views = record.split.test
+    views = record.split.test or record.split.train
     sizes = np.asarray(record.cameras.image_sizes, np.int64)[list(views)]
     ends = np.cumsum(sizes.prod(axis=1))
     chosen = np.sort(np.random.default_rng(0).choice(ends[-1], _COMPARED_RAYS))

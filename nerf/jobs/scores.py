@@ -1,6 +1,7 @@
 """Scores of views and of a scene, and their JSON form."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ class ViewScore:
       ssim: by dm-pix, see `nerf.render.image_metrics.ssim`.
       depth_error: mean of |depth / truth - 1|; None where the true depth is not known.
       resolution: height and width in pixels; None where all views of the scene have one size.
+      masked: the fraction of the pixels that a mask leaves out of the scores; None without a mask.
     """
 
     index: int
@@ -29,6 +31,7 @@ class ViewScore:
     ssim: float
     depth_error: float | None = None
     resolution: tuple[int, int] | None = None
+    masked: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,12 +43,14 @@ class Scores:
       split: indices of the views for training and of those held out.
       resolution: height and width in pixels; where views differ in size, of most of them.
       renderer: `exact` or `fast`.
+      view_names: `[num_views]`, the names of all views.
     """
 
     views: tuple[ViewScore, ...]
     split: Split
     resolution: tuple[int, int]
     renderer: RenderMethod
+    view_names: tuple[str, ...] = ()
 
     @property
     def views_scored(self) -> str:
@@ -55,19 +60,26 @@ class Scores:
 
     @property
     def psnr(self) -> float:
-        """Mean PSNR in dB."""
-        return float(np.mean([view.psnr for view in self.views]))
+        """Mean PSNR in dB; NaN if no view is held out."""
+        return _mean([view.psnr for view in self.views])
 
     @property
     def ssim(self) -> float:
-        """Mean SSIM."""
-        return float(np.mean([view.ssim for view in self.views]))
+        """Mean SSIM; NaN if no view is held out."""
+        return _mean([view.ssim for view in self.views])
 
     @property
     def depth_error(self) -> float | None:
         """Mean error of the depth; None where the true depth is not known."""
         errors = [view.depth_error for view in self.views if view.depth_error is not None]
         return float(np.mean(errors)) if errors else None
+
+    def _split_names(self) -> dict[str, Any]:
+        if not self.view_names:
+            return {}
+        parts = self.split._asdict().items()
+        names = {part: [self.view_names[index] for index in indices] for part, indices in parts}
+        return {"split_names": names}
 
     def to_json(self, **labels: Any) -> dict[str, Any]:
         """What `eval.json` holds.
@@ -85,10 +97,15 @@ class Scores:
             **({"views_scored": self.views_scored} if is_part else {}),
             "views": [{name: x for name, x in view.items() if x is not None} for view in views],
             "split": {"train": list(self.split.train), "test": list(self.split.test)},
+            **self._split_names(),
             "resolution": list(self.resolution),
             **labels,
             "renderer": self.renderer,
         }
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values)) if values else float("nan")
 
 
 def score_view(scene: Scene, view: View, image: RenderedImage) -> ViewScore:
@@ -99,8 +116,9 @@ def score_view(scene: Scene, view: View, image: RenderedImage) -> ViewScore:
     return ViewScore(
         view.index,
         view.name,
-        image_metrics.psnr(image.rgb, view.image),
-        image_metrics.ssim(image.rgb, view.image),
+        image_metrics.psnr(image.rgb, view.image, view.kept),
+        image_metrics.ssim(image.rgb, view.image, view.kept),
         None if depth is None else image_metrics.depth_error(image.depth, depth),
         None if scene.cameras.sizes is None else (height, width),
+        None if view.kept is None else float(1.0 - np.mean(view.kept)),
     )

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from nerf import field as field_lib
 from nerf.config.settings import Config
-from nerf.errors import UserError
+from nerf.errors import UserError, listed
+from nerf.jobs.load import stored_scene
 from nerf.jobs.new_field import new_field
 from nerf.jobs.train_options import DEFAULT_OPTIONS, TrainOptions
 from nerf.jobs.trained_field import TrainedField
@@ -19,6 +20,7 @@ from nerf.runs.run_folder import settings_to_resume
 from nerf.runs.store import FolderStore, MemoryStore
 from nerf.runtime import devices
 from nerf.runtime.events import Callback, Event, StopTraining, log_event, note
+from nerf.scenes.record import SceneRecord
 from nerf.scenes.scene import Scene
 from nerf.training import loop
 from nerf.training.loop import LoopConfig
@@ -77,6 +79,8 @@ def train(
     if steps is not None:
         fresh = dataclasses.replace(fresh, config=_with_steps(fresh.config, steps))
     loop_config = _loop_config(fresh.config, options, steps=steps, seconds=seconds)
+    if not fresh.needed_scene().split.test:  # nothing to score
+        loop_config = loop_config._replace(eval_every=0)
     run = TrainingRun(scene, fresh, seed, options, loop_config, heard, was_stopped, started)
     with fresh.matmul_precision():
         if run_dir is None:
@@ -141,6 +145,8 @@ def _train_in_folder(run: TrainingRun, folder: Path, resume_from: Path | None) -
         run_folder.check_same_training(folder, record)
     elif resume_from is not None:
         run_folder.check_same_training(resume_from, record, elsewhere=True)
+    if run_folder.holds_training(folder):
+        _check_same_split(folder, run.fresh.needed_scene())
     run_folder.write_json(folder / run_folder.SCENE_FILE, run.fresh.needed_scene().to_json())
     store = FolderStore(
         folder,
@@ -153,6 +159,26 @@ def _train_in_folder(run: TrainingRun, folder: Path, resume_from: Path | None) -
     store.save_params(trained.params, trained.step or 0)  # which a run that was killed may lack
     write_training_charts(folder, trained, run.scene, run.callback)
     return dataclasses.replace(trained, run_dir=folder)
+
+
+def _check_same_split(folder: Path, now: SceneRecord) -> None:
+    """Refuses to resume a run with other held-out views, e.g. where the files' own split changed.
+
+    Args:
+      folder: holds a training run; one of version 0.1.0 does not say which views it held out.
+      now: the scene.
+
+    Raises:
+      UserError: with the held-out views, before and now.
+    """
+    before = stored_scene(folder)
+    if before is None or before.test_names == now.test_names:
+        return
+    old, new = (listed(names) if names else "none" for names in (before.test_names, now.test_names))
+    raise UserError(
+        f"{folder} holds a training run that held out other views: {old} before, {new} now; give "
+        "the same split to resume, or another `run_dir` or `resume=False` to start anew"
+    )
 
 
 def _stoppable(callback: Callback) -> tuple[Callback, loop.AskFn]:

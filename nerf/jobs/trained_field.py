@@ -3,12 +3,14 @@
 import contextlib
 import dataclasses
 import functools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 
 from nerf import field as field_lib
+from nerf.captures.capture import named_views
 from nerf.config.settings import PRECISIONS, Config
 from nerf.errors import UserError
 from nerf.field import Params, RadianceField
@@ -18,7 +20,7 @@ from nerf.render.tiles import ImageRenderer, TileProgram
 from nerf.runs import parameters
 from nerf.runs.parameters import Header
 from nerf.scenes.record import SceneRecord
-from nerf.scenes.scene import Scene, View
+from nerf.scenes.scene import Scene, Split, View
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -130,9 +132,30 @@ class TrainedField:
         other = dataclasses.replace(self, field=field, config=config, precision=precision)
         if scene is None:
             return other
-        record = SceneRecord.of(scene, config.train.holdout)
+        record = SceneRecord.of(scene, config.train)
         return dataclasses.replace(other, scene=record, space=scene.space)
 
     def with_params(self, params: Params, step: int | None) -> "TrainedField":
         """The same with other parameters of the same shapes."""
         return dataclasses.replace(self, params=params, step=step)
+
+
+def check_not_trained_on(before: SceneRecord, names: Sequence[str], split: Split) -> None:
+    """Refuses to score views as held out that the field was trained on.
+
+    Args:
+      before: the scene that it was trained on.
+      names: of the views of the scene that is scored.
+      split: of that scene.
+
+    Raises:
+      UserError: with the views.
+    """
+    trained_on = {before.view_names[index] for index in before.split.train}
+    both = [index for index in split.test if names[index] in trained_on]
+    if both:
+        raise UserError(
+            f"the training had {named_views(both, names)} among its views, so a score would not be "
+            "one of held-out views: leave out `holdout` and `holdout_views`, or train anew with "
+            "this split"
+        )

@@ -41,10 +41,10 @@ def write_training_charts(
         view = scene.view(preview_index(trained.needed_scene()))
         assert view.image is not None
         height, width = panels[-1][1].shape[:2]
-        image = view.image
+        image = images.hatched(view.image, view.kept)
         if (height, width) != image.shape[:2]:  # previews of a large view are smaller
             image = shrink(image, height, width)
-        truth = (f"{scene.truth_name}, view {view.index}", image)
+        truth = (f"{scene.truth_name}, {view.label}", image)
         sheet = folder / run_folder.CONTACT_SHEET_FILE
         images.write_sheet(sheet, images.contact_sheet([*panels, truth]))
         say(callback, f"previews over time: {sheet}")

@@ -1,6 +1,6 @@
 """Images to look at: PNG files, comparisons, coloured depth."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import chex
@@ -43,6 +43,21 @@ def write_sheet(path: Path, sheet: ByteImage) -> None:
     """Writes an image `[height, width, 3]` of 8 bits, e.g. from `side_by_side`, as a PNG file."""
     with atomic.replacing(path) as partial:
         iio.imwrite(partial, sheet, extension=".png")
+
+
+def hatched(image: FloatImage, kept: npt.NDArray[np.bool_] | None) -> FloatImage:
+    """An image whose pixels that are left out are dimmed and hatched.
+
+    Args:
+      image: `[height, width, 3]` in [0, 1].
+      kept: `[height, width]`, the pixels that are used; None for all.
+    """
+    if kept is None:
+        return image
+    rows, columns = np.indices(kept.shape)
+    stripe = np.where((rows + columns) % 8 < 2, 0.9, 0.35)[..., None]
+    shown = np.where(kept[..., None], image, 0.4 * image + 0.6 * stripe)
+    return shown.astype(np.float32)
 
 
 def colorize_depth(depth: FloatImage, acc: FloatImage | None = None) -> FloatImage:
@@ -109,6 +124,22 @@ def grid(panels: Sequence[tuple[str, FloatImage]], num_columns: int) -> ByteImag
     for number, ((caption, _), image) in enumerate(zip(panels, images, strict=True)):
         row, column = divmod(number, num_columns)
         left, top = _GAP + column * (width + _GAP), row * (height + _CAPTION + _GAP)
-        draw.text((left + 2, top + _CAPTION // 2), caption, fill="black", font=font, anchor="lm")
+        shown = _fitted(caption, lambda text: font.getlength(text) <= width)
+        draw.text((left + 2, top + _CAPTION // 2), shown, fill="black", font=font, anchor="lm")
         sheet.paste(Image.fromarray(image), (left, top + _CAPTION))
     return np.asarray(sheet)
+
+
+def _fitted(caption: str, fits: Callable[[str], bool]) -> str:
+    """A caption in one line that fits; characters that cannot be drawn become question marks.
+
+    >>> _fitted("view 3 (a very long name)", lambda text: len(text) <= 12)
+    'view 3 (a...'
+    """
+    plain = caption.encode("utf-8", "replace").decode("utf-8")
+    line = "".join(character if character.isprintable() else "?" for character in plain)
+    if fits(line):
+        return line
+    while line and not fits(f"{line}..."):
+        line = line[:-1]
+    return f"{line}..."

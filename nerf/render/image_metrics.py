@@ -1,5 +1,7 @@
 """How close a rendered image is to the truth: PSNR, SSIM, error of the depth."""
 
+import functools
+
 import chex
 import dm_pix
 import jax
@@ -8,14 +10,19 @@ import numpy as np
 import numpy.typing as npt
 
 
-def psnr(image: npt.NDArray[np.float32], truth: npt.NDArray[np.float32]) -> float:
+def psnr(
+    image: npt.NDArray[np.float32],
+    truth: npt.NDArray[np.float32],
+    kept: npt.NDArray[np.bool_] | None = None,
+) -> float:
     """Peak signal-to-noise ratio, -10 log10 of the mean squared error, for values in [0, 1].
 
     Args:
       image, truth: `[height, width, 3]`, sRGB in [0, 1].
+      kept: `[height, width]`, the pixels that count; None for all.
 
     Returns:
-      dB; infinite where both are equal.
+      dB; infinite where both are equal, NaN if no pixel counts.
 
     >>> import numpy as np
     >>> round(
@@ -25,11 +32,19 @@ def psnr(image: npt.NDArray[np.float32], truth: npt.NDArray[np.float32]) -> floa
     20.0
     """
     chex.assert_equal_shape([image, truth])
-    error = float(np.mean(np.square(image.astype(np.float64) - truth.astype(np.float64))))
+    squares = np.square(image.astype(np.float64) - truth.astype(np.float64))
+    counted = squares if kept is None else squares[kept]
+    if counted.size == 0:
+        return float("nan")
+    error = float(np.mean(counted))
     return float("inf") if error == 0.0 else float(-10.0 * np.log10(error))
 
 
-def ssim(image: npt.NDArray[np.float32], truth: npt.NDArray[np.float32]) -> float:
+def ssim(
+    image: npt.NDArray[np.float32],
+    truth: npt.NDArray[np.float32],
+    kept: npt.NDArray[np.bool_] | None = None,
+) -> float:
     """Structural similarity, mean over pixels and channels, by dm-pix.
 
     An 11 x 11 Gaussian window of standard deviation 1.5, K1 = 0.01, K2 = 0.03, values in [0, 1]:
@@ -37,18 +52,27 @@ def ssim(image: npt.NDArray[np.float32], truth: npt.NDArray[np.float32]) -> floa
 
     Args:
       image, truth: `[height, width, 3]`, sRGB in [0, 1]; sides of at least 11 pixels.
+      kept: `[height, width]`, the pixels that count; None for all. Windows around them may hold
+        others, which are taken for equal in both images.
 
     Returns:
-      At most 1; NaN where a side is shorter than the window.
+      At most 1; NaN where a side is shorter than the window, or no pixel counts.
     """
     chex.assert_equal_shape([image, truth])
     if min(image.shape[:2]) < 11:
         return float("nan")
     with jax.numpy_dtype_promotion("standard"):  # dm-pix mixes integers and floats
-        return float(_jitted_ssim(jnp.asarray(image), jnp.asarray(truth)))
+        if kept is None:
+            return float(_jitted_ssim(jnp.asarray(image), jnp.asarray(truth)))
+        shown = np.where(kept[..., None], image, truth)
+        each = np.asarray(_ssim_map(jnp.asarray(shown), jnp.asarray(truth)))
+    rows, columns = ((n - m) // 2 for n, m in zip(kept.shape, each.shape[:2], strict=True))
+    centres = kept[rows : rows + each.shape[0], columns : columns + each.shape[1]]
+    return float(np.mean(each[centres])) if centres.any() else float("nan")
 
 
 _jitted_ssim = jax.jit(dm_pix.ssim)
+_ssim_map = jax.jit(functools.partial(dm_pix.ssim, return_map=True))
 
 
 def depth_error(depth: npt.NDArray[np.float32], truth: npt.NDArray[np.float32]) -> float:

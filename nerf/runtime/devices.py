@@ -10,6 +10,8 @@ from pathlib import Path
 
 import jax
 
+from nerf.errors import UserError
+
 IMAGE_MEMORY = 0.5  # the default of `image_memory`, a share of a device's memory
 CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 _PLUGIN = re.compile(
@@ -17,6 +19,14 @@ _PLUGIN = re.compile(
 )
 _WARNING = "!!! RUNNING ON THE CPU"
 _HOW_TO_HIDE = "JAX_PLATFORMS=cpu hides this note"
+_INSTALL = {  # what lets JAX use a platform, by its name in JAX_PLATFORMS
+    "cuda": "pip install 'jax[cuda12]'",
+    "gpu": "pip install 'jax[cuda12]'",
+    "tpu": "pip install 'jax[tpu]'",
+    "rocm": "install JAX's plugin for ROCm",
+    "metal": "pip install jax-metal",
+}
+_MAX_REASON = 200  # characters of an error of JAX
 
 
 def default_platform() -> str:
@@ -26,6 +36,62 @@ def default_platform() -> str:
     callers.
     """
     return jax.default_backend()
+
+
+def check_platforms() -> None:
+    """Checks that JAX has the platform that JAX_PLATFORMS names; call it before JAX is used.
+
+    Raises:
+      UserError: in one sentence, where JAX would end with a traceback.
+    """
+    chosen = _chosen_platforms()
+    if not chosen:
+        return
+    try:
+        jax.devices()
+    except Exception as error:  # an AssertionError for cuda, a RuntimeError for others
+        raise UserError(_platform_message(chosen, _available_platforms(), str(error))) from error
+
+
+def _available_platforms() -> list[str]:
+    """The platforms that JAX has if nothing is chosen."""
+    from jax.extend import backend
+
+    jax.config.update("jax_platforms", None)
+    backend.clear_backends()
+    return sorted(backend.backends())
+
+
+def _platform_message(chosen: str, available: Sequence[str], reason: str) -> str:
+    """What is wrong with a value of JAX_PLATFORMS.
+
+    Args:
+      chosen: the value.
+      available: the platforms that JAX has.
+      reason: JAX's own error.
+    """
+    plain = [item.strip().lower() for item in chosen.split(",") if item.strip()]
+    known = [item for item in plain if item in available]
+    if plain and known == plain:
+        return (
+            f"JAX_PLATFORMS={chosen!r} must have names in lower case, separated by commas alone: "
+            f"set JAX_PLATFORMS={','.join(plain)}, or unset it"
+        )
+    missing = next((item for item in plain if item not in available), chosen)
+    advice = "unset it"
+    libraries = ("cuda", "rocm") if missing == "gpu" else (missing,)
+    plugins = [p for p in installed_plugins() if any(name in p.lower() for name in libraries)]
+    if plugins:
+        told = " ".join(reason.split())[:_MAX_REASON] or "nothing about the reason"
+        advice += f"; {', '.join(plugins)} is installed, but JAX cannot start it and says: {told}"
+    elif missing in _INSTALL:
+        advice += f", or {_INSTALL[missing]}"
+    else:
+        advice += f", or set it to {' or '.join(available)}"
+    return (
+        f"JAX_PLATFORMS={chosen} names a device that this JAX does not have (it has "
+        f"{', '.join(available)}): {advice}"
+    )
 
 
 def host_memory() -> int:
@@ -83,8 +149,13 @@ def processor_info() -> Sequence[str]:
 
 
 def _user_chose_cpu() -> bool:
+    return _chosen_platforms().split(",")[0] == "cpu"  # further back in the list: the fallback
+
+
+def _chosen_platforms() -> str:
+    """The value of JAX_PLATFORMS, or what the program has told JAX; empty for no choice."""
     chosen = getattr(jax.config, "jax_platforms", None) or os.environ.get("JAX_PLATFORMS", "")
-    return bool(chosen.split(",")[0] == "cpu")  # further back in the list it is the fallback
+    return str(chosen)
 
 
 def _has_nvidia_device() -> bool:

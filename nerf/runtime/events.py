@@ -123,6 +123,7 @@ class Preview:
       psnr: in dB, against the view's own image, scaled down by area to the same size.
       ssim: at most 1.
       view_size: height and width of the view itself.
+      name: of the view.
     """
 
     step: int
@@ -131,14 +132,16 @@ class Preview:
     psnr: float
     ssim: float
     view_size: tuple[int, int]
+    name: str = ""
 
     @property
     def text(self) -> str:
         """The scores in one line, with the size where the image is smaller than the view."""
         height, width = self.image.shape[:2]
         size = f" at {width}x{height}" if (height, width) != self.view_size else ""
+        named = f" ({self.name})" if self.name else ""
         return (
-            f"step {self.step}: held-out view {self.view}{size}: PSNR {self.psnr:.2f} dB, "
+            f"step {self.step}: held-out view {self.view}{named}{size}: PSNR {self.psnr:.2f} dB, "
             f"SSIM {self.ssim:.4f}"
         )
 

@@ -4,10 +4,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from nerf.captures.capture import named_views
 from nerf.captures.size_counts import sizes_in_words
 from nerf.captures.survey import survey_line
-from nerf.errors import listed
 from nerf.scenes.scene import Scene
+from nerf.scenes.splits import Holdout, rule_of
 
 
 def image_sizes(scene: Scene) -> str:
@@ -16,14 +17,15 @@ def image_sizes(scene: Scene) -> str:
     return sizes_in_words(np.stack([images.widths, images.heights], axis=-1))
 
 
-def describe_scene(scene: Scene, holdout: int) -> Iterator[str]:
+def describe_scene(scene: Scene, holdout: int | Holdout) -> Iterator[str]:
     """Lines about the scene that a field would be trained on.
 
     Args:
       scene: the scene.
-      holdout: every `holdout`-th view is held out, unless the files define a split.
+      holdout: which views are held out, see `Scene.split`.
     """
-    split = scene.split(holdout)
+    asked = Holdout(holdout) if isinstance(holdout, int) else holdout
+    split = scene.split(asked)
     background = f", transparent, over {scene.background}" if scene.is_transparent else ""
     yield survey_line("images", f"{image_sizes(scene)}{background}")
     near, far = scene.cameras.bounds[:, 0].min(), scene.cameras.bounds[:, 1].max()
@@ -32,9 +34,9 @@ def describe_scene(scene: Scene, holdout: int) -> Iterator[str]:
         "scene units",
         f"{scene.unit_scale:.4g} per unit of the files; bounds {near:.3g} to {far:.3g}",
     )
-    rule = "from the files" if scene.given_split else f"every {holdout}th from 0 on"
+    rule = rule_of(scene.given_split, asked)
+    named = f": {named_views(split.test, scene.image_names)}" if split.test else ""
     yield survey_line(
         "split",
-        f"{len(split.train)} for training, {len(split.test)} held out ({rule}): "
-        f"{listed(split.test)}",
+        f"{len(split.train)} for training, {len(split.test)} held out ({rule}){named}",
     )

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from nerf.captures.image_files import over, to_bytes, to_float
 from nerf.config.settings import Background
 from nerf.runtime import atomic
+from nerf.scenes.kept_pixels import KeptPixels
 
 Bytes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
@@ -32,9 +33,11 @@ class ImageStore:
       pixels: `[num_pixels, 3]` uint8, sRGB; `[num_pixels, 4]` with alpha, colours not multiplied by
         it.
       heights, widths: `[num_views]`, in pixels.
-      background: the colour behind transparent pixels.
+      background: the colour behind transparent pixels; None if alpha is not opacity, and colours
+        are used as they are.
       is_transparent: whether alpha is known to be the opacity of the scene; else transparent
         pixels just show the background.
+      kept: the pixels that are trained on and scored; None for all.
 
     >>> two = ImageStore.of(np.full((2, 3, 4, 3), 255, np.uint8))
     >>> len(two), two[1].shape, float(two[1].min()), two.offsets.tolist()
@@ -44,8 +47,9 @@ class ImageStore:
     pixels: Bytes
     heights: npt.NDArray[np.int64]
     widths: npt.NDArray[np.int64]
-    background: Background = "black"
+    background: Background | None = "black"
     is_transparent: bool = False
+    kept: KeptPixels | None = None
 
     @classmethod
     def of(
@@ -86,6 +90,13 @@ class ImageStore:
         """The pixels of a view as they are stored, `[height, width, 3 or 4]`."""
         start, height, width = (int(x[index]) for x in (self.offsets, self.heights, self.widths))
         return self.pixels[start : start + height * width].reshape(height, width, -1)
+
+    def kept_of(self, index: int) -> npt.NDArray[np.bool_] | None:
+        """The pixels of a view that are trained on and scored, `[height, width]`; None for all."""
+        if self.kept is None:
+            return None
+        start, height, width = (int(x[index]) for x in (self.offsets, self.heights, self.widths))
+        return self.kept.mask(start, start + height * width).reshape(height, width)
 
     def alpha_of(self, index: int) -> Floats | None:
         """The opacity of a view, `[height, width]` in [0, 1]; None where it is not known."""

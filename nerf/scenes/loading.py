@@ -16,17 +16,13 @@ from nerf.errors import UserError
 from nerf.runtime import devices
 from nerf.runtime.cache_dir import default_cache_dir
 from nerf.runtime.events import Callback, log_event
-from nerf.scenes.image_store import (
-    ImageStore,
-    load_pixels,
-    transparent_fraction,
-    with_channels,
-)
+from nerf.scenes.alpha import AlphaOption
+from nerf.scenes.image_store import ImageStore, load_pixels, with_channels
 from nerf.scenes.normalize import DEFAULT, NormalizeOptions, make_scene
 from nerf.scenes.scene import Scene, Source
+from nerf.scenes.used_pixels import MasksOption, select_pixels
 
 MAX_SIZE = 1008  # pixels of the longer side of an image, by default
-_MIN_TRANSPARENT_FRACTION = 0.001  # of all pixels, for the images to count as transparent
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +35,8 @@ class CaptureOptions:
         `max_size`, and chooses the smallest images of an LLFF folder.
       max_size: the longest allowed side of an image in pixels; 0 for no limit.
       normalization: space, bounds and background.
+      alpha: what the alpha of images means, see `nerf.scenes.alpha`.
+      masks: `auto` leaves out the pixels that masks say; `ignore` reads no masks.
       image_memory: the largest share of the machine's memory for the images; larger ones are
         written to the cache and mapped into memory.
       follow_links: whether symbolic links that lead out of the folder are followed.
@@ -48,6 +46,8 @@ class CaptureOptions:
     factor: int | None = None
     max_size: int = MAX_SIZE
     normalization: NormalizeOptions = DEFAULT
+    alpha: AlphaOption = "auto"
+    masks: MasksOption = "auto"
     image_memory: float = devices.IMAGE_MEMORY
     follow_links: bool = False
 
@@ -122,11 +122,10 @@ def load_capture(
     sizes, notes = target_sizes(capture, matched.sizes, options.factor, options.max_size)
     notes += check_lenses(capture, sizes)
     images = _load_images(matched, sizes, options, cache_dir or default_cache_dir(), callback)
-    if images.is_transparent:
-        fraction = transparent_fraction(images.pixels)
-        notes.append(
-            f"{fraction:.0%} of the pixels are transparent: they are taken for empty space"
-        )
+    images, used_notes = select_pixels(
+        images, capture, matched.turned, alpha=options.alpha, masks=options.masks
+    )
+    notes += used_notes
     quantiles = [brightness.quantiles_of(images.bytes_of(i)) for i in range(capture.num_views)]
     notes += brightness.notes_on_brightness(np.stack(quantiles), capture.camtoworlds)
     scene = make_scene(
@@ -177,5 +176,4 @@ def _load_images(
         targets[:, 1],
         targets[:, 0],
         background,
-        is_transparent=transparent_fraction(pixels) >= _MIN_TRANSPARENT_FRACTION,
     )

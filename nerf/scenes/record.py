@@ -12,12 +12,14 @@ import jax
 import numpy as np
 import numpy.typing as npt
 
+from nerf.config.settings import TrainConfig
 from nerf.errors import UserError
 from nerf.geometry import spaces
 from nerf.geometry.cameras import Cameras
 from nerf.geometry.lenses import Lens
 from nerf.geometry.spaces import Space
 from nerf.scenes.scene import Scene, Source, Split, View, find_view
+from nerf.scenes.splits import Holdout
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,15 +46,15 @@ class SceneRecord:
     path_poses: npt.NDArray[np.float32] | None = None
 
     @classmethod
-    def of(cls, scene: Scene, holdout: int) -> "SceneRecord":
-        """The record of a scene of which every `holdout`-th view is held out."""
+    def of(cls, scene: Scene, config: TrainConfig) -> "SceneRecord":
+        """The record of a scene, with the split that settings ask for."""
         return cls(
             name=scene.name,
             source=scene.source,
             space=scene.space,
             cameras=scene.cameras,
             view_names=scene.image_names,
-            split=scene.split(holdout),
+            split=scene.split(Holdout.of(config)),
             capture_to_scene=scene.capture_to_scene,
             path_poses=scene.path_poses,
         )
@@ -60,6 +62,11 @@ class SceneRecord:
     @property
     def num_views(self) -> int:
         return len(self.view_names)
+
+    @property
+    def test_names(self) -> tuple[str, ...]:
+        """The names of the held-out views."""
+        return tuple(self.view_names[index] for index in self.split.test)
 
     def view(self, which: int | str) -> View:
         """The camera of one view.

@@ -19,6 +19,7 @@ from nerf.geometry.cameras import Cameras
 from nerf.geometry.poses import scale_of
 from nerf.geometry.spaces import Space
 from nerf.scenes.image_store import ImageStore
+from nerf.scenes.splits import Holdout, make_split
 
 Source = Literal["photographs", "procedural"]
 
@@ -32,12 +33,19 @@ class View:
       name: the name of its image file, without a suffix.
       camera: one camera, with its bounds.
       image: `[height, width, 3]` float32, sRGB in [0, 1]; None if it is not available.
+      kept: `[height, width]`, the pixels that are scored; None for all.
     """
 
     index: int
     name: str
     camera: Cameras
     image: npt.NDArray[np.float32] | None = None
+    kept: npt.NDArray[np.bool_] | None = None
+
+    @property
+    def label(self) -> str:
+        """Its index and its name, for people."""
+        return f"view {self.index} ({self.name})"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,19 +120,25 @@ class Scene:
           UserError: if there is no such view.
         """
         index = find_view(self.image_names, which)
-        return View(index, self.image_names[index], self.cameras[index], self.images[index])
+        image, kept = self.images[index], self.images.kept_of(index)
+        return View(index, self.image_names[index], self.cameras[index], image, kept)
 
-    def split(self, holdout: int) -> Split:
-        """Holds out every `holdout`-th view, from view 0 on, unless the files define a split.
+    def split(self, holdout: int | Holdout) -> Split:
+        """The views to train on and those held out.
+
+        Args:
+          holdout: a number N holds out every N-th view, from view 0 on, unless the files define a
+            split; 0 then holds out none.
+
+        Raises:
+          UserError: if names are given, and one is that of no view, or of several.
 
         >>> every_third = [i for i in range(7) if i % 3 == 0]
         >>> every_third
         [0, 3, 6]
         """
-        if self.given_split is not None:
-            return self.given_split
-        test = tuple(range(0, self.num_views, holdout))
-        return Split(tuple(i for i in range(self.num_views) if i not in test), test)
+        asked = Holdout(holdout) if isinstance(holdout, int) else holdout
+        return make_split(self.image_names, self.given_split, asked)
 
 
 def find_view(names: Sequence[str], which: int | str) -> int:

@@ -88,6 +88,9 @@ def visual_hull(
     for number in chosen.astype(int):
         view = views[number]
         alpha = images.bytes_of(view)[..., 3]
+        kept = images.kept_of(view)
+        if kept is not None:  # what a masked pixel shows is not known
+            alpha = np.where(kept, alpha, np.uint8(255))
         group = _group(alpha.shape)
         counts = np.pad(_grouped(alpha > 0, group).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
         missing = [(0, whole - own) for whole, own in zip(most_groups, counts.shape, strict=True)]

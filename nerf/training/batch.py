@@ -32,9 +32,21 @@ class PixelLayout(NamedTuple):
     widths: jax.Array | npt.NDArray[np.int32]
 
 
+class PixelRuns(NamedTuple):
+    """Runs of neighbouring pixels in an array of pixels: those that are drawn from.
+
+    Attributes:
+      starts: `[num_runs]` int32, the index of the first pixel of each run, ascending.
+      totals: `[num_runs]` int32, the number of pixels in the runs up to and with each.
+    """
+
+    starts: jax.Array | npt.NDArray[np.int32]
+    totals: jax.Array | npt.NDArray[np.int32]
+
+
 @functools.partial(
     jax.tree_util.register_dataclass,
-    data_fields=("pixels", "layout", "cameras"),
+    data_fields=("pixels", "layout", "cameras", "kept"),
     meta_fields=("background", "has_opacity"),
 )
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -46,19 +58,23 @@ class TrainingViews:
         not trained on.
       layout: which of the pixels belong to the training views.
       cameras: `[num_views]`, of the training views.
-      background: the colour behind transparent pixels.
+      background: the colour behind transparent pixels; None if alpha is not used.
       has_opacity: whether alpha is the opacity of the scene.
+      kept: the pixels of the training views that are drawn from; None for all.
     """
 
     pixels: jax.Array | npt.NDArray[np.uint8]
     layout: PixelLayout
     cameras: Cameras
-    background: Background = "black"
+    background: Background | None = "black"
     has_opacity: bool = False
+    kept: PixelRuns | None = None
 
     @property
     def num_rays(self) -> int:
         """The number of pixels to draw from."""
+        if self.kept is not None:
+            return int(self.kept.totals[-1])
         return int(np.sum(np.asarray(self.layout.heights, np.int64) * self.layout.widths))
 
 
@@ -99,7 +115,7 @@ class PixelBatch:
     column: jax.Array
     ray_keys: jax.Array
     pixels: jax.Array
-    background: Background = "black"
+    background: Background | None = "black"
     has_opacity: bool = False
 
 
@@ -119,14 +135,19 @@ class Batch(NamedTuple):
     alpha: jax.Array | None = None
 
 
-def draw_pixels(key: jax.Array, layout: PixelLayout, num_rays: int) -> Drawn:
+def draw_pixels(
+    key: jax.Array, layout: PixelLayout, num_rays: int, kept: PixelRuns | None = None
+) -> Drawn:
     """Draws pixels uniformly from all pixels of all views, with replacement.
 
     Args:
       key: for the pixels and for the rays' own keys.
-      layout: of at least one view.
+      layout: of at least one view, by ascending offsets.
       num_rays: the number of rays.
+      kept: the pixels to draw from; None for all.
     """
+    if kept is not None:
+        return _draw_kept(key, layout, num_rays, kept)
     offsets, heights, widths = (jnp.asarray(x) for x in layout)
     chex.assert_equal_shape([offsets, heights, widths])
     ends = jnp.cumsum(heights * widths)
@@ -136,6 +157,21 @@ def draw_pixels(key: jax.Array, layout: PixelLayout, num_rays: int) -> Drawn:
     within = number - (ends - heights * widths)[view]
     row, column = jnp.divmod(within, widths[view])
     return Drawn(view, row, column, offsets[view] + within, jax.random.split(ray_key, num_rays))
+
+
+def _draw_kept(key: jax.Array, layout: PixelLayout, num_rays: int, kept: PixelRuns) -> Drawn:
+    """See `draw_pixels`."""
+    offsets, widths = jnp.asarray(layout.offsets), jnp.asarray(layout.widths)
+    starts, totals = (jnp.asarray(x) for x in kept)
+    chex.assert_equal_shape([starts, totals])
+    pixel_key, ray_key = jax.random.split(key)
+    number = jax.random.randint(pixel_key, (num_rays,), 0, totals[-1])
+    run = jnp.searchsorted(totals, number, side="right")
+    before = jnp.where(run > 0, totals[run - 1], 0)
+    position = starts[run] + number - before
+    view = jnp.searchsorted(offsets, position, side="right") - 1
+    row, column = jnp.divmod(position - offsets[view], widths[view])
+    return Drawn(view, row, column, position, jax.random.split(ray_key, num_rays))
 
 
 def with_colours(drawn: Drawn, pixels: jax.Array, views: TrainingViews) -> PixelBatch:
@@ -159,7 +195,7 @@ def with_colours(drawn: Drawn, pixels: jax.Array, views: TrainingViews) -> Pixel
 
 def draw_batch(key: jax.Array, views: TrainingViews, num_rays: int) -> PixelBatch:
     """`draw_pixels` and their colours, where the images are on the device."""
-    drawn = draw_pixels(key, views.layout, num_rays)
+    drawn = draw_pixels(key, views.layout, num_rays, views.kept)
     colours = jnp.asarray(views.pixels).at[drawn.position].get(mode="promise_in_bounds")
     return with_colours(drawn, colours, views)
 
@@ -167,8 +203,8 @@ def draw_batch(key: jax.Array, views: TrainingViews, num_rays: int) -> PixelBatc
 def colours(batch: PixelBatch) -> tuple[jax.Array, jax.Array | None]:
     """Colours `[num_rays, 3]` over the background, and opacity `[num_rays]` where it is known."""
     levels = jnp.asarray(_LEVELS).at[batch.pixels].get(mode="promise_in_bounds")
-    if batch.pixels.shape[-1] == 3:
-        return levels, None
+    if batch.pixels.shape[-1] == 3 or batch.background is None:
+        return levels[:, :3], None
     rgb, alpha = levels[:, :3], levels[:, 3:]
     behind = {"black": 0.0, "white": 1.0}[batch.background]
     return rgb * alpha + behind * (1.0 - alpha), alpha[:, 0] if batch.has_opacity else None

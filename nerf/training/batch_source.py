@@ -67,9 +67,11 @@ class HostDraw:
         self._pixels = np.asarray(views.pixels)
         self._sharding = NamedSharding(mesh, P(parallel.AXIS))
         self._device = mesh.devices.flat[0]
-        self._layout = jax.device_put(views.layout, self._device)
+        self._which = jax.device_put((views.layout, views.kept), self._device)
         self._draw = jax.jit(
-            lambda key, step, layout: draw_pixels(jax.random.fold_in(key, step), layout, num_rays)
+            lambda key, step, layout, kept: draw_pixels(
+                jax.random.fold_in(key, step), layout, num_rays, kept
+            )
         )
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="batches")
         self._key: tuple[bytes, jax.Array] | None = None
@@ -90,7 +92,7 @@ class HostDraw:
 
     def _batch(self, key: jax.Array, step: int) -> PixelBatch:
         number = jax.device_put(np.int32(step), self._device)
-        drawn: Drawn = self._draw(key, number, self._layout)
+        drawn: Drawn = self._draw(key, number, *self._which)
         colours = self._pixels[np.asarray(drawn.position)]
         batch: PixelBatch = jax.device_put(
             with_colours(drawn, colours, self._views), self._sharding

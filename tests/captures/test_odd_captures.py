@@ -271,7 +271,7 @@ def test_the_command_that_inspect_ends_with_reads_the_same(tmp_path):
     assert status == 0
     command = out.strip().splitlines()[-1]
     assert f"'--scene={folder}'" in command
-    for given in ("--format=nerfstudio", "--max_size=6", "--set=train.holdout=3"):
+    for given in ("--format=nerfstudio", "--max_size=6", "--holdout=3"):
         assert given in command
 
 

@@ -96,7 +96,7 @@ def test_export_at_a_smaller_size(folder, tmp_path):
         ),
         (["FOLDER", "--export_format=colmap"], "--export_format and --out go together"),
         (["FOLDER", "--plot=a.jpg"], "must end with .png"),
-        (["FOLDER", "--holdout=1"], "--holdout=1: 1 is not integer >= 2"),
+        (["FOLDER", "--holdout=1"], "--holdout=1 holds out all views"),
         (["FOLDER", "--format=colmap"], "no COLMAP model"),
         (["FOLDER", "--near=3", "--far=2"], "must be less than"),
         (["FOLDER", "--space=flat"], "--space=flat: value should be one of"),

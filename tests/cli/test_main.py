@@ -18,6 +18,7 @@ from tests.support.command_line import (
     TINY,
     TINY_FIELD,
     WIDTH,
+    call,
     call_well,
     contents,
     leaves,
@@ -73,6 +74,7 @@ def test_eval_json_has_the_documented_keys(run_dir, backend):
         "ssim",
         "views",
         "split",
+        "split_names",
         "resolution",
         "scene",
         "source",
@@ -85,6 +87,7 @@ def test_eval_json_has_the_documented_keys(run_dir, backend):
     assert [sorted(view) for view in result["views"]] == [["index", "name", "psnr", "ssim"]]
     assert result["psnr"] == result["views"][0]["psnr"]
     assert result["split"] == {"train": [1, 2, 3, 4], "test": [0]}
+    assert result["split_names"]["test"] == ["image000"]
     assert result["resolution"] == [HEIGHT, WIDTH]
     assert result["backend"] == backend
     assert result["step"] == 4
@@ -139,7 +142,7 @@ def test_the_first_lines_say_what_runs_and_the_last_where_it_went(trained, backe
     assert f" {count:,} parameters" in first["backend"]
     assert f"meadow, source: photographs (llff, {scene}" in first["scene"]
     assert f"{NUM_VIEWS * HEIGHT * WIDTH:,} rays" in first["scene"]
-    assert "held out 0" in first["scene"]
+    assert "held out view 0 (image000)" in first["scene"]
     assert lines[-1].endswith(f"the images are in {run_dir / 'renders'}")
 
 
@@ -187,25 +190,34 @@ def test_evaluating_a_run_in_place_with_other_settings_keeps_its_parameters(
         f"--backend={other(backend)}",
         f"--run_dir={folder}",
         "--set=render.num_fine=4",
-        "--set=train.holdout=2",
         "--video_frames=0",
     )
     after = contents(folder)
     changed = {name for name in after if after[name] != before.get(name)}
     assert {name.split("/")[0] for name in changed} == {"eval.json", "renders"}
-    assert [view["index"] for view in scores(folder)["views"]] == [0, 2, 4]
+    assert [view["index"] for view in scores(folder)["views"]] == [0]
     call_well(f"--scene={scene}", f"--backend={backend}", f"--run_dir={folder}", "--video_frames=0")
     assert scores(folder)["psnr"] == pytest.approx(scores(run_dir)["psnr"], abs=1e-3)
 
 
-def test_pictures_of_another_split_do_not_stay(trained, scene, tmp_path):
+def test_views_that_were_trained_on_are_not_scored_as_held_out(trained, scene):
+    run_dir = trained["flax"][0]
+    for flag in ("--holdout=2", "--holdout_views=image002"):
+        status, _, err = call(f"--scene={scene}", f"--run_dir={run_dir}", flag)
+        assert status == 1
+        assert "(image002)" in err
+        assert "leave out --holdout and --holdout_views" in err
+
+
+def test_images_of_another_split_do_not_stay(trained, scene, tmp_path):
     folder = tmp_path / "run"
-    shutil.copytree(trained["flax"][0], folder)
+    parameters = trained["flax"][0] / "params.safetensors"
     for holdout, views in ((2, {"000", "002", "004"}), (3, {"000", "003"})):
         call_well(
             f"--scene={scene}",
             f"--run_dir={folder}",
-            f"--set=train.holdout={holdout}",
+            f"--init_from={parameters}",
+            f"--holdout={holdout}",
             "--video_frames=0",
         )
         assert {path.name[5:8] for path in (folder / "renders").iterdir()} == views
@@ -293,3 +305,17 @@ def test_the_published_layout_converts_and_comes_back_bit_for_bit(trained, tmp_p
     assert contents(folder) == contents(back)
     assert sorted(contents(folder)) == ["arrays.npy", "tree.pkl"]
     assert leaves(file, backend) == leaves(run_dir, backend)
+
+
+def test_a_run_keeps_its_split_and_without_held_out_views_has_no_scores(scene, tmp_path):
+    folder = tmp_path / "run"
+    flags = train_flags(scene, "flax", "--video_frames=0", f"--run_dir={folder}")
+    out = call_well(*flags, "--holdout=0")
+    assert "none held out" in out
+    assert "no view is held out, so there is nothing to score" in out
+    assert scores(folder)["psnr"] is None
+    assert scores(folder)["views"] == []
+    assert len(scores(folder)["split"]["train"]) == NUM_VIEWS
+    status, _, err = call(*flags, "--holdout_views=image003")
+    assert status == 1
+    assert "train.holdout_views was [] and is now ['image003']" in err

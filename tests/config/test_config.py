@@ -61,6 +61,8 @@ TABLE = {  # field: (notebook, paper)
     "train.num_steps": (150_000, 200_000),
     "train.holdout": (16, 8),
     "train.warmup_steps": (0, 0),
+    "train.holdout_views": ((), ()),
+    "train.use_file_split": (True, True),
     "train.adam_b1": (0.9, 0.9),
     "train.adam_b2": (0.999, 0.999),
     "train.adam_eps": (1e-8, 1e-8),
@@ -169,6 +171,8 @@ def wrong_values(path):
     hint = hint_of(path)
     if typing.get_origin(hint) is typing.Literal:
         return ["nonsense", "3", "null", "[]"]
+    if hint == tuple[str, ...]:
+        return ["null", "true", "[1]", "1.5", "{}"]
     if typing.get_origin(hint) is tuple:
         return ["3", "[1, 2]", "[1, 2, true]", "null", "many"]
     return {
@@ -386,3 +390,12 @@ def test_json_that_is_no_config_is_refused(values):
 def test_configs_cannot_be_changed_in_place():
     with pytest.raises(dataclasses.FrozenInstanceError):
         NOTEBOOK.render.num_fine = 1
+
+
+def test_names_are_a_list_or_separated_by_commas():
+    for text in ("a, b/c", '["a", "b/c"]'):
+        assert override(NOTEBOOK, f"train.holdout_views={text}").train.holdout_views == ("a", "b/c")
+    assert override(NOTEBOOK, "train.holdout_views=1001").train.holdout_views == ("1001",)
+    for text in ("a,,b", "true", "[1]", ""):
+        with pytest.raises(UserError, match="expected names, separated by commas"):
+            override(NOTEBOOK, f"train.holdout_views={text}")

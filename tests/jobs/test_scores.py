@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nerf.errors import UserError
-from nerf.jobs.evaluate import even_choice
+from nerf.jobs.evaluate import _remove_other_views, even_choice
 from nerf.jobs.scores import Scores, ViewScore, score_view
 from nerf.render.image_metrics import psnr, ssim
 from nerf.render.images import RenderedImage
@@ -104,3 +104,30 @@ def test_all_views_are_scored_unless_fewer_are_asked_for():
     assert even_choice((0, 8, 16), None) == even_choice((0, 8, 16), 7) == (0, 8, 16)
     with pytest.raises(UserError, match="`eval_views` must be at least 1"):
         even_choice((0, 8), 0)
+
+
+def test_without_held_out_views_there_are_no_scores_and_the_json_form_says_null():
+    none = Scores((), Split((0, 1), ()), (5, 5), "exact", ("a", "b"))
+    assert math.isnan(none.psnr)
+    assert math.isnan(none.ssim)
+    assert none.depth_error is None
+    assert none.to_json()["views"] == []
+    assert none.to_json()["split_names"] == {"train": ["a", "b"], "test": []}
+
+
+def test_the_json_form_names_the_views_of_the_split():
+    named = Scores((), Split((1,), (0, 2)), (5, 5), "exact", ("a", "b", "c"))
+    assert named.to_json()["split_names"] == {"train": ["b"], "test": ["a", "c"]}
+
+
+def test_drawn_files_of_views_that_are_not_scored_are_removed_and_no_others(tmp_path):
+    endings = (".png", "_comparison.png", "_depth.png", "_depth.npy")
+    own = {f"view_{n:03d}{e}" for n in (0, 100, 1000, 1008, 20160) for e in endings}
+    others = {"view_1008_mine.txt", "view_12.png", "view_.png", "view_x.png", "overview_001.png"}
+    for name in own | others:
+        (tmp_path / name).touch()
+    _remove_other_views(tmp_path, (0, 1008, 20160))
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == others | {
+        n for n in own if n.split(".")[0].split("_")[1] in ("000", "1008", "20160")
+    }

@@ -1,5 +1,8 @@
 """Laws of the warnings about the device: one where an accelerator is not used, else none."""
 
+import os
+import subprocess
+import sys
 import types
 from importlib import metadata
 
@@ -62,3 +65,53 @@ def test_a_user_who_chose_the_cpu_is_not_warned(machine, platforms):
 
 def test_a_gpu_that_is_used_gives_no_warning(machine):
     assert machine(backend="gpu", packages=PLUGINS, gpu=True) == ()
+
+
+# A platform that JAX does not have.
+
+
+@pytest.mark.parametrize(
+    ("chosen", "words"),
+    [
+        ("cuda", ["JAX_PLATFORMS=cuda names a device", "it has cpu", "pip install 'jax[cuda12]'"]),
+        ("gpu", ["JAX_PLATFORMS=gpu names a device", "unset it", "pip install 'jax[cuda12]'"]),
+        ("tpu", ["JAX_PLATFORMS=tpu names a device", "pip install 'jax[tpu]'"]),
+        ("foo,cpu", ["JAX_PLATFORMS=foo,cpu names a device", "set it to cpu"]),
+        ("CPU", ["lower case", "JAX_PLATFORMS=cpu"]),
+        ("cpu,", ["separated by commas alone", "JAX_PLATFORMS=cpu"]),
+        (" cpu", ["separated by commas alone", "JAX_PLATFORMS=cpu"]),
+        (",", ["names a device", "set it to cpu"]),
+    ],
+)
+def test_each_kind_of_wrong_platform_has_its_sentence(machine, chosen, words):
+    machine()
+    message = devices._platform_message(chosen, ["cpu"], "")
+    assert all(word in message for word in words), message
+    assert "\n" not in message
+
+
+def test_what_jax_says_of_a_plugin_that_does_not_start_is_passed_on(machine):
+    machine(packages=["jax-cuda12-plugin", "libtpu"])
+    message = devices._platform_message("cuda", ["cpu"], "no driver\nwas found")
+    assert "jax-cuda12-plugin is installed" in message
+    assert "no driver was found" in message
+    assert "libtpu" not in message
+
+
+@pytest.mark.parametrize("command", ["main", "inspect"])
+def test_a_command_under_a_platform_that_is_not_there_ends_with_one_sentence(command, tmp_path):
+    ended = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            f"nerf.{command}",
+            *([str(tmp_path)] if command == "inspect" else []),
+        ],
+        env=os.environ | {"JAX_PLATFORMS": "rocm"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert "JAX_PLATFORMS=rocm names a device that this JAX does not have" in ended.stderr
+    assert "Traceback" not in ended.stderr

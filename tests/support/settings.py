@@ -34,6 +34,7 @@ _REALS = {
 _TUPLES = {
     "low": st.tuples(*[st.floats(-100, -1)] * 3),
     "high": st.tuples(*[st.floats(1, 100)] * 3),
+    "holdout_views": st.lists(st.text("abc/_1", min_size=1), max_size=3).map(tuple),
     "resolution": st.tuples(*[st.integers(2, 64)] * 3),
 }
 

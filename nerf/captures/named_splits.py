@@ -1,0 +1,62 @@
+"""The split that lists of file names in a transforms.json define (nerfstudio)."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from nerf.captures.capture import Split
+from nerf.captures.files import IMAGE_SUFFIXES
+from nerf.captures.image_index import index_of_names
+from nerf.errors import UserError
+
+
+def named_split(
+    path: Path, content: Mapping[str, Any], names: Sequence[str], files: Sequence[Path]
+) -> tuple[Split | None, list[str]]:
+    """The split that lists of file names define.
+
+    Args:
+      path: of the file, for messages.
+      content: what it holds: `train_filenames`, and `test_filenames` or `val_filenames`.
+      names: `[num_views]`, the `file_path` of each frame.
+      files: `[num_views]`, the image of each; a list may write their names otherwise.
+
+    Returns:
+      The split, None if the file has no lists; and a note if a list is not used.
+
+    Raises:
+      UserError: if a list is none, or no view is left to train on or to test.
+    """
+    lists = {key: content.get(f"{key}_filenames") for key in ("train", "val", "test")}
+    if lists["train"] is None or (lists["test"] is None and lists["val"] is None):
+        unused = content.get("train_filenames") and not (lists["test"] or lists["val"])
+        note = "train_filenames is not used, since there is no test_filenames or val_filenames"
+        return None, [note] if unused else []
+    listed_stems: dict[str, set[str]] = {}
+    for key, given in lists.items():
+        if given is not None and not (
+            isinstance(given, list) and all(isinstance(name, str) for name in given)
+        ):
+            raise UserError(f"{path}: {key}_filenames must be a list of names: make it again")
+        listed_stems[key] = {_stem(name) for name in given or ()}
+    stems = [_stem(name) for name in names]
+    relative = [file.relative_to(path.parent) for file in files]
+    for found in listed_stems.values():
+        strange = index_of_names(relative, found.difference(stems))
+        found.update(stems[index] for index in strange.values())
+    held_out = listed_stems["test"] or listed_stems["val"]
+    train = tuple(i for i, stem in enumerate(stems) if stem in listed_stems["train"])
+    test = tuple(i for i, stem in enumerate(stems) if stem in held_out and i not in train)
+    if not train or not test:
+        raise UserError(
+            f"{path}: train_filenames and test_filenames (or val_filenames) leave no view to "
+            "train on, or none to test: remove them, or name images of frames"
+        )
+    return Split(train, test), []
+
+
+def _stem(name: str) -> str:
+    """The name of an image without its suffix, with `/` between folders."""
+    path = PurePosixPath(name.replace("\\", "/"))
+    known = path.suffix.lower() in IMAGE_SUFFIXES
+    return (path.with_suffix("") if known else path).as_posix()

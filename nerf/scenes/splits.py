@@ -1,0 +1,102 @@
+"""Which views are held out: none, some by their names, those that the files name, or every N-th."""
+
+import difflib
+import operator
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+from typing import NamedTuple
+
+from nerf.captures.capture import Split, named_views
+from nerf.captures.files import IMAGE_SUFFIXES
+from nerf.config.settings import TrainConfig
+from nerf.errors import UserError, listed
+
+_MAX_SUGGESTED = 3
+
+
+class Holdout(NamedTuple):
+    """Which views are held out.
+
+    Attributes:
+      every: every N-th view, from view 0 on; 0 for none.
+      views: names of views. Where there are some, nothing else counts.
+      use_file_split: whether a split that the files define comes before `every`.
+    """
+
+    every: int
+    views: tuple[str, ...] = ()
+    use_file_split: bool = True
+
+    @classmethod
+    def of(cls, config: TrainConfig) -> "Holdout":
+        """What the settings of a run say."""
+        return cls(config.holdout, config.holdout_views, config.use_file_split)
+
+
+def make_split(names: Sequence[str], given: Split | None, holdout: Holdout) -> Split:
+    """The views to train on and those held out.
+
+    Args:
+      names: of all views.
+      given: the split that the files define, if they do.
+      holdout: what is asked for.
+
+    Raises:
+      UserError: if a name is that of no view, or of several.
+    """
+    if holdout.views:
+        test = tuple(sorted({find_name(names, name) for name in holdout.views}))
+    elif given is not None and holdout.use_file_split:
+        return given
+    else:
+        test = tuple(range(0, len(names), holdout.every)) if holdout.every else ()
+    held_out = frozenset(test)
+    return Split(tuple(i for i in range(len(names)) if i not in held_out), test)
+
+
+def find_name(names: Sequence[str], wanted: str) -> int:
+    """The index of the view that a user names: by the name or the file of its image.
+
+    The folders of a path and the ending of a file may be left out.
+
+    Raises:
+      UserError: if there is no such view, or there are several.
+
+    >>> find_name(["left/001", "left/002", "right/001"], "images/left/002.jpg")
+    1
+    """
+    stem = PurePosixPath(wanted.replace("\\", "/"))
+    if stem.suffix.lower() in IMAGE_SUFFIXES and wanted not in names:
+        stem = stem.with_suffix("")
+    parts = tuple(part for part in stem.parts if part != ".")
+    paths = [PurePosixPath(name).parts for name in names]
+    folded = [tuple(map(str.casefold, path)) for path in paths]
+    for asked, known in ((parts, paths), (tuple(map(str.casefold, parts)), folded)):
+        for is_same in (operator.eq, _ends_alike):
+            found = [index for index, path in enumerate(known) if is_same(path, asked)]
+            if len(found) == 1:
+                return found[0]
+            if found:
+                raise UserError(
+                    f"`holdout_views`: {wanted!r} may be {named_views(found, names)}: give more of "
+                    "its path"
+                )
+    similar = difflib.get_close_matches(str(stem), names, _MAX_SUGGESTED)
+    near = f"similar names are {listed(similar)}" if similar else f"there are {listed(names)}"
+    raise UserError(f"`holdout_views`: no view is called {wanted!r}; {near}")
+
+
+def _ends_alike(path: Sequence[str], asked: Sequence[str]) -> bool:
+    """Whether the shorter one of two paths is the end of the other."""
+    length = min(len(path), len(asked))
+    return length > 0 and tuple(path[-length:]) == tuple(asked[-length:])
+
+
+def rule_of(given: Split | None, holdout: Holdout) -> str:
+    """How views are held out, in a few words."""
+    if holdout.views:
+        return "by name"
+    if given is not None and holdout.use_file_split:
+        return "from the files"
+    ordinal = {2: "2nd", 3: "3rd"}.get(holdout.every, f"{holdout.every}th")
+    return f"every {ordinal} from 0 on" if holdout.every else "all are for training"

@@ -1,0 +1,66 @@
+"""Which views are held out: none, by names, the files' own, every N-th."""
+
+import pytest
+
+from nerf.captures.capture import Split
+from nerf.errors import UserError
+from nerf.scenes.splits import Holdout, find_name, make_split, rule_of
+
+NAMES = ("left/001", "left/002", "right/001", "IMG_3")
+GIVEN = Split((0, 1), (2, 3))
+
+
+@pytest.mark.parametrize(
+    ("given", "holdout", "test", "rule"),
+    [
+        (None, Holdout(2), (0, 2), "every 2nd from 0 on"),
+        (None, Holdout(16), (0,), "every 16th from 0 on"),
+        (None, Holdout(0), (), "all are for training"),
+        (GIVEN, Holdout(2), (2, 3), "from the files"),
+        (GIVEN, Holdout(2, use_file_split=False), (0, 2), "every 2nd from 0 on"),
+        (GIVEN, Holdout(0, use_file_split=False), (), "all are for training"),
+        (GIVEN, Holdout(2, ("IMG_3", "left/001")), (0, 3), "by name"),
+        (None, Holdout(0, ("IMG_3", "IMG_3.jpg")), (3,), "by name"),
+    ],
+)
+def test_names_come_first_then_the_files_then_every_nth(given, holdout, test, rule):
+    split = make_split(NAMES, given, holdout)
+    assert split.test == test
+    assert sorted(split.train + split.test) == [0, 1, 2, 3]
+    assert rule_of(given, holdout) == rule
+
+
+@pytest.mark.parametrize(
+    ("wanted", "index"),
+    [
+        ("left/002", 1),
+        ("002", 1),
+        ("002.JPG", 1),
+        ("images/left/001.png", 0),
+        ("right\\001.jpg", 2),
+        ("./IMG_3.jpeg", 3),
+        ("img_3", 3),
+    ],
+)
+def test_a_view_is_found_by_the_name_or_the_file_of_its_image(wanted, index):
+    assert find_name(NAMES, wanted) == index
+
+
+def test_an_exact_name_comes_before_an_ending():
+    assert find_name(("a/1", "1"), "1") == 1
+    assert find_name(("IMG", "img"), "img") == 1
+
+
+@pytest.mark.parametrize(
+    ("wanted", "words"),
+    [
+        ("001", ["'001' may be views 0 (left/001), 2 (right/001)", "more of its path"]),
+        ("IMG_4", ["no view is called 'IMG_4'", "similar names are IMG_3"]),
+        ("zzz", ["no view is called 'zzz'", "there are left/001, left/002"]),
+        ("", ["no view is called ''"]),
+    ],
+)
+def test_a_name_of_no_view_or_of_several_is_refused(wanted, words):
+    with pytest.raises(UserError) as caught:
+        find_name(NAMES, wanted)
+    assert all(word in str(caught.value) for word in ["`holdout_views`", *words])
