@@ -13,7 +13,7 @@ import dataclasses
 from pathlib import Path
 from typing import Protocol
 
-from nerf.captures import colmap, llff, transforms
+from nerf.captures import colmap, llff, transforms, unposed
 from nerf.captures.capture import Capture, InvalidCapture, check_cameras, with_rotations
 from nerf.errors import UserError
 
@@ -59,12 +59,15 @@ def read_capture(folder: Path, *, format: str | None = None, factor: int | None 
       UserError: if there is no such folder, it has no known format, or its files are damaged or
         describe impossible cameras.
     """
+    if unposed.is_video(folder):
+        raise unposed.no_poses(folder, "is a video")
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder: give the folder of a scene")
     if format is not None and format not in FORMATS:
         raise UserError(f"unknown format {format!r}: choose one of {', '.join(FORMATS)}")
     found = formats_in(folder)
     if format is None and not found:
+        unposed.check_poses(folder)
         raise UserError(
             f"no scene in {folder}: it must contain {llff.POSES_FILE} (LLFF), "
             f"{transforms.BLENDER_FILE} (Blender), {transforms.NERFSTUDIO_FILE} (nerfstudio, "

@@ -30,6 +30,7 @@ USED_BY = {
 USED_BY_INSPECT = frozenset(
     {"format", "factor", "max_size", "space", "near", "far", "background", "out", "image_memory"}
 )
+USED_BY_POSE = frozenset({"out", "max_size", "seed"})
 _OF_THE_MODES = set().union(*USED_BY.values())  # absl's own flags serve all
 _OF_FOLDERS = ("data_dir", "format", "factor", "max_size", "space", "near", "far", "background")
 # Flags that set what `--set` can set, too.
@@ -60,6 +61,15 @@ def parse_inspect_flags(argv: Sequence[str]) -> list[str]:
     rest = basic.parse_flags(argv)
     with exit_on_error():
         for note in check_combination(argv, "nerf.inspect", USED_BY_INSPECT):
+            print(f"note: {note}")
+    return rest
+
+
+def parse_pose_flags(argv: Sequence[str]) -> list[str]:
+    """The same for `nerf.pose`."""
+    rest = basic.parse_flags(argv)
+    with exit_on_error():
+        for note in check_combination(argv, "nerf.pose", USED_BY_POSE):
             print(f"note: {note}")
     return rest
 
