@@ -101,7 +101,8 @@ def place(job: Mapping[str, Any], folder: Path, colmap: Any) -> None:
         initial_image_pair_callback=lambda: report(2, first=True),
         next_image_callback=lambda: report(1),
     )
-    found = sorted(models.values(), key=lambda m: (-m.num_reg_images(), -m.num_points3D()))
+    large = [model for model in models.values() if model.num_reg_images() >= _MIN_MODEL_SIZE]
+    found = sorted(large, key=lambda m: (-m.num_reg_images(), -m.num_points3D()))
     largest = set(found[0].reg_image_ids()) if found else set()
     others = [model for model in found[1:] if set(model.reg_image_ids()) - largest]
     result: dict[str, Any] = {"sizes": [m.num_reg_images() for m in (*found[:1], *others)]}
