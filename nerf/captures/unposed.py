@@ -45,7 +45,7 @@ def no_poses(source: Path, what: str) -> UserError:
     """The error for images or a video without poses."""
     return UserError(
         f"no scene in {source}, which {what}: find the poses with python -m nerf.pose "
-        f"{shlex.quote(str(source))}, or put files with poses beside the images"
+        f"{shlex.quote(str(source))}"
     )
 
 

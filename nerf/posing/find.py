@@ -11,13 +11,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from nerf.captures.files import IMAGE_SUFFIXES
 from nerf.captures.formats import formats_in, read_capture
 from nerf.captures.unposed import find_images
 from nerf.errors import UserError, listed
 from nerf.posing import frames, process, result, worker
 from nerf.posing.diagnosis import diagnose
 from nerf.posing.options import DEFAULT_OPTIONS, MIN_IMAGES, PoseOptions
-from nerf.posing.out_folder import RESULT, OutFolder, open_out
+from nerf.posing.out_folder import RESULT, OutFolder, open_out, remove
 from nerf.posing.pairs import chosen_matcher, image_pairs
 from nerf.posing.result import PoseResult
 from nerf.posing.sources import camera_groups, copy_images
@@ -55,7 +56,11 @@ def find_poses(
     del settings["overwrite"]
     folder = open_out(path, source, settings, overwrite=options.overwrite)
     notes: list[str] = []
-    names = _images(source, folder, options, notes, callback)
+    try:
+        names = _images(source, folder, options, notes, callback)
+    except UserError:
+        remove(path)
+        raise
     for text in notes:
         note(callback, text)
     found = _mapped(folder, names, options, not source.is_dir(), callback)
@@ -74,6 +79,8 @@ def _check_source(source: Path) -> None:
     if not source.exists():
         raise UserError(f"there is no {source}: give a folder of images, or a video")
     if not source.is_dir():
+        if source.suffix.lower() in IMAGE_SUFFIXES:
+            raise UserError(f"{source} is one image: give the folder of all images")
         return
     found = formats_in(source)
     if found:

@@ -105,6 +105,13 @@ def clear(path: Path) -> None:
             shutil.rmtree(path / name)
 
 
+def remove(path: Path) -> None:
+    """Removes what a run has written, and the folder if nothing else is in it."""
+    clear(path)
+    if not any(path.iterdir()):
+        path.rmdir()
+
+
 def _read(path: Path) -> dict[str, Any] | None:
     try:
         found = json.loads(path.read_text())

@@ -61,6 +61,17 @@ def test_what_is_not_there_is_named(tmp_path):
     assert "there is no" in refusal(tmp_path / "absent", tmp_path / "out")
 
 
+def test_one_image_is_not_taken_for_a_video(tmp_path):
+    write_pictures(tmp_path, ["a.png"])
+    assert "is one image" in refusal(tmp_path / "a.png", tmp_path / "out")
+
+
+def test_a_file_that_is_no_video_leaves_nothing_behind(tmp_path):
+    (tmp_path / "a.mp4").write_text("no video")
+    assert "as a video" in refusal(tmp_path / "a.mp4", tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
+
+
 @pytest.mark.parametrize(("names", "said"), [([], "has no images"), (["a.png", "b.png"], "a.png")])
 def test_too_few_images_are_refused_with_what_is_there(tmp_path, names, said):
     (tmp_path / "photos").mkdir()
@@ -88,6 +99,7 @@ def test_images_that_cannot_be_read_are_named_or_left_out(tmp_path):
     for number in (0, 1, 2):
         (tmp_path / "photos" / f"{number}.png").write_bytes(b"")
     assert "only 1 of 5 images" in refusal(tmp_path / "photos", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("place", ["", "images", "day/one"])
