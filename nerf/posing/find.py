@@ -142,17 +142,21 @@ def _mapped(
 ) -> dict[str, Any]:
     """Runs COLMAP's steps; returns what `nerf.posing.worker.place` has found."""
     safe = _link_images(folder, names)
-    shared = {"seed": options.seed, "num_threads": options.num_threads}
     groups = [[safe[i] for i in group] for group in camera_groups(folder.images, names)]
-    values = {"groups": groups, "camera_model": options.camera_model, "max_size": options.max_size}
-    process.run_step("extract", folder.work, shared | values, len(names), callback)
+    values = {
+        "seed": options.seed,
+        "num_threads": options.num_threads,
+        "camera_model": options.camera_model,
+    }
+    extraction = values | {"groups": groups, "max_size": options.max_size}
+    process.run_step("extract", folder.work, extraction, len(names), callback)
     matcher = chosen_matcher(options.matcher, len(names), is_video=is_video)
-    found = _compared(folder, names, safe, matcher, shared, callback)
+    found = _compared(folder, names, safe, matcher, values, callback)
     is_poor = max(found["sizes"], default=0) < _PLACED_SHARE * len(names)
     may_compare_all = options.matcher == "auto" and matcher == "sequential"
     if is_poor and may_compare_all and len(names) <= _MAX_COMPARED:
         say(callback, "not all images could be placed: comparing every image with every other")
-        found = _compared(folder, names, safe, "exhaustive", shared, callback)
+        found = _compared(folder, names, safe, "exhaustive", values, callback)
     return found
 
 
@@ -173,8 +177,8 @@ def _compared(
     (work / worker.PLACED).unlink(missing_ok=True)
     for name in ("models", worker.MODEL):
         shutil.rmtree(work / name, ignore_errors=True)
-    values = {"names": dict(zip(safe, names, strict=True))}
-    process.run_step("place", work, shared | values, len(names), callback)
+    placing = shared | {"names": dict(zip(safe, names, strict=True))}
+    process.run_step("place", work, placing, len(names), callback)
     found: dict[str, Any] = json.loads((work / worker.RESULT).read_text())
     return found
 

@@ -15,6 +15,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from nerf.posing.lens_models import first_model, refine
+
 DATABASE = "database.db"
 IMAGES = "images"
 PAIRS = "pairs.txt"
@@ -22,6 +24,7 @@ PLACED = "placed.txt"
 MODEL = "model"
 RESULT = "result.json"
 _MIN_MODEL_SIZE = 3
+_MIN_SHARE = 0.9  # of the images that are placed, or they are placed again with distortion
 
 
 def safe_name(index: int, suffix: str) -> str:
@@ -36,7 +39,7 @@ def extract(job: Mapping[str, Any], folder: Path, colmap: Any) -> None:
     extraction.num_threads = job["num_threads"]
     for group in job["groups"]:
         reading = colmap.ImageReaderOptions()
-        reading.camera_model = job["camera_model"]
+        reading.camera_model = first_model(job["camera_model"])
         known = _camera_of(folder / DATABASE, group)
         if known is not None:
             reading.existing_camera_id = known
@@ -79,12 +82,34 @@ def match(job: Mapping[str, Any], folder: Path, colmap: Any) -> None:
 
 
 def place(job: Mapping[str, Any], folder: Path, colmap: Any) -> None:
-    """Places the images in models; writes the largest, and figures of all."""
+    """Places the images in models; writes the largest, and figures of all.
+
+    Lenses get no distortion first, see `nerf.posing.lens_models`. If that leaves out many images,
+    the lens must have distortion, and they are placed again.
+    """
+    models = _mapped(job, folder, colmap, distorts=False)
+    if _size(models) < _MIN_SHARE * len(job["names"]):
+        again = _mapped(job, folder, colmap, distorts=True)
+        models = again if _size(again) > _size(models) else models
+    result: dict[str, Any] = {"sizes": [model.num_reg_images() for model in models]}
+    if models:
+        largest = refine(models[0], job["camera_model"], colmap)
+        result |= _written(largest, job["names"], folder / MODEL)
+    (folder / RESULT).write_text(json.dumps(result))
+
+
+def _size(models: Sequence[Any]) -> int:
+    return int(models[0].num_reg_images()) if models else 0
+
+
+def _mapped(job: Mapping[str, Any], folder: Path, colmap: Any, *, distorts: bool) -> list[Any]:
+    """Models, the largest first; of the others, those that place more images."""
     options = colmap.IncrementalPipelineOptions()
     options.min_model_size = _MIN_MODEL_SIZE
     options.num_threads = job["num_threads"]
     options.random_seed = job["seed"]
-    options.extract_colors = True
+    options.ba_refine_extra_params = distorts
+    options.mapper.abs_pose_refine_extra_params = distorts
     count = 0
 
     def report(added: int, first: bool = False) -> None:
@@ -103,12 +128,8 @@ def place(job: Mapping[str, Any], folder: Path, colmap: Any) -> None:
     )
     large = [model for model in models.values() if model.num_reg_images() >= _MIN_MODEL_SIZE]
     found = sorted(large, key=lambda m: (-m.num_reg_images(), -m.num_points3D()))
-    largest = set(found[0].reg_image_ids()) if found else set()
-    others = [model for model in found[1:] if set(model.reg_image_ids()) - largest]
-    result: dict[str, Any] = {"sizes": [m.num_reg_images() for m in (*found[:1], *others)]}
-    if found:
-        result |= _written(found[0], job["names"], folder / MODEL)
-    (folder / RESULT).write_text(json.dumps(result))
+    placed = set(found[0].reg_image_ids()) if found else set()
+    return [*found[:1], *(model for model in found[1:] if set(model.reg_image_ids()) - placed)]
 
 
 def _written(model: Any, names: Mapping[str, str], folder: Path) -> dict[str, Any]:
