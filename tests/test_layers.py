@@ -8,14 +8,25 @@ import pytest
 import nerf
 
 PACKAGE = Path(nerf.__file__).parent
-COMMANDS = {"main", "inspect"}
+COMMANDS = {"main", "inspect", "pose"}
 
 # What each package must not import, with the reason in CONTRIBUTING's map of the code.
 ABOVE_FIELDS = {"render", "training", "runs", "output", "jobs", "cli", "captures", "scenes"}
 FORBIDDEN = {
     "config": ABOVE_FIELDS | {"geometry"},
     "geometry": ABOVE_FIELDS | {"backends", "field"},
-    "captures": {"scenes", "backends", "render", "training", "runs", "output", "jobs", "cli"},
+    "captures": {
+        "scenes",
+        "backends",
+        "render",
+        "training",
+        "runs",
+        "output",
+        "jobs",
+        "cli",
+        "posing",
+    },
+    "posing": {"scenes", "backends", "render", "training", "runs", "output", "jobs", "cli"},
     "scenes": {"backends", "render", "training", "runs", "output", "jobs", "cli"},
     "procedural": {"captures", "scenes", *ABOVE_FIELDS, "backends"},
     "backends": ABOVE_FIELDS,

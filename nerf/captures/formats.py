@@ -29,6 +29,7 @@ from nerf.captures import (
     record3d,
     trajectory,
     transforms,
+    unposed,
 )
 from nerf.captures.capture import Capture, InvalidCapture, check_cameras, with_rotations
 from nerf.captures.files import contents
@@ -104,14 +105,20 @@ def read_capture(
       UserError: if there is no such folder, it has no known format, or its files are damaged or
         describe impossible cameras.
     """
+    if unposed.is_video(folder):
+        raise unposed.no_poses(folder, "is a video")
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder: give the folder of a scene")
     if format is not None and format not in FORMATS:
         raise UserError(f"unknown format {format!r}: choose one of {', '.join(FORMATS)}")
     found = formats_in(folder)
     if format is None and not found:
+        below = _scenes_below(folder)
+        if not below:
+            unposed.check_poses(folder)
+        there = f"but there is one in {listed(below)}: give that folder" if below else ""
         raise UserError(
-            f"no scene in {folder} ({_what_is_there(folder)}): it must contain "
+            f"no scene in {folder} ({there or contents(folder)}): it must contain "
             f"{llff.POSES_FILE} (LLFF), {transforms.BLENDER_FILE} (Blender), "
             f"{transforms.NERFSTUDIO_FILE} (nerfstudio, instant-ngp), sparse/0 (COLMAP), "
             "metadata.json and rgb (Record3D), keyframes (Polycam), an .xml of cameras "
@@ -146,11 +153,9 @@ def _with_bounds(capture: Capture, near: float | None, far: float | None) -> Cap
     return dataclasses.replace(capture, bounds=bounds)
 
 
-def _what_is_there(folder: Path) -> str:
-    """What a folder without a scene has, in words; a scene in a folder below it is named."""
+def _scenes_below(folder: Path) -> list[str]:
+    """The folders in a folder that have a scene."""
     with contextlib.suppress(OSError):
         paths = sorted(path for path in folder.iterdir() if path.is_dir() and not path.is_symlink())
-        scenes = [str(path) for path in paths[:_MAX_FOLDERS] if formats_in(path)]
-        if scenes:
-            return f"but there is one in {listed(scenes)}: give that folder"
-    return contents(folder)
+        return [str(path) for path in paths[:_MAX_FOLDERS] if formats_in(path)]
+    return []

@@ -11,6 +11,7 @@ FLAG_OF: Mapping[str, str] = {
     "max_seconds": "train_seconds",
     "nerf.train": "mode=train",
     "num_frames": "video_frames",
+    "num_threads": "threads",
     "seconds": "train_seconds",
     "train.holdout": "holdout",
     "train.holdout_views": "holdout_views",

@@ -33,6 +33,7 @@ USED_BY_INSPECT = frozenset(
     | {"out", "image_memory", "follow_links"}
     | _SPLIT
 )
+USED_BY_POSE = frozenset({"out", "max_size", "seed"})
 _OF_THE_MODES = set().union(*USED_BY.values())  # absl's own flags serve all
 _OF_FOLDERS = (
     "data_dir", "format", "factor", "max_size", "space", "near", "far", "background", "alpha",
@@ -68,6 +69,15 @@ def parse_inspect_flags(argv: Sequence[str]) -> list[str]:
     rest = basic.parse_flags(argv)
     with exit_on_error():
         for note in check_combination(argv, "nerf.inspect", USED_BY_INSPECT):
+            print(f"note: {note}")
+    return rest
+
+
+def parse_pose_flags(argv: Sequence[str]) -> list[str]:
+    """The same for `nerf.pose`."""
+    rest = basic.parse_flags(argv)
+    with exit_on_error():
+        for note in check_combination(argv, "nerf.pose", USED_BY_POSE):
             print(f"note: {note}")
     return rest
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from nerf.captures import formats
+from nerf.captures.unposed import is_video
 from nerf.errors import UserError
 from nerf.runtime.cache_dir import default_cache_dir, with_home
 from nerf.runtime.events import Callback, log_event
@@ -201,10 +202,10 @@ def _cached_or_downloaded(name: str, sources: _Sources, *, has_bundled: bool) ->
 
 
 def _is_folder(name: str) -> bool:
-    """Whether the user means a folder: it looks like a path, or there is such a folder."""
+    """Whether the user means a folder: it looks like a path, or there is such a folder or video."""
     separators = [separator for separator in ("/", os.sep, os.altsep) if separator]
     looks_like_path = name.startswith((".", "~")) or any(s in name for s in separators)
-    return looks_like_path or Path(name).is_dir()
+    return looks_like_path or Path(name).is_dir() or is_video(Path(name))
 
 
 def _is_set(variable: str) -> bool:
