@@ -24,7 +24,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from nerf.errors import UserError, listed
+from nerf.errors import UserError, listed, printable
 from nerf.geometry.lenses import Lens
 
 Array = npt.NDArray[np.float64]
@@ -95,7 +95,7 @@ class InvalidCapture(UserError):
     """
 
     def __init__(self, problems: Sequence[str]):
-        self.problems = tuple(problems)
+        self.problems = tuple(map(printable, problems))
         more = len(self.problems) - 1
         rest = f" (and {more} more: python -m nerf.inspect FOLDER lists all)" if more else ""
         super().__init__(self.problems[0] + rest)
