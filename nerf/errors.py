@@ -12,8 +12,12 @@ class UserError(Exception):
 
     The message is one sentence that says what is wrong, where, and what to do. It names parameters
     in backticks, e.g. "give `near` and `far`". The commands print it without a traceback, with
-    flags in the place of parameters (`nerf.cli.messages`), and exit with status 1.
+    flags in the place of parameters (`nerf.cli.messages`), and exit with status 1. Names in it may
+    come from anywhere, so what no terminal shows becomes an escape.
     """
+
+    def __init__(self, message: str = ""):
+        super().__init__(printable(message))
 
 
 def listed(items: Iterable[object]) -> str:

@@ -27,7 +27,7 @@ import numpy.typing as npt
 
 from nerf.captures.lens_models import HALF_PIXEL as HALF_PIXEL
 from nerf.captures.lens_models import make_lens as make_lens
-from nerf.errors import UserError, listed
+from nerf.errors import UserError, listed, printable
 from nerf.geometry.lenses import Lens, panorama_pixels
 from nerf.geometry.rigs import Rig, classify_rig
 
@@ -122,7 +122,7 @@ class InvalidCapture(UserError):
     """
 
     def __init__(self, problems: Sequence[str]):
-        self.problems = tuple(problems)
+        self.problems = tuple(map(printable, problems))
         more = len(self.problems) - 1
         rest = f" (and {more} more: python -m nerf.inspect FOLDER lists all)" if more else ""
         super().__init__(self.problems[0] + rest)

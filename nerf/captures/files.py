@@ -219,6 +219,10 @@ def image_at(
     Args:
       folder, factor, follow_links: see `find_image`.
       relative: the path, with or without a suffix; the copy may have another suffix.
+
+    Raises:
+      UserError: if several images differ from the path in their suffixes alone, or a link leads
+        out of the folder and is not followed.
     """
     parts = relative.parts
     candidates = [folder / relative]
@@ -227,10 +231,15 @@ def image_at(
         copy = folder.joinpath(*parts[:index], f"images_{factor}", *parts[index + 1 :])
         candidates = [copy, *_other_suffixes(copy), *candidates]
     for candidate in candidates:
-        for path in (candidate, *(Path(f"{candidate}{suffix}") for suffix in _suffixes(candidate))):
-            check_inside(folder, path, follow_links=follow_links)
-            if _is_file(path):
-                return path
+        paths = (candidate, *(Path(f"{candidate}{suffix}") for suffix in _suffixes(candidate)))
+        found = [path for path in paths if _is_file(path)]
+        if not found:
+            continue
+        check_inside(folder, found[0], follow_links=follow_links)
+        if not all(path.samefile(found[0]) for path in found[1:]):
+            names = listed(path.relative_to(folder) for path in found)
+            raise UserError(f"{str(relative)!r} may be each of {names}: write the name in full")
+        return found[0]
     return None
 
 

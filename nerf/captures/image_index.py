@@ -4,6 +4,7 @@ Names differ between computers in folders, case, suffix, Unicode form and spaces
 by the end of its path, then by its bare name; where several fit equally well, all are given.
 """
 
+import contextlib
 import os
 import re
 import unicodedata
@@ -11,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePath
 from typing import NamedTuple
+from urllib.parse import unquote
 
 from nerf.captures.files import (
     IMAGE_SUFFIXES,
@@ -265,5 +267,23 @@ def _stem(name: str) -> str:
 
 
 def _folded(text: str) -> str:
-    """A name without what differs between systems: case, Unicode form, and spaces."""
-    return " ".join(unicodedata.normalize("NFC", text.casefold()).split())
+    """A name without what differs between systems: case, Unicode form, encoding and spaces."""
+    if not text.isascii():
+        text = _decoded(text)
+    return " ".join(unicodedata.normalize("NFC", unquote(text).casefold()).split())
+
+
+def _decoded(text: str) -> str:
+    r"""A name that was decoded wrongly, as it was meant; other names as they are.
+
+    >>> _decoded("SÃ¤ule"), _decoded("S\udce4ule"), _decoded("Säule")
+    ('Säule', 'Säule', 'Säule')
+    """
+    for encoding in ("cp1252", "latin-1", "cp437"):  # of UTF-8, on Windows and in archives
+        with contextlib.suppress(UnicodeError):
+            return text.encode(encoding).decode()
+    with contextlib.suppress(UnicodeError):
+        return text.encode("utf-8", errors="surrogateescape").decode()
+    with contextlib.suppress(UnicodeError):
+        return text.encode("utf-8", errors="surrogateescape").decode("cp1252")
+    return text

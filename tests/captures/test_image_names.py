@@ -10,7 +10,7 @@ from nerf.captures.capture import InvalidCapture
 from nerf.captures.formats import read_capture
 from nerf.captures.image_index import index_of_names, list_images
 from nerf.captures.image_names import match_images
-from nerf.errors import UserError
+from nerf.errors import UserError, printable
 from tests.support.captures import HEIGHT, WIDTH, orbit_poses, transforms, write_pictures
 
 REAL = [f"images/view_{i}.png" for i in range(4)]
@@ -56,6 +56,9 @@ def files_of(capture):
         ("images/Säule_{}.png", unicodedata.normalize("NFD", "images/Säule_{}.png")),
         (unicodedata.normalize("NFD", "images/Säule_{}.png"), "images/Säule_{}.png"),
         ("images/my view {}.png", "images/my  view {}.png"),
+        ("images/my%20view%20{}.png", "images/my view {}.png"),
+        ("images/Säule_{}.png", "images/S\udce4ule_{}.png"),  # in Latin-1 on the disk
+        ("images/Säule_{}.png", "images/SÃ¤ule_{}.png"),  # UTF-8 taken for Latin-1
         ("images/view_{}.png", "images\\view_{}.png"),  # as some programs unpack archives
     ],
 )
@@ -68,7 +71,7 @@ def test_images_are_found_under_other_names_and_one_note_says_so(tmp_path, write
     assert files_of(capture) == files
     (note,) = [note for note in capture.notes if "under other names" in note]
     assert note.startswith("4 images are found")
-    assert f"{names[0]} is {files[0]}" in note
+    assert f"{names[0]} is {printable(files[0])}" in note
 
 
 def test_images_beside_the_file_are_found(tmp_path):
@@ -113,6 +116,33 @@ def test_ambiguous_names_are_an_error_that_lists_the_candidates(tmp_path):
     (problem,) = caught.value.problems
     assert "'/data/0.png' may be each of left/0.png, right/0.png" in problem
     assert "5 frames have this fault: frame 0, frame 1, frame 2, and 2 more" in problem
+
+
+@pytest.mark.parametrize("name", ["images/view_0", "/x/view_0.tif"])
+def test_two_suffixes_are_ambiguous(tmp_path, name):
+    folder = write_json(tmp_path, [name], ["images/view_0.png", "images/view_0.jpg"])
+    with pytest.raises(
+        InvalidCapture, match=r"may be each of images/view_0\.jpg, images/view_0\.png"
+    ):
+        read_capture(folder)
+
+
+@pytest.mark.parametrize(
+    "name", ["images/\ud800.png", "\udcff", "a\nb\x1b[31m.png", "n" * 900, "²³.png"]
+)
+@pytest.mark.parametrize("write", [write_json, write_colmap])
+def test_a_name_of_any_letters_is_refused_in_one_line_that_can_be_printed(tmp_path, write, name):
+    folder = write(tmp_path, ["x.png"])
+    if write is write_json:
+        (folder / "transforms.json").write_text(json.dumps(transforms(orbit_poses(1), [name])))
+    else:
+        line = f"1 1 0 0 0 0 0 0 1 {name}\n\n".encode("utf-8", "surrogatepass")
+        (folder / "sparse" / "0" / "images.txt").write_bytes(line)
+    with pytest.raises(UserError) as caught:
+        read_capture(folder)
+    message = str(caught.value)
+    assert message.isprintable()
+    message.encode()
 
 
 def test_an_image_serves_one_name(tmp_path):
