@@ -126,7 +126,9 @@ def load_capture(
             f"{fraction:.0%} of the pixels are transparent: they are taken for empty space"
         )
     quantiles = [brightness.quantiles_of(images.bytes_of(i)) for i in range(capture.num_views)]
-    notes += brightness.notes_on_brightness(np.stack(quantiles), capture.camtoworlds)
+    notes += brightness.notes_on_brightness(
+        np.stack(quantiles), capture.camtoworlds, is_object=images.is_transparent
+    )
     scene = make_scene(
         capture,
         images,
