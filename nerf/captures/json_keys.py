@@ -98,12 +98,11 @@ def notes_on_lenses(lenses: Sequence[FrameLens], sizes: Sequence[tuple[int, int]
     for lens, size in zip(lenses, sizes, strict=True):
         width, height = size
         if lens.model == "panorama":
-            is_part = lens._replace(size=size).covers_part
-            is_even = abs(width - 2 * height) <= 1
-            partial += is_part
-            odd += not is_part and not is_even
+            covered = lens.covered(size)
+            partial += covered is not None and min(covered) < 1 - _MAX_DIFFERENCE
+            odd += covered is None and abs(width - 2 * height) > 1
             given, whole = lens.focal, (0.5 * width, float(height))
-            unused += not (is_part or lens.is_whole) and _differ(given, whole)
+            unused += covered is None and not lens.is_whole and _differ(given, whole)
         else:
             fx, fy, *_ = intrinsics(lens, size)
             contradicting += any(_differ((fx, fy), other) for other in lens.other_focals(size))
