@@ -77,15 +77,14 @@ class FrameLens(NamedTuple):
         None if there are none, or they cannot be meant: a panorama that is twice as wide as high
         shows the whole sphere.
         """
-        if self.model != "panorama" or self.is_whole or not min(self.focal) > 0:
+        if self.model != "panorama" or self.is_whole or not all(f > 0 for f in self.focal):
             return None
         (width, height), (fx, fy) = size, self.focal
         across, upright = 0.5 * width / fx, height / fy
         is_whole = min(across, upright) > 1 - _MAX_ROUNDING
-        is_possible = is_whole or abs(width - 2 * height) > 1
-        return (
-            (across, upright) if is_possible and max(across, upright) < 1 + _MAX_ROUNDING else None
-        )
+        is_possible = max(across, upright) < 1 + _MAX_ROUNDING
+        is_meant = is_whole or abs(width - 2 * height) > 1
+        return (across, upright) if is_possible and is_meant else None
 
     def other_focals(self, size: tuple[int, int]) -> list[tuple[float, float]]:
         """Focal lengths in pixels that the file gives besides those that are used; NaN for none."""
@@ -165,15 +164,15 @@ def lens_model(values: Values) -> str:
 
 
 def model_name(values: Values) -> str:
-    """The name of the camera model, in capital letters."""
-    name = values.get("camera_model")
-    return _DEFAULT_MODEL if name is None else str(name).upper()
+    """The name of the camera model, in capital letters; empty if it is no text."""
+    name = values.get("camera_model", _DEFAULT_MODEL)
+    return _DEFAULT_MODEL if name is None else name.upper() if isinstance(name, str) else ""
 
 
-def is_set(value: Any) -> bool:
-    """Whether a value of JSON says anything: it is not null, false, zero or only of such."""
-    if isinstance(value, (list, tuple)):
-        return any(is_set(each) for each in value)
+def is_set(value: Any, max_depth: int = 3) -> bool:
+    """Whether a value of JSON says anything: it is not null, false, zero or a list of such."""
+    if isinstance(value, list) and max_depth:
+        return any(is_set(each, max_depth - 1) for each in value)
     return value is not None and value is not False and value != 0
 
 
