@@ -16,24 +16,23 @@ _LUMA = np.array([0.299, 0.587, 0.114])
 _GAMMA = 2.2
 _DARKEST = 0.003  # light that is added, so that dark pixels do not count too much
 _SAMPLES = 128  # pixels along the longer side that are looked at
-_MIN_VISIBLE = 0.01  # of the pixels of an image that must not be transparent
+_MIN_PIXELS = 200  # that are not transparent, the fewest that say how bright an image is
 _MIN_VIEWS = 5
 _MAX_SPREAD = 0.6  # of the log of the gain over the views, from its 10th percentile to its 90th
 _MAX_STEP = 0.1  # mean difference of the logarithm of the gain between views that are neighbours
 
 
 def quantiles_of(pixels: npt.NDArray[np.uint8]) -> Array:
-    """Quantiles `[5]` of the brightness of an image, in [0, 1]; NaN if it is transparent.
+    """Quantiles `[5]` of the brightness of an image, in [0, 1]; NaN if it has too few pixels.
 
     Args:
       pixels: `[height, width, 3 or 4]`, sRGB, with alpha.
     """
     step = max(1, max(pixels.shape[:2]) // _SAMPLES)
     sample = pixels[::step, ::step].reshape(-1, pixels.shape[-1])
-    num = len(sample)
     if pixels.shape[-1] == 4:
         sample = sample[sample[:, 3] >= 128]
-    if len(sample) < _MIN_VISIBLE * num:
+    if len(sample) < _MIN_PIXELS:
         return np.full(len(_QUANTILES), np.nan)
     return np.asarray(np.quantile(sample[:, :3] @ _LUMA / 255.0, _QUANTILES), np.float64)
 

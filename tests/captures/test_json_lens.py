@@ -267,3 +267,14 @@ def test_a_focal_length_that_a_panorama_cannot_have_is_noted(tmp_path):
     )
     np.testing.assert_allclose(capture.lens.focal[0], [32 / np.pi] * 2)
     assert any("fl_x and fl_y are not used" in note for note in capture.notes)
+
+
+def test_a_trained_field_remembers_panoramas(tmp_path):
+    from nerf.scenes.record import SceneRecord
+
+    scene = load_folder(folder_of(tmp_path, size=(64, 32), latlong=True)).scene
+    values = json.loads(json.dumps(SceneRecord.of(scene, 3).to_json()))
+    lens = SceneRecord.from_json(values).cameras.lens
+    for found, expected in zip(lens, scene.cameras.lens, strict=True):
+        np.testing.assert_array_equal(found, expected)
+    assert lens.panorama.dtype == bool
