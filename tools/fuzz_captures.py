@@ -95,6 +95,7 @@ def make_seeds(home: Path) -> list[Files]:
             capture, shown, bounds, ExportImages(sizes, [None] * 4, lambda i: pixels[i]), to, out
         )
         seeds.append(_in_memory(out))
+    seeds.append(_with_lens_keys(seeds[EXPORT_FORMATS.index("nerfstudio")]))
     seeds.append({**seeds[EXPORT_FORMATS.index("colmap")], **_as_text(poses)})
     for name in ("cameras", "images", "points3D"):
         del seeds[-1][f"sparse/0/{name}.bin"]
@@ -119,6 +120,22 @@ def _with_images(seed: Files, image: Image.Image, suffix: str) -> Files:
 def _in_memory(folder: Path) -> Files:
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+
+
+def _with_lens_keys(seed: Files) -> Files:
+    """A capture of nerfstudio that says its lens in other ways, and more than its lens."""
+    content = json.loads(seed["transforms.json"])
+    content |= {"fl_x": None, "fl_y": None, "cx": None, "cy": None, "aabb_scale": 4, "k5": 0.0}
+    content |= {"camera_angle_x": 0.9, "camera_angle_y": 0.6, "rolling_shutter": [0, 0, 0, 0]}
+    ways = (
+        {"K": [[6, 0, 3], [0, 6, 2], [0, 0, 1]], "time": 0.1},
+        {"intrinsics": [6, 6, 3, 2], "ftheta_p0": 0, "distortion_params": [0, 0, 0, 0]},
+        {"camera_model": "EQUIRECTANGULAR", "fl_x": 3.0, "fl_y": 4.0},
+        {"latlong": True, "depth_file_path": "depth.png", "lens_mode": "OpenCV"},
+    )
+    for frame, keys in zip(content["frames"], ways, strict=True):
+        frame |= keys
+    return {**seed, "transforms.json": json.dumps(content).encode()}
 
 
 def _as_text(poses: np.ndarray) -> Files:

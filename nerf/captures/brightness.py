@@ -16,36 +16,36 @@ _LUMA = np.array([0.299, 0.587, 0.114])
 _GAMMA = 2.2
 _DARKEST = 0.003  # light that is added, so that dark pixels do not count too much
 _SAMPLES = 128  # pixels along the longer side that are looked at
-_MIN_VISIBLE = 0.01  # of the pixels of an image that must not be transparent
+_MIN_PIXELS = 200  # that are not transparent, the fewest that say how bright an image is
 _MIN_VIEWS = 5
-_MAX_SPREAD = (
-    0.5  # of the logarithm of the gain over the views, from its 10th percentile to its 90th
-)
+_MAX_SPREAD = 0.6  # of the log of the gain over the views, from its 10th percentile to its 90th
 _MAX_STEP = 0.1  # mean difference of the logarithm of the gain between views that are neighbours
 
 
 def quantiles_of(pixels: npt.NDArray[np.uint8]) -> Array:
-    """Quantiles `[5]` of the brightness of an image, in [0, 1]; NaN if it is transparent.
+    """Quantiles `[5]` of the brightness of an image, in [0, 1]; NaN if it has too few pixels.
 
     Args:
       pixels: `[height, width, 3 or 4]`, sRGB, with alpha.
     """
     step = max(1, max(pixels.shape[:2]) // _SAMPLES)
     sample = pixels[::step, ::step].reshape(-1, pixels.shape[-1])
-    num = len(sample)
     if pixels.shape[-1] == 4:
         sample = sample[sample[:, 3] >= 128]
-    if len(sample) < _MIN_VISIBLE * num:
+    if len(sample) < _MIN_PIXELS:
         return np.full(len(_QUANTILES), np.nan)
     return np.asarray(np.quantile(sample[:, :3] @ _LUMA / 255.0, _QUANTILES), np.float64)
 
 
-def notes_on_brightness(quantiles: Array, camtoworlds: Array) -> list[str]:
+def notes_on_brightness(
+    quantiles: Array, camtoworlds: Array, *, is_object: bool = False
+) -> list[str]:
     """A note if the exposure of the images changes.
 
     Args:
       quantiles: `[num_views, 5]`, see `quantiles_of`.
       camtoworlds: `[num_views, 3, 4]`.
+      is_object: whether the images show an object alone, whose sides may differ as much.
     """
     is_known = np.isfinite(quantiles).all(axis=1)
     quantiles, poses = quantiles[is_known], camtoworlds[is_known]
@@ -55,7 +55,7 @@ def notes_on_brightness(quantiles: Array, camtoworlds: Array) -> list[str]:
     gains = _common_gain((light - np.median(light, axis=0))[:, _INNER])
     low, high = np.percentile(gains, [10, 90])
     steps = np.abs(_common_gain(light - light[_neighbours(poses)]))
-    if high - low <= _MAX_SPREAD and steps.mean() <= _MAX_STEP:
+    if (is_object or high - low <= _MAX_SPREAD) and steps.mean() <= _MAX_STEP:
         return []
     medians = quantiles[:, _MEDIAN]
     return [

@@ -60,7 +60,7 @@ def notes_on_keys(path: Path, content: Mapping[str, Any]) -> list[str]:
     """Notes on what a file says that changes the meaning of its images, and is not heeded."""
     frames = list(_merged_frames(content))
     notes = []
-    times = {str(values["time"]) for values in frames if values.get("time") is not None}
+    times = {values["time"] for values in frames if isinstance(values.get("time"), (int, float))}
     if len(times) > 1:
         notes.append(
             f"{path.name} has a `time` for each frame, which is not heeded: the scene is trained "
@@ -98,12 +98,11 @@ def notes_on_lenses(lenses: Sequence[FrameLens], sizes: Sequence[tuple[int, int]
     for lens, size in zip(lenses, sizes, strict=True):
         width, height = size
         if lens.model == "panorama":
-            is_part = lens._replace(size=size).covers_part
-            is_even = abs(width - 2 * height) <= 1
-            partial += is_part
-            odd += not is_part and not is_even
+            covered = lens.covered(size)
+            partial += covered is not None and min(covered) < 1 - _MAX_DIFFERENCE
+            odd += covered is None and abs(width - 2 * height) > 1
             given, whole = lens.focal, (0.5 * width, float(height))
-            unused += not (is_part or lens.is_whole) and _differ(given, whole)
+            unused += covered is None and not lens.is_whole and _differ(given, whole)
         else:
             fx, fy, *_ = intrinsics(lens, size)
             contradicting += any(_differ((fx, fy), other) for other in lens.other_focals(size))
@@ -142,15 +141,15 @@ def _untraced(values: Values) -> str | None:
     if lens_model(values) == "panorama":
         return None
     if name not in _KNOWN_MODELS:
-        shown = str(values.get("camera_model"))[:50]
+        shown = values["camera_model"][:50] if name else type(values["camera_model"]).__name__
         return (
             f"camera_model {shown!r} is not read, only {', '.join(_KNOWN_MODELS)}: "
             f"{model_advice(name)}"
         )
     mode = values.get("lens_mode")
-    if mode is not None and str(mode).lower() not in _LENS_MODES:
+    if isinstance(mode, str) and mode.lower() not in _LENS_MODES:
         return (
-            f"lens_mode {str(mode)[:50]!r} is not heeded: give camera_model, one of "
+            f"lens_mode {mode[:50]!r} is not heeded: give camera_model, one of "
             f"{', '.join(_KNOWN_MODELS)}"
         )
     for keys, what in _untraced_keys(values):

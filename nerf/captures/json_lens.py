@@ -42,6 +42,7 @@ PANORAMA_KEYS = ("latlong", "equirectangular")  # of instant-ngp
 MATRIX_KEYS = ("K", "intrinsics")
 _DISTORTION = ("k1", "k2", "k3", "k4", "p1", "p2")
 _DEFAULT_MODEL = "OPENCV"
+_MAX_ROUNDING = 0.01  # of the angles of panoramas
 _MAX_SKEW = 1e-3  # of the focal length: pixels are never slanted more
 
 
@@ -70,14 +71,20 @@ class FrameLens(NamedTuple):
     matrix_focal: tuple[float, float] = (math.nan, math.nan)
     all_angles: tuple[float, float] = (math.nan, math.nan)
 
-    @property
-    def covers_part(self) -> bool:
-        """Whether it is a panorama of a part of the sphere; `size` must be known."""
-        if self.model != "panorama" or self.is_whole or math.isnan(sum(self.focal)):
-            return False
-        width, height = self.size
-        turns = (0.5 * width / self.focal[0], height / self.focal[1])
-        return abs(width - 2 * height) > 1 and max(turns) < 1.01 and min(turns) > 0
+    def covered(self, size: tuple[int, int]) -> tuple[float, float] | None:
+        """The share of the sphere that a panorama covers, across and upright, by its focal lengths.
+
+        None if there are none, or they cannot be meant: a panorama that is twice as wide as high
+        shows the whole sphere.
+        """
+        if self.model != "panorama" or self.is_whole or not all(f > 0 for f in self.focal):
+            return None
+        (width, height), (fx, fy) = size, self.focal
+        across, upright = 0.5 * width / fx, height / fy
+        is_whole = min(across, upright) > 1 - _MAX_ROUNDING
+        is_possible = max(across, upright) < 1 + _MAX_ROUNDING
+        is_meant = is_whole or abs(width - 2 * height) > 1
+        return (across, upright) if is_possible and is_meant else None
 
     def other_focals(self, size: tuple[int, int]) -> list[tuple[float, float]]:
         """Focal lengths in pixels that the file gives besides those that are used; NaN for none."""
@@ -129,7 +136,7 @@ def intrinsics(lens: FrameLens, size: tuple[int, int]) -> list[float]:
     """
     centre = [_first(given, 0.5 * side) for given, side in zip(lens.centre, size, strict=True)]
     if lens.model == "panorama":
-        if not lens._replace(size=size).covers_part:
+        if lens.covered(size) is None:
             return panorama_intrinsics(*size)
         # nerfstudio's focal length counts half turns, ours radians.
         return [*(length / math.pi for length in lens.focal), *centre, *[0.0] * 6]
@@ -157,15 +164,15 @@ def lens_model(values: Values) -> str:
 
 
 def model_name(values: Values) -> str:
-    """The name of the camera model, in capital letters."""
-    name = values.get("camera_model")
-    return _DEFAULT_MODEL if name is None else str(name).upper()
+    """The name of the camera model, in capital letters; empty if it is no text."""
+    name = values.get("camera_model", _DEFAULT_MODEL)
+    return _DEFAULT_MODEL if name is None else name.upper() if isinstance(name, str) else ""
 
 
-def is_set(value: Any) -> bool:
-    """Whether a value of JSON says anything: it is not null, false, zero or only of such."""
-    if isinstance(value, (list, tuple)):
-        return any(is_set(each) for each in value)
+def is_set(value: Any, max_depth: int = 3) -> bool:
+    """Whether a value of JSON says anything: it is not null, false, zero or a list of such."""
+    if isinstance(value, list) and max_depth:
+        return any(is_set(each, max_depth - 1) for each in value)
     return value is not None and value is not False and value != 0
 
 

@@ -79,6 +79,8 @@ def _spread(capture: Capture, rig: Rig) -> str:
 def _coverage(capture: Capture, rig: Rig) -> str:
     """The range of viewing directions, and how many views show a point, in words."""
     back = capture.camtoworlds[:, :, 2]
+    if capture.is_panorama.all():
+        return "panoramas show all directions"
     if rig.kind == "forward":
         mean = back.sum(axis=0) / np.linalg.norm(back.sum(axis=0))
         widest = np.degrees(np.arccos(np.clip(back @ mean, -1, 1))).max()

@@ -127,7 +127,9 @@ def load_capture(
     )
     notes += used_notes
     quantiles = [brightness.quantiles_of(images.bytes_of(i)) for i in range(capture.num_views)]
-    notes += brightness.notes_on_brightness(np.stack(quantiles), capture.camtoworlds)
+    notes += brightness.notes_on_brightness(
+        np.stack(quantiles), capture.camtoworlds, is_object=images.is_transparent
+    )
     scene = make_scene(
         capture,
         images,

@@ -6,6 +6,7 @@ import struct
 import numpy as np
 import pytest
 
+from nerf.captures.formats import read_capture
 from nerf.captures.lens_models import MODEL_IDS, MODELS
 from nerf.errors import UserError
 from nerf.scenes.loading import CaptureOptions, load_folder
@@ -158,8 +159,12 @@ def test_a_false_length_is_refused(folder):
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("1 FULL_OPENCV 64 48 " + "1 " * 12, "image_undistorter"),
-        ("1 SPHERICAL 64 48 1", "model SPHERICAL"),
+        ("1 FULL_OPENCV 64 48 " + "1 " * 12, "FULL_OPENCV whose k4, k5, k6 are not zero"),
+        ("1 THIN_PRISM_FISHEYE 64 48 " + "1 " * 11 + "0", "p1, p2, sx1 are not zero"),
+        ("1 THIN_PRISM_FISHEYE 64 48 " + "1 " * 12, "camera_model OPENCV_FISHEYE"),
+        ("1 FOV 64 48 50 50 32 24 1", "model FOV, and only SIMPLE_PINHOLE"),
+        ("1 SPHERICAL 64 48 1", "panoramas are read as EQUIRECTANGULAR"),
+        ("1 RADIAL_5 64 48 1", "image_undistorter"),
         ("1 PINHOLE 64 48 1 2 3", "3 parameters, not 4"),
         ("1 PINHOLE 0 48 1 2 3 4", "0 x 48 pixels"),
         ("1 PINHOLE wide 48 1 2 3 4", "could not convert"),
@@ -218,3 +223,44 @@ def test_models_have_the_numbers_that_colmap_gives_them():
         if name in MODELS:
             camera = pycolmap.Camera.create_from_model_name(1, name, 1.0, 2, 2)
             assert len(camera.params) == len(MODELS[name])
+
+
+@pytest.mark.parametrize(
+    ("number", "params", "focal"),
+    [(14, [40, 32, 24], 40.0), (15, [40, 40, 32, 24], 40.0), (17, [64, 48], 64 / (2 * np.pi))],
+)
+def test_the_models_of_colmap_4_are_read_by_their_numbers(tmp_path, number, params, focal):
+    folder = write_text(tmp_path)
+    model = folder / "sparse" / "0"
+    kind = struct.pack("<QiiQQ", 1, 1, number, *SIZE)
+    (model / "cameras.bin").write_bytes(kind + struct.pack(f"<{len(params)}d", *params))
+    pose = struct.pack("<7d", 1, 0, 0, 0, 0, 0, 0)
+    images = b"".join(
+        struct.pack("<i", i) + pose + struct.pack("<i", 1) + name + b"\0" + struct.pack("<Q", 0)
+        for i, name in enumerate((b"a.png", b"b.png"))
+    )
+    (model / "images.bin").write_bytes(struct.pack("<Q", 2) + images)
+    capture = read_capture(folder)
+    np.testing.assert_allclose(capture.lens.focal[0, 0], focal)
+    np.testing.assert_allclose(capture.lens.centre[0], [31.5, 23.5])
+    assert capture.is_panorama.all() == (number == 17)
+    assert capture.lens.fisheye.all() == (number != 17)
+
+
+def test_a_model_that_is_not_read_is_called_by_its_name(tmp_path):
+    folder = write_text(tmp_path)
+    model = folder / "sparse" / "0"
+    (model / "images.bin").write_bytes(struct.pack("<Q", 0))
+    for number, name in ((7, "FOV"), (16, "EUCM"), (99, "number 99")):
+        (model / "cameras.bin").write_bytes(struct.pack("<QiiQQ", 1, 1, number, *SIZE))
+        assert f"model {name}," in refusal(folder)
+
+
+def test_the_bounds_of_panoramas_are_distances(tmp_path):
+    """Points behind the camera count as well."""
+    points = [(0, 0, 2.0), (0, 0, -3.0), (4.0, 0, 0), (0, -5.0, 0), *[(0, 0, 3.0)] * 6]
+    lines = "".join(f"{i} {x} {y} {z} 0 0 0 1\n" for i, (x, y, z) in enumerate(points))
+    poses = "1 1 0 0 0 0 0 0 1 a.png\n\n2 1 0 0 0 0 0 0 1 b.png\n\n"
+    camera = "1 EQUIRECTANGULAR 64 48 64 48"
+    folder = write_text(tmp_path, cameras=camera, images=poses, points=lines)
+    np.testing.assert_allclose(read_capture(folder).bounds, [[2.0, 5.0]] * 2, rtol=0.01)

@@ -67,6 +67,8 @@ LENSES = {
     "distorted": {"cx": 5.5, "cy": 4.25, "fl_y": 11.0, "k1": 0.05, "k2": -0.01, "p1": 0.002},
     "fisheye": {"camera_model": "OPENCV_FISHEYE", "k1": 0.02, "k2": 0.01, "k3": -0.004},
     "off the middle": {"cx": 7.0, "cy": 3.0},
+    "with k3": {"k1": 0.05, "k3": 0.01},
+    "panorama": {"camera_model": "EQUIRECTANGULAR", "fl_x": None},
 }
 
 
@@ -81,7 +83,7 @@ def test_lenses_survive_in_every_format_that_can_express_them(tmp_path, lens, to
 @pytest.mark.parametrize("lens", LENSES)
 def test_llff_refuses_the_others(tmp_path, lens):
     source = write_nerfstudio(tmp_path / "source", **LENSES[lens])
-    with pytest.raises(UserError, match="undistort"):
+    with pytest.raises(UserError, match="panoramas" if lens == "panorama" else "undistort"):
         convert(add_bounds(source), "llff", tmp_path / "out")
 
 

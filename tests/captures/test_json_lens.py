@@ -251,3 +251,30 @@ def test_bounds_that_the_user_gives_count_before_those_of_the_files_are_judged(t
     assert read_capture(folder, near=1.0).bounds.tolist() == [[1.0, 9.0]] * 6
     given = NormalizeOptions(near=1.0, far=5.0)
     assert load_folder(folder, CaptureOptions(normalization=given)).scene.num_views == 6
+
+
+def test_a_whole_panorama_may_be_turned(tmp_path):
+    """nerfstudio's cx is the column of what is ahead."""
+    values = {"camera_model": "EQUIRECTANGULAR", "fl_x": 32.0, "fl_y": 32.0, "cx": 16.0}
+    capture = read_capture(folder_of(tmp_path, size=(64, 32), **values))
+    assert capture.notes == ()
+    np.testing.assert_allclose(capture.lens.centre[0], [15.5, 15.5])
+
+
+def test_a_focal_length_that_a_panorama_cannot_have_is_noted(tmp_path):
+    capture = read_capture(
+        folder_of(tmp_path, size=(64, 32), camera_model="EQUIRECTANGULAR", fl_x=60.0, fl_y=60.0)
+    )
+    np.testing.assert_allclose(capture.lens.focal[0], [32 / np.pi] * 2)
+    assert any("fl_x and fl_y are not used" in note for note in capture.notes)
+
+
+def test_a_trained_field_remembers_panoramas(tmp_path):
+    from nerf.scenes.record import SceneRecord
+
+    scene = load_folder(folder_of(tmp_path, size=(64, 32), latlong=True)).scene
+    values = json.loads(json.dumps(SceneRecord.of(scene, 3).to_json()))
+    lens = SceneRecord.from_json(values).cameras.lens
+    for found, expected in zip(lens, scene.cameras.lens, strict=True):
+        np.testing.assert_array_equal(found, expected)
+    assert lens.panorama.dtype == bool
