@@ -10,7 +10,9 @@ import pytest
 
 from nerf.captures.export import EXPORT_FORMATS
 from nerf.captures.image_files import image_size, read_image
+from nerf.scenes.loading import CaptureOptions, load_folder
 from tests.support.captures import assert_same, orbit_poses, write_nerfstudio, write_procedural
+from tests.support.mixed_sizes import write_mixed, write_uniform
 
 pytestmark = pytest.mark.slow
 
@@ -73,6 +75,25 @@ def test_export_writes_a_folder_that_is_the_same(folder, tmp_path):
         assert status == GOOD
         assert f"written as {to}" in out
     assert_same(folder, tmp_path / "nerfstudio")
+
+
+def test_images_of_several_sizes_are_counted_and_exported(tmp_path):
+    kind = "portrait_and_landscape"
+    mixed = write_mixed(write_uniform(tmp_path, "courtyard"), tmp_path / kind, kind)
+    out = tmp_path / "small"
+    status, said, _ = inspect(mixed, "--export_format=colmap", f"--out={out}", "--factor=2")
+    assert status == GOOD
+    assert "cameras for 14 of 16x6, 4 of 8x12" in said
+    assert "images:      14 of 8x3, 4 of 4x6" in said
+    there = load_folder(mixed, CaptureOptions(factor=2), cache_dir=tmp_path / "cache").scene
+    back = load_folder(out).scene
+    for expected, found in zip(there.images, back.images, strict=True):
+        np.testing.assert_array_equal(found, expected)
+    np.testing.assert_allclose(back.cameras.lens.focal, there.cameras.lens.focal, rtol=1e-6)
+    np.testing.assert_allclose(back.cameras.lens.centre, there.cameras.lens.centre, atol=1e-5)
+    status, _, err = inspect(mixed, "--export_format=llff", f"--out={tmp_path / 'llff'}")
+    assert status == BAD
+    assert "choose --export_format=nerfstudio" in err
 
 
 def test_export_at_a_smaller_size(folder, tmp_path):

@@ -163,6 +163,30 @@ def test_compared_pixels_are_those_of_the_views(folders, kind):
     np.testing.assert_allclose(shares, num_pixels / num_pixels.sum(), atol=0.05)
 
 
+@every_kind
+def test_ndc_reaches_to_the_sides_of_the_widest_view(folders, kind):
+    scene = load(folders["flower", kind])
+    slopes = 0.5 * scene.cameras.image_sizes[:, ::-1] / scene.cameras.lens.focal
+    np.testing.assert_allclose((slopes * scene.space.scale).max(axis=0), [1.0, 1.0], rtol=1e-6)
+
+
+def test_the_box_around_an_object_does_not_depend_on_the_number_of_pixels(folders):
+    whole, mixed = load(folders["table"]), load(folders["table", "two_cameras"])
+    np.testing.assert_allclose(mixed.capture_to_scene, whole.capture_to_scene, rtol=1e-6, atol=1e-6)
+
+
+def test_the_rays_of_each_view_are_checked_at_its_own_size(tmp_path):
+    """Distortion that folds the corners of a large image, and parts from the middle of others."""
+
+    def change(content):
+        content["frames"][0] |= {"w": 12, "h": 8, "cx": 6, "cy": 4}
+
+    folder = write_nerfstudio(tmp_path, change=change, k1=-1.0, w=6, h=4, cx=3, cy=2)
+    write_pictures(folder, [f"images/view_{i}.png" for i in range(1, 6)], size=(6, 4))
+    (note,) = (note for note in load_folder(folder).notes if "wrong ray" in note)
+    assert "of view 0 (view_0)" in note
+
+
 def test_the_sizes_are_counted(folders):
     scene = load(folders["flower", "portrait_and_landscape"])
     assert "images:      7 of 16x6, 2 of 8x12" in list(describe_scene(scene, 16))
