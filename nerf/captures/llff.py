@@ -23,7 +23,7 @@ import numpy as np
 
 from nerf.captures.capture import Array, Capture, named_views
 from nerf.captures.files import IMAGE_SUFFIXES, check_inside, folder_factor, read_bytes
-from nerf.captures.image_files import image_files
+from nerf.captures.image_files import advice_on_other_files, image_files
 from nerf.errors import UserError, listed
 from nerf.geometry.lenses import Lens
 
@@ -180,7 +180,8 @@ def _choose_images(folder: Path, factor: int | None) -> tuple[Path, list[Path]]:
                 check_inside(folder, file)
             return folders[candidate], files
     looked_in = listed(str(folders[candidate]) for candidate in smaller)
-    raise UserError(f"no images ({', '.join(IMAGE_SUFFIXES)}) in {looked_in}: put them there")
+    more = advice_on_other_files(folders[smaller[0]])
+    raise UserError(f"no images ({', '.join(IMAGE_SUFFIXES)}) in {looked_in}: put them there{more}")
 
 
 def _check_counts(folder: Path, image_folder: Path, files: Sequence[Path], num_poses: int) -> None:

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nerf.captures import colmap, colmap_files
+from nerf.captures import colmap, colmap_files, image_kinds
 from nerf.captures.capture import Array, Capture, InvalidCapture, Split, make_lens, with_points
 from nerf.captures.files import (
     IMAGE_SUFFIXES,
@@ -372,6 +372,23 @@ def _original_size(folder: Path, frame: _Frame) -> tuple[int, int]:
     return width * (factor or 1), height * (factor or 1)
 
 
+def _sizes(folder: Path, frames: Sequence[_Frame]) -> list[tuple[int, int]]:
+    """Width and height of each frame, from the file or from its image.
+
+    Raises:
+      InvalidCapture: with all images that cannot be read.
+    """
+    sizes, faults = [], []
+    for frame in frames:
+        try:
+            sizes.append(frame.size if min(frame.size) > 0 else _original_size(folder, frame))
+        except UserError as fault:
+            faults.append(fault)
+    if faults:
+        raise InvalidCapture(image_kinds.sentences(faults))
+    return sizes
+
+
 def _assemble(
     name: str,
     folder: Path,
@@ -381,9 +398,8 @@ def _assemble(
     notes: Sequence[str],
 ) -> Capture:
     """Makes a capture of frames. Sizes that the file lacks are read from the images' headers."""
-    rows, sizes = [], []
-    for frame in frames:
-        size = frame.size if min(frame.size) > 0 else _original_size(folder, frame)
+    rows, sizes = [], _sizes(folder, frames)
+    for frame, size in zip(frames, sizes, strict=True):
         numbers = list(frame.intrinsics)
         if math.isnan(numbers[0]):
             assert frame.angle is not None
@@ -394,7 +410,6 @@ def _assemble(
             if math.isnan(numbers[index]):
                 numbers[index] = 0.5 * size[index - 2]
         rows.append(numbers)
-        sizes.append(size)
     without_pose = images_without_pose(frame.file for frame in frames)
     if without_pose:
         note = f"{len(without_pose)} images have no pose and are not used: {listed(without_pose)}"
