@@ -11,6 +11,17 @@ conventions differ between formats, and the readers, and no other part of the pr
     nerfstudio,  camera to world    right, up, back             (i + .5, j + .5)  cx, cy
      instant-ngp
     COLMAP       world to camera    right, down, forward        (i + .5, j + .5)  cx, cy
+    Record3D     camera to world    right, up, back             (i + .5, j + .5)  cx, cy
+    Polycam      camera to world    right, up, back             (i + .5, j + .5)  cx, cy
+    Metashape    camera to world    right, down, forward        (i + .5, j + .5)  middle + cx, cy
+    RealityCapture
+     CSV         heading,           right, up, back             (i + .5, j + .5)  middle + px, py
+                 pitch, roll
+     XMP         world to camera    right, down, forward        (i + .5, j + .5)  middle + U, V
+    trajectory   camera to world    right, down, forward        (i, j)            cx, cy
+
+The principal point of RealityCapture is a share of the longer side. A trajectory's own lens file
+`intrinsics.json` has pixel centres at (i + .5, j + .5), as `transforms.json` has.
 
 A camera looks along -back, that is, along its forward axis. World axes are those of the files; the
 up direction is estimated from the cameras (`nerf.geometry.rigs`).

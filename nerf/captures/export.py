@@ -87,7 +87,7 @@ def export(
     as_png = export_format == "blender"  # its readers add this suffix to the names
     names = _names(capture, images, keep_order=export_format == "llff", as_png=as_png)
     task = _Export(capture, lens, bounds, images.sizes, names, out)
-    notes = check(task)
+    notes = [*check(task), *_lost_path(capture)]
     try:
         for index, name in enumerate(names):
             _write_image(out / _IMAGES / name, images, index)
@@ -341,6 +341,13 @@ def _lost_split(capture: Capture) -> list[str]:
     return [
         "the split into views for training and held-out views is not written: the format has none"
     ]
+
+
+def _lost_path(capture: Capture) -> list[str]:
+    """A note if the capture has a camera path, which is not written."""
+    if capture.path_poses is None:
+        return []
+    return [f"the camera path of {len(capture.path_poses)} poses without images is not written"]
 
 
 _WRITERS = {

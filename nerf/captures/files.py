@@ -47,7 +47,7 @@ def read_bytes(path: Path, max_bytes: int = MAX_BYTES, *, follow_links: bool = F
                 "the right file"
             )
         with path.open("rb") as file:
-            return file.read(max_bytes + 1)
+            return file.read(size + 1)  # of more bytes than that it would reserve all
     except OSError as error:
         raise UserError(f"cannot read {path} ({error.strerror or error}): copy it again") from error
 

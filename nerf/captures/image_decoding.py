@@ -1,6 +1,7 @@
 """Decoding image files strip by strip, each by the decoder of its kind; nothing else is decoded."""
 
 import contextlib
+import logging
 import struct
 import warnings
 import zlib
@@ -67,16 +68,14 @@ DECODING_ERRORS = (
 @contextlib.contextmanager
 def opened(file: Path) -> Iterator[Image.Image]:
     """Opens an image with the decoder of its kind; errors within become an `UnreadableImage`."""
-    kind = kind_of(_head(file))
+    kind = kind_of(head_of(file))
     decoders = decoders_of(kind)
     if not decoders:
         raise not_read(file, kind)
     try:
-        with warnings.catch_warnings():  # of Pillow, about unusual metadata and about sizes
-            warnings.simplefilter("ignore")
-            with Image.open(file, formats=decoders) as image:
-                _check_mode(file, kind, image)
-                yield image
+        with _quiet(), Image.open(file, formats=decoders) as image:
+            _check_mode(file, kind, image)
+            yield image
     except UserError:
         raise
     except Image.DecompressionBombError as error:
@@ -87,7 +86,20 @@ def opened(file: Path) -> Iterator[Image.Image]:
         raise _damaged(file, kind, error) from error
 
 
-def _head(file: Path) -> bytes:
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Hides what Pillow says about unusual metadata and about sizes."""
+    log = logging.getLogger("PIL.TiffImagePlugin")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        before, log.disabled = log.disabled, True
+        try:
+            yield
+        finally:
+            log.disabled = before
+
+
+def head_of(file: Path) -> bytes:
     """The first bytes of a file, which tell its kind."""
     try:
         with file.open("rb") as opened:

@@ -16,14 +16,17 @@ from nerf.captures.image_decoding import (
     TURNED,
     decoded,
     has_alpha,
+    head_of,
     opened,
     upright_tiff_size,
 )
 from nerf.captures.image_decoding import LARGE as LARGE
+from nerf.captures.image_kinds import conversion, kind_of
 from nerf.config.settings import Background
 from nerf.errors import UserError, listed
 
 _ORIENTATION = 0x0112  # the EXIF tag
+_MAX_OTHERS = 20  # files that are looked at where no image was found
 
 
 class Header(NamedTuple):
@@ -56,6 +59,23 @@ def image_files(folder: Path) -> list[Path]:
         and path.is_file()
         and not path.name.startswith((".", DYNAMIC_MASK))
     )
+
+
+def advice_on_other_files(folder: Path) -> str:
+    """What to say where no image was found: a kind of file that is not read; empty if none is."""
+    others = sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix and path.is_file() and not path.is_symlink()
+    )
+    for file in others[:_MAX_OTHERS]:
+        kind = kind_of(head_of(file))
+        if kind.convertible:
+            return (
+                f"; {file.name} there is {kind.name}, which is not read: convert such files to "
+                f"PNG, e.g. {conversion(file)}"
+            )
+    return ""
 
 
 def read_images(

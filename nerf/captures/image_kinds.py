@@ -34,6 +34,11 @@ class Kind(NamedTuple):
     decoders: tuple[str, ...] = ()
     advice: str = ""
 
+    @property
+    def convertible(self) -> bool:
+        """Whether it is an image that is not read, and another program could convert it."""
+        return not (self.decoders or self.advice or self.name == "of no known kind")
+
 
 _PNG = Kind("PNG", ("PNG",))
 _JPEG = Kind("JPEG", ("JPEG", "MPO"))  # MPO is a JPEG file with more images after the first

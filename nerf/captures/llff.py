@@ -24,7 +24,7 @@ import numpy as np
 
 from nerf.captures.capture import Array, Capture, counted_views, named_views
 from nerf.captures.files import IMAGE_SUFFIXES, check_inside, contents, folder_factor, read_bytes
-from nerf.captures.image_files import image_files
+from nerf.captures.image_files import advice_on_other_files, image_files
 from nerf.errors import UserError, listed
 from nerf.geometry.lenses import Lens
 
@@ -194,9 +194,10 @@ def _choose_images(folder: Path, factor: int | None, follow_links: bool) -> tupl
                 check_inside(folder, file, follow_links=follow_links)
             return folders[candidate], files
     looked_in = listed(str(folders[candidate]) for candidate in smaller)
+    more = advice_on_other_files(folders[smaller[0]])
     raise UserError(
         f"no images ({', '.join(IMAGE_SUFFIXES)}) in {looked_in} "
-        f"({contents(folders[smaller[0]])}): put them there"
+        f"({contents(folders[smaller[0]])}): put them there{more}"
     )
 
 

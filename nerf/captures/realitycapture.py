@@ -21,6 +21,7 @@ from xml.etree.ElementTree import Element
 import numpy as np
 
 from nerf.captures.capture import Array, Capture, InvalidCapture
+from nerf.captures.files import check_inside
 from nerf.captures.posed_images import (
     IMAGE_FOLDERS,
     MAX_PROBLEMS,
@@ -69,6 +70,10 @@ def _csv_file(folder: Path) -> Path | None:
 def _xmp_files(folder: Path) -> list[Path]:
     """The XMP files beside images that have a pose of the program."""
     for name in IMAGE_FOLDERS:
+        try:
+            check_inside(folder, folder / name)
+        except UserError:
+            continue
         paths = sorted((folder / name).glob("*.xmp"))[:MAX_VIEWS]
         if paths and any(_NAMESPACE in head_of(path) for path in paths[:_MAX_FILES]):
             return paths

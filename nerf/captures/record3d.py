@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from nerf.captures.capture import Capture
-from nerf.captures.files import natural_key, read_json
+from nerf.captures.files import check_inside, natural_key, read_json
 from nerf.captures.image_files import image_files
 from nerf.captures.posed_images import (
     MAX_VIEWS,
@@ -74,6 +74,7 @@ def read_record3d(
 
 def _names(folder: Path, num_poses: int) -> list[str]:
     """The name of the image of each pose."""
+    check_inside(folder, folder / _IMAGES)
     stems = sorted((file.stem for file in image_files(folder / _IMAGES)), key=natural_key)
     if stems and all(stem.isdecimal() for stem in stems):
         by_number = {int(stem[:18]): stem for stem in stems}

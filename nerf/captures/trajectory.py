@@ -23,7 +23,7 @@ import numpy as np
 
 from nerf.captures.capture import Array, Capture, InvalidCapture
 from nerf.captures.files import check_inside, natural_key
-from nerf.captures.image_files import image_files
+from nerf.captures.image_files import advice_on_other_files, image_files
 from nerf.captures.intrinsics_file import read_intrinsics
 from nerf.captures.posed_images import (
     MAX_PROBLEMS,
@@ -124,8 +124,10 @@ def _images(folder: Path) -> tuple[str, list[str]]:
             names = [file.name for file in image_files(folder / name)]
             if names:
                 return name, sorted(names, key=natural_key)
+    there = [folder / name for name in _IMAGE_FOLDERS if (folder / name).is_dir()]
+    more = next((text for text in map(advice_on_other_files, there) if text), "")
     looked_in = ", ".join(_IMAGE_FOLDERS[:-1])
-    raise UserError(f"no images in {folder}: put them into one of {looked_in}")
+    raise UserError(f"no images in {folder}: put them into one of {looked_in}{more}")
 
 
 # Reading poses.

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nerf.captures import colmap, colmap_files
+from nerf.captures import colmap, colmap_files, image_kinds
 from nerf.captures.capture import (
     Array,
     Capture,
@@ -304,6 +304,24 @@ def _original_size(images: ImageMatches, frame: _Frame) -> tuple[int, int]:
     return image_size(frame.file)
 
 
+def _sizes(images: ImageMatches, frames: Sequence[_Frame]) -> list[tuple[int, int]]:
+    """Width and height of each frame, from the file or from its image.
+
+    Raises:
+      InvalidCapture: with all images that cannot be read.
+    """
+    sizes, faults = [], []
+    for frame in frames:
+        try:
+            known = min(frame.lens.size) > 0
+            sizes.append(frame.lens.size if known else _original_size(images, frame))
+        except UserError as fault:
+            faults.append(fault)
+    if faults:
+        raise InvalidCapture(image_kinds.sentences(faults))
+    return sizes
+
+
 def _assemble(
     name: str,
     images: ImageMatches,
@@ -313,10 +331,7 @@ def _assemble(
     notes: Sequence[str],
 ) -> Capture:
     """Makes a capture of frames. Sizes that the file lacks are read from the images' headers."""
-    sizes = [
-        frame.lens.size if min(frame.lens.size) > 0 else _original_size(images, frame)
-        for frame in frames
-    ]
+    sizes = _sizes(images, frames)
     lenses = [frame.lens for frame in frames]
     rows = [intrinsics(lens, size) for lens, size in zip(lenses, sizes, strict=True)]
     notes = [*notes, *notes_on_lenses(lenses, sizes)]

@@ -3,7 +3,7 @@
 from pathlib import Path
 from xml.etree import ElementTree
 
-from nerf.captures.files import read_bytes
+from nerf.captures.files import check_inside, read_bytes
 from nerf.errors import UserError
 
 _MAX_ELEMENTS = 2_000_000
@@ -31,9 +31,12 @@ def read_xml(path: Path) -> ElementTree.Element:
 
 
 def head_of(path: Path) -> bytes:
-    """The first bytes of a file, to tell what it is; none if it cannot be read."""
+    """The first bytes of a file, to tell what it is; none if it cannot be read, or is a link that
+    leads out of its folder.
+    """
     try:
+        check_inside(path.parent, path)
         with path.open("rb") as file:
             return file.read(_HEAD_BYTES)
-    except OSError:
+    except (OSError, UserError):
         return b""

@@ -5,7 +5,10 @@ import json
 import numpy as np
 import pytest
 
+from nerf.captures.capture import scaled_lens
+from nerf.captures.export import ExportImages, export
 from nerf.captures.formats import read_capture
+from nerf.captures.image_files import read_image
 from nerf.errors import UserError
 from nerf.geometry.camera_paths import path_cameras
 from nerf.geometry.poses import transform_poses
@@ -13,6 +16,8 @@ from nerf.jobs.video import default_path
 from nerf.scenes.loading import load_folder
 from nerf.scenes.record import SceneRecord
 from tests.support.captures import (
+    HEIGHT,
+    WIDTH,
     forward_poses,
     orbit_poses,
     refusal,
@@ -50,6 +55,17 @@ def test_poses_without_images_are_a_camera_path(tmp_path):
     assert default_path(stored) == "test"
     along = path_cameras("test", stored.cameras, 4, stored.path_poses)
     np.testing.assert_allclose(along.camtoworlds, expected, atol=1e-5)
+
+
+def test_an_export_says_that_the_path_is_lost(tmp_path):
+    folder = write_blender(
+        tmp_path / "b", train=(orbit_poses(), True), test=(orbit_poses(4), False)
+    )
+    capture = read_capture(folder)
+    pixels = ExportImages((WIDTH, HEIGHT), capture.files, lambda i: read_image(capture.files[i]))
+    lens = scaled_lens(capture, HEIGHT, WIDTH)
+    notes = export(capture, lens, None, pixels, "nerfstudio", tmp_path / "out")
+    assert any("camera path of 4 poses" in note for note in notes)
 
 
 def test_without_such_poses_there_is_no_such_path(tmp_path):

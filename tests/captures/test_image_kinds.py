@@ -11,7 +11,7 @@ from nerf.captures.capture import InvalidCapture
 from nerf.captures.image_files import read_header, read_image, read_pixels, read_scaled
 from nerf.captures.image_kinds import UnreadableImage, decoders_of, kind_of
 from nerf.scenes.loading import load_folder
-from tests.support.captures import HEIGHT, WIDTH, refusal, write_nerfstudio
+from tests.support.captures import HEIGHT, WIDTH, refusal, write_nerfstudio, write_procedural
 
 LOSSLESS = {
     "webp": {"format": "WEBP", "lossless": True},
@@ -194,6 +194,16 @@ def test_all_files_that_are_cut_are_told_at_once(tmp_path, max_size):
     message = refusal(folder, max_size=max_size)
     assert "2 images" in message
     assert "(view_2.png, view_5.png), which are JPEG, damaged or incomplete" in message
+
+
+def test_a_folder_of_a_kind_that_is_not_read_says_so(tmp_path):
+    folder = write_procedural(tmp_path, "flower")
+    for path in sorted((folder / "images").iterdir()):
+        path.rename(path.with_suffix(".exr")).write_bytes(UNREAD["OpenEXR"])
+    message = refusal(folder)
+    assert "no images" in message
+    assert "view_000.exr there is OpenEXR, which is not read: convert" in message
+    assert "`magick mogrify -format png *.exr`" in message
 
 
 def test_no_other_decoder_runs_whatever_a_file_is_called(tmp_path, monkeypatch):
