@@ -34,7 +34,7 @@ from nerf.scenes.normalize import NormalizeOptions, override_bounds
 from nerf.scenes.splits import Holdout
 
 _CAPTURE_FLAGS = (
-    "format", "factor", "max_size", "space", "near", "far", "background", "alpha", "masks",
+    "format", "factor", "max_size", "space", "near", "far", "background", "alpha", "masks", "up",
     "holdout", "holdout_views",
 )  # fmt: skip
 _HOLDOUT = 16  # of the default presets
@@ -67,7 +67,9 @@ def _run(argv: Sequence[str]) -> None:
         raise UserError(f"--plot={FLAGS.plot} must end with .png")
     options, holdout = capture_options(), _holdout()
     folder = Path(argv[1]).expanduser()
-    capture = formats.read_capture(folder, format=options.format, factor=options.factor)
+    capture = formats.read_capture(
+        folder, format=options.format, factor=options.factor, up=options.up
+    )
     for line in survey.describe_capture(capture):
         print(line)
     for note in capture.notes:

@@ -70,6 +70,7 @@ class Capture:
       points: `[num_points, 3]`, points on surfaces if the files have some, else `[0, 3]`.
       split: the views for training and the views held out, if the files say which; else None.
       notes: notes for the user, one sentence each.
+      up: `[3]`, unit, which way is up; None if it is not known.
       masks: `[num_views]`, which pixels are used; None for all of an image. Empty if there is none.
     """
 
@@ -84,6 +85,7 @@ class Capture:
     split: Split | None = None
     notes: tuple[str, ...] = ()
     masks: tuple[Mask | None, ...] = ()
+    up: Array | None = None
 
     @property
     def num_views(self) -> int:

@@ -16,6 +16,7 @@ from typing import Protocol
 from nerf.captures import colmap, llff, transforms
 from nerf.captures.capture import Capture, InvalidCapture, check_cameras, with_rotations
 from nerf.captures.masks import find_masks
+from nerf.captures.orientation import with_up
 from nerf.errors import UserError
 
 
@@ -47,7 +48,9 @@ def formats_in(folder: Path) -> list[str]:
     return [name for name in FORMATS if found[name]]
 
 
-def read_capture(folder: Path, *, format: str | None = None, factor: int | None = None) -> Capture:
+def read_capture(
+    folder: Path, *, format: str | None = None, factor: int | None = None, up: str = "auto"
+) -> Capture:
     """Reads poses and lenses of a folder, but no pixels.
 
     Args:
@@ -55,6 +58,7 @@ def read_capture(folder: Path, *, format: str | None = None, factor: int | None 
       format: one of `FORMATS`; None chooses it by the files.
       factor: how many times smaller than the originals the images are; None reads the originals,
         and in an LLFF folder the smallest images.
+      up: which way is up, see `nerf.captures.orientation.with_up`.
 
     Raises:
       UserError: if there is no such folder, it has no known format, or its files are damaged or
@@ -79,7 +83,7 @@ def read_capture(folder: Path, *, format: str | None = None, factor: int | None 
     problems = check_cameras(capture)
     if problems:
         raise InvalidCapture(problems)
-    capture = with_rotations(capture)
+    capture = with_up(with_rotations(capture), up)
     others = [name for name in found if name != chosen]
     if others and format is None:
         note = f'read as {chosen}; `format="{others[0]}"` reads the other files in the folder'

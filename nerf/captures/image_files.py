@@ -97,6 +97,18 @@ def image_size(file: Path) -> tuple[int, int]:
     return read_header(file).size
 
 
+def exif_orientation(file: Path) -> int:
+    """The EXIF orientation of an image, 1 to 8; 1 if it has none, or cannot be read."""
+    try:
+        with _without_warnings(), Image.open(file, formats=_FORMATS) as image:
+            exif = Image.Exif()
+            exif.load(image.info.get("exif") or b"")
+            orientation = exif.get(_ORIENTATION, 1)
+    except (Image.DecompressionBombError, *_DECODING_ERRORS):
+        return 1
+    return orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1
+
+
 def read_header(file: Path) -> Header:
     """Reads the header of an image and checks that the file is complete; decodes no pixels.
 

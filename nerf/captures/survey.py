@@ -34,7 +34,7 @@ def describe_capture(capture: Capture) -> Iterator[str]:
     else:
         near, far = capture.bounds.T
         yield survey_line("bounds", f"{near.min():.4g} to {far.max():.4g}, in the files' unit")
-    rig = classify_rig(capture.camtoworlds)
+    rig = classify_rig(capture.camtoworlds, capture.up)
     yield survey_line("cameras", f"{_KINDS[rig.kind]}; {_spread(capture, rig)}")
     yield survey_line("coverage", _coverage(capture, rig))
 
@@ -153,7 +153,7 @@ def draw(path: Path, capture: Capture, bounds: Array | None) -> None:
 
 
 def _drawing(capture: Capture, bounds: Array | None) -> _Drawing:
-    rig = classify_rig(capture.camtoworlds)
+    rig = classify_rig(capture.camtoworlds, capture.up)
     turn = rotation_to_upright(rig.up)
     positions = capture.camtoworlds[:, :, 3] @ turn.T
     points = capture.points[:: max(1, len(capture.points) // _MAX_POINTS)] @ turn.T

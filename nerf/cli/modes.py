@@ -13,7 +13,7 @@ FLAGS = flags.FLAGS
 _ALWAYS = {"mode", "backend", "field", "set", "preset", "precision", "compile_cache"}
 _SCENE = {
     "scene", "data_dir", "format", "factor", "max_size", "space", "near", "far", "background",
-    "alpha", "masks", "offline", "download_url", "image_memory",
+    "alpha", "masks", "up", "offline", "download_url", "image_memory",
 }  # fmt: skip
 _SPLIT = {"holdout", "holdout_views"}
 _RUN = {"init_from", "run_dir", "debug"}
@@ -30,13 +30,13 @@ USED_BY = {
 }
 USED_BY_INSPECT = frozenset(
     {"format", "factor", "max_size", "space", "near", "far", "background", "alpha", "masks"}
-    | {"out", "image_memory"}
+    | {"up", "out", "image_memory"}
     | _SPLIT
 )
 _OF_THE_MODES = set().union(*USED_BY.values())  # absl's own flags serve all
 _OF_FOLDERS = (
     "data_dir", "format", "factor", "max_size", "space", "near", "far", "background", "alpha",
-    "masks",
+    "masks", "up",
 )  # fmt: skip
 # Flags that set what `--set` can set, too.
 _SAME_SETTING = {

@@ -13,6 +13,7 @@ from nerf.cli.flags import FLAGS
 from nerf.config import presets, settings, text
 from nerf.config.settings import Config
 from nerf.errors import UserError
+from nerf.geometry.upright import lies_on_its_side
 from nerf.jobs.fit import fit_to_scene
 from nerf.jobs.load import load_params, load_run
 from nerf.jobs.train_options import TrainOptions
@@ -47,6 +48,7 @@ def capture_options() -> CaptureOptions:
         normalization=NormalizeOptions(FLAGS.space, FLAGS.near, FLAGS.far, FLAGS.background),
         alpha=FLAGS.alpha,
         masks=FLAGS.masks,
+        up=FLAGS.up,
         image_memory=FLAGS.image_memory,
     )
 
@@ -239,7 +241,8 @@ def train_options(scene: Scene, started: float) -> TrainOptions:
 def video_record(scene: Scene) -> dict[str, Any]:
     """What `config.json` says of the video."""
     cameras = scene.cameras
-    width, height = video_size() or (cameras.width, cameras.height)
+    own = cameras.width, cameras.height
+    width, height = video_size() or (own[::-1] if lies_on_its_side(cameras.camtoworlds) else own)
     default = scene.space.default_camera_path(np.asarray(cameras.camtoworlds))
     path = FLAGS.camera_path or default
     return {"video": {"path": path, "num_frames": num_frames(), "size": [height, width]}}

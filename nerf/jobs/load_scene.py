@@ -31,6 +31,7 @@ def load_scene(
     background: Background | None = None,
     alpha: AlphaOption = "auto",
     masks: MasksOption = "auto",
+    up: str = "auto",
     image_memory: float = IMAGE_MEMORY,
     offline: bool = False,
     download_url: str | None = None,
@@ -51,6 +52,7 @@ def load_scene(
       alpha: what alpha means: `object`, transparent pixels show that nothing is there; `mask`, they
         are left out; `ignore`, alpha is not used; `auto` decides by the images.
       masks: `auto` leaves out the pixels that masks say; `ignore` reads no masks.
+      up: which way is up, an axis of the files such as `z` or `-y`; `auto` finds it.
       image_memory: the largest share of the machine's memory, 0 to 1, for the images; larger ones
         are mapped into memory from the cache.
       offline: makes no network attempt; so does `NERF_OFFLINE=1`.
@@ -60,7 +62,9 @@ def load_scene(
     Raises:
       UserError: if there is no such scene, or its data are broken.
     """
-    _check_bundled(str(name), format, factor, max_size, space, near, far, background, alpha, masks)
+    _check_bundled(
+        str(name), format, factor, max_size, space, near, far, background, alpha, masks, up
+    )
     resolved = names.load_scene(
         str(name),
         data_dir=None if data_dir is None else Path(data_dir),
@@ -72,6 +76,7 @@ def load_scene(
             normalization=NormalizeOptions(space, near, far, background),
             alpha=alpha,
             masks=masks,
+            up=up,
             image_memory=image_memory,
         ),
         base_url=download_url,
@@ -86,8 +91,10 @@ def _check_bundled(name: str, *options: object) -> None:
     """Refuses options that the bundled scenes do not use."""
     labels = (
         "format", "factor", "max_size", "space", "near", "far", "background", "alpha", "masks",
+        "up",
     )  # fmt: skip
-    defaults = dict.fromkeys(labels) | {"max_size": MAX_SIZE, "alpha": "auto", "masks": "auto"}
+    defaults = dict.fromkeys(labels) | dict.fromkeys(("alpha", "masks", "up"), "auto")
+    defaults |= {"max_size": MAX_SIZE}
     given = [
         label for label, value in zip(labels, options, strict=True) if value != defaults[label]
     ]

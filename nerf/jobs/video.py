@@ -38,7 +38,7 @@ def render_video(
       scene: with photographs, against which the fast renderer is checked as well; may be None.
       camera_path: a name of `nerf.geometry.camera_paths.PATHS`; None means what suits the cameras.
       num_frames: number of frames.
-      size: width and height in pixels; None means the scene's own.
+      size: width and height in pixels; None means the scene's own, upright.
       renderer: `exact` or `fast`; None means fast where that pays.
       debug: whether values are checked as well as shapes.
       callback: receives progress.
@@ -66,10 +66,11 @@ def frame_cameras(
 ) -> list[Cameras]:
     """One camera a frame, with bounds that hold what any view of the scene shows."""
     cameras = trained.needed_scene().cameras
-    width, height = size or (cameras.width, cameras.height)
     poses = np.asarray(cameras.camtoworlds, np.float32)
     name = name or trained.needed_space().default_camera_path(poses)
-    along = path_cameras(name, cameras, num_frames).resized(height, width)
+    along = path_cameras(name, cameras, num_frames)
+    width, height = size or (along.width, along.height)
+    along = along.resized(height, width)
     return [along[index] for index in range(num_frames)]
 
 

@@ -34,6 +34,7 @@ class CaptureOptions:
         `max_size`, and chooses the smallest images of an LLFF folder.
       max_size: the longest allowed side of an image in pixels; 0 for no limit.
       normalization: space, bounds and background.
+      up: which way is up in the files' coordinates, see `nerf.captures.orientation.with_up`.
       alpha: what the alpha of images means, see `nerf.scenes.alpha`.
       masks: `auto` leaves out the pixels that masks say; `ignore` reads no masks.
       image_memory: the largest share of the machine's memory for the images; larger ones are
@@ -44,6 +45,7 @@ class CaptureOptions:
     factor: int | None = None
     max_size: int = MAX_SIZE
     normalization: NormalizeOptions = DEFAULT
+    up: str = "auto"
     alpha: AlphaOption = "auto"
     masks: MasksOption = "auto"
     image_memory: float = devices.IMAGE_MEMORY
@@ -78,7 +80,9 @@ def load_folder(
     callback: Callback = log_event,
 ) -> LoadedScene:
     """Reads a folder as a scene: `read_capture`, then `load_capture`; see there."""
-    capture = read_capture(Path(folder), format=options.format, factor=options.factor)
+    capture = read_capture(
+        Path(folder), format=options.format, factor=options.factor, up=options.up
+    )
     return load_capture(
         capture, options, name=name, source=source, cache_dir=cache_dir, callback=callback
     )

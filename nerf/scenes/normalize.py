@@ -19,9 +19,10 @@ from nerf.geometry.cameras import Cameras
 from nerf.geometry.contraction import Contracted
 from nerf.geometry.lenses import Lens, slopes
 from nerf.geometry.ndc import NDC, NEAR_PLANE
-from nerf.geometry.poses import mean_pose, similarity, transform_poses
+from nerf.geometry.poses import look_at, mean_pose, similarity, transform_poses
 from nerf.geometry.rigs import Rig, classify_rig, rotation_to_upright
 from nerf.geometry.spaces import Space
+from nerf.geometry.upright import lies_on_its_side, quarter_turns
 from nerf.geometry.world import World
 from nerf.scenes.image_store import ImageStore
 from nerf.scenes.scene import Scene, Source
@@ -89,7 +90,7 @@ def make_scene(
         is not known.
     """
     height, width = int(images.heights[0]), int(images.widths[0])
-    rig = classify_rig(capture.camtoworlds)
+    rig = classify_rig(capture.camtoworlds, capture.up)
     lens = scaled_lens(capture, height, width)
     bounds = _known_bounds(capture, rig, options)
     normalized, space = _normalize(
@@ -169,10 +170,12 @@ def _normalize(
     if asked or (options.space is None and rig.kind == "forward" and not is_transparent):
         reason = "the nearest depth is not known: give `near` and `far`"
         if bounds is not None:
-            normalized = forward_facing_poses(capture.camtoworlds, bounds)
+            normalized = forward_facing_poses(capture.camtoworlds, bounds, rig.up)
             reason = _reason_against_ndc(normalized, lens, size)
             if not reason:
                 height, width = size
+                if lies_on_its_side(normalized.camtoworlds):
+                    height, width = width, height
                 focal = float(np.mean(lens.focal))
                 return normalized, NDC.of_views(focal=focal, height=height, width=width)
         if asked:
@@ -183,15 +186,25 @@ def _normalize(
     return _unbounded_poses(capture, rig, bounds, options), Contracted()
 
 
-def forward_facing_poses(camtoworlds: Array, bounds: Array) -> NormalizedPoses:
+def forward_facing_poses(
+    camtoworlds: Array, bounds: Array, up: Array | None = None
+) -> NormalizedPoses:
     """Poses and bounds of a forward-facing rig, whose mean pose becomes the identity.
 
         scale = 1 / (0.75 min near);   pose_i <- inverse(mean pose) pose_i
+
+    Args:
+      camtoworlds: `[num_views, 3, 4]`.
+      bounds: `[num_views, 2]`, in the files' unit.
+      up: `[3]`, which way is up. Where the cameras lie on their side, the mean pose is upright.
 
     Source: bmild/nerf `load_llff.py`.
     """
     scale = NEAREST_DEPTH / float(bounds.min())
     mean = mean_pose(camtoworlds)
+    if up is not None and quarter_turns(mean, up):
+        with np.errstate(invalid="ignore", divide="ignore"):
+            mean = look_at(camtoworlds[:, :, 2].sum(0), up, mean[:, 3])
     transform = similarity(mean[:, :3].T, scale, mean[:, 3])
     return NormalizedPoses(transform_poses(transform, camtoworlds), bounds * scale, transform)
 
