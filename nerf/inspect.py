@@ -127,7 +127,7 @@ def _export(loaded: LoadedScene, options: NormalizeOptions) -> None:
     out = Path(FLAGS.out)
     lens = scaled_lens(capture, height, width)
     bounds = override_bounds(capture.bounds, capture.num_views, options)
-    images = ExportImages((width, height), files, read)
+    images = ExportImages((width, height), files, read, scene.images.kept_of)
     for note in export(capture, lens, bounds, images, FLAGS.export_format, out):
         print(f"note: {as_flags(note)}")
     print(

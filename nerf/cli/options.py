@@ -182,8 +182,13 @@ def with_flags_of(trained: TrainedField, scene: Scene | None) -> TrainedField:
             f"{FLAGS.preset!r}: leave out --preset, or train anew"
         )
     other = trained.with_settings(with_flags(trained.config), FLAGS.precision, scene)
-    if FLAGS.mode == "evaluate" and trained.run_dir is not None and trained.scene is not None:
+    if FLAGS.mode != "train" and trained.run_dir is not None and trained.scene is not None:
         record = other.needed_scene()
+        if record.name == trained.scene.name and not record.has_coordinates_of(trained.scene):
+            raise UserError(
+                f"{trained.run_dir} was trained in other coordinates: give --up, --near, --far and "
+                "--space as in the training, and the same poses"
+            )
         check_not_trained_on(trained.scene, record.view_names, record.split)
     return other
 

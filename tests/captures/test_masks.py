@@ -199,3 +199,13 @@ def test_a_folder_of_llff_takes_dynamic_masks_for_masks(tmp_path):
     loaded = load_folder(folder)
     assert loaded.scene.view(0).kept.all()
     assert loaded.capture.masks[0].keeps_black
+
+
+@pytest.mark.parametrize("to", ["nerfstudio", "colmap", "blender", "llff"])
+def test_masks_are_exported(tmp_path, to):
+    from tests.cli.test_inspect import inspect
+
+    folder = write_masks(write_nerfstudio(tmp_path / "a", near=1.0, far=9.0))
+    status, _, err = inspect(folder, f"--export_format={to}", f"--out={tmp_path / 'b'}")
+    assert status == 0, err
+    assert_masked(tmp_path / "b")
