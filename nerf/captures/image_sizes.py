@@ -210,6 +210,8 @@ def load_pixels(
     width: int,
     cache_dir: Path,
     callback: Callback,
+    *,
+    ignore_alpha: bool = False,
 ) -> Iterator[npt.NDArray[np.uint8]]:
     """Reads the images of a scene, scaled to one size.
 
@@ -220,6 +222,7 @@ def load_pixels(
       height, width: of the result, in pixels.
       cache_dir: where scaled images are cached.
       callback: receives the progress where there is much to scale.
+      ignore_alpha: whether transparent pixels count like others in smaller images.
 
     Yields:
       `[height, width, 3 or 4]` uint8, one for each file.
@@ -233,7 +236,7 @@ def load_pixels(
     with Progress.of(receiver, "scaling images", total=len(files), unit="image") as progress:
         for file, turn in zip(files, turned, strict=True):
             pixels = (
-                _scaled(file, turn, height, width, cache_dir)
+                _scaled(file, turn, height, width, cache_dir, ignore_alpha)
                 if is_scaled
                 else image_files.read_pixels(file, orient=turn)
             )
@@ -246,14 +249,16 @@ def load_pixels(
 
 
 def _scaled(
-    file: Path, orient: bool, height: int, width: int, cache_dir: Path
+    file: Path, orient: bool, height: int, width: int, cache_dir: Path, ignore_alpha: bool
 ) -> npt.NDArray[np.uint8]:
     """An image at a smaller size, cached by the identity of the file."""
-    identity = (*file_identity(file), orient, height, width)
+    identity = (*file_identity(file), orient, height, width, *(["opaque"] * ignore_alpha))
     path = cache_dir / f"{cache_name(identity)}.npz"
 
     def shrink() -> Arrays:
-        small = image_files.shrink(image_files.read_image(file, orient=orient), height, width)
+        image = image_files.read_image(file, orient=orient)
+        image = image[..., :3] if ignore_alpha else image
+        small = image_files.shrink(image, height, width)
         return {"pixels": image_files.to_bytes(small)}
 
     def fits(found: Arrays) -> bool:

@@ -143,18 +143,27 @@ def _load_images(
 ) -> ImageStore:
     """The images in one array: in memory, or mapped from the cache if they are large."""
     capture, sizes, turned, has_alpha = matched
-    channels = 4 if has_alpha else 3
+    ignore_alpha = options.alpha == "ignore"
+    channels = 4 if has_alpha and not ignore_alpha else 3
     num_pixels = capture.num_views * height * width
     background = options.normalization.background or "white"
     file = None
     if num_pixels * channels > options.image_memory * devices.host_memory():
+        ignored = ["alpha is ignored"] * ignore_alpha
         identities = tuple(image_sizes.file_identity(file) for file in capture.files)
-        name = image_sizes.cache_name((identities, turned, height, width, channels))
+        name = image_sizes.cache_name((identities, turned, height, width, channels, *ignored))
         file = cache_dir / "images" / f"{name}.npy"
 
     def read() -> Iterator[npt.NDArray[np.uint8]]:
         for image in image_sizes.load_pixels(
-            capture.files, sizes, turned, height, width, cache_dir / "scaled", callback
+            capture.files,
+            sizes,
+            turned,
+            height,
+            width,
+            cache_dir / "scaled",
+            callback,
+            ignore_alpha=ignore_alpha,
         ):
             yield with_channels(image, channels)
 

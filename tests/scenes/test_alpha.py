@@ -123,6 +123,14 @@ def test_the_user_decides(tmp_path):
     assert "unknown `alpha` 'sky': choose one of auto, object" in refusal(folder, alpha="sky")
 
 
+def test_ignored_alpha_does_not_weigh_the_colours_of_smaller_images(tmp_path, monkeypatch):
+    monkeypatch.setenv("NERF_CACHE_DIR", str(tmp_path / "cache"))
+    folder = write(tmp_path / "scene", corner)
+    for memory in (0.5, 0.0):
+        scene, _ = load(folder, alpha="ignore", max_size=WIDTH // 2, image_memory=memory)
+        np.testing.assert_array_equal(np.round(scene.images[2][0, 0] * 255), [200, 0, 100])
+
+
 def test_alpha_is_decided_in_a_map_of_the_cache_as_well(tmp_path, monkeypatch):
     monkeypatch.setenv("NERF_CACHE_DIR", str(tmp_path / "cache"))
     folder = write(tmp_path / "scene", walker)
