@@ -34,7 +34,7 @@ from nerf.scenes.normalize import NormalizeOptions, override_bounds
 from nerf.scenes.splits import Holdout
 
 _CAPTURE_FLAGS = (
-    "format", "factor", "max_size", "space", "near", "far", "background", "alpha", "masks",
+    "format", "factor", "max_size", "space", "near", "far", "background", "alpha", "masks", "up",
     "holdout", "holdout_views",
 )  # fmt: skip
 _HOLDOUT = 16  # of the default presets
@@ -73,6 +73,7 @@ def _run(argv: Sequence[str]) -> None:
         factor=options.factor,
         near=options.normalization.near,
         far=options.normalization.far,
+        up=options.up,
         follow_links=options.follow_links,
     )
     for line in survey.describe_capture(capture):
@@ -138,7 +139,7 @@ def _export(loaded: LoadedScene, options: NormalizeOptions) -> None:
     out = Path(FLAGS.out)
     lens = scaled_lens(capture, heights, widths)
     bounds = override_bounds(capture.bounds, capture.num_views, options)
-    images = ExportImages(sizes, files, read)
+    images = ExportImages(sizes, files, read, scene.images.kept_of)
     for note in export(capture, lens, bounds, images, FLAGS.export_format, out):
         print(f"note: {as_flags(note)}")
     print(

@@ -89,6 +89,7 @@ class Capture:
         camera path; None if there are none.
       notes: notes for the user, one sentence each.
       follow_links: whether symbolic links that lead out of the folder are followed.
+      up: `[3]`, unit, which way is up; None if it is not known.
       masks: `[num_views]`, which pixels are used; None for all of an image. Empty if there is none.
     """
 
@@ -105,6 +106,7 @@ class Capture:
     notes: tuple[str, ...] = ()
     follow_links: bool = False
     masks: tuple[Mask | None, ...] = ()
+    up: Array | None = None
 
     @property
     def num_views(self) -> int:
@@ -200,7 +202,7 @@ def check_cameras(capture: Capture) -> list[str]:
 
 def rig_of(capture: Capture) -> Rig:
     """How the cameras are arranged; panoramas look in all directions, whatever their axis is."""
-    rig = classify_rig(capture.camtoworlds)
+    rig = classify_rig(capture.camtoworlds, capture.up)
     return rig._replace(kind="free", num_aimed=0) if capture.is_panorama.any() else rig
 
 

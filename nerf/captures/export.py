@@ -25,7 +25,7 @@ from nerf.captures.size_counts import sizes_in_words
 from nerf.errors import UserError
 from nerf.geometry.lenses import Lens
 
-_IMAGES = "images"
+_IMAGES, _MASKS = "images", "masks"
 
 
 class ExportImages(NamedTuple):
@@ -36,11 +36,14 @@ class ExportImages(NamedTuple):
       files: `[num_views]`, the files to copy; None for images whose pixels have changed.
       read: a function from the index of a view to its pixels `[height, width, 3 or 4]`, float32 in
         [0, 1].
+      kept: a function from the index of a view to its mask `[height, width]`, True for pixels that
+        are used; None for all.
     """
 
     sizes: npt.NDArray[np.int64]
     files: Sequence[Path | None]
     read: Callable[[int], npt.NDArray[np.float32]]
+    kept: Callable[[int], npt.NDArray[np.bool_] | None] = lambda index: None
 
 
 class _Export(NamedTuple):
@@ -91,6 +94,7 @@ def export(
     try:
         for index, name in enumerate(names):
             _write_image(out / _IMAGES / name, images, index)
+            _write_mask(out / _MASKS / f"{name}.png", images.kept(index))
         write(task)
     except OSError as error:
         raise UserError(f"cannot write to {out}: {error.strerror or error}") from error
@@ -121,6 +125,13 @@ def _write_image(path: Path, images: ExportImages, index: int) -> None:
     else:
         levels = np.round(255.0 * np.clip(images.read(index), 0.0, 1.0)).astype(np.uint8)
         Image.fromarray(levels).save(path)
+
+
+def _write_mask(path: Path, kept: npt.NDArray[np.bool_] | None) -> None:
+    """Writes the mask of a view, black where pixels are left out, where every format finds it."""
+    if kept is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.where(kept, 255, 0).astype(np.uint8)).save(path)
 
 
 # LLFF.

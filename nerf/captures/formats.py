@@ -35,6 +35,7 @@ from nerf.captures.capture import Capture, InvalidCapture, check_cameras, with_r
 from nerf.captures.files import contents
 from nerf.captures.glance import notes_on_cameras
 from nerf.captures.masks import find_masks
+from nerf.captures.orientation import with_up
 from nerf.errors import UserError, listed
 
 _MAX_FOLDERS = 100  # that are searched for a scene, for a message
@@ -89,6 +90,7 @@ def read_capture(
     factor: int | None = None,
     near: float | None = None,
     far: float | None = None,
+    up: str = "auto",
     follow_links: bool = False,
 ) -> Capture:
     """Reads poses and lenses of a folder, but no pixels.
@@ -99,6 +101,7 @@ def read_capture(
       factor: how many times smaller than the originals the images are; None reads the originals,
         and in an LLFF folder the smallest images.
       near, far: bounds of all views, which replace those of the files before these are judged.
+      up: which way is up, see `nerf.captures.orientation.with_up`.
       follow_links: whether symbolic links that lead out of the folder are followed.
 
     Raises:
@@ -133,7 +136,7 @@ def read_capture(
     problems = check_cameras(capture)
     if problems:
         raise InvalidCapture(problems)
-    capture = with_rotations(capture)
+    capture = with_up(with_rotations(capture), up)
     capture = dataclasses.replace(capture, notes=(*capture.notes, *notes_on_cameras(capture)))
     others = [name for name in found if name != chosen]
     if others and format is None:

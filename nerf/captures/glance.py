@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nerf.captures.capture import Array, Capture, named_views
-from nerf.geometry.rigs import mean_up, nearest_to_axes
+from nerf.geometry.rigs import nearest_to_axes
 
 _MIN_VIEWS = 5  # fewer say nothing about the arrangement of cameras
 _AIMED_COSINE = 0.94  # 20 degrees, the most between an axis and the direction to the common point
@@ -103,6 +103,13 @@ def _on_axes(capture: Capture) -> list[str]:
     return []
 
 
+def _mean_up(poses: Array) -> Array:
+    """The mean of the cameras' up axes, unit; the first camera's if they cancel out."""
+    up = poses[:, :, 1].sum(axis=0)
+    length = float(np.linalg.norm(up))
+    return np.asarray(up / length if length > 1e-3 * len(poses) else poses[0, :, 1])
+
+
 def _seems_flipped(poses: Array, meeting: Meeting) -> bool:
     """Whether cameras that look away from one point seem to have y and z the wrong way round.
 
@@ -110,7 +117,7 @@ def _seems_flipped(poses: Array, meeting: Meeting) -> bool:
     axis points up. If no axis does, they do not tilt it downwards on purpose in all views, as
     cameras seem to that look down on an object from around it.
     """
-    up = mean_up(poses)
+    up = _mean_up(poses)
     if abs(up[2]) > _UPRIGHT_COSINE:
         return bool(up[2] < 0)
     if not meeting.is_sharp or up[1] > _UPRIGHT_COSINE:

@@ -112,6 +112,15 @@ def image_size(file: Path) -> tuple[int, int]:
     return read_header(file).size
 
 
+def exif_orientation(file: Path) -> int:
+    """The EXIF orientation of an image, 1 to 8; 1 if it has none, or cannot be read."""
+    try:
+        with opened(file) as image:
+            return _orientation_of(image)
+    except UserError:
+        return 1
+
+
 def read_header(file: Path) -> Header:
     """Reads the header of an image and checks a PNG's checksums; decodes no pixels.
 
@@ -120,17 +129,23 @@ def read_header(file: Path) -> Header:
     """
     with opened(file) as image:
         size = image.size
-        exif = Image.Exif()
-        exif.load(image.info.get("exif") or b"")
-        orientation = exif.get(_ORIENTATION, 1)
-        if image.format == "TIFF":  # which Pillow turns itself, when its pixels are loaded
+        if image.format == "TIFF":
             size = upright_tiff_size(image)
-            orientation = 1
-        orientation = orientation if orientation in range(1, 9) else 1
+        orientation = _orientation_of(image)
         is_transparent = has_alpha(image)
         has_more_pages = image.format not in ("PNG", "JPEG", "MPO") and _has_second(image)
         image.verify()  # of a PNG, every checksum up to its end
-    return Header(size, int(orientation), is_transparent, has_more_pages)
+    return Header(size, orientation, is_transparent, has_more_pages)
+
+
+def _orientation_of(image: Image.Image) -> int:
+    """The EXIF orientation; 1 of a TIFF, which Pillow turns itself when its pixels are loaded."""
+    if image.format == "TIFF":
+        return 1
+    exif = Image.Exif()
+    exif.load(image.info.get("exif") or b"")
+    orientation = exif.get(_ORIENTATION, 1)
+    return int(orientation) if orientation in range(1, 9) else 1
 
 
 def _has_second(image: Image.Image) -> bool:
@@ -179,7 +194,7 @@ def read_pixels(file: Path, *, orient: bool = False) -> npt.NDArray[np.uint8]:
 
 
 def read_scaled(
-    file: Path, height: int, width: int, *, orient: bool = False
+    file: Path, height: int, width: int, *, orient: bool = False, ignore_alpha: bool = False
 ) -> npt.NDArray[np.float32]:
     """Reads an image at a smaller size, scaled by area strip by strip; see `shrink`.
 
@@ -191,6 +206,7 @@ def read_scaled(
       file: the image.
       height, width: of the result, in pixels, at most those of the image.
       orient: whether to turn the image as its EXIF orientation says.
+      ignore_alpha: whether colours count alike, however transparent they are; alpha is left out.
 
     Returns:
       `[height, width, 3 or 4]` in [0, 1].
@@ -199,7 +215,8 @@ def read_scaled(
       UnreadableImage: if the file cannot be read, or is too large.
     """
     with decoded(file, _turn(file, orient), (height, width)) as strips:
-        return shrink_strips(map(to_float, strips), strips.num_rows, height, width)
+        used = (strip[..., :3] if ignore_alpha else strip for strip in map(to_float, strips))
+        return shrink_strips(used, strips.num_rows, height, width)
 
 
 def over(pixels: npt.NDArray[np.float32], background: Background | None) -> npt.NDArray[np.float32]:

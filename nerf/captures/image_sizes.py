@@ -216,6 +216,8 @@ def load_pixels(
     targets: npt.NDArray[np.int64],
     cache_dir: Path,
     callback: Callback,
+    *,
+    ignore_alpha: bool = False,
 ) -> Iterator[npt.NDArray[np.uint8]]:
     """Reads the images of a scene, each at its own size.
 
@@ -226,6 +228,7 @@ def load_pixels(
       targets: `[num_views, 2]`, width and height of the results.
       cache_dir: where scaled images are cached.
       callback: receives the progress where there is much to scale.
+      ignore_alpha: whether transparent pixels count like others in smaller images.
 
     Yields:
       `[height, width, 3 or 4]` uint8, one for each file.
@@ -241,8 +244,9 @@ def load_pixels(
         for file, turn, (width, height), is_scaled in zip(
             files, turned, targets.tolist(), are_scaled, strict=True
         ):
+            scaled_in = cache_dir if is_scaled else None
             try:
-                pixels = _pixels(file, turn, height, width, cache_dir if is_scaled else None)
+                pixels = _pixels(file, turn, height, width, scaled_in, ignore_alpha)
             except UnreadableImage as fault:
                 faults.append(fault)
             else:
@@ -254,11 +258,16 @@ def load_pixels(
 
 
 def _pixels(
-    file: Path, orient: bool, height: int, width: int, cache_dir: Path | None
+    file: Path,
+    orient: bool,
+    height: int,
+    width: int,
+    cache_dir: Path | None,
+    ignore_alpha: bool,
 ) -> npt.NDArray[np.uint8]:
     """The pixels `[height, width, 3 or 4]` of an image; it is scaled if there is a `cache_dir`."""
     if cache_dir is not None:
-        pixels = _scaled(file, orient, height, width, cache_dir)
+        pixels = _scaled(file, orient, height, width, cache_dir, ignore_alpha)
     else:
         pixels = image_files.read_pixels(file, orient=orient)
     if pixels.shape[:2] != (height, width):
@@ -269,14 +278,16 @@ def _pixels(
 
 
 def _scaled(
-    file: Path, orient: bool, height: int, width: int, cache_dir: Path
+    file: Path, orient: bool, height: int, width: int, cache_dir: Path, ignore_alpha: bool
 ) -> npt.NDArray[np.uint8]:
     """An image at a smaller size, cached by the identity of the file."""
-    identity = (*file_identity(file), orient, height, width)
+    identity = (*file_identity(file), orient, height, width, *(["opaque"] * ignore_alpha))
     path = cache_dir / f"{cache_name(identity)}.npz"
 
     def shrink() -> Arrays:
-        small = image_files.read_scaled(file, height, width, orient=orient)
+        small = image_files.read_scaled(
+            file, height, width, orient=orient, ignore_alpha=ignore_alpha
+        )
         return {"pixels": image_files.to_bytes(small)}
 
     def fits(found: Arrays) -> bool:

@@ -10,6 +10,9 @@ A mask may have another size than its image, but not another aspect ratio.
 Source: nerfstudio's "Data conventions"; COLMAP's FAQ, "Mask image regions"; instant-ngp's FAQ.
 """
 
+import contextlib
+import itertools
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -98,7 +101,7 @@ def find_masks(
     found: list[Mask | None] = []
     for file, mask in zip(files, given or [None] * len(files), strict=True):
         beside = file.with_name(f"{DYNAMIC_MASK}{file.stem}.png")
-        if mask is None and beside.is_file():
+        if mask is None and os.path.isfile(beside):
             check_inside(folder, beside, follow_links=follow_links)
             mask = Mask(beside, keeps_black=True)
         if mask is None and known:
@@ -116,9 +119,10 @@ def _files_by_name(folder: Path) -> dict[str, Path]:
         root = folder / name
         if not root.is_dir():
             continue
-        for number, path in enumerate(sorted(root.rglob("*"))):
-            if number == _MAX_FILES:
-                break
+        paths: list[Path] = []
+        with contextlib.suppress(OSError):  # a folder in it that cannot be read
+            paths.extend(itertools.islice(root.rglob("*"), _MAX_FILES))
+        for path in sorted(paths):
             if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith("."):
                 relative = path.relative_to(root)
                 for key in (relative.with_suffix(""), relative):
@@ -136,7 +140,7 @@ def _by_name(folder: Path, file: Path, known: Mapping[str, Path], is_only_one: b
       known: see `_files_by_name`.
       is_only_one: whether no other image has this name in another folder.
     """
-    parts = file.relative_to(folder).parts
+    parts = file.relative_to(folder).parts if file.is_relative_to(folder) else (file.name,)
     for start in range(len(parts)):
         if start == len(parts) - 1 and start > 1 and not is_only_one:
             return None  # a name without its folders, which could mean several images

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from absl import app, flags, logging
 
 from nerf.captures.formats import FORMATS
+from nerf.captures.orientation import UP_OPTIONS
 from nerf.cli.console import print_anything
 from nerf.config.settings import PRECISIONS
 from nerf.geometry.camera_paths import GIVEN, PATHS
@@ -113,6 +114,12 @@ flags.DEFINE_enum(
     "auto",
     MASKS_OPTIONS,
     "auto leaves out the pixels that masks say (mask_path, masks/, dynamic_mask_NAME.png)",
+)
+flags.DEFINE_enum(
+    "up",
+    "auto",
+    UP_OPTIONS,
+    "which way is up in the files' coordinates; auto finds it from EXIF and the cameras",
 )
 flags.DEFINE_integer(
     "holdout",

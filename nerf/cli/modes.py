@@ -13,7 +13,7 @@ FLAGS = flags.FLAGS
 _ALWAYS = {"mode", "backend", "field", "set", "preset", "precision", "compile_cache"}
 _SCENE = {
     "scene", "data_dir", "format", "factor", "max_size", "space", "near", "far", "background",
-    "alpha", "masks", "offline", "download_url", "image_memory", "follow_links",
+    "alpha", "masks", "up", "offline", "download_url", "image_memory", "follow_links",
 }  # fmt: skip
 _SPLIT = {"holdout", "holdout_views"}
 _RUN = {"init_from", "run_dir", "debug"}
@@ -30,14 +30,14 @@ USED_BY = {
 }
 USED_BY_INSPECT = frozenset(
     {"format", "factor", "max_size", "space", "near", "far", "background", "alpha", "masks"}
-    | {"out", "image_memory", "follow_links"}
+    | {"up", "out", "image_memory", "follow_links"}
     | _SPLIT
 )
 USED_BY_POSE = frozenset({"out", "max_size", "seed"})
 _OF_THE_MODES = set().union(*USED_BY.values())  # absl's own flags serve all
 _OF_FOLDERS = (
     "data_dir", "format", "factor", "max_size", "space", "near", "far", "background", "alpha",
-    "masks", "follow_links",
+    "masks", "up", "follow_links",
 )  # fmt: skip
 # Flags that set what `--set` can set, too.
 _SAME_SETTING = {

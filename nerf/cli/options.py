@@ -11,6 +11,7 @@ from nerf.cli.flags import FLAGS
 from nerf.config import presets, settings, text
 from nerf.config.settings import Config
 from nerf.errors import UserError
+from nerf.geometry.upright import lies_on_its_side
 from nerf.jobs.fit import fit_to_scene
 from nerf.jobs.load import load_params, load_run
 from nerf.jobs.train_options import TrainOptions
@@ -46,6 +47,7 @@ def capture_options() -> CaptureOptions:
         normalization=NormalizeOptions(FLAGS.space, FLAGS.near, FLAGS.far, FLAGS.background),
         alpha=FLAGS.alpha,
         masks=FLAGS.masks,
+        up=FLAGS.up,
         image_memory=FLAGS.image_memory,
         follow_links=FLAGS.follow_links,
     )
@@ -180,8 +182,13 @@ def with_flags_of(trained: TrainedField, scene: Scene | None) -> TrainedField:
             f"{FLAGS.preset!r}: leave out --preset, or train anew"
         )
     other = trained.with_settings(with_flags(trained.config), FLAGS.precision, scene)
-    if FLAGS.mode == "evaluate" and trained.run_dir is not None and trained.scene is not None:
+    if FLAGS.mode != "train" and trained.run_dir is not None and trained.scene is not None:
         record = other.needed_scene()
+        if record.name == trained.scene.name and not record.has_coordinates_of(trained.scene):
+            raise UserError(
+                f"{trained.run_dir} was trained in other coordinates: give --up, --near, --far and "
+                "--space as in the training, and the same poses"
+            )
         check_not_trained_on(trained.scene, record.view_names, record.split)
     return other
 
@@ -239,6 +246,7 @@ def train_options(scene: Scene, started: float) -> TrainOptions:
 def video_record(scene: Scene) -> dict[str, Any]:
     """What `config.json` says of the video."""
     cameras = scene.cameras
-    width, height = video_size() or (cameras.width, cameras.height)
+    own = cameras.width, cameras.height
+    width, height = video_size() or (own[::-1] if lies_on_its_side(cameras.camtoworlds) else own)
     path = FLAGS.camera_path or default_path(scene)
     return {"video": {"path": path, "num_frames": num_frames(), "size": [height, width]}}

@@ -77,6 +77,7 @@ def _load_scene(console: Console) -> Scene:
         background=FLAGS.background,
         alpha=FLAGS.alpha,
         masks=FLAGS.masks,
+        up=FLAGS.up,
         offline=FLAGS.offline,
         download_url=FLAGS.download_url,
         callback=console,

@@ -14,19 +14,30 @@ from nerf.errors import UserError
 from nerf.geometry.cameras import Cameras
 from nerf.geometry.poses import look_at, mean_pose
 from nerf.geometry.rigs import classify_rig, rotation_to_upright, widest_gap
+from nerf.geometry.upright import UP, upright_cameras
 
 Poses = npt.NDArray[np.float32]
+Up = npt.NDArray[np.float64]
 
 
 class CameraPath(Protocol):
-    def __call__(self, poses: Poses, bounds: Poses, num_frames: int) -> Poses:
-        """Poses `[num_frames, 3, 4]` float32 for a scene's poses and bounds."""
+    def __call__(
+        self, poses: Poses, bounds: Poses, num_frames: int, *, up: Up | None = None
+    ) -> Poses:
+        """Poses `[num_frames, 3, 4]` float32 for a scene's poses and bounds.
+
+        Args:
+          poses, bounds, num_frames: see `camera_path`.
+          up: `[3]`, unit, which way is up; None estimates it from the poses.
+        """
 
 
 GIVEN = "test"  # the path along poses that the files of a scene have without images
 
 
-def camera_path(name: str, poses: Poses, bounds: Poses, num_frames: int) -> Poses:
+def camera_path(
+    name: str, poses: Poses, bounds: Poses, num_frames: int, *, up: Up | None = None
+) -> Poses:
     """Makes the poses of the path called `name`.
 
     Args:
@@ -34,6 +45,7 @@ def camera_path(name: str, poses: Poses, bounds: Poses, num_frames: int) -> Pose
       poses: `[num_views, 3, 4]`, the scene's cameras.
       bounds: `[num_views, 2]`, nearest and farthest depth of each.
       num_frames: how many poses to make, at least 1.
+      up: `[3]`, unit, which way is up; None estimates it from the poses.
 
     Returns:
       `[num_frames, 3, 4]` float32.
@@ -50,13 +62,13 @@ def camera_path(name: str, poses: Poses, bounds: Poses, num_frames: int) -> Pose
         raise UserError(f"unknown camera path {name!r}: choose one of {', '.join(sorted(PATHS))}")
     if num_frames < 1:
         raise UserError(f"a camera path needs at least 1 frame, not {num_frames}")
-    return PATHS[name](poses, bounds, num_frames)
+    return PATHS[name](poses, bounds, num_frames, up=up)
 
 
 def path_cameras(
     name: str, cameras: Cameras, num_frames: int, given: Poses | None = None
 ) -> Cameras:
-    """Cameras `[num_frames]` along the path called `name` of cameras `[num_views]`.
+    """Cameras `[num_frames]` along the path called `name` of cameras `[num_views]`, upright.
 
     Args:
       name: one of `PATHS`, or `GIVEN`.
@@ -67,6 +79,7 @@ def path_cameras(
     Raises:
       UserError: see `camera_path`; also if the path `GIVEN` is chosen and there is none.
     """
+    cameras = upright_cameras(cameras)
     poses, bounds = (np.asarray(x, np.float32) for x in (cameras.camtoworlds, cameras.bounds))
     if name == GIVEN:
         if given is None:
@@ -75,10 +88,17 @@ def path_cameras(
                 f"of Blender, and this scene has none: choose one of {', '.join(sorted(PATHS))}"
             )
         name, poses = "interpolate", given
-    return cameras.at(camera_path(name, poses, bounds, num_frames))
+    return cameras.at(camera_path(name, poses, bounds, num_frames, up=UP))
 
 
-def spiral(poses: Poses, bounds: Poses, num_frames: int, num_rotations: float = 2.0) -> Poses:
+def spiral(
+    poses: Poses,
+    bounds: Poses,
+    num_frames: int,
+    num_rotations: float = 2.0,
+    *,
+    up: Up | None = None,
+) -> Poses:
     """A spiral around the mean pose that looks at one point in front of it.
 
         centre(a) = mean [r_x cos a, -r_y sin a, -r_z sin(a/2), 1],   a in [0, 2 pi num_rotations)
@@ -92,21 +112,23 @@ def spiral(poses: Poses, bounds: Poses, num_frames: int, num_rotations: float = 
       bounds: `[num_views, 2]`, nearest and farthest depth of each view.
       num_frames: how many poses to make.
       num_rotations: turns around the mean viewing axis.
+      up: not used; up is the mean of the cameras' up axes.
 
     Source: bmild/nerf `load_llff.py` (`render_path_spiral`).
     """
+    del up
     precise = poses.astype(np.float64)
     mean = mean_pose(precise)
-    up = precise[:, :, 1].sum(axis=0)
+    mean_up = precise[:, :, 1].sum(axis=0)
     radii = np.percentile(np.abs(precise[:, :, 3]), 90, axis=0)
     focus = _to_world(mean, np.array([0.0, 0.0, -_focus_depth(bounds)]))
     angles = np.linspace(0.0, 2 * np.pi * num_rotations, num_frames, endpoint=False)
     offsets = np.stack([np.cos(angles), -np.sin(angles), -np.sin(angles / 2)], axis=-1)
     centres = [_to_world(mean, offset) for offset in offsets * radii]
-    return np.stack([look_at(c - focus, up, c) for c in centres]).astype(np.float32)
+    return np.stack([look_at(c - focus, mean_up, c) for c in centres]).astype(np.float32)
 
 
-def interpolate(poses: Poses, bounds: Poses, num_frames: int) -> Poses:
+def interpolate(poses: Poses, bounds: Poses, num_frames: int, *, up: Up | None = None) -> Poses:
     """A path through all views in their order, from the first to the last.
 
     Positions follow a monotone cubic spline, so the path has no corners and does not overshoot a
@@ -116,12 +138,13 @@ def interpolate(poses: Poses, bounds: Poses, num_frames: int) -> Poses:
       poses: `[num_views, 3, 4]`.
       bounds: not used.
       num_frames: how many poses to make.
+      up: not used.
     """
     # Importing SciPy takes half the program's start-up time, and a spiral does not need it.
     from scipy.interpolate import PchipInterpolator
     from scipy.spatial.transform import Rotation, Slerp
 
-    del bounds
+    del bounds, up
     num_views = len(poses)
     if num_views == 1:
         return np.repeat(poses, num_frames, axis=0)
@@ -132,7 +155,7 @@ def interpolate(poses: Poses, bounds: Poses, num_frames: int) -> Poses:
     return np.concatenate([rotations, positions[..., None]], axis=-1).astype(np.float32)
 
 
-def orbit(poses: Poses, bounds: Poses, num_frames: int) -> Poses:
+def orbit(poses: Poses, bounds: Poses, num_frames: int, *, up: Up | None = None) -> Poses:
     """A horizontal circle around the point that the cameras look at.
 
     Height and radius are the means over the cameras. If the cameras leave a gap of more than 90
@@ -142,10 +165,11 @@ def orbit(poses: Poses, bounds: Poses, num_frames: int) -> Poses:
       poses: `[num_views, 3, 4]`.
       bounds: not used.
       num_frames: how many poses to make.
+      up: `[3]`, the axis of the circle; None estimates it from the poses.
     """
     del bounds
     precise = poses.astype(np.float64)
-    rig = classify_rig(precise)
+    rig = classify_rig(precise, up)
     to_upright = rotation_to_upright(rig.up)
     offsets = (precise[:, :, 3] - rig.focus) @ to_upright.T
     height, radius = offsets[:, 1].mean(), np.hypot(offsets[:, 0], offsets[:, 2]).mean()

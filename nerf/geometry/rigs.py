@@ -5,6 +5,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from nerf.geometry.upright import estimate_up
+
 Array = npt.NDArray[np.float64]
 
 _FORWARD_COSINE = 0.64  # 50 degrees, the most between an axis and the mean axis, if forward-facing
@@ -19,7 +21,7 @@ class Rig(NamedTuple):
       kind: "forward" if all cameras look in about the same direction, "inward" if nearly all look
         at one point, else "free".
       focus: `[3]`, the point nearest to all viewing axes, in the unit of the poses.
-      up: `[3]`, unit, the mean of the cameras' up axes.
+      up: `[3]`, unit, the direction that is given, else estimated, see `nerf.geometry.upright`.
       num_aimed: the number of cameras that look at the focus.
     """
 
@@ -29,11 +31,12 @@ class Rig(NamedTuple):
     num_aimed: int
 
 
-def classify_rig(camtoworlds: npt.NDArray[np.floating]) -> Rig:
+def classify_rig(camtoworlds: npt.NDArray[np.floating], up: Array | None = None) -> Rig:
     """Finds the arrangement of cameras from their poses.
 
     Args:
       camtoworlds: `[num_views, 3, 4]`, columns right, up, back | position, any unit.
+      up: `[3]`, unit, which way is up; None estimates it from the cameras.
 
     >>> classify_rig(np.eye(3, 4)[None]).kind
     'forward'
@@ -52,7 +55,10 @@ def classify_rig(camtoworlds: npt.NDArray[np.floating]) -> Rig:
         kind = "forward"
     elif num_aimed >= _AIMED_FRACTION * len(poses):
         kind = "inward"
-    return Rig(kind, focus, mean_up(poses), num_aimed)
+    if up is None:
+        around = focus if kind == "inward" else None
+        up = estimate_up(poses, poses[:, :, 1], around).direction
+    return Rig(kind, focus, up, num_aimed)
 
 
 def path_of_rig(camtoworlds: npt.ArrayLike) -> str:
@@ -78,13 +84,6 @@ def nearest_to_axes(positions: Array, back: Array) -> Array:
     mean = positions.mean(axis=0)
     right_side = np.einsum("vij,vj->i", across, positions - mean)
     return np.asarray(mean + np.linalg.lstsq(across.sum(axis=0), right_side, rcond=1e-4)[0])
-
-
-def mean_up(poses: Array) -> Array:
-    """The mean of the cameras' up axes, unit; the first camera's if they cancel out."""
-    up = poses[:, :, 1].sum(axis=0)
-    length = float(np.linalg.norm(up))
-    return np.asarray(up / length if length > 1e-3 * len(poses) else poses[0, :, 1])
 
 
 def widest_gap(offsets: Array) -> tuple[float, float]:

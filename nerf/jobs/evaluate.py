@@ -179,7 +179,10 @@ def _mask_text(masked: float | None) -> str:
 def _write_view(
     folder: Path, scene: Scene, view: View, image: RenderedImage, score: ViewScore
 ) -> Path:
-    """Writes one held-out view in every form; returns the path of the comparison."""
+    """Writes one held-out view in every form; returns the path of the comparison.
+
+    Images to look at are turned upright; the array of depths stays as the view is stored.
+    """
     renders = folder / run_folder.RENDERS_FOLDER
     renders.mkdir(parents=True, exist_ok=True)
     stem = renders / f"view_{view.index:03d}"
@@ -193,9 +196,10 @@ def _write_view(
         (f"{scene.truth_name}, {view.label}", images.hatched(view.image, view.kept)),
         (f"depth: {near:.2f} (bright) to {far:.2f} scene units", depth),
     ]
+    panels = [(caption, images.turned(panel, view.turns)) for caption, panel in panels]
     comparison = stem.with_name(f"{stem.name}_comparison.png")
-    images.write_png(stem.with_suffix(".png"), image.rgb)
-    images.write_png(stem.with_name(f"{stem.name}_depth.png"), depth)
+    images.write_png(stem.with_suffix(".png"), images.turned(image.rgb, view.turns))
+    images.write_png(stem.with_name(f"{stem.name}_depth.png"), images.turned(depth, view.turns))
     np.save(stem.with_name(f"{stem.name}_depth.npy"), image.depth)
     images.write_sheet(comparison, images.side_by_side(panels))
     return comparison

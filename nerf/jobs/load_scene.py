@@ -31,6 +31,7 @@ def load_scene(
     background: Background | None = None,
     alpha: AlphaOption = "auto",
     masks: MasksOption = "auto",
+    up: str = "auto",
     image_memory: float = IMAGE_MEMORY,
     follow_links: bool = False,
     offline: bool = False,
@@ -52,6 +53,7 @@ def load_scene(
       alpha: what alpha means: `object`, transparent pixels show that nothing is there; `mask`, they
         are left out; `ignore`, alpha is not used; `auto` decides by the images.
       masks: `auto` leaves out the pixels that masks say; `ignore` reads no masks.
+      up: which way is up, an axis of the files such as `z` or `-y`; `auto` finds it.
       image_memory: the largest share of the machine's memory, 0 to 1, for the images; larger ones
         are mapped into memory from the cache.
       follow_links: whether symbolic links that lead out of the folder are followed.
@@ -62,7 +64,9 @@ def load_scene(
     Raises:
       UserError: if there is no such scene, or its data are broken.
     """
-    _check_bundled(str(name), format, factor, max_size, space, near, far, background, alpha, masks)
+    _check_bundled(
+        str(name), format, factor, max_size, space, near, far, background, alpha, masks, up
+    )
     resolved = names.load_scene(
         str(name),
         data_dir=None if data_dir is None else Path(data_dir),
@@ -74,6 +78,7 @@ def load_scene(
             normalization=NormalizeOptions(space, near, far, background),
             alpha=alpha,
             masks=masks,
+            up=up,
             image_memory=image_memory,
             follow_links=follow_links,
         ),
@@ -89,8 +94,10 @@ def _check_bundled(name: str, *options: object) -> None:
     """Refuses options that the bundled scenes do not use."""
     labels = (
         "format", "factor", "max_size", "space", "near", "far", "background", "alpha", "masks",
+        "up",
     )  # fmt: skip
-    defaults = dict.fromkeys(labels) | {"max_size": MAX_SIZE, "alpha": "auto", "masks": "auto"}
+    defaults = dict.fromkeys(labels) | dict.fromkeys(("alpha", "masks", "up"), "auto")
+    defaults |= {"max_size": MAX_SIZE}
     given = [
         label for label, value in zip(labels, options, strict=True) if value != defaults[label]
     ]

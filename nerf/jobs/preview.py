@@ -15,6 +15,7 @@ from nerf.jobs.draw import draw
 from nerf.jobs.renderers import preview_renderer
 from nerf.jobs.train_options import TrainOptions
 from nerf.jobs.trained_field import TrainedField
+from nerf.output.images import turned
 from nerf.render import image_metrics
 from nerf.render.tiles import ImageRenderer
 from nerf.runs.store import OpenStore
@@ -125,11 +126,14 @@ class Preview:
         psnr = image_metrics.psnr(image.rgb, truth, self._kept)
         ssim = image_metrics.ssim(image.rgb, truth, self._kept)
         whole = self._view.camera.height, self._view.camera.width
-        self.store.write_preview(step, index, image.rgb)
-        self.callback(events.Preview(step, index, image.rgb, psnr, ssim, whole, self._view.name))
+        shown, turns = turned(image.rgb, self._view.turns), self._view.turns
+        whole = whole[::-1] if turns % 2 else whole
+        self.store.write_preview(step, index, shown)
+        self.callback(events.Preview(step, index, shown, psnr, ssim, whole, self._view.name))
         scores = {TEST_PSNR: psnr, "test_ssim": ssim}
         height, width = truth.shape[:2]
-        return scores if (height, width) == whole else scores | {_HEIGHT: height, _WIDTH: width}
+        is_whole = (height, width) == (self._view.camera.height, self._view.camera.width)
+        return scores if is_whole else scores | {_HEIGHT: height, _WIDTH: width}
 
 
 def size_within(camera: Cameras, max_pixels: int) -> tuple[int, int]:

@@ -146,7 +146,7 @@ def _train_in_folder(run: TrainingRun, folder: Path, resume_from: Path | None) -
     elif resume_from is not None:
         run_folder.check_same_training(resume_from, record, elsewhere=True)
     if run_folder.holds_training(folder):
-        _check_same_split(folder, run.fresh.needed_scene())
+        _check_same_scene(folder, run.fresh.needed_scene())
     run_folder.write_json(folder / run_folder.SCENE_FILE, run.fresh.needed_scene().to_json())
     store = FolderStore(
         folder,
@@ -161,18 +161,27 @@ def _train_in_folder(run: TrainingRun, folder: Path, resume_from: Path | None) -
     return dataclasses.replace(trained, run_dir=folder)
 
 
-def _check_same_split(folder: Path, now: SceneRecord) -> None:
-    """Refuses to resume a run with other held-out views, e.g. where the files' own split changed.
+def _check_same_scene(folder: Path, now: SceneRecord) -> None:
+    """Refuses to resume a run with other held-out views, e.g. where the files' own split changed,
+    or in other coordinates, e.g. where another direction is up.
 
     Args:
-      folder: holds a training run; one of version 0.1.0 does not say which views it held out.
+      folder: holds a training run; one of version 0.1.0 says neither.
       now: the scene.
 
     Raises:
-      UserError: with the held-out views, before and now.
+      UserError: with what differs.
     """
     before = stored_scene(folder)
-    if before is None or before.test_names == now.test_names:
+    if before is None:
+        return
+    if not now.has_coordinates_of(before):
+        raise UserError(
+            f"{folder} holds a training run in other coordinates: give the same `up`, `near`, "
+            "`far` and `space`, and the same poses, to resume, or another `run_dir` or "
+            "`resume=False` to start anew"
+        )
+    if before.test_names == now.test_names:
         return
     old, new = (listed(names) if names else "none" for names in (before.test_names, now.test_names))
     raise UserError(

@@ -40,7 +40,7 @@ def render_video(
       camera_path: a name of `nerf.geometry.camera_paths.PATHS`, or `test` for the poses without
         images; None means these if the scene has some, else what suits the cameras.
       num_frames: number of frames.
-      size: width and height in pixels; None means the scene's own.
+      size: width and height in pixels; None means the scene's own, upright.
       renderer: `exact` or `fast`; None means fast where that pays.
       debug: whether values are checked as well as shapes.
       callback: receives progress.
@@ -68,10 +68,10 @@ def frame_cameras(
 ) -> list[Cameras]:
     """One camera a frame, with bounds that hold what any view of the scene shows."""
     scene = trained.needed_scene()
-    cameras = scene.cameras
-    width, height = size or (cameras.width, cameras.height)
     name = name or default_path(scene)
-    along = path_cameras(name, cameras, num_frames, scene.path_poses).resized(height, width)
+    along = path_cameras(name, scene.cameras, num_frames, scene.path_poses)
+    width, height = size or (along.width, along.height)
+    along = along.resized(height, width)
     return [along[index] for index in range(num_frames)]
 
 

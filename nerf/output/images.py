@@ -45,6 +45,11 @@ def write_sheet(path: Path, sheet: ByteImage) -> None:
         iio.imwrite(partial, sheet, extension=".png")
 
 
+def turned(image: FloatImage, turns: int) -> FloatImage:
+    """An image `[height, width, ...]` turned to the left by some quarter turns."""
+    return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
+
+
 def hatched(image: FloatImage, kept: npt.NDArray[np.bool_] | None) -> FloatImage:
     """An image whose pixels that are left out are dimmed and hatched.
 

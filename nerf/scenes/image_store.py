@@ -111,13 +111,6 @@ class ImageStore:
         return np.stack(list(self))
 
 
-def transparent_fraction(pixels: Bytes) -> float:
-    """The fraction of pixels `[num_pixels, channels]` that are not opaque."""
-    if pixels.shape[-1] == 3:
-        return 0.0
-    return 1.0 - np.count_nonzero(pixels[:, 3] == _OPAQUE) / max(len(pixels), 1)
-
-
 def with_channels(image: Bytes, channels: int) -> Bytes:
     """The image `[height, width, 3 or 4]` with 3 or 4 channels; alpha that is added is opaque."""
     if image.shape[-1] == channels or channels == 3:

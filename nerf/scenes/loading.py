@@ -35,6 +35,7 @@ class CaptureOptions:
         `max_size`, and chooses the smallest images of an LLFF folder.
       max_size: the longest allowed side of an image in pixels; 0 for no limit.
       normalization: space, bounds and background.
+      up: which way is up in the files' coordinates, see `nerf.captures.orientation.with_up`.
       alpha: what the alpha of images means, see `nerf.scenes.alpha`.
       masks: `auto` leaves out the pixels that masks say; `ignore` reads no masks.
       image_memory: the largest share of the machine's memory for the images; larger ones are
@@ -46,6 +47,7 @@ class CaptureOptions:
     factor: int | None = None
     max_size: int = MAX_SIZE
     normalization: NormalizeOptions = DEFAULT
+    up: str = "auto"
     alpha: AlphaOption = "auto"
     masks: MasksOption = "auto"
     image_memory: float = devices.IMAGE_MEMORY
@@ -87,6 +89,7 @@ def load_folder(
         factor=options.factor,
         near=options.normalization.near,
         far=options.normalization.far,
+        up=options.up,
         follow_links=options.follow_links,
     )
     return load_capture(
@@ -150,18 +153,26 @@ def _load_images(
 ) -> ImageStore:
     """The images in one array: in memory, or mapped from the cache if they are large."""
     capture, sizes, turned, has_alpha = matched
-    channels = 4 if has_alpha else 3
+    ignore_alpha = options.alpha == "ignore"
+    channels = 4 if has_alpha and not ignore_alpha else 3
     num_pixels = int(targets.prod(axis=1).sum())
     background = options.normalization.background or "white"
     file = None
     if num_pixels * channels > options.image_memory * devices.host_memory():
+        ignored = ["alpha is ignored"] * ignore_alpha
         identities = tuple(image_sizes.file_identity(file) for file in capture.files)
-        name = image_sizes.cache_name((identities, turned, targets.tolist(), channels))
+        name = image_sizes.cache_name((identities, turned, targets.tolist(), channels, *ignored))
         file = cache_dir / "images" / f"{name}.npy"
 
     def read() -> Iterator[npt.NDArray[np.uint8]]:
         for image in image_sizes.load_pixels(
-            capture.files, sizes, turned, targets, cache_dir / "scaled", callback
+            capture.files,
+            sizes,
+            turned,
+            targets,
+            cache_dir / "scaled",
+            callback,
+            ignore_alpha=ignore_alpha,
         ):
             yield with_channels(image, channels)
 

@@ -20,9 +20,10 @@ from nerf.geometry.cameras import Cameras
 from nerf.geometry.contraction import Contracted
 from nerf.geometry.lenses import Lens, slopes
 from nerf.geometry.ndc import NDC, NEAR_PLANE
-from nerf.geometry.poses import mean_pose, similarity, transform_poses
+from nerf.geometry.poses import look_at, mean_pose, similarity, transform_poses
 from nerf.geometry.rigs import Rig, rotation_to_upright
 from nerf.geometry.spaces import Space
+from nerf.geometry.upright import lies_on_its_side, quarter_turns
 from nerf.geometry.world import World
 from nerf.scenes.image_store import ImageStore
 from nerf.scenes.scene import Scene, Source
@@ -184,10 +185,11 @@ def _normalize(
     if asked or (options.space is None and rig.kind == "forward" and not is_transparent):
         reason = "the nearest depth is not known: give `near` and `far`"
         if bounds is not None:
-            normalized = forward_facing_poses(capture.camtoworlds, bounds)
+            normalized = forward_facing_poses(capture.camtoworlds, bounds, rig.up)
             reason = _reason_against_ndc(normalized, lens, sizes)
             if not reason:
-                return normalized, _ndc_of_views(lens, sizes)
+                lies = lies_on_its_side(normalized.camtoworlds)
+                return normalized, _ndc_of_views(lens, sizes[:, ::-1] if lies else sizes)
         if asked:
             raise UserError(f'{capture.folder}: `space="ndc"` is not possible: {reason}')
     bounded = is_transparent and rig.kind != "free"
@@ -196,15 +198,25 @@ def _normalize(
     return _unbounded_poses(capture, rig, bounds, options), Contracted()
 
 
-def forward_facing_poses(camtoworlds: Array, bounds: Array) -> NormalizedPoses:
+def forward_facing_poses(
+    camtoworlds: Array, bounds: Array, up: Array | None = None
+) -> NormalizedPoses:
     """Poses and bounds of a forward-facing rig, whose mean pose becomes the identity.
 
         scale = 1 / (0.75 min near);   pose_i <- inverse(mean pose) pose_i
+
+    Args:
+      camtoworlds: `[num_views, 3, 4]`.
+      bounds: `[num_views, 2]`, in the files' unit.
+      up: `[3]`, which way is up. Where the cameras lie on their side, the mean pose is upright.
 
     Source: bmild/nerf `load_llff.py`.
     """
     scale = NEAREST_DEPTH / float(bounds.min())
     mean = mean_pose(camtoworlds)
+    if up is not None and quarter_turns(mean, up):
+        with np.errstate(invalid="ignore", divide="ignore"):
+            mean = look_at(camtoworlds[:, :, 2].sum(0), up, mean[:, 3])
     transform = similarity(mean[:, :3].T, scale, mean[:, 3])
     return NormalizedPoses(transform_poses(transform, camtoworlds), bounds * scale, transform)
 

@@ -68,6 +68,11 @@ class SceneRecord:
         """The names of the held-out views."""
         return tuple(self.view_names[index] for index in self.split.test)
 
+    def has_coordinates_of(self, other: "SceneRecord") -> bool:
+        """Whether the scene units of both mean the same in the coordinates of the files."""
+        mine, theirs = self.capture_to_scene, other.capture_to_scene
+        return bool(np.allclose(mine, theirs, rtol=1e-3, atol=1e-3))
+
     def view(self, which: int | str) -> View:
         """The camera of one view.
 

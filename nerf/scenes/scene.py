@@ -18,6 +18,7 @@ from nerf.errors import UserError, listed
 from nerf.geometry.cameras import Cameras
 from nerf.geometry.poses import scale_of
 from nerf.geometry.spaces import Space
+from nerf.geometry.upright import quarter_turns
 from nerf.scenes.image_store import ImageStore
 from nerf.scenes.splits import Holdout, make_split
 
@@ -46,6 +47,11 @@ class View:
     def label(self) -> str:
         """Its index and its name, for people."""
         return f"view {self.index} ({self.name})"
+
+    @property
+    def turns(self) -> int:
+        """How often its image is turned to the left by 90 degrees to be shown upright."""
+        return quarter_turns(self.camera.camtoworlds)
 
 
 @dataclasses.dataclass(frozen=True)

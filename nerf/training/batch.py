@@ -142,36 +142,43 @@ def draw_pixels(
 
     Args:
       key: for the pixels and for the rays' own keys.
-      layout: of at least one view, by ascending offsets.
+      layout: of at least one view; with `kept`, by ascending offsets.
       num_rays: the number of rays.
       kept: the pixels to draw from; None for all.
     """
-    if kept is not None:
-        return _draw_kept(key, layout, num_rays, kept)
     offsets, heights, widths = (jnp.asarray(x) for x in layout)
     chex.assert_equal_shape([offsets, heights, widths])
     ends = jnp.cumsum(heights * widths)
     pixel_key, ray_key = jax.random.split(key)
     number = jax.random.randint(pixel_key, (num_rays,), 0, ends[-1])
     view = jnp.searchsorted(ends, number, side="right")
-    within = number - (ends - heights * widths)[view]
-    row, column = jnp.divmod(within, widths[view])
-    return Drawn(view, row, column, offsets[view] + within, jax.random.split(ray_key, num_rays))
-
-
-def _draw_kept(key: jax.Array, layout: PixelLayout, num_rays: int, kept: PixelRuns) -> Drawn:
-    """See `draw_pixels`."""
-    offsets, widths = jnp.asarray(layout.offsets), jnp.asarray(layout.widths)
-    starts, totals = (jnp.asarray(x) for x in kept)
-    chex.assert_equal_shape([starts, totals])
-    pixel_key, ray_key = jax.random.split(key)
-    number = jax.random.randint(pixel_key, (num_rays,), 0, totals[-1])
-    run = jnp.searchsorted(totals, number, side="right")
-    before = jnp.where(run > 0, totals[run - 1], 0)
-    position = starts[run] + number - before
-    view = jnp.searchsorted(offsets, position, side="right") - 1
+    position = offsets[view] + number - (ends - heights * widths)[view]
+    if kept is not None:
+        position = _instead_of_masked(jax.random.fold_in(pixel_key, 1), position, kept)
+        view = jnp.searchsorted(offsets, position, side="right") - 1
     row, column = jnp.divmod(position - offsets[view], widths[view])
     return Drawn(view, row, column, position, jax.random.split(ray_key, num_rays))
+
+
+def _instead_of_masked(key: jax.Array, position: jax.Array, kept: PixelRuns) -> jax.Array:
+    """Pixels, with kept ones drawn uniformly in the place of those that are not.
+
+    Where pixels were uniform over all, the result is uniform over those that are kept; and a mask
+    changes nothing but the rays that it leaves out.
+
+    Args:
+      key: for the new pixels.
+      position: `[num_rays]`, indices of pixels.
+      kept: at least one run.
+    """
+    starts, totals = (jnp.asarray(x) for x in kept)
+    chex.assert_equal_shape([starts, totals])
+    firsts = jnp.concatenate([jnp.zeros(1, totals.dtype), totals[:-1]])
+    last = jnp.searchsorted(starts, position, side="right") - 1
+    is_kept = (last >= 0) & (position - starts[last] < (totals - firsts)[last])
+    number = jax.random.randint(key, position.shape, 0, totals[-1])
+    run = jnp.searchsorted(totals, number, side="right")
+    return jnp.where(is_kept, position, starts[run] + number - firsts[run])
 
 
 def with_colours(drawn: Drawn, pixels: jax.Array, views: TrainingViews) -> PixelBatch:

@@ -1,6 +1,7 @@
 """Images go to the devices once; after the first step nothing crosses but the batch."""
 
 import contextlib
+import dataclasses
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +10,7 @@ import pytest
 
 from nerf.runtime import parallel
 from nerf.training import batch_source
-from nerf.training.batch import PixelLayout, TrainingViews, draw_batch, draw_pixels
+from nerf.training.batch import PixelLayout, PixelRuns, TrainingViews, draw_batch, draw_pixels
 from nerf.training.state import init_state, state_shardings
 from nerf.training.step import make_step
 from tests.support.cameras import cameras_at_origin, ndc_of, training_views
@@ -68,6 +69,52 @@ def test_views_of_any_size_and_order_are_drawn_pixel_by_pixel(key):
     assert set(position.tolist()) == {*range(30, 36), *range(4, 24)}
     counts = np.bincount(view)
     np.testing.assert_allclose(counts / 3000, [6 / 26, 20 / 26], atol=0.05)
+
+
+def test_only_kept_pixels_are_drawn_and_each_of_them(key):
+    """Two views of 3x4 and 2x5 pixels at 4 and 30, of which runs of pixels are kept."""
+    layout = PixelLayout(*(np.array(x, np.int32) for x in ([4, 30], [3, 2], [4, 5])))
+    runs = [(5, 8), (9, 10), (15, 16), (32, 40)]
+    totals = np.cumsum([end - start for start, end in runs])
+    kept = PixelRuns(np.array([start for start, _ in runs], np.int32), totals.astype(np.int32))
+    drawn = draw_pixels(key, layout, 3000, kept)
+    position = np.asarray(drawn.position)
+    expected = [pixel for start, end in runs for pixel in range(start, end)]
+    assert sorted(set(position.tolist())) == expected
+    before = draw_pixels(key, layout, 3000).position
+    is_kept = np.isin(before, expected)
+    np.testing.assert_array_equal(position[is_kept], before[is_kept])
+    counts = np.unique(position, return_counts=True)[1]
+    np.testing.assert_allclose(counts / 3000, 1 / len(expected), atol=0.02)
+    view = (position >= 30).astype(int)
+    np.testing.assert_array_equal(drawn.view, view)
+    within = position - np.array([4, 30])[view]
+    width = np.array([4, 5])[view]
+    np.testing.assert_array_equal(drawn.row, within // width)
+    np.testing.assert_array_equal(drawn.column, within % width)
+
+
+def test_a_mask_that_keeps_all_draws_the_same_pixels_as_none(views, key):
+    whole = np.array([NUM_VIEWS * HEIGHT * WIDTH], np.int32)
+    kept = PixelRuns(np.zeros(1, np.int32), whole)
+    for ours, theirs in zip(
+        draw_pixels(key, views.layout, 200, kept), draw_pixels(key, views.layout, 200), strict=True
+    ):
+        if jnp.issubdtype(ours.dtype, jax.dtypes.prng_key):
+            ours, theirs = jax.random.key_data(ours), jax.random.key_data(theirs)
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_masked_images_on_the_host_give_the_same_batches(views, key):
+    kept = PixelRuns(np.array([7, 1300], np.int32), np.array([40, 200], np.int32))
+    masked = dataclasses.replace(views, kept=kept)
+    mesh = parallel.make_mesh(NUM_RAYS)
+    step = jax.device_put(np.int32(3))
+    on_device = batch_source.draw_on_devices(mesh, masked, NUM_RAYS)(key, step)
+    on_host = batch_source.HostDraw(mesh, masked, NUM_RAYS)(key, step)
+    for ours, theirs in ((on_device.pixels, on_host.pixels), (on_device.column, on_host.column)):
+        np.testing.assert_array_equal(ours, theirs)
+    assert masked.num_rays == 200
 
 
 def test_colours_are_the_stored_ones(views, key):
