@@ -8,7 +8,6 @@ from absl import app, flags, logging
 
 from nerf.captures.formats import FORMATS
 from nerf.config.settings import PRECISIONS
-from nerf.geometry.camera_paths import PATHS
 from nerf.geometry.spaces import SPACES
 from nerf.runtime.devices import IMAGE_MEMORY
 from nerf.scenes.loading import MAX_SIZE
@@ -182,16 +181,17 @@ flags.DEFINE_enum(
     "exact, or fast, which places samples by a grid of densities (exact for scores; fast for the "
     "video and previews)",
 )
-flags.DEFINE_enum(
+flags.DEFINE_string(
     "camera_path",
     None,
-    tuple(sorted(PATHS)),
-    "camera path of the video (default: what suits the cameras)",
+    "camera path of the video: interpolate, orbit, spiral, training (the training views in order), "
+    "or a file of poses in the frame of the scene's files: nerfstudio's camera_path.json, a "
+    "transforms.json, or a .npy array [n, 3, 4] (default: what suits the cameras)",
 )
 flags.DEFINE_integer(
     "video_frames",
     None,
-    "frames of the video, 0 for none (120; 30 on a CPU)",
+    "frames of the video, 0 for none (120; 30 on a CPU; all of a file or of the training views)",
     lower_bound=0,
     upper_bound=100_000,
 )
