@@ -217,7 +217,11 @@ def _vertical_angle(values: Mapping[str, Any], where: str) -> float | None:
 
 
 def _in_capture_frame(frames: CameraPathFile, path: Path, applied: Array | None) -> CameraPathFile:
-    """Undoes nerfstudio's normalisation, where its record lies beside the path."""
+    """Undoes nerfstudio's normalisation, where its record lies beside the path.
+
+    A position x of the capture's files has become scale' T' x there. The record holds T = T' A and
+    scale = scale' s, where A and s are what was applied to COLMAP's coordinates before.
+    """
     record = path.parent / NERFSTUDIO_TRANSFORM
     if not record.is_file():
         return frames
@@ -228,9 +232,11 @@ def _in_capture_frame(frames: CameraPathFile, path: Path, applied: Array | None)
     if not scale > 0 or abs(np.linalg.det(transform[:3, :3])) < 1e-9:
         raise UserError(f"{record} cannot be undone: its scale or its transform is 0")
     applied = np.eye(4) if applied is None else applied
-    smaller = similarity(np.eye(3), scale_of(applied) / scale, np.zeros(3))
-    back = np.diag([*[1 / scale_of(applied)] * 3, 1.0]) @ applied @ np.linalg.inv(transform)
-    poses = transform_poses(back @ smaller, frames.poses)
+    applied_scale = scale_of(applied)
+    turned = np.diag([*[1 / applied_scale] * 3, 1.0]) @ applied
+    enlarged = similarity(np.eye(3), applied_scale / scale, np.zeros(3))
+    back = turned @ np.linalg.inv(transform) @ enlarged
+    poses = transform_poses(back, frames.poses)
     note = f"{path.name} is taken to be in nerfstudio's frame, by the {record.name} beside it"
     return dataclasses.replace(frames, poses=poses, notes=(*frames.notes, note))
 
