@@ -10,7 +10,6 @@ from nerf.captures.formats import FORMATS
 from nerf.captures.orientation import UP_OPTIONS
 from nerf.cli.console import print_anything
 from nerf.config.settings import PRECISIONS
-from nerf.geometry.camera_paths import GIVEN, PATHS
 from nerf.geometry.spaces import SPACES
 from nerf.runtime.devices import IMAGE_MEMORY
 from nerf.scenes.alpha import ALPHA_OPTIONS
@@ -224,17 +223,18 @@ flags.DEFINE_enum(
     "exact, or fast, which places samples by a grid of densities (exact for scores; fast for the "
     "video and previews)",
 )
-flags.DEFINE_enum(
+flags.DEFINE_string(
     "camera_path",
     None,
-    (*sorted(PATHS), GIVEN),
-    "camera path of the video (default: what suits the cameras); test: along the poses without "
-    "images that the scene's files have, which is the default if there are some",
+    "camera path of the video: interpolate, orbit, spiral, training (the training views in order), "
+    "test (the poses without images that the scene's files have), or a file of poses in the frame "
+    "of the scene's files: nerfstudio's camera_path.json, a transforms.json, or a .npy array "
+    "[n, 3, 4] (default: test where there are such poses, else what suits the cameras)",
 )
 flags.DEFINE_integer(
     "video_frames",
     None,
-    "frames of the video, 0 for none (120; 30 on a CPU)",
+    "frames of the video, 0 for none (120; 30 on a CPU; all of a file or of the training views)",
     lower_bound=0,
     upper_bound=100_000,
 )

@@ -16,7 +16,7 @@ from nerf.jobs.fit import fit_to_scene
 from nerf.jobs.load import load_params, load_run
 from nerf.jobs.train_options import TrainOptions
 from nerf.jobs.trained_field import TrainedField, check_not_trained_on
-from nerf.jobs.video import default_path
+from nerf.jobs.video_frames import KNOWN_PATHS, check_path, default_path
 from nerf.runs import parameters, run_folder
 from nerf.runtime import devices
 from nerf.scenes.loading import CaptureOptions
@@ -28,14 +28,16 @@ _MAX_PIXELS = 2**25  # of a frame
 
 
 def check_names() -> None:
-    """Refuses an unknown backend, field or preset, and a size that is none.
+    """Refuses an unknown backend, field, preset or camera path, and a size that is none.
 
     Raises:
-      UserError: with the known names.
+      UserError: with the known names, or with what is wrong with the file of a camera path.
     """
     field_lib.check_names(FLAGS.backend, FLAGS.field)
     presets.preset_of(FLAGS.field, FLAGS.preset)
     video_size()
+    if FLAGS.camera_path is not None:
+        check_path(FLAGS.camera_path)
 
 
 def capture_options() -> CaptureOptions:
@@ -101,10 +103,12 @@ def video_size() -> tuple[int, int] | None:
     return width, height
 
 
-def num_frames() -> int:
-    """Frames of the video, 0 for none."""
+def num_frames() -> int | None:
+    """Frames of the video, 0 for none; None for all of a file or of the training views."""
     if FLAGS.video_frames is not None:
         return int(FLAGS.video_frames)
+    if FLAGS.camera_path is not None and FLAGS.camera_path not in PATHS:
+        return None
     return 30 if devices.default_platform() == "cpu" else 120
 
 
@@ -248,5 +252,9 @@ def video_record(scene: Scene) -> dict[str, Any]:
     cameras = scene.cameras
     own = cameras.width, cameras.height
     width, height = video_size() or (own[::-1] if lies_on_its_side(cameras.camtoworlds) else own)
+    size: list[int] | None = [height, width]
     path = FLAGS.camera_path or default_path(scene)
-    return {"video": {"path": path, "num_frames": num_frames(), "size": [height, width]}}
+    if path not in KNOWN_PATHS:
+        path = Path(path).name  # a run folder holds no path outside of it
+        size = size if video_size() else None  # that of the file
+    return {"video": {"path": path, "num_frames": num_frames(), "size": size}}

@@ -144,7 +144,7 @@ def _show(console: Console, scene: Scene, folder: Path, trained: TrainedField) -
 
 
 def _score_and_draw(console: Console, scene: Scene, folder: Path, trained: TrainedField) -> None:
-    if options.num_frames():
+    if options.num_frames() != 0:
         check_video_encoder()  # before time is spent on images
     scores = evaluate(
         trained,
@@ -162,7 +162,7 @@ def _score_and_draw(console: Console, scene: Scene, folder: Path, trained: Train
 
 
 def _draw_video(console: Console, scene: Scene, folder: Path, trained: TrainedField) -> None:
-    if options.num_frames():
+    if options.num_frames() != 0:
         render_video(
             trained,
             folder / run_folder.VIDEO_FILE,

@@ -3,19 +3,17 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
+from nerf.captures.camera_path_files import write_camera_path
 from nerf.errors import UserError
-from nerf.geometry.camera_paths import GIVEN, path_cameras
 from nerf.geometry.cameras import Cameras
 from nerf.jobs.draw import draw
 from nerf.jobs.renderers import Renderer, RenderMethod, video_renderer
 from nerf.jobs.trained_field import TrainedField
+from nerf.jobs.video_frames import path_to_file, video_frames
 from nerf.output import images
-from nerf.output.video import check_video_encoder, write_video
+from nerf.output.video import check_video_encoder, frames_per_second, write_video
 from nerf.runs import run_folder
-from nerf.runtime.events import Callback, Progress, log_event, say
-from nerf.scenes.record import SceneRecord
+from nerf.runtime.events import Callback, Progress, log_event, note, say
 from nerf.scenes.scene import Scene
 
 
@@ -24,8 +22,8 @@ def render_video(
     path: str | Path,
     *,
     scene: Scene | None = None,
-    camera_path: str | None = None,
-    num_frames: int = 30,
+    camera_path: str | Path | None = None,
+    num_frames: int | None = None,
     size: tuple[int, int] | None = None,
     renderer: RenderMethod | None = None,
     debug: bool = False,
@@ -37,55 +35,69 @@ def render_video(
       trained: what is drawn, with the cameras of its scene.
       path: the .mp4 file to write.
       scene: with photographs, against which the fast renderer is checked as well; may be None.
-      camera_path: a name of `nerf.geometry.camera_paths.PATHS`, or `test` for the poses without
-        images; None means these if the scene has some, else what suits the cameras.
-      num_frames: number of frames.
-      size: width and height in pixels; None means the scene's own, upright.
+      camera_path: `spiral`, `orbit`, `interpolate`, `training` (the training views in order), `test`
+        (the poses without images that the scene's files have), or a file: nerfstudio's
+        camera_path.json, a transforms.json, or poses `[n, 3, 4]` in a .npy file, in the frame of
+        the capture's own files. None means `test` where there are such poses, else what suits the
+        cameras.
+      num_frames: number of frames; None means 30, and all frames of a file or all training views.
+      size: width and height in pixels; None means those of the file, else the scene's own, upright.
       renderer: `exact` or `fast`; None means fast where that pays.
       debug: whether values are checked as well as shapes.
       callback: receives progress.
 
     Raises:
-      UserError: if `path` is no .mp4 file, there is no encoder, or the encoding fails, after
-        which the frames stay.
+      UserError: if `path` is no .mp4 file, there is no such camera path, there is no encoder, or
+        the encoding fails, after which the frames stay.
     """
     path = Path(path)
     if path.suffix != ".mp4":
         raise UserError(f"a video is written as .mp4: {path} has another ending")
     check_video_encoder()
-    cameras = frame_cameras(trained, camera_path, num_frames, size)
+    frames = video_frames(
+        trained.needed_scene(),
+        camera_path,
+        num_frames=num_frames,
+        size=size,
+        folder=None if scene is None else scene.folder,
+    )
+    for text in frames.notes:
+        note(callback, text)
     with trained.matmul_precision():
-        chosen = video_renderer(trained, scene, cameras, renderer, callback, debug=debug)
-        _write_frames(path, cameras, chosen, callback)
+        chosen = video_renderer(trained, scene, frames.cameras, renderer, callback, debug=debug)
+        _write_frames(path, frames.cameras, chosen, frames.fps, callback)
     say(callback, f"video: {path}")
 
 
-def frame_cameras(
+def save_camera_path(
     trained: TrainedField,
-    name: str | None,
-    num_frames: int,
-    size: tuple[int, int] | None,
-) -> list[Cameras]:
-    """One camera a frame, with bounds that hold what any view of the scene shows."""
-    scene = trained.needed_scene()
-    name = name or default_path(scene)
-    along = path_cameras(name, scene.cameras, num_frames, scene.path_poses)
-    width, height = size or (along.width, along.height)
-    along = along.resized(height, width)
-    return [along[index] for index in range(num_frames)]
+    path: str | Path,
+    *,
+    camera_path: str | Path | None = None,
+    num_frames: int | None = None,
+    size: tuple[int, int] | None = None,
+) -> None:
+    """Writes the frames of a video as nerfstudio's camera_path.json, to edit or to draw again.
 
+    Args:
+      trained: with the cameras of its scene.
+      path: the file to write; poses are in the frame of the capture's own files.
+      camera_path, num_frames, size: see `render_video`.
 
-def default_path(scene: Scene | SceneRecord) -> str:
-    """The camera path of a scene: along its own poses without images, or what suits its cameras."""
-    if scene.path_poses is not None:
-        return GIVEN
-    return scene.space.default_camera_path(np.asarray(scene.cameras.camtoworlds, np.float32))
+    Raises:
+      UserError: if there is no such camera path.
+    """
+    record = trained.needed_scene()
+    frames = video_frames(record, camera_path, num_frames=num_frames, size=size)
+    rate = float(frames_per_second(len(frames.cameras)))
+    write_camera_path(Path(path), path_to_file(record, frames, rate))
 
 
 def _write_frames(
     path: Path,
     cameras: Sequence[Cameras],
     chosen: Renderer,
+    fps: float | None,
     callback: Callback,
 ) -> None:
     folder = path.parent / run_folder.FRAMES_FOLDER
@@ -97,7 +109,7 @@ def _write_frames(
         for file, camera in zip(files, cameras, strict=True):
             image = draw(chosen.renderer, camera, on_rays=progress.advance)
             images.write_png(file, image.rgb)
-    write_video(path, files)
+    write_video(path, files, fps)
     for file in files:
         file.unlink()
     if not any(folder.iterdir()):

@@ -42,19 +42,20 @@ def frames_per_second(num_frames: int) -> int:
     return min(30, max(8, round(num_frames / 4)))
 
 
-def write_video(path: Path, frames: Sequence[Path]) -> None:
+def write_video(path: Path, frames: Sequence[Path], fps: float | None = None) -> None:
     """Encodes frames as H.264.
 
     Args:
       path: the .mp4 file to write. It is replaced as a whole.
       frames: PNG files of one size, in order.
+      fps: frames a second; None means `frames_per_second`.
 
     Raises:
       UserError: if the encoding fails. The frames are not touched.
     """
     try:
         with atomic.replacing(path) as partial:
-            _encode(partial, frames)
+            _encode(partial, frames, fps or frames_per_second(len(frames)))
     except (OSError, RuntimeError, SyntaxError) as error:  # Pillow raises all of them
         raise UserError(
             f"the video {path} could not be encoded ({error}); its {len(frames)} frames are kept "
@@ -62,14 +63,14 @@ def write_video(path: Path, frames: Sequence[Path]) -> None:
         ) from error
 
 
-def _encode(path: Path, frames: Sequence[Path]) -> None:
+def _encode(path: Path, frames: Sequence[Path], fps: float) -> None:
     images = (_even(enlarge(iio.imread(frame))) for frame in frames)
     first = next(images)
     height, width, _ = first.shape
     writer = imageio_ffmpeg.write_frames(
         str(path),
         (width, height),
-        fps=frames_per_second(len(frames)),
+        fps=fps,
         codec="libx264",
         pix_fmt_out="yuv420p",
         quality=8,
