@@ -26,6 +26,7 @@ from nerf.render.tiles import ImageRenderer, PixelGrid, TileProgram
 from nerf.runtime import parallel
 from nerf.scenes.record import SceneRecord
 from nerf.scenes.scene import Scene
+from nerf.scenes.splits import Holdout
 
 PRODUCT = "product"
 
@@ -163,7 +164,7 @@ def _fast(
     measure_grid = fast.make_density_grid_builder(field, config.render, box, fast.RESOLUTION)
     grid = jax.block_until_ready(measure_grid(params))
     grid_seconds = time.perf_counter() - start
-    pixels, truth = compared_pixels(SceneRecord.of(scene, config.train), scene)
+    pixels, truth = compared_pixels(SceneRecord.of(scene, Holdout.of(config.train)), scene)
     choice = fast.choose_sampling(
         field, params, config.render, grid, pixels, exact, scene.space, truth
     )

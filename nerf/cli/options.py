@@ -11,6 +11,7 @@ from nerf.cli.flags import FLAGS
 from nerf.config import presets, settings, text
 from nerf.config.settings import Config
 from nerf.errors import UserError
+from nerf.geometry.camera_paths import GIVEN, PATHS
 from nerf.geometry.upright import lies_on_its_side
 from nerf.jobs.fit import fit_to_scene
 from nerf.jobs.load import load_params, load_run
@@ -107,7 +108,7 @@ def num_frames() -> int | None:
     """Frames of the video, 0 for none; None for all of a file or of the training views."""
     if FLAGS.video_frames is not None:
         return int(FLAGS.video_frames)
-    if FLAGS.camera_path is not None and FLAGS.camera_path not in PATHS:
+    if FLAGS.camera_path is not None and FLAGS.camera_path not in (*PATHS, GIVEN):
         return None
     return 30 if devices.default_platform() == "cpu" else 120
 

@@ -15,6 +15,7 @@ from nerf.runs.parameters import Header, LoadedParams
 from nerf.scenes import names
 from nerf.scenes.record import SceneRecord
 from nerf.scenes.scene import Scene
+from nerf.scenes.splits import Holdout
 
 PRETRAINED = "pretrained"
 
@@ -43,7 +44,7 @@ def load_run(
         raise UserError(f"{folder} is no run folder: it has no {parameters.FILE_NAME}")
     stored = stored_scene(folder)
     if stored is None and scene is not None:
-        stored = SceneRecord.of(scene, loaded.header.config.train)
+        stored = SceneRecord.of(scene, Holdout.of(loaded.header.config.train))
     trained = _trained(loaded, loaded.header, backend, stored, f"the parameters in {folder}")
     return dataclasses.replace(
         trained, run_dir=folder, precision=str(record.get("precision", "float32"))
@@ -92,7 +93,7 @@ def load_params(
         )
     if is_pretrained and scene is not None:
         header = dataclasses.replace(header, provenance=f"pretrained ({scene.source})")
-    record = SceneRecord.of(scene, header.config.train) if scene else None
+    record = SceneRecord.of(scene, Holdout.of(header.config.train)) if scene else None
     if record is None and path.is_dir():
         record = stored_scene(path)
     trained = _trained(loaded, header, backend, record, f"the parameters in {path}")

@@ -12,7 +12,7 @@ from nerf.jobs.trained_field import TrainedField
 from nerf.runs import parameters
 from nerf.scenes.record import SceneRecord
 from nerf.scenes.scene import Scene
-from nerf.scenes.splits import find_name
+from nerf.scenes.splits import Holdout, find_name
 
 
 def new_field(
@@ -56,7 +56,7 @@ def new_field(
     if init_from is not None:
         parameters.check(init_from.params, made, config, init_from.origin)
     config = _with_plain_split(config, scene)
-    record = SceneRecord.of(scene, config.train)
+    record = SceneRecord.of(scene, Holdout.of(config.train))
     if not record.split.train:
         raise UserError(
             f"the scene {scene.name} has no view to train on: all {scene.num_views} are held out; "

@@ -21,6 +21,7 @@ from nerf.runs import parameters
 from nerf.runs.parameters import Header
 from nerf.scenes.record import SceneRecord
 from nerf.scenes.scene import Scene, Split, View
+from nerf.scenes.splits import Holdout
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -132,7 +133,7 @@ class TrainedField:
         other = dataclasses.replace(self, field=field, config=config, precision=precision)
         if scene is None:
             return other
-        record = SceneRecord.of(scene, config.train)
+        record = SceneRecord.of(scene, Holdout.of(config.train))
         return dataclasses.replace(other, scene=record, space=scene.space)
 
     def with_params(self, params: Params, step: int | None) -> "TrainedField":

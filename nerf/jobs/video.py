@@ -35,8 +35,8 @@ def render_video(
       trained: what is drawn, with the cameras of its scene.
       path: the .mp4 file to write.
       scene: with photographs, against which the fast renderer is checked as well; may be None.
-      camera_path: `spiral`, `orbit`, `interpolate`, `training` (the training views in order), `test`
-        (the poses without images that the scene's files have), or a file: nerfstudio's
+      camera_path: `spiral`, `orbit`, `interpolate`, `training` (the training views in order),
+        `test` (the poses without images that the scene's files have), or a file: nerfstudio's
         camera_path.json, a transforms.json, or poses `[n, 3, 4]` in a .npy file, in the frame of
         the capture's own files. None means `test` where there are such poses, else what suits the
         cameras.

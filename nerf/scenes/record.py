@@ -12,7 +12,6 @@ import jax
 import numpy as np
 import numpy.typing as npt
 
-from nerf.config.settings import TrainConfig
 from nerf.errors import UserError
 from nerf.geometry import spaces
 from nerf.geometry.cameras import Cameras
@@ -46,15 +45,15 @@ class SceneRecord:
     path_poses: npt.NDArray[np.float32] | None = None
 
     @classmethod
-    def of(cls, scene: Scene, config: TrainConfig) -> "SceneRecord":
-        """The record of a scene, with the split that settings ask for."""
+    def of(cls, scene: Scene, holdout: int | Holdout) -> "SceneRecord":
+        """The record of a scene, with a split, see `Scene.split`."""
         return cls(
             name=scene.name,
             source=scene.source,
             space=scene.space,
             cameras=scene.cameras,
             view_names=scene.image_names,
-            split=scene.split(Holdout.of(config)),
+            split=scene.split(holdout),
             capture_to_scene=scene.capture_to_scene,
             path_poses=scene.path_poses,
         )

@@ -5,7 +5,8 @@ import shutil
 import pytest
 
 from nerf.captures.capture import InvalidCapture
-from nerf.captures.formats import FORMATS, read_capture
+from nerf.captures.export import EXPORT_FORMATS
+from nerf.captures.formats import read_capture
 from nerf.errors import UserError
 from nerf.scenes.loading import CaptureOptions, load_folder
 from tests.support.captures import convert, write_nerfstudio, write_pictures
@@ -16,7 +17,7 @@ def with_bounds(content):
         frame |= {"near": 1.0, "far": 5.0}
 
 
-@pytest.fixture(params=FORMATS)
+@pytest.fixture(params=EXPORT_FORMATS)
 def folder(request, tmp_path):
     """A capture in each format."""
     seed = write_nerfstudio(tmp_path / "seed", change=with_bounds)

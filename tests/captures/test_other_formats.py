@@ -40,7 +40,8 @@ def bundled(tmp_path_factory):
     """A bundled scene without bounds, which most of these formats cannot express."""
     home = tmp_path_factory.mktemp("bundled")
     capture = read_capture(write_procedural(home / "llff", "table"))
-    pixels = ExportImages((16, 12), capture.files, lambda i: read_image(capture.files[i]))
+    sizes = np.tile([[16, 12]], (capture.num_views, 1))
+    pixels = ExportImages(sizes, capture.files, lambda i: read_image(capture.files[i]))
     export(capture, scaled_lens(capture, 12, 16), None, pixels, "nerfstudio", home / "ns")
     return home / "ns"
 
