@@ -87,13 +87,14 @@ def make_seeds(home: Path) -> list[Files]:
     capture = Capture("llff", home, files, poses, lens, sizes, bounds, points)
     pixels = np.random.default_rng(0).random((num_views, 4, 6, 3)).astype(np.float32)
     bent = lens._replace(distortion=np.tile([0.1, 0.01, 0, 0, 0.001, 0], (num_views, 1)))
+    turned = np.array([[4, 6], *sizes[1:]])
     seeds = []
     for number, to in enumerate([*EXPORT_FORMATS, "nerfstudio", "colmap"]):
         out = home / str(number)
-        shown = bent if number >= len(EXPORT_FORMATS) else lens
-        export(
-            capture, shown, bounds, ExportImages(sizes, [None] * 4, lambda i: pixels[i]), to, out
-        )
+        shown, each = (bent, turned) if number >= len(EXPORT_FORMATS) else (lens, sizes)
+        shaped = [x.reshape(*size[::-1], 3) for x, size in zip(pixels, each, strict=True)]
+        images = ExportImages(each, [None] * num_views, shaped.__getitem__)
+        export(capture, shown, bounds, images, to, out)
         seeds.append(_in_memory(out))
     seeds.append(_with_lens_keys(seeds[EXPORT_FORMATS.index("nerfstudio")]))
     seeds.append({**seeds[EXPORT_FORMATS.index("colmap")], **_as_text(poses)})

@@ -142,7 +142,11 @@ def check_values(poses_bounds: Array, names: Sequence[str], where: Path | str) -
     usual_focal = sizes[firsts[group.ravel()], 2]
     faults = (
         (~np.isfinite(poses_bounds[:, :15]).all(1), "contain NaN or infinity"),
-        ((sizes <= 0).any(1), "have a height, width or focal length that is not positive"),
+        (
+            ~((sizes[:, :2] >= 1) & (sizes[:, :2] < 2**31)).all(1) | (sizes[:, 2] <= 0),
+            "have a height or width of less than 1 pixel or more than 2^31, or a focal length that "
+            "is not positive",
+        ),
         (
             ~np.isclose(sizes[:, 2], usual_focal, rtol=1e-3),
             "differ in focal length from the first of the same height and width",

@@ -108,7 +108,13 @@ def test_bad_bounds_are_named(folder: Path, bounds: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize(
     ("column", "value", "fault"),
-    [(14, 0.0, "not positive"), (14, 99.0, "differ"), (0, 0.0, "perpendicular")],
+    [
+        (14, 0.0, "not positive"),
+        (4, 1e-30, "less than 1 pixel"),
+        (9, 1e30, "more than 2^31"),
+        (14, 99.0, "differ"),
+        (0, 0.0, "perpendicular"),
+    ],
 )
 def test_impossible_cameras_are_named(folder: Path, column: int, value: float, fault: str) -> None:
     change_poses(folder, lambda p: p.__setitem__((4, column), value))
