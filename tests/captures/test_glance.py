@@ -140,6 +140,7 @@ def test_cameras_that_look_away_from_where_their_axes_meet_are_noted(tmp_path, n
     poses, said = WRONG[name]
     (note,) = notes_on_cameras(capture_of(poses, tmp_path))
     assert said in note
+    assert ("OpenCV's" in note) == ("opencv" in name.lower())
     assert notes_on_cameras(capture_of(poses, tmp_path, form="colmap")) == []
 
 
