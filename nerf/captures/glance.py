@@ -21,6 +21,7 @@ _MIN_TILT = np.sin(np.radians(12))  # of cameras that look down on what they sur
 _UPRIGHT_COSINE = 0.85  # between the mean up direction and an axis of the files
 _UPSIDE_DOWN_COSINE = 0.5
 _MIN_UPSIDE_DOWN = 0.2  # of the views
+_FLIP_TOO = ", then change the sign of its second and third column (the axes are OpenCV's)"
 _MAX_ANGLE, _MIN_ANGLE = 130.0, 2.0  # degrees; other perspective images are hardly ever taken
 _BORDER = 0.1  # of the width or height: a lens whose axis is so near the border is unusual
 
@@ -96,9 +97,10 @@ def _on_axes(capture: Capture) -> list[str]:
         ]
     is_better = not given.is_clear or (inverse.is_wide and not given.is_wide)
     if inverse.is_clear and inverse.is_sharp and is_better:
+        then = "" if inverse.ahead >= _AIMED_FRACTION else _FLIP_TOO
         return [
-            "the cameras would look at one point if the matrices were world to camera: if they "
-            "should, invert each matrix (transform_matrix is camera to world)"
+            "the axes of the cameras would meet in one point if the matrices were world to camera: "
+            f"if they should, invert each matrix (transform_matrix is camera to world){then}"
         ]
     return []
 

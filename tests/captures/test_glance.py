@@ -140,6 +140,7 @@ def test_cameras_that_look_away_from_where_their_axes_meet_are_noted(tmp_path, n
     poses, said = WRONG[name]
     (note,) = notes_on_cameras(capture_of(poses, tmp_path))
     assert said in note
+    assert ("OpenCV's" in note) == ("opencv" in name.lower())
     assert notes_on_cameras(capture_of(poses, tmp_path, form="colmap")) == []
 
 
@@ -273,3 +274,14 @@ def test_notes_come_with_the_scene(tmp_path):
 
     notes = load_folder(write_nerfstudio(tmp_path, change=change)).notes
     assert any("exactly the pose of another view" in note for note in notes)
+
+
+def test_contrast_that_changes_is_not_exposure():
+    """What is dark gets darker where what is bright gets brighter."""
+    poses = orbit()
+    images = []
+    for amount in np.random.default_rng(0).uniform(-1, 1, len(poses)):
+        image = np.zeros((20, 30, 3))
+        image[:, :12], image[:, 12:] = 80 * 0.7**amount, 130 * 1.35**amount
+        images.append(image.astype(np.uint8))
+    assert notes_on(images, poses) == []
