@@ -12,6 +12,7 @@ from nerf.geometry.lenses import Lens
 from nerf.geometry.occupancy import Occupancy, clip_rays, is_empty
 from nerf.geometry.world import World
 from nerf.scenes.image_store import ImageStore
+from nerf.scenes.kept_pixels import KeptPixels
 from nerf.scenes.visual_hull import hull_box, visual_hull
 from tests.support.captures import orbit_poses
 
@@ -145,3 +146,15 @@ def test_images_of_nothing_leave_nothing():
     nothing = store(np.zeros((NUM_VIEWS, SIDE, SIDE, 4), np.uint8))
     assert not visual_hull(cameras, nothing, range(NUM_VIEWS), BOX, (9, 9, 9)).any()
     assert hull_box(cameras, nothing, range(NUM_VIEWS), BOX) is None
+
+
+def test_what_a_mask_leaves_out_shows_nothing_and_carves_nothing():
+    cameras, resolution = orbit(), (20, 20, 20)
+    images = images_of_points(cameras, wire())
+    masks = images[..., 3] == 0  # someone stood where the wire is seen
+    masked = images * masks[..., None]
+    without = dataclasses.replace(store(masked), kept=KeptPixels.of(masks))
+    hull = visual_hull(cameras, without, range(NUM_VIEWS), BOX, resolution)
+    assert hull[cells_of(wire(), resolution)].all()
+    carved = visual_hull(cameras, store(masked), range(NUM_VIEWS), BOX, resolution)
+    assert not carved[cells_of(wire(), resolution)].any()
