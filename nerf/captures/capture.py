@@ -52,12 +52,7 @@ _MIN_VISIBLE_FRACTION = 0.01  # of points in the frame of the poses, the least t
 
 
 class Mask(NamedTuple):
-    """The mask of an image.
-
-    Attributes:
-      file: an image file.
-      keeps_black: whether black pixels are used, and the others are not.
-    """
+    """The mask of an image: a file, and whether its black pixels are used and not the others."""
 
     file: Path
     keeps_black: bool = False

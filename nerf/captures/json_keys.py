@@ -63,7 +63,7 @@ def notes_on_keys(path: Path, content: Mapping[str, Any]) -> list[str]:
     times = {values["time"] for values in frames if isinstance(values.get("time"), (int, float))}
     if len(times) > 1:
         notes.append(
-            f"{path.name} has a `time` for each frame, which is not heeded: the scene is trained "
+            f"{path.name} has a time for each frame, which is not heeded: the scene is trained "
             "as if nothing in it moved"
         )
     texts = (

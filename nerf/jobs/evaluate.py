@@ -22,6 +22,7 @@ from nerf.scenes.scene import Scene, View
 from nerf.scenes.splits import Holdout
 
 _DRAWN = re.compile(r"view_(?P<index>[0-9]{3,})(\.png|_comparison\.png|_depth\.(png|npy))")
+_NONE_HELD_OUT = "no view is held out, so there is nothing to score"
 _TILES_TO_ESTIMATE = 16  # with fewer, scoring is over before an estimate is of use
 
 
@@ -58,13 +59,7 @@ def evaluate(
     split = scene.split(Holdout.of(trained.config.train))
     if trained.scene is not None and trained.scene.name == scene.name:
         check_not_trained_on(trained.scene, scene.image_names, split)
-    indices = even_choice(split.test, eval_views)
-    views = [scene.view(index) for index in indices]
-    blank = [view for view in views if view.kept is not None and not view.kept.any()]
-    if blank:
-        left_out = {view.index for view in blank}
-        views = [view for view in views if view.index not in left_out]
-        say(callback, f"not scored, since masks leave no pixel: {listed(v.label for v in blank)}")
+    views = _views_with_pixels(scene, even_choice(split.test, eval_views), callback)
     height, width = scene.cameras.height, scene.cameras.width
     scores: list[ViewScore] = []
     method: RenderMethod = "exact"
@@ -79,9 +74,10 @@ def evaluate(
         run_folder.write_json(
             target / run_folder.EVAL_FILE, result.to_json(**_labels(trained, scene))
         )
+        indices = [view.index for view in views]
         _remove_other_views(target / run_folder.RENDERS_FOLDER, indices)
     if not views:
-        say(callback, "no view is held out, so there is nothing to score")
+        say(callback, "nothing is scored" if split.test else _NONE_HELD_OUT)
         return result
     fast = " (fast renderer)" if method == "fast" else ""
     say(
@@ -90,6 +86,16 @@ def evaluate(
         f"SSIM {result.ssim:.4f}{_depth_text(result.depth_error)}{fast}",
     )
     return result
+
+
+def _views_with_pixels(scene: Scene, indices: Sequence[int], callback: Callback) -> list[View]:
+    """The views of which masks leave something to score."""
+    views = [scene.view(index) for index in indices]
+    is_blank = [view.kept is not None and not view.kept.any() for view in views]
+    if any(is_blank):
+        labels = [view.label for view, blank in zip(views, is_blank, strict=True) if blank]
+        say(callback, f"not scored, since masks leave no pixel: {listed(labels)}")
+    return [view for view, blank in zip(views, is_blank, strict=True) if not blank]
 
 
 def even_choice(indices: Sequence[int], num: int | None) -> Sequence[int]:

@@ -216,7 +216,7 @@ def _finished(
     )
     shutil.rmtree(folder.model, ignore_errors=True)
     folder.model.parent.mkdir(exist_ok=True)
-    os.replace(folder.work / worker.MODEL, folder.model)
+    (folder.work / worker.MODEL).rename(folder.model)  # which is not there any more
     read_capture(folder.path, format="colmap")  # raises if this is no scene
     atomic.write_text(folder.path / RESULT, json.dumps(finished.to_json(), indent=1))
     shutil.rmtree(folder.work)

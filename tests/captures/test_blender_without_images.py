@@ -12,7 +12,7 @@ from nerf.captures.image_files import read_image
 from nerf.errors import UserError
 from nerf.geometry.camera_paths import path_cameras
 from nerf.geometry.poses import transform_poses
-from nerf.jobs.video import default_path
+from nerf.jobs.video_frames import default_path
 from nerf.scenes.loading import load_folder
 from nerf.scenes.record import SceneRecord
 from tests.support.captures import (

@@ -245,8 +245,8 @@ def test_a_message_says_what_is_there(tmp_path, write):
     folder = write(tmp_path, ["a.png", "b.png"], ["images/other.png"])
     with pytest.raises(UserError, match=r"has 1 image: images/other\.png"):
         read_capture(folder)
-    (folder / "images" / "other.png").rename(folder / "images.tif")
-    with pytest.raises(UserError, match=r"no image is there: .* has images\.tif, images/"):
+    (folder / "images" / "other.png").rename(folder / "images.exr")
+    with pytest.raises(UserError, match=r"no image is there: .* has images\.exr, images/"):
         read_capture(folder)
 
 

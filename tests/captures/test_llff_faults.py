@@ -250,7 +250,7 @@ def png_header(width: int, height: int) -> bytes:
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
-@pytest.mark.parametrize("side", [9_000, 11_000, 60_000])
+@pytest.mark.parametrize("side", [14_000, 60_000])
 def test_huge_images_are_refused_before_they_are_read(folder: Path, side: int) -> None:
     (folder / "images_32" / "image001.png").write_bytes(png_header(side, side))
     message = refusal(folder)

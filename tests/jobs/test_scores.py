@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nerf.errors import UserError
-from nerf.jobs.evaluate import _remove_other_views, even_choice
+from nerf.jobs.evaluate import _remove_other_views, _views_with_pixels, even_choice
 from nerf.jobs.scores import Scores, ViewScore, score_view
 from nerf.render.image_metrics import psnr, ssim
 from nerf.render.images import RenderedImage
@@ -131,3 +131,28 @@ def test_drawn_files_of_views_that_are_not_scored_are_removed_and_no_others(tmp_
     assert left == others | {
         n for n in own if n.split(".")[0].split("_")[1] in ("000", "1008", "20160")
     }
+
+
+def test_a_masked_view_is_scored_over_what_is_left_and_says_so():
+    rng = np.random.default_rng(0)
+    image, truth = rng.uniform(size=(2, 14, 17, 3)).astype(np.float32)
+    kept = np.ones((14, 17), bool)
+    kept[:7] = False
+    depth = np.full(image.shape[:2], 3.0, np.float32)
+    score = score_view(
+        SimpleNamespace(depth=None),
+        View(1, "b", None, truth, kept),
+        RenderedImage(image, depth, np.ones_like(depth)),
+    )
+    assert score.masked == 0.5
+    assert (score.psnr, score.ssim) == (psnr(image, truth, kept), ssim(image, truth, kept))
+    assert scores_of(score).to_json()["views"][0]["masked"] == 0.5
+
+
+def test_views_of_which_a_mask_leaves_nothing_are_not_scored():
+    masks = {0: np.zeros((2, 3), bool), 5: np.ones((2, 3), bool), 7: None}
+    scene = SimpleNamespace(view=lambda i: View(i, f"v{i}", None, None, masks[i]))
+    said = []
+    views = _views_with_pixels(scene, [0, 5, 7], said.append)
+    assert [view.index for view in views] == [5, 7]
+    assert said[0].text == "not scored, since masks leave no pixel: view 0 (v0)"

@@ -128,7 +128,7 @@ def test_ignored_alpha_does_not_weigh_the_colours_of_smaller_images(tmp_path, mo
     folder = write(tmp_path / "scene", corner)
     for memory in (0.5, 0.0):
         scene, _ = load(folder, alpha="ignore", max_size=WIDTH // 2, image_memory=memory)
-        np.testing.assert_array_equal(np.round(scene.images[2][0, 0] * 255), [200, 0, 100])
+        np.testing.assert_array_equal(np.round(scene.images[3][0, 0] * 255), [200, 0, 100])
 
 
 def test_alpha_is_decided_in_a_map_of_the_cache_as_well(tmp_path, monkeypatch):

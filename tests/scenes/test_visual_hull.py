@@ -13,6 +13,7 @@ from nerf.geometry.occupancy import Occupancy, clip_rays, is_empty
 from nerf.geometry.world import World
 from nerf.scenes import visual_hull as visual_hull_module
 from nerf.scenes.image_store import ImageStore
+from nerf.scenes.kept_pixels import KeptPixels
 from nerf.scenes.visual_hull import hull_box, visual_hull
 from tests.support.captures import orbit_poses
 
@@ -162,3 +163,15 @@ def test_views_may_differ_in_size():
     assert visual_hull_module._seen._cache_size() == before
     assert hull[cells_of(ball(0.3), resolution)].all()
     assert expected.sum() <= hull.sum() < 1.2 * expected.sum()
+
+
+def test_what_a_mask_leaves_out_shows_nothing_and_carves_nothing():
+    cameras, resolution = orbit(), (20, 20, 20)
+    images = images_of_points(cameras, wire())
+    masks = images[..., 3] == 0  # someone stood where the wire is seen
+    masked = images * masks[..., None]
+    without = dataclasses.replace(store(masked), kept=KeptPixels.of(masks))
+    hull = visual_hull(cameras, without, range(NUM_VIEWS), BOX, resolution)
+    assert hull[cells_of(wire(), resolution)].all()
+    carved = visual_hull(cameras, store(masked), range(NUM_VIEWS), BOX, resolution)
+    assert not carved[cells_of(wire(), resolution)].any()
