@@ -134,7 +134,7 @@ def test_every_kind_of_pixel_becomes_rgb_in_0_1(
     folder: Path, mode: str, pixel: object, expected: tuple[float, ...]
 ) -> None:
     Image.new(mode, (WIDTH, HEIGHT), pixel).save(folder / "images_32" / "image002.png")
-    scene = load_llff(folder, alpha="object")
+    scene = load_llff(folder)
     np.testing.assert_allclose(
         scene.images[2], np.broadcast_to(expected, (HEIGHT, WIDTH, 3)), atol=1e-6
     )

@@ -14,8 +14,8 @@ from nerf.scenes.loading import CaptureOptions, load_folder
 HEIGHT, WIDTH = 6, 8
 
 
-def load_llff(folder, factor=None, **options):
-    return load_folder(folder, CaptureOptions("llff", factor, **options)).scene
+def load_llff(folder, factor=None):
+    return load_folder(folder, CaptureOptions("llff", factor)).scene
 
 
 def make_poses_bounds(num_views: int = 5, seed: int = 0) -> np.ndarray:
