@@ -77,6 +77,8 @@ def video_frames(
     poses = np.asarray(cameras.camtoworlds, np.float32)
     name = camera_path or record.space.default_camera_path(poses)
     if name == TRAINING:
+        if not record.split.train:
+            raise UserError("the scene has no training view, whose poses `camera_path` asks for")
         along = [_sized(cameras[index], size or own_size) for index in record.split.train]
         return VideoFrames(_some(along, num_frames))
     if name in PATHS:

@@ -19,7 +19,7 @@ from nerf.scenes.normalize import NormalizeOptions
 from tests.support.captures import write_nerfstudio
 
 PACKAGE = Path(nerf.__file__).parent
-OF_THE_COMMAND_LINE = ("cli", "main.py", "inspect.py")
+OF_THE_COMMAND_LINE = ("cli", "main.py", "inspect.py", "pose.py")
 
 
 @pytest.mark.parametrize(
