@@ -113,12 +113,12 @@ def test_the_program_renders_the_bundled_flower(programs, tmp_path):
     assert json.loads(scores.read_text())["psnr"] > 20
 
 
-@pytest.mark.parametrize("name", ["nerf", "nerf-inspect"])
+@pytest.mark.parametrize("name", ["nerf", "nerf-inspect", "nerf-pose"])
 def test_a_console_script_has_the_help_of_its_module(programs, name, tmp_path):
-    module = {"nerf": "nerf.main", "nerf-inspect": "nerf.inspect"}[name]
+    module = {"nerf": "nerf.main", "nerf-inspect": "nerf.inspect", "nerf-pose": "nerf.pose"}[name]
     shown = run(programs / name, "--help", cwd=tmp_path)
     of_module = run(programs / "python", "-m", module, "--help", cwd=tmp_path)
-    assert "--scene" in shown
+    assert "--out" in shown
     lines = [text.splitlines() for text in (shown, of_module)]
     assert [line for line in lines[0] if line != f"{module}:"] == [
         line for line in lines[1] if not line.endswith(f"{module.replace('.', os.sep)}.py:")

@@ -78,6 +78,8 @@ def video_frames(
     own_size = (cameras.width, cameras.height)
     name = camera_path or default_path(record)
     if name == TRAINING:
+        if not record.split.train:
+            raise UserError("the scene has no training view, whose poses `camera_path` asks for")
         along = [_sized(cameras[index], size or own_size) for index in record.split.train]
         return VideoFrames(_some(along, num_frames))
     if name in (*PATHS, GIVEN):

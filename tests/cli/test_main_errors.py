@@ -70,7 +70,7 @@ def refused(*arguments, untouched=None):
         (["--precision=half"], "--precision=half: value should be one of <float32|tf32|bfloat16>"),
         (
             ["--camera_path=loop"],
-            "--camera_path=loop: value should be one of <interpolate|orbit|spiral|test>",
+            "no camera path 'loop': choose one of interpolate, orbit, spiral, training, test",
         ),
         (["--steps=-1"], "--steps=-1: -1 is not an integer in the range [0,"),
         (

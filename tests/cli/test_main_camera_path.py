@@ -1,0 +1,81 @@
+"""--camera_path on the command line: files and training views; damage is said first."""
+
+import json
+
+import imageio_ffmpeg
+import numpy as np
+import pytest
+
+from nerf.captures.camera_path_files import CameraPathFile, write_camera_path
+from nerf.captures.formats import read_capture
+from tests.support.command_line import (
+    NUM_VIEWS,
+    assert_is_one_sentence,
+    call,
+    call_well,
+    train_flags,
+    write_scene,
+)
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A scene and a run folder, whose training has drawn the training views."""
+    folder = tmp_path_factory.mktemp("paths")
+    scene, run = write_scene(folder / "meadow"), folder / "run"
+    flags = [flag for flag in train_flags(scene, "flax") if not flag.startswith("--video_frames")]
+    call_well(*flags, f"--run_dir={run}", "--camera_path=training", "--set=train.holdout=3")
+    return scene, run
+
+
+def render(trained, *flags):
+    scene, run = trained
+    return call(f"--scene={scene}", f"--run_dir={run}", "--mode=render", *flags)
+
+
+def video(run):
+    reader = imageio_ffmpeg.read_frames(str(run / "video.mp4"))
+    header = next(reader)
+    return header, sum(1 for _ in reader)
+
+
+def test_training_ends_with_a_video_of_all_training_views(trained):
+    _, run = trained
+    split = json.loads((run / "scene.json").read_text())["split"]
+    assert video(run)[1] == len(split["train"]) == NUM_VIEWS - 2
+    assert json.loads((run / "config.json").read_text())["video"]["path"] == "training"
+
+
+def test_a_file_gives_the_frames_their_rate_and_their_size(trained, tmp_path):
+    scene, run = trained
+    poses = read_capture(scene).camtoworlds
+    path = CameraPathFile(poses, np.full(NUM_VIEWS, 40.0), (480, 320), 5.0)
+    write_camera_path(tmp_path / "path.json", path)
+    before = (tmp_path / "path.json").read_bytes()
+    ended = render(trained, f"--camera_path={tmp_path / 'path.json'}")
+    assert ended.status == 0, ended.err
+    header, num_frames = video(run)
+    assert num_frames == NUM_VIEWS
+    assert header["fps"] == 5.0
+    assert header["size"] == (480, 320)
+    assert (tmp_path / "path.json").read_bytes() == before
+
+
+def test_poses_in_an_array_are_drawn_and_fewer_where_that_is_asked_for(trained, tmp_path):
+    scene, run = trained
+    np.save(tmp_path / "poses.npy", read_capture(scene).camtoworlds)
+    ended = render(trained, f"--camera_path={tmp_path / 'poses.npy'}", "--video_frames=2")
+    assert ended.status == 0, ended.err
+    assert video(run)[1] == 2
+
+
+def test_a_damaged_file_is_refused_before_anything_is_trained(trained, tmp_path):
+    scene, _ = trained
+    (tmp_path / "path.json").write_text('{"camera_path": [{"fov": 40}]}')
+    run = tmp_path / "run"
+    flags = (f"--run_dir={run}", f"--camera_path={tmp_path / 'path.json'}")
+    ended = call(*train_flags(scene, "flax", *flags))
+    assert_is_one_sentence(ended, "frame 0: camera_to_world does not have 16 numbers")
+    assert not run.exists()
