@@ -9,8 +9,9 @@ from typing import Any
 from nerf.errors import UserError
 
 MAX_BYTES = 2**26  # of a JSON file
+ALWAYS_READ = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 IMAGE_SUFFIXES = (
-    *(".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"),
+    *ALWAYS_READ,
     *(".avif", ".heic", ".heif"),  # where the decoders are installed, see `image_kinds`
 )
 
@@ -112,7 +113,22 @@ def find_image(folder: Path, name: str, factor: int | None) -> Path | None:
         for path in (candidate, *(Path(f"{candidate}{suffix}") for suffix in _suffixes(candidate))):
             if _is_file(path):
                 check_inside(folder, path)
-                return path
+                return _converted_copy(folder, path) or path
+    return None
+
+
+def _converted_copy(folder: Path, path: Path) -> Path | None:
+    """The copy in a kind that is always read, beside an image that may be of another kind.
+
+    It has the same name with another suffix: the user has converted the image.
+    """
+    if path.suffix.lower() in ALWAYS_READ:
+        return None
+    for suffix in (".png", ".jpg", ".jpeg", *ALWAYS_READ):
+        copy = path.with_suffix(suffix)
+        if _is_file(copy):
+            check_inside(folder, copy)
+            return copy
     return None
 
 
@@ -135,14 +151,14 @@ def _candidates(folder: Path, name: str, factor: int | None) -> Iterator[Path]:
 
 def images_without_pose(files: Iterable[Path]) -> list[str]:
     """Names of the other images in the folders of `files`, which are the images with a pose."""
-    used = set(files)
+    used = {file.with_suffix("") for file in files}
     found = [
         path
-        for folder in sorted({file.parent for file in used})
+        for folder in sorted({stem.parent for stem in used})
         for path in sorted(folder.iterdir())
         if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
     ]
-    return [path.name for path in found if path not in used]
+    return [path.name for path in found if path.with_suffix("") not in used]
 
 
 def scaled_folders(folder: Path) -> list[Path]:
