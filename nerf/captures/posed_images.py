@@ -100,7 +100,7 @@ def _find(folder: Path, image_folders: Sequence[str], name: str, factor: int | N
     folder only the last part counts.
     """
     path = PurePosixPath(name.replace("\\", "/"))
-    leads_out = path.is_absolute() or ".." in path.parts or ":" in path.parts[0][:3]
+    leads_out = path.is_absolute() or ".." in path.parts or ":" in name[:3]
     names = [path.name] if leads_out else list(dict.fromkeys([path.as_posix(), path.name]))
     for candidate in names:
         for root in image_folders:

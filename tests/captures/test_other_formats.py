@@ -241,6 +241,19 @@ def test_names_of_another_computer_stand_for_the_files_here(tmp_path, bundled):
     assert_same_rays(load(folder), load(bundled))
 
 
+@pytest.mark.parametrize("name", [".", "/", "..", "", "a\0b", "x" * 3000, "C:", "images/"])
+def test_names_of_nothing_are_told_or_noted(tmp_path, bundled, name):
+    folder = write_csv(read_capture(bundled), tmp_path / "out")
+    path = folder / "poses.csv"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines[:-1], name + lines[-1][lines[-1].index(",") :]]))
+    if name != "images/":
+        with pytest.raises(UserError):
+            read_capture(folder)
+    else:
+        assert any("1 poses have no image" in note for note in read_capture(folder).notes)
+
+
 FAULTS = [
     ("record3d", "metadata.json", '"poses"', '"posen"', "has no list `poses`"),
     ("record3d", "metadata.json", '"w": 16', '"w": "a"', "w must be a finite number"),
