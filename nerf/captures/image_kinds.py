@@ -223,7 +223,7 @@ def not_read(file: Path, kind: Kind) -> UnreadableImage:
     convert = f"convert {{it}} to {conversion(file)}"
     if kind is _HEIC:
         return UnreadableImage(
-            file, fault, f"install its decoder, `pip install 'nerf-haiku-flax[heic]'`, or {convert}"
+            file, fault, f"install its decoder, `pip install pillow-heif`, or {convert}"
         )
     if kind is _AVIF:
         return UnreadableImage(
