@@ -16,8 +16,9 @@ MAX_BYTES = 2**26  # of a JSON file
 DYNAMIC_MASK = "dynamic_mask_"  # instant-ngp's masks lie beside their images
 _MAX_NAME = 1024  # characters
 _MAX_CONTENTS = 10_000  # entries of a folder that are looked at for a message
+ALWAYS_READ = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 IMAGE_SUFFIXES = (
-    *(".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"),
+    *ALWAYS_READ,
     *(".avif", ".heic", ".heif"),  # where the decoders are installed, see `image_kinds`
 )
 
@@ -233,13 +234,29 @@ def image_at(
     for candidate in candidates:
         paths = (candidate, *(Path(f"{candidate}{suffix}") for suffix in _suffixes(candidate)))
         found = [path for path in paths if _is_file(path)]
+        found = [path for path in found if path.suffix.lower() in ALWAYS_READ] or found
         if not found:
             continue
         check_inside(folder, found[0], follow_links=follow_links)
         if not all(path.samefile(found[0]) for path in found[1:]):
             names = listed(path.relative_to(folder) for path in found)
             raise UserError(f"{str(relative)!r} may be each of {names}: write the name in full")
-        return found[0]
+        return _converted_copy(folder, found[0], follow_links) or found[0]
+    return None
+
+
+def _converted_copy(folder: Path, path: Path, follow_links: bool) -> Path | None:
+    """The copy in a kind that is always read, beside an image that may be of another kind.
+
+    It has the same name with another suffix: the user has converted the image.
+    """
+    if path.suffix.lower() in ALWAYS_READ:
+        return None
+    for suffix in (".png", ".jpg", ".jpeg", *ALWAYS_READ):
+        copy = path.with_suffix(suffix)
+        if _is_file(copy):
+            check_inside(folder, copy, follow_links=follow_links)
+            return copy
     return None
 
 
@@ -252,14 +269,14 @@ def _other_suffixes(path: Path) -> list[Path]:
 
 def images_without_pose(files: Iterable[Path]) -> list[str]:
     """Names of the other images in the folders of `files`, which are the images with a pose."""
-    used = set(files)
+    used = {file.with_suffix("") for file in files}
     found = [
         path
-        for folder in sorted({file.parent for file in used})
+        for folder in sorted({stem.parent for stem in used})
         for path in sorted(folder.iterdir())
         if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith((".", DYNAMIC_MASK))
     ]
-    return [path.name for path in found if path not in used]
+    return [path.name for path in found if path.with_suffix("") not in used]
 
 
 def scaled_folders(folder: Path) -> list[Path]:

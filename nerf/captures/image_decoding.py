@@ -121,7 +121,8 @@ def _check_mode(file: Path, kind: Kind, image: Image.Image) -> None:
         raise UnreadableImage(
             file,
             f"{{is}} {kind.name} with values that are no 8-bit or 16-bit colours ({image.mode})",
-            f"convert {{it}} to 8 bits, e.g. `magick mogrify -format png -depth 8 *{file.suffix}`",
+            "convert {it} to 8 bits, e.g. `mogrify -depth 8 -define "
+            f"quantum:format=unsigned *{file.suffix}`",
         )
 
 
@@ -229,7 +230,7 @@ def _damaged(file: Path, kind: Kind, error: Exception) -> UnreadableImage:
 
 
 def _too_large(file: Path, limit: str) -> TooLargeImage:
-    copies = f"`mkdir images_4; magick mogrify -path images_4 -resize 25% images/*{file.suffix}`"
+    copies = f"`mkdir images_4; mogrify -path images_4 -resize 25% images/*{file.suffix}`"
     return TooLargeImage(
         file,
         f"{{is}} larger than {limit} pixels",

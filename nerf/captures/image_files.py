@@ -73,7 +73,7 @@ def advice_on_other_files(folder: Path) -> str:
         if kind.convertible:
             return (
                 f"; {file.name} there is {kind.name}, which is not read: convert such files to "
-                f"PNG, e.g. {conversion(file)}"
+                f"{conversion(file)}"
             )
     return ""
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from PIL import features
 
+from nerf.captures.files import ALWAYS_READ
 from nerf.errors import UserError
 
 HEAD_BYTES = 512  # that `kind_of` looks at
@@ -206,17 +207,23 @@ def _sentence(group: Sequence[UserError]) -> str:
 
 
 def conversion(file: Path) -> str:
-    """The command that converts a file, and all like it in its folder, to PNG."""
-    return f"`magick mogrify -format png *{file.suffix}`"
+    """What to convert a file to, and the command that does so with all like it in its folder.
+
+    A file that is called `.jpg` and is something else becomes JPEG: poses know it by that name.
+    """
+    if file.suffix.lower() in ALWAYS_READ:
+        form = file.suffix[1:].lower()
+        return f"what the name says, e.g. `mogrify -format {form} *{file.suffix}`"
+    return f"PNG, e.g. `mogrify -format png *{file.suffix}`"
 
 
 def not_read(file: Path, kind: Kind) -> UnreadableImage:
     """The error for a file of a kind that is not read, or that has no decoder here."""
     fault = f"{{is}} {kind.name}"
-    convert = f"convert {{it}} to PNG, e.g. {conversion(file)}"
+    convert = f"convert {{it}} to {conversion(file)}"
     if kind is _HEIC:
         return UnreadableImage(
-            file, fault, f"install its decoder, `pip install 'nerf-haiku-flax[heic]'`, or {convert}"
+            file, fault, f"install its decoder, `pip install pillow-heif`, or {convert}"
         )
     if kind is _AVIF:
         return UnreadableImage(

@@ -250,8 +250,7 @@ def load_pixels(
             except UnreadableImage as fault:
                 faults.append(fault)
             else:
-                if not faults:  # the others are read only to find all that is wrong
-                    yield pixels
+                yield pixels
             progress.advance(1)
     if faults:
         raise InvalidCapture(image_kinds.sentences(faults))

@@ -38,7 +38,7 @@ from nerf.captures.xml_files import head_of, read_xml
 from nerf.errors import UserError
 
 _FILM = 36.0  # mm, the width of the film that focal lengths are given for
-_MAX_FILES = 20  # CSV files that are looked at
+_MAX_FILES, _MAX_FOLDERS = 20, 50  # that are looked at
 _NEEDED = ("name", "x", "y", "alt", "heading", "pitch", "roll", "f")
 _OTHER_NAMES = {"yaw": "heading", "f_35mm": "f", "px_norm": "px", "py_norm": "py"}
 _DISTORTION = ("k1", "k2", "k3", "k4", "t1", "t2")
@@ -68,14 +68,18 @@ def _csv_file(folder: Path) -> Path | None:
 
 
 def _xmp_files(folder: Path) -> list[Path]:
-    """The XMP files beside images that have a pose of the program."""
-    for name in IMAGE_FOLDERS:
+    """The XMP files in the first folder that has some with a pose of the program.
+
+    The usual folders of images are looked in first, then all others in `folder`.
+    """
+    others = sorted(path.name for path in folder.glob("*") if path.is_dir())[:_MAX_FOLDERS]
+    for name in dict.fromkeys((*IMAGE_FOLDERS, *others)):
         try:
             check_inside(folder, folder / name)
         except UserError:
             continue
         paths = sorted((folder / name).glob("*.xmp"))[:MAX_VIEWS]
-        if paths and any(_NAMESPACE in head_of(path) for path in paths[:_MAX_FILES]):
+        if any(_NAMESPACE in head_of(path) for path in paths[:_MAX_FILES]):
             return paths
     return []
 
@@ -124,7 +128,11 @@ def read_realitycapture(
     if problems:
         raise InvalidCapture(problems[:MAX_PROBLEMS])
     notes = [f"{without_pose} XMP files have no pose and are not used"] if without_pose else []
-    return make_capture("realitycapture", folder, images, factor, notes, follow_links=follow_links)
+    beside = paths[0].parent.relative_to(folder).as_posix()
+    folders = list(dict.fromkeys((beside, *IMAGE_FOLDERS)))
+    return make_capture(
+        "realitycapture", folder, images, factor, notes, folders, follow_links=follow_links
+    )
 
 
 def _read_csv(path: Path) -> list[PosedImage]:

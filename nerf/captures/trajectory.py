@@ -208,8 +208,14 @@ def _match(
     folder: Path, path: Path, poses: Sequence[_Pose], image_folder: str, names: Sequence[str]
 ) -> tuple[list[tuple[str, _Pose]], list[str]]:
     """The name of the image of each pose that has one, and notes."""
-    if all(pose.name is not None for pose in poses):
-        return [(pose.name or "", pose) for pose in poses], []
+    named = [(pose.name, pose) for pose in poses if pose.name is not None]
+    if named and len(named) < len(poses):
+        raise UserError(
+            f"{path}: {len(poses) - len(named)} poses have no name of an image, and others have: "
+            "name the images of all"
+        )
+    if named:
+        return named, []
     if all(pose.timestamp is not None for pose in poses):
         stamps = _stamps(folder, image_folder, names)
         matched = _by_time(stamps, poses)

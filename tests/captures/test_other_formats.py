@@ -164,6 +164,12 @@ def test_values_of_xmp_may_be_attributes(tmp_path, bundled):
     assert_same_rays(load(folder), load(bundled))
 
 
+def test_xmp_files_and_images_may_lie_in_a_folder_of_any_name(tmp_path, bundled):
+    folder = write_realitycapture_xmp(read_capture(bundled), tmp_path / "out")
+    (folder / "images").rename(folder / "photos")
+    assert_same_rays(load(folder), load(bundled))
+
+
 def test_a_camera_at_heading_0_that_looks_at_the_horizon_looks_north(tmp_path, bundled):
     """By the definition of RealityCapture: y is north, z is up; pitch 0 looks down, 90 ahead."""
     capture = read_capture(bundled)
@@ -236,6 +242,19 @@ def test_names_of_another_computer_stand_for_the_files_here(tmp_path, bundled):
     assert_same_rays(load(folder), load(bundled))
 
 
+@pytest.mark.parametrize("name", [".", "/", "..", "", "a\0b", "x" * 3000, "C:", "images/"])
+def test_names_of_nothing_are_told_or_noted(tmp_path, bundled, name):
+    folder = write_csv(read_capture(bundled), tmp_path / "out")
+    path = folder / "poses.csv"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines[:-1], name + lines[-1][lines[-1].index(",") :]]))
+    if name != "images/":
+        with pytest.raises(UserError):
+            read_capture(folder)
+    else:
+        assert any("1 poses have no image" in note for note in read_capture(folder).notes)
+
+
 FAULTS = [
     ("record3d", "metadata.json", '"poses"', '"posen"', "has no list `poses`"),
     ("record3d", "metadata.json", '"w": 16', '"w": "a"', "w must be a finite number"),
@@ -268,6 +287,10 @@ def test_faults_of_all_keyframes_are_told(tmp_path, bundled):
         read_capture(folder)
     assert len(caught.value.problems) == 2
     assert all("t_00 must be a number" in problem for problem in caught.value.problems)
+
+
+def test_a_folder_that_is_not_there_has_no_format(tmp_path):
+    assert formats_in(tmp_path / "nothing") == []
 
 
 def test_a_folder_without_a_format_is_told_all_of_them(tmp_path):
