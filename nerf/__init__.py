@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from nerf.jobs.train_options import TrainOptions as TrainOptions
     from nerf.jobs.trained_field import TrainedField as TrainedField
     from nerf.jobs.video import render_video as render_video
+    from nerf.jobs.video import save_camera_path as save_camera_path
     from nerf.render.images import RenderedImage as RenderedImage
     from nerf.runtime.events import Event as Event
     from nerf.runtime.events import Message as Message
@@ -78,6 +79,7 @@ _HOMES = {
     "register_field": "nerf.field",
     "render_video": "nerf.jobs.video",
     "render_view": "nerf.jobs.draw",
+    "save_camera_path": "nerf.jobs.video",
     "save_params": "nerf.jobs.load",
     "train": "nerf.jobs.train",
     "use_all_cores": "nerf.runtime.parallel",
