@@ -67,12 +67,15 @@ def read_capture(folder: Path, *, format: str | None = None, factor: int | None 
         raise UserError(f"unknown format {format!r}: choose one of {', '.join(FORMATS)}")
     found = formats_in(folder)
     if format is None and not found:
-        unposed.check_poses(folder)
+        below = [path for path in sorted(folder.iterdir()) if path.is_dir() and formats_in(path)]
+        if not below:
+            unposed.check_poses(folder)
+        hint = f"; there is a scene in {below[0]}" if below else ""
         raise UserError(
             f"no scene in {folder}: it must contain {llff.POSES_FILE} (LLFF), "
             f"{transforms.BLENDER_FILE} (Blender), {transforms.NERFSTUDIO_FILE} (nerfstudio, "
             "instant-ngp) or sparse/0 (COLMAP); docs/captures.md says how to make them from "
-            "photographs"
+            f"photographs{hint}"
         )
     chosen = format or found[0]
     capture = FORMATS[chosen](folder, factor)
