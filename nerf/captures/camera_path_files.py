@@ -12,7 +12,6 @@ Source: nerfstudio `camera_paths.py` (`get_path_from_json`) and `nerfstudio_data
 """
 
 import dataclasses
-import io
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -21,8 +20,9 @@ from typing import Any
 
 import numpy as np
 
+from nerf.captures.array_files import read_array
 from nerf.captures.capture import Array
-from nerf.captures.files import read_bytes, read_json
+from nerf.captures.files import read_json
 from nerf.errors import UserError
 from nerf.geometry.poses import scale_of, similarity, transform_poses
 from nerf.runtime import atomic
@@ -30,6 +30,9 @@ from nerf.runtime import atomic
 SUFFIXES = (".json", ".npy")
 NERFSTUDIO_TRANSFORM = "dataparser_transforms.json"
 _MAX_FRAMES = 100_000
+_MAX_BYTES = 2**26  # of an array
+_MIN_SCALE = 1e-9
+_MAX_POSITION = 1e12  # in the files' unit
 _MAX_SKEW = 0.05  # of a rotation's columns from perpendicular unit vectors
 
 
@@ -135,7 +138,7 @@ def applied_transform(content: Mapping[str, Any]) -> Array:
     if given is not None:
         matrix[:3] = _matrix(given, "applied_transform")
     scale = _number(content.get("applied_scale", 1.0), "applied_scale")
-    if not scale > 0:
+    if not _MIN_SCALE < scale < 1 / _MIN_SCALE:
         raise UserError(f"applied_scale must be more than 0, not {scale}")
     return np.diag([scale, scale, scale, 1.0]) @ matrix
 
@@ -227,10 +230,11 @@ def _in_capture_frame(frames: CameraPathFile, path: Path, applied: Array | None)
         return frames
     content = read_json(record)
     where = f"{record}: transform"
-    transform = np.vstack([_matrix(content.get("transform"), where), [0.0, 0.0, 0.0, 1.0]])
+    rows = _checked_poses(_matrix(content.get("transform"), where)[None], record)[0]
+    transform = np.vstack([rows, [0.0, 0.0, 0.0, 1.0]])
     scale = _number(content.get("scale"), f"{record}: scale")
-    if not scale > 0 or abs(np.linalg.det(transform[:3, :3])) < 1e-9:
-        raise UserError(f"{record} cannot be undone: its scale or its transform is 0")
+    if not _MIN_SCALE < scale < 1 / _MIN_SCALE:
+        raise UserError(f"{record} cannot be undone: its scale is {scale}, make it again")
     applied = np.eye(4) if applied is None else applied
     applied_scale = scale_of(applied)
     turned = np.diag([*[1 / applied_scale] * 3, 1.0]) @ applied
@@ -242,11 +246,7 @@ def _in_capture_frame(frames: CameraPathFile, path: Path, applied: Array | None)
 
 
 def _numpy_poses(path: Path) -> Array:
-    try:
-        array = np.load(io.BytesIO(read_bytes(path)), allow_pickle=False)
-        poses = np.asarray(array, np.float64)
-    except (ValueError, EOFError, OSError, TypeError, SyntaxError, MemoryError) as error:
-        raise UserError(f"{path} is not an array of poses ({error}): make it again") from error
+    poses = read_array(path, _MAX_BYTES)
     if poses.ndim != 3 or poses.shape[1:] not in ((3, 4), (4, 4)) or not len(poses):
         raise UserError(f"{path} must be an array [n, 3, 4] or [n, 4, 4], not {list(poses.shape)}")
     if len(poses) > _MAX_FRAMES:
@@ -304,6 +304,8 @@ def _checked_poses(poses: Array, path: Path) -> Array:
     """Poses whose rotations are exact; those that are no rotations are an error."""
     if not np.isfinite(poses).all():
         raise UserError(f"{path} contains NaN or infinity: make it again")
+    if np.abs(poses[:, :, 3]).max() > _MAX_POSITION:
+        raise UserError(f"{path} has a position beyond {_MAX_POSITION:g}: make it again")
     rotations = poses[:, :, :3]
     with np.errstate(all="ignore"):
         products = np.swapaxes(rotations, 1, 2) @ rotations

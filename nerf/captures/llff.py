@@ -13,17 +13,15 @@ Source: Mildenhall et al. 2019 (LLFF); bmild/nerf `load_llff.py` for scale and c
 """
 
 import dataclasses
-import io
-import math
 import re
-import tokenize
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from nerf.captures.array_files import read_array
 from nerf.captures.capture import Array, Capture, counted_views, named_views
-from nerf.captures.files import IMAGE_SUFFIXES, check_inside, contents, folder_factor, read_bytes
+from nerf.captures.files import IMAGE_SUFFIXES, check_inside, contents, folder_factor
 from nerf.captures.image_files import advice_on_other_files, image_files
 from nerf.errors import UserError, listed
 from nerf.geometry.lenses import Lens
@@ -96,40 +94,13 @@ def _read_poses_bounds(path: Path, follow_links: bool) -> Array:
             f"no {POSES_FILE} in {path.parent} ({contents(path.parent)}): make it with "
             "LLFF's imgs2poses.py (COLMAP), or give another folder"
         )
-    content = read_bytes(path, _MAX_BYTES, follow_links=follow_links)
-    try:
-        with io.BytesIO(content) as file:
-            _check_size(file)
-            array = np.load(file, allow_pickle=False)
-    except (ValueError, EOFError, SyntaxError, tokenize.TokenError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(
-            f"cannot read {path} as an array of numbers ({reason}): copy or make it again"
-        ) from error
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
-        found = getattr(array, "dtype", type(array).__name__)
-        raise UserError(f"{path} must contain an array of real numbers, not {found}: make it again")
+    array = read_array(path, _MAX_BYTES, follow_links=follow_links)
     if array.ndim != 2 or array.shape[0] == 0 or array.shape[1] != 17:
         raise UserError(
             f"{path} must have the shape (views, 17), a 3x5 pose and two bounds a view, "
             f"not {array.shape}"
         )
-    return array.astype(np.float64)
-
-
-def _check_size(file: io.BytesIO) -> None:
-    """Raises a ValueError if the array is larger than the file, by its header."""
-    version = np.lib.format.read_magic(file)
-    read = {(1, 0): np.lib.format.read_array_header_1_0}.get(
-        version, np.lib.format.read_array_header_2_0
-    )
-    shape, _, dtype = read(file)
-    num_bytes = math.prod(shape) * dtype.itemsize
-    if num_bytes > len(file.getbuffer()):
-        raise ValueError(
-            f"its header says {num_bytes:,} bytes, and it has {len(file.getbuffer()):,}"
-        )
-    file.seek(0)
+    return array
 
 
 def check_values(poses_bounds: Array, names: Sequence[str], where: Path | str) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from nerf import main as nerf_main
 from nerf.cli import modes
-from tests.support.captures import write_pictures
+from tests.support.captures import write_nerfstudio, write_pictures
 from tests.support.command_line import assert_is_one_sentence, call, contents
 from tests.support.textured_corner import write_corner_photos
 
@@ -99,6 +99,12 @@ def test_a_video_is_pointed_to_the_command(tmp_path, inside, monkeypatch):
     assert_is_one_sentence(
         ended, "is a video: find the poses with python -m nerf.pose 'a walk.mp4'"
     )
+
+
+def test_the_folder_above_a_scene_is_not_taken_for_photographs(tmp_path):
+    write_nerfstudio(tmp_path / "mine" / "scene")
+    ended = call(f"--scene={tmp_path / 'mine'}", "--mode=train", f"--run_dir={tmp_path / 'run'}")
+    assert_is_one_sentence(ended, f"there is a scene in {tmp_path / 'mine' / 'scene'}")
 
 
 def test_inspect_points_to_the_command(tmp_path):
