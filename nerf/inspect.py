@@ -94,10 +94,10 @@ def _run(argv: Sequence[str]) -> None:
     if FLAGS.export_format is not None:
         _export(loaded, options.normalization)
     split = loaded.scene.split(holdout)
-    if not split.train or not (split.test or holdout.every == 0):
+    if not split.train:
         raise UserError(
-            f"{loaded.scene.num_views} views are too few to train on some and hold out others: "
-            "take more images, or hold out none with `holdout=0`"
+            f"all {loaded.scene.num_views} views are held out, so none is left for training: hold "
+            "out fewer, or none with `holdout=0`"
         )
     changed = [name for name in _CAPTURE_FLAGS if not FLAGS[name].using_default_value]
     given = [f"--{name}={FLAGS[name].value}" for name in changed]

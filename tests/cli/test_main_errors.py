@@ -113,7 +113,7 @@ def refused(*arguments, untouched=None):
         (["--set=render.num_fine=0"], "num_fine must be >= 1, not 0"),
         (["--set=render.networks=three"], "'three' is not one of shared, separate"),
         (["--set=render.last_interval=NaN"], "last_interval must be finite"),
-        (["--set=train.holdout=1"], "holdout must be >= 2, not 1"),
+        (["--set=train.holdout=1"], "holdout must be 0 or >= 2, not 1"),
         (["--set=preset=paper"], "no setting 'preset'"),
         (["--nosuch=1"], "Unknown command line flag 'nosuch'"),
         (["--frames=1"], "(it is --video_frames now)"),

@@ -49,6 +49,12 @@ def vignette(index):
     return np.hypot((rows - 15.5) / 16, (columns - 23.5) / 24) < 1
 
 
+def round_frame(index):
+    """The same, in images that are wider than the circle."""
+    rows, columns = np.indices((HEIGHT, WIDTH))
+    return np.hypot(rows - 15.5, columns - 23.5) < 16
+
+
 def walker(index):
     opaque = all_opaque(index)
     opaque[6:26, 3 * index : 3 * index + 12] = False
@@ -87,7 +93,7 @@ def test_an_object_in_nearly_all_views_is_one(tmp_path, opaque):
     assert '`alpha="mask"`' in note
 
 
-@pytest.mark.parametrize("opaque", [corner, border, moving_border, vignette, walker])
+@pytest.mark.parametrize("opaque", [corner, border, moving_border, vignette, round_frame, walker])
 def test_a_border_a_corner_and_a_cut_out_are_left_out(tmp_path, opaque):
     scene, (note,) = load(write(tmp_path, opaque))
     assert not scene.is_transparent
