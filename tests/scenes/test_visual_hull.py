@@ -150,19 +150,25 @@ def test_images_of_nothing_leave_nothing():
 
 
 def test_views_may_differ_in_size():
-    """Parts of images, from the upper left: lenses stay as they are. One program serves all."""
+    """Parts of images, some of which lack a part of the ball. One program serves all."""
     whole, resolution = orbit(lens=True), (30, 30, 30)
     images = images_of_points(whole, ball(0.3))
     expected = visual_hull(whole, store(images), range(NUM_VIEWS), BOX, resolution)
-    sizes = np.array([[SIDE - 2 * (i % 5), SIDE - 3 * (i % 4)] for i in range(NUM_VIEWS)])
+    sizes = np.array([[SIDE - 7 * (i % 5), SIDE - 10 * (i % 4)] for i in range(NUM_VIEWS)])
     parts = [image[:h, :w] for image, (h, w) in zip(images, sizes.tolist(), strict=True)]
     pixels = np.concatenate([part.reshape(-1, 4) for part in parts])
     mixed = ImageStore(pixels, *sizes.T, "white", is_transparent=True)
     before = visual_hull_module._seen._cache_size()
-    hull = visual_hull(whole.with_sizes(sizes), mixed, range(NUM_VIEWS), BOX, resolution)
+    cameras = whole.with_sizes(sizes)
+    hull = visual_hull(cameras, mixed, range(NUM_VIEWS), BOX, resolution)
     assert visual_hull_module._seen._cache_size() == before
     assert hull[cells_of(ball(0.3), resolution)].all()
     assert expected.sum() <= hull.sum() < 1.2 * expected.sum()
+    for view in (1, 7, 11):  # one view shows what it shows without the others
+        alone = ImageStore.of(parts[view][None], transparent=True)
+        expected = visual_hull(cameras[view][None], alone, [0], BOX, resolution)
+        found = visual_hull(cameras, mixed, [view], BOX, resolution)
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_what_a_mask_leaves_out_shows_nothing_and_carves_nothing():
