@@ -176,6 +176,9 @@ def named_in(path):
 
 # Packages, whose versions a run records, and the distribution, by whose name its cache is called.
 INSTALLED = {
+    "posing/process.py": {
+        "finding poses needs the package pycolmap: pip install 'nerf-haiku-flax[colmap]'"
+    },
     "runs/run_folder.py": {"flax", "dm-haiku"},
     "runtime/cache_dir.py": {"nerf-haiku-flax"},
 }

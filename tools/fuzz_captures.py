@@ -15,6 +15,7 @@ fault.
 """
 
 import argparse
+import codecs
 import io
 import json
 import os
@@ -46,6 +47,8 @@ from nerf.runtime.devices import CGROUP_LIMITS
 from nerf.scenes.describe import describe_scene
 from nerf.scenes.loading import CaptureOptions, load_folder
 from tools.other_formats import write_all
+
+codecs.lookup("unicode_escape")  # a module that would else be opened while an input is read
 
 MAX_SECONDS = 10
 MAX_BYTES = 2**29

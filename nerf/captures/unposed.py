@@ -14,6 +14,7 @@ from nerf.errors import UserError
 VIDEO_SUFFIXES = (
     ".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mts", ".m2ts", ".mpg", ".mpeg", ".3gp",
 )  # fmt: skip
+_POSES = "poses_bounds.npy, transforms.json, transforms_train.json, sparse/0 or another format's"
 _MAX_FILES = 100_000  # that are looked at, of a folder that is given by mistake
 # Folders beside the images whose files are no photographs.
 _NOT_IMAGES = ("masks", "mask", "depth", "depths", "sparse", "colmap")
@@ -35,7 +36,7 @@ def check_poses(folder: Path) -> None:
     """
     _, names = find_images(folder)
     if names:
-        raise no_poses(folder, f"has {len(names)} images and no poses")
+        raise no_poses(folder, f"has {len(names)} images and no poses ({_POSES})")
     videos = [path for path in sorted(folder.iterdir()) if is_video(path)]
     if videos:
         raise no_poses(videos[0], "is a video")

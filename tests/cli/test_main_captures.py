@@ -87,7 +87,7 @@ def test_images_are_scaled_and_the_notes_are_shown(tmp_path):
 @pytest.mark.parametrize(
     ("flag", "reason"),
     [
-        ("--format=ply", "--format=ply: value should be one of <llff|blender|nerfstudio|colmap>"),
+        ("--format=ply", "--format=ply: value should be one of <llff|blender|nerfstudio|colmap|"),
         ("--format=colmap", "no COLMAP model"),
         ("--space=flat", "--space=flat: value should be one of <ndc|world|contracted>"),
         ("--space=ndc", "--space=ndc is not possible"),

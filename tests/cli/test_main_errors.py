@@ -162,7 +162,7 @@ def _cut(path, size):
 
 def _without_poses(folder):
     (folder / "poses_bounds.npy").unlink()
-    return "poses_bounds.npy (LLFF), transforms_train.json (Blender)"
+    return "has 5 images and no poses (poses_bounds.npy, transforms.json"
 
 
 def _fewer_images(folder):
@@ -176,9 +176,9 @@ def _no_images(folder):
     return "no images or images_N folder in"
 
 
-def _other_size(folder):
-    Image.new("RGB", (7, 5)).save(folder / "images" / "image002.png")
-    return "4 of 16 x 12, 1 of 7 x 5"
+def _other_shape(folder):
+    Image.new("RGB", (7, 9)).save(folder / "images" / "image002.png")
+    return "image002.png is 7 x 9, which does not have the aspect ratio of its camera"
 
 
 def _truncated_png(folder):
@@ -204,7 +204,7 @@ def _truncated_poses(folder):
         _without_poses,
         _fewer_images,
         _no_images,
-        _other_size,
+        _other_shape,
         _truncated_png,
         _nan_in_poses,
         _truncated_poses,

@@ -140,7 +140,7 @@ def test_a_masked_view_is_scored_over_what_is_left_and_says_so():
     kept[:7] = False
     depth = np.full(image.shape[:2], 3.0, np.float32)
     score = score_view(
-        SimpleNamespace(depth=None),
+        SimpleNamespace(depth=None, cameras=SimpleNamespace(sizes=None)),
         View(1, "b", None, truth, kept),
         RenderedImage(image, depth, np.ones_like(depth)),
     )
