@@ -34,7 +34,7 @@ from nerf.captures import (
 from nerf.captures.capture import Capture, InvalidCapture, check_cameras, with_rotations
 from nerf.captures.files import contents
 from nerf.captures.glance import notes_on_cameras
-from nerf.captures.masks import find_masks
+from nerf.captures.masks import find_masks, note_on_unused_masks
 from nerf.captures.orientation import with_up
 from nerf.errors import UserError, listed
 
@@ -132,7 +132,8 @@ def read_capture(
     capture = FORMATS[chosen](folder, factor, follow_links=follow_links)
     capture = _with_bounds(capture, near, far)
     masks = find_masks(folder, capture.files, capture.masks, follow_links=follow_links)
-    capture = dataclasses.replace(capture, masks=masks)
+    unused = note_on_unused_masks(folder, capture.files, masks)
+    capture = dataclasses.replace(capture, masks=masks, notes=(*capture.notes, *unused))
     problems = check_cameras(capture)
     if problems:
         raise InvalidCapture(problems)

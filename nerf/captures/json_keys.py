@@ -24,6 +24,7 @@ from nerf.captures.json_lens import (
 )
 from nerf.captures.json_values import Values
 from nerf.captures.lens_models import PANORAMA, model_advice
+from nerf.errors import listed
 
 _KNOWN_MODELS = (*PERSPECTIVE_MODELS, *FISHEYE_MODELS, PANORAMA)
 _F_THETA = tuple(f"ftheta_p{number}" for number in range(5))
@@ -38,6 +39,21 @@ _SHUTTER = (
 )
 _DEPTH = ("depth_file_path", "depth_path")
 _COLOUR_TO_ALPHA = ("white_transparent", "black_transparent")
+# Keys of which something is read, or that change neither rays nor the meaning of an image.
+_OTHER_KEYS = frozenset({
+    "frames", "file_path", "transform_matrix", "w", "h", "fl_x", "fl_y", "cx", "cy", "k1", "k2",
+    "k3", "k4", "p1", "p2", "K", "intrinsics", "camera_model", "camera_angle_x", "camera_angle_y",
+    "x_fov", "y_fov", "is_fisheye", "near", "far", "mask_path", "applied_transform",
+    "applied_scale", "train_filenames", "val_filenames", "test_filenames", "ply_file_path",
+    "aabb_scale", "aabb", "scale", "offset", "up", "from_na", "sharpness", "colmap_im_id",
+    "colmap_image_id", "orientation_override", "auto_scale_poses_override", "rotation",
+    "rotation_radian", "camera", "camera_id", "frame_id", "frame_idx", "frame_index",
+    "frame_number", "timestamp", "time", "name", "image_name", "img_name", "id", "uid", "index",
+    "original_fn", "dataset", "version", "date", "integer_depth_scale", "enable_depth_loading",
+    "enable_ray_loading", "nerf_compositing", "render_aabb", "sdf", "description", "comment",
+    "scene", "metadata", "bounding_box", "roi", "latlong", "equirectangular", "lens_mode",
+    "num_images", "light", "exposure", "iso", "n_frames",
+})  # fmt: skip
 _MAX_DIFFERENCE = 0.02  # of focal lengths that mean the same
 
 
@@ -79,6 +95,19 @@ def notes_on_keys(path: Path, content: Mapping[str, Any]) -> list[str]:
         found = [key for key in keys if any(is_set(values.get(key)) for values in frames)]
         if found:
             notes.append(f"{' and '.join(found)} of {path.name} {text}")
+    refused = (_F_THETA, _RATIONAL, _THIN_PRISM, _LISTS, _OTHER_LENSES)
+    known = _OTHER_KEYS.union(*(keys for keys, _ in texts), *refused)
+    unknown = dict.fromkeys(
+        str(key)[:50]
+        for values in frames
+        for key, value in values.items()
+        if key not in known and is_set(value)
+    )
+    if unknown:
+        notes.append(
+            f"keys of {path.name} that are not known, and not heeded: {listed(unknown)}; if they "
+            "describe lenses or poses, the rays are wrong"
+        )
     if any(is_set(values.get("equirectangular")) for values in frames):
         notes.append(
             "the images are read as equirectangular panoramas, whose rows are even in the angle of "

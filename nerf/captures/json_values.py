@@ -74,4 +74,12 @@ def pose_matrix(rows: Any, where: str) -> Array:
         raise UserError(f"{where} contains a number that is too large: {advice}") from error
     if not np.isfinite(matrix).all():
         raise UserError(f"{where} contains NaN or infinity: make the poses again")
+    if len(matrix) == 4 and _is_transposed(matrix):
+        raise UserError(f"{where} has the position in its last row: transpose it, {advice}")
     return matrix[:3]
+
+
+def _is_transposed(matrix: Array) -> bool:
+    """Whether the last column, not the last row, is that of a transform."""
+    last = np.array([0.0, 0.0, 0.0, 1.0])
+    return bool(np.allclose(matrix[:, 3], last) and not np.allclose(matrix[3], last))

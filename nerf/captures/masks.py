@@ -25,7 +25,7 @@ from nerf.captures.capture import Mask
 from nerf.captures.files import DYNAMIC_MASK, IMAGE_SUFFIXES, check_inside
 from nerf.captures.image_files import read_header, read_pixels
 from nerf.captures.image_names import match_images
-from nerf.errors import UserError, listed
+from nerf.errors import UserError, listed_shortly
 
 _FOLDERS = ("masks", "mask")
 _MAX_FILES = 200_000  # in a folder of masks
@@ -77,7 +77,7 @@ def masks_of_frames(
         found.append(None if file is None else Mask(file))
         if file is None:
             missing.append(mask_name)
-    some = f"{len(missing)} masks that {path.name} names are missing: {listed(missing)}"
+    some = f"{len(missing)} masks that {path.name} names are missing: {listed_shortly(missing)}"
     return tuple(found), [f"{some}; all pixels of these images are used"] if missing else []
 
 
@@ -110,6 +110,18 @@ def find_masks(
                 check_inside(folder, mask.file, follow_links=follow_links)
         found.append(mask)
     return tuple(found) if any(found) else ()
+
+
+def note_on_unused_masks(folder: Path, files: Sequence[Path], masks: Sequence[Any]) -> list[str]:
+    """A note if there is a folder of masks, and none of them has the name of an image."""
+    known = set(_files_by_name(folder).values()) - set(files)
+    if any(masks) or not known:
+        return []
+    root = next(name for name in _FOLDERS if (folder / name).is_dir())
+    return [
+        f"{root} has {len(known)} files, none of them named like an image, so all pixels are used: "
+        f"name a mask as its image, or as {files[0].name}.png"
+    ]
 
 
 def _files_by_name(folder: Path) -> dict[str, Path]:

@@ -47,6 +47,7 @@ _IMAGE_FOLDERS = (
     *("images", "rgb", "image_2", "image_0", "color", "frames", "results", "."),
 )  # fmt: skip
 _ASSOCIATION_FILES = ("rgb.txt", "associations.txt")
+_MIN_MATCHED = 0.5  # of the images, the least whose names are then taken for timestamps
 _MAX_SECONDS = 0.02  # between an image and its pose, as the benchmark's own tools have it
 _MAX_FILES = 20  # CSV files that are looked at
 _QUATERNION = ("qx", "qy", "qz", "qw")
@@ -219,9 +220,9 @@ def _match(
     if all(pose.timestamp is not None for pose in poses):
         stamps = _stamps(folder, image_folder, names)
         matched = _by_time(stamps, poses)
-        if matched:
+        if len(matched) > _MIN_MATCHED * len(stamps):  # fewer may be numbers that are no times
             left_out = len(stamps) - len(matched)
-            note = f"{left_out} images have no pose within {_MAX_SECONDS} s and are not used"
+            note = f"of {left_out} images no pose is within {_MAX_SECONDS} s of their timestamps"
             return matched, [note] if left_out else []
     if len(names) != len(poses):
         raise UserError(

@@ -146,8 +146,19 @@ def initial_field(scene: Scene, folder: Path) -> TrainedField | None:
             f"{folder} holds a training run, which other parameters would overwrite: leave out "
             "--init_from to use the trained ones, or name another --run_dir"
         )
+    if not holds_training and init_from is None and _is_missing_run(folder):
+        raise UserError(
+            f"{folder} holds no training run with checkpoints: give the folder of a run as "
+            "--run_dir, or its parameters as --init_from=FOLDER/params.safetensors"
+        )
     source = str(folder) if holds_training else init_from or "pretrained"
     return with_flags_of(_load(source, scene, folder), scene)
+
+
+def _is_missing_run(folder: Path) -> bool:
+    """Whether a run folder that was asked for by name is not there, or has lost its states."""
+    named = FLAGS.run_dir is not None and FLAGS.mode == "render" and not folder.exists()
+    return named or run_folder.has_lost_states(folder)
 
 
 def _load(init_from: str, scene: Scene, folder: Path) -> TrainedField:

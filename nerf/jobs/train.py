@@ -141,6 +141,14 @@ def _train_in_folder(run: TrainingRun, folder: Path, resume_from: Path | None) -
         aside = run_folder.set_aside(folder, run_folder.REPLACED)
         run_folder.prepare(folder)
         note(run.callback, f"the earlier training is now in {aside}")
+    elif run_folder.has_lost_states(folder):
+        aside = run_folder.set_aside(folder, run_folder.REPLACED)
+        run_folder.prepare(folder)
+        note(
+            run.callback,
+            f"the folder holds a training without its checkpoints, which cannot resume: it is now "
+            f"in {aside}",
+        )
     if run_folder.holds_training(folder):
         run_folder.check_same_training(folder, record)
     elif resume_from is not None:

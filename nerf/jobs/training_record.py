@@ -30,6 +30,7 @@ def run_record(trained: TrainedField, scene: Scene, *, mode: str, seed: int) -> 
         "source": scene.source,
         "resolution": [cameras.height, cameras.width],
         **_sizes(cameras),
+        **_used_pixels(scene),
         "space": scene.space.name,
         "unit_scale": _rounded(scene.unit_scale),
         "bounds": [_rounded(bound) for bound in cameras.bounds.mean(axis=0)],
@@ -47,6 +48,13 @@ def _sizes(cameras: Cameras) -> dict[str, Any]:
     if cameras.sizes is None:
         return {}
     return {"sizes": size_counts(np.asarray(cameras.sizes)[:, ::-1])}
+
+
+def _used_pixels(scene: Scene) -> dict[str, Any]:
+    """What alpha means, and how many pixels masks leave; None where all are used."""
+    images = scene.images
+    alpha = "object" if images.is_transparent else "colour" if images.background else "not used"
+    return {"alpha": alpha, "used_pixels": None if images.kept is None else images.kept.count}
 
 
 def _rounded(value: Any) -> float:

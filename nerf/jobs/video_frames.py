@@ -137,9 +137,11 @@ def _vertical_focal(camera: Cameras) -> float:
 def _read(camera_path: str | Path, applied: npt.NDArray[np.float64] | None) -> CameraPathFile:
     path = Path(camera_path).expanduser()
     if not path.is_file():
+        is_named = path.suffix.lower() in (".json", ".npy")
+        other = "a file that is there" if is_named else "a .json or .npy file"
         raise UserError(
             f"no camera path {str(camera_path)!r}: choose one of {', '.join(KNOWN_PATHS)}, or give "
-            "a .json or .npy file"
+            f"{other}"
         )
     return camera_path_files.read_camera_path(path, applied)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from nerf.captures.files import IMAGE_SUFFIXES
 from nerf.captures.formats import formats_in, read_capture
-from nerf.captures.unposed import find_images
+from nerf.captures.unposed import find_images, is_video
 from nerf.errors import UserError, listed
 from nerf.posing import frames, process, result, worker
 from nerf.posing.diagnosis import diagnose
@@ -90,6 +90,9 @@ def _check_source(source: Path) -> None:
         )
     _, names = find_images(source)
     if len(names) < MIN_IMAGES:
+        videos = [path for path in sorted(source.iterdir()) if is_video(path)]
+        if videos and not names:
+            raise UserError(f"{source} has no images but a video: give {videos[0]} itself")
         there = f"has {listed(names)}" if names else "has no images"
         raise UserError(
             f"{source} {there}, and poses need at least {MIN_IMAGES} images: take 30 to 100, each "
@@ -128,8 +131,7 @@ def _copied(source: Path, folder: OutFolder, notes: list[str], callback: Callbac
             f"need at least {MIN_IMAGES}: {problems[0]}"
         )
     if problems:
-        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        notes.append(f"an image is left out: {problems[0]}{more}")
+        notes.append(f"{len(problems)} of {len(images)} images left out: {'; '.join(problems[:3])}")
     return names
 
 

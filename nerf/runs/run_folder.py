@@ -18,6 +18,7 @@ from nerf.config import text as config_text
 from nerf.config.settings import Config
 from nerf.errors import UserError, listed, printable
 from nerf.runs import checkpoints, parameters
+from nerf.runs.metrics import METRICS_FILE
 from nerf.runtime import atomic
 
 CONFIG_FILE = "config.json"
@@ -37,6 +38,7 @@ _SAME_TO_RESUME = (
     "init_from", "seed", "precision",
 )  # fmt: skip
 _SAME_IF_GIVEN = ("sizes",)  # of views that differ in size
+_SAME_IF_KNOWN = ("alpha", "used_pixels")  # which older runs do not say
 _MAY_DIFFER = ("train.num_steps",)
 _MAY_DIFFER_ELSEWHERE = ("backend", "init_from", "seed")
 _PACKAGES = ("jax", "jaxlib", "optax", "flax", "dm-haiku", "numpy")
@@ -76,6 +78,12 @@ def holds_training(run_dir: Path) -> bool:
     """Whether a training run has left checkpoints in the folder."""
     folder = run_dir / checkpoints.FOLDER
     return folder.is_dir() and any(child.name.isdecimal() for child in folder.iterdir())
+
+
+def has_lost_states(run_dir: Path) -> bool:
+    """Whether a training run has left metrics and parameters in the folder, but no checkpoints."""
+    left = (run_dir / METRICS_FILE, run_dir / parameters.FILE_NAME)
+    return not holds_training(run_dir) and all(path.is_file() for path in left)
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:
@@ -179,6 +187,7 @@ def check_same_training(run_dir: Path, now: dict[str, Any], *, elsewhere: bool =
             "version that wrote it, or train anew with another `run_dir` or `resume=False`"
         ) from error
     names += [name for name in _SAME_IF_GIVEN if name in before or name in now]
+    names += [name for name in _SAME_IF_KNOWN if name in before]
     old = {name: before.get(name) for name in names} | config_text.flatten(settings)
     new = {name: now.get(name) for name in names} | config_text.flatten(now["config"])
     different = [

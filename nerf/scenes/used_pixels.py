@@ -72,6 +72,11 @@ def _meaning(images: ImageStore, asked: AlphaOption) -> tuple[AlphaOption, list[
         return asked, []
     if facts.num_views == 0:
         return ("object" if asked == "object" else "auto"), []
+    if facts.fraction == 1.0:
+        raise UserError(
+            "all pixels of all images are transparent, so nothing is left to train on: use their "
+            'colours with `alpha="ignore"`, or give images that show something'
+        )
     share = percentage(facts.fraction)
     if asked == "object" or (asked == "auto" and facts.shows_object):
         other = "" if asked == "object" else ' (`alpha="mask"` leaves them out instead)'

@@ -199,6 +199,12 @@ def test_what_is_not_heeded_is_noted(tmp_path, name):
     assert len([note for note in notes if said in note]) == 1
 
 
+@pytest.mark.parametrize("key", ["skew", "shift_x", "fov", "K1", "coordinate_system"])
+def test_keys_that_nobody_knows_are_noted(tmp_path, key):
+    (note,) = read_capture(folder_of(tmp_path, fl_x=FX, **{key: 0.2})).notes
+    assert f"not known, and not heeded: {key};" in note
+
+
 def test_keys_that_change_no_ray_say_nothing(tmp_path):
     keys = {
         "aabb_scale": 4,

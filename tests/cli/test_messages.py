@@ -9,6 +9,7 @@ import pytest
 from absl import flags
 
 import nerf
+import nerf.pose  # whose flags are in the table as well
 from nerf import main
 from nerf.cli.messages import FLAG_OF, as_flags
 from nerf.config import text

@@ -103,7 +103,7 @@ def test_a_video_is_pointed_to_the_command(tmp_path, inside, monkeypatch):
 def test_the_folder_above_a_scene_is_not_taken_for_photographs(tmp_path):
     write_nerfstudio(tmp_path / "mine" / "scene")
     ended = call(f"--scene={tmp_path / 'mine'}", "--mode=train", f"--run_dir={tmp_path / 'run'}")
-    assert_is_one_sentence(ended, f"there is a scene in {tmp_path / 'mine' / 'scene'}")
+    assert_is_one_sentence(ended, f"but there is one in {tmp_path / 'mine' / 'scene'}")
 
 
 def test_inspect_points_to_the_command(tmp_path):

@@ -117,3 +117,12 @@ def test_the_record_names_versions_and_device():
     assert set(versions) == {"python", "jax", "jaxlib", "optax", "flax", "dm-haiku", "numpy"}
     assert all(version[0].isdigit() for version in versions.values())
     assert run_folder.device_name()
+
+
+def test_what_is_left_of_a_training_without_its_checkpoints_is_known(tmp_path):
+    assert not run_folder.has_lost_states(tmp_path)
+    for name in ("metrics.jsonl", "params.safetensors"):
+        (tmp_path / name).write_text("")
+    assert run_folder.has_lost_states(tmp_path)
+    (tmp_path / "checkpoints" / "10").mkdir(parents=True)
+    assert not run_folder.has_lost_states(tmp_path)
