@@ -99,6 +99,8 @@ def _run(argv: Sequence[str]) -> None:
             f"all {loaded.scene.num_views} views are held out, so none is left for training: hold "
             "out fewer, or none with `holdout=0`"
         )
+    if len(split.train) == 1:
+        print("note: training on one view says nothing about depth: take more images")
     changed = [name for name in _CAPTURE_FLAGS if not FLAGS[name].using_default_value]
     given = [f"--{name}={FLAGS[name].value}" for name in changed]
     given += ["--follow_links"] if FLAGS.follow_links else []

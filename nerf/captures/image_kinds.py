@@ -8,6 +8,7 @@ Sources: the file signatures in the specifications of the formats; ISO/IEC 14496
 """
 
 import functools
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -211,10 +212,11 @@ def conversion(file: Path) -> str:
 
     A file that is called `.jpg` and is something else becomes JPEG: poses know it by that name.
     """
+    folder = shlex.quote(str(file.parent))
     if file.suffix.lower() in ALWAYS_READ:
         form = file.suffix[1:].lower()
-        return f"what the name says, e.g. `mogrify -format {form} *{file.suffix}`"
-    return f"PNG, e.g. `mogrify -format png *{file.suffix}`"
+        return f"what the name says, e.g. `mogrify -format {form} {folder}/*{file.suffix}`"
+    return f"PNG, e.g. `mogrify -format png {folder}/*{file.suffix}`"
 
 
 def not_read(file: Path, kind: Kind) -> UnreadableImage:

@@ -243,13 +243,13 @@ def text_of(path: Path) -> str:
     return read_bytes(path).decode("utf-8-sig", errors="replace")
 
 
-def csv_rows(path: Path, lines: Sequence[str]) -> list[list[str]]:
+def csv_rows(path: Path, lines: Sequence[str], delimiter: str = ",") -> list[list[str]]:
     """The words of the lines of a CSV file.
 
     Raises:
       UserError: if they are no CSV; `path` is for the message.
     """
     try:
-        return list(csv.reader(lines))
+        return list(csv.reader(lines, delimiter=delimiter))
     except csv.Error as error:
         raise UserError(f"{path} is not valid CSV ({error}): export it again") from error

@@ -83,6 +83,10 @@ def trajectory_file(folder: Path) -> Path | None:
         lines = head_of(path).decode("utf-8-sig", errors="replace").splitlines()
         if lines and {"tx", "ty", "tz", *_QUATERNION} <= set(_columns(lines[0])):
             return path
+    for path in sorted(folder.glob("[0-9][0-9].txt"))[:_MAX_FILES]:  # KITTI's own names
+        lines = head_of(path).decode("utf-8-sig", errors="replace").splitlines()
+        if lines and len(lines[0].split()) == 12:
+            return path
     return None
 
 
@@ -171,18 +175,26 @@ def _pose(numbers: Sequence[float], where: str) -> _Pose:
 
 
 def _columns(line: str) -> list[str]:
-    names = [word.strip().strip('"').lower() for word in line.lstrip("#").split(",")]
+    words = line.lstrip("#").split(_delimiter(line))
+    names = [word.strip().strip('"').lower() for word in words]
     return [_OTHER_NAMES.get(name, name) for name in names]
+
+
+def _delimiter(line: str) -> str:
+    """A semicolon where there are more of them: spreadsheets write one where commas are decimal."""
+    return ";" if line.count(";") > line.count(",") else ","
 
 
 def _read_csv(path: Path) -> list[_Pose]:
     lines = text_of(path).splitlines()[: MAX_VIEWS + 1]
-    columns = _columns(lines[0])
+    columns, delimiter = _columns(lines[0]), _delimiter(lines[0])
     poses, problems = [], []
-    for number, words in enumerate(csv_rows(path, lines[1:]), 2):
+    for number, words in enumerate(csv_rows(path, lines[1:], delimiter), 2):
         if not words or words[0].startswith("#"):
             continue
         row = dict(zip(columns, words, strict=False))
+        if delimiter == ";":
+            row |= {key: row[key].replace(",", ".") for key in row if key != "name"}
         where = f"{path}, line {number}"
         try:
             position, rotation = (

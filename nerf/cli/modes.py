@@ -101,7 +101,9 @@ def check_combination(argv: Sequence[str], user: str, used: Collection[str]) -> 
     typed = _typed(argv)
     refused = [name for name in unused if name in typed]
     if refused:
-        others = [f"--mode={mode}" for mode in USED_BY if set(refused) <= USED_BY[mode]]
+        modes = [f"--mode={mode}" for mode in USED_BY if set(refused) <= USED_BY[mode]]
+        others = [mode for mode in modes if mode != user] if user in modes else modes
+        others = others if user.startswith("--mode") or not others else ["nerf.main"]
         them = "it" if len(refused) == 1 else "them"
         are = "it is" if len(refused) == 1 else "they are"
         advice = f" ({are} for {' and '.join(others)})" if others else ""

@@ -101,7 +101,10 @@ def read_json(path: Path) -> dict[str, Any]:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        raise UserError(f"{path} cannot be read ({reason}); give another `run_dir`") from error
+        params = path.parent / parameters.FILE_NAME
+        kept = f", with `init_from={params}` to keep the parameters" if params.is_file() else ""
+        text = f"{path} cannot be read ({reason}); give another `run_dir`{kept}"
+        raise UserError(text) from error
     if not isinstance(values, dict):
         raise UserError(f"{path} does not hold a JSON object; give another `run_dir`")
     return values

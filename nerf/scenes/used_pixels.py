@@ -7,7 +7,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from nerf.captures.capture import Capture
+from nerf.captures.capture import Capture, InvalidCapture
+from nerf.captures.faults import merge_faults
 from nerf.captures.masks import read_mask
 from nerf.errors import UserError
 from nerf.scenes.alpha import ALPHA_OPTIONS, OPAQUE_FROM, AlphaOption, alpha_facts
@@ -102,16 +103,26 @@ def _masks(
     use_files: bool,
     use_alpha: bool,
 ) -> Iterator[npt.NDArray[np.bool_]]:
-    """The mask of each view, True for pixels that are used."""
+    """The mask of each view, True for pixels that are used.
+
+    Raises:
+      InvalidCapture: with all masks that cannot be read or do not fit their images, at the end.
+    """
+    problems: list[tuple[str, str]] = []
     for index in range(len(images)):
         height, width = int(images.heights[index]), int(images.widths[index])
         kept = np.ones((height, width), np.bool_)
         mask = capture.masks[index] if use_files else None
         if mask is not None:
-            kept = read_mask(mask, capture.files[index], height, width, turned=turned[index])
+            try:
+                kept = read_mask(mask, capture.files[index], height, width, turned=turned[index])
+            except UserError as problem:
+                problems.append((mask.file.name, str(problem)))
         if use_alpha:
             kept = kept & (images.bytes_of(index)[..., 3] >= OPAQUE_FROM)
         yield kept
+    if problems:
+        raise InvalidCapture(merge_faults(problems, "masks"))
 
 
 def _note_on_masks(capture: Capture, images: ImageStore, kept: KeptPixels) -> str:

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from nerf.captures.capture import Mask
+from nerf.captures.formats import read_capture
 from nerf.captures.masks import read_mask
 from nerf.scenes.loading import CaptureOptions, load_folder
 from tests.support.captures import (
@@ -209,3 +210,21 @@ def test_masks_are_exported(tmp_path, to):
     status, _, err = inspect(folder, f"--export_format={to}", f"--out={tmp_path / 'b'}")
     assert status == 0, err
     assert_masked(tmp_path / "b")
+
+
+def test_all_masks_that_do_not_fit_are_told_at_once(tmp_path):
+    folder = write_nerfstudio(tmp_path)
+    (folder / "masks").mkdir()
+    for image in sorted((folder / "images").iterdir()):
+        Image.new("L", (5, 40), 255).save(folder / "masks" / image.name)
+    message = refusal(folder)
+    assert "does not have the aspect ratio of its image" in message
+    assert "6 masks have this fault: view_0.png, view_1.png, view_2.png, and 3 more" in message
+
+
+def test_a_folder_of_masks_that_fit_no_image_is_noted(tmp_path):
+    folder = write_nerfstudio(tmp_path)
+    (folder / "masks").mkdir()
+    Image.new("L", (16, 12), 255).save(folder / "masks" / "other.png")
+    (note,) = [note for note in read_capture(folder).notes if "masks has" in note]
+    assert "none of them named like an image" in note

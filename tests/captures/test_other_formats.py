@@ -5,6 +5,8 @@ import json
 import jax
 import numpy as np
 import pytest
+from PIL import Image
+from scipy.spatial.transform import Rotation
 
 from nerf.captures.capture import InvalidCapture, scaled_lens
 from nerf.captures.export import ExportImages, export
@@ -297,3 +299,41 @@ def test_a_folder_without_a_format_is_told_all_of_them(tmp_path):
     message = refusal(tmp_path)
     for program in ("LLFF", "Record3D", "Polycam", "Metashape", "RealityCapture", "trajectory"):
         assert program in message
+
+
+def test_frame_numbers_are_not_taken_for_seconds(tmp_path):
+    """64 poses at 30 a second, and images called by their numbers: they are matched in order."""
+    folder = tmp_path
+    (folder / "images").mkdir()
+    poses = orbit_poses(64)
+    lines = []
+    for index, pose in enumerate(poses):
+        Image.new("RGB", (16, 12), (index, 0, 0)).save(folder / "images" / f"{index:06d}.png")
+        quaternion = Rotation.from_matrix(pose[:, :3] * [1, -1, -1]).as_quat()
+        numbers = [index / 30, *pose[:, 3], *quaternion]
+        lines.append(" ".join(map(str, map(float, numbers))))
+    (folder / "trajectory.txt").write_text("\n".join(lines))
+    (folder / "intrinsics.txt").write_text("20 20 8 6")
+    capture = read_capture(folder)
+    assert capture.num_views == 64
+    np.testing.assert_allclose(capture.camtoworlds, poses, atol=1e-6)
+    assert any("in the order of the images' names" in note for note in capture.notes)
+
+
+def test_a_csv_with_semicolons_and_decimal_commas_is_read(tmp_path, bundled):
+    folder = write_csv(read_capture(bundled), tmp_path / "out")
+    expected = read_capture(folder)
+    path = folder / "poses.csv"
+    path.write_text(path.read_text().replace(",", ";").replace(".", ",").replace(",png", ".png"))
+    found = read_capture(folder)
+    assert found.names == expected.names
+    np.testing.assert_array_equal(found.camtoworlds, expected.camtoworlds)
+
+
+def test_kitti_s_own_names_are_known(tmp_path, bundled):
+    folder = write_kitti(read_capture(bundled), tmp_path / "out")
+    (folder / "poses.txt").rename(folder / "00.txt")
+    assert formats_in(folder) == ["trajectory"]
+    np.testing.assert_allclose(
+        read_capture(folder).camtoworlds, read_capture(bundled).camtoworlds, atol=1e-6
+    )
