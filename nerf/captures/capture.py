@@ -142,6 +142,7 @@ def check_cameras(capture: Capture) -> list[str]:
     Returns:
       The problems, one sentence each with the views concerned; empty if there are none.
     """
+    is_json = capture.format in ("nerfstudio", "blender")
     rotations, lens = capture.camtoworlds[:, :, :3], capture.lens
     assert lens.distortion is not None
     with np.errstate(all="ignore"):
@@ -168,12 +169,12 @@ def check_cameras(capture: Capture) -> list[str]:
             (
                 ~(np.isfinite(lens.focal) & (lens.focal > 0.01) & (lens.focal < 1e7)).all(1),
                 "a focal length that is not between 0.01 and 1e7 pixels",
-                "give fl_x, or camera_angle_x in radians",
+                "give fl_x, or camera_angle_x in radians" if is_json else "correct the camera",
             ),
             (
                 ~(np.isfinite(lens.centre) & (np.abs(lens.centre) < 1e6)).all(1),
                 "a principal point that is not near the image",
-                "give cx and cy in pixels",
+                "give cx and cy in pixels" if is_json else "correct the camera",
             ),
             (
                 ~(np.isfinite(lens.distortion) & (np.abs(lens.distortion) < 1e3)).all(1),
