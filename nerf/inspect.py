@@ -16,8 +16,9 @@ import numpy as np
 from absl import flags
 
 from nerf.captures import formats, image_files, survey
-from nerf.captures.capture import MIN_VIEWS, InvalidCapture, scaled_lens
+from nerf.captures.capture import MIN_VIEWS, InvalidCapture
 from nerf.captures.export import EXPORT_FORMATS, ExportImages, export
+from nerf.captures.sized_lenses import scaled_lens
 from nerf.cli import flags as command_line
 from nerf.cli.exits import exit_on_error
 from nerf.cli.flags import FLAGS, run_command

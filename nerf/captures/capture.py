@@ -43,7 +43,6 @@ from nerf.geometry.lenses import Lens, panorama_pixels
 from nerf.geometry.rigs import Rig, classify_rig
 
 Array = npt.NDArray[np.float64]
-Side = int | npt.NDArray[np.int64]
 MIN_POINTS = 8  # in view, the least from which the bounds of a view are estimated
 MAX_DEPTH = 1e12  # in the files' unit; farther points are ignored
 MIN_VIEWS = 2  # one to train on, one to hold out
@@ -134,66 +133,6 @@ class InvalidCapture(UserError):
         more = len(self.problems) - 1
         rest = f" (and {more} more: python -m nerf.inspect FOLDER lists all)" if more else ""
         super().__init__(self.problems[0] + rest)
-
-
-def check_cameras(capture: Capture) -> list[str]:
-    """Checks that poses, lenses and bounds are possible.
-
-    Returns:
-      The problems, one sentence each with the views concerned; empty if there are none.
-    """
-    is_json = capture.format in ("nerfstudio", "blender")
-    rotations, lens = capture.camtoworlds[:, :, :3], capture.lens
-    assert lens.distortion is not None
-    with np.errstate(all="ignore"):
-        products = np.swapaxes(rotations, 1, 2) @ rotations
-        is_skewed = ~np.all(np.abs(products - np.eye(3)) < 0.05, axis=(1, 2))
-        is_mirrored = ~is_skewed & (np.linalg.det(np.nan_to_num(rotations)) < 0)
-        faults = [
-            (
-                ~np.isfinite(capture.camtoworlds).all((1, 2)),
-                "a pose with NaN or infinity",
-                "make the poses again",
-            ),
-            (
-                is_skewed & np.isfinite(capture.camtoworlds).all((1, 2)),
-                "a rotation whose columns are not perpendicular unit vectors",
-                "make the poses again, without a scale in the matrix",
-            ),
-            (is_mirrored, "a rotation that mirrors the axes", "change the sign of one axis"),
-            (
-                (np.abs(capture.camtoworlds[:, :, 3]) > 1e9).any(1),
-                "a position beyond 1e9",
-                "rescale the poses to a usual unit of length",
-            ),
-            (
-                ~(np.isfinite(lens.focal) & (lens.focal > 0.01) & (lens.focal < 1e7)).all(1),
-                "a focal length that is not between 0.01 and 1e7 pixels",
-                "give fl_x, or camera_angle_x in radians" if is_json else "correct the camera",
-            ),
-            (
-                ~(np.isfinite(lens.centre) & (np.abs(lens.centre) < 1e6)).all(1),
-                "a principal point that is not near the image",
-                "give cx and cy in pixels" if is_json else "correct the camera",
-            ),
-            (
-                ~(np.isfinite(lens.distortion) & (np.abs(lens.distortion) < 1e3)).all(1),
-                "distortion that is not finite, or larger than any lens has",
-                "calibrate the camera again",
-            ),
-        ]
-        if capture.bounds is not None:
-            near, far = capture.bounds.T
-            good = np.isfinite(capture.bounds).all(1) & (near > 1e-9) & (far > near) & (far < 1e12)
-            faults.append(
-                (~good, "bounds that are not 0 < near < far, within 1e12", "give `near` and `far`")
-            )
-    return [
-        f"{counted_views(np.flatnonzero(mask).tolist(), capture.names)} "
-        f"{'has' if mask.sum() == 1 else 'have'} {fault}: {advice}"
-        for mask, fault, advice in faults
-        if mask.any()
-    ]
 
 
 def rig_of(capture: Capture) -> Rig:
@@ -299,51 +238,3 @@ def _shared_folder(files: Sequence[Path]) -> Path:
     while not all(parent.is_relative_to(shared) for parent in parents):
         shared = shared.parent
     return shared
-
-
-def scaled_lens(capture: Capture, height: Side, width: Side) -> Lens:
-    """The lenses for images of another size.
-
-    The principal point of LLFF is the middle of the image at any size, and its focal length is
-    scaled with the width; in other formats both are scaled from the corner of the image.
-
-    Args:
-      capture: the lenses.
-      height, width: of all images in pixels, or `[num_views]` of each.
-    """
-    lens = capture.lens
-    sizes = np.stack(np.broadcast_arrays(width, height), axis=-1)
-    scale = sizes / capture.sizes
-    if capture.format == "llff":
-        middle = np.broadcast_to(0.5 * sizes, lens.centre.shape)
-        return lens._replace(focal=np.asarray(lens.focal) * scale[:, :1], centre=middle)
-    centre = (np.asarray(lens.centre) + HALF_PIXEL) * scale - HALF_PIXEL
-    return lens._replace(focal=np.asarray(lens.focal) * scale, centre=centre)
-
-
-def simplified_lens(lens: Lens, height: Side, width: Side) -> Lens | None:
-    """The same lenses without distortion where all have none; None for plain pinhole cameras.
-
-    Args:
-      lens: `[num_views]`.
-      height, width: of all images in pixels, or `[num_views]` of each. Where images differ in size,
-        the result is never None.
-    """
-    assert lens.distortion is not None
-    assert lens.fisheye is not None
-    focal, centre = np.asarray(lens.focal), np.asarray(lens.centre)
-    if lens.distortion.any() or lens.fisheye.any() or lens.panorama is not None:
-        return Lens(
-            focal.astype(np.float32),
-            centre.astype(np.float32),
-            np.asarray(lens.distortion, np.float32),
-            np.asarray(lens.fisheye, bool),
-            lens.panorama,
-        )
-    sizes = np.stack(np.broadcast_arrays(width, height), axis=-1)
-    has_one_size = (sizes == sizes.reshape(-1, 2)[0]).all()
-    is_one = has_one_size and np.allclose(focal, focal[0, 0], rtol=1e-9, atol=0.0)
-    is_central = np.allclose(centre, 0.5 * sizes, rtol=0.0, atol=1e-6)
-    if is_one and is_central:
-        return None
-    return Lens(focal.astype(np.float32), centre.astype(np.float32))

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Protocol
 
 from nerf.captures import (
+    blender,
     colmap,
     llff,
     metashape,
@@ -31,7 +32,8 @@ from nerf.captures import (
     transforms,
     unposed,
 )
-from nerf.captures.capture import Capture, InvalidCapture, check_cameras, with_rotations
+from nerf.captures.camera_checks import check_cameras
+from nerf.captures.capture import Capture, InvalidCapture, with_rotations
 from nerf.captures.files import contents
 from nerf.captures.glance import notes_on_cameras
 from nerf.captures.masks import find_masks, note_on_unused_masks
@@ -56,7 +58,7 @@ class Reader(Protocol):
 
 FORMATS: dict[str, Reader] = {
     "llff": llff.read_llff,
-    "blender": transforms.read_blender,
+    "blender": blender.read_blender,
     "nerfstudio": transforms.read_nerfstudio,
     "colmap": colmap.read_colmap,
     "record3d": record3d.read_record3d,
@@ -67,7 +69,7 @@ FORMATS: dict[str, Reader] = {
 }
 _IS_IN: dict[str, Callable[[Path], bool]] = {
     "llff": lambda folder: (folder / llff.POSES_FILE).exists(),
-    "blender": lambda folder: (folder / transforms.BLENDER_FILE).exists(),
+    "blender": lambda folder: (folder / blender.BLENDER_FILE).exists(),
     "nerfstudio": lambda folder: (folder / transforms.NERFSTUDIO_FILE).exists(),
     "colmap": lambda folder: colmap.find_model(folder) is not None,
     "record3d": record3d.is_record3d,
@@ -122,7 +124,7 @@ def read_capture(
         there = f"but there is one in {listed(below)}: give that folder" if below else ""
         raise UserError(
             f"no scene in {folder} ({there or contents(folder)}): it must contain "
-            f"{llff.POSES_FILE} (LLFF), {transforms.BLENDER_FILE} (Blender), "
+            f"{llff.POSES_FILE} (LLFF), {blender.BLENDER_FILE} (Blender), "
             f"{transforms.NERFSTUDIO_FILE} (nerfstudio, instant-ngp), sparse/0 (COLMAP), "
             "metadata.json and rgb (Record3D), keyframes (Polycam), an .xml of cameras "
             "(Metashape), a .csv or .xmp of cameras (RealityCapture), or trajectory.txt; "

@@ -13,10 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from nerf.captures import image_files, image_kinds
-from nerf.captures.capture import Capture, InvalidCapture, scaled_lens, simplified_lens
+from nerf.captures.capture import Capture, InvalidCapture
 from nerf.captures.faults import merge_faults
 from nerf.captures.image_choice import ChosenImage, choose_image, notes_on_choices
 from nerf.captures.image_kinds import UnreadableImage
+from nerf.captures.sized_lenses import scaled_lens, simplified_lens
 from nerf.errors import UserError, listed
 from nerf.geometry.lenses import fraction_without_ray
 from nerf.runtime.array_cache import Arrays, cached_arrays

@@ -1,4 +1,4 @@
-"""Captures in `transforms.json` (nerfstudio, instant-ngp) and `transforms_train.json` (Blender).
+"""Captures in `transforms.json` (nerfstudio, instant-ngp), and the frames of such files.
 
 Intrinsics are given once for all frames or in each frame, see `nerf.captures.json_lens`. A frame
 names its image in `file_path`, relative to the JSON file, with or without a suffix. Poses are
@@ -7,7 +7,7 @@ it is applied to them here. Each frame may have `near` and `far`, which is this 
 addition.
 
 Source: nerfstudio's "Data conventions" page and `nerfstudio_dataparser.py`; instant-ngp's
-`nerf_dataset_tips.md`; bmild/nerf `load_blender.py`.
+`nerf_dataset_tips.md`.
 """
 
 import dataclasses
@@ -23,7 +23,6 @@ from nerf.captures.capture import (
     Array,
     Capture,
     InvalidCapture,
-    Mask,
     Split,
     make_lens,
     with_points,
@@ -46,12 +45,10 @@ from nerf.captures.named_splits import named_split
 from nerf.errors import UserError, listed
 
 NERFSTUDIO_FILE = "transforms.json"
-BLENDER_FILE = "transforms_train.json"
-_HELD_OUT_FILES = ("transforms_test.json", "transforms_val.json")  # the first that has images
-_MAX_FRAMES = 100_000
+MAX_FRAMES = 100_000
 
 
-class _Frame(NamedTuple):
+class Frame(NamedTuple):
     """One frame of a file.
 
     Attributes:
@@ -86,131 +83,39 @@ def read_nerfstudio(
     """
     path = folder / NERFSTUDIO_FILE
     content = read_json(path, follow_links=follow_links)
-    names = _names_in(content)
+    names = names_in(content)
     images = match_images(folder, names, factor, follow_links=follow_links)
-    frames, notes = _read_frames(path, content, "", images)
+    frames, notes = read_frames(path, content, "", images)
     names = [frame.name for frame in frames]
     split, split_notes = named_split(path, content, names, [frame.file for frame in frames])
     masks, mask_notes = masks_of_frames(path, content, names, factor, follow_links=follow_links)
     notes += [*images.notes(), *split_notes, *mask_notes]
     points = _points(folder, content, notes, follow_links=follow_links)
-    capture = _assemble("nerfstudio", images, frames, points, split, notes)
+    capture = assemble("nerfstudio", images, frames, points, split, notes)
     return dataclasses.replace(capture, masks=masks)
 
 
-def read_blender(folder: Path, factor: int | None = None, *, follow_links: bool = False) -> Capture:
-    """Reads `transforms_train.json` and `transforms_test.json`.
-
-    If there is no file of test views, or it has no images, the views of `transforms_val.json` are
-    held out. If that is missing too, the capture has no split. Poses of test views that have no
-    images are a camera path, see `Capture.path_poses`.
-
-    Args:
-      folder: contains the files.
-      factor: N to read the images in `images_N`; None or 1 for the originals.
-      follow_links: whether symbolic links that lead out of the folder are followed.
-
-    Raises:
-      UserError: with everything that is missing or impossible.
-    """
-    contents = {
-        name: read_json(folder / name, follow_links=follow_links)
-        for name in (BLENDER_FILE, *_HELD_OUT_FILES)
-        if name == BLENDER_FILE or (folder / name).is_file()
-    }
-    names = [name for content in contents.values() for name in _names_in(content)]
-    images = match_images(folder, names, factor, follow_links=follow_links)
-    frames: list[_Frame] = []
-    masks: list[Mask | None] = []
-    notes: list[str] = []
-    path_poses: Array | None = None
-    for name, content in contents.items():
-        path, part = folder / name, "train" if name == BLENDER_FILE else "test"
-        if part == "test" and not _has_images(content, images):
-            poses = _poses(path, content)
-            path_poses = poses if path_poses is None and len(poses) else path_poses
-            notes.append(_note_without_images(name, poses))
-            continue
-        more_frames, more_notes = _read_frames(path, content, part, images)
-        names = [frame.name for frame in more_frames]
-        more_masks, mask_notes = masks_of_frames(
-            path, content, names, factor, follow_links=follow_links
-        )
-        frames += more_frames
-        masks += more_masks
-        notes += [*more_notes, *mask_notes]
-        if part == "test":
-            break
-    notes += images.notes()
-    split = None
-    if any(frame.part == "test" for frame in frames):
-        train, test = (
-            tuple(i for i, frame in enumerate(frames) if frame.part == part)
-            for part in ("train", "test")
-        )
-        split = Split(train, test)
-    capture = _assemble("blender", images, frames, np.zeros((0, 3)), split, notes)
-    return dataclasses.replace(capture, path_poses=path_poses, masks=tuple(masks))
-
-
-def _names_in(content: Mapping[str, Any]) -> list[str]:
+def names_in(content: Mapping[str, Any]) -> list[str]:
     """The names of images in the frames of a file."""
     listing = content.get("frames")
-    entries = listing[:_MAX_FRAMES] if isinstance(listing, list) else []
+    entries = listing[:MAX_FRAMES] if isinstance(listing, list) else []
     names = [entry.get("file_path") for entry in entries if isinstance(entry, dict)]
     return [name for name in names if isinstance(name, str) and name]
 
 
-def _has_images(content: Mapping[str, Any], images: ImageMatches) -> bool:
-    """Whether any frame of a file has an image, or is so wrong that reading it must say so."""
-    listing = content.get("frames")
-    if not isinstance(listing, list):
-        return True
-    names = [entry.get("file_path") if isinstance(entry, dict) else None for entry in listing]
-    return any(
-        not isinstance(name, str) or not name or name in images.faults or name in images.files
-        for name in names[:_MAX_FRAMES]
-    )
-
-
-def _poses(path: Path, content: Mapping[str, Any]) -> Array:
-    """The poses `[num_poses, 3, 4]` of a file, whatever its images."""
-    matrices = [
-        pose_matrix(entry.get("transform_matrix"), f"{path.name}, frame {number}: transform_matrix")
-        for number, entry in enumerate(content["frames"][:_MAX_FRAMES])
-    ]
-    poses = np.array(matrices).reshape(-1, 3, 4)
-    with np.errstate(all="ignore"):
-        products = np.swapaxes(poses[:, :, :3], 1, 2) @ poses[:, :, :3]
-        is_rotation = (np.abs(products - np.eye(3)) < 0.05).all() and (np.abs(poses) < 1e9).all()
-        if not is_rotation or (np.linalg.det(poses[:, :, :3]) < 0).any():
-            raise UserError(f"{path.name} has poses that are no rotations: make the file again")
-    return poses
-
-
-def _note_without_images(name: str, poses: Array) -> str:
-    """A note on a file of held-out views that has no images."""
-    if not len(poses):
-        return f"{name} has no frames, so none of its views is held out"
-    return (
-        f"none of the {len(poses)} images that {name} names is there, so they cannot be held out; "
-        'its poses are a camera path, `camera_path="test"`'
-    )
-
-
-def _read_frames(
+def read_frames(
     path: Path, content: Mapping[str, Any], part: str, images: ImageMatches
-) -> tuple[list[_Frame], list[str]]:
+) -> tuple[list[Frame], list[str]]:
     """The frames of a file that have an image, sorted by name, and notes on the others."""
     listing = content.get("frames")
     if not isinstance(listing, list) or not listing:
         raise UserError(
             f"{path} has no list of frames: each frame must have file_path and transform_matrix"
         )
-    if len(listing) > _MAX_FRAMES:
-        raise UserError(f"{path} has more than {_MAX_FRAMES:,} frames: remove some")
+    if len(listing) > MAX_FRAMES:
+        raise UserError(f"{path} has more than {MAX_FRAMES:,} frames: remove some")
     check_lens_keys(path, content)
-    frames: list[_Frame] = []
+    frames: list[Frame] = []
     problems: list[tuple[str, str]] = []
     without_image: list[str] = []
     frame_of_file: dict[Path, int] = {}
@@ -250,7 +155,7 @@ def _read_frames(
 
 def _read_frame(
     path: Path, values: ChainMap[str, Any], where: str, part: str, images: ImageMatches
-) -> _Frame | None:
+) -> Frame | None:
     """One frame; None if its image is missing.
 
     `values` are those of the frame, then those of the file; `where` is for messages.
@@ -264,7 +169,7 @@ def _read_frame(
     file = images.file(name)
     if file is None:
         return None
-    return _Frame(name, file, matrix, lens, bounds, part)
+    return Frame(name, file, matrix, lens, bounds, part)
 
 
 def _points(
@@ -289,7 +194,7 @@ def _points(
     return np.asarray(points * scale)
 
 
-def _original_size(images: ImageMatches, frame: _Frame) -> tuple[int, int]:
+def _original_size(images: ImageMatches, frame: Frame) -> tuple[int, int]:
     """Width and height of the original image of a frame, whose file may be a smaller copy."""
     parts = frame.file.relative_to(images.folder).parts
     named = PurePosixPath(frame.name.replace("\\", "/")).parts
@@ -304,7 +209,7 @@ def _original_size(images: ImageMatches, frame: _Frame) -> tuple[int, int]:
     return image_size(frame.file)
 
 
-def _sizes(images: ImageMatches, frames: Sequence[_Frame]) -> list[tuple[int, int]]:
+def _sizes(images: ImageMatches, frames: Sequence[Frame]) -> list[tuple[int, int]]:
     """Width and height of each frame, from the file or from its image.
 
     Raises:
@@ -322,10 +227,10 @@ def _sizes(images: ImageMatches, frames: Sequence[_Frame]) -> list[tuple[int, in
     return sizes
 
 
-def _assemble(
+def assemble(
     name: str,
     images: ImageMatches,
-    frames: Sequence[_Frame],
+    frames: Sequence[Frame],
     points: Array,
     split: Split | None,
     notes: Sequence[str],

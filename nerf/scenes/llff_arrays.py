@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from nerf.captures import llff
-from nerf.captures.capture import InvalidCapture, check_cameras
+from nerf.captures.camera_checks import check_cameras
+from nerf.captures.capture import InvalidCapture
 from nerf.errors import UserError
 from nerf.scenes.image_store import ImageStore
 from nerf.scenes.normalize import make_scene

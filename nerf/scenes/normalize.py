@@ -13,7 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
-from nerf.captures.capture import Array, Capture, rig_of, scaled_lens, simplified_lens
+from nerf.captures.capture import Array, Capture, rig_of
+from nerf.captures.sized_lenses import scaled_lens, simplified_lens
 from nerf.config.settings import Background
 from nerf.errors import UserError, printable
 from nerf.geometry.cameras import Cameras
@@ -83,7 +84,7 @@ def make_scene(
     """Makes a scene of a capture and its images.
 
     Args:
-      capture: checked, see `nerf.captures.capture.check_cameras`.
+      capture: checked, see `nerf.captures.camera_checks`.
       images: `[num_views]`. Transparent ones show an object with nothing behind it.
       name, source, origin: see `Scene`.
       options: what the user decides.

@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from nerf.captures.capture import scaled_lens
 from nerf.captures.export import ExportImages, export
 from nerf.captures.formats import read_capture
 from nerf.captures.image_files import read_image
+from nerf.captures.sized_lenses import scaled_lens
 from nerf.errors import UserError
 from nerf.geometry.camera_paths import path_cameras
 from nerf.geometry.poses import transform_poses

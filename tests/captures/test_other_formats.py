@@ -8,10 +8,11 @@ import pytest
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
-from nerf.captures.capture import InvalidCapture, scaled_lens
+from nerf.captures.capture import InvalidCapture
 from nerf.captures.export import ExportImages, export
 from nerf.captures.formats import FORMATS, formats_in, read_capture
 from nerf.captures.image_files import read_image
+from nerf.captures.sized_lenses import scaled_lens
 from nerf.errors import UserError
 from nerf.scenes.loading import CaptureOptions, load_folder
 from tests.support.captures import (

@@ -1,0 +1,117 @@
+"""Reads captures in Blender's format: `transforms_train.json` and files of held-out views.
+
+Frames are those of a `transforms.json`, see `nerf.captures.transforms`. A file of held-out views
+whose images are missing is a camera path.
+
+Source: bmild/nerf `load_blender.py`; BlenderNeRF.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nerf.captures.capture import Array, Capture, Mask, Split
+from nerf.captures.files import read_json
+from nerf.captures.image_names import ImageMatches, match_images
+from nerf.captures.json_values import pose_matrix
+from nerf.captures.masks import masks_of_frames
+from nerf.captures.transforms import MAX_FRAMES, Frame, assemble, names_in, read_frames
+from nerf.errors import UserError
+
+BLENDER_FILE = "transforms_train.json"
+_HELD_OUT_FILES = ("transforms_test.json", "transforms_val.json")  # the first that has images
+
+
+def read_blender(folder: Path, factor: int | None = None, *, follow_links: bool = False) -> Capture:
+    """Reads `transforms_train.json` and `transforms_test.json`.
+
+    If there is no file of test views, or it has no images, the views of `transforms_val.json` are
+    held out. If that is missing too, the capture has no split. Poses of test views that have no
+    images are a camera path, see `Capture.path_poses`.
+
+    Args:
+      folder: contains the files.
+      factor: N to read the images in `images_N`; None or 1 for the originals.
+      follow_links: whether symbolic links that lead out of the folder are followed.
+
+    Raises:
+      UserError: with everything that is missing or impossible.
+    """
+    contents = {
+        name: read_json(folder / name, follow_links=follow_links)
+        for name in (BLENDER_FILE, *_HELD_OUT_FILES)
+        if name == BLENDER_FILE or (folder / name).is_file()
+    }
+    names = [name for content in contents.values() for name in names_in(content)]
+    images = match_images(folder, names, factor, follow_links=follow_links)
+    frames: list[Frame] = []
+    masks: list[Mask | None] = []
+    notes: list[str] = []
+    path_poses: Array | None = None
+    for name, content in contents.items():
+        path, part = folder / name, "train" if name == BLENDER_FILE else "test"
+        if part == "test" and not _has_images(content, images):
+            poses = _poses(path, content)
+            path_poses = poses if path_poses is None and len(poses) else path_poses
+            notes.append(_note_without_images(name, poses))
+            continue
+        more_frames, more_notes = read_frames(path, content, part, images)
+        names = [frame.name for frame in more_frames]
+        more_masks, mask_notes = masks_of_frames(
+            path, content, names, factor, follow_links=follow_links
+        )
+        frames += more_frames
+        masks += more_masks
+        notes += [*more_notes, *mask_notes]
+        if part == "test":
+            break
+    notes += images.notes()
+    split = None
+    if any(frame.part == "test" for frame in frames):
+        train, test = (
+            tuple(i for i, frame in enumerate(frames) if frame.part == part)
+            for part in ("train", "test")
+        )
+        split = Split(train, test)
+    capture = assemble("blender", images, frames, np.zeros((0, 3)), split, notes)
+    return dataclasses.replace(capture, path_poses=path_poses, masks=tuple(masks))
+
+
+def _has_images(content: Mapping[str, Any], images: ImageMatches) -> bool:
+    """Whether any frame of a file has an image, or is so wrong that reading it must say so."""
+    listing = content.get("frames")
+    if not isinstance(listing, list):
+        return True
+    names = [entry.get("file_path") if isinstance(entry, dict) else None for entry in listing]
+    return any(
+        not isinstance(name, str) or not name or name in images.faults or name in images.files
+        for name in names[:MAX_FRAMES]
+    )
+
+
+def _poses(path: Path, content: Mapping[str, Any]) -> Array:
+    """The poses `[num_poses, 3, 4]` of a file, whatever its images."""
+    matrices = [
+        pose_matrix(entry.get("transform_matrix"), f"{path.name}, frame {number}: transform_matrix")
+        for number, entry in enumerate(content["frames"][:MAX_FRAMES])
+    ]
+    poses = np.array(matrices).reshape(-1, 3, 4)
+    with np.errstate(all="ignore"):
+        products = np.swapaxes(poses[:, :, :3], 1, 2) @ poses[:, :, :3]
+        is_rotation = (np.abs(products - np.eye(3)) < 0.05).all() and (np.abs(poses) < 1e9).all()
+        if not is_rotation or (np.linalg.det(poses[:, :, :3]) < 0).any():
+            raise UserError(f"{path.name} has poses that are no rotations: make the file again")
+    return poses
+
+
+def _note_without_images(name: str, poses: Array) -> str:
+    """A note on a file of held-out views that has no images."""
+    if not len(poses):
+        return f"{name} has no frames, so none of its views is held out"
+    return (
+        f"none of the {len(poses)} images that {name} names is there, so they cannot be held out; "
+        'its poses are a camera path, `camera_path="test"`'
+    )

@@ -1,0 +1,65 @@
+"""Whether the cameras of a capture are possible."""
+
+import numpy as np
+
+from nerf.captures.capture import Capture, counted_views
+
+
+def check_cameras(capture: Capture) -> list[str]:
+    """Checks that poses, lenses and bounds are possible.
+
+    Returns:
+      The problems, one sentence each with the views concerned; empty if there are none.
+    """
+    is_json = capture.format in ("nerfstudio", "blender")
+    rotations, lens = capture.camtoworlds[:, :, :3], capture.lens
+    assert lens.distortion is not None
+    with np.errstate(all="ignore"):
+        products = np.swapaxes(rotations, 1, 2) @ rotations
+        is_skewed = ~np.all(np.abs(products - np.eye(3)) < 0.05, axis=(1, 2))
+        is_mirrored = ~is_skewed & (np.linalg.det(np.nan_to_num(rotations)) < 0)
+        faults = [
+            (
+                ~np.isfinite(capture.camtoworlds).all((1, 2)),
+                "a pose with NaN or infinity",
+                "make the poses again",
+            ),
+            (
+                is_skewed & np.isfinite(capture.camtoworlds).all((1, 2)),
+                "a rotation whose columns are not perpendicular unit vectors",
+                "make the poses again, without a scale in the matrix",
+            ),
+            (is_mirrored, "a rotation that mirrors the axes", "change the sign of one axis"),
+            (
+                (np.abs(capture.camtoworlds[:, :, 3]) > 1e9).any(1),
+                "a position beyond 1e9",
+                "rescale the poses to a usual unit of length",
+            ),
+            (
+                ~(np.isfinite(lens.focal) & (lens.focal > 0.01) & (lens.focal < 1e7)).all(1),
+                "a focal length that is not between 0.01 and 1e7 pixels",
+                "give fl_x, or camera_angle_x in radians" if is_json else "correct the camera",
+            ),
+            (
+                ~(np.isfinite(lens.centre) & (np.abs(lens.centre) < 1e6)).all(1),
+                "a principal point that is not near the image",
+                "give cx and cy in pixels" if is_json else "correct the camera",
+            ),
+            (
+                ~(np.isfinite(lens.distortion) & (np.abs(lens.distortion) < 1e3)).all(1),
+                "distortion that is not finite, or larger than any lens has",
+                "calibrate the camera again",
+            ),
+        ]
+        if capture.bounds is not None:
+            near, far = capture.bounds.T
+            good = np.isfinite(capture.bounds).all(1) & (near > 1e-9) & (far > near) & (far < 1e12)
+            faults.append(
+                (~good, "bounds that are not 0 < near < far, within 1e12", "give `near` and `far`")
+            )
+    return [
+        f"{counted_views(np.flatnonzero(mask).tolist(), capture.names)} "
+        f"{'has' if mask.sum() == 1 else 'have'} {fault}: {advice}"
+        for mask, fault, advice in faults
+        if mask.any()
+    ]
