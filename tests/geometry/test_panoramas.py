@@ -81,7 +81,8 @@ def test_every_pixel_looks_where_colmap_does():
 @given(st.integers(4, 60), st.integers(8, 100), st.floats(0.2, 1.0))
 def test_a_ray_is_seen_at_its_pixel(height, width, share):
     """Also in panoramas of a part of the sphere."""
-    rows, columns = (np.float32(x.ravel()) for x in np.mgrid[0:height, 0:width])
+    ticks = (np.linspace(0, side - 1, 9).round() for side in (height, width))  # one shape for all
+    rows, columns = (np.float32(x.ravel()) for x in np.meshgrid(*ticks, indexing="ij"))
     lens = panoramas(len(rows), height, width)
     lens = lens._replace(focal=lens.focal / np.float32(share))
     found = panorama_pixels(3.0 * directions(jnp.asarray(columns), jnp.asarray(rows), lens), lens)
