@@ -1,5 +1,6 @@
 """Keeps Orbax quiet about what it also raises, and about reads and writes that were given up."""
 
+import asyncio
 import contextlib
 import gc
 import logging
@@ -65,6 +66,15 @@ def _collect_abandoned() -> None:
     while _orbax_coroutines() and time.monotonic() < deadline:
         time.sleep(0.01)
         gc.collect()
+    _look_at_failed_futures()
+
+
+def _look_at_failed_futures() -> None:
+    """Looks at the errors of futures whose loop has ended, or asyncio logs them at the very end."""
+    for each in gc.get_objects():
+        is_failed = isinstance(each, asyncio.Future) and each.done() and not each.cancelled()
+        if is_failed and each.get_loop().is_closed():
+            each.exception()
 
 
 def _orbax_coroutines() -> int:
