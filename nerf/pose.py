@@ -16,10 +16,9 @@ from pathlib import Path
 from absl import flags
 
 from nerf.captures.survey import survey_line
-from nerf.cli import flags as command_line  # noqa: F401, defines --out, --max_size and --seed
 from nerf.cli.console import Console
 from nerf.cli.exits import exit_on_error
-from nerf.cli.flags import FLAGS, run_command
+from nerf.cli.flags import FLAGS, run_command  # which define --out, --max_size and --seed
 from nerf.cli.modes import parse_pose_flags
 from nerf.errors import UserError
 from nerf.posing.find import find_poses

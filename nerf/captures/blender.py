@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from nerf.captures.camera_checks import MAX_POSITION
 from nerf.captures.capture import Array, Capture, Mask, Split
 from nerf.captures.files import read_json
 from nerf.captures.image_names import ImageMatches, match_images
@@ -20,6 +21,7 @@ from nerf.captures.json_values import pose_matrix
 from nerf.captures.masks import masks_of_frames
 from nerf.captures.transforms import MAX_FRAMES, Frame, assemble, names_in, read_frames
 from nerf.errors import UserError
+from nerf.geometry.poses import are_rotations
 
 BLENDER_FILE = "transforms_train.json"
 _HELD_OUT_FILES = ("transforms_test.json", "transforms_val.json")  # the first that has images
@@ -99,11 +101,9 @@ def _poses(path: Path, content: Mapping[str, Any]) -> Array:
         for number, entry in enumerate(content["frames"][:MAX_FRAMES])
     ]
     poses = np.array(matrices).reshape(-1, 3, 4)
-    with np.errstate(all="ignore"):
-        products = np.swapaxes(poses[:, :, :3], 1, 2) @ poses[:, :, :3]
-        is_rotation = (np.abs(products - np.eye(3)) < 0.05).all() and (np.abs(poses) < 1e9).all()
-        if not is_rotation or (np.linalg.det(poses[:, :, :3]) < 0).any():
-            raise UserError(f"{path.name} has poses that are no rotations: make the file again")
+    is_possible = are_rotations(poses[:, :, :3]).all() and (np.abs(poses) < MAX_POSITION).all()
+    if not is_possible:
+        raise UserError(f"{path.name} has poses that are no rotations: make the file again")
     return poses
 
 

@@ -3,6 +3,9 @@
 import numpy as np
 
 from nerf.captures.capture import Capture, counted_views
+from nerf.geometry.poses import are_orthonormal
+
+MAX_POSITION = 1e9  # in the files' unit
 
 
 def check_cameras(capture: Capture) -> list[str]:
@@ -15,8 +18,7 @@ def check_cameras(capture: Capture) -> list[str]:
     rotations, lens = capture.camtoworlds[:, :, :3], capture.lens
     assert lens.distortion is not None
     with np.errstate(all="ignore"):
-        products = np.swapaxes(rotations, 1, 2) @ rotations
-        is_skewed = ~np.all(np.abs(products - np.eye(3)) < 0.05, axis=(1, 2))
+        is_skewed = ~are_orthonormal(rotations)
         is_mirrored = ~is_skewed & (np.linalg.det(np.nan_to_num(rotations)) < 0)
         faults = [
             (
@@ -31,7 +33,7 @@ def check_cameras(capture: Capture) -> list[str]:
             ),
             (is_mirrored, "a rotation that mirrors the axes", "change the sign of one axis"),
             (
-                (np.abs(capture.camtoworlds[:, :, 3]) > 1e9).any(1),
+                (np.abs(capture.camtoworlds[:, :, 3]) > MAX_POSITION).any(1),
                 "a position beyond 1e9",
                 "rescale the poses to a usual unit of length",
             ),

@@ -23,8 +23,15 @@ import numpy as np
 from nerf.captures.array_files import read_array
 from nerf.captures.capture import Array
 from nerf.captures.files import read_json
+from nerf.captures.json_values import finite
 from nerf.errors import UserError
-from nerf.geometry.poses import scale_of, similarity, transform_poses
+from nerf.geometry.poses import (
+    are_rotations,
+    nearest_rotations,
+    scale_of,
+    similarity,
+    transform_poses,
+)
 from nerf.runtime import atomic
 
 SUFFIXES = (".json", ".npy")
@@ -33,7 +40,6 @@ _MAX_FRAMES = 100_000
 _MAX_BYTES = 2**26  # of an array
 _MIN_SCALE = 1e-9
 _MAX_POSITION = 1e12  # in the files' unit
-_MAX_SKEW = 0.05  # of a rotation's columns from perpendicular unit vectors
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +67,7 @@ def read_camera_path(path: Path, applied: Array | None = None) -> CameraPathFile
     Args:
       path: the file.
       applied: `[4, 4]`, what `applied_transform` and `applied_scale` of the capture's own
-        `transforms.json` say, see `applied_transform`; None where there is none.
+        `transforms.json` say, see `applied_transform`; None without them.
 
     Raises:
       UserError: if there is no such file, it is damaged, or has cameras that are not drawn.
@@ -137,7 +143,7 @@ def applied_transform(content: Mapping[str, Any]) -> Array:
     given = content.get("applied_transform")
     if given is not None:
         matrix[:3] = _matrix(given, "applied_transform")
-    scale = _number(content.get("applied_scale", 1.0), "applied_scale")
+    scale = finite(content.get("applied_scale", 1.0), "applied_scale")
     if not _MIN_SCALE < scale < 1 / _MIN_SCALE:
         raise UserError(f"applied_scale must be more than 0, not {scale}")
     return np.diag([scale, scale, scale, 1.0]) @ matrix
@@ -171,7 +177,7 @@ def _size(path: Path, content: Mapping[str, Any]) -> tuple[int, int] | None:
     if content.get("render_width") is None or content.get("render_height") is None:
         return None
     width, height = (
-        _number(content[key], f"{path}: {key}") for key in ("render_width", "render_height")
+        finite(content[key], f"{path}: {key}") for key in ("render_width", "render_height")
     )
     if not (1 <= width < 2**15 and 1 <= height < 2**15):
         raise UserError(f"{path}: render_width and render_height must be 1 to 32767 pixels")
@@ -181,7 +187,7 @@ def _size(path: Path, content: Mapping[str, Any]) -> tuple[int, int] | None:
 def _frame_rate(path: Path, content: Mapping[str, Any]) -> float | None:
     if content.get("fps") is None:
         return None
-    fps = _number(content["fps"], f"{path}: fps")
+    fps = finite(content["fps"], f"{path}: fps")
     if not 0.1 <= fps <= 1000:
         raise UserError(f"{path}: fps must be 0.1 to 1000 frames a second, not {fps}")
     return fps
@@ -204,7 +210,7 @@ def _vertical_angle(values: Mapping[str, Any], where: str) -> float | None:
     """The vertical field of view of a frame in degrees; None where the file does not say it."""
 
     def get(key: str) -> float | None:
-        return None if values.get(key) is None else _number(values[key], f"{where}: {key}")
+        return None if values.get(key) is None else finite(values[key], f"{where}: {key}")
 
     width, height = get("w"), get("h")
     focal = get("fl_y") or get("fl_x")
@@ -232,7 +238,7 @@ def _in_capture_frame(frames: CameraPathFile, path: Path, applied: Array | None)
     where = f"{record}: transform"
     rows = _checked_poses(_matrix(content.get("transform"), where)[None], record)[0]
     transform = np.vstack([rows, [0.0, 0.0, 0.0, 1.0]])
-    scale = _number(content.get("scale"), f"{record}: scale")
+    scale = finite(content.get("scale"), f"{record}: scale")
     if not _MIN_SCALE < scale < 1 / _MIN_SCALE:
         raise UserError(f"{record} cannot be undone: its scale is {scale}, make it again")
     applied = np.eye(4) if applied is None else applied
@@ -241,7 +247,7 @@ def _in_capture_frame(frames: CameraPathFile, path: Path, applied: Array | None)
     enlarged = similarity(np.eye(3), applied_scale / scale, np.zeros(3))
     back = turned @ np.linalg.inv(transform) @ enlarged
     poses = transform_poses(back, frames.poses)
-    note = f"{path.name} is taken to be in nerfstudio's frame, by the {record.name} beside it"
+    note = f"{path.name} is read in nerfstudio's frame, because {record.name} is in the same folder"
     return dataclasses.replace(frames, poses=poses, notes=(*frames.notes, note))
 
 
@@ -274,27 +280,15 @@ def _matrix(values: Any, where: str) -> Array:
     flat = [x for row in rows for x in row] if all(isinstance(r, list) for r in rows) else rows
     if len(flat) not in (12, 16):
         raise UserError(f"{where} does not have 16 numbers: {advice}")
-    numbers = [_number(value, where) for value in flat]
+    numbers = [finite(value, where) for value in flat]
     return np.array(numbers[:12]).reshape(3, 4)
-
-
-def _number(value: Any, where: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise UserError(f"{where} must be a number, not {str(value)[:50]!r}")
-    try:
-        number = float(value)
-    except OverflowError:
-        number = math.inf
-    if not math.isfinite(number):
-        raise UserError(f"{where} must be finite")
-    return number
 
 
 def _angle(value: Any, where: str, degrees: float) -> float:
     """A field of view in degrees; `degrees` are in one unit of the value."""
     if value is None:
         raise UserError(f"{where} has no fov: give the vertical field of view in degrees")
-    angle = _number(value, f"{where}: field of view") * degrees
+    angle = finite(value, f"{where}: field of view") * degrees
     if not 0.01 < angle < 179:
         raise UserError(f"{where}: the field of view must be 0 to 179 degrees, not {angle:.4g}")
     return angle
@@ -307,14 +301,10 @@ def _checked_poses(poses: Array, path: Path) -> Array:
     if np.abs(poses[:, :, 3]).max() > _MAX_POSITION:
         raise UserError(f"{path} has a position beyond {_MAX_POSITION:g}: make it again")
     rotations = poses[:, :, :3]
-    with np.errstate(all="ignore"):
-        products = np.swapaxes(rotations, 1, 2) @ rotations
-        bad = ~np.all(np.abs(products - np.eye(3)) < _MAX_SKEW, axis=(1, 2))
-        bad |= np.linalg.det(rotations) < 0
+    bad = ~are_rotations(rotations)
     if bad.any():
         raise UserError(
             f"{path}, frame {int(np.argmax(bad))} has no rotation: its first three columns must "
             "be perpendicular unit vectors (right, up, back)"
         )
-    left, _, right = np.linalg.svd(rotations)
-    return np.concatenate([left @ right, poses[:, :, 3:]], axis=-1)
+    return np.concatenate([nearest_rotations(rotations), poses[:, :, 3:]], axis=-1)

@@ -40,6 +40,7 @@ from nerf.captures.lens_models import HALF_PIXEL as HALF_PIXEL
 from nerf.captures.lens_models import make_lens as make_lens
 from nerf.errors import UserError, listed, printable
 from nerf.geometry.lenses import Lens, panorama_pixels
+from nerf.geometry.poses import nearest_rotations
 from nerf.geometry.rigs import Rig, classify_rig
 
 Array = npt.NDArray[np.float64]
@@ -144,8 +145,7 @@ def rig_of(capture: Capture) -> Rig:
 def with_rotations(capture: Capture) -> Capture:
     """Replaces rotation matrices that are slightly inexact by the nearest rotations."""
     matrices = capture.camtoworlds[:, :, :3]
-    left, _, right = np.linalg.svd(matrices)
-    nearest = left @ right
+    nearest = nearest_rotations(matrices)
     if np.abs(nearest - matrices).max() < 1e-6:
         return capture
     poses = np.concatenate([nearest, capture.camtoworlds[:, :, 3:]], axis=-1)

@@ -35,12 +35,12 @@ from nerf.captures.files import (
     check_inside,
     contents,
     find_image,
-    images_without_pose,
     path_inside,
     read_lines,
 )
 from nerf.captures.image_names import match_images
 from nerf.captures.lens_models import IS_ZERO, MODELS, PANORAMA, panorama_intrinsics
+from nerf.captures.posed_images import notes_on_files
 from nerf.errors import UserError, listed
 
 _MODEL_FOLDERS = ("sparse", "colmap/sparse", "colmap", ".")
@@ -263,15 +263,7 @@ def _find_images(
             "COLMAP used"
         )
     files = [matches.files[image.name] for image in matched]
-    notes = matches.notes()
-    if missing:
-        notes.append(f"{len(missing)} poses have no image and are left out: {listed(missing)}")
-    without_pose = images_without_pose(files)
-    if without_pose:
-        notes.append(
-            f"{len(without_pose)} images have no pose and are not used: {listed(without_pose)}"
-        )
-    return matched, files, notes
+    return matched, files, [*matches.notes(), *notes_on_files(missing, files)]
 
 
 def _image_folder(

@@ -1,6 +1,6 @@
 """What a person would see at a glance on a plot of the cameras or on the images, as notes.
 
-Each note says what is seen and what to try. Nothing is changed: a capture may be as it should be.
+Each note says what was found and what to try. The capture itself is not changed: it may be right.
 """
 
 from typing import NamedTuple

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +12,7 @@ from nerf.captures import image_files
 from nerf.captures.capture import Capture
 from nerf.captures.files import find_image, folder_factor, scaled_folders
 from nerf.captures.image_kinds import TooLargeImage
+from nerf.captures.image_names import ImageMatches
 from nerf.errors import listed
 
 
@@ -108,3 +109,23 @@ def _original_of(
     name = Path("images", *relative.parts[1:]).as_posix()
     original = find_image(capture.folder, name, None, follow_links=capture.follow_links)
     return original if original is not None and original != file else None
+
+
+def original_size(images: ImageMatches, name: str) -> tuple[int, int]:
+    """Width and height of the original of a named image, whose file may be a smaller copy.
+
+    Raises:
+      UserError: if it cannot be read.
+    """
+    file = images.files[name]
+    parts = file.relative_to(images.folder).parts
+    named = PurePosixPath(name.replace("\\", "/")).parts
+    for at, part in enumerate(parts[:-1]):
+        if folder_factor(part) is not None and part not in named:
+            original = "/".join((*parts[:at], "images", *parts[at + 1 :]))
+            found = find_image(images.folder, original, None, follow_links=images.follow_links)
+            file = found or file
+            factor = folder_factor(file.relative_to(images.folder).parts[at]) or 1
+            width, height = image_files.image_size(file)
+            return width * factor, height * factor
+    return image_files.image_size(file)

@@ -1,6 +1,6 @@
 """Masks: which pixels of an image are used. The others are neither trained on nor scored.
 
-    where                                      what is left out     source
+    mask                                       ignored pixels       source
     `mask_path` of a frame                     black                nerfstudio
     masks/NAME.jpg.png, masks/NAME.png, ...    black                COLMAP, nerfstudio
     dynamic_mask_NAME.png beside the image     all but black        instant-ngp

@@ -22,8 +22,8 @@ from xml.etree.ElementTree import Element
 import numpy as np
 
 from nerf.captures.capture import Capture, InvalidCapture
+from nerf.captures.faults import merge_faults
 from nerf.captures.posed_images import (
-    MAX_PROBLEMS,
     PosedImage,
     finite_number,
     finite_numbers,
@@ -91,7 +91,7 @@ def read_metashape(
         except UserError as problem:
             sensors[sensor.get("id", "")] = problem
     images = _images(path, posed, sensors)
-    skew = max(abs(s.skew) for s in sensors.values() if isinstance(s, _Sensor))
+    skew = max((abs(s.skew) for s in sensors.values() if isinstance(s, _Sensor)), default=0.0)
     if skew > 0:
         notes.append(f"the skew b2 of {skew:.3g} pixels is not used")
     return make_capture("metashape", folder, images, factor, notes, follow_links=follow_links)
@@ -125,7 +125,7 @@ def _images(
 ) -> list[PosedImage]:
     """The poses of cameras with the lenses of their sensors."""
     images: list[PosedImage] = []
-    problems: dict[str, None] = {}
+    problems: list[tuple[str, str]] = []
     for number, camera in enumerate(cameras):
         label = camera.get("label") or ""
         where = f"{path}, camera {label or number}"
@@ -141,9 +141,9 @@ def _images(
             matrix = np.array(finite_numbers(words, 16, f"{where}: transform")).reshape(4, 4)
             images.append(_image(label, matrix, sensor))
         except UserError as problem:
-            problems[str(problem)] = None
+            problems.append((f"camera {label or number}", str(problem)))
     if problems:
-        raise InvalidCapture(list(problems)[:MAX_PROBLEMS])
+        raise InvalidCapture(merge_faults(problems, "cameras"))
     return images
 
 

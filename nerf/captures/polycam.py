@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from nerf.captures.capture import Capture, InvalidCapture
+from nerf.captures.faults import merge_faults
 from nerf.captures.files import check_inside, read_json
 from nerf.captures.posed_images import (
-    MAX_PROBLEMS,
     MAX_VIEWS,
     PosedImage,
     finite_number,
@@ -66,9 +66,9 @@ def _read_keyframes(
         try:
             found.append(_read(path))
         except UserError as problem:
-            problems.append(str(problem))
+            problems.append((path.name, str(problem)))
     if problems:
-        raise InvalidCapture(problems[:MAX_PROBLEMS])
+        raise InvalidCapture(merge_faults(problems, "keyframes"))
     notes = []
     if images == "images":
         notes.append(

@@ -6,23 +6,23 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
-from nerf.captures import image_kinds
+from nerf.captures import files, image_kinds
 from nerf.captures.capture import Array, Capture, InvalidCapture, make_lens
+from nerf.captures.faults import merge_faults
 from nerf.captures.files import (
     find_image,
-    folder_factor,
     images_without_pose,
     natural_key,
     read_bytes,
 )
-from nerf.captures.image_files import image_size
+from nerf.captures.image_choice import original_size
 from nerf.captures.image_names import ImageMatches, match_images
 from nerf.errors import UserError, listed
 
 IMAGE_FOLDERS = ("images", "input", "rgb", ".")  # that are looked in, in this order
 MAX_VIEWS = 100_000
-MAX_PROBLEMS = 100  # that are collected before a reader gives up
 
 Intrinsics = Callable[[int, int], Sequence[float]]
 
@@ -82,8 +82,8 @@ def make_capture(
         )
     _check_distinct(matched)
     matched.sort(key=lambda pair: natural_key(pair[0].name))
-    more = _notes_on_files(missing, [file for _, file in matched])
-    sizes = _sizes(folder, matched)
+    more = notes_on_files(missing, [file for _, file in matched])
+    sizes = _sizes(matches, matched)
     return Capture(
         format=format,
         folder=folder,
@@ -123,19 +123,21 @@ def _match(
 def _check_distinct(matched: Iterable[tuple[PosedImage, Path]]) -> None:
     """Raises an InvalidCapture if two poses have the same image."""
     first: dict[Path, str] = {}
-    problems = []
+    problems: list[tuple[str, str]] = []
     for image, file in matched:
         if file in first:
-            problems.append(
-                f"two poses have the image {file.name}, those of {first[file]} and {image.name}: "
-                "remove one of them"
+            text = (
+                f"two poses have the image {file.name!r}, those of {first[file]!r} and "
+                f"{image.name!r}: remove one of them"
             )
+            problems.append((file.name, text))
         first.setdefault(file, image.name)
     if problems:
-        raise InvalidCapture(problems[:MAX_PROBLEMS])
+        raise InvalidCapture(merge_faults(problems, "images"))
 
 
-def _notes_on_files(missing: Sequence[str], files: Sequence[Path]) -> list[str]:
+def notes_on_files(missing: Sequence[str], files: Sequence[Path]) -> list[str]:
+    """Notes on poses without an image, by their names, and on images without a pose."""
     notes = []
     if missing:
         notes.append(f"{len(missing)} poses have no image and are left out: {listed(missing)}")
@@ -147,30 +149,19 @@ def _notes_on_files(missing: Sequence[str], files: Sequence[Path]) -> list[str]:
     return notes
 
 
-def _sizes(folder: Path, matched: Sequence[tuple[PosedImage, Path]]) -> list[tuple[int, int]]:
+def _sizes(
+    matches: ImageMatches, matched: Sequence[tuple[PosedImage, Path]]
+) -> list[tuple[int, int]]:
     """The size of the original of each image, unless its pose has a size."""
     sizes, faults = [], []
-    for image, file in matched:
+    for image, _ in matched:
         try:
-            sizes.append(image.size or _original_size(folder, file))
+            sizes.append(image.size or original_size(matches, image.name))
         except UserError as fault:
             faults.append(fault)
     if faults:
         raise InvalidCapture(image_kinds.sentences(faults))
     return sizes
-
-
-def _original_size(folder: Path, file: Path) -> tuple[int, int]:
-    """Width and height of the original of an image, which may be a copy in `images_N`."""
-    relative = file.relative_to(folder)
-    factor = folder_factor(relative.parts[0])
-    if factor is None or len(relative.parts) < 2:
-        return image_size(file)
-    original = find_image(folder, PurePosixPath("images", *relative.parts[1:]).as_posix(), None)
-    if original is not None and original != file:
-        return image_size(original)
-    width, height = image_size(file)
-    return width * factor, height * factor
 
 
 def from_opencv(matrix: Array) -> Array:
@@ -189,13 +180,8 @@ def pose_of_quaternion(values: Sequence[float], position: Sequence[float], where
         raise UserError(
             f"{where} has a rotation that is no unit quaternion: export the poses again"
         )
-    x, y, z, w = np.array(values) / np.sqrt(length)
-    rotation = [
-        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
-        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
-        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
-    ]
-    return np.concatenate([np.array(rotation), np.array(position)[:, None]], axis=1)
+    rotation = Rotation.from_quat(values).as_matrix()
+    return np.concatenate([rotation, np.array(position)[:, None]], axis=1)
 
 
 def finite_numbers(values: Any, count: int, where: str) -> list[float]:
@@ -239,8 +225,8 @@ def image_length(value: Any, where: str) -> int:
 
 
 def text_of(path: Path) -> str:
-    """The text of a file in UTF-8, with or without a byte order mark; other bytes are replaced."""
-    return read_bytes(path).decode("utf-8-sig", errors="replace")
+    """The text of a file, see `nerf.captures.files.text_of`."""
+    return files.text_of(read_bytes(path))
 
 
 def csv_rows(path: Path, lines: Sequence[str], delimiter: str = ",") -> list[list[str]]:

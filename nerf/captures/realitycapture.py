@@ -21,10 +21,10 @@ from xml.etree.ElementTree import Element
 import numpy as np
 
 from nerf.captures.capture import Array, Capture, InvalidCapture
+from nerf.captures.faults import merge_faults
 from nerf.captures.files import check_inside
 from nerf.captures.posed_images import (
     IMAGE_FOLDERS,
-    MAX_PROBLEMS,
     MAX_VIEWS,
     PosedImage,
     csv_rows,
@@ -119,14 +119,14 @@ def read_realitycapture(
         try:
             image = _read_xmp(path)
         except UserError as problem:
-            problems.append(str(problem))
+            problems.append((path.name, str(problem)))
             continue
         if image is None:
             without_pose += 1
         else:
             images.append(image)
     if problems:
-        raise InvalidCapture(problems[:MAX_PROBLEMS])
+        raise InvalidCapture(merge_faults(problems, "files"))
     notes = [f"{without_pose} XMP files have no pose and are not used"] if without_pose else []
     beside = paths[0].parent.relative_to(folder).as_posix()
     folders = list(dict.fromkeys((beside, *IMAGE_FOLDERS)))
@@ -146,9 +146,9 @@ def _read_csv(path: Path) -> list[PosedImage]:
         try:
             images.append(_of_row(dict(zip(columns, words, strict=False)), where))
         except UserError as problem:
-            problems.append(str(problem))
+            problems.append((f"line {number}", str(problem)))
     if problems:
-        raise InvalidCapture(problems[:MAX_PROBLEMS])
+        raise InvalidCapture(merge_faults(problems, "lines"))
     if not images:
         raise UserError(f"{path} has no cameras: export the registration again")
     return images

@@ -22,11 +22,11 @@ from typing import NamedTuple
 import numpy as np
 
 from nerf.captures.capture import Array, Capture, InvalidCapture
+from nerf.captures.faults import merge_faults
 from nerf.captures.files import check_inside, natural_key
 from nerf.captures.image_files import advice_on_other_files, image_files
 from nerf.captures.intrinsics_file import read_intrinsics
 from nerf.captures.posed_images import (
-    MAX_PROBLEMS,
     MAX_VIEWS,
     PosedImage,
     csv_rows,
@@ -141,7 +141,7 @@ def _images(folder: Path) -> tuple[str, list[str]]:
 def _read_text(path: Path) -> list[_Pose]:
     """The poses of a file in TUM's or KITTI's format."""
     poses: list[_Pose] = []
-    problems: list[str] = []
+    problems: list[tuple[str, str]] = []
     count = None
     for number, line in enumerate(text_of(path).splitlines(), 1):
         words = line.partition("#")[0].replace(",", " ").split()
@@ -159,9 +159,14 @@ def _read_text(path: Path) -> list[_Pose]:
                 )
             poses.append(_pose([finite_number(word, where) for word in words], where))
         except UserError as problem:
-            problems.append(str(problem))
+            problems.append((f"line {number}", str(problem)))
+    return _checked(path, poses, problems)
+
+
+def _checked(path: Path, poses: list[_Pose], problems: Sequence[tuple[str, str]]) -> list[_Pose]:
+    """The poses of a file, unless lines are at fault or there is none."""
     if problems:
-        raise InvalidCapture(problems[:MAX_PROBLEMS])
+        raise InvalidCapture(merge_faults(problems, "lines"))
     if not poses:
         raise UserError(f"{path} has no poses: write one in each line")
     return poses
@@ -206,12 +211,8 @@ def _read_csv(path: Path) -> list[_Pose]:
             timestamp = None if stamp is None else finite_number(stamp, f"{where}: timestamp")
             poses.append(_Pose(matrix, timestamp, (row.get("name") or "").strip() or None))
         except UserError as problem:
-            problems.append(str(problem))
-    if problems:
-        raise InvalidCapture(problems[:MAX_PROBLEMS])
-    if not poses:
-        raise UserError(f"{path} has no poses: write one in each line")
-    return poses
+            problems.append((f"line {number}", str(problem)))
+    return _checked(path, poses, problems)
 
 
 # Which image belongs to which pose.

@@ -13,7 +13,7 @@ Source: nerfstudio's "Data conventions" page and `nerfstudio_dataparser.py`; ins
 import dataclasses
 from collections import ChainMap
 from collections.abc import Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,13 +29,11 @@ from nerf.captures.capture import (
 )
 from nerf.captures.faults import merge_faults
 from nerf.captures.files import (
-    find_image,
-    folder_factor,
     images_without_pose,
     natural_key,
     read_json,
 )
-from nerf.captures.image_files import image_size
+from nerf.captures.image_choice import original_size
 from nerf.captures.image_names import ImageMatches, match_images
 from nerf.captures.json_keys import check_lens_keys, notes_on_keys, notes_on_lenses
 from nerf.captures.json_lens import FrameLens, intrinsics, read_lens
@@ -194,21 +192,6 @@ def _points(
     return np.asarray(points * scale)
 
 
-def _original_size(images: ImageMatches, frame: Frame) -> tuple[int, int]:
-    """Width and height of the original image of a frame, whose file may be a smaller copy."""
-    parts = frame.file.relative_to(images.folder).parts
-    named = PurePosixPath(frame.name.replace("\\", "/")).parts
-    for at, part in enumerate(parts[:-1]):
-        if folder_factor(part) is not None and part not in named:
-            name = "/".join((*parts[:at], "images", *parts[at + 1 :]))
-            found = find_image(images.folder, name, None, follow_links=images.follow_links)
-            file = found or frame.file
-            factor = folder_factor(file.relative_to(images.folder).parts[at]) or 1
-            width, height = image_size(file)
-            return width * factor, height * factor
-    return image_size(frame.file)
-
-
 def _sizes(images: ImageMatches, frames: Sequence[Frame]) -> list[tuple[int, int]]:
     """Width and height of each frame, from the file or from its image.
 
@@ -219,7 +202,7 @@ def _sizes(images: ImageMatches, frames: Sequence[Frame]) -> list[tuple[int, int
     for frame in frames:
         try:
             known = min(frame.lens.size) > 0
-            sizes.append(frame.lens.size if known else _original_size(images, frame))
+            sizes.append(frame.lens.size if known else original_size(images, frame.name))
         except UserError as fault:
             faults.append(fault)
     if faults:

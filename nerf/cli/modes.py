@@ -66,18 +66,18 @@ def parse_flags(argv: Sequence[str]) -> list[str]:
 
 def parse_inspect_flags(argv: Sequence[str]) -> list[str]:
     """The same for `nerf.inspect`."""
-    rest = basic.parse_flags(argv)
-    with exit_on_error():
-        for note in check_combination(argv, "nerf.inspect", USED_BY_INSPECT):
-            print(f"note: {note}")
-    return rest
+    return _parse(argv, "nerf.inspect", USED_BY_INSPECT)
 
 
 def parse_pose_flags(argv: Sequence[str]) -> list[str]:
     """The same for `nerf.pose`."""
+    return _parse(argv, "nerf.pose", USED_BY_POSE)
+
+
+def _parse(argv: Sequence[str], user: str, used: Collection[str]) -> list[str]:
     rest = basic.parse_flags(argv)
     with exit_on_error():
-        for note in check_combination(argv, "nerf.pose", USED_BY_POSE):
+        for note in check_combination(argv, user, used):
             print(f"note: {note}")
     return rest
 

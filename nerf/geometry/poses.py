@@ -4,6 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
+MAX_SKEW = 0.05  # of the products of a rotation's columns from those of perpendicular unit vectors
 
 
 def look_at(back: Array, up: Array, position: Array) -> Array:
@@ -57,3 +58,23 @@ def transform_poses(transform: Array, poses: Array) -> Array:
     rotations = linear / scale_of(transform) @ poses[..., :3]
     positions = poses[..., 3] @ linear.T + transform[:3, 3]
     return np.concatenate([rotations, positions[..., None]], axis=-1)
+
+
+def are_orthonormal(matrices: Array) -> npt.NDArray[np.bool_]:
+    """Whether the columns of `[..., 3, 3]` are about perpendicular unit vectors, `[...]`."""
+    with np.errstate(all="ignore"):
+        products = np.swapaxes(matrices, -1, -2) @ matrices
+        return np.asarray(np.all(np.abs(products - np.eye(3)) < MAX_SKEW, axis=(-2, -1)))
+
+
+def are_rotations(matrices: Array) -> npt.NDArray[np.bool_]:
+    """Whether `[..., 3, 3]` are about rotations, which do not mirror the axes, `[...]`."""
+    with np.errstate(all="ignore"):
+        is_proper = np.linalg.det(np.nan_to_num(matrices)) > 0
+    return np.asarray(are_orthonormal(matrices) & is_proper)
+
+
+def nearest_rotations(matrices: Array) -> Array:
+    """The rotations `[..., 3, 3]` nearest to matrices that are slightly inexact."""
+    left, _, right = np.linalg.svd(matrices)
+    return np.asarray(left @ right)
