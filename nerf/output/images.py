@@ -1,5 +1,6 @@
 """Images to look at: PNG files, comparisons, coloured depth."""
 
+import unicodedata
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -138,10 +139,12 @@ def grid(panels: Sequence[tuple[str, FloatImage]], num_columns: int) -> ByteImag
 def _fitted(caption: str, fits: Callable[[str], bool]) -> str:
     """A caption in one line that fits; characters that cannot be drawn become question marks.
 
+    Letters with accents are joined to one character, since the font has no accents of their own.
+
     >>> _fitted("view 3 (a very long name)", lambda text: len(text) <= 12)
     'view 3 (a...'
     """
-    plain = caption.encode("utf-8", "replace").decode("utf-8")
+    plain = unicodedata.normalize("NFC", caption).encode("utf-8", "replace").decode("utf-8")
     line = "".join(character if character.isprintable() else "?" for character in plain)
     if fits(line):
         return line

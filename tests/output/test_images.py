@@ -155,3 +155,10 @@ def test_panels_of_two_sizes_are_refused():
     panels = [("a", np.zeros((5, 500, 3), np.float32)), ("b", np.zeros((6, 500, 3), np.float32))]
     with pytest.raises(AssertionError):
         images.side_by_side(panels)
+
+
+def test_captions_are_drawn_alike_in_each_form_of_unicode():
+    image = np.zeros((20, 200, 3), np.float32)
+    composed, decomposed = "S\u00e4ule", "Sa\u0308ule"
+    one, other = (images.side_by_side([(text, image)]) for text in (composed, decomposed))
+    np.testing.assert_array_equal(one, other)
