@@ -16,7 +16,6 @@ fault.
 
 import argparse
 import codecs
-import io
 import json
 import os
 import re
@@ -34,34 +33,21 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from PIL import Image, features
 
 from nerf.captures import survey
-from nerf.captures.capture import Capture
-from nerf.captures.export import EXPORT_FORMATS, ExportImages, export
 from nerf.captures.files import IMAGE_SUFFIXES
 from nerf.errors import UserError
-from nerf.geometry.lenses import Lens
-from nerf.geometry.poses import look_at
 from nerf.runtime.devices import CGROUP_LIMITS
 from nerf.scenes.describe import describe_scene
 from nerf.scenes.loading import CaptureOptions, load_folder
-from tools.other_formats import write_all
+from tools.capture_seeds import Files, make_seeds
 
 codecs.lookup("unicode_escape")  # a module that would else be opened while an input is read
 
 MAX_SECONDS = 10
 MAX_BYTES = 2**29
 SECRET = b"nobody may read this"
-Files = dict[str, bytes]
 T = TypeVar("T")
-_IMAGE_KINDS = (
-    ".jpg",
-    ".webp",
-    ".tif",
-    ".bmp",
-    *((".avif",) if "avif" in features.get_supported() else ()),
-)
 _WORDS = (
     *("", "nan", "-inf", "1e999", "0", "-1", "1e-320", str(2**63), str(-(2**70)), "9" * 5000),
     *("../../secret", "/etc/passwd", "a\0b", "x" * 3000, "\ud7ff", "[", "{}", "true", "OPENCV"),
@@ -71,89 +57,6 @@ _VALUES: tuple[Any, ...] = (
     *(float("nan"), float("inf"), "", "images", "../secret.png", "/etc/passwd", "a\0b", "x" * 3000),
     *([], [[]], {}, [None], [[1, 2], [3]], {"a": {}}, "OPENCV_FISHEYE", [[0] * 4] * 4),
 )
-
-
-def make_seeds(home: Path) -> list[Files]:
-    """Small captures in every format, COLMAP's as binary and as text, as files in memory."""
-    back = np.array([[1.0, 0.1, 1.0], [-1.0, 0.2, 1.0], [0.3, 0.1, -1.0], [0.0, 0.3, 1.0]])
-    back /= np.linalg.norm(back, axis=-1, keepdims=True)
-    poses = np.stack([look_at(b, np.array([0.0, 1.0, 0.0]), 3.0 * b) for b in back])
-    num_views = len(poses)
-    lens = Lens(
-        np.full((num_views, 2), 6.0), np.tile([3.0, 2.0], (num_views, 1)),
-        np.zeros((num_views, 6)), np.zeros(num_views, bool),
-    )  # fmt: skip
-    bounds = np.tile([1.0, 5.0], (num_views, 1))
-    files = tuple(home / f"view_{i}.png" for i in range(num_views))
-    sizes = np.tile([6, 4], (num_views, 1))
-    points = np.random.default_rng(0).normal(size=(12, 3))
-    capture = Capture("llff", home, files, poses, lens, sizes, bounds, points)
-    pixels = np.random.default_rng(0).random((num_views, 4, 6, 3)).astype(np.float32)
-    bent = lens._replace(distortion=np.tile([0.1, 0.01, 0, 0, 0.001, 0], (num_views, 1)))
-    turned = np.array([[4, 6], *sizes[1:]])
-    seeds = []
-    for number, to in enumerate([*EXPORT_FORMATS, "nerfstudio", "colmap"]):
-        out = home / str(number)
-        shown, each = (bent, turned) if number >= len(EXPORT_FORMATS) else (lens, sizes)
-        shaped = [x.reshape(*size[::-1], 3) for x, size in zip(pixels, each, strict=True)]
-        images = ExportImages(each, [None] * num_views, shaped.__getitem__)
-        export(capture, shown, bounds, images, to, out)
-        seeds.append(_in_memory(out))
-    seeds.append(_with_lens_keys(seeds[EXPORT_FORMATS.index("nerfstudio")]))
-    seeds.append({**seeds[EXPORT_FORMATS.index("colmap")], **_as_text(poses)})
-    for name in ("cameras", "images", "points3D"):
-        del seeds[-1][f"sparse/0/{name}.bin"]
-    image = Image.fromarray((255 * pixels[0]).astype(np.uint8))
-    seeds += [_with_images(seeds[0], image, suffix) for suffix in _IMAGE_KINDS]
-    for file in files:
-        image.save(file)
-    seeds += [_in_memory(folder) for folder in write_all(capture, home / "others").values()]
-    return seeds
-
-
-def _with_images(seed: Files, image: Image.Image, suffix: str) -> Files:
-    """A capture with all its images replaced by one of another kind."""
-    encoded = io.BytesIO()
-    image.save(encoded, Image.registered_extensions()[suffix])
-    return {
-        name.replace(".png", suffix): encoded.getvalue() if name.endswith(".png") else content
-        for name, content in seed.items()
-    }
-
-
-def _in_memory(folder: Path) -> Files:
-    paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
-
-
-def _with_lens_keys(seed: Files) -> Files:
-    """A capture of nerfstudio that says its lens in other ways, and more than its lens."""
-    content = json.loads(seed["transforms.json"])
-    content |= {"fl_x": None, "fl_y": None, "cx": None, "cy": None, "aabb_scale": 4, "k5": 0.0}
-    content |= {"camera_angle_x": 0.9, "camera_angle_y": 0.6, "rolling_shutter": [0, 0, 0, 0]}
-    ways = (
-        {"K": [[6, 0, 3], [0, 6, 2], [0, 0, 1]], "time": 0.1},
-        {"intrinsics": [6, 6, 3, 2], "ftheta_p0": 0, "distortion_params": [0, 0, 0, 0]},
-        {"camera_model": "EQUIRECTANGULAR", "fl_x": 3.0, "fl_y": 4.0},
-        {"latlong": True, "depth_file_path": "depth.png", "lens_mode": "OpenCV"},
-    )
-    for frame, keys in zip(content["frames"], ways, strict=True):
-        frame |= keys
-    return {**seed, "transforms.json": json.dumps(content).encode()}
-
-
-def _as_text(poses: np.ndarray) -> Files:
-    """COLMAP's text files for as many cameras; their rotations are made up."""
-    images = "".join(
-        f"{i} 0.9 0.1 0.2 0.3 0 0 {i} 1 view_{i}.png\n1.0 2.0 1 3.0 1.0 2\n"
-        for i in range(len(poses))
-    )
-    points = "".join(f"{i} {i} 0.5 1 0 0 0 0.1 1 0\n" for i in range(10))
-    return {
-        "sparse/0/cameras.txt": b"# cameras\n1 OPENCV 6 4 6 6 3 2 0.1 0 0 0\n",
-        "sparse/0/images.txt": images.encode(),
-        "sparse/0/points3D.txt": points.encode(),
-    }
 
 
 class Links(dict[str, str]):

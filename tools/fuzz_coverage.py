@@ -25,9 +25,10 @@ def main() -> None:
     except ImportError:
         sys.exit("atheris is not installed: pip install atheris")
     with atheris.instrument_imports(include=["nerf.captures", "nerf.scenes"]):
+        from tools import capture_seeds
         from tools import fuzz_captures as fuzz
     home = Path(tempfile.mkdtemp(prefix="nerf-fuzz-"))
-    seeds = fuzz.make_seeds(home / "seeds")
+    seeds = capture_seeds.make_seeds(home / "seeds")
     corpus = home / "corpus"
     corpus.mkdir()
     for number, seed in enumerate(seeds):

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tools import fuzz_captures
+from tools import capture_seeds, fuzz_captures
 
 pytestmark = pytest.mark.slow
 
@@ -28,7 +28,7 @@ def test_seeds_are_captures_in_every_format(tmp_path):
     from nerf.captures.formats import FORMATS
     from nerf.scenes.loading import load_folder
 
-    seeds = fuzz_captures.make_seeds(tmp_path / "seeds")
+    seeds = capture_seeds.make_seeds(tmp_path / "seeds")
     formats = []
     for number, files in enumerate(seeds):
         fuzz_captures.write(tmp_path / str(number), files, fuzz_captures.Links())
@@ -39,7 +39,7 @@ def test_seeds_are_captures_in_every_format(tmp_path):
 def test_an_input_follows_from_its_number(tmp_path):
     import numpy as np
 
-    seed = fuzz_captures.make_seeds(tmp_path / "seeds")[0]
+    seed = capture_seeds.make_seeds(tmp_path / "seeds")[0]
     one, again, other = (
         fuzz_captures.break_files(np.random.default_rng([0, number]), seed) for number in (3, 3, 4)
     )
