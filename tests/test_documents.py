@@ -164,6 +164,9 @@ def test_every_message_that_is_explained_exists():
     explained = [
         m for row in re.findall(r"^\| (`.*?) \|", table, re.M) for m in re.findall("`(.*?)`", row)
     ]
+    kinds = captures.partition("## What is read, and what is refused")[2].partition("\n## ")[0]
+    last_columns = re.findall(r"\| ([^|]*) \|$", kinds, re.M)
+    explained += [m for column in last_columns for m in re.findall("`([^`-][^`]*)`", column)]
     assert len(explained) > 15
     for message in explained:
         parts = re.split(r"\.\.\.|\bN\b", message)
