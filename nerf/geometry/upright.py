@@ -67,7 +67,9 @@ def estimate_up(camtoworlds: Array, ups: Array, focus: Array | None) -> UpEstima
     if length < _MIN_AGREEMENT:
         across = _across_axes(poses)
         if across is not None:
-            return UpEstimate(across, "from the cameras' horizontal axes, to which it is perpendicular")
+            return UpEstimate(
+                across, "from the cameras' horizontal axes, to which it is perpendicular"
+            )
     return UpEstimate(mean)
 
 
