@@ -65,9 +65,10 @@ def abandoned_reads_silent() -> Iterator[None]:
 
 
 def collect_abandoned() -> None:
-    """Collects what Orbax gave up after a failure; TensorStore may hold it some milliseconds longer.
+    """Collects what Orbax gave up; TensorStore may hold it some milliseconds longer.
 
-    It looks at every object of the process several times, which takes a second in a large one.
+    To be called after a failure. It looks at every object of the process several times, which
+    takes a second in a large one.
     """
     deadline = time.monotonic() + _MAX_SECONDS_ABANDONED
     gc.collect()
