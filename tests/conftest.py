@@ -1,6 +1,5 @@
 """What all tests share: strict JAX, no network, one list of backends, and where the data lie."""
 
-import importlib.metadata
 import itertools
 import os
 import shutil
@@ -18,14 +17,6 @@ os.environ["JAX_COMPILATION_CACHE_DIR"] = os.environ["NERF_TEST_COMPILED"]
 os.environ["JAX_COMPILATION_CACHE_MAX_SIZE"] = str(2**33)  # with a limit, JAX locks the cache
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
 os.environ["JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES"] = "none"
-# With few optimisations, as many tests compile, the fusion emitters of XLA:CPU take two thirds of
-# the compiler's time. JAX 0.12 has nothing else and ends on the flag. No law depends on the choice:
-# either way it is the same function to rounding. With XLA_FLAGS="" tests compile as users do.
-if tuple(map(int, importlib.metadata.version("jaxlib").split(".")[:2])) < (0, 11):
-    os.environ.setdefault(
-        "XLA_FLAGS",
-        "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1",
-    )
 os.environ["NERF_CACHE_DIR"] = tempfile.mkdtemp(prefix="nerf-test-cache-")
 
 import jax
