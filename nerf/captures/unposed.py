@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from nerf.captures.files import IMAGE_SUFFIXES, check_inside, folder_factor, natural_key
-from nerf.errors import UserError
+from nerf.errors import UserError, counted
 
 VIDEO_SUFFIXES = (
     ".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mts", ".m2ts", ".mpg", ".mpeg", ".3gp",
@@ -46,7 +46,7 @@ def check_poses(folder: Path) -> None:
                 f"no scene in {folder}, which has images alone, but there is one in "
                 f"{folder.parent if folder.name else above}: give that folder"
             )
-        raise no_poses(folder, f"has {len(names)} images and no poses ({_POSES})")
+        raise no_poses(folder, f"has {counted(len(names), 'image')} and no poses ({_POSES})")
     videos = [path for path in sorted(folder.iterdir()) if is_video(path)]
     if videos:
         raise no_poses(videos[0], "is a video")
