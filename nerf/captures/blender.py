@@ -62,9 +62,7 @@ def read_blender(folder: Path, factor: int | None = None, *, follow_links: bool 
             continue
         more_frames, more_notes = read_frames(path, content, part, images)
         names = [frame.name for frame in more_frames]
-        more_masks, mask_notes = masks_of_frames(
-            path, content, names, factor, follow_links=follow_links
-        )
+        more_masks, mask_notes = masks_of_frames(path, content, names, images, factor)
         frames += more_frames
         masks += more_masks
         notes += [*more_notes, *mask_notes]
@@ -111,6 +109,11 @@ def _note_without_images(name: str, poses: Array) -> str:
     """A note on a file of held-out views that has no images."""
     if not len(poses):
         return f"{name} has no frames, so none of its views is held out"
+    if len(poses) == 1:
+        return (
+            f"the only image that {name} names is not there, so it cannot be held out; its pose is "
+            'a camera path, `camera_path="test"`'
+        )
     return (
         f"none of the {len(poses)} images that {name} names is there, so they cannot be held out; "
         'its poses are a camera path, `camera_path="test"`'

@@ -41,9 +41,12 @@ def with_up(capture: Capture, asked: str = "auto") -> Capture:
     found = estimate_up(capture.camtoworlds, ups, focus)
     notes = list(capture.notes)
     if num_turned:
+        are_stored, they = ("images are stored on their", "by their EXIF orientation: they")
+        if num_turned == 1:
+            are_stored, they = ("image is stored on its", "by its EXIF orientation: it")
         notes.append(
-            f"{num_turned} images are stored on their side or upside down, and posed so, by their "
-            "EXIF orientation: they and the video are drawn upright"
+            f"{num_turned:,} {are_stored} side or upside down, and posed so, {they} and the video "
+            "are drawn upright"
         )
     if found.reason:
         notes.append(f"which way is up follows {found.reason} (`up` sets it)")
