@@ -197,8 +197,8 @@ def test_what_metashape_did_not_align_or_joined_otherwise_is_left_out_with_notes
     found = read_capture(write_metashape(capture, tmp_path / "out", more))
     assert found.num_views == capture.num_views
     notes = " | ".join(found.notes)
-    assert "1 cameras were not aligned: lost" in notes
-    assert "1 cameras are disabled" in notes
+    assert "1 camera was not aligned: lost" in notes
+    assert "1 camera is disabled" in notes
     assert "2 components" in notes
 
 
