@@ -24,7 +24,8 @@ def test_every_figure_is_there(scene, tmp_path):
     assert (curve["field"], point["limit"]) == ("planes", 15.0)
     assert point["steps"] >= 1
     assert 0 < point["train_seconds"] < point["process_seconds"]
-    assert 10 < point["psnr"] < 60
+    # A busy machine may compile for all of the time, and then take one step.
+    assert (10 if point["steps"] >= 20 else 5) < point["psnr"] < 60
     assert point["ssim"] <= 1
     assert point["num_parameters"] > 1000
     assert f"{point['psnr']:.2f} dB" in ended.out
