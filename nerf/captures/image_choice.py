@@ -78,15 +78,11 @@ def notes_on_choices(capture: Capture, chosen: Sequence[ChosenImage]) -> list[st
         folders = listed(dict.fromkeys(_folder_name(capture, image.file) for image in large))
         notes.append(
             f"{counted(len(large), 'image has', 'images have')} more than {image_files.LARGE:,} "
-            f"pixels, so {'its smaller copy' if len(large) == 1 else 'their smaller copies'} in "
-            f"{folders} {'is' if len(large) == 1 else 'are'} used"
+            f"pixels, so smaller copies in {folders} are used"
         )
     if originals:
-        copies, are_used = "copies of {} have", "originals are used"
-        if len(originals) == 1:
-            copies, are_used = "copy of {} has", "original is used"
-        text = f"the smaller {copies} another size, so the {are_used}"
-        notes.append(text.replace("{}", listed(originals)))
+        others = counted(len(originals), "smaller copy has", "smaller copies have")
+        notes.append(f"{others} another size, so the originals are used: {listed(originals)}")
     paged = [image.file.name for image in chosen if image.header.has_more_pages]
     if paged:
         notes.append(f"of the files with several images, only the first is read: {listed(paged)}")

@@ -83,8 +83,8 @@ def match_sizes(capture: Capture) -> MatchedImages:
         raise InvalidCapture([*image_kinds.sentences(faults), *merge_faults(problems, "images")])
     notes = [*capture.notes, *notes_on_choices(capture, chosen)]
     if any(turned):
-        are_turned = "image is turned as its", "images are turned as their"
-        notes.append(f"{counted(sum(turned), *are_turned)} EXIF orientation says")
+        are_turned = counted(sum(turned), "image is turned", "images are turned")
+        notes.append(f"{are_turned} as EXIF says")
     is_transparent = any(image.header.is_transparent for image in chosen)
     changed = dataclasses.replace(capture, files=tuple(files), notes=tuple(notes))
     return MatchedImages(changed, np.array(sizes, np.int64), tuple(turned), is_transparent)
@@ -120,9 +120,9 @@ def target_sizes(
         width, height = max(targets.tolist(), key=math.prod)
         up_to = "" if (targets == targets[:1]).all() else "up to "
         raise UserError(
-            f"{counted(len(sizes), 'image')} of {up_to}{width} x {height} "
-            f"{'has' if len(sizes) == 1 else 'have'} {num_pixels / 1e9:.1f} billion "
-            f"pixels, more than {MAX_PIXELS / 1e9:.1f}: give a smaller `max_size`, or a `factor`"
+            f"{counted(len(sizes), 'image')} of {up_to}{width} x {height}: these are "
+            f"{num_pixels / 1e9:.1f} billion pixels, more than {MAX_PIXELS / 1e9:.1f}; give a "
+            "smaller `max_size`, or a `factor`"
         )
     return targets, _notes_on_scaling(sizes, targets, is_chosen=factor is not None)
 

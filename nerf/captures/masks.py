@@ -139,9 +139,8 @@ def note_on_unused_masks(folder: Path, files: Sequence[Path], masks: Sequence[An
         return []
     root = next(name for name in _FOLDERS if (folder / name).is_dir())
     return [
-        f"{root} has {counted(len(known), 'file, which is', 'files, none of them')} "
-        f"{'not ' * (len(known) == 1)}named like an image, so all pixels are used: "
-        f"name a mask as its image, or as {files[0].name}.png"
+        f"{root} has {counted(len(known), 'file')} but none named like an image, so all pixels are "
+        f"used: name a mask as its image, or as {files[0].name}.png"
     ]
 
 

@@ -129,8 +129,8 @@ def read_realitycapture(
         raise InvalidCapture(merge_faults(problems, "files"))
     notes = []
     if without_pose:
-        have = counted(without_pose, "XMP file has", "XMP files have")
-        notes.append(f"{have} no pose and {'is' if without_pose == 1 else 'are'} not used")
+        not_used = "XMP file has no pose and is not used", "XMP files have no pose and are not used"
+        notes.append(counted(without_pose, *not_used))
     beside = paths[0].parent.relative_to(folder).as_posix()
     folders = list(dict.fromkeys((beside, *IMAGE_FOLDERS)))
     return make_capture(

@@ -41,7 +41,7 @@ from nerf.captures.json_values import Numbers, near_and_far, pose_matrix
 from nerf.captures.masks import masks_of_frames
 from nerf.captures.named_splits import named_split
 from nerf.captures.posed_images import note_on_images_without_pose
-from nerf.errors import UserError, listed
+from nerf.errors import UserError, counted, listed
 
 NERFSTUDIO_FILE = "transforms.json"
 MAX_FRAMES = 100_000
@@ -146,11 +146,12 @@ def read_frames(
             f"{none_found(without_image, f'that {path} names', 'there')} ({images.there}): put "
             f"them into {path.parent}"
         )
-    has, is_left_out = "frame of {} has", "is left out"
-    if len(without_image) > 1:
-        has, is_left_out = "frames of {} have", "are left out"
-    missing = f"{len(without_image):,} {has.format(path.name)} no image and {is_left_out}: "
-    notes = [missing + listed(without_image)] if without_image else []
+    left_out = (
+        f"frame of {path.name} has no image and is left out",
+        f"frames of {path.name} have no image and are left out",
+    )
+    missing = f"{counted(len(without_image), *left_out)}: {listed(without_image)}"
+    notes = [missing] if without_image else []
     notes += notes_on_keys(path, content)
     return sorted(frames, key=lambda frame: natural_key(frame.name)), notes
 

@@ -161,5 +161,7 @@ def test_each_kind_is_read_or_refused_with_its_sentence(tmp_path, monkeypatch, r
     assert {x.is_read for x in with_message} <= {is_read.startswith("read")}, said
     if is_read.startswith("with"):  # a flag
         assert re.search(r"`--\w+`", is_read)
-    if not is_read.startswith("refused"):
+    if is_read.startswith("refused"):
+        assert not said[0].is_read, said
+    else:
         assert said[-1].is_read, said

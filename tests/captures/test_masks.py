@@ -227,7 +227,7 @@ def test_a_folder_of_masks_that_fit_no_image_is_noted(tmp_path):
     (folder / "masks").mkdir()
     Image.new("L", (16, 12), 255).save(folder / "masks" / "other.png")
     (note,) = [note for note in read_capture(folder).notes if "masks has" in note]
-    assert "masks has 1 file, which is not named like an image" in note
+    assert "masks has 1 file but none named like an image" in note
     Image.new("L", (16, 12), 255).save(folder / "masks" / "another.png")
     (note,) = [note for note in read_capture(folder).notes if "masks has" in note]
-    assert "masks has 2 files, none of them named like an image" in note
+    assert "masks has 2 files but none named like an image" in note

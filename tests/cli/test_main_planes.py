@@ -17,20 +17,28 @@ from tests.support.command_line import (
 )
 
 pytestmark = pytest.mark.slow
+FEW_STEPS = 20  # enough to learn something
 
 
 @pytest.fixture(scope="module")
 def trained(scene, tmp_path_factory):
-    """A run folder, trained for a few seconds, its flags, and what was printed."""
-    run_dir = tmp_path_factory.mktemp("trained") / "run"
-    flags = (
-        "--mode=train",
-        f"--scene={scene}",
-        f"--run_dir={run_dir}",
-        *SMALL_PLANES,
-        "--video_frames=2",
-    )
-    return run_dir, flags, call_well(*flags, "--train_seconds=15")
+    """A run folder, trained for a few seconds, its flags, and what was printed.
+
+    A busy machine compiles for all of these seconds; then a new run gets more.
+    """
+    for seconds in (15, 60, 240):
+        run_dir = tmp_path_factory.mktemp("trained") / "run"
+        flags = (
+            "--mode=train",
+            f"--scene={scene}",
+            f"--run_dir={run_dir}",
+            *SMALL_PLANES,
+            "--video_frames=2",
+        )
+        out = call_well(*flags, f"--train_seconds={seconds}")
+        if metrics.read(run_dir)[-1]["step"] >= FEW_STEPS:
+            break
+    return run_dir, flags, out
 
 
 def test_a_run_of_some_time_ends_with_it_and_leaves_everything_behind(trained):
@@ -39,13 +47,12 @@ def test_a_run_of_some_time_ends_with_it_and_leaves_everything_behind(trained):
     lines = metrics.read(run_dir)
     readings = [line for line in lines if "loss" in line]
     assert readings[-1]["seconds"] > 10.0
-    # A busy machine may compile for all of the time, and then take one step.
-    has_learned = readings[-1]["step"] >= 20
-    assert readings[-1]["loss"] < (0.7 if has_learned else 1.01) * readings[0]["loss"]
+    assert readings[-1]["step"] >= 1
+    assert readings[-1]["loss"] < 0.7 * readings[0]["loss"]
     scored = json.loads((run_dir / "eval.json").read_text())
     assert (scored["field"], scored["preset"]) == ("planes", "planes")
     assert scored["step"] == readings[-1]["step"]
-    assert scored["psnr"] > (15.0 if has_learned else 5.0)
+    assert scored["psnr"] > 15.0
     for name in ("video.mp4", "training.png"):
         assert (run_dir / name).is_file()
     # Previews have a tenth of the time, which compiling takes where it is slow.

@@ -1,0 +1,57 @@
+"""The settings of the presets `notebook` and `paper`, and how to get one by its name."""
+
+TABLE = {  # field: (notebook, paper)
+    "field.point_encoding.num_frequencies": (10, 10),
+    "field.point_encoding.identity": (False, True),
+    "field.point_encoding.multiply_by_pi": (True, False),
+    "field.point_encoding.order": ("coordinate", "frequency"),
+    "field.viewdir_encoding.num_frequencies": (4, 4),
+    "field.viewdir_encoding.identity": (False, True),
+    "field.viewdir_encoding.multiply_by_pi": (True, False),
+    "field.viewdir_encoding.order": ("coordinate", "frequency"),
+    "field.density_from": ("bottleneck", "trunk"),
+    "field.density_noise": (0.0, 1.0),
+    "field.density_activation": ("relu", "relu"),
+    "field.num_layers": (8, 8),
+    "field.width": (256, 256),
+    "field.skip_layer": (5, 5),
+    "field.rgb_width": (128, 128),
+    "field.compute_dtype": ("float32", "float32"),
+    "field.proposal.low": ((-1.0,) * 3, (-1.0,) * 3),
+    "field.proposal.high": ((1.0,) * 3, (1.0,) * 3),
+    "field.proposal.outside": ("border", "border"),
+    "field.proposal.resolution": ((48, 36, 48), (48, 36, 48)),
+    "field.proposal.lr_factor": (10.0, 10.0),
+    "render.networks": ("shared", "separate"),
+    "render.coarse_t": ("linspace", "bins"),
+    "render.fine_t": ("around_samples", "between_samples"),
+    "render.fine_weight_floor": (1e-7, 1e-5),
+    "render.fine_gradient": (True, False),
+    "render.last_interval": (0.0, 1e10),
+    "render.viewdir_space": ("ndc", "world"),
+    "render.background": ("black", "black"),
+    "render.pixel_offset": (0.0, 0.0),
+    "render.num_coarse": (64, 64),
+    "render.num_fine": (128, 128),
+    "train.loss": ("sum", "mean"),
+    "train.learning_rate": (2e-4, 5e-4),
+    "train.final_learning_rate": (2e-5, 5e-5),
+    "train.clip_norm": (1.0, 0.0),
+    "train.num_rays": (1024, 4096),
+    "train.num_steps": (150_000, 200_000),
+    "train.holdout": (16, 8),
+    "train.warmup_steps": (0, 0),
+    "train.holdout_views": ((), ()),
+    "train.use_file_split": (True, True),
+    "train.adam_b1": (0.9, 0.9),
+    "train.adam_b2": (0.999, 0.999),
+    "train.adam_eps": (1e-8, 1e-8),
+    "train.distortion_loss_weight": (0.0, 0.0),
+    "train.opacity_loss_weight": (0.0, 0.0),
+}
+
+
+def leaf(config, path):
+    for name in path.split("."):
+        config = getattr(config, name)
+    return config
