@@ -80,9 +80,10 @@ def evaluate(
         say(callback, "nothing is scored" if split.test else _NONE_HELD_OUT)
         return result
     fast = " (fast renderer)" if method == "fast" else ""
+    views_word = "view" if result.views_scored == "1" else "views"
     say(
         callback,
-        f"mean of {result.views_scored} held-out views: PSNR {result.psnr:.2f} dB, "
+        f"mean of {result.views_scored} held-out {views_word}: PSNR {result.psnr:.2f} dB, "
         f"SSIM {result.ssim:.4f}{_depth_text(result.depth_error)}{fast}",
     )
     return result
