@@ -68,6 +68,10 @@ TABLE = {  # field: (notebook, paper)
     "train.adam_eps": (1e-8, 1e-8),
     "train.distortion_loss_weight": (0.0, 0.0),
     "train.opacity_loss_weight": (0.0, 0.0),
+    "train.robust_loss": ("none", "none"),
+    "train.robust_scale": (0.1, 0.1),
+    "train.robust_start": (10.0, 10.0),
+    "train.robust_anneal": (0.5, 0.5),
 }
 # What depends on another setting and cannot be set alone.
 TOGETHER = {
@@ -103,6 +107,10 @@ OUT_OF_RANGE = [
     "train.adam_eps=0",
     "train.distortion_loss_weight=-1",
     "train.opacity_loss_weight=-1",
+    "train.robust_loss=huber",
+    "train.robust_scale=0",
+    "train.robust_start=0.5",
+    "train.robust_anneal=0",
     "render.fine_t=intervals",
 ]
 OUT_OF_RANGE_OF_PLANES = [
