@@ -38,6 +38,10 @@ OUT_OF_RANGE = [
     "train.adam_eps=0",
     "train.distortion_loss_weight=-1",
     "train.opacity_loss_weight=-1",
+    "train.robust_loss=huber",
+    "train.robust_scale=0",
+    "train.robust_start=0.5",
+    "train.robust_anneal=0",
     "render.fine_t=intervals",
 ]
 OUT_OF_RANGE_OF_PLANES = [
