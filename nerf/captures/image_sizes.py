@@ -24,7 +24,7 @@ from nerf.runtime.array_cache import Arrays, cached_arrays
 from nerf.runtime.events import Callback, Progress, ignore_event
 
 MAX_PIXELS = 2**31 - 1  # of all images of a scene: what an index of 32 bits can count
-_MIN_SIDE = 4  # pixels of a scaled image
+_MIN_SIDE = 2  # pixels of a scaled image
 _MAX_LENSES = 20  # the most that are checked
 _MIN_PIXELS_OF_BAR = 2**25  # the fewest pixels to scale for which a progress bar is shown
 
