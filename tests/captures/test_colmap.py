@@ -231,7 +231,10 @@ def test_models_have_the_numbers_that_colmap_gives_them():
     known = {
         number: name for number, name in MODEL_IDS.items() if hasattr(pycolmap.CameraModelId, name)
     }
-    assert set(MODEL_IDS.values()) - set(known.values()) <= {"EQUIRECTANGULAR"}  # before COLMAP 4.1
+    assert set(MODEL_IDS.values()) - set(known.values()) <= {
+        "EUCM",
+        "EQUIRECTANGULAR",
+    }  # of COLMAP 4.1
     for number, name in known.items():
         assert int(getattr(pycolmap.CameraModelId, name)) == number
         if name in MODELS:
