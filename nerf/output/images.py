@@ -161,6 +161,23 @@ def grid(panels: Sequence[tuple[str, FloatImage]], num_columns: int) -> ByteImag
     return np.asarray(sheet)
 
 
+def panels(sheet: ByteImage, num_panels: int) -> list[ByteImage]:
+    """The images of a sheet of `side_by_side`, enlarged where it has enlarged them.
+
+    Args:
+      sheet: `[height, width, 3]`.
+      num_panels: how many there are.
+
+    Raises:
+      ValueError: if the sheet has no such arrangement.
+    """
+    height, width = sheet.shape[0] - _CAPTION - _GAP, (sheet.shape[1] - _GAP) // num_panels - _GAP
+    if height < 1 or width < 1 or (width + _GAP) * num_panels + _GAP != sheet.shape[1]:
+        raise ValueError(f"a sheet of {num_panels} panels has another size")
+    lefts = [_GAP + number * (width + _GAP) for number in range(num_panels)]
+    return [sheet[_CAPTION : _CAPTION + height, left : left + width] for left in lefts]
+
+
 def _fitted(caption: str, fits: Callable[[str], bool]) -> str:
     """A caption in one line that fits; characters that cannot be drawn become question marks.
 
