@@ -28,16 +28,16 @@ def _view(run: RunSummary, view: Mapping[str, Any]) -> ViewContent:
     stem = run.folder / run_folder.RENDERS_FOLDER / f"view_{view['index']:03d}"
     masked = number(view.get("masked"))
     found = _sources(stem, is_masked=masked is not None)
+    own = _file(stem.with_suffix(".png"), small=False)  # a comparison may be larger
     ends = view.get("depth_range")
     near_far = [number(x) for x in ends] if isinstance(ends, list) else []
     known = [x for x in near_far if x is not None]
-    rendered = found.get("rendered")
     return ViewContent(
         index=view["index"],
         name=view_name(view),
         scores={s.key: x for s in SCORES if (x := number(view.get(s.key))) is not None},
         masked=masked,
-        size=None if rendered is None else (rendered.width, rendered.height),
+        size=None if own is None else (own.width, own.height),
         depth_range=(known[0], known[1]) if len(known) == 2 else None,
         **found,
     )

@@ -91,8 +91,8 @@ def _encoded(groups: Sequence[ViewGroup]) -> dict[_Key, Encoded]:
             for run, view in enumerate(views):
                 if view.truth is not None:
                     found.setdefault((*where, _TRUTH, "truth"), view.truth)
-                for kind, source in (("rendered", view.rendered), ("error", view.error)):
-                    if source is not None:
+                for kind in ("rendered", "depth", "error"):
+                    if (source := getattr(view, kind)) is not None:
                         found[(*where, run, kind)] = source
     return dict(zip(found, encode_images(list(found.values()), MAX_BYTES), strict=True))
 
@@ -155,7 +155,7 @@ def _run(
 ) -> Markup:
     """A view as one run has rendered it."""
     group_number, view_number, run = where
-    rendered, error = (images.get((*where, kind)) for kind in ("rendered", "error"))
+    rendered, depth, error = (images.get((*where, k)) for k in ("rendered", "depth", "error"))
     truth = images.get((group_number, view_number, _TRUTH, "truth"))
     main: Child = None
     if rendered is not None and truth is not None:
@@ -176,7 +176,7 @@ def _run(
         element("h3", parts.file_name(label), element("small", size)),
         parts.scores_line(view.scores),
         main,
-        None if error is None else parts.error_map(error, view.name),
+        parts.maps(view, depth, error),
         class_="view",
     )
 
@@ -186,7 +186,7 @@ def _differences(content: CompareContent) -> Markup | None:
         return None
     columns = [("setting", False), *((label, False) for label in content.labels)]
     rows = [[(text, None) for text in (name, *values)] for name, values in content.differences]
-    text = "- stands for the value of the run's preset."
+    text = "A dash stands for the value that the preset of the run has."
     return element(
         "section",
         element("h2", "Settings that differ"),

@@ -74,7 +74,16 @@ def plain_image(image: Encoded, name: str) -> Markup:
     return element("div", shown, tag, class_="single", style=ratio)
 
 
-def error_map(image: Encoded, name: str) -> Markup:
+def maps(view: ViewContent, depth: Encoded | None, error: Encoded | None) -> Markup | None:
+    """Depth and error of a view beside each other, each with its scale; None without both."""
+    shown = [
+        None if depth is None else _depth_map(depth, view),
+        None if error is None else _error_map(error, view.name),
+    ]
+    return element("div", shown, class_="maps") if any(shown) else None
+
+
+def _error_map(image: Encoded, name: str) -> Markup:
     """The error of a view with its scale."""
     ticks = [(MAX_ERROR * (n / (_NUM_TICKS - 1)) ** 2) for n in range(_NUM_TICKS)]
     texts = [f"{tick:.2g}" for tick in ticks]
@@ -82,7 +91,7 @@ def error_map(image: Encoded, name: str) -> Markup:
     return _map(image, f"error of {name}", "error", element("div", class_="bar"), texts)
 
 
-def depth_map(image: Encoded, view: ViewContent) -> Markup:
+def _depth_map(image: Encoded, view: ViewContent) -> Markup:
     """The depth of a view with its scale."""
     if view.depth_range is None:
         texts = ["near", "far"]
@@ -152,7 +161,8 @@ def table(
         for row in rows
     ]
     content = joined(element("thead", element("tr", head)), element("tbody", body))
-    return element("div", element("table", content), class_="table", tabindex=0)
+    css = "table" if is_sortable else "table fixed"
+    return element("div", element("table", content), class_=css, tabindex=0)
 
 
 def file_name(name: str) -> Markup:

@@ -25,7 +25,7 @@ def run_page(run: RunContent) -> str:
         _section("Held-out views", _views(run, images)),
         _section("Scores", _scores(run)),
         _section("Curves", _curves(run)),
-        _section("Video", _video(run)),
+        _section("Video", _video(run), css="screen"),
         _section("Settings", _settings(run)),
         _section("Machine", parts.facts(run.machine) if run.machine else None),
         element("footer", f"Written by nerf-haiku-flax {run.version}. This file fetches nothing."),
@@ -47,9 +47,11 @@ def encode_views(views: Sequence[ViewContent], max_bytes: int) -> list[Images]:
     return images
 
 
-def _section(title: str, content: Child) -> Markup | None:
+def _section(title: str, content: Child, css: str | None = None) -> Markup | None:
     """A section with its heading; None without content."""
-    return None if content is None else element("section", element("h2", title), content)
+    if content is None:
+        return None
+    return element("section", element("h2", title), content, class_=css)
 
 
 def _heading(run: RunContent) -> Markup:
@@ -119,17 +121,13 @@ def _view(run: RunContent, view: ViewContent, images: Images) -> Markup:
         main = parts.slider(images["rendered"], images["truth"], "rendering", run.truth_name, label)
     elif "rendered" in images:
         main = parts.plain_image(images["rendered"], "rendering")
-    maps = [
-        parts.depth_map(images["depth"], view) if "depth" in images else None,
-        parts.error_map(images["error"], view.name) if "error" in images else None,
-    ]
     masked = "" if view.masked is None else f"without the {view.masked:.0%} that is masked"
     return element(
         "article",
         element("h3", parts.file_name(view.name), element("small", f"view {view.index}")),
         parts.scores_line(view.scores),
         main,
-        element("div", maps, class_="maps") if any(maps) else None,
+        parts.maps(view, images.get("depth"), images.get("error")),
         element("p", masked, class_="aside") if masked else None,
         id=f"view-{view.index}",
         class_="view",
@@ -188,7 +186,8 @@ def _video(run: RunContent) -> Markup | None:
 
 def _settings(run: RunContent) -> Markup | None:
     groups = [
-        joined(element("h3", part), parts.facts(pairs)) for part, pairs in run.settings.items()
+        element("div", element("h3", part), parts.facts(pairs))
+        for part, pairs in run.settings.items()
     ]
     if run.changed is None:
         first: Child = None
