@@ -77,7 +77,7 @@ def compare_page(content: CompareContent) -> str:
         [_group(group, number, images) for number, group in enumerate(content.groups)],
         _differences(content),
         element(
-            "footer", f"Written by nerf-haiku-flax {content.version}. This file fetches nothing."
+            "footer", f"Written by nerf {content.version}. This file fetches nothing."
         ),
     )
 

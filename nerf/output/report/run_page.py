@@ -28,7 +28,7 @@ def run_page(run: RunContent) -> str:
         _section("Video", _video(run), css="screen"),
         _section("Settings", _settings(run)),
         _section("Machine", parts.facts(run.machine) if run.machine else None),
-        element("footer", f"Written by nerf-haiku-flax {run.version}. This file fetches nothing."),
+        element("footer", f"Written by nerf {run.version}. This file fetches nothing."),
     )
 
 
