@@ -34,7 +34,7 @@ def main(argv: Sequence[str]) -> None:
 def _run(argv: Sequence[str]) -> None:
     if len(argv) < 2:
         raise UserError(
-            "give one run folder or more: python -m nerf.compare RUN RUN (--help lists the flags)"
+            "give two run folders or more: python -m nerf.compare RUN RUN (--help lists the flags)"
         )
     if FLAGS.out is not None and not FLAGS.out.lower().endswith((".html", ".htm")):
         raise UserError(f"--out={FLAGS.out} must end with .html: it is one page for a browser")

@@ -10,12 +10,15 @@ from typing import Any, NamedTuple
 
 from nerf import __version__
 from nerf.errors import UserError, listed, printable
+from nerf.jobs.compared_files import check_writable
 from nerf.jobs.compared_views import view_groups
 from nerf.jobs.report import changed_settings, duration, plain
 from nerf.jobs.run_summary import RunSummary, read_run
 from nerf.output.report.compare_page import CompareContent, TableCell, compare_page
 from nerf.output.report.content import SCORES
 from nerf.output.text_table import text_table
+from nerf.runs import run_folder
+from nerf.runs.metrics import METRICS_FILE
 from nerf.runtime import atomic
 
 Values = dict[str, Any]  # of a run, by the keys of the columns
@@ -152,13 +155,12 @@ class Comparison:
           UserError: if a file cannot be written where it is named.
         """
         forms = {"csv": (csv, self.csv), "json": (json, self.json), "out": (page, self.page)}
-        for name, (file, _) in forms.items():
-            if file is not None and not Path(file).absolute().parent.is_dir():
-                folder = Path(file).absolute().parent
-                raise UserError(f"`{name}={file}` cannot be written: there is no folder {folder}")
-        for file, form in forms.values():
-            if file is not None:
-                atomic.write_text(Path(file), form())
+        named = {
+            name: Path(file).expanduser() for name, (file, _) in forms.items() if file is not None
+        }
+        check_writable(named, [run.folder for run in self.runs])
+        for name, path in named.items():
+            atomic.write_text(path, forms[name][1]())
 
 
 def compare_runs(folders: Sequence[str | Path]) -> Comparison:
@@ -169,10 +171,10 @@ def compare_runs(folders: Sequence[str | Path]) -> Comparison:
         run folder is left out, with a note.
 
     Raises:
-      UserError: if a path does not exist, or none of them is a run folder.
+      UserError: if a path does not exist, or fewer than two of the folders are of runs.
     """
     if not folders:
-        raise UserError("no run is named: give one run folder or more")
+        raise UserError("no run is named: give two run folders or more")
     paths = list({Path(folder).resolve(): Path(folder) for folder in folders}.values())
     missing = [path for path in paths if not path.exists()]
     if missing:
@@ -185,12 +187,33 @@ def compare_runs(folders: Sequence[str | Path]) -> Comparison:
             reasons.append(str(error))
     if not runs:
         raise UserError(f"none of these is a run: {listed(reasons)}")
+    if len(runs) == 1:
+        raise UserError(_one_alone(runs[0], len(folders) - len(paths), reasons))
     labels = _labels([run.folder for run in runs])
+    return Comparison(tuple(runs), tuple(labels), tuple(_notes(runs, labels, reasons)))
+
+
+def _one_alone(run: RunSummary, num_again: int, reasons: Sequence[str]) -> str:
+    """What is wrong where there is nothing to compare a run with."""
+    again = " (given more than once)" if num_again else ""
+    others = f"; left out, since it is no run: {listed(reasons)}" if reasons else ""
+    report = run.folder / run_folder.REPORT_FILE
+    own = f"; {report} is the page of it alone" if report.is_file() else ""
+    return f"{run.folder}{again} is the only run: give two run folders or more{others}{own}"
+
+
+def _notes(runs: Sequence[RunSummary], labels: Sequence[str], reasons: Sequence[str]) -> list[str]:
+    """What to know of the folders that were given."""
     notes = [f"left out, since it is no run: {listed(reasons)}"] if reasons else []
     waiting = [n for n, run in zip(labels, runs, strict=True) if run.status == "unfinished"]
     if waiting:
-        notes.append(f"unfinished, since there is no eval.json that can be read: {listed(waiting)}")
-    return Comparison(tuple(runs), tuple(labels), tuple(notes))
+        notes.append(f"unfinished, since there is no {run_folder.EVAL_FILE}: {listed(waiting)}")
+    lost = {run_folder.EVAL_FILE: "scores", METRICS_FILE: "steps and time"}
+    for file, what in lost.items():
+        names = [n for n, run in zip(labels, runs, strict=True) if file in run.damaged]
+        if names:
+            notes.append(f"{file} is damaged, so {what} are not known: {listed(names)}")
+    return notes
 
 
 def _labels(folders: Sequence[Path]) -> list[str]:

@@ -137,8 +137,12 @@ def _split_text(train: Sequence[int], test: Sequence[int], run: RunSummary) -> s
 
 
 def _scored(run: RunSummary) -> str:
+    if run.status == "damaged":
+        return "The scores are not known, since eval.json is damaged."
+    if run.status == "not scored":
+        return "Nothing is scored: this run has drawn a video alone."
     if run.scores is None:
-        return "Nothing is scored yet: there is no eval.json that can be read."
+        return "Nothing is scored yet: there is no eval.json."
     if not run.views:
         return "No view is held out, so nothing is scored."
     num = run.scores.get("views_scored", len(run.views))
@@ -151,7 +155,7 @@ def changed_settings(run: RunSummary) -> list[tuple[str, str, str]] | None:
     try:
         config = text.from_json(dict(run.config), run.field)
         preset = text.flatten(text.to_json(presets.preset(run.preset)))
-    except UserError:
+    except (UserError, OverflowError):  # the second is for sizes of hundreds of digits
         return None
     now = text.flatten(text.to_json(config))
     return [

@@ -1,12 +1,12 @@
 """What a run folder says of its run, read without its parameters: settings, curves, scores."""
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from nerf.errors import UserError, printable
+from nerf.output.report.content import finite
 from nerf.runs import metrics, run_folder
 
 RENDER_MODE = "render"  # which scores nothing
@@ -21,12 +21,14 @@ class RunSummary:
       record: of `config.json`.
       scores: of `eval.json`; None where there is none that can be read.
       lines: of `metrics.jsonl`; none where nothing was trained in the folder.
+      damaged: names of files that are there and cannot be read.
     """
 
     folder: Path
     record: Mapping[str, Any]
     scores: Mapping[str, Any] | None
     lines: tuple[Mapping[str, Any], ...]
+    damaged: tuple[str, ...] = ()
 
     @property
     def scene(self) -> str:
@@ -55,9 +57,11 @@ class RunSummary:
 
     @property
     def status(self) -> str:
-        """`finished`, `unfinished`, or `not scored`, where the run's mode makes no scores."""
+        """`finished`, `unfinished`, `damaged`, or `not scored`, where its mode makes no scores."""
         if self.scores is not None:
             return "finished"
+        if run_folder.EVAL_FILE in self.damaged:
+            return "damaged"
         return "not scored" if self.record.get("mode") == RENDER_MODE else "unfinished"
 
     @property
@@ -66,8 +70,8 @@ class RunSummary:
 
         None where it is not known.
         """
-        scored = number((self.scores or {}).get("step"))
-        last = number(self.lines[-1].get("step")) if self.lines else None
+        scored = finite((self.scores or {}).get("step"))
+        last = finite(self.lines[-1].get("step")) if self.lines else None
         found = last if scored is None else scored
         return None if found is None else int(found)
 
@@ -75,14 +79,14 @@ class RunSummary:
     def seconds(self) -> float | None:
         """The seconds of training up to `step`; None where it was not trained in this folder."""
         step = self.step
-        upto = [line for line in self.lines if step is None or line["step"] <= step]
-        known = [s for line in upto if (s := number(line.get("seconds"))) is not None]
+        upto = [line for line in self.lines if step is None or (finite(line["step"]) or 0) <= step]
+        known = [s for line in upto if (s := finite(line.get("seconds"))) is not None]
         return known[-1] if known else None
 
     @property
     def num_rays(self) -> int | None:
         """The rays that the training has used up to `step`; None as for `seconds`."""
-        of_step = number(mapping(self.config.get("train")).get("num_rays"))
+        of_step = finite(mapping(self.config.get("train")).get("num_rays"))
         if self.step is None or of_step is None or not self.lines:
             return None
         return int(self.step * of_step)
@@ -96,7 +100,7 @@ class RunSummary:
 
     def score(self, name: str) -> float | None:
         """A mean score by its name in `eval.json`; None where it is not known."""
-        return number((self.scores or {}).get(name))
+        return finite((self.scores or {}).get(name))
 
     def _named(self, name: str) -> str:
         for values in (self.record, self.scores or {}):
@@ -117,19 +121,44 @@ def read_run(folder: Path) -> RunSummary:
         raise UserError(f"{folder} is no folder")
     if not (folder / run_folder.CONFIG_FILE).is_file():
         raise UserError(f"{folder} has no {run_folder.CONFIG_FILE}")
-    try:
-        record = run_folder.read_json(folder / run_folder.CONFIG_FILE)
-    except UserError as error:
-        raise UserError(f"{folder} has a {run_folder.CONFIG_FILE} that is damaged") from error
-    try:
-        scores = run_folder.read_json(folder / run_folder.EVAL_FILE)
-    except UserError:
+    record = _object(folder / run_folder.CONFIG_FILE)
+    if record is None:
+        raise UserError(f"{folder} has a {run_folder.CONFIG_FILE} that is damaged")
+    if not isinstance(record.get("scene"), str) or not mapping(record.get("config")):
+        raise UserError(f"{folder} has a {run_folder.CONFIG_FILE} of something else than a run")
+    scores = _object(folder / run_folder.EVAL_FILE)
+    if scores is not None and not isinstance(scores.get("views"), list):
         scores = None
+    lines = _lines(folder)
+    is_damaged = {
+        run_folder.EVAL_FILE: scores is None,
+        metrics.METRICS_FILE: not lines,
+    }
+    damaged = tuple(
+        name for name, is_lost in is_damaged.items() if is_lost and _holds(folder / name)
+    )
+    return RunSummary(folder, record, scores, lines, damaged)
+
+
+def _object(path: Path) -> Mapping[str, Any] | None:
+    """An object of JSON; None where the file is missing or holds no such thing."""
     try:
-        lines = tuple(metrics.read(folder))
-    except OSError:
-        lines = ()
-    return RunSummary(folder, record, scores, lines)
+        return run_folder.read_json(path)
+    except (UserError, RecursionError):
+        return None
+
+
+def _lines(folder: Path) -> tuple[Mapping[str, Any], ...]:
+    """The lines of `metrics.jsonl`; none where it cannot be read."""
+    try:
+        return tuple(metrics.read(folder))
+    except (OSError, RecursionError):
+        return ()
+
+
+def _holds(path: Path) -> bool:
+    """Whether there is something that is no empty file, which a run that was killed may leave."""
+    return path.exists() and not (path.is_file() and path.stat().st_size == 0)
 
 
 def view_name(view: Mapping[str, Any]) -> str:
@@ -140,12 +169,6 @@ def view_name(view: Mapping[str, Any]) -> str:
     """
     name = view.get("name")
     return printable(name) if isinstance(name, str) and name else f"view {view['index']}"
-
-
-def number(value: Any) -> float | None:
-    """A finite number as it is; None for anything else."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number and math.isfinite(value) else None
 
 
 def mapping(value: Any) -> Mapping[str, Any]:

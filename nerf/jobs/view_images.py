@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from nerf.jobs.run_summary import RunSummary, number, view_name
+from nerf.jobs.run_summary import RunSummary, view_name
 from nerf.output import images
 from nerf.output.images import ByteImage
-from nerf.output.report.content import SCORES, ViewContent
+from nerf.output.report.content import SCORES, ViewContent, finite
 from nerf.output.report.encoding import Source
 from nerf.runs import run_folder
 
 _MAP_PIXELS = 504 * 378  # of depth and error, which are shown small
-_UNREADABLE = (OSError, ValueError, SyntaxError)  # what Pillow raises
+_UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)  # what Pillow raises
 _NUM_PANELS = 3  # of a comparison: rendered, truth, depth
 
 
@@ -26,16 +26,16 @@ def view_contents(run: RunSummary) -> list[ViewContent]:
 
 def _view(run: RunSummary, view: Mapping[str, Any]) -> ViewContent:
     stem = run.folder / run_folder.RENDERS_FOLDER / f"view_{view['index']:03d}"
-    masked = number(view.get("masked"))
+    masked = finite(view.get("masked"))
     found = _sources(stem, is_masked=masked is not None)
     own = _file(stem.with_suffix(".png"), small=False)  # a comparison may be larger
     ends = view.get("depth_range")
-    near_far = [number(x) for x in ends] if isinstance(ends, list) else []
+    near_far = [finite(x) for x in ends] if isinstance(ends, list) else []
     known = [x for x in near_far if x is not None]
     return ViewContent(
         index=view["index"],
         name=view_name(view),
-        scores={s.key: x for s in SCORES if (x := number(view.get(s.key))) is not None},
+        scores={s.key: x for s in SCORES if (x := finite(view.get(s.key))) is not None},
         masked=masked,
         size=None if own is None else (own.width, own.height),
         depth_range=(known[0], known[1]) if len(known) == 2 else None,

@@ -67,8 +67,7 @@ _TRUTH = -1  # in the place of a run: the truth is in the page once for all runs
 
 def compare_page(content: CompareContent) -> str:
     """The whole page as text."""
-    num = len(content.rows)
-    title = "One run" if num == 1 else f"{num} runs beside each other"
+    title = f"{len(content.rows)} runs beside each other"
     images = _encoded(content.groups)
     return page(
         title,
@@ -76,9 +75,7 @@ def compare_page(content: CompareContent) -> str:
         _table(content),
         [_group(group, number, images) for number, group in enumerate(content.groups)],
         _differences(content),
-        element(
-            "footer", f"Written by nerf {content.version}. This file fetches nothing."
-        ),
+        element("footer", f"Written by nerf {content.version}. This file fetches nothing."),
     )
 
 

@@ -1,10 +1,25 @@
 """What the pages show, as plain values; the jobs read them from run folders."""
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from nerf.output.report.encoding import Source
+
+
+def finite(value: Any) -> float | None:
+    """A finite number as it is; None for anything else.
+
+    >>> finite(3), finite(float("nan")), finite(True), finite("3"), finite(10**400)
+    (3.0, None, None, None, None)
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:  # an integer of hundreds of digits
+        return None
 
 
 class Score(NamedTuple):

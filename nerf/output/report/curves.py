@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nerf.output.charts import smooth
+from nerf.output.report.content import finite
 from nerf.output.report.markup import Markup, element, joined
 
 Points = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
@@ -102,11 +103,9 @@ def points(lines: Sequence[Mapping[str, Any]], axis: str, name: str, is_log: boo
     Returns:
       Two arrays `[num_points]`, in the order of the lines.
     """
-    found = [
-        (line[axis], line[name])
-        for line in lines
-        if all(_is_finite(line.get(key)) for key in (axis, name)) and (line[name] > 0 or not is_log)
-    ]
+    pairs = [(finite(line.get(axis)), finite(line.get(name))) for line in lines]
+    known = [(x, y) for x, y in pairs if x is not None and y is not None]
+    found = [(x, y) for x, y in known if y > 0.0 or not is_log]
     array = np.array(found, np.float64).reshape(-1, 2)
     return array[:, 0], array[:, 1]
 
@@ -130,11 +129,6 @@ def axis_unit(axis: str, positions: Sequence[float]) -> tuple[float, str]:
 
 
 _NONE: Points = (np.zeros(0), np.zeros(0))
-
-
-def _is_finite(value: Any) -> bool:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and math.isfinite(value)
 
 
 def _thinned(found: Points) -> Points:
