@@ -2,6 +2,14 @@
 
 from html.parser import HTMLParser
 
+HARMFUL = [
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "' onmouseover='alert(1)",
+    "&lt;b&gt; `</code><b>`",
+    "]]></style><script>",
+    "\U0001f33b \u202e \ud800 \x00 \n",
+]
 _ADDRESSES = ("src", "href", "srcset", "poster", "action", "data", "xlink:href")
 
 

@@ -163,7 +163,9 @@ def _run(
             group.truth_name,
             f"Position of the handles between rendering and {group.truth_name} of {view.name}",
             shared_as=f"truth-{group_number}-{view_number}",
-            is_first=run == 0,
+            is_first=not any(
+                (group_number, view_number, n, "rendered") in images for n in range(run)
+            ),
         )
     elif rendered is not None:
         main = parts.plain_image(rendered, "rendering")

@@ -185,6 +185,8 @@ def _video(run: RunContent) -> Markup | None:
 
 
 def _settings(run: RunContent) -> Markup | None:
+    if not run.settings and run.changed is None:
+        return None
     groups = [
         element("div", element("h3", part), parts.facts(pairs))
         for part, pairs in run.settings.items()
