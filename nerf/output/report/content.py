@@ -97,7 +97,7 @@ class RunContent:
       views: the held-out views.
       lines: of `metrics.jsonl`.
       video: a data URI, or None.
-      video_note: where the video is, if it is not in the page; None for no video.
+      video_note: what to say of the video, whose file is then named; None for nothing.
       notes: what the check of the capture said; None where it was not kept.
       changed: settings that differ from the preset: name, value, value of the preset; None if there
         is no such preset.

@@ -5,7 +5,6 @@ import dataclasses
 import io
 import math
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from PIL import Image
 
@@ -13,7 +12,7 @@ from nerf.output.images import ByteImage
 
 QUALITY = 88  # of JPEG
 MAX_BYTES = 11_000_000  # of all images and the video of a page; base64 makes 14.7 MB of them
-MAX_VIDEO_BYTES = 3_000_000
+MAX_VIDEO_BYTES = 3_000_000  # of these
 _LOSSLESS_PIXELS = 40_000  # images of at most as many are written exactly, as PNG
 _BYTES_PER_PIXEL = 0.3  # of a photograph as JPEG, about
 _MAX_TRIES = 6
@@ -78,16 +77,6 @@ def encode_images(sources: Sequence[Source], max_bytes: int = MAX_BYTES) -> list
 def data_uri(kind: str, content: bytes) -> str:
     """Bytes as an address of their own, e.g. for kind `image/png`."""
     return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
-
-
-def video_uri(path: Path, max_bytes: int = MAX_VIDEO_BYTES) -> str | None:
-    """A video as a data URI; None where there is none, or it is larger than `max_bytes`."""
-    try:
-        if path.stat().st_size > max_bytes:
-            return None
-        return data_uri("video/mp4", path.read_bytes())
-    except OSError:
-        return None
 
 
 def _compressed(source: Source, share: float) -> tuple[str, bytes, tuple[int, int]]:

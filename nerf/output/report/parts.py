@@ -49,13 +49,13 @@ def slider(
         "div",
         element(
             "div",
-            element("img", alt=right_name, decoding="async", **same, **size),
+            element("img", alt=right_name, **same, **size),
             element("span", right_name, class_="tag right"),
             class_="under",
         ),
         element(
             "div",
-            element("img", src=left.uri, alt=left_name, decoding="async", **size),
+            element("img", src=left.uri, alt=left_name, **size),
             element("span", left_name, class_="tag left"),
             class_="over",
         ),
@@ -67,7 +67,7 @@ def slider(
 
 def plain_image(image: Encoded, name: str) -> Markup:
     """One image with its name in a corner, as large as a slider."""
-    shown = element("img", src=image.uri, alt=name, decoding="async", width=image.width,
+    shown = element("img", src=image.uri, alt=name, width=image.width,
                     height=image.height)  # fmt: skip
     ratio = f"aspect-ratio:{image.width}/{image.height}"
     tag = element("span", name, class_="tag left")
@@ -106,7 +106,7 @@ def _map(image: Encoded, alt: str, title: str, bar: Markup, texts: Sequence[str]
     ticks = element("div", [element("span", text) for text in texts], class_="ticks")
     return element(
         "figure",
-        element("img", src=image.uri, alt=alt, decoding="async", width=image.width,
+        element("img", src=image.uri, alt=alt, width=image.width,
                 height=image.height),
         element("figcaption", element("span", title, class_="name"), bar, ticks),
         class_="map",

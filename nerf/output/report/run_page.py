@@ -165,7 +165,10 @@ def _curves(run: RunContent) -> Markup | None:
         )
         for axis in over
     ]
-    text = "Faint: each reading of a training batch. Strong: medians of neighbours. Dots: held-out."
+    text = (
+        "Faint: each reading of a training batch. Strong: medians of neighbours. Dots: the middle "
+        "held-out view, drawn small during training."
+    )
     return element(
         "div",
         element("fieldset", element("legend", "Curves"), choices),
@@ -176,12 +179,14 @@ def _curves(run: RunContent) -> Markup | None:
 
 
 def _video(run: RunContent) -> Markup | None:
+    shown: list[Markup] = []
     if run.video is not None:
-        return element("video", src=run.video, controls=True, loop=True, muted=True, preload="auto")
-    if run.video_note is None:
-        return None
-    link = element("a", "video.mp4", href="video.mp4")
-    return element("p", run.video_note, " It is in the folder of this file: ", link, ".")
+        shown += [element("video", src=run.video, controls=True, loop=True, muted=True)]
+    if run.video_note is not None:
+        link = element("a", "video.mp4", href="video.mp4")
+        text = f"{run.video_note} The file is beside this one: "
+        shown += [element("p", text, link, ".", class_="aside")]
+    return joined(shown) if shown else None
 
 
 def _settings(run: RunContent) -> Markup | None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nerf.output.report.encoding import Source, data_uri, encode_images, video_uri
+from nerf.output.report.encoding import Source, encode_images
 
 RNG = np.random.default_rng(0)
 
@@ -59,11 +59,3 @@ def test_an_image_may_have_a_limit_of_its_own():
 
 def test_without_images_there_is_nothing():
     assert encode_images([]) == []
-
-
-def test_a_video_is_in_the_page_unless_it_is_large_or_missing(tmp_path):
-    file = tmp_path / "video.mp4"
-    assert video_uri(file) is None
-    file.write_bytes(b"video")
-    assert video_uri(file) == data_uri("video/mp4", b"video")
-    assert video_uri(file, max_bytes=4) is None

@@ -129,6 +129,12 @@ def test_a_video_that_is_too_large_is_a_link_to_the_file_beside():
     assert page.num("video") == 0
 
 
+def test_a_video_that_is_scaled_down_stands_above_the_link():
+    page = assert_fetches_nothing(run_page(dataclasses.replace(RUN, video_note="It is smaller.")))
+    assert "It is smaller. The file is beside this one: video.mp4." in page.text
+    assert page.num("video") == 1
+
+
 def test_images_that_are_scaled_down_are_said_to_be():
     small = Source(lambda: IMAGE, 6, 8, max_pixels=12)
     view = dataclasses.replace(VIEW, rendered=small)
