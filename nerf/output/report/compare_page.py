@@ -7,7 +7,7 @@ from typing import NamedTuple
 from nerf.output.report import parts
 from nerf.output.report.assets import page
 from nerf.output.report.content import ViewContent
-from nerf.output.report.encoding import MAX_BYTES, Encoded, Source, encode_images
+from nerf.output.report.encoding import Encoded, Source, encode_images, max_bytes
 from nerf.output.report.markup import Child, Markup, element, with_code
 
 
@@ -91,7 +91,8 @@ def _encoded(groups: Sequence[ViewGroup]) -> dict[_Key, Encoded]:
                 for kind in ("rendered", "depth", "error"):
                     if (source := getattr(view, kind)) is not None:
                         found[(*where, run, kind)] = source
-    return dict(zip(found, encode_images(list(found.values()), MAX_BYTES), strict=True))
+    num_views = sum(len(views) for group in groups for views in group.views)
+    return dict(zip(found, encode_images(list(found.values()), max_bytes(num_views)), strict=True))
 
 
 def _table(content: CompareContent) -> Markup:

@@ -6,16 +6,19 @@ import io
 import math
 from collections.abc import Callable, Sequence
 
+import numpy as np
 from PIL import Image
 
 from nerf.output.images import ByteImage
 
-QUALITY = 88  # of JPEG
-MAX_BYTES = 11_000_000  # of all images and the video of a page; base64 makes 14.7 MB of them
-MAX_VIDEO_BYTES = 3_000_000  # of these
+QUALITY, SMALLER_QUALITY = 88, 80  # of JPEG: of whole images, and of those that are scaled down
+MAX_VIDEO_BYTES = 3_000_000
+_MIN_BYTES, _MAX_BYTES = 11_000_000, 22_000_000  # of the images and the video of a page
+_BYTES_PER_VIEW = 110_000
 _LOSSLESS_PIXELS = 40_000  # images of at most as many are written exactly, as PNG
-_BYTES_PER_PIXEL = 0.3  # of a photograph as JPEG, about
+_BYTES_PER_PIXEL = 0.25  # of a photograph as JPEG, about
 _MAX_TRIES = 6
+_NUM_SAMPLED = 32  # images whose size is measured before all of them are encoded
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,9 +36,14 @@ class Source:
     width: int
     max_pixels: float = math.inf
 
+    @property
+    def num_pixels(self) -> float:
+        """The most pixels that it is encoded with."""
+        return min(self.max_pixels, self.height * self.width)
+
     def size(self, share: float) -> tuple[int, int]:
         """Width and height where it may have `share` of its pixels."""
-        pixels = min(self.max_pixels, share * self.height * self.width)
+        pixels = share * self.num_pixels
         scale = min(1.0, math.sqrt(pixels / (self.height * self.width)))
         return max(1, round(self.width * scale)), max(1, round(self.height * scale))
 
@@ -54,7 +62,18 @@ class Encoded:
     height: int
 
 
-def encode_images(sources: Sequence[Source], max_bytes: int = MAX_BYTES) -> list[Encoded]:
+def max_bytes(num_views: int) -> int:
+    """How large the images and the video of a page may be, before base64 makes a third more.
+
+    A page of many views may be larger, so that its images do not become too small.
+
+    >>> max_bytes(3), max_bytes(150), max_bytes(1000)
+    (11000000, 16500000, 22000000)
+    """
+    return min(_MAX_BYTES, max(_MIN_BYTES, num_views * _BYTES_PER_VIEW))
+
+
+def encode_images(sources: Sequence[Source], max_bytes: int) -> list[Encoded]:
     """Encodes images so that all of them together have a limited size.
 
     Where they are too large, all are scaled down by the same factor.
@@ -63,8 +82,7 @@ def encode_images(sources: Sequence[Source], max_bytes: int = MAX_BYTES) -> list
       sources: the images.
       max_bytes: of all of them, before base64 makes a third more.
     """
-    pixels = sum(math.prod(source.size(1.0)) for source in sources)
-    share = min(1.0, max_bytes / max(1.0, _BYTES_PER_PIXEL * pixels))
+    share = _fitting_share(sources, max_bytes)
     for _ in range(_MAX_TRIES):
         contents = [_compressed(source, share) for source in sources]
         total = sum(len(content) for _, content, _ in contents)
@@ -72,6 +90,23 @@ def encode_images(sources: Sequence[Source], max_bytes: int = MAX_BYTES) -> list
             break
         share *= 0.9 * max_bytes / total
     return [Encoded(data_uri(kind, content), *size) for kind, content, size in contents]
+
+
+def _fitting_share(sources: Sequence[Source], max_bytes: int) -> float:
+    """The share of their pixels with which images will fit, as some of them show."""
+    pixels = sum(source.num_pixels for source in sources)
+    share = min(1.0, max_bytes / max(1.0, _BYTES_PER_PIXEL * pixels))
+    if len(sources) <= _NUM_SAMPLED:
+        return share
+    chosen = np.random.default_rng(0).choice(len(sources), _NUM_SAMPLED, replace=False)
+    some = [sources[number] for number in chosen]
+    allowed = max_bytes * sum(source.num_pixels for source in some) / pixels
+    for _ in range(_MAX_TRIES):
+        total = sum(len(_compressed(source, share)[1]) for source in some)
+        if total <= allowed:
+            break
+        share *= 0.9 * allowed / total
+    return share
 
 
 def data_uri(kind: str, content: bytes) -> str:
@@ -84,10 +119,12 @@ def _compressed(source: Source, share: float) -> tuple[str, bytes, tuple[int, in
     size = source.size(share)
     image = Image.fromarray(source.read())
     if image.size != size:
-        image = image.resize(size, Image.Resampling.BOX)
+        image = image.resize(size, Image.Resampling.BICUBIC)
     buffer = io.BytesIO()
-    if math.prod(size) <= _LOSSLESS_PIXELS:
+    is_whole = share == 1.0
+    if is_whole and math.prod(size) <= _LOSSLESS_PIXELS:
         image.save(buffer, "PNG")
         return "image/png", buffer.getvalue(), size
-    image.save(buffer, "JPEG", quality=QUALITY, subsampling=0)
+    quality = QUALITY if is_whole else SMALLER_QUALITY
+    image.save(buffer, "JPEG", quality=quality, subsampling=0 if is_whole else "4:2:0")
     return "image/jpeg", buffer.getvalue(), size

@@ -6,7 +6,7 @@ from nerf.output.report import parts
 from nerf.output.report.assets import page
 from nerf.output.report.content import SCORES, RunContent, ViewContent
 from nerf.output.report.curves import charts_over
-from nerf.output.report.encoding import MAX_BYTES, Encoded, Source, encode_images
+from nerf.output.report.encoding import Encoded, Source, encode_images, max_bytes
 from nerf.output.report.markup import Child, Markup, element, joined, with_code
 
 _KINDS = ("rendered", "truth", "error", "depth")
@@ -17,7 +17,7 @@ Images = dict[str, Encoded]  # of a view, by kind
 def run_page(run: RunContent) -> str:
     """The whole page as text."""
     used = 0 if run.video is None else len(run.video) * 3 // 4
-    images = encode_views(run.views, MAX_BYTES - used)
+    images = encode_views(run.views, max_bytes(len(run.views)) - used)
     return page(
         f"{run.name}: report of a run",
         _heading(run),
@@ -32,7 +32,7 @@ def run_page(run: RunContent) -> str:
     )
 
 
-def encode_views(views: Sequence[ViewContent], max_bytes: int) -> list[Images]:
+def encode_views(views: Sequence[ViewContent], limit: int) -> list[Images]:
     """The images of each view as data URIs, by kind; those that are not there are left out."""
     found: list[tuple[int, str, Source]] = []
     for number, view in enumerate(views):
@@ -40,7 +40,7 @@ def encode_views(views: Sequence[ViewContent], max_bytes: int) -> list[Images]:
             source = getattr(view, kind)
             if source is not None:
                 found.append((number, kind, source))
-    encoded = encode_images([source for _, _, source in found], max_bytes)
+    encoded = encode_images([source for _, _, source in found], limit)
     images: list[Images] = [{} for _ in views]
     for (number, kind, _), image in zip(found, encoded, strict=True):
         images[number][kind] = image
