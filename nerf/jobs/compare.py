@@ -4,15 +4,16 @@ import csv
 import dataclasses
 import io
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from nerf import __version__
 from nerf.errors import UserError, listed, printable
 from nerf.jobs.compared_files import check_writable
+from nerf.jobs.compared_settings import differing_settings
 from nerf.jobs.compared_views import view_groups
-from nerf.jobs.report import changed_settings, duration, plain
+from nerf.jobs.report import duration
 from nerf.jobs.run_summary import RunSummary, read_run
 from nerf.output.report.compare_page import CompareContent, TableCell, compare_page
 from nerf.output.report.content import SCORES
@@ -45,16 +46,16 @@ class Column(NamedTuple):
 COLUMNS = (
     Column("run", "run"),
     Column("scene", "scene"),
-    Column("source", "source"),
+    *(Column(s.key, s.label, s.text, True, s.is_better_high) for s in SCORES),
+    Column("steps", "steps", "{:,}".format, True),
+    Column("seconds", "time", duration, True),
+    Column("rays", "rays", "{:,}".format, True),
     Column("field", "field"),
     Column("backend", "backend"),
     Column("preset", "preset"),
     Column("status", "status"),
-    Column("steps", "steps", "{:,}".format, True),
-    Column("seconds", "time", duration, True),
-    Column("rays", "rays", "{:,}".format, True),
-    *(Column(s.key, s.label, s.text, True, s.is_better_high) for s in SCORES),
     Column("views", "views", str, True),
+    Column("source", "source"),
     Column("resolution", "size"),
     Column("renderer", "renderer"),
     Column("device", "device"),
@@ -127,7 +128,7 @@ class Comparison:
     def page(self) -> str:
         """One HTML file with the table, the views of all runs, and the settings that differ."""
         rows = self.rows
-        columns = _used_columns(rows)
+        columns, same = _split_columns(_used_columns(rows), rows)
         cells = [[_cell(column, row, rows) for column in columns] for row in rows]
         groups, remarks = view_groups(self.runs, self.labels)
         return compare_page(
@@ -135,9 +136,10 @@ class Comparison:
                 columns=[(column.label, column.is_number) for column in columns],
                 rows=cells,
                 groups=groups,
+                same=[(column.label, _text(column, rows[0])) for column in same],
                 remarks=[*self.notes, *remarks],
                 labels=self.labels,
-                differences=_differences(self.runs),
+                differences=differing_settings(self.runs),
                 version=__version__,
             )
         )
@@ -257,6 +259,14 @@ def _used_columns(rows: Sequence[Values]) -> list[Column]:
     return [column for column in COLUMNS if any(row[column.key] is not None for row in rows)]
 
 
+def _split_columns(
+    columns: Sequence[Column], rows: Sequence[Values]
+) -> tuple[list[Column], list[Column]]:
+    """Columns that tell runs apart or hold numbers, and those with one text for all runs."""
+    same = [c for c in columns if not c.is_number and len({_text(c, row) for row in rows}) == 1]
+    return [column for column in columns if column not in same], same
+
+
 def _text(column: Column, row: Values) -> str:
     value = row[column.key]
     return "-" if value is None else column.text(value)
@@ -274,19 +284,3 @@ def _cell(column: Column, row: Values, rows: Sequence[Values]) -> TableCell:
         and value == (max(known) if column.is_better_high else min(known))
     )
     return TableCell(_text(column, row), value, is_best)
-
-
-def _differences(runs: Sequence[RunSummary]) -> list[tuple[str, list[str]]]:
-    """The settings that are not the same in all runs: name, and value of each run."""
-    known: list[Mapping[str, str]] = [_settings(run) for run in runs]
-    names = dict.fromkeys(name for settings in known for name in settings)
-    rows = [(name, [settings.get(name, "-") for settings in known]) for name in names]
-    return [(name, values) for name, values in rows if len(set(values)) > 1]
-
-
-def _settings(run: RunSummary) -> Mapping[str, str]:
-    """The settings that say how a run was made, by their dotted names."""
-    named = ("seed", "precision", "init_from", "space")
-    own = {name: plain(run.record[name]) for name in named if name in run.record}
-    changed = changed_settings(run)
-    return own | {name: value for name, value, _ in changed or ()}

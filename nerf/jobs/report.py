@@ -161,6 +161,15 @@ def _scored(run: RunSummary) -> str:
     return f"Mean of {num} held-out views, none of which was trained on; {renderer} renderer."
 
 
+def all_settings(run: RunSummary) -> Mapping[str, Any]:
+    """The settings of a run by their dotted names; an older one gets what came later."""
+    try:
+        config = text.to_json(text.from_json(dict(run.config), run.field))
+    except (UserError, OverflowError):  # the second is for sizes of hundreds of digits
+        config = dict(run.config)
+    return text.flatten(config)
+
+
 def changed_settings(run: RunSummary) -> list[tuple[str, str, str]] | None:
     """Settings that differ from those of the run's preset; None where there is no such preset."""
     try:

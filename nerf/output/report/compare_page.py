@@ -8,7 +8,7 @@ from nerf.output.report import parts
 from nerf.output.report.assets import page
 from nerf.output.report.content import ViewContent
 from nerf.output.report.encoding import Encoded, Source, encode_images, max_bytes
-from nerf.output.report.markup import Child, Markup, element, with_code
+from nerf.output.report.markup import Child, Markup, element, joined, with_code
 
 
 class TableCell(NamedTuple):
@@ -46,6 +46,7 @@ class CompareContent:
       columns: of the table: heading, and whether it holds numbers.
       rows: its cells.
       groups: the views, scene by scene.
+      same: what is the same in all runs: name and value.
       remarks: what is left out, and why.
       labels: of the runs.
       differences: settings that differ: name, and value of each run.
@@ -55,6 +56,7 @@ class CompareContent:
     columns: Sequence[tuple[str, bool]]
     rows: Sequence[Sequence[TableCell]]
     groups: Sequence[ViewGroup]
+    same: Sequence[tuple[str, str]]
     remarks: Sequence[str]
     labels: Sequence[str]
     differences: Sequence[tuple[str, Sequence[str]]]
@@ -105,8 +107,17 @@ def _table(content: CompareContent) -> Markup:
         "section",
         element("h2", "Table"),
         parts.table(content.columns, rows),
+        element("p", "The same in all: ", _list(content.same), ".") if content.same else None,
         element("ul", remarks, class_="notes") if remarks else None,
         element("p", "Bold is the best of its scene. ", parts.SSIM_TEXT, class_="aside"),
+    )
+
+
+def _list(pairs: Sequence[tuple[str, str]]) -> Markup:
+    """Names and values in a line."""
+    return joined(
+        [", " if n else "", f"{name} ", parts.file_name(value)]
+        for n, (name, value) in enumerate(pairs)
     )
 
 
@@ -186,7 +197,7 @@ def _differences(content: CompareContent) -> Markup | None:
         return None
     columns = [("setting", False), *((label, False) for label in content.labels)]
     rows = [[(text, None) for text in (name, *values)] for name, values in content.differences]
-    text = "A dash stands for the value that the preset of the run has."
+    text = "A dash stands for a setting that the field of the run does not have."
     return element(
         "section",
         element("h2", "Settings that differ"),

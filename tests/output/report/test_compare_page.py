@@ -37,6 +37,7 @@ CONTENT = CompareContent(
         [TableCell("c", "c"), TableCell("-", None)],
     ],
     groups=[GROUP],
+    same=[("field", "planes"), ("backend", "flax")],
     remarks=["left out: `c`"],
     labels=["a", "b", "c"],
     differences=[("seed", ["0", "1", "0"])],
@@ -46,8 +47,10 @@ CONTENT = CompareContent(
 
 def test_the_table_the_views_and_what_differs_are_shown():
     page = assert_fetches_nothing(compare_page(CONTENT))
-    for text in ("3 runs", "20.0 dB", "left out: c", "Views of meadow", "IMG_1", "3 more views",
-                 "seed", "Written by nerf 9.9"):  # fmt: skip
+    for text in (
+        "3 runs", "20.0 dB", "left out: c", "Views of meadow", "IMG_1", "3 more views", "seed",
+        "The same in all: field planes, backend flax.", "Written by nerf 9.9",
+    ):  # fmt: skip
         assert text in page.text, text
     assert page.num("b") >= 1
     keys = [a["data-sort"] for _, a in page.elements if "data-sort" in a]
@@ -80,6 +83,7 @@ def test_no_text_of_a_run_becomes_an_element(text):
         columns=[(text, False), (text, True)],
         rows=[[cell._replace(text=text, key=text) for cell in row] for row in CONTENT.rows],
         groups=[dataclasses.replace(GROUP, title=text, labels=(text, text), views=views)],
+        same=[(text, text), (text, text)],
         remarks=[text],
         labels=[text] * 3,
         differences=[(text, [text] * 3)],
