@@ -4,7 +4,8 @@ python -m nerf.compare RUN RUN ...
 python -m nerf.compare runs/* --sort=psnr --csv=runs.csv --json=runs.json
 python -m nerf.compare RUN RUN --out=compare.html
 
-The folders are not changed. An unfinished run is listed as such.
+The folders are not changed. An unfinished run is listed as such. Where a file of a run is damaged,
+the status is 1, and what is known is shown and written all the same.
 """
 
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from pathlib import Path
 from absl import flags
 
 from nerf.cli.console import Console
-from nerf.cli.exits import exit_on_error
+from nerf.cli.exits import exit_on_error, fail
 from nerf.cli.flags import FLAGS, run_command
 from nerf.cli.modes import parse_compare_flags
 from nerf.errors import UserError
@@ -49,6 +50,8 @@ def _run(argv: Sequence[str]) -> None:
     for name in ("csv", "json", "out"):
         if FLAGS[name].value is not None:
             console.print(f"written: {FLAGS[name].value}")
+    if found.faults:
+        fail("; ".join(found.faults))
 
 
 def run() -> None:

@@ -71,19 +71,22 @@ class Comparison:
       runs: what their folders say.
       labels: a short name of each, in the same order.
       notes: what to know of the folders that were given.
+      faults: which files of them are damaged.
     """
 
     runs: tuple[RunSummary, ...]
     labels: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    faults: tuple[str, ...] = ()
 
     @property
     def rows(self) -> list[Values]:
         """The values of each run by the keys of `COLUMNS`; None where one is not known."""
-        return [
+        found = [
             {"run": label, **_values(run)}
             for label, run in zip(self.labels, self.runs, strict=True)
         ]
+        return [{column.key: values[column.key] for column in COLUMNS} for values in found]
 
     def sorted_by(self, key: str) -> "Comparison":
         """The same with the best run first, by one of `SORT_KEYS`; unknown values come last.
@@ -137,7 +140,7 @@ class Comparison:
                 rows=cells,
                 groups=groups,
                 same=[(column.label, _text(column, rows[0])) for column in same],
-                remarks=[*self.notes, *remarks],
+                remarks=[*self.notes, *self.faults, *remarks],
                 labels=self.labels,
                 differences=differing_settings(self.runs),
                 version=__version__,
@@ -192,7 +195,11 @@ def compare_runs(folders: Sequence[str | Path]) -> Comparison:
     if len(runs) == 1:
         raise UserError(_one_alone(runs[0], len(folders) - len(paths), reasons))
     labels = _labels([run.folder for run in runs])
-    return Comparison(tuple(runs), tuple(labels), tuple(_notes(runs, labels, reasons)))
+    notes = [f"left out, since it is no run: {listed(reasons)}"] if reasons else []
+    waiting = [n for n, run in zip(labels, runs, strict=True) if run.status == "unfinished"]
+    if waiting:
+        notes.append(f"unfinished, since there is no {run_folder.EVAL_FILE}: {listed(waiting)}")
+    return Comparison(tuple(runs), tuple(labels), tuple(notes), tuple(_faults(runs, labels)))
 
 
 def _one_alone(run: RunSummary, num_again: int, reasons: Sequence[str]) -> str:
@@ -204,18 +211,15 @@ def _one_alone(run: RunSummary, num_again: int, reasons: Sequence[str]) -> str:
     return f"{run.folder}{again} is the only run: give two run folders or more{others}{own}"
 
 
-def _notes(runs: Sequence[RunSummary], labels: Sequence[str], reasons: Sequence[str]) -> list[str]:
-    """What to know of the folders that were given."""
-    notes = [f"left out, since it is no run: {listed(reasons)}"] if reasons else []
-    waiting = [n for n, run in zip(labels, runs, strict=True) if run.status == "unfinished"]
-    if waiting:
-        notes.append(f"unfinished, since there is no {run_folder.EVAL_FILE}: {listed(waiting)}")
+def _faults(runs: Sequence[RunSummary], labels: Sequence[str]) -> list[str]:
+    """Which files are damaged, and what is therefore not known."""
+    faults = []
     lost = {run_folder.EVAL_FILE: "scores", METRICS_FILE: "steps and time"}
     for file, what in lost.items():
-        names = [n for n, run in zip(labels, runs, strict=True) if file in run.damaged]
+        names = [name for name, run in zip(labels, runs, strict=True) if file in run.damaged]
         if names:
-            notes.append(f"{file} is damaged, so {what} are not known: {listed(names)}")
-    return notes
+            faults.append(f"{file} is damaged, so {what} are not known: {listed(names)}")
+    return faults
 
 
 def _labels(folders: Sequence[Path]) -> list[str]:
