@@ -142,6 +142,7 @@ def _show(console: Console, scene: Scene, folder: Path, trained: TrainedField) -
         _score_and_draw(console, scene, folder, trained)
     else:
         _draw_video(console, scene, folder, trained)
+        try_report(folder, console)
         video = folder / run_folder.VIDEO_FILE
         console.print(f"everything is in {folder}, the video is {video}")
 

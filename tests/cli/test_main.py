@@ -287,7 +287,8 @@ def test_render_makes_the_video_and_leaves_the_scores(run_dir, backend, scene, t
         "--video_size=9x7",
     )
     after = contents(folder)
-    assert {name for name in after if after[name] != before.get(name)} == {"video.mp4"}
+    changed = {name for name in after if after[name] != before.get(name)}
+    assert changed == {"video.mp4", "report.html"}  # which shows the video
     assert set(after) == set(before)
     assert out.splitlines()[-1].endswith(f"the video is {folder / 'video.mp4'}")
 

@@ -106,6 +106,13 @@ def test_truth_and_error_come_from_the_comparison_of_an_older_run(tmp_path):
     assert page_of(run).num("img") == 4
 
 
+def test_a_run_that_has_drawn_a_video_alone_says_that_nothing_is_scored(tmp_path):
+    run = write_run(tmp_path / "run", mode="render")
+    (run / "eval.json").unlink()
+    page = page_of(run)
+    assert "Nothing is scored: this run has drawn a video alone." in page.text
+
+
 def test_a_video_is_in_the_page(tmp_path):
     run = write_run(tmp_path / "run")
     (run / "video.mp4").write_bytes(b"video")
