@@ -8,6 +8,7 @@ import pytest
 
 from nerf.errors import UserError
 from nerf.jobs.compare import COLUMNS, SORT_KEYS, compare_runs
+from nerf.jobs.compared_settings import differing_settings
 from tests.support.pages import HARMFUL, assert_fetches_nothing
 from tests.support.run_folders import write_run
 
@@ -41,8 +42,19 @@ def test_all_forms_say_the_same_and_the_folders_stay(runs, tmp_path):
     assert found.notes == found.faults == ()
     page = assert_fetches_nothing(found.page())
     assert page.num("option") == 2
-    assert "seed" in page.text
     assert contents(tmp_path) == before
+
+
+def test_the_settings_that_differ_are_those(runs):
+    path = runs[0] / "config.json"
+    record = json.loads(path.read_text())
+    record["config"]["train"]["num_rays"] = 77
+    record["config"]["field"].pop("outside")  # as an older version wrote it: the default is known
+    path.write_text(json.dumps(record))
+    assert differing_settings(compare_runs(runs).runs) == [
+        ("seed", ["0", "1"]),
+        ("train.num_rays", ["77", "1024"]),
+    ]
 
 
 @pytest.mark.parametrize("key", SORT_KEYS)
