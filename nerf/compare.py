@@ -20,6 +20,8 @@ from nerf.cli.modes import parse_compare_flags
 from nerf.errors import UserError
 from nerf.jobs.compare import SORT_KEYS, compare_runs
 
+_HELP = {"out": "also write a page with the table and the views here, a .html file"}
+
 flags.DEFINE_string("csv", None, "also write the table here, as CSV")
 flags.DEFINE_string("json", None, "also write the table here, as JSON")
 flags.DEFINE_enum("sort", None, SORT_KEYS, "the best run first (default: in the order given)")
@@ -56,7 +58,7 @@ def _run(argv: Sequence[str]) -> None:
 
 def run() -> None:
     """The console script `nerf-compare`."""
-    run_command(main, __name__, __doc__, parse_compare_flags)
+    run_command(main, __name__, __doc__, parse_compare_flags, _HELP)
 
 
 if __name__ == "__main__":
