@@ -6,7 +6,7 @@ from typing import Any
 
 from nerf import __version__
 from nerf.config import presets, text
-from nerf.errors import UserError
+from nerf.errors import UserError, counted
 from nerf.jobs.run_summary import RunSummary, mapping, read_run
 from nerf.jobs.view_images import view_contents
 from nerf.output.report.content import SCORES, RunContent
@@ -134,7 +134,7 @@ def _sizes_text(record: Mapping[str, Any]) -> str:
 
 
 def _split_text(train: Sequence[int], test: Sequence[int], run: RunSummary) -> str:
-    counts = f"{len(train)} views for training, {len(test)} held out"
+    counts = f"{counted(len(train), 'view')} for training, {len(test)} held out"
     config = mapping(run.config.get("train"))
     every = config.get("holdout")
     if config.get("holdout_views"):
@@ -158,6 +158,8 @@ def _scored(run: RunSummary) -> str:
         return "No view is held out, so nothing is scored."
     num = run.scores.get("views_scored", len(run.views))
     renderer = run.scores.get("renderer", run.scores.get("render", "exact"))
+    if num == 1:
+        return f"Of the one held-out view, which was not trained on; {renderer} renderer."
     return f"Mean of {num} held-out views, none of which was trained on; {renderer} renderer."
 
 

@@ -113,6 +113,12 @@ def test_a_run_that_has_drawn_a_video_alone_says_that_nothing_is_scored(tmp_path
     assert "Nothing is scored: this run has drawn a video alone." in page.text
 
 
+def test_one_view_is_not_said_to_be_several(tmp_path):
+    page = page_of(write_run(tmp_path / "run", names=("a",)))
+    assert "Of the one held-out view, which was not trained on" in page.text
+    assert "1 views" not in page.text
+
+
 def test_a_video_is_in_the_page(tmp_path):
     run = write_run(tmp_path / "run")
     (run / "video.mp4").write_bytes(b"video")

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from nerf.errors import counted
 from nerf.output.report import parts
 from nerf.output.report.assets import page
 from nerf.output.report.content import ViewContent
@@ -137,9 +138,8 @@ def _group(group: ViewGroup, number: int, images: dict[_Key, Encoded]) -> Markup
         "their right. The error of a pixel is the mean of |rendering - truth| over its colours."
     )
     if group.num_others:
-        text += (
-            f" {group.num_others} more views are not shown, since not all runs have scored them."
-        )
+        more = counted(group.num_others, "more view is", "more views are")
+        text += f" {more} not shown, since not all runs have scored the same."
     choices = [
         element(
             "div",
