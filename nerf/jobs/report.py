@@ -122,7 +122,9 @@ def _facts(run: RunSummary) -> list[tuple[str, str]]:
         values.append(("bounds", f"{bounds[0]} to {bounds[1]} scene units, the mean of all views"))
     values.append(("parameters", f"from {record.get('init_from', 'unknown')}"))
     notes = record.get("notes")
-    if not isinstance(notes, list):
+    if run.source == "procedural":
+        pass  # there is no capture to check
+    elif not isinstance(notes, list):
         values.append(("check", "what it said is not known: an older version wrote this folder"))
     elif not notes:
         values.append(("check", "the capture was read without a note"))

@@ -115,6 +115,13 @@ def read_run(folder: Path) -> RunSummary:
     Raises:
       UserError: with the reason, if it is none, or its settings cannot be read.
     """
+    try:
+        return _read(folder)
+    except OSError as error:  # e.g. of a folder without the right to read it
+        raise UserError(f"{folder} cannot be read ({error.strerror})") from error
+
+
+def _read(folder: Path) -> RunSummary:
     if not folder.exists():
         raise UserError(f"{folder} does not exist")
     if not folder.is_dir():

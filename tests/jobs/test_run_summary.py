@@ -1,8 +1,10 @@
 """Laws of what is read from a run folder: whatever it holds, it is a summary or a sentence."""
 
 import copy
+import errno
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -104,6 +106,15 @@ def test_a_path_that_is_no_folder_is_said_to_be_so(tmp_path):
         read_run(tmp_path / "file")
     with pytest.raises(UserError, match="does not exist"):
         read_run(tmp_path / "none")
+
+
+def test_a_folder_without_the_right_to_read_it_is_said_to_be_so(run, monkeypatch):
+    def refuses(_):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "is_file", refuses)
+    with pytest.raises(UserError, match=r"run cannot be read \(Permission denied\)"):
+        read_run(run)
 
 
 @pytest.mark.parametrize("content", ["{", "[]", "{}", '{"views": 3}', "\xff", "[" * 10_000])
