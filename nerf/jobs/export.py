@@ -1,0 +1,309 @@
+"""Meshes, point clouds and depth maps of a trained field, as files for other programs."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from nerf.errors import UserError
+from nerf.export import depth_maps, files, fusion, marching, pieces
+from nerf.export.colours import surface_colours
+from nerf.export.depth_maps import DepthMap
+from nerf.export.depth_views import MIN_ACC, Floats, surface_points
+from nerf.export.frames import Frame
+from nerf.export.marching import Surface
+from nerf.export.points import point_cloud
+from nerf.jobs.export_views import MAX_SIZE, SurfaceViews, render_depth, surface_views
+from nerf.jobs.trained_field import TrainedField
+from nerf.runtime.events import Callback, Progress, log_event, say
+
+KINDS = ("mesh", "points", "depth")
+NUM_POINTS = 1_000_000
+MAX_RESOLUTION = 1024  # cells along the longest side
+_USUAL_RESOLUTION = 384
+_CELLS_PER_PIXEL = 2.0
+_TRUNCATION_CELLS, _TRUNCATION_DEPTH = 4.0, 0.015  # of the median depth
+RECORD_FILE = "export.json"
+
+
+def export_mesh(
+    trained: TrainedField,
+    path: str | Path,
+    *,
+    frame: str = "capture",
+    resolution: int | None = None,
+    max_faces: int | None = None,
+    max_size: int = MAX_SIZE,
+    far: float | None = None,
+    callback: Callback = log_event,
+) -> None:
+    """Writes a coloured mesh of the surfaces that the training views see.
+
+    The depth of the views is rendered and fused; only the largest pieces are kept.
+
+    Args:
+      trained: from `nerf.train`, `nerf.load_run` or `nerf.load_params`, with the cameras of its
+        scene.
+      path: the file, which ends with .ply, .glb or .obj; it is replaced as a whole.
+      frame: `capture`, the coordinates and unit of the capture's own files, or `scene` units.
+      resolution: cells of the grid along its longest side; None means about two cells a pixel, and
+        at most 384.
+      max_faces: the number of triangles at most; None means no limit.
+      max_size: the longer side in pixels of the rendered views, at most.
+      far: surfaces farther from a camera are left out, in the unit of the capture's files; None
+        means four times the median depth, and no limit for an object.
+      callback: receives progress.
+
+    Raises:
+      UserError: without the packages of the extra `export`, if `path` has another ending, or
+        nothing is seen.
+    """
+    _check(Path(path).parent, frame, resolution, max_faces)
+    files.check_mesh_path(Path(path))
+    seen = surface_views(trained, max_size=max_size, far=far, callback=callback)
+    _write_meshes(trained, [Path(path)], seen, frame, resolution, max_faces, callback)
+
+
+def export_points(
+    trained: TrainedField,
+    path: str | Path,
+    *,
+    frame: str = "capture",
+    num_points: int = NUM_POINTS,
+    max_size: int = MAX_SIZE,
+    far: float | None = None,
+    callback: Callback = log_event,
+) -> None:
+    """Writes a coloured point cloud with normals as a .ply file.
+
+    Args:
+      trained, frame, max_size, far, callback: see `export_mesh`.
+      path: the file, which ends with .ply; it is replaced as a whole.
+      num_points: at most that many, evenly chosen from the pixels of the training views.
+
+    Raises:
+      UserError: see `export_mesh`.
+    """
+    _check(Path(path).parent, frame, None, None)
+    seen = surface_views(trained, max_size=max_size, far=far, callback=callback)
+    _write_points(trained, Path(path), seen, frame, num_points, callback)
+
+
+def export_depth(
+    trained: TrainedField,
+    folder: str | Path,
+    *,
+    frame: str = "capture",
+    callback: Callback = log_event,
+) -> None:
+    """Writes the depth of all views, with their own lenses and sizes, and their poses.
+
+    Args:
+      trained, frame, callback: see `export_mesh`.
+      folder: where NAME.npz, NAME.png and transforms.json go.
+
+    Raises:
+      UserError: if there is no such frame, or the folder cannot be written.
+    """
+    folder = Path(folder)
+    _check(folder, frame, None, None)
+    _write_depth(trained, folder, frame, callback)
+
+
+def export_all(
+    trained: TrainedField,
+    folder: str | Path,
+    *,
+    kinds: Sequence[str] = KINDS,
+    mesh_suffixes: Sequence[str] = (".ply", ".glb"),
+    frame: str = "capture",
+    resolution: int | None = None,
+    max_faces: int | None = None,
+    num_points: int = NUM_POINTS,
+    max_size: int = MAX_SIZE,
+    far: float | None = None,
+    callback: Callback = log_event,
+) -> list[Path]:
+    """Writes several kinds of files; the views are rendered once.
+
+    Args:
+      trained, frame, resolution, max_faces, num_points, max_size, far, callback: see `export_mesh`
+        and `export_points`.
+      folder: where mesh.ply, mesh.glb, points.ply, depth/ and export.json go.
+      kinds: some of `KINDS`.
+      mesh_suffixes: the formats of the mesh.
+
+    Returns:
+      The files, and the folder of the depth maps.
+
+    Raises:
+      UserError: see `export_mesh`.
+    """
+    folder = Path(folder)
+    unknown = [kind for kind in kinds if kind not in KINDS]
+    if unknown or not kinds:
+        raise UserError(
+            f"`export` is one or more of {', '.join(KINDS)}, not {', '.join(unknown)!r}"
+        )
+    _check(folder, frame, resolution, max_faces)
+    paths = [folder / f"mesh{suffix}" for suffix in mesh_suffixes] if "mesh" in kinds else []
+    for path in paths:
+        files.check_mesh_path(path)
+    written: list[Path] = []
+    facts: dict[str, Any] = {}
+    if {"mesh", "points"} & set(kinds):
+        seen = surface_views(trained, max_size=max_size, far=far, callback=callback)
+        if paths:
+            facts["mesh"] = _write_meshes(
+                trained, paths, seen, frame, resolution, max_faces, callback
+            )
+            written += paths
+        if "points" in kinds:
+            path = folder / "points.ply"
+            facts["points"] = _write_points(trained, path, seen, frame, num_points, callback)
+            written.append(path)
+    if "depth" in kinds:
+        facts["depth"] = _write_depth(trained, folder / "depth", frame, callback)
+        written.append(folder / "depth")
+    files.write_record(folder / RECORD_FILE, _frame(trained, frame), {**_facts(trained), **facts})
+    return written
+
+
+def make_surface(
+    seen: SurfaceViews, resolution: int | None, callback: Callback
+) -> tuple[Surface, float]:
+    """The largest pieces of the surface that views show, and the size of a cell; scene units.
+
+    Args:
+      seen: the views.
+      resolution: see `export_mesh`.
+      callback: receives progress.
+
+    Raises:
+      UserError: if there is no surface.
+    """
+    points = np.concatenate([surface_points(view).reshape(-1, 3) for view in seen.views])
+    points = points[np.isfinite(points).all(axis=-1)]
+    cell = _cell(points, seen.pixel, resolution)
+    grid = fusion.grid_around(points, cell)
+    truncation = max(_TRUNCATION_CELLS * cell, _TRUNCATION_DEPTH * seen.median_depth)
+    with Progress.of(callback, "fusing depth", total=1000, unit="per mille") as progress:
+        fused = fusion.fuse(
+            seen.views,
+            grid,
+            truncation,
+            on_blocks=lambda done, total: progress.move_to(1000 * done // max(total, 1)),
+        )
+    surface = pieces.largest_pieces(marching.marching_cubes(fused, grid))
+    if not len(surface.faces):
+        raise UserError("the views show no surface that they agree on: train longer")
+    return surface, cell
+
+
+def _cell(points: Floats, pixel: float, resolution: int | None) -> float:
+    """The size of a cell in scene units."""
+    extent = fusion.grid_around(points, pixel, margin=0.0)
+    longest = float(pixel * max(extent.shape))
+    if resolution is not None:
+        return longest / resolution
+    return max(pixel / _CELLS_PER_PIXEL, longest / _USUAL_RESOLUTION)
+
+
+def _write_meshes(
+    trained: TrainedField,
+    paths: Sequence[Path],
+    seen: SurfaceViews,
+    frame_name: str,
+    resolution: int | None,
+    max_faces: int | None,
+    callback: Callback,
+) -> dict[str, Any]:
+    frame = _frame(trained, frame_name)
+    surface, cell = make_surface(seen, resolution, callback)
+    if max_faces is not None:
+        surface = pieces.decimated(surface, max_faces)
+    rgb = surface_colours(surface.vertices.astype(np.float32), seen.views, 2.0 * cell)
+    facts = {**_facts(trained), "cell": cell * frame.scale}
+    for path in paths:
+        files.write_mesh(path, surface, rgb, frame, facts)
+        count = f"{len(surface.faces):,} triangles, {len(surface.vertices):,} vertices"
+        say(callback, f"mesh: {path} ({count})")
+    return {
+        "files": [path.name for path in paths],
+        "num_vertices": len(surface.vertices),
+        "num_faces": len(surface.faces),
+        "cell": cell * frame.scale,
+        "far": None if not np.isfinite(seen.max_depth) else seen.max_depth * frame.scale,
+    }
+
+
+def _write_points(
+    trained: TrainedField,
+    path: Path,
+    seen: SurfaceViews,
+    frame_name: str,
+    num_points: int,
+    callback: Callback,
+) -> dict[str, Any]:
+    cloud = point_cloud(seen.views, num_points)
+    files.write_points(path, cloud, _frame(trained, frame_name), _facts(trained))
+    say(callback, f"point cloud: {path} ({len(cloud.points):,} points)")
+    return {"files": [path.name], "num_points": len(cloud.points)}
+
+
+def _write_depth(
+    trained: TrainedField, folder: Path, frame_name: str, callback: Callback
+) -> dict[str, Any]:
+    frame, record = _frame(trained, frame_name), trained.needed_scene()
+    offset = trained.config.render.pixel_offset
+    cameras = [record.cameras[index] for index in range(record.num_views)]
+    images = render_depth(trained, cameras, callback)
+    names = _file_names(record.view_names)
+    maps = [
+        DepthMap(name, camera, image.depth, image.acc)
+        for name, camera, image in zip(names, cameras, images, strict=True)
+    ]
+    level = depth_maps.level_size(maps, frame, MIN_ACC)
+    folder.mkdir(parents=True, exist_ok=True)
+    for each in maps:
+        depth_maps.write_depth_map(folder, each, frame, level, MIN_ACC)
+    depth_maps.write_cameras(folder / depth_maps.CAMERAS_FILE, maps, frame, level, offset)
+    say(callback, f"depth maps: {folder} ({len(maps)} views)")
+    return {"folder": folder.name, "num_views": len(maps), "unit_of_a_png_level": level}
+
+
+def _file_names(names: Sequence[str]) -> list[str]:
+    """Names of files in a folder, which they do not lead out of."""
+    safe = [
+        "/".join(part for part in PurePosixPath(name).parts if part not in ("/", "..", "."))
+        for name in names
+    ]
+    if len({name.casefold() for name in safe}) == len(safe) and all(safe):
+        return safe
+    return [f"{index:04d}_{name.replace('/', '_')}" for index, name in enumerate(safe)]
+
+
+def _frame(trained: TrainedField, name: str) -> Frame:
+    return Frame.of(name, trained.needed_scene().capture_to_scene)
+
+
+def _facts(trained: TrainedField) -> Mapping[str, Any]:
+    """What a file says of the field that it shows."""
+    return {"scene": trained.scene_name, "field": trained.field_name, "step": trained.step}
+
+
+def _check(folder: Path, frame: str, resolution: int | None, max_faces: int | None) -> None:
+    """Refuses what cannot be done, before hours are spent on rendering."""
+    Frame.of(frame, np.eye(4))
+    if resolution is not None and not 8 <= resolution <= MAX_RESOLUTION:
+        raise UserError(f"`mesh_resolution` must be 8 to {MAX_RESOLUTION} cells, not {resolution}")
+    if max_faces is not None and max_faces < 4:
+        raise UserError(f"`mesh_faces` must be at least 4, not {max_faces}")
+    if max_faces is not None:
+        pieces.check_decimation()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = error.strerror or error
+        raise UserError(f"the folder {folder} cannot be made ({reason}): give another") from error
