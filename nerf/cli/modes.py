@@ -22,11 +22,15 @@ _TRAINING = {
     "steps", "train_seconds", "rays", "rays_per_microbatch", "steps_per_call", "lr", "resume",
     "stop_at", "save_every", "eval_every", "on_collapse", "tensorboard", "seed",
 }  # fmt: skip
+_EXPORT = {
+    "out", "export", "export_frame", "export_far", "mesh_format", "mesh_resolution", "mesh_faces"
+}  # fmt: skip
 USED_BY = {
     "evaluate": _ALWAYS | _SCENE | _RUN | _VIDEO | _SPLIT | {"eval_views"},
     "train": _ALWAYS | _SCENE | _RUN | _VIDEO | _TRAINING | _SPLIT | {"eval_views"},
     "render": _ALWAYS | _SCENE | _RUN | _VIDEO,
     "convert": _ALWAYS | _SCENE | {"init_from", "out"},
+    "export": _ALWAYS | _SCENE | _RUN | _EXPORT,
 }
 USED_BY_INSPECT = frozenset(
     {"format", "factor", "max_size", "space", "near", "far", "background", "alpha", "masks"}

@@ -8,7 +8,7 @@ import numpy as np
 
 from nerf.backends import convert
 from nerf.captures.capture import named_views
-from nerf.cli import options
+from nerf.cli import export, options
 from nerf.cli.console import Console
 from nerf.cli.flags import FLAGS
 from nerf.config.settings import TrainConfig
@@ -46,6 +46,9 @@ def run_mode(console: Console, started: float) -> None:
     if FLAGS.mode == "convert":
         _convert(console)
         return
+    if FLAGS.mode == "export" and (trained := export.run_in_folder()) is not None:
+        export.write(console, trained)
+        return
     scene = _load_scene(console)
     folder = options.run_dir(scene)
     initial = options.initial_field(scene, folder)
@@ -59,6 +62,9 @@ def run_mode(console: Console, started: float) -> None:
             _train(console, scene, folder, initial, fresh, started)
         else:
             assert initial is not None
+            if FLAGS.mode == "export":
+                export.write(console, initial, folder)
+                return
             _show(console, scene, folder, initial)
 
 

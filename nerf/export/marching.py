@@ -87,8 +87,8 @@ def _march(distance: Floats) -> Surface | None:
 
 
 MISSING_EXTRA = (
-    "meshes and point clouds need the packages scikit-image and trimesh: install them with "
-    "pip install 'nerf-haiku-flax[export]'"
+    "a mesh needs the packages scikit-image and trimesh: install them with pip install "
+    "scikit-image trimesh, or with the extra `export`"
 )
 
 

@@ -62,5 +62,5 @@ def check_decimation() -> None:
     if importlib.util.find_spec("fast_simplification") is None:
         raise UserError(
             "`mesh_faces` needs the package fast-simplification: install it with pip install "
-            "'nerf-haiku-flax[export]', or choose a smaller `mesh_resolution`"
+            "fast-simplification, or choose a smaller `mesh_resolution`"
         )
