@@ -94,7 +94,7 @@ def surface_views(
 def render_depth(
     trained: TrainedField, cameras: Sequence[Cameras], callback: Callback
 ) -> list[RenderedImage]:
-    """Renders colour and median depth of cameras."""
+    """Renders the colour of cameras, and the depth of the surface that they see."""
     num_rays = sum(camera.height * camera.width for camera in cameras)
     task = f"depth of {len(cameras)} view{'s' if len(cameras) > 1 else ''}"
     with trained.matmul_precision():

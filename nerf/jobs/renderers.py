@@ -111,18 +111,18 @@ def video_renderer(
 def surface_renderer(
     trained: TrainedField, cameras: Sequence[Cameras], callback: Callback
 ) -> ImageRenderer:
-    """What surfaces are found with: its depth is the median of where the light comes from.
+    """What surfaces are found with: its depth is that of the surface that adds most light.
 
     Args:
       trained: what is drawn.
       cameras: of the views that will be rendered.
       callback: receives what is chosen, and why.
     """
-    chosen = _fast_or_exact(exact_renderer(trained), trained, None, cameras, callback, "median")
+    chosen = _fast_or_exact(exact_renderer(trained), trained, None, cameras, callback, "peak")
     if chosen.method == "fast":
         return chosen.renderer
     program = make_exact_program(
-        trained.field, trained.config.render, trained.needed_space(), depth="median"
+        trained.field, trained.config.render, trained.needed_space(), depth="peak"
     )
     return program.with_params(trained.params)
 

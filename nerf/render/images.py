@@ -25,10 +25,10 @@ from nerf.render.tiles import (
     TileSize,
     choose_tile_size,
 )
-from nerf.render.volume import Composite, with_median_depth
+from nerf.render.volume import Composite, with_peak_depth
 from nerf.runtime import devices
 
-DepthKind = Literal["mean", "median"]  # of where the light of a ray comes from
+DepthKind = Literal["mean", "peak"]  # of where the light of a ray comes from
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -76,7 +76,7 @@ def make_exact_program(
         many as keep an accelerator busy, or fit into the cache of a CPU core.
       rays_per_tile: the most rays of one device in a call; None chooses by device.
       debug: whether values are checked, see `nerf.render.checks`; on one device.
-      depth: the mean or the median of where a ray ends.
+      depth: the mean of where a ray ends, or the surface that adds most light.
     """
     platform = devices.default_platform()
     if rays_per_tile is None and platform == "cpu" and field.table is not None:
@@ -136,7 +136,7 @@ def with_depth(render: RenderRaysFn, depth: DepthKind) -> RenderRaysFn:
     """A renderer of rays with another depth."""
     if depth == "mean":
         return render
-    return lambda whole, rays, occupancy: with_median_depth(render(whole, rays, occupancy))
+    return lambda whole, rays, occupancy: with_peak_depth(render(whole, rays, occupancy))
 
 
 def map_microbatches(function: Callable[[T], R], tree: T, microbatch_size: int) -> R:

@@ -182,43 +182,40 @@ def distortion(weights: jax.Array, lengths: jax.Array) -> jax.Array:
     return between + jnp.sum(jnp.square(weights) * lengths, axis=-1) / 3.0
 
 
-def with_median_depth(composite: Composite) -> Composite:
-    """A composite whose depth is the median of t under the weights, where half of `acc` is passed.
+def with_peak_depth(composite: Composite) -> Composite:
+    """A composite whose depth is that of the surface that adds most light, for meshes.
 
-    Where a ray grazes an edge, the mean lies between the two surfaces, and the median on one of
-    them. A sample's weight is spread evenly over the interval that reaches half-way to its
-    neighbours.
+    Where a ray grazes an edge, or passes fog, the mean lies between two surfaces, and the peak on
+    one of them. It is the mean of t over the three neighbouring samples of the greatest weight.
 
     Args:
       composite: with its samples.
 
     >>> weights = jnp.array(
-    ...     [[0.5, 0.0, 0.5, 0.0]]
-    ... )  # two surfaces; the median is where one ends
+    ...     [[0.2, 0.0, 0.1, 0.4, 0.1]]
+    ... )  # the edge of a surface, and a wall
     >>> seen = Composite(
     ...     jnp.zeros((1, 3)),
-    ...     jnp.full(1, 2.0),
+    ...     jnp.full(1, 3.0),
     ...     jnp.ones(1),
     ...     weights,
-    ...     jnp.arange(1.0, 5)[None],
+    ...     jnp.arange(1.0, 6)[None],
     ... )
-    >>> with_median_depth(seen).depth.tolist()
-    [1.5]
+    >>> with_peak_depth(seen).depth.tolist()
+    [4.0]
     """
     weights, t_vals = composite.weights, composite.t_vals
     chex.assert_equal_shape([weights, t_vals])
-    middles = 0.5 * (t_vals[:, 1:] + t_vals[:, :-1])
-    edges = jnp.concatenate([t_vals[:, :1], middles, t_vals[:, -1:]], axis=-1)
-    upto = jnp.cumsum(weights, axis=-1)
-    half = 0.5 * upto[:, -1:]
-    index = jnp.argmax(upto >= half, axis=-1)[:, None]
-    passed, own, first, last = (
-        jnp.take_along_axis(values, index, axis=-1)[:, 0]
-        for values in (upto - weights, weights, edges[:, :-1], edges[:, 1:])
-    )
-    share = jnp.clip((half[:, 0] - passed) / jnp.where(own > 0, own, 1.0), 0.0, 1.0)
-    median = first + share * (last - first)
-    return composite._replace(depth=jnp.where(composite.acc > 1e-6, median, composite.depth))
+    num_samples = weights.shape[-1]
+    padded = jnp.pad(weights, ((0, 0), (1, 1)))
+    around = padded[:, :-2] + weights + padded[:, 2:]
+    peak = jnp.argmax(around, axis=-1)[:, None]
+    is_near = jnp.abs(jnp.arange(num_samples)[None] - peak) <= 1
+    near = jnp.where(is_near, weights, 0.0)
+    total = jnp.sum(near, axis=-1)
+    is_seen = (composite.acc > 1e-6) & (total > 0)
+    depth = jnp.sum(near * t_vals, axis=-1) / jnp.where(is_seen, total, 1.0)
+    return composite._replace(depth=jnp.where(is_seen, depth, composite.depth))
 
 
 def accumulate(
