@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+import imageio.v3 as iio
 import numpy as np
 import numpy.typing as npt
 
@@ -79,7 +80,8 @@ def _within(count: int) -> Array:
     """Barycentric coordinates `[num_points, 3]` of points all over a triangle."""
     a, b = (x.ravel() for x in np.indices((count + 1, count + 1)) / count)
     inside = a + b <= 1 + 1e-9
-    return np.stack([a, b, 1 - a - b], axis=-1)[inside]
+    weights: Array = np.stack([a, b, 1 - a - b], axis=-1)[inside]
+    return weights
 
 
 def write_beside(
@@ -107,7 +109,7 @@ def write_beside(
             files.append(Path(folder) / f"{number:04d}.png")
             images.write_sheet(files[-1], images.side_by_side(panels))
         if out.suffix == ".png":
-            sheets = [images.iio.imread(file) for file in files]
+            sheets = [iio.imread(file) for file in files]
             images.write_sheet(out, np.concatenate(sheets))
         else:
             video.write_video(out, files)

@@ -258,6 +258,9 @@ flags.DEFINE_string("video_size", None, "WIDTHxHEIGHT of the video's frames (the
 # Meshes, point clouds and depth maps.
 flags.DEFINE_list("export", list(EXPORTS), "what is written: mesh, points, depth")
 flags.DEFINE_list("mesh_format", ["ply", "glb"], "formats of the mesh: ply, glb, obj")
+flags.DEFINE_integer(
+    "num_points", 1_000_000, "points of the cloud at most", lower_bound=1, upper_bound=_MAX_COUNT
+)
 flags.DEFINE_enum(
     "export_frame",
     "capture",
@@ -278,7 +281,11 @@ flags.DEFINE_integer(
     upper_bound=1024,
 )
 flags.DEFINE_integer(
-    "mesh_faces", None, "triangles of the mesh at most (no limit)", lower_bound=4, upper_bound=2**31
+    "mesh_faces",
+    None,
+    "triangles of the mesh at most (no limit)",
+    lower_bound=4,
+    upper_bound=_MAX_COUNT,
 )
 
 for _name in ("near", "far", "train_seconds", "lr", "export_far"):

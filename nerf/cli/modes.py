@@ -24,14 +24,15 @@ _TRAINING = {
     "robust_loss",
 }  # fmt: skip
 _EXPORT = {
-    "out", "export", "export_frame", "export_far", "mesh_format", "mesh_resolution", "mesh_faces"
+    "init_from", "run_dir", "out", "export", "export_frame", "export_far", "mesh_format",
+    "mesh_resolution", "mesh_faces", "num_points",
 }  # fmt: skip
 USED_BY = {
     "evaluate": _ALWAYS | _SCENE | _RUN | _VIDEO | _SPLIT | {"eval_views"},
     "train": _ALWAYS | _SCENE | _RUN | _VIDEO | _TRAINING | _SPLIT | {"eval_views"},
     "render": _ALWAYS | _SCENE | _RUN | _VIDEO,
     "convert": _ALWAYS | _SCENE | {"init_from", "out"},
-    "export": _ALWAYS | _SCENE | _RUN | _EXPORT,
+    "export": _ALWAYS | _SCENE | _EXPORT,
 }
 USED_BY_INSPECT = frozenset(
     {"format", "factor", "max_size", "space", "near", "far", "background", "alpha", "masks"}

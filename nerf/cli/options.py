@@ -157,7 +157,7 @@ def initial_field(scene: Scene, folder: Path) -> TrainedField | None:
 
 def _is_missing_run(folder: Path) -> bool:
     """Whether a run folder that was asked for by name is not there, or has lost its states."""
-    named = FLAGS.run_dir is not None and FLAGS.mode == "render" and not folder.exists()
+    named = FLAGS.run_dir is not None and FLAGS.mode in ("render", "export") and not folder.exists()
     return named or run_folder.has_lost_states(folder)
 
 

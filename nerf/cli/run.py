@@ -46,9 +46,11 @@ def run_mode(console: Console, started: float) -> None:
     if FLAGS.mode == "convert":
         _convert(console)
         return
-    if FLAGS.mode == "export" and (trained := export.run_in_folder()) is not None:
-        export.write(console, trained)
-        return
+    if FLAGS.mode == "export":
+        export.check_flags()
+        if (trained := export.run_in_folder()) is not None:
+            export.write(console, trained)
+            return
     scene = _load_scene(console)
     folder = options.run_dir(scene)
     initial = options.initial_field(scene, folder)

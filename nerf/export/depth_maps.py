@@ -1,14 +1,14 @@
 """Depth maps as files: float32 in .npz, 16 bits in .png, and the cameras that they belong to."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Protocol
 
 import numpy as np
 from PIL import Image
 
-from nerf.export.depth_views import Floats
+from nerf.export.depth_views import MIN_ACC, Floats
 from nerf.export.frames import Frame
 from nerf.geometry.cameras import Cameras
 from nerf.runtime import atomic
@@ -18,53 +18,67 @@ _HALF_PIXEL = 0.5  # other programs put the centre of the first pixel there
 CAMERAS_FILE = "transforms.json"
 
 
-class DepthMap(NamedTuple):
-    """The depth that one camera sees.
+class DepthImage(Protocol):
+    """What one camera sees.
 
     Attributes:
-      name: of the view.
-      camera: one camera, in scene units.
       depth: `[height, width]`, scene units, along the viewing axis; of a panorama, the distance.
       acc: `[height, width]`, opacity in [0, 1].
     """
 
-    name: str
-    camera: Cameras
-    depth: Floats
-    acc: Floats
+    @property
+    def depth(self) -> Floats: ...
+
+    @property
+    def acc(self) -> Floats: ...
 
 
-def level_size(maps: Sequence[DepthMap], frame: Frame, min_acc: float) -> float:
-    """The depth that one level of the .png files stands for, in the unit of the frame."""
-    most = [np.max(each.depth, where=each.acc >= min_acc, initial=0.0) for each in maps]
-    return max(float(max(most, default=0.0)) * frame.scale, 1e-12) / _LEVELS
-
-
-def write_depth_map(
-    folder: Path, each: DepthMap, frame: Frame, level: float, min_acc: float
-) -> None:
-    """Writes NAME.npz (`depth`, `acc`, float32) and NAME.png, where 0 is for nothing.
+def write_depth_map(folder: Path, name: str, image: DepthImage, scale: float) -> float:
+    """Writes NAME.npz with `depth` and `acc`, float32, `[height, width]`.
 
     Args:
       folder: where to.
-      each: the map.
-      frame: whose unit the depth gets.
-      level: see `level_size`.
-      min_acc: where the opacity is less, the .png file has 0.
+      name: of the view; it may lead into a folder within.
+      image: what the camera sees, in scene units.
+      scale: units of length in one scene unit.
+
+    Returns:
+      The greatest depth of a surface, in the unit of the file.
     """
-    depth = (frame.scale * each.depth).astype(np.float32)
-    file = folder / f"{each.name}.npz"
+    depth = (scale * image.depth).astype(np.float32)
+    file = folder / f"{name}.npz"
     file.parent.mkdir(parents=True, exist_ok=True)
     with atomic.replacing(file) as partial:
-        np.savez_compressed(partial, depth=depth, acc=each.acc.astype(np.float32))
+        np.savez_compressed(partial, depth=depth, acc=image.acc.astype(np.float32))
+    return float(np.max(depth, where=image.acc >= MIN_ACC, initial=0.0))
+
+
+def write_levels(folder: Path, name: str, level: float) -> None:
+    """Writes NAME.png, 16 bits, from NAME.npz; 0 is where there is no surface.
+
+    Args:
+      folder, name: see `write_depth_map`.
+      level: the depth that one level stands for.
+    """
+    with np.load(folder / f"{name}.npz") as arrays:
+        depth, acc = arrays["depth"], arrays["acc"]
     levels = np.clip(np.round(depth.astype(np.float64) / level), 1, _LEVELS)
-    shown = np.where(each.acc >= min_acc, levels, 0).astype(np.uint16)
-    with atomic.replacing(folder / f"{each.name}.png") as partial:
+    shown = np.where(acc >= MIN_ACC, levels, 0).astype(np.uint16)
+    with atomic.replacing(folder / f"{name}.png") as partial:
         Image.fromarray(shown).save(partial)
 
 
+def level_size(most: float) -> float:
+    """The depth that one level of the .png files stands for, where `most` is the greatest."""
+    return max(most, 1e-12) / _LEVELS
+
+
 def write_cameras(
-    path: Path, maps: Sequence[DepthMap], frame: Frame, level: float, pixel_offset: float
+    path: Path,
+    named: Mapping[str, Cameras],
+    frame: Frame,
+    level: float,
+    pixel_offset: float,
 ) -> None:
     """Writes the cameras of depth maps in the form of nerfstudio's `transforms.json`.
 
@@ -72,22 +86,22 @@ def write_cameras(
 
     Args:
       path: the file.
-      maps: the maps.
+      named: the camera of each depth map by its name.
       frame: the coordinates of the poses.
       level: see `level_size`.
       pixel_offset: of cameras without a lens.
     """
     frames = [
         {
-            "file_path": f"{each.name}.png",
-            "depth_file_path": f"{each.name}.png",
+            "file_path": f"{name}.png",
+            "depth_file_path": f"{name}.png",
             "transform_matrix": [
-                *frame.poses(np.asarray(each.camera.camtoworlds)).tolist(),
+                *frame.poses(np.asarray(camera.camtoworlds)).tolist(),
                 [0, 0, 0, 1],
             ],
-            **lens_values(each.camera, pixel_offset),
+            **lens_values(camera, pixel_offset),
         }
-        for each in maps
+        for name, camera in named.items()
     ]
     content = {"coordinates": frame.text, "depth_unit_scale_factor": level, "frames": frames}
     atomic.write_text(path, json.dumps(content, indent=1) + "\n")

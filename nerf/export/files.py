@@ -1,6 +1,5 @@
 """Meshes and point clouds as files, written by trimesh, which say what coordinates they are in."""
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -30,6 +29,16 @@ def check_mesh_path(path: Path) -> None:
         endings = ", ".join(MESH_SUFFIXES)
         raise UserError(f"{path} has the ending of no mesh: choose one of {endings}")
     load_trimesh()
+
+
+def check_points_path(path: Path) -> None:
+    """Refuses a file name that does not end with .ply.
+
+    Raises:
+      UserError: if it does not.
+    """
+    if path.suffix.lower() != ".ply":
+        raise UserError(f"a point cloud is written as .ply: {path} has another ending")
 
 
 def load_trimesh() -> ModuleType:
@@ -78,8 +87,7 @@ def write_points(path: Path, cloud: PointCloud, frame: Frame, facts: Facts) -> N
     Raises:
       UserError: if `path` has another ending.
     """
-    if path.suffix.lower() != ".ply":
-        raise UserError(f"a point cloud is written as .ply: {path} has another ending")
+    check_points_path(path)
     columns = [
         ("x", "<f4"),
         ("y", "<f4"),
@@ -176,14 +184,3 @@ def _bytes(rgb: Floats) -> npt.NDArray[np.uint8]:
 
 def _with_alpha(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     return np.concatenate([rgb, np.full((len(rgb), 1), 255, np.uint8)], axis=1)
-
-
-def write_record(path: Path, frame: Frame, facts: Facts) -> None:
-    """Writes `export.json`: the coordinates, and what was written.
-
-    Args:
-      path: the file.
-      frame: the coordinates.
-      facts: what else is known.
-    """
-    atomic.write_text(path, json.dumps({**frame.to_json(), **facts}, indent=2) + "\n")

@@ -87,8 +87,9 @@ def fuse(
     views: Sequence[DepthView],
     grid: Grid,
     truncation: float,
+    blocks: Blocks,
     *,
-    on_blocks: Callable[[int, int], None] = lambda done, total: None,
+    on_blocks: Callable[[int], None] = lambda num_blocks: None,
 ) -> FusedBlocks:
     """Fuses the depth of views.
 
@@ -96,12 +97,11 @@ def fuse(
       views: see `DepthView`.
       grid: where the distance is computed.
       truncation: mu above, in scene units.
-      on_blocks: receives the numbers of blocks that are done and of all.
+      blocks: which blocks, see `surface_blocks`.
+      on_blocks: receives the number of blocks that were added to what is done.
     """
-    blocks = surface_blocks(views, grid)
     stacked = _stack(views)
     distance = np.full((len(blocks), BLOCK, BLOCK, BLOCK), np.nan, np.float32)
-    on_blocks(0, len(blocks))
     for start in range(0, len(blocks), _BLOCKS_PER_CALL):
         some = blocks[start : start + _BLOCKS_PER_CALL]
         padded = np.pad(some, ((0, _BLOCKS_PER_CALL - len(some)), (0, 0)), mode="edge")
@@ -109,7 +109,7 @@ def fuse(
             padded, grid.low, np.float32(grid.cell), np.float32(truncation), stacked
         )
         distance[start : start + len(some)] = np.asarray(found)[: len(some)]
-        on_blocks(start + len(some), len(blocks))
+        on_blocks(len(some))
     return FusedBlocks(blocks, distance)
 
 

@@ -1,11 +1,8 @@
-"""What is kept of a mesh: its largest pieces, with no more faces than asked for."""
-
-import importlib.util
+"""What is kept of a mesh: its largest pieces."""
 
 import numpy as np
 import numpy.typing as npt
 
-from nerf.errors import UserError
 from nerf.export.marching import Surface
 
 MIN_PIECE = 0.01  # of the faces of the largest piece: smaller pieces are left out
@@ -32,35 +29,3 @@ def with_faces(surface: Surface, kept: npt.NDArray[np.bool_]) -> Surface:
     faces = surface.faces[kept]
     used, index = np.unique(faces, return_inverse=True)
     return Surface(surface.vertices[used], index.reshape(-1, 3).astype(np.int32))
-
-
-def decimated(surface: Surface, max_faces: int) -> Surface:
-    """A mesh of about `max_faces` triangles, whose shape is close to that of the given one.
-
-    Raises:
-      UserError: without the package fast-simplification.
-
-    Source: Garland and Heckbert 1997 (quadric error metrics).
-    """
-    if len(surface.faces) <= max_faces:
-        return surface
-    check_decimation()
-    import fast_simplification
-
-    vertices, faces = fast_simplification.simplify(
-        surface.vertices.astype(np.float32), surface.faces, target_count=max_faces
-    )
-    return Surface(vertices.astype(np.float64), faces.astype(np.int32))
-
-
-def check_decimation() -> None:
-    """Looks for the package that reduces the number of faces.
-
-    Raises:
-      UserError: if it is not installed.
-    """
-    if importlib.util.find_spec("fast_simplification") is None:
-        raise UserError(
-            "`mesh_faces` needs the package fast-simplification: install it with pip install "
-            "fast-simplification, or choose a smaller `mesh_resolution`"
-        )

@@ -1,30 +1,32 @@
 """Meshes, point clouds and depth maps of a trained field, as files for other programs."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from nerf.errors import UserError
-from nerf.export import depth_maps, files, fusion, marching, pieces
+from nerf.export import files, fusion, marching, target
 from nerf.export.colours import surface_colours
-from nerf.export.depth_maps import DepthMap
-from nerf.export.depth_views import MIN_ACC, Floats, surface_points
+from nerf.export.decimation import decimated
+from nerf.export.depth_views import Floats, surface_points
 from nerf.export.frames import Frame
 from nerf.export.marching import Surface
+from nerf.export.pieces import largest_pieces
 from nerf.export.points import point_cloud
-from nerf.jobs.export_views import MAX_SIZE, SurfaceViews, render_depth, surface_views
+from nerf.jobs.export_depth import write_depth
+from nerf.jobs.export_views import MAX_SIZE, SurfaceViews, surface_views
 from nerf.jobs.trained_field import TrainedField
 from nerf.runtime.events import Callback, Progress, log_event, say
 
 KINDS = ("mesh", "points", "depth")
 NUM_POINTS = 1_000_000
 MAX_RESOLUTION = 1024  # cells along the longest side
+POINTS_FILE, DEPTH_FOLDER = "points.ply", "depth"
 _USUAL_RESOLUTION = 384
 _CELLS_PER_PIXEL = 2.0
 _TRUNCATION_CELLS, _TRUNCATION_DEPTH = 4.0, 0.015  # of the median depth
-RECORD_FILE = "export.json"
 
 
 def export_mesh(
@@ -35,7 +37,7 @@ def export_mesh(
     resolution: int | None = None,
     max_faces: int | None = None,
     max_size: int = MAX_SIZE,
-    far: float | None = None,
+    max_depth: float | None = None,
     callback: Callback = log_event,
 ) -> None:
     """Writes a coloured mesh of the surfaces that the training views see.
@@ -51,18 +53,19 @@ def export_mesh(
         at most 384.
       max_faces: the number of triangles at most; None means no limit.
       max_size: the longer side in pixels of the rendered views, at most.
-      far: surfaces farther from a camera are left out, in the unit of the capture's files; None
-        means four times the median depth, and no limit for an object.
+      max_depth: surfaces farther from a camera are left out, in the unit of the capture's files;
+        None means four times the median depth, and no limit for an object.
       callback: receives progress.
 
     Raises:
-      UserError: without the packages of the extra `export`, if `path` has another ending, or
-        nothing is seen.
+      UserError: without the packages of the extra `export`, if `path` has another ending or cannot
+        be written, or nothing is seen.
     """
-    _check(Path(path).parent, frame, resolution, max_faces)
-    files.check_mesh_path(Path(path))
-    seen = surface_views(trained, max_size=max_size, far=far, callback=callback)
-    _write_meshes(trained, [Path(path)], seen, frame, resolution, max_faces, callback)
+    path = Path(path)
+    files.check_mesh_path(path)
+    _check(path.parent, frame, resolution=resolution, max_faces=max_faces, max_size=max_size)
+    seen = surface_views(trained, max_size=max_size, max_depth=max_depth, callback=callback)
+    _write_meshes(trained, [path], seen, frame, resolution, max_faces, callback)
 
 
 def export_points(
@@ -72,22 +75,24 @@ def export_points(
     frame: str = "capture",
     num_points: int = NUM_POINTS,
     max_size: int = MAX_SIZE,
-    far: float | None = None,
+    max_depth: float | None = None,
     callback: Callback = log_event,
 ) -> None:
     """Writes a coloured point cloud with normals as a .ply file.
 
     Args:
-      trained, frame, max_size, far, callback: see `export_mesh`.
+      trained, frame, max_size, max_depth, callback: see `export_mesh`.
       path: the file, which ends with .ply; it is replaced as a whole.
       num_points: at most that many, evenly chosen from the pixels of the training views.
 
     Raises:
       UserError: see `export_mesh`.
     """
-    _check(Path(path).parent, frame, None, None)
-    seen = surface_views(trained, max_size=max_size, far=far, callback=callback)
-    _write_points(trained, Path(path), seen, frame, num_points, callback)
+    path = Path(path)
+    files.check_points_path(path)
+    _check(path.parent, frame, num_points=num_points, max_size=max_size)
+    seen = surface_views(trained, max_size=max_size, max_depth=max_depth, callback=callback)
+    _write_points(trained, path, seen, frame, num_points, callback)
 
 
 def export_depth(
@@ -106,9 +111,8 @@ def export_depth(
     Raises:
       UserError: if there is no such frame, or the folder cannot be written.
     """
-    folder = Path(folder)
-    _check(folder, frame, None, None)
-    _write_depth(trained, folder, frame, callback)
+    _check(Path(folder), frame)
+    write_depth(trained, Path(folder), _frame(trained, frame), callback)
 
 
 def export_all(
@@ -122,15 +126,16 @@ def export_all(
     max_faces: int | None = None,
     num_points: int = NUM_POINTS,
     max_size: int = MAX_SIZE,
-    far: float | None = None,
+    max_depth: float | None = None,
     callback: Callback = log_event,
 ) -> list[Path]:
     """Writes several kinds of files; the views are rendered once.
 
     Args:
-      trained, frame, resolution, max_faces, num_points, max_size, far, callback: see `export_mesh`
-        and `export_points`.
-      folder: where mesh.ply, mesh.glb, points.ply, depth/ and export.json go.
+      trained, frame, resolution, max_faces, num_points, max_size, max_depth, callback: see
+        `export_mesh` and `export_points`.
+      folder: where mesh.ply, mesh.glb, points.ply, depth/ and export.json go. What is there and was
+        not written by an export is not touched.
       kinds: some of `KINDS`.
       mesh_suffixes: the formats of the mesh.
 
@@ -138,7 +143,7 @@ def export_all(
       The files, and the folder of the depth maps.
 
     Raises:
-      UserError: see `export_mesh`.
+      UserError: see `export_mesh`; also if the folder holds other files of these names.
     """
     folder = Path(folder)
     unknown = [kind for kind in kinds if kind not in KINDS]
@@ -146,28 +151,32 @@ def export_all(
         raise UserError(
             f"`export` is one or more of {', '.join(KINDS)}, not {', '.join(unknown)!r}"
         )
-    _check(folder, frame, resolution, max_faces)
-    paths = [folder / f"mesh{suffix}" for suffix in mesh_suffixes] if "mesh" in kinds else []
-    for path in paths:
-        files.check_mesh_path(path)
-    written: list[Path] = []
-    facts: dict[str, Any] = {}
+    meshes = [f"mesh{suffix}" for suffix in dict.fromkeys(mesh_suffixes)]
+    names = {"mesh": meshes, "points": [POINTS_FILE], "depth": [DEPTH_FOLDER]}
+    for name in meshes if "mesh" in kinds else ():
+        files.check_mesh_path(folder / name)
+    target.check_own(folder, [name for kind in kinds for name in names[kind]])
+    _check(folder, frame, resolution, max_faces, num_points, max_size)
+    chosen = _frame(trained, frame)
+    facts: dict[str, dict[str, Any]] = {}
     if {"mesh", "points"} & set(kinds):
-        seen = surface_views(trained, max_size=max_size, far=far, callback=callback)
-        if paths:
+        seen = surface_views(trained, max_size=max_size, max_depth=max_depth, callback=callback)
+        if "mesh" in kinds:
+            paths = [folder / name for name in meshes]
             facts["mesh"] = _write_meshes(
                 trained, paths, seen, frame, resolution, max_faces, callback
             )
-            written += paths
         if "points" in kinds:
-            path = folder / "points.ply"
-            facts["points"] = _write_points(trained, path, seen, frame, num_points, callback)
-            written.append(path)
+            facts["points"] = _write_points(
+                trained, folder / POINTS_FILE, seen, frame, num_points, callback
+            )
     if "depth" in kinds:
-        facts["depth"] = _write_depth(trained, folder / "depth", frame, callback)
-        written.append(folder / "depth")
-    files.write_record(folder / RECORD_FILE, _frame(trained, frame), {**_facts(trained), **facts})
-    return written
+        facts["depth"] = write_depth(trained, folder / DEPTH_FOLDER, chosen, callback)
+    about = {**chosen.to_json(), **_facts(trained)}
+    target.write_record(
+        folder, {kind: {"files": names[kind], **about, **facts[kind]} for kind in facts}
+    )
+    return [folder / name for kind in facts for name in names[kind]]
 
 
 def make_surface(
@@ -188,14 +197,10 @@ def make_surface(
     cell = _cell(points, seen.pixel, resolution)
     grid = fusion.grid_around(points, cell)
     truncation = max(_TRUNCATION_CELLS * cell, _TRUNCATION_DEPTH * seen.median_depth)
-    with Progress.of(callback, "fusing depth", total=1000, unit="per mille") as progress:
-        fused = fusion.fuse(
-            seen.views,
-            grid,
-            truncation,
-            on_blocks=lambda done, total: progress.move_to(1000 * done // max(total, 1)),
-        )
-    surface = pieces.largest_pieces(marching.marching_cubes(fused, grid))
+    blocks = fusion.surface_blocks(seen.views, grid)
+    with Progress.of(callback, "fusing depth", total=len(blocks), unit="block") as progress:
+        fused = fusion.fuse(seen.views, grid, truncation, blocks, on_blocks=progress.advance)
+    surface = largest_pieces(marching.marching_cubes(fused, grid))
     if not len(surface.faces):
         raise UserError("the views show no surface that they agree on: train longer")
     return surface, cell
@@ -222,7 +227,7 @@ def _write_meshes(
     frame = _frame(trained, frame_name)
     surface, cell = make_surface(seen, resolution, callback)
     if max_faces is not None:
-        surface = pieces.decimated(surface, max_faces)
+        surface = decimated(surface, max_faces)
     rgb = surface_colours(surface.vertices.astype(np.float32), seen.views, 2.0 * cell)
     facts = {**_facts(trained), "cell": cell * frame.scale}
     for path in paths:
@@ -230,11 +235,10 @@ def _write_meshes(
         count = f"{len(surface.faces):,} triangles, {len(surface.vertices):,} vertices"
         say(callback, f"mesh: {path} ({count})")
     return {
-        "files": [path.name for path in paths],
         "num_vertices": len(surface.vertices),
         "num_faces": len(surface.faces),
         "cell": cell * frame.scale,
-        "far": None if not np.isfinite(seen.max_depth) else seen.max_depth * frame.scale,
+        "max_depth": None if not np.isfinite(seen.max_depth) else seen.max_depth * frame.scale,
     }
 
 
@@ -249,39 +253,7 @@ def _write_points(
     cloud = point_cloud(seen.views, num_points)
     files.write_points(path, cloud, _frame(trained, frame_name), _facts(trained))
     say(callback, f"point cloud: {path} ({len(cloud.points):,} points)")
-    return {"files": [path.name], "num_points": len(cloud.points)}
-
-
-def _write_depth(
-    trained: TrainedField, folder: Path, frame_name: str, callback: Callback
-) -> dict[str, Any]:
-    frame, record = _frame(trained, frame_name), trained.needed_scene()
-    offset = trained.config.render.pixel_offset
-    cameras = [record.cameras[index] for index in range(record.num_views)]
-    images = render_depth(trained, cameras, callback)
-    names = _file_names(record.view_names)
-    maps = [
-        DepthMap(name, camera, image.depth, image.acc)
-        for name, camera, image in zip(names, cameras, images, strict=True)
-    ]
-    level = depth_maps.level_size(maps, frame, MIN_ACC)
-    folder.mkdir(parents=True, exist_ok=True)
-    for each in maps:
-        depth_maps.write_depth_map(folder, each, frame, level, MIN_ACC)
-    depth_maps.write_cameras(folder / depth_maps.CAMERAS_FILE, maps, frame, level, offset)
-    say(callback, f"depth maps: {folder} ({len(maps)} views)")
-    return {"folder": folder.name, "num_views": len(maps), "unit_of_a_png_level": level}
-
-
-def _file_names(names: Sequence[str]) -> list[str]:
-    """Names of files in a folder, which they do not lead out of."""
-    safe = [
-        "/".join(part for part in PurePosixPath(name).parts if part not in ("/", "..", "."))
-        for name in names
-    ]
-    if len({name.casefold() for name in safe}) == len(safe) and all(safe):
-        return safe
-    return [f"{index:04d}_{name.replace('/', '_')}" for index, name in enumerate(safe)]
+    return {"num_points": len(cloud.points)}
 
 
 def _frame(trained: TrainedField, name: str) -> Frame:
@@ -293,17 +265,22 @@ def _facts(trained: TrainedField) -> Mapping[str, Any]:
     return {"scene": trained.scene_name, "field": trained.field_name, "step": trained.step}
 
 
-def _check(folder: Path, frame: str, resolution: int | None, max_faces: int | None) -> None:
+def _check(
+    folder: Path,
+    frame: str,
+    resolution: int | None = None,
+    max_faces: int | None = None,
+    num_points: int = NUM_POINTS,
+    max_size: int = MAX_SIZE,
+) -> None:
     """Refuses what cannot be done, before hours are spent on rendering."""
     Frame.of(frame, np.eye(4))
     if resolution is not None and not 8 <= resolution <= MAX_RESOLUTION:
-        raise UserError(f"`mesh_resolution` must be 8 to {MAX_RESOLUTION} cells, not {resolution}")
+        raise UserError(f"`resolution` must be 8 to {MAX_RESOLUTION} cells, not {resolution}")
     if max_faces is not None and max_faces < 4:
-        raise UserError(f"`mesh_faces` must be at least 4, not {max_faces}")
-    if max_faces is not None:
-        pieces.check_decimation()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        reason = error.strerror or error
-        raise UserError(f"the folder {folder} cannot be made ({reason}): give another") from error
+        raise UserError(f"`max_faces` must be at least 4, not {max_faces}")
+    if num_points < 1:
+        raise UserError(f"`num_points` must be at least 1, not {num_points}")
+    if max_size < 8:
+        raise UserError(f"`max_size` must be at least 8 pixels, not {max_size}")
+    target.check_folder(folder)

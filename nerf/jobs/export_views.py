@@ -1,11 +1,11 @@
 """Rendering what a mesh, a point cloud and depth maps are made of: colour and depth of views."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from nerf.errors import UserError
+from nerf.errors import UserError, counted
 from nerf.export.cameras import pinhole_views
 from nerf.export.depth_views import MIN_ACC, DepthView, depth_view
 from nerf.geometry.cameras import Cameras
@@ -41,7 +41,7 @@ def surface_views(
     trained: TrainedField,
     *,
     max_size: int = MAX_SIZE,
-    far: float | None = None,
+    max_depth: float | None = None,
     callback: Callback,
 ) -> SurfaceViews:
     """Renders the training views.
@@ -49,31 +49,30 @@ def surface_views(
     Args:
       trained: the field, with the cameras of its scene.
       max_size: the longer side of the images in pixels, at most.
-      far: what is farther from a camera is left out, in the unit of the capture's files; None means
-        four times the median depth, and no limit in a bounded scene.
+      max_depth: what is farther from a camera is left out, in the unit of the capture's files; None
+        means four times the median depth, and no limit in a bounded scene.
       callback: receives progress.
 
     Raises:
       UserError: if nothing is seen.
     """
     record, config = trained.needed_scene(), trained.config.render
-    if far is not None and not 0 < far < np.inf:
-        raise UserError(f"`export_far` must be finite and more than 0, not {far}")
+    if max_depth is not None and not 0 < max_depth < np.inf:
+        raise UserError(f"`max_depth` must be finite and more than 0, not {max_depth}")
     chosen = record.split.train or range(record.num_views)
     cameras = pinhole_views(
         [record.cameras[index] for index in chosen], max_size, pixel_offset=config.pixel_offset
     )
-    images = render_depth(trained, cameras, callback)
+    images = list(render_depth(trained, cameras, callback))
     is_bounded = trained.needed_space().is_bounded
-    max_depth = np.inf if far is None else far * scale_of(record.capture_to_scene)
+    limit = np.inf if max_depth is None else max_depth * scale_of(record.capture_to_scene)
     depths = np.concatenate([image.depth[image.acc >= MIN_ACC] for image in images])
-    if far is None and not is_bounded and len(depths):
-        max_depth = _FAR_MULTIPLE * float(np.median(depths))
-    depths = depths[depths <= max_depth]
+    if max_depth is None and not is_bounded and len(depths):
+        limit = _FAR_MULTIPLE * float(np.median(depths))
+    depths = depths[depths <= limit]
     if not len(depths):
-        raise UserError(
-            "the training views show no surface: train longer, or give a larger `export_far`"
-        )
+        larger = "" if max_depth is None else ", or give a larger `max_depth`"
+        raise UserError(f"the training views show no surface: train longer{larger}")
     background = 1.0 if config.background == "white" else 0.0
     views = [
         depth_view(
@@ -81,23 +80,24 @@ def surface_views(
             *image,
             is_bounded=is_bounded,
             pixel_offset=config.pixel_offset,
-            max_depth=max_depth,
+            max_depth=limit,
             background=background,
         )
         for camera, image in zip(cameras, [(i.depth, i.rgb, i.acc) for i in images], strict=True)
     ]
     median = float(np.median(depths))
     focal = float(np.median([view.focal.mean() for view in views]))
-    return SurfaceViews(views, float(max_depth), median, median / focal)
+    return SurfaceViews(views, float(limit), median, median / focal)
 
 
 def render_depth(
     trained: TrainedField, cameras: Sequence[Cameras], callback: Callback
-) -> list[RenderedImage]:
-    """Renders the colour of cameras, and the depth of the surface that they see."""
+) -> Iterator[RenderedImage]:
+    """Renders, one by one, the colour of cameras and the depth of the surface that they see."""
     num_rays = sum(camera.height * camera.width for camera in cameras)
-    task = f"depth of {len(cameras)} view{'s' if len(cameras) > 1 else ''}"
+    task = f"depth of {counted(len(cameras), 'view')}"
     with trained.matmul_precision():
         renderer = surface_renderer(trained, cameras, callback)
         with Progress.of(callback, task, total=num_rays, unit="ray") as progress:
-            return [draw(renderer, camera, on_rays=progress.advance) for camera in cameras]
+            for camera in cameras:
+                yield draw(renderer, camera, on_rays=progress.advance)
