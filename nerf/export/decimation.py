@@ -25,7 +25,7 @@ def decimated(surface: Surface, max_faces: int) -> Surface:
 
     Args:
       surface: the mesh.
-      max_faces: at least 4.
+      max_faces: at least 100; with much fewer nothing may be left.
     """
     if len(surface.faces) <= max_faces:
         return surface

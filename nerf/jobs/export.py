@@ -23,10 +23,11 @@ from nerf.runtime.events import Callback, Progress, log_event, say
 KINDS = ("mesh", "points", "depth")
 NUM_POINTS = 1_000_000
 MAX_RESOLUTION = 1024  # cells along the longest side
+MIN_FACES = 100
 POINTS_FILE, DEPTH_FOLDER = "points.ply", "depth"
 _USUAL_RESOLUTION = 384
 _CELLS_PER_PIXEL = 2.0
-_TRUNCATION_CELLS, _TRUNCATION_DEPTH = 4.0, 0.015  # of the median depth
+_TRUNCATION_CELLS, _TRUNCATION_DEPTH = 3.0, 0.015  # of the median depth
 
 
 def export_mesh(
@@ -277,8 +278,8 @@ def _check(
     Frame.of(frame, np.eye(4))
     if resolution is not None and not 8 <= resolution <= MAX_RESOLUTION:
         raise UserError(f"`resolution` must be 8 to {MAX_RESOLUTION} cells, not {resolution}")
-    if max_faces is not None and max_faces < 4:
-        raise UserError(f"`max_faces` must be at least 4, not {max_faces}")
+    if max_faces is not None and max_faces < MIN_FACES:
+        raise UserError(f"`max_faces` must be at least {MIN_FACES}, not {max_faces}")
     if num_points < 1:
         raise UserError(f"`num_points` must be at least 1, not {num_points}")
     if max_size < 8:

@@ -66,7 +66,7 @@ def test_the_colours_of_a_mesh_are_those_of_the_field(exported):
 def test_a_glb_has_linear_colours(exported):
     folder = exported[1]
     ply = trimesh.load(folder / "mesh.ply", process=False)
-    glb = trimesh.load(folder / "mesh.glb", process=False, force="mesh")
+    (glb,) = trimesh.load(folder / "mesh.glb", process=False).geometry.values()
     srgb = np.asarray(ply.visual.vertex_colors)[:, :3] / 255.0
     linear = np.asarray(glb.visual.vertex_attributes["color"])[:, :3] / 65535.0
     assert srgb.shape == linear.shape
@@ -197,7 +197,7 @@ def refuse_to_draw(*args, **kwargs):
         ({"mesh_suffixes": [".stl"]}, r"mesh.stl has the ending of no mesh"),
         ({"frame": "world"}, "no `frame` 'world': choose one of capture, scene"),
         ({"resolution": 5000}, "`resolution` must be 8 to 1024 cells, not 5000"),
-        ({"max_faces": 1}, "`max_faces` must be at least 4, not 1"),
+        ({"max_faces": 1}, "`max_faces` must be at least 100, not 1"),
         ({"num_points": 0}, "`num_points` must be at least 1, not 0"),
         ({"max_size": 2}, "`max_size` must be at least 8 pixels"),
         ({"max_depth": -1.0}, "`max_depth` must be finite and more than 0, not -1.0"),
