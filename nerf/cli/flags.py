@@ -21,6 +21,7 @@ from nerf.scenes.used_pixels import MASKS_OPTIONS
 MODES = ("evaluate", "train", "render", "convert", "export")
 EXPORTS = ("mesh", "points", "depth")
 RENDERERS = ("exact", "fast")
+VIDEO_FORMATS = {"mp4": ".mp4", "gif": ".gif", "frames": ""}
 _MAX_COUNT = 2**31 - 1
 
 FLAGS = flags.FLAGS
@@ -254,6 +255,12 @@ flags.DEFINE_integer(
     upper_bound=100_000,
 )
 flags.DEFINE_string("video_size", None, "WIDTHxHEIGHT of the video's frames (the scene's own)")
+flags.DEFINE_enum(
+    "video_format", "mp4", list(VIDEO_FORMATS), "mp4, gif, or frames: a folder of PNG files"
+)
+flags.DEFINE_list(
+    "video_content", ["rgb"], "what the video shows, one video each: rgb, depth, opacity"
+)
 
 # Meshes, point clouds and depth maps.
 flags.DEFINE_list("export", list(EXPORTS), "what is written: mesh, points, depth")

@@ -8,6 +8,7 @@ from absl import flags
 # Parameters, settings and functions of the library whose flag has another name.
 FLAG_OF: Mapping[str, str] = {
     "assignments": "set",
+    "content": "video_content",
     "frame": "export_frame",
     "max_depth": "export_far",
     "max_faces": "mesh_faces",

@@ -24,7 +24,7 @@ from nerf.runtime import atomic
 CONFIG_FILE = "config.json"
 EVAL_FILE = "eval.json"
 SCENE_FILE = "scene.json"
-VIDEO_FILE = "video.mp4"
+VIDEO = "video"  # a file with the ending of its format, or a folder of frames
 RENDERS_FOLDER = "renders"
 FRAMES_FOLDER = "frames"
 PROGRESS_FOLDER = "progress"
