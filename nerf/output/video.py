@@ -95,13 +95,18 @@ def _encode(path: Path, frames: Sequence[Path], fps: float) -> None:
 
 
 def _encode_gif(path: Path, frames: Sequence[Path], fps: float) -> None:
-    """Each frame has its own 256 colours."""
-    images = (Image.fromarray(enlarge(iio.imread(frame))).quantize() for frame in frames)
+    images = (_with_few_colours(enlarge(iio.imread(frame))) for frame in frames)
     first = next(images)
     time = 10 * max(_MIN_GIF_TIME, round(100.0 / fps))  # milliseconds
     first.save(
         path, format="GIF", save_all=True, append_images=images, duration=time, loop=0, disposal=1
     )
+
+
+def _with_few_colours(image: ByteImage) -> Image.Image:
+    """An image of 256 colours, its own, mixed by dithering."""
+    whole = Image.fromarray(image)
+    return whole.quantize(palette=whole.quantize(256), dither=Image.Dither.FLOYDSTEINBERG)
 
 
 def _even(image: ByteImage) -> ByteImage:

@@ -63,7 +63,7 @@ def test_a_gif_repeats_its_frames_at_their_rate(trained, folder, tmp_path):
     assert width >= 480
     expected = iio.imread(folder / "frame_001.png")[20, 24]
     np.testing.assert_allclose(shown[height // 2, width // 2], expected, atol=12)
-    assert (shown[0, 0] == 255).all()
+    assert (shown[0, 0] >= 245).all()  # one of 256 colours
 
 
 def test_frames_replace_those_of_a_longer_video_and_no_other_files(trained, tmp_path):
