@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from nerf.geometry.cameras import Cameras as Cameras
     from nerf.jobs.draw import render_view as render_view
     from nerf.jobs.evaluate import evaluate as evaluate
+    from nerf.jobs.export import export_depth as export_depth
+    from nerf.jobs.export import export_mesh as export_mesh
+    from nerf.jobs.export import export_points as export_points
     from nerf.jobs.fit import fit_config as fit_config
     from nerf.jobs.load import load_params as load_params
     from nerf.jobs.load import load_run as load_run
