@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from nerf.export.depth_views import DepthView, Floats, directions, normals, surface_points
 
@@ -29,25 +30,27 @@ def point_cloud(views: Sequence[DepthView], num_points: int, seed: int = 0) -> P
 
     Args:
       views: what is seen.
-      num_points: at most that many.
+      num_points: that many, or as many as there are.
       seed: of the choice; the same seed gives the same points.
     """
-    share = _share(views, num_points)
-    rng = np.random.default_rng(seed)
+    counts = [int(np.count_nonzero(_is_certain(view, normals(view)))) for view in views]
+    ends = np.cumsum(counts)
+    chosen = np.sort(np.random.default_rng(seed).permutation(sum(counts))[:num_points])
     parts = []
-    for view in views:
-        at, normal, rays = surface_points(view), normals(view), directions(view)
-        cosine = -np.sum(normal * rays, axis=-1) / np.linalg.norm(rays, axis=-1)
-        with np.errstate(invalid="ignore"):
-            is_good = np.isfinite(at).all(axis=-1) & (cosine > _MIN_COSINE)
-        chosen = np.flatnonzero(is_good & (rng.random(is_good.shape) < share))
-        parts.append([x.reshape(-1, 3)[chosen] for x in (at, normal, view.rgb)])
-    joined = [np.concatenate(part).astype(np.float32) for part in zip(*parts, strict=True)]
-    kept = np.sort(rng.permutation(len(joined[0]))[:num_points])
-    return PointCloud(*(part[kept] for part in joined))
+    for view, count, end in zip(views, counts, ends, strict=True):
+        normal = normals(view)
+        own = chosen[(chosen >= end - count) & (chosen < end)] - (end - count)
+        pixels = np.flatnonzero(_is_certain(view, normal))[own]
+        parts.append([x.reshape(-1, 3)[pixels] for x in (surface_points(view), normal, view.rgb)])
+    return PointCloud(
+        *(np.concatenate(part).astype(np.float32) for part in zip(*parts, strict=True))
+    )
 
 
-def _share(views: Sequence[DepthView], num_points: int) -> float:
-    """The share of the surface's pixels that is enough for `num_points`."""
-    num_pixels = sum(int(np.isfinite(view.depth).sum()) for view in views)
-    return min(1.0, 1.2 * num_points / max(num_pixels, 1))
+def _is_certain(view: DepthView, normal: Floats) -> npt.NDArray[np.bool_]:
+    """`[height, width]`, where a view sees a surface not too much from the side."""
+    rays = directions(view)
+    cosine = -np.sum(normal * rays, axis=-1) / np.linalg.norm(rays, axis=-1)
+    with np.errstate(invalid="ignore"):
+        certain: npt.NDArray[np.bool_] = np.isfinite(view.depth) & (cosine > _MIN_COSINE)
+    return certain

@@ -71,9 +71,14 @@ def test_normals_of_depth_are_those_of_the_ball(views):
 
 def test_points_lie_on_the_ball_and_have_its_colour(views):
     cloud = point_cloud(views, 500)
-    assert 400 < len(cloud.points) <= 500
+    assert len(cloud.points) == 500
     np.testing.assert_allclose(np.linalg.norm(cloud.points, axis=-1), RADIUS, atol=1e-3)
     np.testing.assert_allclose(cloud.rgb, np.broadcast_to(COLOUR, cloud.rgb.shape), atol=1e-6)
+    everything = point_cloud(views, 10**6).points
+    assert 500 < len(everything) < 6 * 40 * 40
+    assert len(np.unique(everything, axis=0)) == len(everything)
+    for axis in np.eye(3):  # from all sides
+        assert np.ptp(cloud.points @ axis) > 1.8 * RADIUS
 
 
 def test_small_pieces_are_left_out(surface):
