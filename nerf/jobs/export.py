@@ -159,25 +159,28 @@ def export_all(
     target.check_own(folder, [name for kind in kinds for name in names[kind]])
     _check(folder, frame, resolution, max_faces, num_points, max_size)
     chosen = _frame(trained, frame)
-    facts: dict[str, dict[str, Any]] = {}
+    about = {**chosen.to_json(), **_facts(trained)}
+
+    def record(kind: str, facts: Mapping[str, Any]) -> None:
+        target.write_record(folder, {kind: {"files": names[kind], **about, **facts}})
+
+    seen = None
     if {"mesh", "points"} & set(kinds):
         seen = surface_views(trained, max_size=max_size, max_depth=max_depth, callback=callback)
-        if "mesh" in kinds:
+    for kind in kinds:
+        record(kind, {})  # so that files of an export that was interrupted are known as such
+        if kind == "depth":
+            facts = write_depth(trained, folder / DEPTH_FOLDER, chosen, callback)
+        elif kind == "mesh":
+            assert seen is not None
             paths = [folder / name for name in meshes]
-            facts["mesh"] = _write_meshes(
-                trained, paths, seen, frame, resolution, max_faces, callback
-            )
-        if "points" in kinds:
-            facts["points"] = _write_points(
-                trained, folder / POINTS_FILE, seen, frame, num_points, callback
-            )
-    if "depth" in kinds:
-        facts["depth"] = write_depth(trained, folder / DEPTH_FOLDER, chosen, callback)
-    about = {**chosen.to_json(), **_facts(trained)}
-    target.write_record(
-        folder, {kind: {"files": names[kind], **about, **facts[kind]} for kind in facts}
-    )
-    return [folder / name for kind in facts for name in names[kind]]
+            facts = _write_meshes(trained, paths, seen, frame, resolution, max_faces, callback)
+        else:
+            assert seen is not None
+            path = folder / POINTS_FILE
+            facts = _write_points(trained, path, seen, frame, num_points, callback)
+        record(kind, facts)
+    return [folder / name for kind in kinds for name in names[kind]]
 
 
 def make_surface(

@@ -165,6 +165,17 @@ def test_an_export_replaces_its_own_files_and_no_others(tmp_path):
     assert (folder / "notes.txt").read_text() == (folder / "mesh.ply").read_text() == "mine"
 
 
+def test_an_export_that_was_interrupted_can_be_repeated(tmp_path, monkeypatch):
+    trained, stopped = ball_field("world"), "nerf.jobs.export_depth.depth_maps.write_levels"
+    with monkeypatch.context() as patch:
+        patch.setattr(stopped, lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            export_all(trained, tmp_path, kinds=["depth"])
+    assert (tmp_path / "depth").is_dir()
+    export_all(trained, tmp_path, kinds=["depth"])
+    assert (tmp_path / "depth" / "transforms.json").is_file()
+
+
 @pytest.fixture
 def without_packages(monkeypatch):
     """As if the extra `export` were not installed."""
