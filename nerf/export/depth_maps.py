@@ -103,7 +103,7 @@ def write_cameras(
         }
         for name, camera in named.items()
     ]
-    content = {"coordinates": frame.text, "depth_unit_scale_factor": level, "frames": frames}
+    content = {**frame.to_json(), "depth_unit_scale_factor": level, "frames": frames}
     atomic.write_text(path, json.dumps(content, indent=1) + "\n")
 
 

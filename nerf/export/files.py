@@ -116,6 +116,8 @@ def write_points(path: Path, cloud: PointCloud, frame: Frame, facts: Facts) -> N
 def _comments(frame: Frame, facts: Facts) -> dict[str, str]:
     """What a file says of itself, one line each."""
     lines = {"coordinates": frame.text, **facts}
+    if frame.name == "scene":
+        lines["scene_to_capture"] = " ".join(f"{x:.9g}" for x in frame.scene_to_capture.ravel())
     return {name: " ".join(str(value).split()) for name, value in lines.items()}
 
 

@@ -13,7 +13,7 @@ FrameName = Literal["capture", "scene"]
 FRAMES: tuple[FrameName, ...] = ("capture", "scene")
 _TEXTS = {
     "capture": "coordinates and unit of length of the capture's own files",
-    "scene": "scene units, see scene_to_capture in export.json",
+    "scene": "scene units; scene_to_capture leads to those of the capture's own files",
 }
 
 

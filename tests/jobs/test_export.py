@@ -118,7 +118,11 @@ def test_scene_units_are_a_choice_that_the_record_states(tmp_path):
     ball = ball_in("world")
     found = radii(cloud.vertices, ball, scale=1.0, centre=ball.centre)
     assert np.abs(found - 1).mean() < 0.02
-    assert b"comment coordinates: scene units" in (tmp_path / "a.ply").read_bytes()
+    header = (tmp_path / "a.ply").read_bytes().split(b"end_header")[0].decode()
+    assert "comment coordinates: scene units" in header
+    numbers = header.split("comment scene_to_capture: ")[1].splitlines()[0].split()
+    to_capture = np.array(numbers, float).reshape(4, 4)
+    np.testing.assert_allclose(to_capture, np.linalg.inv(CAPTURE_TO_SCENE), atol=1e-6)
 
 
 def test_the_record_says_what_was_written_and_where_it_lies(exported):
