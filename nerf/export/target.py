@@ -30,6 +30,17 @@ def check_folder(folder: Path) -> None:
         ) from error
 
 
+def check_file(path: Path) -> None:
+    """Proves that a file can be written, see `check_folder`.
+
+    Raises:
+      UserError: if its folder cannot be written, or it is itself a folder.
+    """
+    if path.is_dir():
+        raise UserError(f"{path} is a folder: name a file")
+    check_folder(path.parent)
+
+
 def check_own(folder: Path, names: Iterable[str]) -> None:
     """Refuses to overwrite what no export has written, by the record that exports leave.
 

@@ -64,7 +64,8 @@ def export_mesh(
     """
     path = Path(path)
     files.check_mesh_path(path)
-    _check(path.parent, frame, resolution=resolution, max_faces=max_faces, max_size=max_size)
+    _check(frame, resolution=resolution, max_faces=max_faces, max_size=max_size)
+    target.check_file(path)
     seen = surface_views(trained, max_size=max_size, max_depth=max_depth, callback=callback)
     _write_meshes(trained, [path], seen, frame, resolution, max_faces, callback)
 
@@ -91,7 +92,8 @@ def export_points(
     """
     path = Path(path)
     files.check_points_path(path)
-    _check(path.parent, frame, num_points=num_points, max_size=max_size)
+    _check(frame, num_points=num_points, max_size=max_size)
+    target.check_file(path)
     seen = surface_views(trained, max_size=max_size, max_depth=max_depth, callback=callback)
     _write_points(trained, path, seen, frame, num_points, callback)
 
@@ -112,7 +114,8 @@ def export_depth(
     Raises:
       UserError: if there is no such frame, or the folder cannot be written.
     """
-    _check(Path(folder), frame)
+    _check(frame)
+    target.check_folder(Path(folder))
     write_depth(trained, Path(folder), _frame(trained, frame), callback)
 
 
@@ -157,7 +160,8 @@ def export_all(
     for name in meshes if "mesh" in kinds else ():
         files.check_mesh_path(folder / name)
     target.check_own(folder, [name for kind in kinds for name in names[kind]])
-    _check(folder, frame, resolution, max_faces, num_points, max_size)
+    _check(frame, resolution, max_faces, num_points, max_size)
+    target.check_folder(folder)
     chosen = _frame(trained, frame)
     about = {**chosen.to_json(), **_facts(trained)}
 
@@ -270,7 +274,6 @@ def _facts(trained: TrainedField) -> Mapping[str, Any]:
 
 
 def _check(
-    folder: Path,
     frame: str,
     resolution: int | None = None,
     max_faces: int | None = None,
@@ -287,4 +290,3 @@ def _check(
         raise UserError(f"`num_points` must be at least 1, not {num_points}")
     if max_size < 8:
         raise UserError(f"`max_size` must be at least 8 pixels, not {max_size}")
-    target.check_folder(folder)

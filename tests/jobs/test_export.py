@@ -234,4 +234,7 @@ def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_drawn(tmp
             export_all(ball_field("world"), path)
     with pytest.raises(UserError, match=r"a point cloud is written as .ply: .*points.txt"):
         nerf.export_points(ball_field("world"), tmp_path / "points.txt")
+    (tmp_path / "a.ply").mkdir()
+    with pytest.raises(UserError, match=r"a.ply is a folder: name a file"):
+        nerf.export_mesh(ball_field("world"), tmp_path / "a.ply")
     assert (tmp_path / "file").read_text() == "mine"
