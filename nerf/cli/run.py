@@ -17,6 +17,7 @@ from nerf.jobs.evaluate import evaluate
 from nerf.jobs.load import load_params, save_params
 from nerf.jobs.load_scene import load_scene
 from nerf.jobs.new_field import new_field
+from nerf.jobs.report import try_report
 from nerf.jobs.train import train
 from nerf.jobs.trained_field import TrainedField
 from nerf.jobs.training_record import run_record
@@ -137,11 +138,11 @@ def _train(
 def _show(console: Console, scene: Scene, folder: Path, trained: TrainedField) -> None:
     """The modes `evaluate` and `render`."""
     _print_header(console, scene, folder, trained)
-    video = video_options.file(scene, folder)
+    video, own_video = video_options.file(scene, folder), Path(run_folder.VIDEO_FILE).stem
     if not run_folder.holds_training(folder):  # a training run has written its own
         record = run_record(trained, scene, mode=FLAGS.mode, seed=FLAGS.seed)
         record |= {"renderer": FLAGS.renderer or "default", **options.video_record(scene)}
-        if video.stem != run_folder.VIDEO and (own := video_options.recorded(folder)) is not None:
+        if video.stem != own_video and (own := video_options.recorded(folder)) is not None:
             record["video"] = own
         run_folder.write_json(folder / run_folder.CONFIG_FILE, record)
         scene_record = trained.needed_scene().to_json()
@@ -152,6 +153,7 @@ def _show(console: Console, scene: Scene, folder: Path, trained: TrainedField) -
         _score_and_draw(console, scene, folder, trained, video)
     else:
         _draw_video(console, scene, video, trained)
+        try_report(folder, console)
         console.print(f"everything is in {folder}, the video is {video}")
 
 
@@ -170,6 +172,7 @@ def _score_and_draw(
         callback=console,
     )
     _draw_video(console, scene, video, trained)
+    try_report(folder, console)
     renders = folder / run_folder.RENDERS_FOLDER
     images = f", the images are in {renders}" if scores.views else ""
     console.print(f"everything is in {folder}{images}")

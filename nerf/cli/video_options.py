@@ -33,7 +33,7 @@ def file(scene: Scene, folder: Path) -> Path:
       scene: the scene.
       folder: the run folder; its config.json says which path video.mp4 shows.
     """
-    name, ending = run_folder.VIDEO, VIDEO_FORMATS[FLAGS.video_format]
+    name, ending = Path(run_folder.VIDEO_FILE).stem, VIDEO_FORMATS[FLAGS.video_format]
     if FLAGS.mode != "train":
         own, path = (recorded(folder) or {}).get("path"), path_name(scene)
         if FLAGS.camera_path is not None or own not in (None, path):

@@ -24,7 +24,8 @@ from nerf.runtime import atomic
 CONFIG_FILE = "config.json"
 EVAL_FILE = "eval.json"
 SCENE_FILE = "scene.json"
-VIDEO = "video"  # a file with the ending of its format, or a folder of frames
+VIDEO_FILE = "video.mp4"
+REPORT_FILE = "report.html"
 RENDERS_FOLDER = "renders"
 FRAMES_FOLDER = "frames"
 PROGRESS_FOLDER = "progress"
