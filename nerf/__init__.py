@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from nerf.jobs.compare import compare_runs as compare_runs
     from nerf.jobs.draw import render_view as render_view
     from nerf.jobs.evaluate import evaluate as evaluate
+    from nerf.jobs.export import export_depth as export_depth
+    from nerf.jobs.export import export_mesh as export_mesh
+    from nerf.jobs.export import export_points as export_points
     from nerf.jobs.fit import fit_config as fit_config
     from nerf.jobs.load import load_params as load_params
     from nerf.jobs.load import load_run as load_run
@@ -76,6 +79,9 @@ _HOMES = {
     "View": "nerf.scenes.scene",
     "compare_runs": "nerf.jobs.compare",
     "evaluate": "nerf.jobs.evaluate",
+    "export_depth": "nerf.jobs.export",
+    "export_mesh": "nerf.jobs.export",
+    "export_points": "nerf.jobs.export",
     "fit_config": "nerf.jobs.fit",
     "load_params": "nerf.jobs.load",
     "load_run": "nerf.jobs.load",

@@ -31,6 +31,7 @@ FORBIDDEN = {
     "procedural": {"captures", "scenes", *ABOVE_FIELDS, "backends"},
     "backends": ABOVE_FIELDS,
     "render": {"captures", "scenes", "training", "runs", "output", "jobs", "cli", "backends"},
+    "export": ABOVE_FIELDS | {"backends"},
     "training": {"captures", "scenes", "runs", "output", "jobs", "cli", "backends"},
     "runs": {"captures", "jobs", "cli"},
     "output": {"captures", "scenes", "training", "runs", "jobs", "cli", "backends", "render"},

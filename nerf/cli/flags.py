@@ -11,14 +11,17 @@ from nerf.captures.formats import FORMATS
 from nerf.captures.orientation import UP_OPTIONS
 from nerf.cli.console import print_anything
 from nerf.config.settings import PRECISIONS, RobustLoss
+from nerf.export.frames import FRAMES
 from nerf.geometry.spaces import SPACES
 from nerf.runtime.devices import IMAGE_MEMORY
 from nerf.scenes.alpha import ALPHA_OPTIONS
 from nerf.scenes.loading import MAX_SIZE
 from nerf.scenes.used_pixels import MASKS_OPTIONS
 
-MODES = ("evaluate", "train", "render", "convert")
+MODES = ("evaluate", "train", "render", "convert", "export")
+EXPORTS = ("mesh", "points", "depth")
 RENDERERS = ("exact", "fast")
+VIDEO_FORMATS = {"mp4": ".mp4", "gif": ".gif", "frames": ""}
 _MAX_COUNT = 2**31 - 1
 
 FLAGS = flags.FLAGS
@@ -147,7 +150,12 @@ flags.DEFINE_string(
     "a run folder of any backend with its optimiser and step, and starts anew from a file",
 )
 flags.DEFINE_string("run_dir", None, "where results go (runs/SCENE-SOURCE-BACKEND-FIELD)")
-flags.DEFINE_string("out", None, "a .safetensors file, or a folder (published layout)")
+flags.DEFINE_string(
+    "out",
+    None,
+    "convert: a .safetensors file, or a folder (published layout); export: a folder "
+    "(RUN_DIR/export)",
+)
 
 # Training.
 flags.DEFINE_integer(
@@ -247,8 +255,47 @@ flags.DEFINE_integer(
     upper_bound=100_000,
 )
 flags.DEFINE_string("video_size", None, "WIDTHxHEIGHT of the video's frames (the scene's own)")
+flags.DEFINE_enum(
+    "video_format", "mp4", list(VIDEO_FORMATS), "mp4, gif, or frames: a folder of PNG files"
+)
+flags.DEFINE_list(
+    "video_content", ["rgb"], "what the video shows, one video each: rgb, depth, opacity"
+)
 
-for _name in ("near", "far", "train_seconds", "lr"):
+# Meshes, point clouds and depth maps.
+flags.DEFINE_list("export", list(EXPORTS), "what is written: mesh, points, depth")
+flags.DEFINE_list("mesh_format", ["ply", "glb"], "formats of the mesh: ply, glb, obj")
+flags.DEFINE_integer(
+    "num_points", 1_000_000, "points of the cloud at most", lower_bound=1, upper_bound=_MAX_COUNT
+)
+flags.DEFINE_enum(
+    "export_frame",
+    "capture",
+    FRAMES,
+    "coordinates and unit: those of the capture's own files, or scene units",
+)
+flags.DEFINE_float(
+    "export_far",
+    None,
+    "leave out surfaces farther from a camera, in the files' unit (four times the median depth; no "
+    "limit for an object)",
+)
+flags.DEFINE_integer(
+    "mesh_resolution",
+    None,
+    "cells of the mesh's grid along its longest side (about two a pixel, at most 384)",
+    lower_bound=8,
+    upper_bound=1024,
+)
+flags.DEFINE_integer(
+    "mesh_faces",
+    None,
+    "triangles of the mesh at most (no limit)",
+    lower_bound=4,
+    upper_bound=_MAX_COUNT,
+)
+
+for _name in ("near", "far", "train_seconds", "lr", "export_far"):
     flags.register_validator(
         _name,
         lambda value: value is None or 0.0 < value < math.inf,

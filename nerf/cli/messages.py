@@ -8,10 +8,15 @@ from absl import flags
 # Parameters, settings and functions of the library whose flag has another name.
 FLAG_OF: Mapping[str, str] = {
     "assignments": "set",
+    "content": "video_content",
+    "frame": "export_frame",
+    "max_depth": "export_far",
+    "max_faces": "mesh_faces",
     "max_seconds": "train_seconds",
     "nerf.train": "mode=train",
     "num_frames": "video_frames",
     "num_threads": "threads",
+    "resolution": "mesh_resolution",
     "seconds": "train_seconds",
     "train.holdout": "holdout",
     "train.holdout_views": "holdout_views",

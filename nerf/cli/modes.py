@@ -17,17 +17,24 @@ _SCENE = {
 }  # fmt: skip
 _SPLIT = {"holdout", "holdout_views"}
 _RUN = {"init_from", "run_dir", "debug"}
-_VIDEO = {"renderer", "camera_path", "video_frames", "video_size"}
+_VIDEO = {
+    "renderer", "camera_path", "video_frames", "video_size", "video_format", "video_content"
+}  # fmt: skip
 _TRAINING = {
     "steps", "train_seconds", "rays", "rays_per_microbatch", "steps_per_call", "lr", "resume",
     "stop_at", "save_every", "eval_every", "on_collapse", "tensorboard", "seed",
     "robust_loss",
+}  # fmt: skip
+_EXPORT = {
+    "init_from", "run_dir", "out", "export", "export_frame", "export_far", "mesh_format",
+    "mesh_resolution", "mesh_faces", "num_points",
 }  # fmt: skip
 USED_BY = {
     "evaluate": _ALWAYS | _SCENE | _RUN | _VIDEO | _SPLIT | {"eval_views"},
     "train": _ALWAYS | _SCENE | _RUN | _VIDEO | _TRAINING | _SPLIT | {"eval_views"},
     "render": _ALWAYS | _SCENE | _RUN | _VIDEO,
     "convert": _ALWAYS | _SCENE | {"init_from", "out"},
+    "export": _ALWAYS | _SCENE | _EXPORT,
 }
 USED_BY_INSPECT = frozenset(
     {"format", "factor", "max_size", "space", "near", "far", "background", "alpha", "masks"}
@@ -144,7 +151,7 @@ def _check_contradictions(given: set[str]) -> None:
                 "--scene=procedural:flower@252x188"
             )
     if FLAGS.video_frames == 0:
-        useless = [name for name in ("camera_path", "video_size") if name in given]
+        useless = sorted(given & _VIDEO - {"renderer", "video_frames"})
         if useless:
             raise UserError(f"--video_frames=0 makes no video, so {_named(useless)} has no use")
     if FLAGS.near is not None and FLAGS.far is not None and FLAGS.near >= FLAGS.far:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nerf import field as field_lib
+from nerf.cli import video_options
 from nerf.cli.flags import FLAGS
 from nerf.config import presets, settings, text
 from nerf.config.settings import Config
@@ -17,7 +18,7 @@ from nerf.jobs.fit import fit_to_scene
 from nerf.jobs.load import load_params, load_run
 from nerf.jobs.train_options import TrainOptions
 from nerf.jobs.trained_field import TrainedField, check_not_trained_on
-from nerf.jobs.video_frames import KNOWN_PATHS, check_path, default_path
+from nerf.jobs.video_frames import KNOWN_PATHS, check_path
 from nerf.runs import parameters, run_folder
 from nerf.runtime import devices
 from nerf.scenes.loading import CaptureOptions
@@ -37,6 +38,7 @@ def check_names() -> None:
     field_lib.check_names(FLAGS.backend, FLAGS.field)
     presets.preset_of(FLAGS.field, FLAGS.preset)
     video_size()
+    video_options.content()
     if FLAGS.camera_path is not None:
         check_path(FLAGS.camera_path)
 
@@ -165,7 +167,7 @@ def initial_field(scene: Scene, folder: Path) -> TrainedField | None:
 
 def _is_missing_run(folder: Path) -> bool:
     """Whether a run folder that was asked for by name is not there, or has lost its states."""
-    named = FLAGS.run_dir is not None and FLAGS.mode == "render" and not folder.exists()
+    named = FLAGS.run_dir is not None and FLAGS.mode in ("render", "export") and not folder.exists()
     return named or run_folder.has_lost_states(folder)
 
 
@@ -275,8 +277,7 @@ def video_record(scene: Scene) -> dict[str, Any]:
     own = cameras.width, cameras.height
     width, height = video_size() or (own[::-1] if lies_on_its_side(cameras.camtoworlds) else own)
     size: list[int] | None = [height, width]
-    path = FLAGS.camera_path or default_path(scene)
+    path = video_options.path_name(scene)
     if path not in KNOWN_PATHS:
-        path = Path(path).name  # a run folder holds no path outside of it
         size = size if video_size() else None  # that of the file
     return {"video": {"path": path, "num_frames": num_frames(), "size": size}}

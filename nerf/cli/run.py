@@ -8,7 +8,7 @@ import numpy as np
 
 from nerf.backends import convert
 from nerf.captures.capture import named_views
-from nerf.cli import options
+from nerf.cli import export, options, video_options
 from nerf.cli.console import Console
 from nerf.cli.flags import FLAGS
 from nerf.config.settings import TrainConfig
@@ -22,7 +22,7 @@ from nerf.jobs.train import train
 from nerf.jobs.trained_field import TrainedField
 from nerf.jobs.training_record import run_record
 from nerf.jobs.video import render_video
-from nerf.output.video import check_video_encoder
+from nerf.jobs.video_files import check_output
 from nerf.render.rays import abstract_networks
 from nerf.runs import parameters, run_folder
 from nerf.runtime import devices
@@ -47,6 +47,11 @@ def run_mode(console: Console, started: float) -> None:
     if FLAGS.mode == "convert":
         _convert(console)
         return
+    if FLAGS.mode == "export":
+        export.check_flags()
+        if (trained := export.run_in_folder()) is not None:
+            export.write(console, trained)
+            return
     scene = _load_scene(console)
     folder = options.run_dir(scene)
     initial = options.initial_field(scene, folder)
@@ -60,6 +65,9 @@ def run_mode(console: Console, started: float) -> None:
             _train(console, scene, folder, initial, fresh, started)
         else:
             assert initial is not None
+            if FLAGS.mode == "export":
+                export.write(console, initial, folder)
+                return
             _show(console, scene, folder, initial)
 
 
@@ -124,32 +132,36 @@ def _train(
             "without it resumes"
         )
         return
-    _score_and_draw(console, scene, folder, trained)
+    _score_and_draw(console, scene, folder, trained, video_options.file(scene, folder))
 
 
 def _show(console: Console, scene: Scene, folder: Path, trained: TrainedField) -> None:
     """The modes `evaluate` and `render`."""
     _print_header(console, scene, folder, trained)
+    video, own_video = video_options.file(scene, folder), Path(run_folder.VIDEO_FILE).stem
     if not run_folder.holds_training(folder):  # a training run has written its own
         record = run_record(trained, scene, mode=FLAGS.mode, seed=FLAGS.seed)
         record |= {"renderer": FLAGS.renderer or "default", **options.video_record(scene)}
+        if video.stem != own_video and (own := video_options.recorded(folder)) is not None:
+            record["video"] = own
         run_folder.write_json(folder / run_folder.CONFIG_FILE, record)
         scene_record = trained.needed_scene().to_json()
         run_folder.write_json(folder / run_folder.SCENE_FILE, scene_record)
         if FLAGS.mode == "evaluate":
             save_params(folder / parameters.FILE_NAME, trained)
     if FLAGS.mode == "evaluate":
-        _score_and_draw(console, scene, folder, trained)
+        _score_and_draw(console, scene, folder, trained, video)
     else:
-        _draw_video(console, scene, folder, trained)
+        _draw_video(console, scene, video, trained)
         try_report(folder, console)
-        video = folder / run_folder.VIDEO_FILE
         console.print(f"everything is in {folder}, the video is {video}")
 
 
-def _score_and_draw(console: Console, scene: Scene, folder: Path, trained: TrainedField) -> None:
+def _score_and_draw(
+    console: Console, scene: Scene, folder: Path, trained: TrainedField, video: Path
+) -> None:
     if options.num_frames() != 0:
-        check_video_encoder()  # before time is spent on images
+        check_output(video)  # before time is spent on images
     scores = evaluate(
         trained,
         scene,
@@ -159,22 +171,23 @@ def _score_and_draw(console: Console, scene: Scene, folder: Path, trained: Train
         debug=FLAGS.debug,
         callback=console,
     )
-    _draw_video(console, scene, folder, trained)
+    _draw_video(console, scene, video, trained)
     try_report(folder, console)
     renders = folder / run_folder.RENDERS_FOLDER
     images = f", the images are in {renders}" if scores.views else ""
     console.print(f"everything is in {folder}{images}")
 
 
-def _draw_video(console: Console, scene: Scene, folder: Path, trained: TrainedField) -> None:
+def _draw_video(console: Console, scene: Scene, video: Path, trained: TrainedField) -> None:
     if options.num_frames() != 0:
         render_video(
             trained,
-            folder / run_folder.VIDEO_FILE,
+            video,
             scene=scene,
             camera_path=FLAGS.camera_path,
             num_frames=options.num_frames(),
             size=options.video_size(),
+            content=video_options.content(),
             renderer=FLAGS.renderer,
             debug=FLAGS.debug,
             callback=console,

@@ -16,7 +16,7 @@ from nerf.geometry.cameras import Cameras, stack_cameras
 from nerf.jobs.scene_box import scene_box
 from nerf.jobs.trained_field import TrainedField
 from nerf.render import fast
-from nerf.render.images import make_exact_program
+from nerf.render.images import DepthKind, make_exact_program
 from nerf.render.tiles import ImageRenderer, TileProgram
 from nerf.runtime.events import Callback, say
 from nerf.scenes.record import SceneRecord
@@ -108,6 +108,25 @@ def video_renderer(
     return _fast_or_exact(exact, trained, scene, cameras, callback)
 
 
+def surface_renderer(
+    trained: TrainedField, cameras: Sequence[Cameras], callback: Callback
+) -> ImageRenderer:
+    """What surfaces are found with: its depth is that of the surface that adds most light.
+
+    Args:
+      trained: what is drawn.
+      cameras: of the views that will be rendered.
+      callback: receives what is chosen, and why.
+    """
+    chosen = _fast_or_exact(exact_renderer(trained), trained, None, cameras, callback, "peak")
+    if chosen.method == "fast":
+        return chosen.renderer
+    program = make_exact_program(
+        trained.field, trained.config.render, trained.needed_space(), depth="peak"
+    )
+    return program.with_params(trained.params)
+
+
 def preview_renderer(
     fresh: TrainedField,
     scene: Scene,
@@ -145,6 +164,7 @@ def _fast_or_exact(
     scene: Scene | None,
     cameras: Sequence[Cameras],
     callback: Callback,
+    depth: DepthKind = "mean",
 ) -> Renderer:
     """The fast renderer with the fewest samples that suffice; the exact one where none do."""
     num_pixels = sum(camera.height * camera.width for camera in cameras)
@@ -167,7 +187,9 @@ def _fast_or_exact(
         return exact
     instead = f"instead of {config.evaluations_per_ray}"
     say(callback, f"rendering fast, with {num_samples} samples a ray {instead}: {found}")
-    program = fast.make_fast_program(trained.field, config, record.space, choice.sampling)
+    program = fast.make_fast_program(
+        trained.field, config, record.space, choice.sampling, depth=depth
+    )
     return Renderer(program.with_params((params, grid)), "fast")
 
 

@@ -1,20 +1,19 @@
-"""Drawing a camera path, frame by frame, as a video."""
+"""Drawing a camera path, frame by frame, as videos."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from nerf.captures.camera_path_files import write_camera_path
-from nerf.errors import UserError, counted
-from nerf.geometry.cameras import Cameras
-from nerf.jobs.draw import draw
-from nerf.jobs.renderers import Renderer, RenderMethod, video_renderer
+from nerf.errors import UserError
+from nerf.jobs.renderers import RenderMethod, video_renderer
 from nerf.jobs.trained_field import TrainedField
+from nerf.jobs.video_files import check_output, write_frames
 from nerf.jobs.video_frames import path_to_file, video_frames
-from nerf.output import images
-from nerf.output.video import check_video_encoder, frames_per_second, write_video
-from nerf.runs import run_folder
-from nerf.runtime.events import Callback, Progress, log_event, note, say
+from nerf.output.video import ENDINGS, frames_per_second
+from nerf.runtime.events import Callback, log_event, note, say
 from nerf.scenes.scene import Scene
+
+CONTENTS = ("rgb", "depth", "opacity")
 
 
 def render_video(
@@ -25,15 +24,16 @@ def render_video(
     camera_path: str | Path | None = None,
     num_frames: int | None = None,
     size: tuple[int, int] | None = None,
+    content: str | Sequence[str] = "rgb",
     renderer: RenderMethod | None = None,
     debug: bool = False,
     callback: Callback = log_event,
 ) -> None:
-    """Draws a camera path and encodes it as H.264.
+    """Draws a camera path as a video, or as a folder of frames.
 
     Args:
       trained: what is drawn, with the cameras of its scene.
-      path: the .mp4 file to write.
+      path: an .mp4 file (H.264), a .gif file, or, without an ending, a folder for the frames.
       scene: with photographs, against which the fast renderer is checked as well; may be None.
       camera_path: `spiral`, `orbit`, `interpolate`, `training` (the training views in order),
         `test` (the poses without images that the scene's files have), or a file: nerfstudio's
@@ -42,18 +42,18 @@ def render_video(
         cameras.
       num_frames: number of frames; None means 30, and all frames of a file or all training views.
       size: width and height in pixels; None means those of the file, else the scene's own, upright.
+      content: one or more of `CONTENTS`. A video of depth or opacity is written beside `path`, as
+        e.g. NAME_depth.mp4. The colours of depth mean the same in all frames.
       renderer: `exact` or `fast`; None means fast where that pays.
       debug: whether values are checked as well as shapes.
       callback: receives progress.
 
     Raises:
-      UserError: if `path` is no .mp4 file, there is no such camera path, there is no encoder, or
-        the encoding fails, after which the frames stay.
+      UserError: if `path` has another ending or is a folder with other files, there is no such
+        camera path or content, there is no encoder, or the encoding fails, after which the frames
+        stay.
     """
-    path = Path(path)
-    if path.suffix != ".mp4":
-        raise UserError(f"a video is written as .mp4: {path} has another ending")
-    check_video_encoder()
+    outputs = _outputs(Path(path), content)
     frames = video_frames(
         trained.needed_scene(),
         camera_path,
@@ -65,8 +65,31 @@ def render_video(
         note(callback, text)
     with trained.matmul_precision():
         chosen = video_renderer(trained, scene, frames.cameras, renderer, callback, debug=debug)
-        _write_frames(path, frames.cameras, chosen, frames.fps, callback)
-    say(callback, f"video: {path}")
+        write_frames(outputs, frames.cameras, chosen, frames.fps, callback)
+    for out in outputs.values():
+        say(callback, f"video: {out}")
+
+
+def _outputs(path: Path, content: str | Sequence[str]) -> dict[str, Path]:
+    """The file, or the folder of frames, of each content."""
+    contents = (content,) if isinstance(content, str) else tuple(dict.fromkeys(content))
+    unknown = [name for name in contents if name not in CONTENTS]
+    if unknown or not contents:
+        raise UserError(
+            f"`content` is one or more of {', '.join(CONTENTS)}, not {', '.join(unknown)!r}"
+        )
+    if path.suffix not in ("", *ENDINGS):
+        raise UserError(
+            f"a video is written as {' or '.join(ENDINGS)}, or as frames in a folder without an "
+            f"ending: {path} has another ending"
+        )
+    outputs = {
+        name: path if name == "rgb" else path.with_name(f"{path.stem}_{name}{path.suffix}")
+        for name in contents
+    }
+    for out in outputs.values():
+        check_output(out)
+    return outputs
 
 
 def save_camera_path(
@@ -91,26 +114,3 @@ def save_camera_path(
     frames = video_frames(record, camera_path, num_frames=num_frames, size=size)
     rate = float(frames_per_second(len(frames.cameras)))
     write_camera_path(Path(path), path_to_file(record, frames, rate))
-
-
-def _write_frames(
-    path: Path,
-    cameras: Sequence[Cameras],
-    chosen: Renderer,
-    fps: float | None,
-    callback: Callback,
-) -> None:
-    folder = path.parent / run_folder.FRAMES_FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
-    files = [folder / f"frame_{index:03d}.png" for index in range(len(cameras))]
-    num_rays = sum(camera.height * camera.width for camera in cameras)
-    task = f"video, {counted(len(cameras), 'frame')}"
-    with Progress.of(callback, task, total=num_rays, unit="ray") as progress:
-        for file, camera in zip(files, cameras, strict=True):
-            image = draw(chosen.renderer, camera, on_rays=progress.advance)
-            images.write_png(file, image.rgb)
-    write_video(path, files, fps)
-    for file in files:
-        file.unlink()
-    if not any(folder.iterdir()):
-        folder.rmdir()

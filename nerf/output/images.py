@@ -67,7 +67,19 @@ def hatched(image: FloatImage, kept: npt.NDArray[np.bool_] | None) -> FloatImage
     return shown.astype(np.float32)
 
 
-def colorize_depth(depth: FloatImage, acc: FloatImage | None = None) -> FloatImage:
+def disparity_range(depth: FloatImage, acc: FloatImage | None = None) -> tuple[float, float]:
+    """The 1st and the 99th percentile of 1/depth, see `colorize_depth`; 0, 0 of background."""
+    is_opaque = np.full(depth.shape, True) if acc is None else acc >= 0.5
+    shown = 1.0 / np.maximum(depth[is_opaque], 1e-9) if is_opaque.any() else np.zeros(1)
+    low, high = np.percentile(shown, [1.0, 99.0])
+    return float(low), float(high)
+
+
+def colorize_depth(
+    depth: FloatImage,
+    acc: FloatImage | None = None,
+    limits: tuple[float, float] | None = None,
+) -> FloatImage:
     """Colours a depth map: near is bright, far is dark, background is black.
 
     Colours are linear in 1/depth, between the 1st and the 99th percentile of the image.
@@ -76,13 +88,14 @@ def colorize_depth(depth: FloatImage, acc: FloatImage | None = None) -> FloatIma
       depth: `[height, width]`, > 0, any unit.
       acc: `[height, width]`, opacity in [0, 1]; a pixel below 0.5 is background. None for an image
         without background.
+      limits: other bounds of 1/depth, e.g. those of all frames of a video.
 
     Returns:
       `[height, width, 3]` in [0, 1].
     """
     disparity = 1.0 / np.maximum(depth, 1e-9)
     is_opaque = np.full(depth.shape, True) if acc is None else acc >= 0.5
-    low, high = np.percentile(disparity[is_opaque] if is_opaque.any() else 0.0, [1.0, 99.0])
+    low, high = limits or disparity_range(depth, acc)
     colours = magma((disparity - low) / max(high - low, 1e-9))
     return np.where(is_opaque[..., None], colours, np.float32(0.0))
 

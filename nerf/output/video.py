@@ -1,4 +1,4 @@
-"""Encoding frames as an H.264 video, with the ffmpeg program of the package imageio-ffmpeg."""
+"""Encoding frames as an H.264 video, with the ffmpeg program of imageio-ffmpeg, or as a GIF."""
 
 import contextlib
 import shutil
@@ -9,10 +9,14 @@ from pathlib import Path
 import imageio.v3 as iio
 import imageio_ffmpeg
 import numpy as np
+from PIL import Image
 
 from nerf.errors import UserError
 from nerf.output.images import ByteImage, enlarge
 from nerf.runtime import atomic
+
+ENDINGS = (".mp4", ".gif")
+_MIN_GIF_TIME = 2  # hundredths of a second; browsers show shorter frames much longer
 
 
 def check_video_encoder() -> None:
@@ -43,19 +47,20 @@ def frames_per_second(num_frames: int) -> int:
 
 
 def write_video(path: Path, frames: Sequence[Path], fps: float | None = None) -> None:
-    """Encodes frames as H.264.
+    """Encodes frames as H.264, or as an animated GIF that repeats.
 
     Args:
-      path: the .mp4 file to write. It is replaced as a whole.
+      path: the .mp4 or .gif file to write. It is replaced as a whole.
       frames: PNG files of one size, in order.
       fps: frames a second; None means `frames_per_second`.
 
     Raises:
       UserError: if the encoding fails. The frames are not touched.
     """
+    encode = _encode_gif if path.suffix == ".gif" else _encode
     try:
         with atomic.replacing(path) as partial:
-            _encode(partial, frames, fps or frames_per_second(len(frames)))
+            encode(partial, frames, fps or frames_per_second(len(frames)))
     except (OSError, RuntimeError, SyntaxError) as error:  # Pillow raises all of them
         raise UserError(
             f"the video {path} could not be encoded ({error}); its {len(frames)} frames are kept "
@@ -87,6 +92,21 @@ def _encode(path: Path, frames: Sequence[Path], fps: float) -> None:
             writer.send(np.ascontiguousarray(image))
     if not path.is_file() or path.stat().st_size == 0:
         raise OSError("the encoder wrote nothing")
+
+
+def _encode_gif(path: Path, frames: Sequence[Path], fps: float) -> None:
+    images = (_with_few_colours(enlarge(iio.imread(frame))) for frame in frames)
+    first = next(images)
+    time = 10 * max(_MIN_GIF_TIME, round(100.0 / fps))  # milliseconds
+    first.save(
+        path, format="GIF", save_all=True, append_images=images, duration=time, loop=0, disposal=1
+    )
+
+
+def _with_few_colours(image: ByteImage) -> Image.Image:
+    """An image of 256 colours, its own, mixed by dithering."""
+    whole = Image.fromarray(image)
+    return whole.quantize(palette=whole.quantize(256), dither=Image.Dither.FLOYDSTEINBERG)
 
 
 def _even(image: ByteImage) -> ByteImage:

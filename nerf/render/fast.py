@@ -30,7 +30,7 @@ from nerf.geometry.rays import Rays, positions
 from nerf.geometry.spaces import Space
 from nerf.render import density_grid, image_metrics, sampling, volume
 from nerf.render.density_grid import DensityGrid
-from nerf.render.images import map_microbatches
+from nerf.render.images import DepthKind, map_microbatches, with_depth
 from nerf.render.rays import evaluate_field_along_rays
 from nerf.render.tiles import ImageRenderer, RenderRaysFn, TileProgram, TileSize, choose_tile_size
 from nerf.runtime import devices, parallel
@@ -106,6 +106,7 @@ def make_fast_program(
     how: Sampling,
     *,
     rays_per_microbatch: int | None = None,
+    depth: DepthKind = "mean",
 ) -> TileProgram:
     """The compiled fast renderer, on all devices.
 
@@ -114,14 +115,14 @@ def make_fast_program(
       config: conventions; its numbers of samples are not used.
       space: the space that the field lives in, with straight rays.
       how: the number of samples and their densities, see `choose_sampling`.
-      rays_per_microbatch: see `nerf.render.images.make_exact_program`.
+      rays_per_microbatch, depth: see `nerf.render.images.make_exact_program`.
 
     Returns:
       A program whose parameters are those of the field and the grid of these parameters.
     """
     platform = devices.default_platform()
     size = fast_tile_size(how, platform=platform, rays_per_microbatch=rays_per_microbatch)
-    render = fast_rays_renderer(field, config, how, size, platform=platform)
+    render = with_depth(fast_rays_renderer(field, config, how, size, platform=platform), depth)
     return TileProgram.compiled(render, config, space, size)
 
 

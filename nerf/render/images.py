@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 import chex
 import jax
@@ -25,9 +25,10 @@ from nerf.render.tiles import (
     TileSize,
     choose_tile_size,
 )
-from nerf.render.volume import Composite
+from nerf.render.volume import Composite, with_peak_depth
 from nerf.runtime import devices
 
+DepthKind = Literal["mean", "peak"]  # of where the light of a ray comes from
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -63,6 +64,7 @@ def make_exact_program(
     rays_per_microbatch: int | None = None,
     rays_per_tile: int | None = None,
     debug: bool = False,
+    depth: DepthKind = "mean",
 ) -> TileProgram:
     """The compiled exact renderer, deterministic, on all devices.
 
@@ -74,6 +76,7 @@ def make_exact_program(
         many as keep an accelerator busy, or fit into the cache of a CPU core.
       rays_per_tile: the most rays of one device in a call; None chooses by device.
       debug: whether values are checked, see `nerf.render.checks`; on one device.
+      depth: the mean of where a ray ends, or the surface that adds most light.
     """
     platform = devices.default_platform()
     if rays_per_tile is None and platform == "cpu" and field.table is not None:
@@ -86,7 +89,7 @@ def make_exact_program(
         rays_per_microbatch=rays_per_microbatch,
         rays_per_tile=rays_per_tile,
     )
-    render = exact_rays_renderer(field, config, debug=debug)
+    render = with_depth(exact_rays_renderer(field, config, debug=debug), depth)
     return TileProgram.compiled(
         render,
         config,
@@ -127,6 +130,13 @@ def exact_rays_renderer(
         return rendering.fine
 
     return render
+
+
+def with_depth(render: RenderRaysFn, depth: DepthKind) -> RenderRaysFn:
+    """A renderer of rays with another depth."""
+    if depth == "mean":
+        return render
+    return lambda whole, rays, occupancy: with_peak_depth(render(whole, rays, occupancy))
 
 
 def map_microbatches(function: Callable[[T], R], tree: T, microbatch_size: int) -> R:

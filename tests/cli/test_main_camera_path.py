@@ -35,8 +35,8 @@ def render(trained, *flags):
     return call(f"--scene={scene}", f"--run_dir={run}", "--mode=render", *flags)
 
 
-def video(run):
-    reader = imageio_ffmpeg.read_frames(str(run / "video.mp4"))
+def video(run, name="video.mp4"):
+    reader = imageio_ffmpeg.read_frames(str(run / name))
     header = next(reader)
     return header, sum(1 for _ in reader)
 
@@ -56,7 +56,7 @@ def test_a_file_gives_the_frames_their_rate_and_their_size(trained, tmp_path):
     before = (tmp_path / "path.json").read_bytes()
     ended = render(trained, f"--camera_path={tmp_path / 'path.json'}")
     assert ended.status == 0, ended.err
-    header, num_frames = video(run)
+    header, num_frames = video(run, "video-path.mp4")
     assert num_frames == NUM_VIEWS
     assert header["fps"] == 5.0
     assert header["size"] == (480, 320)
@@ -68,7 +68,26 @@ def test_poses_in_an_array_are_drawn_and_fewer_where_that_is_asked_for(trained, 
     np.save(tmp_path / "poses.npy", read_capture(scene).camtoworlds)
     ended = render(trained, f"--camera_path={tmp_path / 'poses.npy'}", "--video_frames=2")
     assert ended.status == 0, ended.err
-    assert video(run)[1] == 2
+    assert video(run, "video-poses.mp4")[1] == 2
+
+
+def test_a_video_along_another_path_does_not_replace_that_of_the_run(trained):
+    _, run = trained
+    before = (run / "video.mp4").read_bytes()
+    flags = ("--video_frames=2", "--video_format=gif", "--video_content=rgb,opacity")
+    for path, name in ((["--camera_path=orbit"], "orbit"), ([], "spiral")):  # what suits the scene
+        ended = render(trained, *path, *flags)
+        assert ended.status == 0, ended.err
+        assert ended.out.splitlines()[-1].endswith(f"the video is {run / f'video-{name}.gif'}")
+        assert (run / f"video-{name}_opacity.gif").is_file()
+    assert (run / "video.mp4").read_bytes() == before
+
+
+def test_unknown_contents_are_refused_before_anything_is_drawn(trained):
+    ended = render(trained, "--video_content=rgb,normals")
+    assert_is_one_sentence(ended, "--video_content is one or more of rgb, depth, opacity, not 'nor")
+    ended = render(trained, "--video_frames=0", "--video_format=gif")
+    assert_is_one_sentence(ended, "--video_frames=0")
 
 
 def test_a_damaged_file_is_refused_before_anything_is_trained(trained, tmp_path):

@@ -1,0 +1,122 @@
+"""The mode `export` of `python -m nerf.main`: a field's surfaces as files for other programs."""
+
+from pathlib import Path
+
+from nerf.cli import options
+from nerf.cli.console import Console
+from nerf.cli.flags import EXPORTS, FLAGS
+from nerf.config import text
+from nerf.errors import UserError, listed
+from nerf.export.files import MESH_SUFFIXES
+from nerf.jobs.export import export_all
+from nerf.jobs.load import load_run
+from nerf.jobs.trained_field import TrainedField
+from nerf.runs import run_folder
+
+FOLDER = "export"  # in the run folder
+# Flags that have a use only where one of these kinds is written.
+_OF_KINDS = {
+    "mesh_format": ("mesh",),
+    "mesh_resolution": ("mesh",),
+    "mesh_faces": ("mesh",),
+    "num_points": ("points",),
+    "export_far": ("mesh", "points"),
+}
+
+
+def check_flags() -> None:
+    """Refuses kinds and formats that there are not, and flags of kinds that are not written.
+
+    Raises:
+      UserError: with the known ones.
+    """
+    kinds, formats = _kinds(), _suffixes()
+    _check_known("export", kinds, EXPORTS)
+    _check_known("mesh_format", [suffix[1:] for suffix in formats], [x[1:] for x in MESH_SUFFIXES])
+    useless = [
+        f"--{name}"
+        for name, those in _OF_KINDS.items()
+        if FLAGS[name].present and not set(those) & set(kinds)
+    ]
+    if useless:
+        raise UserError(
+            f"--export={','.join(kinds)} has no use for {listed(useless)}: leave out "
+            f"{'it' if len(useless) == 1 else 'them'}, or write more kinds"
+        )
+
+
+def run_in_folder() -> TrainedField | None:
+    """The field of the run folder that `--run_dir` names; None where a scene or parameters are
+    given, too, which have to be compared.
+
+    Such a folder knows its scene, backend and field, so that no photograph and no other flag is
+    needed.
+
+    Raises:
+      UserError: if it holds no training, or another field or preset than the flags say.
+    """
+    if not FLAGS.run_dir or FLAGS.init_from or FLAGS["scene"].present:
+        return None
+    if not run_folder.holds_training(Path(FLAGS.run_dir)):
+        raise UserError(
+            f"{FLAGS.run_dir} holds no training run with checkpoints: give the folder of a run, or "
+            "--scene and --init_from"
+        )
+    trained = load_run(FLAGS.run_dir, backend=FLAGS.backend if FLAGS["backend"].present else None)
+    for name, own in (("field", trained.field_name), ("preset", trained.config.preset)):
+        if FLAGS[name].present and FLAGS[name].value != own:
+            raise UserError(f"{FLAGS.run_dir} holds the {name} {own!r}: leave out --{name}")
+    if trained.scene is None:
+        raise UserError(
+            f"{FLAGS.run_dir} does not say the cameras of its scene (scene.json): add --scene, "
+            "--field and --backend as in the training"
+        )
+    config, precision = trained.config, trained.precision
+    if FLAGS["precision"].present:
+        config, precision = options.with_flags(config), FLAGS.precision
+    return trained.with_settings(text.override(config, *options.assignments()), precision)
+
+
+def write(console: Console, trained: TrainedField, folder: Path | None = None) -> None:
+    """Writes what `--export` says.
+
+    Args:
+      console: receives progress.
+      trained: the field.
+      folder: the run folder; None for that of `trained`.
+
+    Raises:
+      UserError: for a mistake of the user.
+    """
+    run_dir = folder or trained.run_dir
+    assert run_dir is not None
+    out = Path(FLAGS.out) if FLAGS.out else run_dir / FOLDER
+    export_all(
+        trained,
+        out,
+        kinds=_kinds(),
+        mesh_suffixes=_suffixes(),
+        frame=FLAGS.export_frame,
+        resolution=FLAGS.mesh_resolution,
+        max_faces=FLAGS.mesh_faces,
+        num_points=FLAGS.num_points,
+        max_depth=FLAGS.export_far,
+        callback=console,
+    )
+    console.print(f"everything is in {out}")
+
+
+def _kinds() -> list[str]:
+    return list(dict.fromkeys(kind.strip().lower() for kind in FLAGS.export))
+
+
+def _suffixes() -> list[str]:
+    return [f".{name.strip().lower().removeprefix('.')}" for name in FLAGS.mesh_format]
+
+
+def _check_known(flag: str, given: list[str], known: tuple[str, ...] | list[str]) -> None:
+    unknown = [name for name in given if name not in known]
+    if unknown or not given:
+        raise UserError(
+            f"--{flag} is one or more of {', '.join(known)}, not {', '.join(unknown)!r}"
+        )
