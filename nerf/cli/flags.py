@@ -240,6 +240,21 @@ flags.DEFINE_integer(
 )
 flags.DEFINE_string("video_size", None, "WIDTHxHEIGHT of the video's frames (the scene's own)")
 
+# The viewer.
+flags.DEFINE_bool("viewer", False, "show the field in the browser while it is trained")
+flags.DEFINE_string(
+    "host",
+    "127.0.0.1",
+    "address of the viewer's page: this machine alone; 0.0.0.0 for its whole network",
+)
+flags.DEFINE_integer(
+    "port",
+    8080,
+    "port of the viewer's page; the next free one where it is in use",
+    lower_bound=1,
+    upper_bound=2**16 - 1,
+)
+
 for _name in ("near", "far", "train_seconds", "lr"):
     flags.register_validator(
         _name,

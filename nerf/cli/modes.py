@@ -22,9 +22,17 @@ _TRAINING = {
     "steps", "train_seconds", "rays", "rays_per_microbatch", "steps_per_call", "lr", "resume",
     "stop_at", "save_every", "eval_every", "on_collapse", "tensorboard", "seed",
 }  # fmt: skip
+_PAGE = {"host", "port"}
 USED_BY = {
     "evaluate": _ALWAYS | _SCENE | _RUN | _VIDEO | _SPLIT | {"eval_views"},
-    "train": _ALWAYS | _SCENE | _RUN | _VIDEO | _TRAINING | _SPLIT | {"eval_views"},
+    "train": _ALWAYS
+    | _SCENE
+    | _RUN
+    | _VIDEO
+    | _TRAINING
+    | _SPLIT
+    | _PAGE
+    | {"eval_views", "viewer"},
     "render": _ALWAYS | _SCENE | _RUN | _VIDEO,
     "convert": _ALWAYS | _SCENE | {"init_from", "out"},
 }
@@ -34,6 +42,7 @@ USED_BY_INSPECT = frozenset(
     | _SPLIT
 )
 USED_BY_POSE = frozenset({"out", "max_size", "seed"})
+USED_BY_VIEW = frozenset(_SCENE | _PAGE | {"out", "compile_cache"})
 _OF_THE_MODES = set().union(*USED_BY.values())  # absl's own flags serve all
 _OF_FOLDERS = (
     "data_dir", "format", "factor", "max_size", "space", "near", "far", "background", "alpha",
@@ -72,6 +81,11 @@ def parse_inspect_flags(argv: Sequence[str]) -> list[str]:
 def parse_pose_flags(argv: Sequence[str]) -> list[str]:
     """The same for `nerf.pose`."""
     return _parse(argv, "nerf.pose", USED_BY_POSE)
+
+
+def parse_view_flags(argv: Sequence[str]) -> list[str]:
+    """The same for `nerf.view`."""
+    return _parse(argv, "nerf.view", USED_BY_VIEW)
 
 
 def _parse(argv: Sequence[str], user: str, used: Collection[str]) -> list[str]:

@@ -46,7 +46,7 @@ def run_mode(console: Console, started: float) -> None:
     if FLAGS.mode == "convert":
         _convert(console)
         return
-    scene = _load_scene(console)
+    scene = load_scene_of_flags(console)
     folder = options.run_dir(scene)
     initial = options.initial_field(scene, folder)
     _check_scene(console, scene, folder, initial)
@@ -62,7 +62,8 @@ def run_mode(console: Console, started: float) -> None:
             _show(console, scene, folder, initial)
 
 
-def _load_scene(console: Console) -> Scene:
+def load_scene_of_flags(console: Console) -> Scene:
+    """The scene that the flags name."""
     for note in devices.notes():
         console.print(f"note: {note}")
     return load_scene(
@@ -189,7 +190,7 @@ def _convert(console: Console) -> None:
             f"--out={out} names a folder, and the published layout holds {convert.PUBLISHED_LAYOUT}"
             f" parameters: add --backend={convert.PUBLISHED_LAYOUT}, or name a .safetensors file"
         )
-    scene = _load_scene(console) if FLAGS.init_from == "pretrained" else None
+    scene = load_scene_of_flags(console) if FLAGS.init_from == "pretrained" else None
     trained = options.with_flags_of(
         load_params(
             FLAGS.init_from,

@@ -66,22 +66,31 @@ def hatched(image: FloatImage, kept: npt.NDArray[np.bool_] | None) -> FloatImage
     return shown.astype(np.float32)
 
 
-def colorize_depth(depth: FloatImage, acc: FloatImage | None = None) -> FloatImage:
+def colorize_depth(
+    depth: FloatImage,
+    acc: FloatImage | None = None,
+    limits: tuple[float, float] | None = None,
+) -> FloatImage:
     """Colours a depth map: near is bright, far is dark, background is black.
 
-    Colours are linear in 1/depth, between the 1st and the 99th percentile of the image.
+    Colours are linear in 1/depth, between the 1st and the 99th percentile of the image, or between
+    two given depths.
 
     Args:
       depth: `[height, width]`, > 0, any unit.
       acc: `[height, width]`, opacity in [0, 1]; a pixel below 0.5 is background. None for an image
         without background.
+      limits: the depths of the brightest and of the darkest colour; None for those percentiles.
 
     Returns:
       `[height, width, 3]` in [0, 1].
     """
     disparity = 1.0 / np.maximum(depth, 1e-9)
     is_opaque = np.full(depth.shape, True) if acc is None else acc >= 0.5
-    low, high = np.percentile(disparity[is_opaque] if is_opaque.any() else 0.0, [1.0, 99.0])
+    if limits is None:
+        low, high = np.percentile(disparity[is_opaque] if is_opaque.any() else 0.0, [1.0, 99.0])
+    else:
+        high, low = (1.0 / max(limit, 1e-9) for limit in limits)
     level = np.clip((disparity - low) / max(high - low, 1e-9), 0.0, 1.0)
     stops = np.linspace(0.0, 1.0, len(_MAGMA))
     channels = [np.interp(level, stops, _MAGMA[:, c]) for c in range(3)]

@@ -1,0 +1,98 @@
+"""Shows a trained field in the browser: fly through it, compare it with its photographs.
+
+python -m nerf.view RUN
+python -m nerf.view RUN --scene=FOLDER
+python -m nerf.view RUN --host=0.0.0.0 --port=9000
+
+RUN is a run folder, as training leaves it. The page is at http://127.0.0.1:8080, which only this
+machine can open, until Ctrl-C. Photographs are shown where the scene is found again: those of the
+bundled scenes always, others from the folder that --scene names. Camera paths and videos go into
+the folder viewer of the run folder, or into --out. Needs viser: pip install
+"nerf-haiku-flax[viewer]".
+"""
+
+import os
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from absl import flags
+
+from nerf.cli import flags as command_line
+from nerf.cli.console import Console
+from nerf.cli.exits import exit_on_error
+from nerf.cli.flags import FLAGS, run_command
+from nerf.cli.modes import parse_view_flags
+from nerf.cli.run import load_scene_of_flags
+from nerf.errors import UserError
+from nerf.jobs.load import load_run
+from nerf.jobs.trained_field import TrainedField
+from nerf.runtime import compile_cache, devices, parallel
+from nerf.runtime.interrupts import Interrupted, interrupt_at_once
+from nerf.scenes.scene import Scene
+from nerf.viewer.server import FOLDER, Viewer, check_viser
+
+flags.adopt_module_key_flags(command_line)
+
+
+def main(argv: Sequence[str]) -> None:
+    """Shows a run until Ctrl-C; a user's mistake ends with one sentence and status 1."""
+    console = Console()
+    with exit_on_error(), interrupt_at_once():
+        if len(argv) != 2 or not argv[1]:
+            raise UserError("give one run folder: python -m nerf.view RUN (--help lists the flags)")
+        check_viser()
+        parallel.use_all_cores()
+        devices.check_platforms()
+        unwritable = compile_cache.enable() if FLAGS.compile_cache else None
+        if unwritable is not None:
+            console.print(f"note: {unwritable}")
+        _show(Path(argv[1]).expanduser(), console)
+
+
+def _show(run: Path, console: Console) -> None:
+    trained = load_run(run)
+    trained.needed_scene()
+    trained.needed_space()
+    viewer = Viewer(
+        trained,
+        _photographs(trained, console),
+        host=FLAGS.host,
+        port=FLAGS.port,
+        folder=Path(FLAGS.out).expanduser() if FLAGS.out else run / FOLDER,
+        say=lambda text: console.print(f"note: {text}"),
+    )
+    try:
+        for note in viewer.notes:
+            console.print(f"note: {note}")
+        console.print(f"{run} is at {viewer.address} (Ctrl-C ends the page)")
+        threading.Event().wait()
+    except Interrupted as interrupt:
+        if not viewer.close():  # a thread compiles, which nothing stops
+            os._exit(interrupt.status)
+        sys.exit(interrupt.status)
+
+
+def _photographs(trained: TrainedField, console: Console) -> Callable[[], Scene] | None:
+    """What loads the images of the run's scene; None where they are not known."""
+    record = trained.needed_scene()
+    if FLAGS["scene"].using_default_value:
+        if record.source != "procedural":
+            console.print(
+                "note: no photographs are shown: --scene=FOLDER names the scene that the run was "
+                "trained on"
+            )
+            return None
+        size = f"{record.cameras.width}x{record.cameras.height}"
+        FLAGS["scene"].value = f"procedural:{record.name}@{size}"
+    return lambda: load_scene_of_flags(console)
+
+
+def run() -> None:
+    """The console script `nerf-view`."""
+    run_command(main, __name__, __doc__, parse_view_flags)
+
+
+if __name__ == "__main__":
+    run()
