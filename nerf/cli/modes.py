@@ -162,6 +162,9 @@ def _check_mode() -> None:
         raise UserError(
             f"--stop_at={FLAGS.stop_at} is after the end of the run, --steps={FLAGS.steps}"
         )
+    for name in sorted(_PAGE):
+        if FLAGS.mode == "train" and FLAGS[name].present and not FLAGS.viewer:
+            raise UserError(f"--{name} is that of the viewer's page: add --viewer, or leave it out")
     if FLAGS.mode == "render" and FLAGS.video_frames == 0:
         raise UserError("--mode=render makes nothing but the video, and --video_frames=0 is none")
 

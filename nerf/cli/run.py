@@ -11,6 +11,7 @@ from nerf.captures.capture import named_views
 from nerf.cli import options
 from nerf.cli.console import Console
 from nerf.cli.flags import FLAGS
+from nerf.cli.training_viewer import training_viewer
 from nerf.config.settings import TrainConfig
 from nerf.errors import UserError
 from nerf.jobs.evaluate import evaluate
@@ -100,19 +101,20 @@ def _train(
             f"note: from scratch, preset {config.preset} takes hours on a CPU; --preset=quick or "
             "--field=planes take minutes"
         )
-    trained = train(
-        scene,
-        config,
-        backend=FLAGS.backend,
-        field=FLAGS.field,
-        steps=FLAGS.steps,
-        seconds=FLAGS.train_seconds,
-        seed=FLAGS.seed,
-        init_from=initial,
-        run_dir=folder,
-        callback=console,
-        options=options.train_options(scene, started),
-    )
+    with training_viewer(console, scene, fresh, folder) as watch:
+        trained = train(
+            scene,
+            config,
+            backend=FLAGS.backend,
+            field=FLAGS.field,
+            steps=FLAGS.steps,
+            seconds=FLAGS.train_seconds,
+            seed=FLAGS.seed,
+            init_from=initial,
+            run_dir=folder,
+            callback=console,
+            options=options.train_options(scene, started, watch),
+        )
     num_steps = config.train.num_steps if FLAGS.train_seconds is None else FLAGS.steps
     goal = UNLIMITED_STEPS if num_steps is None else num_steps
     text = f"{FLAGS.train_seconds:g} s" if num_steps is None else str(num_steps)

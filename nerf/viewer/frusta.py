@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import viser
 
+from nerf.captures.capture import Array
 from nerf.scenes.record import SceneRecord
 from nerf.viewer.cameras import PageFrame, view_angles
 from nerf.viewer.photographs import Photographs
@@ -13,6 +14,7 @@ TRAINING_COLOUR, HELD_OUT_COLOUR = (30, 144, 255), (255, 140, 0)
 MAX_SHOWN = 300  # an even choice of more cameras
 _LINE = 1.5  # pixels
 _SIZES = (0.03, 0.5)  # page units
+_CLEAR = 1.5  # times the size of a frustum: a camera nearer than this stands in it
 _FOLDER = "/cameras"
 
 
@@ -34,6 +36,7 @@ class Frusta:
         on_click: Callable[[int], None],
     ):
         self._record = record
+        self._positions = frame.scale * np.asarray(record.cameras.camtoworlds, np.float64)[..., 3]
         self._base = client.scene.add_frame(_FOLDER, show_axes=False)
         self._size = usual_size(record, frame)
         self._handles = {
@@ -72,6 +75,14 @@ class Frusta:
             image = photographs.thumbnail(view)
             if image is not None:
                 handle.image = image
+
+    def hide_around(self, position: Array) -> None:
+        """Hides those that the window's camera, at `position` in page units, stands in."""
+        for view, handle in self._handles.items():
+            apart = float(np.linalg.norm(self._positions[view] - position))
+            is_seen = apart > _CLEAR * handle.scale
+            if handle.visible != is_seen:
+                handle.visible = is_seen
 
     def set_visible(self, is_visible: bool) -> None:
         self._base.visible = is_visible

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import importlib.util
+import math
 import socket
 import threading
 import time
@@ -10,9 +11,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from nerf.errors import UserError
+from nerf.field import Params
 from nerf.jobs.trained_field import TrainedField
 from nerf.scenes.record import SceneRecord
 from nerf.scenes.scene import Scene
@@ -28,6 +32,7 @@ FOLDER = "viewer"  # of a run folder, for camera paths and videos
 _TRIED_PORTS = 100
 _ALL_ADDRESSES = ("0.0.0.0", "::", "")
 _JOIN_SECONDS = 5.0
+_SECONDS_BETWEEN_UPDATES = 2.0  # of a field that is trained
 
 
 def check_viser() -> None:
@@ -111,6 +116,7 @@ class Viewer:
         self._windows: dict[int, Window] = {}
         self._lock = threading.Lock()
         self._is_closed = False
+        self._watched = -math.inf
         self._photographs = Photographs(self._record, load_photographs, say)
         found = free_port(host, port)
         self._server = _start(host, found, trained)
@@ -125,6 +131,18 @@ class Viewer:
     @property
     def num_windows(self) -> int:
         return len(self._windows)
+
+    def watch(self, params: Params, step: int) -> None:
+        """Shows the parameters of a field that is trained, from time to time, if anyone looks.
+
+        Args:
+          params: which are copied.
+          step: the number of steps done.
+        """
+        now = time.monotonic()
+        if self._windows and now - self._watched > _SECONDS_BETWEEN_UPDATES:
+            self._watched = now
+            self.source.update(jax.tree.map(jnp.copy, params), step)
 
     def close(self) -> bool:
         """Ends all drawing and the page; whether every thread has ended."""

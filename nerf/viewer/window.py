@@ -208,6 +208,7 @@ class Window:
                 self._compared = (self._compared[0], self.camera(), since)
             else:
                 put(self._cameras.compare, False)
+        self._frusta.hide_around(self.camera().position)
         self._want()
 
     def _change_show(self) -> None:
@@ -315,7 +316,7 @@ def _described(status: Status, step: int | None) -> str:
     )
     text = f"**{size}** after {after}"
     if not status.is_sharp:
-        text += f", refining to {status.whole[1]} x {status.whole[0]}"
+        text += f", sharp will be {status.whole[1]} x {status.whole[0]}"
     if step is not None:
         text += f" · step {step}"
     if status.sees_nothing:
