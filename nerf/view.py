@@ -12,8 +12,6 @@ the folder viewer of the run folder, or into --out. Needs viser: pip install
 """
 
 import os
-import sys
-import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -29,7 +27,7 @@ from nerf.errors import UserError
 from nerf.jobs.load import load_run
 from nerf.jobs.trained_field import TrainedField
 from nerf.runtime import compile_cache, devices, parallel
-from nerf.runtime.interrupts import Interrupted, interrupt_at_once
+from nerf.runtime.interrupts import Interrupted, interrupt_at_once, wait_for_interrupt
 from nerf.scenes.scene import Scene
 from nerf.viewer.server import FOLDER, Viewer, check_viser
 
@@ -67,11 +65,11 @@ def _show(run: Path, console: Console) -> None:
         for note in viewer.notes:
             console.print(f"note: {note}")
         console.print(f"{run} is at {viewer.address} (Ctrl-C ends the page)")
-        threading.Event().wait()
+        wait_for_interrupt()
     except Interrupted as interrupt:
         if not viewer.close():  # a thread compiles, which nothing stops
             os._exit(interrupt.status)
-        sys.exit(interrupt.status)
+        raise
 
 
 def _photographs(trained: TrainedField, console: Console) -> Callable[[], Scene] | None:

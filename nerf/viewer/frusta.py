@@ -39,6 +39,7 @@ class Frusta:
         self._positions = frame.scale * np.asarray(record.cameras.camtoworlds, np.float64)[..., 3]
         self._base = client.scene.add_frame(_FOLDER, show_axes=False)
         self._size = usual_size(record, frame)
+        self._factor = 1.0
         self._handles = {
             view: self._add(client, frame, view, on_click) for view in shown_views(record)
         }
@@ -80,7 +81,7 @@ class Frusta:
         """Hides those that the window's camera, at `position` in page units, stands in."""
         for view, handle in self._handles.items():
             apart = float(np.linalg.norm(self._positions[view] - position))
-            is_seen = apart > _CLEAR * handle.scale
+            is_seen = apart > _CLEAR * self._size * self._factor
             if handle.visible != is_seen:
                 handle.visible = is_seen
 
@@ -89,6 +90,7 @@ class Frusta:
 
     def resize(self, factor: float) -> None:
         """Makes them some times as large as usual."""
+        self._factor = factor
         for handle in self._handles.values():
             handle.scale = factor * self._size
 
@@ -106,5 +108,5 @@ def usual_size(record: SceneRecord, frame: PageFrame) -> float:
     np.fill_diagonal(apart, np.inf)
     nearest = apart.min(axis=1)
     known = nearest[np.isfinite(nearest)]
-    usual = 0.35 * float(np.median(known)) * frame.scale if len(known) else _SIZES[1]
+    usual = 0.2 * float(np.median(known)) * frame.scale if len(known) else _SIZES[1]
     return float(np.clip(usual, *_SIZES))

@@ -234,7 +234,7 @@ class Window:
         self._want()
 
     def _show_fov(self, fov: float) -> None:
-        degrees = float(np.degrees(fov))
+        degrees = round(2.0 * float(np.degrees(fov))) / 2.0
         put(self._view.fov, float(np.clip(degrees, self._view.fov.min, self._view.fov.max)))
 
     def _change_box(self) -> None:
@@ -281,6 +281,7 @@ class Window:
         self._cameras.photograph.visible = image is not None
 
     def _change_compared(self) -> None:
+        self._says.content = "drawing"
         if self._cameras.compare.value:
             self._compare(self._chosen())
             self._fly_to(self._chosen())
