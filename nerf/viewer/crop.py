@@ -32,7 +32,8 @@ def cropped(field: RadianceField, space: Space, box: jax.Array) -> RadianceField
 
     def is_inside(points: jax.Array) -> jax.Array:
         at = space.scene_points(points)
-        return jnp.all((at >= box[0]) & (at <= box[1]), axis=-1)
+        low, high = jnp.broadcast_to(box[0], at.shape), jnp.broadcast_to(box[1], at.shape)
+        return jnp.all((at >= low) & (at <= high), axis=-1)
 
     def apply(
         params: Params,
