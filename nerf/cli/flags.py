@@ -3,13 +3,14 @@
 import math
 import sys
 from collections.abc import Callable, Sequence
+from typing import get_args
 
 from absl import app, flags, logging
 
 from nerf.captures.formats import FORMATS
 from nerf.captures.orientation import UP_OPTIONS
 from nerf.cli.console import print_anything
-from nerf.config.settings import PRECISIONS
+from nerf.config.settings import PRECISIONS, RobustLoss
 from nerf.geometry.spaces import SPACES
 from nerf.runtime.devices import IMAGE_MEMORY
 from nerf.scenes.alpha import ALPHA_OPTIONS
@@ -175,6 +176,13 @@ flags.DEFINE_integer(
     upper_bound=10_000,
 )
 flags.DEFINE_float("lr", None, "the first learning rate; the last keeps its ratio to it")
+flags.DEFINE_enum(
+    "robust_loss",
+    None,
+    get_args(RobustLoss),
+    "loss that leaves out what moved or glares: geman_mcclure (the best), clipped, or none (the "
+    "default)",
+)
 flags.DEFINE_bool(
     "resume", True, "resume the training in the run folder; --noresume sets it aside first"
 )

@@ -80,6 +80,8 @@ def load_scene_of_flags(console: Console) -> Scene:
         alpha=FLAGS.alpha,
         masks=FLAGS.masks,
         up=FLAGS.up,
+        image_memory=FLAGS.image_memory,
+        follow_links=FLAGS.follow_links,
         offline=FLAGS.offline,
         download_url=FLAGS.download_url,
         callback=console,

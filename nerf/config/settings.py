@@ -20,6 +20,7 @@ Counts = tuple[int, int, int]
 PRECISIONS = {"float32": "highest", "tf32": "tensorfloat32", "bfloat16": "bfloat16"}
 ComputeDtype = Literal["float32", "bfloat16"]
 Background = Literal["black", "white"]
+RobustLoss = Literal["none", "clipped", "geman_mcclure"]
 OLD_NAME = "old_name"  # in the metadata of a dataclass's field
 _MAX_GRID = 2**27  # texels of a grid
 
@@ -216,6 +217,7 @@ class TrainConfig:
         2015).
       adam_eps: what is added to the root of the latter.
       distortion_loss_weight, opacity_loss_weight: see `nerf.training.loss`.
+      robust_loss, robust_scale, robust_start, robust_anneal: see `nerf.training.robust_loss`.
     """
 
     loss: Literal["sum", "mean"]
@@ -233,6 +235,10 @@ class TrainConfig:
     adam_eps: float = 1e-8
     distortion_loss_weight: float = renamed(0.0, "distortion")
     opacity_loss_weight: float = renamed(0.0, "coverage")
+    robust_loss: RobustLoss = "none"
+    robust_scale: float = 0.1
+    robust_start: float = 10.0
+    robust_anneal: float = 0.5
 
     def __post_init__(self) -> None:
         check_choices(self)
@@ -255,6 +261,9 @@ class TrainConfig:
         check(
             self.opacity_loss_weight >= 0, "opacity_loss_weight", self.opacity_loss_weight, ">= 0"
         )
+        check(self.robust_scale > 0, "robust_scale", self.robust_scale, "> 0")
+        check(self.robust_start >= 1, "robust_start", self.robust_start, ">= 1")
+        check(self.robust_anneal > 0, "robust_anneal", self.robust_anneal, "> 0")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -127,12 +127,14 @@ class Batch(NamedTuple):
       rgb: `[num_rays, 3]`, sRGB in [0, 1]; colours of transparent images lie over the background.
       ray_keys: `[num_rays]`, one random key a ray.
       alpha: `[num_rays]`, in [0, 1], of transparent images; else None.
+      progress: `[num_rays]`, the share of the run that is over, where the loss depends on it.
     """
 
     rays: Rays
     rgb: jax.Array
     ray_keys: jax.Array
     alpha: jax.Array | None = None
+    progress: jax.Array | None = None
 
 
 def draw_pixels(

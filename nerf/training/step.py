@@ -33,6 +33,7 @@ from nerf.training.optimizer import (
     learning_rate,
     learning_rates,
     make_optimizer,
+    share_of_run,
 )
 from nerf.training.state import TrainState, place_state, state_shardings
 
@@ -176,10 +177,12 @@ def jit_step(
     )
 
     def one_share(
-        replicated: tuple[Params, Cameras, jax.Array], pixels: PixelBatch
+        replicated: tuple[Params, Cameras, jax.Array, jax.Array], pixels: PixelBatch
     ) -> tuple[jax.Array, BatchStats, Params, jax.Array]:
-        params, cameras, number = replicated
+        params, cameras, number, progress = replicated
         batch = make_batch(pixels, cameras, space=space, config=config.render)
+        if config.train.robust_loss != "none":
+            batch = batch._replace(progress=jnp.broadcast_to(progress, batch.ray_keys.shape))
         moments = jnp.stack([jnp.mean(batch.rgb, axis=0), jnp.mean(jnp.square(batch.rgb), axis=0)])
         return *loss_and_gradient(field, params, batch, config, microbatch_size, number), moments
 
@@ -193,7 +196,9 @@ def jit_step(
         all_shares = parallel.shard(
             mesh, one_share, average=True, shardings=(everywhere, stats_at, rows, everywhere)
         )
-        loss, stats, gradient, moments = all_shares((state.params, cameras, state.step), batch)
+        loss, stats, gradient, moments = all_shares(
+            (state.params, cameras, state.step, share_of_run(config.train, state.step, done)), batch
+        )
         with jax.numpy_dtype_promotion("standard"):  # Optax raises floats to integer powers
             updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
             rate = schedule(
