@@ -7,8 +7,8 @@ python -m nerf.view RUN --host=0.0.0.0 --port=9000
 RUN is a run folder, as training leaves it. The page is at http://127.0.0.1:8080, which only this
 machine can open, until Ctrl-C. Photographs are shown where the scene is found again: those of the
 bundled scenes always, others from the folder that --scene names. Camera paths and videos go into
-the folder viewer of the run folder, or into --out. Needs viser: pip install
-"nerf-haiku-flax[viewer]".
+the folder viewer of the run folder, or into --out. Needs viser:
+pip install 'nerf-haiku-flax[viewer]'.
 """
 
 import os

@@ -38,7 +38,7 @@ _SECONDS_BETWEEN_UPDATES = 2.0  # of a field that is trained
 def check_viser() -> None:
     """Raises a UserError with what to install, where viser is not."""
     if importlib.util.find_spec("viser") is None:
-        raise UserError('the viewer needs the package viser: pip install "nerf-haiku-flax[viewer]"')
+        raise UserError("the viewer needs the package viser: pip install 'nerf-haiku-flax[viewer]'")
 
 
 def free_port(host: str, port: int) -> int:

@@ -73,7 +73,7 @@ def test_nothing_that_is_saved_is_replaced(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["", "  ", "../up", "a/b", ".hidden", "a\\b", "C:x", "a\n", "end."]
+    "name", ["", "  ", "../up", "a/b", ".hidden", "a\\b", "C:x", "a\nb", "end."]
 )
 def test_a_name_leads_to_no_other_folder(tmp_path, name):
     with pytest.raises(UserError, match="no name of a file"):

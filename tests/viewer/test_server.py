@@ -23,5 +23,5 @@ def test_a_host_that_is_not_here_is_refused(host):
 
 def test_a_missing_package_is_named(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r'pip install "nerf-haiku-flax\[viewer\]"'):
+    with pytest.raises(UserError, match=r"pip install 'nerf-haiku-flax\[viewer\]'"):
         check_viser()
