@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,7 +25,7 @@ from nerf.viewer.drawing import Canvas
 from nerf.viewer.shown import depth_limits, shown
 from nerf.viewer.source import FieldSource
 
-MAX_SIDE = 4096  # of a frame in pixels
+MIN_SIDE, MAX_SIDE = 16, 4096  # of a frame in pixels
 _MAX_FRAMES = 10_000
 _NAME = re.compile(r"[\w][\w. -]{0,79}")
 
@@ -48,6 +49,19 @@ class PathOptions:
     @property
     def num_frames(self) -> int:
         return min(max(2, round(self.seconds * self.fps)), _MAX_FRAMES)
+
+
+def usual_size(width: int, height: int) -> tuple[int, int]:
+    """Width and height of the frames for a scene of this size, within what a video can have.
+
+    >>> usual_size(8192, 6144)
+    (4096, 3072)
+    >>> usual_size(8, 6)
+    (22, 16)
+    """
+    scale = max(min(1.0, MAX_SIDE / max(width, height)), MIN_SIDE / min(width, height))
+    across, down = (2 * round(0.5 * scale * side) for side in (width, height))
+    return min(across, MAX_SIDE), min(down, MAX_SIDE)
 
 
 class Look(NamedTuple):
@@ -127,25 +141,40 @@ def render_path(
         raises ends the drawing, and no file is left.
 
     Raises:
-      UserError: if there is no encoder, or the encoding fails.
+      UserError: if there is no encoder, or the encoding fails; the frames are then kept.
       OSError: if a file cannot be written.
     """
     check_video_encoder()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f"{path.stem}-frames-", dir=path.parent))
+    files = [folder / f"frame_{index:05d}.png" for index in range(len(cameras))]
+    try:
+        _write_frames(files, source, cameras, look, on_rays)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    write_video(path, files, fps)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _write_frames(
+    files: Sequence[Path],
+    source: FieldSource,
+    cameras: Sequence[Cameras],
+    look: Look,
+    on_rays: Callable[[int, int], None],
+) -> None:
     num_all = sum(camera.height * camera.width for camera in cameras)
     renderer, limits, done = source.renderer(look.box), look.limits, 0
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".frames-", dir=path.parent) as folder:
-        files = [Path(folder) / f"frame_{index:05d}.png" for index in range(len(cameras))]
-        for file, camera in zip(files, cameras, strict=True):
-            canvas = Canvas(camera)
-            for index, pixels in source.tiles(renderer, camera):
-                canvas.add(index, pixels.rgb, pixels.depth, pixels.acc)
-                done += len(index)
-                on_rays(done, num_all)
-            image: RenderedImage = canvas.image()
-            limits = limits or depth_limits(image)
-            write_sheet(file, shown(image, look.show, limits))
-        write_video(path, files, fps)
+    for file, camera in zip(files, cameras, strict=True):
+        canvas = Canvas(camera)
+        for index, pixels in source.tiles(renderer, camera):
+            canvas.add(index, pixels.rgb, pixels.depth, pixels.acc)
+            done += len(index)
+            on_rays(done, num_all)
+        image: RenderedImage = canvas.image()
+        limits = limits or depth_limits(image)
+        write_sheet(file, shown(image, look.show, limits))
 
 
 def free_file(folder: Path, name: str, suffix: str) -> Path:

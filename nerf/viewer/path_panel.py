@@ -15,12 +15,14 @@ from nerf.scenes.record import SceneRecord
 from nerf.viewer.cameras import PageCamera, PageFrame
 from nerf.viewer.keyframes import (
     MAX_SIDE,
+    MIN_SIDE,
     Look,
     PathOptions,
     free_file,
     path_cameras,
     render_path,
     save_path,
+    usual_size,
 )
 from nerf.viewer.panel import put
 from nerf.viewer.source import FieldSource
@@ -72,9 +74,9 @@ class PathPanel:
         self._seconds = gui.add_number("Seconds", 6.0, min=0.1, max=3600.0, step=0.1)
         self._fps = gui.add_number("Frames a second", 24, min=1, max=120, step=1)
         self._loop = gui.add_checkbox("Return to the first", False)
-        size = (cameras.width, cameras.height)
-        self._width = gui.add_number("Width", size[0], min=16, max=MAX_SIDE, step=2)
-        self._height = gui.add_number("Height", size[1], min=16, max=MAX_SIDE, step=2)
+        width, height = usual_size(cameras.width, cameras.height)
+        self._width = gui.add_number("Width", width, min=MIN_SIDE, max=MAX_SIDE, step=2)
+        self._height = gui.add_number("Height", height, min=MIN_SIDE, max=MAX_SIDE, step=2)
         self._name = gui.add_text("Name", "path")
         self._play = gui.add_button("Play")
         save = gui.add_button("Save the path")

@@ -196,12 +196,8 @@ def _start(host: str, port: int, trained: TrainedField) -> "viser.ViserServer":
 
     with _quiet():
         server = Server(host=host, port=port, verbose=False)
-    server.gui.configure_theme(
-        control_layout="collapsible",  # beside the image, not over it
-        dark_mode=True,
-        show_logo=False,
-        show_share_button=False,
-    )
+    server.gui.configure_theme(dark_mode=True, show_logo=False, show_share_button=False)
+    server.gui.main_panel.dock_right()  # beside the image, not over it
     server.gui.set_panel_label(f"{trained.scene_name}, {trained.field_name}")
     server.scene.set_up_direction("+y")
     _set_initial_camera(server, trained.needed_scene())
