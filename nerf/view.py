@@ -11,6 +11,7 @@ the folder viewer of the run folder, or into --out. Needs viser:
 pip install 'nerf-haiku-flax[viewer]'.
 """
 
+import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,9 +24,10 @@ from nerf.cli.exits import exit_on_error
 from nerf.cli.flags import FLAGS, run_command
 from nerf.cli.modes import parse_view_flags
 from nerf.cli.run import load_scene_of_flags
-from nerf.errors import UserError
+from nerf.errors import UserError, listed
 from nerf.jobs.load import load_run
 from nerf.jobs.trained_field import TrainedField
+from nerf.runs import run_folder
 from nerf.runtime import compile_cache, devices, parallel
 from nerf.runtime.interrupts import Interrupted, interrupt_at_once, wait_for_interrupt
 from nerf.scenes.scene import Scene
@@ -50,8 +52,8 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _show(run: Path, console: Console) -> None:
+    _check_run(run)
     trained = load_run(run)
-    trained.needed_scene()
     trained.needed_space()
     viewer = Viewer(
         trained,
@@ -70,6 +72,30 @@ def _show(run: Path, console: Console) -> None:
         if not viewer.close():  # a thread compiles, which nothing stops
             os._exit(interrupt.status)
         raise
+
+
+def _check_run(run: Path) -> None:
+    """Raises a UserError, with what to give instead, where a folder is no whole run folder."""
+    if not run.is_dir():
+        is_file = "is a file" if run.exists() else "does not exist"
+        raise UserError(f"{run} {is_file}: give a run folder, as training leaves it, e.g. in runs/")
+    config, scene = run / run_folder.CONFIG_FILE, run / run_folder.SCENE_FILE
+    if not config.is_file():
+        inside = sorted(path.parent.name for path in run.glob(f"*/{config.name}"))
+        more = f"; its folders {listed(inside)} are: give one of them" if inside else ""
+        raise UserError(f"{run} is no run folder: it has no {config.name}{more}")
+    if not scene.is_file():
+        raise UserError(
+            f"{run} has no {scene.name}, which holds the cameras: training of version 0.1.0 did "
+            "not write it, and such a run cannot be shown"
+        )
+    for file in (config, scene):
+        try:
+            json.loads(file.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise UserError(
+                f"{file} is damaged ({error}): bring it back from a copy, or train the run anew"
+            ) from error
 
 
 def _photographs(trained: TrainedField, console: Console) -> Callable[[], Scene] | None:

@@ -1,18 +1,21 @@
 """The photographs of a scene, which are read while the page is shown already."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from nerf.errors import UserError
+from nerf.geometry.poses import transform_poses
 from nerf.output.images import ByteImage, FloatImage, to_bytes
 from nerf.runtime.events import LOGGER
 from nerf.scenes.record import SceneRecord
 from nerf.scenes.scene import Scene
 
 THUMBNAIL = 96  # pixels of the longer side
+_TOLERANCE = 0.01  # of the size of the rig
 
 
 class Photographs:
@@ -69,6 +72,12 @@ class Photographs:
         try:
             scene = self._load()
             names = {name: index for index, name in enumerate(scene.image_names)}
+            if not have_same_poses(self._record, scene):
+                self._say(
+                    f"no photographs are shown: the views of {scene.name} have the names of those "
+                    "of the run and other poses: give the `scene` that it was trained on"
+                )
+                return
             missing = sum(name not in names for name in self._record.view_names)
             if missing:
                 self._say(
@@ -83,3 +92,28 @@ class Photographs:
             LOGGER.warning("no photographs are shown", exc_info=True)
         finally:
             self._ready.set()
+
+
+def have_same_poses(record: SceneRecord, scene: Scene) -> bool:
+    """Whether the views that have a name in both have one position in both, in the capture's frame.
+
+    Args:
+      record: of a run.
+      scene: possibly another scene, or the same one in other scene units.
+    """
+    both = set(record.view_names) & set(scene.image_names)
+    ours, theirs = (
+        _positions(names, owner.cameras.camtoworlds, owner.capture_to_scene, both)
+        for names, owner in ((record.view_names, record), (scene.image_names, scene))
+    )
+    spread = np.linalg.norm(ours - ours.mean(axis=0), axis=1).max() if both else 0.0
+    return bool(np.allclose(ours, theirs, rtol=0.0, atol=_TOLERANCE * spread + 1e-6))
+
+
+def _positions(
+    names: Sequence[str], poses: npt.ArrayLike, to_scene: npt.ArrayLike, chosen: Collection[str]
+) -> npt.NDArray[np.float64]:
+    """Positions `[num_chosen, 3]` in the capture's frame, in the order of the names' letters."""
+    index = [names.index(name) for name in sorted(chosen)]
+    back = np.linalg.inv(np.asarray(to_scene, np.float64))
+    return transform_poses(back, np.asarray(poses, np.float64)[index])[:, :, 3]

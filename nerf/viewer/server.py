@@ -114,6 +114,7 @@ class Viewer:
         self.source = FieldSource(trained, in_training=in_training)
         self._folder = folder
         self._windows: dict[int, Window] = {}
+        self._ending: list[Window] = []  # closed, each with a thread that ends after its tile
         self._lock = threading.Lock()
         self._is_closed = False
         self._watched = -math.inf
@@ -150,7 +151,7 @@ class Viewer:
             return True
         self._is_closed = True
         with self._lock:
-            windows = list(self._windows.values())
+            windows = [*self._windows.values(), *self._ending]
         for window in windows:
             window.close()
         until = time.monotonic() + _JOIN_SECONDS
@@ -174,6 +175,9 @@ class Viewer:
     def _disconnected(self, client: "viser.ClientHandle") -> None:
         with self._lock:
             window = self._windows.pop(client.client_id, None)
+            self._ending = [ending for ending in self._ending if not ending.join(0.0)]
+            if window is not None:
+                self._ending.append(window)
         if window is not None:
             window.close()
 

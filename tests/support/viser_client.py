@@ -1,4 +1,4 @@
-"""A window of a viser page without a browser: it sends what the page sends, and keeps what comes."""
+"""A window of a viser page without a browser: sends what a page sends, and keeps what comes."""
 
 import io
 import itertools
@@ -126,7 +126,9 @@ class ViserClient:
     def images(self, start=0):
         """The images `[height, width, 3]` in [0, 1] since message `start`."""
         data = [m["rgb_data"] for m in self.of("BackgroundImageMessage", start)]
-        return [np.asarray(Image.open(io.BytesIO(x)), np.float32) / 255 for x in data if x is not None]
+        return [
+            np.asarray(Image.open(io.BytesIO(x)), np.float32) / 255 for x in data if x is not None
+        ]
 
     def sharp(self, start=0):
         """Waits for the first image as large as the window since message `start`."""

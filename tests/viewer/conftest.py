@@ -47,9 +47,7 @@ def _ball(focus, points, viewdirs, /, *, key=None):
 def ball():
     """A field that needs no training: see `_ball`. All windows of all tests share its program."""
     record = meadow()
-    config = text.override(
-        presets.preset("notebook"), "render.num_coarse=12", "render.num_fine=12"
-    )
+    config = text.override(presets.preset("notebook"), "render.num_coarse=12", "render.num_fine=12")
     focus = jnp.array([0.0, 0.0, -3.0])
     return TrainedField(
         backend="flax",

@@ -1,5 +1,6 @@
 """The page's server and its windows, by clients that speak as the page does; no browser."""
 
+import dataclasses
 import json
 import socket
 import threading
@@ -9,10 +10,12 @@ import numpy as np
 import pytest
 
 from nerf.errors import UserError
+from nerf.geometry.poses import similarity, transform_poses
 from nerf.jobs.video_frames import video_frames
 from nerf.viewer.cameras import PageFrame
 from nerf.viewer.server import Viewer
 from tests.support.viser_client import SECONDS, ViserClient
+from tests.viewer.conftest import meadow
 
 RED, BLUE = (1.0, 0.1, 0.0), (0.0, 0.1, 1.0)
 BEHIND = (0.0, 0.0, 0.0, 1.0)  # a quaternion: it looks along +z, away from the ball
@@ -71,7 +74,9 @@ def test_by_default_only_this_machine_opens_the_page(page):
     host, port = page.address.removeprefix("http://").split(":")
     assert host == "127.0.0.1"
     assert reaches("127.0.0.1", int(port))
-    assert not reaches("127.0.0.2", int(port))  # an address of this machine, as is that of its network
+    assert not reaches(
+        "127.0.0.2", int(port)
+    )  # an address of this machine, as is that of its network
     assert page.notes == []
 
 
@@ -202,14 +207,24 @@ def test_held_out_cameras_have_another_colour(window, ball):
 
 
 class Photos:
-    """A scene that has images only, of one colour each."""
+    """A scene of the meadow's cameras, or of its first ones, each with an image of one colour.
 
-    source = "photographs"
+    Its scene units are other ones than those of the run: only the capture's frame is the same.
+    """
 
-    def __init__(self, names):
-        self.image_names, self.num_views = names, len(names)
+    name = "field"
+
+    def __init__(self, names, moved=0.0):
+        record, self.image_names, self.num_views = meadow(), names, len(names)
         levels = np.linspace(0.2, 1.0, len(names), dtype=np.float32)
         self.images = [np.full((6, 8, 3), level) for level in levels]
+        other_units = similarity(np.eye(3), 3.0, np.array([1.0, 2.0, 3.0]))
+        poses = np.array(record.cameras.camtoworlds[: len(names)], np.float64)
+        poses[-1, 0, 3] += moved
+        self.cameras = dataclasses.replace(
+            record.cameras[: len(names)], camtoworlds=transform_poses(other_units, poses)
+        )
+        self.capture_to_scene = other_units @ record.capture_to_scene
 
 
 def test_photographs_are_shown_and_stand_beside_the_rendering(open_page):
@@ -232,19 +247,20 @@ def test_photographs_are_shown_and_stand_beside_the_rendering(open_page):
 
 
 @pytest.mark.parametrize(
-    ("names", "error", "sentence"),
+    ("photos", "sentence"),
     [
-        (("a", "b", "c"), None, "2 of 5 views of the run are not among the 3 images"),
-        ((), UserError("no such folder"), "no photographs are shown: no such folder"),
+        (Photos(("a", "b", "c")), "2 of 5 views of the run are not among the 3 images"),
+        (Photos(("a", "b", "c"), moved=0.1), "the names of those of the run and other poses"),
+        (UserError("no such folder"), "no photographs are shown: no such folder"),
     ],
 )
-def test_photographs_that_are_not_there_are_a_sentence(open_page, names, error, sentence):
+def test_photographs_that_are_not_there_are_a_sentence(open_page, photos, sentence):
     said = []
 
     def load():
-        if error is not None:
-            raise error
-        return Photos(names)
+        if isinstance(photos, UserError):
+            raise photos
+        return photos
 
     open_page(load, say=said.append)
     wait_for(lambda: said)
