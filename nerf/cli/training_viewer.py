@@ -10,6 +10,8 @@ from nerf.cli.options import WatchFn
 from nerf.jobs.trained_field import TrainedField
 from nerf.scenes.scene import Scene
 
+_LONGEST_COMPILATION = 60.0  # seconds
+
 
 @contextlib.contextmanager
 def training_viewer(
@@ -48,5 +50,5 @@ def training_viewer(
         console.print(f"the field is at {viewer.address} while it is trained")
         yield viewer.watch
     finally:
-        viewer.close()
+        viewer.close(_LONGEST_COMPILATION)
         console.print(f"the page is closed; again: python -m nerf.view {folder}")

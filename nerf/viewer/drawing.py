@@ -6,9 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
-from nerf.captures.image_files import shrink
 from nerf.geometry.cameras import Cameras
 from nerf.output.images import ByteImage, FloatImage, to_bytes
 from nerf.render.images import RenderedImage
@@ -16,9 +14,11 @@ from nerf.runtime.events import LOGGER
 from nerf.scenes.scene import View
 from nerf.viewer import ladder
 from nerf.viewer.cameras import PageCamera, PageFrame, unseen_pixels
+from nerf.viewer.canvas import Canvas, fitted
 from nerf.viewer.crop import Box
 from nerf.viewer.shown import beside, depth_limits, enlarged, shown, size_beside
 from nerf.viewer.source import FieldSource
+from nerf.viewer.status import Status
 
 _SECONDS_BETWEEN_PARTS = 0.7  # of an image that takes long: what is done is shown
 _LONGEST_COARSE = 3.0  # seconds; a coarse image that takes longer is given up for a newer one
@@ -54,27 +54,6 @@ class Wanted(NamedTuple):
     limits: tuple[float, float] | None = None
     box: Box | None = None
     compared: Compared | None = None
-
-
-class Status(NamedTuple):
-    """How far an image is.
-
-    Attributes:
-      height, width: of the image that is shown, in pixels.
-      whole: height and width of the last image of the ladder.
-      seconds: since the camera last moved.
-      limits: of the depth that is shown, scene units.
-      is_sharp: whether the last image is complete.
-      sees_nothing: whether a part of the window is beyond what the field can show.
-    """
-
-    height: int
-    width: int
-    whole: tuple[int, int]
-    seconds: float
-    limits: tuple[float, float]
-    is_sharp: bool
-    sees_nothing: bool
 
 
 class Screen(Protocol):
@@ -206,11 +185,11 @@ class _Drawing:
                 if self._is_newer() and (number > 0 or now - before > _LONGEST_COARSE):
                     return
                 if now - shown_at > _SECONDS_BETWEEN_PARTS and num_done < height * width:
-                    self._show(image.image(), camera, steps, is_last=False)
+                    self._show(image.image(), camera, steps, part=num_done / (height * width))
                     shown_at = time.monotonic()
             self._source.speed.measured(height * width, time.monotonic() - before)
             self._last = image.image()
-            self._show(self._last, camera, steps, is_last=number == len(steps) - 1)
+            self._show(self._last, camera, steps)
             if self._is_newer():
                 return
 
@@ -238,8 +217,7 @@ class _Drawing:
         image: RenderedImage,
         camera: Cameras,
         steps: list[tuple[int, int]],
-        *,
-        is_last: bool,
+        part: float = 1.0,
     ) -> None:
         self._limits = self._limits or depth_limits(image)
         unseen = None
@@ -248,11 +226,13 @@ class _Drawing:
         pixels = shown(image, self._wanted.show, self._limits, unseen)
         if self._wanted.compared is not None:
             pixels = self._with_photograph(pixels, self._wanted.compared, steps[-1])
-        self._screen.show(pixels, _QUALITY if is_last else _MOVING_QUALITY)
-        seconds = time.monotonic() - self._start
         size = (camera.height, camera.width)
-        sees_nothing = unseen is not None
-        self._screen.report(Status(*size, steps[-1], seconds, self._limits, is_last, sees_nothing))
+        is_sharp = size == steps[-1] and part == 1.0
+        self._screen.show(pixels, _QUALITY if is_sharp else _MOVING_QUALITY)
+        seconds, sees_nothing = time.monotonic() - self._start, unseen is not None
+        self._screen.report(
+            Status(*size, steps[-1], seconds, self._limits, part, is_sharp, sees_nothing)
+        )
 
     def _with_photograph(
         self, pixels: ByteImage, compared: Compared, size: tuple[int, int]
@@ -262,36 +242,3 @@ class _Drawing:
         return beside(
             self._window, np.rot90(rendered, turns), np.rot90(to_bytes(photograph), turns)
         )
-
-
-class Canvas:
-    """An image that is filled tile by tile; where it is not, it shows a coarser one."""
-
-    def __init__(self, camera: Cameras, coarser: RenderedImage | None = None):
-        shape = (camera.height, camera.width)
-        if coarser is None:
-            self._rgb, self._depth, self._acc = (
-                np.zeros((*shape, 3), np.float32),
-                np.ones(shape, np.float32),
-                np.zeros(shape, np.float32),
-            )
-            return
-        rows = np.arange(shape[0]) * coarser.acc.shape[0] // shape[0]
-        columns = np.arange(shape[1]) * coarser.acc.shape[1] // shape[1]
-        self._rgb, self._depth, self._acc = (x[rows[:, None], columns[None]] for x in coarser)
-
-    def add(self, index: npt.NDArray[np.int32], *values: npt.ArrayLike) -> None:
-        """Sets pixels by their indices, row by row."""
-        for array, value in zip((self._rgb, self._depth, self._acc), values, strict=True):
-            flat = array.reshape(-1, *array.shape[2:])
-            flat[index] = value
-
-    def image(self) -> RenderedImage:
-        return RenderedImage(self._rgb, self._depth, self._acc)
-
-
-def fitted(image: FloatImage, height: int, width: int) -> FloatImage:
-    """A photograph scaled to a size, by area where it becomes smaller."""
-    if image.shape[0] >= height and image.shape[1] >= width:
-        return shrink(image, height, width)
-    return enlarged(to_bytes(image), height, width).astype(np.float32) / 255.0

@@ -80,10 +80,8 @@ class Frusta:
     def hide_around(self, position: Array) -> None:
         """Hides those that the window's camera, at `position` in page units, stands in."""
         for view, handle in self._handles.items():
-            apart = float(np.linalg.norm(self._positions[view] - position))
-            is_seen = apart > _CLEAR * self._size * self._factor
-            if handle.visible != is_seen:
-                handle.visible = is_seen
+            size = self._size * self._factor
+            show_unless_within(handle, self._positions[view], position, size)
 
     def set_visible(self, is_visible: bool) -> None:
         self._base.visible = is_visible
@@ -93,6 +91,15 @@ class Frusta:
         self._factor = factor
         for handle in self._handles.values():
             handle.scale = factor * self._size
+
+
+def show_unless_within(
+    handle: viser.CameraFrustumHandle, position: Array, camera: Array, size: float
+) -> None:
+    """Hides a frustum of a size at a position while the window's camera stands in it."""
+    is_seen = float(np.linalg.norm(position - camera)) > _CLEAR * size
+    if handle.visible != is_seen:
+        handle.visible = is_seen
 
 
 def shown_views(record: SceneRecord) -> list[int]:

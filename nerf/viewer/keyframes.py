@@ -20,8 +20,8 @@ from nerf.output.video import check_video_encoder, write_video
 from nerf.render.images import RenderedImage
 from nerf.scenes.record import SceneRecord
 from nerf.viewer.cameras import PageCamera, PageFrame
+from nerf.viewer.canvas import Canvas
 from nerf.viewer.crop import Box
-from nerf.viewer.drawing import Canvas
 from nerf.viewer.shown import depth_limits, shown
 from nerf.viewer.source import FieldSource
 

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import viser
 
+from nerf.scenes.record import SceneRecord
 from nerf.viewer.crop import Box
 from nerf.viewer.shown import SHOWS, legend
 
@@ -154,3 +155,12 @@ def add_camera_controls(gui: viser.GuiApi, labels: Sequence[str], home: int) -> 
     nothing = np.full((4, 256, 3), 255, np.uint8)
     photograph = gui.add_image(nothing, label="photograph", visible=False)
     return CameraControls(visible, size, view, go, both, compare, photograph)
+
+
+def view_labels(record: SceneRecord) -> list[str]:
+    """One for each view, all different."""
+    held_out = set(record.split.test)
+    return [
+        f"{index}: {name}{' (held out)' if index in held_out else ''}"
+        for index, name in enumerate(record.view_names)
+    ]

@@ -13,6 +13,7 @@ from nerf.errors import UserError
 from nerf.runtime.events import LOGGER
 from nerf.scenes.record import SceneRecord
 from nerf.viewer.cameras import PageCamera, PageFrame
+from nerf.viewer.frusta import show_unless_within
 from nerf.viewer.keyframes import (
     MAX_SIDE,
     MIN_SIDE,
@@ -31,6 +32,7 @@ _SECONDS_BETWEEN_REPORTS = 0.25
 _LINE_POINTS = 12  # a keyframe, of the line through the path
 _FRAME_COLOUR, _LINE_COLOUR = (190, 60, 200), (220, 120, 230)
 _FOLDER = "/path"
+_SIZE = 0.1  # of a keyframe's frustum, page units
 
 
 class Cancelled(Exception):
@@ -65,6 +67,7 @@ class PathPanel:
         self._client, self._source, self._frame, self._record = client, source, frame, record
         self._folder, self._camera, self._look, self._fly = folder, camera, look, fly
         self._keyframes: list[PageCamera] = []
+        self._frusta: list[viser.CameraFrustumHandle] = []  # one a keyframe
         self._job: threading.Thread | None = None
         self._stops = threading.Event()
         gui, cameras = client.gui, record.cameras
@@ -101,6 +104,11 @@ class PathPanel:
         """Removes the last keyframe, or all."""
         del self._keyframes[0 if is_all else -1 :]
         self._draw()
+
+    def hide_around(self, position: Array) -> None:
+        """Hides keyframes that the window's camera, at `position` in page units, stands in."""
+        for camera, frustum in zip(self._keyframes, self._frusta, strict=False):
+            show_unless_within(frustum, camera.position, position, _SIZE)
 
     def close(self) -> None:
         """Ends what is being made."""
@@ -201,12 +209,13 @@ class PathPanel:
         self._list.content = _described(self._keyframes)
         scene = self._client.scene
         scene.add_frame(_FOLDER, show_axes=False).visible = bool(self._keyframes)
+        self._frusta = []
         for number, camera in enumerate(self._keyframes):
             frustum = scene.add_camera_frustum(
                 f"{_FOLDER}/{number}",
                 fov=camera.fov,
                 aspect=camera.width / camera.height,
-                scale=0.1,
+                scale=_SIZE,
                 thickness=2.0,
                 thickness_units="screen",
                 color=_FRAME_COLOUR,
@@ -216,6 +225,8 @@ class PathPanel:
                 receive_shadow=False,
             )
             frustum.on_click(self._flight(camera))
+            self._frusta.append(frustum)
+        self.hide_around(self._camera().position)
         if len(self._keyframes) > 1:
             points = self._line()
             scene.add_line_segments(

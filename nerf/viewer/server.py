@@ -145,8 +145,16 @@ class Viewer:
             self._watched = now
             self.source.update(jax.tree.map(jnp.copy, params), step)
 
-    def close(self) -> bool:
-        """Ends all drawing and the page; whether every thread has ended."""
+    def close(self, seconds: float = _JOIN_SECONDS) -> bool:
+        """Ends all drawing and the page.
+
+        Args:
+          seconds: to wait at most for threads that compile, which nothing stops. One that still
+            runs when Python ends aborts the process.
+
+        Returns:
+          Whether every thread has ended.
+        """
         if self._is_closed:
             return True
         self._is_closed = True
@@ -154,7 +162,7 @@ class Viewer:
             windows = [*self._windows.values(), *self._ending]
         for window in windows:
             window.close()
-        until = time.monotonic() + _JOIN_SECONDS
+        until = time.monotonic() + seconds
         ended = [window.join(max(0.0, until - time.monotonic())) for window in windows]
         with _quiet():
             self._server.stop()

@@ -17,7 +17,7 @@ from nerf.viewer.cameras import (
     window_fov,
 )
 from nerf.viewer.crop import Box
-from nerf.viewer.drawing import Compared, DrawLoop, Status, Wanted
+from nerf.viewer.drawing import Compared, DrawLoop, Wanted
 from nerf.viewer.extent import box_edges, scene_extent
 from nerf.viewer.frusta import Frusta
 from nerf.viewer.keyframes import Look
@@ -28,11 +28,13 @@ from nerf.viewer.panel import (
     add_view_controls,
     on_user,
     put,
+    view_labels,
 )
 from nerf.viewer.path_panel import PathPanel
 from nerf.viewer.photographs import Photographs
 from nerf.viewer.shown import legend
 from nerf.viewer.source import FieldSource
+from nerf.viewer.status import Status, described
 
 UP = (0.0, 1.0, 0.0)
 _SETTLE_SECONDS = 1.0  # after which a camera that moves leaves the comparison
@@ -73,7 +75,7 @@ class Window:
             fov = np.degrees(client.camera.fov)
             self._view = add_view_controls(client.gui, scene_extent(record), float(fov))
         with tabs.add_tab("Cameras"):
-            self._labels = _labels(record)
+            self._labels = view_labels(record)
             self._cameras = add_camera_controls(client.gui, self._labels, home)
         with tabs.add_tab("Path"):
             self._path = PathPanel(
@@ -155,7 +157,7 @@ class Window:
         if self._is_closed:
             return
         self._last = status
-        self._says.content = _described(status, self._source.trained.step)
+        self._says.content = described(status, self._source.trained.step)
         if self._view.show.value == "depth" and not self._has_limits:
             self._set_limits(status.limits)
 
@@ -209,6 +211,7 @@ class Window:
             else:
                 put(self._cameras.compare, False)
         self._frusta.hide_around(self.camera().position)
+        self._path.hide_around(self.camera().position)
         self._want()
 
     def _change_show(self) -> None:
@@ -298,28 +301,3 @@ class Window:
         compared = Compared(self._record.view(view), photograph)
         self._compared = (compared, self.camera(), time.monotonic())
         self._want()
-
-
-def _labels(record: SceneRecord) -> list[str]:
-    """One for each view, all different."""
-    held_out = set(record.split.test)
-    return [
-        f"{index}: {name}{' (held out)' if index in held_out else ''}"
-        for index, name in enumerate(record.view_names)
-    ]
-
-
-def _described(status: Status, step: int | None) -> str:
-    """How far the image is, in one line."""
-    size = f"{status.width} x {status.height}"
-    after = (
-        f"{status.seconds:.1f} s" if status.seconds >= 0.1 else f"{1000 * status.seconds:.0f} ms"
-    )
-    text = f"**{size}** after {after}"
-    if not status.is_sharp:
-        text += f", sharp will be {status.whole[1]} x {status.whole[0]}"
-    if step is not None:
-        text += f" · step {step}"
-    if status.sees_nothing:
-        text += " · grey: behind what this field can show, turn back"
-    return text

@@ -95,6 +95,7 @@ def test_an_image_is_coarse_at_once_and_then_as_sharp_as_the_window(drawn):
     pixels = [status.height * status.width for status in screen.statuses]
     assert pixels[0] < 1000 < pixels[-1] == 160 * 120
     assert pixels == sorted(pixels)
+    assert all(status.is_sharp == (status is screen.statuses[-1]) for status in screen.statuses)
     assert colour(screen.images[-1]) == pytest.approx(0.4, abs=1e-2)
 
 
