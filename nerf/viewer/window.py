@@ -64,6 +64,7 @@ class Window:
         self._photographs = photographs
         self._frame = PageFrame.of(record)
         self._compared: tuple[Compared, PageCamera, float] | None = None
+        self._home: PageCamera | None = None  # where it stands until it moves
         self._has_limits = False
         self._is_closed = False
         self._last: Status | None = None
@@ -123,9 +124,10 @@ class Window:
         self._show_fov(camera.fov)
 
     def fly_home(self) -> None:
-        """Goes to where the page starts."""
+        """Goes to where the page starts, and shows all of that view."""
         self._fly_to(home_index(self._record))
         self.level()
+        self._home = self.camera()
 
     def level(self) -> None:
         """Turns the camera upright."""
@@ -204,6 +206,7 @@ class Window:
     def _moved(self) -> None:
         if self._is_closed:
             return
+        self._fit_home()
         if self._compared is not None:
             _, target, since = self._compared
             if time.monotonic() - since < _SETTLE_SECONDS or self.camera().is_near(target):
@@ -213,6 +216,16 @@ class Window:
         self._frusta.hide_around(self.camera().position)
         self._path.hide_around(self.camera().position)
         self._want()
+
+    def _fit_home(self) -> None:
+        """Where the window's size changes before it has moved, it still shows all of the view."""
+        home, now = self._home, self.camera()
+        if home is None:
+            return
+        if not now.is_near(home) or not np.isclose(now.fov, home.fov):
+            self._home = None
+        elif (now.width, now.height) != (home.width, home.height):
+            self.fly_home()
 
     def _change_show(self) -> None:
         self._view.depth.visible = self._view.show.value == "depth"

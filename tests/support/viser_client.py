@@ -25,7 +25,7 @@ class ViserClient:
     """
 
     def __init__(self, address, width=64, height=48):
-        self._size = {"image_width": width, "image_height": height}
+        self.resize(width, height)
         self._socket = connect(
             address.replace("http", "ws", 1),
             subprotocols=[f"viser-v{viser.__version__}"],
@@ -66,6 +66,10 @@ class ViserClient:
 
     def send(self, kind, **entries):
         self._socket.send(msgspec.msgpack.encode({"type": kind, **entries}))
+
+    def resize(self, width, height):
+        """The size of the window from the next `look` on."""
+        self._size = {"image_width": width, "image_height": height}
 
     def look(self, position=(0.0, 0.0, 0.0), wxyz=(0.0, 1.0, 0.0, 0.0), fov=1.0):
         """Tells where the camera is; by default it looks along -z, with +y up."""

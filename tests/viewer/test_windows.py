@@ -12,7 +12,7 @@ import pytest
 from nerf.errors import UserError
 from nerf.geometry.poses import similarity, transform_poses
 from nerf.jobs.video_frames import video_frames
-from nerf.viewer.cameras import PageFrame
+from nerf.viewer.cameras import PageFrame, home_index, window_fov
 from nerf.viewer.server import Viewer
 from tests.support.viser_client import SECONDS, ViserClient
 from tests.viewer.conftest import meadow
@@ -151,6 +151,25 @@ def test_the_field_of_view_makes_things_larger(window):
     start = len(window.messages)
     window.look(fov=sent)
     assert red(window.sharp(start)) > 1.5 * before
+
+
+def test_a_window_that_changes_its_size_before_it_moves_still_shows_all_of_the_view(page, ball):
+    view = ball.scene.cameras[home_index(ball.scene)]
+    client = ViserClient(page.address, 120, 48)
+    client.look()
+    client.sharp()
+    home = next(iter(page._windows.values())).camera()
+    assert home.fov == pytest.approx(window_fov(view, 120 / 48))
+    for width, expected in ((40, window_fov(view, 40 / 48)), (60, None)):
+        start = len(client.messages)
+        client.resize(width, 48)
+        moved = 0.0 if expected else 0.5  # whoever has moved keeps the camera
+        client.look(home.position + moved, home.wxyz, home.fov)
+        client.sharp(start)
+        sent = [message["fov"] for message in client.of("SetCameraFovMessage", start)]
+        assert sent == ([pytest.approx(expected)] if expected else [])
+        home = home._replace(fov=expected)
+    client.close()
 
 
 def test_two_windows_show_their_own_cameras(page, window):
