@@ -30,6 +30,7 @@ from nerf.jobs.trained_field import TrainedField
 from nerf.runs import run_folder
 from nerf.runtime import compile_cache, devices, parallel
 from nerf.runtime.interrupts import Interrupted, interrupt_at_once, wait_for_interrupt
+from nerf.scenes.record import SceneRecord
 from nerf.scenes.scene import Scene
 from nerf.viewer.server import FOLDER, Viewer, check_viser
 
@@ -108,9 +109,14 @@ def _photographs(trained: TrainedField, console: Console) -> Callable[[], Scene]
                 "trained on"
             )
             return None
-        size = f"{record.cameras.width}x{record.cameras.height}"
-        FLAGS["scene"].value = f"procedural:{record.name}@{size}"
+        FLAGS["scene"].value = bundled_scene(record)
     return lambda: load_scene_of_flags(console)
+
+
+def bundled_scene(record: SceneRecord) -> str:
+    """The name of a bundled scene at the size that a run was trained on."""
+    name = record.name.partition("@")[0]
+    return f"procedural:{name}@{record.cameras.width}x{record.cameras.height}"
 
 
 def run() -> None:

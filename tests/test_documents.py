@@ -61,6 +61,7 @@ def programs():
         "nerf.main",
         "nerf.inspect",
         "nerf.pose",
+        "nerf.view",
         "tests.support.kill_harness",
         *(f"benchmarks.{m.name}" for m in pkgutil.iter_modules([ROOT / "benchmarks"])),
         *(f"tools.{m.name}" for m in pkgutil.iter_modules([ROOT / "tools"])),

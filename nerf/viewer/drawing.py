@@ -22,6 +22,7 @@ from nerf.viewer.status import Status
 
 _SECONDS_BETWEEN_PARTS = 0.7  # of an image that takes long: what is done is shown
 _LONGEST_COARSE = 3.0  # seconds; a coarse image that takes longer is given up for a newer one
+_LONGEST_REST = 20.0  # seconds, also after a drawing that included compilation
 _QUALITY, _MOVING_QUALITY = 95, 80  # of JPEG
 _JOIN_SECONDS = 5.0
 
@@ -134,7 +135,7 @@ class DrawLoop:
             start = time.monotonic()
             self._draw(wanted, num_drawn)
             now = time.monotonic()
-            self._rests_until = now + self._source.rest * (now - start)
+            self._rests_until = now + min(self._source.rest * (now - start), _LONGEST_REST)
 
     def _is_due(self, num_drawn: int) -> bool:
         """Whether there is something to draw; a field that is trained waits for its turn."""

@@ -1,5 +1,6 @@
 """The command line of nerf.view, used as a stranger would."""
 
+import dataclasses
 import json
 import re
 import shutil
@@ -9,9 +10,14 @@ import sys
 
 import pytest
 
+import nerf
 from nerf import view
 from nerf.cli import modes
+from nerf.runtime.events import ignore_event
+from nerf.scenes.record import SceneRecord
+from nerf.scenes.splits import Holdout
 from nerf.viewer import server
+from nerf.viewer.photographs import have_same_poses
 from tests.support import command_line
 from tests.support.command_line import assert_is_one_sentence, call, contents
 from tests.support.viser_client import ViserClient
@@ -87,6 +93,15 @@ def test_without_viser_it_says_what_to_install(run, monkeypatch, scene):
 def test_the_page_s_flags_need_the_page(scene):
     ended = call("--mode=train", f"--scene={scene}", "--port=9000")
     assert_is_one_sentence(ended, "--port is that of the viewer's page: add --viewer")
+
+
+def test_photographs_of_a_bundled_scene_are_found_again_at_their_size():
+    scene = nerf.load_scene("procedural:flower@32x24", callback=ignore_event)
+    record = SceneRecord.of(scene, Holdout(0))
+    assert view.bundled_scene(record) == "procedural:flower@32x24"
+    unnamed = dataclasses.replace(record, name="flower")  # a run of the usual size
+    assert view.bundled_scene(unnamed) == "procedural:flower@32x24"
+    assert have_same_poses(record, scene)
 
 
 def test_it_says_its_address_until_ctrl_c_and_changes_nothing(run, scene):
