@@ -22,7 +22,7 @@ from nerf.viewer.status import Status
 
 _SECONDS_BETWEEN_PARTS = 0.7  # of an image that takes long: what is done is shown
 _LONGEST_COARSE = 3.0  # seconds; a coarse image that takes longer is given up for a newer one
-_LONGEST_REST = 20.0  # seconds, also after a drawing that included compilation
+_REST_AFTER_COMPILATION = 20.0  # seconds at most
 _QUALITY, _MOVING_QUALITY = 95, 80  # of JPEG
 _JOIN_SECONDS = 5.0
 
@@ -89,7 +89,7 @@ class DrawLoop:
         self._changed = threading.Condition()
         self._wanted: Wanted | None = None
         self._num_wanted, self._is_updated, self._is_closed = 0, False, False
-        self._rests_until = 0.0
+        self._rests_until, self._has_drawn = 0.0, False
         self._stop_updates = source.on_update(self._update)
         self._thread = threading.Thread(target=self._run, name="nerf-viewer", daemon=True)
         self._thread.start()
@@ -135,7 +135,15 @@ class DrawLoop:
             start = time.monotonic()
             self._draw(wanted, num_drawn)
             now = time.monotonic()
-            self._rests_until = now + min(self._source.rest * (now - start), _LONGEST_REST)
+            self._rests_until = now + self._rest(now - start)
+
+    def _rest(self, seconds: float) -> float:
+        """How long it rests after a drawing of some seconds; the first one includes compilation."""
+        rest = self._source.rest * seconds
+        if self._has_drawn:
+            return rest
+        self._has_drawn = True
+        return min(rest, _REST_AFTER_COMPILATION)
 
     def _is_due(self, num_drawn: int) -> bool:
         """Whether there is something to draw; a field that is trained waits for its turn."""
