@@ -56,12 +56,15 @@ def _show(run: Path, console: Console) -> None:
     _check_run(run)
     trained = load_run(run)
     trained.needed_space()
+    folder = Path(FLAGS.out).expanduser() if FLAGS.out else run / FOLDER
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"`out={folder}` is a file: give a folder for camera paths and videos")
     viewer = Viewer(
         trained,
         _photographs(trained, console),
         host=FLAGS.host,
         port=FLAGS.port,
-        folder=Path(FLAGS.out).expanduser() if FLAGS.out else run / FOLDER,
+        folder=folder,
         say=lambda text: console.print(f"note: {text}"),
     )
     try:

@@ -160,8 +160,11 @@ class PathPanel:
             run()
         except Cancelled:
             self._says.content = "cancelled: nothing is written"
-        except (UserError, OSError) as error:
+        except UserError as error:
             self._says.content = str(error)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            self._says.content = f"nothing can be written to `{self._folder}`: {reason}"
         except Exception as error:
             LOGGER.warning("the camera path failed", exc_info=True)
             self._says.content = f"failed: {error}"

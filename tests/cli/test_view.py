@@ -71,6 +71,7 @@ def test_a_damaged_run_folder_is_refused(run, name):
 
 def test_flags_of_other_commands_and_wrong_ports_are_refused(run):
     assert_is_one_sentence(show(run, "--host=192.0.2.1"), "--host=192.0.2.1 is no address of this")
+    assert_is_one_sentence(show(run, f"--out={run / 'eval.json'}"), "eval.json is a file: give a")
     for flag, sentence in (
         ("--steps=3", "nerf.view does not use --steps"),
         ("--port=70000", "flag --port=70000"),

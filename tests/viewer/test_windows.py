@@ -319,6 +319,19 @@ def test_keyframes_become_a_file_and_a_video(window, ball, tmp_path):
     assert sorted(path.name for path in file.parent.iterdir()) == ["my path.json", "my path.mp4"]
 
 
+@pytest.mark.parametrize("label", ["Save the path", "Render the video"])
+def test_a_folder_that_cannot_be_written_is_a_sentence(open_page, tmp_path, label):
+    (tmp_path / "file").touch()
+    page = open_page(folder=tmp_path / "file" / "files")
+    with ViserClient(page.address) as window:
+        window.set("Add this view as a keyframe", True)
+        window.wait(lambda client: any("1 keyframe" in text for text in client.texts()))
+        window.set("Add this view as a keyframe", True)
+        window.wait(lambda client: any("2 keyframes" in text for text in client.texts()))
+        window.set(label, True)
+        window.wait(lambda client: client.texts()[-1].startswith("nothing can be written to"))
+
+
 def test_new_parameters_are_shown_while_the_camera_stands_still(open_page, ball):
     page = open_page(in_training=True)
     with ViserClient(page.address) as window:
