@@ -23,11 +23,13 @@ from nerf.scenes.record import SceneRecord
 
 Array = npt.NDArray[np.float64]
 
+UP = (0.0, 1.0, 0.0)
 PIXEL_OFFSET = 0.5  # of what is drawn: rays go through the middle of a pixel, at every size
 _PAGE_DISTANCE = 4.0  # page units from a camera to what it looks at
 _FLIP = np.array([1.0, -1.0, -1.0])  # right, up, back <-> right, down, forward
 _MIN_FOV, _MAX_FOV = np.radians(5.0), np.radians(150.0)
 _MIN_FORWARD = 0.1  # the least component along -z of a ray that NDC can show
+_LEVEL_LEAST = 0.05  # the sine of the angle to y, below which there is no level direction
 _MIN_SHARE = 0.1  # of the usual distance: the least distance to what a camera looks at
 
 
@@ -118,6 +120,23 @@ def look_at(record: SceneRecord, camtoworld: npt.ArrayLike) -> Array:
     ahead = float(-pose[:, 2] @ (focus - pose[:, 3]))
     distance = ahead if ahead > _MIN_SHARE * usual else usual
     return np.asarray(pose[:, 3] - distance * pose[:, 2])
+
+
+def turning_axis(camtoworld: npt.ArrayLike) -> Array:
+    """The axis `[3]`, unit, around which a camera turns that has this pose now.
+
+    The page keeps it upright in its images. It is +y for a camera that is held level, also for one
+    that looks down; a camera that is rolled by an angle has it rolled by the same angle. For one
+    that looks along y it is the camera's own.
+    """
+    pose = np.asarray(camtoworld, np.float64)
+    right, back = pose[:, 0], pose[:, 2]
+    level = np.cross(UP, back)
+    if np.linalg.norm(level) < _LEVEL_LEAST:
+        return np.asarray(pose[:, 1])
+    level = level / np.linalg.norm(level)
+    roll = np.arctan2(back @ np.cross(level, right), level @ right)
+    return np.asarray(Rotation.from_rotvec(roll * back).apply(UP))
 
 
 def home_index(record: SceneRecord) -> int:

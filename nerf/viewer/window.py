@@ -9,10 +9,12 @@ import viser
 from nerf.output.images import ByteImage
 from nerf.scenes.record import SceneRecord
 from nerf.viewer.cameras import (
+    UP,
     PageCamera,
     PageFrame,
     home_index,
     look_at,
+    turning_axis,
     upright_pose,
     window_fov,
 )
@@ -36,7 +38,6 @@ from nerf.viewer.shown import legend
 from nerf.viewer.source import FieldSource
 from nerf.viewer.status import Status, described
 
-UP = (0.0, 1.0, 0.0)
 _SETTLE_SECONDS = 1.0  # after which a camera that moves leaves the comparison
 _BOX_COLOUR = (255, 255, 255)
 
@@ -118,7 +119,7 @@ class Window:
         state = self._client.camera
         with self._client.atomic():
             state.position = camera.position
-            state.up_direction = pose[:, 1]
+            state.up_direction = turning_axis(pose)
             state.look_at = target
             state.fov = camera.fov
         self._show_fov(camera.fov)

@@ -14,6 +14,7 @@ from nerf.viewer.cameras import (
     PageFrame,
     home_index,
     look_at,
+    turning_axis,
     unseen_pixels,
     upright_pose,
     window_fov,
@@ -73,6 +74,26 @@ def test_a_camera_that_is_held_on_its_side_is_turned_upright():
     np.testing.assert_allclose(upright_pose(lying)[:, 1], [0, 1, 0], atol=1e-6)
     camera = Cameras.pinhole(lying, focal=5.0, height=6, width=8, near=1, far=9)
     assert np.tan(0.5 * window_fov(camera, 10.0)) == pytest.approx(0.8)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_level_camera_turns_around_the_vertical_and_a_rolled_one_keeps_its_roll(seed):
+    rng = np.random.default_rng(seed)
+    pitch, yaw, roll = rng.uniform(-1.2, 1.2, 3)
+    level = Rotation.from_euler("YX", [yaw, pitch])
+    pose = np.concatenate([level.as_matrix(), np.ones((3, 1))], axis=1)
+    np.testing.assert_allclose(turning_axis(pose), [0, 1, 0], atol=1e-6)
+    rolled = level * Rotation.from_rotvec([0, 0, roll])
+    pose[:, :3] = rolled.as_matrix()
+    axis = turning_axis(pose)
+    across = axis - (axis @ pose[:, 2]) * pose[:, 2]  # how the page makes the image upright
+    np.testing.assert_allclose(across / np.linalg.norm(across), pose[:, 1], atol=1e-6)
+    assert axis[1] >= np.cos(roll) - 1e-6
+
+
+def test_a_camera_that_looks_down_turns_around_its_own_axis():
+    down = np.array([[1.0, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0]])
+    np.testing.assert_allclose(turning_axis(down), [0, 0, -1])
 
 
 def test_the_page_starts_at_the_middle_camera_and_turns_around_what_it_looks_at(record):
