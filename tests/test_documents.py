@@ -60,6 +60,7 @@ def programs():
     return [
         "nerf.main",
         "nerf.inspect",
+        "nerf.compare",
         "nerf.pose",
         "nerf.view",
         "tests.support.kill_harness",

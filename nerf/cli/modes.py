@@ -44,6 +44,7 @@ USED_BY_INSPECT = frozenset(
 )
 USED_BY_POSE = frozenset({"out", "max_size", "seed"})
 USED_BY_VIEW = frozenset(_SCENE | _PAGE | {"out", "compile_cache"})
+USED_BY_COMPARE = frozenset({"out"})
 _OF_THE_MODES = set().union(*USED_BY.values())  # absl's own flags serve all
 _OF_FOLDERS = (
     "data_dir", "format", "factor", "max_size", "space", "near", "far", "background", "alpha",
@@ -88,6 +89,11 @@ def parse_pose_flags(argv: Sequence[str]) -> list[str]:
 def parse_view_flags(argv: Sequence[str]) -> list[str]:
     """The same for `nerf.view`."""
     return _parse(argv, "nerf.view", USED_BY_VIEW)
+
+
+def parse_compare_flags(argv: Sequence[str]) -> list[str]:
+    """The same for `nerf.compare`."""
+    return _parse(argv, "nerf.compare", USED_BY_COMPARE)
 
 
 def _parse(argv: Sequence[str], user: str, used: Collection[str]) -> list[str]:

@@ -8,7 +8,9 @@ import numpy as np
 
 from nerf.jobs.renderers import RenderMethod
 from nerf.render import image_metrics
+from nerf.render.flip import flip
 from nerf.render.images import RenderedImage
+from nerf.render.multiscale_ssim import ms_ssim
 from nerf.scenes.scene import Scene, Split, View
 
 
@@ -23,6 +25,10 @@ class ViewScore:
       depth_error: mean of |depth / truth - 1|; None where the true depth is not known.
       resolution: height and width in pixels; None where all views of the scene have one size.
       masked: the fraction of the pixels that a mask leaves out of the scores; None without a mask.
+      ms_ssim: see `nerf.render.multiscale_ssim`; None for small images.
+      flip: see `nerf.render.flip`; None where flip-evaluator is not installed.
+      depth_range: the 1st and the 99th percentile of the rendered depth where there is something,
+        in scene units: between them, the image of the depth is coloured.
     """
 
     index: int
@@ -32,6 +38,9 @@ class ViewScore:
     depth_error: float | None = None
     resolution: tuple[int, int] | None = None
     masked: float | None = None
+    ms_ssim: float | None = None
+    flip: float | None = None
+    depth_range: tuple[float, float] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +83,16 @@ class Scores:
         errors = [view.depth_error for view in self.views if view.depth_error is not None]
         return float(np.mean(errors)) if errors else None
 
+    @property
+    def ms_ssim(self) -> float | None:
+        """Mean MS-SSIM; None unless all views have one."""
+        return _mean_if_all([view.ms_ssim for view in self.views])
+
+    @property
+    def flip(self) -> float | None:
+        """Mean FLIP; None unless all views have one."""
+        return _mean_if_all([view.flip for view in self.views])
+
     def _split_names(self) -> dict[str, Any]:
         if not self.view_names:
             return {}
@@ -88,12 +107,12 @@ class Scores:
           **labels: scene, source, backend, field, preset and step.
         """
         views = [dataclasses.asdict(view) for view in self.views]
-        depth = {} if self.depth_error is None else {"depth_error": self.depth_error}
+        more = {"ms_ssim": self.ms_ssim, "flip": self.flip, "depth_error": self.depth_error}
         is_part = len(self.views) < len(self.split.test)
         return {
             "psnr": self.psnr,
             "ssim": self.ssim,
-            **depth,
+            **{name: x for name, x in more.items() if x is not None},
             **({"views_scored": self.views_scored} if is_part else {}),
             "views": [{name: x for name, x in view.items() if x is not None} for view in views],
             "split": {"train": list(self.split.train), "test": list(self.split.test)},
@@ -106,6 +125,11 @@ class Scores:
 
 def _mean(values: Sequence[float]) -> float:
     return float(np.mean(values)) if values else float("nan")
+
+
+def _mean_if_all(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known and len(known) == len(values) else None
 
 
 def score_view(scene: Scene, view: View, image: RenderedImage) -> ViewScore:
@@ -121,4 +145,6 @@ def score_view(scene: Scene, view: View, image: RenderedImage) -> ViewScore:
         None if depth is None else image_metrics.depth_error(image.depth, depth),
         None if scene.cameras.sizes is None else (height, width),
         None if view.kept is None else float(1.0 - np.mean(view.kept)),
+        ms_ssim(image.rgb, view.image, view.kept),
+        flip(image.rgb, view.image, view.kept),
     )
