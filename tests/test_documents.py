@@ -62,6 +62,7 @@ def programs():
         "nerf.inspect",
         "nerf.compare",
         "nerf.pose",
+        "nerf.view",
         "tests.support.kill_harness",
         *(f"benchmarks.{m.name}" for m in pkgutil.iter_modules([ROOT / "benchmarks"])),
         *(f"tools.{m.name}" for m in pkgutil.iter_modules([ROOT / "tools"])),

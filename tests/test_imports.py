@@ -181,6 +181,9 @@ INSTALLED = {
     },
     "runs/run_folder.py": {"flax", "dm-haiku"},
     "runtime/cache_dir.py": {"nerf-haiku-flax"},
+    "viewer/server.py": {
+        "the viewer needs the package viser: pip install 'nerf-haiku-flax[viewer]'"
+    },
 }
 
 

@@ -8,7 +8,7 @@ import pytest
 import nerf
 
 PACKAGE = Path(nerf.__file__).parent
-COMMANDS = {"main", "inspect", "pose", "compare"}
+COMMANDS = {"main", "inspect", "pose", "view", "compare"}
 
 # What each package must not import, with the reason in CONTRIBUTING's map of the code.
 ABOVE_FIELDS = {"render", "training", "runs", "output", "jobs", "cli", "captures", "scenes"}
@@ -36,7 +36,8 @@ FORBIDDEN = {
     "runs": {"captures", "jobs", "cli"},
     "output": {"captures", "scenes", "training", "runs", "jobs", "cli", "backends", "render"},
     "runtime": {path.stem for path in PACKAGE.iterdir()} - {"errors", "runtime"},
-    "jobs": {"cli"},
+    "jobs": {"cli", "viewer"},
+    "viewer": {"cli"},
     "field": ABOVE_FIELDS,
     "encoding": ABOVE_FIELDS,
     "errors": {path.stem for path in PACKAGE.iterdir()} - {"errors"},

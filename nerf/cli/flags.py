@@ -295,6 +295,21 @@ flags.DEFINE_integer(
     upper_bound=_MAX_COUNT,
 )
 
+# The viewer.
+flags.DEFINE_bool("viewer", False, "show the field in the browser while it is trained")
+flags.DEFINE_string(
+    "host",
+    "127.0.0.1",
+    "address of the viewer's page: this machine alone; 0.0.0.0 for its whole network",
+)
+flags.DEFINE_integer(
+    "port",
+    8080,
+    "port of the viewer's page; the next free one where it is in use",
+    lower_bound=1,
+    upper_bound=2**16 - 1,
+)
+
 for _name in ("near", "far", "train_seconds", "lr", "export_far"):
     flags.register_validator(
         _name,

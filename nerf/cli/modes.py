@@ -29,9 +29,17 @@ _EXPORT = {
     "init_from", "run_dir", "out", "export", "export_frame", "export_far", "mesh_format",
     "mesh_resolution", "mesh_faces", "num_points",
 }  # fmt: skip
+_PAGE = {"host", "port"}
 USED_BY = {
     "evaluate": _ALWAYS | _SCENE | _RUN | _VIDEO | _SPLIT | {"eval_views"},
-    "train": _ALWAYS | _SCENE | _RUN | _VIDEO | _TRAINING | _SPLIT | {"eval_views"},
+    "train": _ALWAYS
+    | _SCENE
+    | _RUN
+    | _VIDEO
+    | _TRAINING
+    | _SPLIT
+    | _PAGE
+    | {"eval_views", "viewer"},
     "render": _ALWAYS | _SCENE | _RUN | _VIDEO,
     "convert": _ALWAYS | _SCENE | {"init_from", "out"},
     "export": _ALWAYS | _SCENE | _EXPORT,
@@ -42,6 +50,7 @@ USED_BY_INSPECT = frozenset(
     | _SPLIT
 )
 USED_BY_POSE = frozenset({"out", "max_size", "seed"})
+USED_BY_VIEW = frozenset(_SCENE | _PAGE | {"out", "compile_cache"})
 USED_BY_COMPARE = frozenset({"out"})
 _OF_THE_MODES = set().union(*USED_BY.values())  # absl's own flags serve all
 _OF_FOLDERS = (
@@ -82,6 +91,11 @@ def parse_inspect_flags(argv: Sequence[str]) -> list[str]:
 def parse_pose_flags(argv: Sequence[str]) -> list[str]:
     """The same for `nerf.pose`."""
     return _parse(argv, "nerf.pose", USED_BY_POSE)
+
+
+def parse_view_flags(argv: Sequence[str]) -> list[str]:
+    """The same for `nerf.view`."""
+    return _parse(argv, "nerf.view", USED_BY_VIEW)
 
 
 def parse_compare_flags(argv: Sequence[str]) -> list[str]:
@@ -163,6 +177,9 @@ def _check_mode() -> None:
         raise UserError(
             f"--stop_at={FLAGS.stop_at} is after the end of the run, --steps={FLAGS.steps}"
         )
+    for name in sorted(_PAGE):
+        if FLAGS.mode == "train" and FLAGS[name].present and not FLAGS.viewer:
+            raise UserError(f"--{name} is that of the viewer's page: add --viewer, or leave it out")
     if FLAGS.mode == "render" and FLAGS.video_frames == 0:
         raise UserError("--mode=render makes nothing but the video, and --video_frames=0 is none")
 

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from nerf.cli.flags import FLAGS
 from nerf.config import presets, settings, text
 from nerf.config.settings import Config
 from nerf.errors import UserError
+from nerf.field import Params
 from nerf.geometry.camera_paths import GIVEN, PATHS
 from nerf.geometry.upright import lies_on_its_side
 from nerf.jobs.fit import fit_to_scene
@@ -25,6 +27,7 @@ from nerf.scenes.loading import CaptureOptions
 from nerf.scenes.normalize import NormalizeOptions
 from nerf.scenes.scene import Scene
 
+WatchFn = Callable[[Params, int], None]  # see `TrainOptions.watch`
 _MAX_SIDE = 16384  # of a video's frames; more no encoder takes
 _MAX_PIXELS = 2**25  # of a frame
 
@@ -251,7 +254,7 @@ def _with_precision(config: Config) -> Config:
     return text.override(dataclasses.replace(config, field=field), *assignments())
 
 
-def train_options(scene: Scene, started: float) -> TrainOptions:
+def train_options(scene: Scene, started: float, watch: WatchFn) -> TrainOptions:
     """How the run is trained."""
     return TrainOptions(
         save_every=FLAGS.save_every,
@@ -268,6 +271,7 @@ def train_options(scene: Scene, started: float) -> TrainOptions:
         debug=FLAGS.debug,
         started=started,
         record=video_record(scene),
+        watch=watch,
     )
 
 

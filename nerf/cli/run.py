@@ -11,6 +11,7 @@ from nerf.captures.capture import named_views
 from nerf.cli import export, options, video_options
 from nerf.cli.console import Console
 from nerf.cli.flags import FLAGS
+from nerf.cli.training_viewer import training_viewer
 from nerf.config.settings import TrainConfig
 from nerf.errors import UserError
 from nerf.jobs.evaluate import evaluate
@@ -52,7 +53,7 @@ def run_mode(console: Console, started: float) -> None:
         if (trained := export.run_in_folder()) is not None:
             export.write(console, trained)
             return
-    scene = _load_scene(console)
+    scene = load_scene_of_flags(console)
     folder = options.run_dir(scene)
     initial = options.initial_field(scene, folder)
     _check_scene(console, scene, folder, initial)
@@ -71,7 +72,8 @@ def run_mode(console: Console, started: float) -> None:
             _show(console, scene, folder, initial)
 
 
-def _load_scene(console: Console) -> Scene:
+def load_scene_of_flags(console: Console) -> Scene:
+    """The scene that the flags name."""
     for note in devices.notes():
         console.print(f"note: {note}")
     return load_scene(
@@ -110,19 +112,20 @@ def _train(
             f"note: from scratch, preset {config.preset} takes hours on a CPU; --preset=quick or "
             "--field=planes take minutes"
         )
-    trained = train(
-        scene,
-        config,
-        backend=FLAGS.backend,
-        field=FLAGS.field,
-        steps=FLAGS.steps,
-        seconds=FLAGS.train_seconds,
-        seed=FLAGS.seed,
-        init_from=initial,
-        run_dir=folder,
-        callback=console,
-        options=options.train_options(scene, started),
-    )
+    with training_viewer(console, scene, fresh, folder) as watch:
+        trained = train(
+            scene,
+            config,
+            backend=FLAGS.backend,
+            field=FLAGS.field,
+            steps=FLAGS.steps,
+            seconds=FLAGS.train_seconds,
+            seed=FLAGS.seed,
+            init_from=initial,
+            run_dir=folder,
+            callback=console,
+            options=options.train_options(scene, started, watch),
+        )
     num_steps = config.train.num_steps if FLAGS.train_seconds is None else FLAGS.steps
     goal = UNLIMITED_STEPS if num_steps is None else num_steps
     text = f"{FLAGS.train_seconds:g} s" if num_steps is None else str(num_steps)
@@ -207,7 +210,7 @@ def _convert(console: Console) -> None:
             f"--out={out} names a folder, and the published layout holds {convert.PUBLISHED_LAYOUT}"
             f" parameters: add --backend={convert.PUBLISHED_LAYOUT}, or name a .safetensors file"
         )
-    scene = _load_scene(console) if FLAGS.init_from == "pretrained" else None
+    scene = load_scene_of_flags(console) if FLAGS.init_from == "pretrained" else None
     trained = options.with_flags_of(
         load_params(
             FLAGS.init_from,

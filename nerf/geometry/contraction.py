@@ -46,6 +46,10 @@ class Contracted:
         """See `Space`."""
         return contract(points)
 
+    def scene_points(self, points: jax.Array) -> jax.Array:
+        """See `Space`."""
+        return expand(points)
+
     def depth(
         self,
         t: jax.Array,
@@ -88,6 +92,27 @@ def contract(points: jax.Array) -> jax.Array:
     size = jnp.where(larger >= z, larger, z)
     beyond = jnp.maximum(size, 1.0)
     return jnp.where(size <= 1.0, 0.5 * points, (1.0 - 0.5 / beyond) * points / beyond)
+
+
+def expand(points: jax.Array) -> jax.Array:
+    """The inverse of `contract`; points on the faces of the cube go to a distance of 5e5.
+
+        x -> 2 x                               where |x| <= 1/2
+        x -> x / (2 |x| (1 - |x|))             beyond
+
+    Args:
+      points: `[..., 3]`, from -1 to 1.
+
+    Returns:
+      `[..., 3]`, scene units.
+
+    >>> expand(jnp.array([[0.25, 0.0, 0.0], [0.875, 0.0, -0.4375]])).tolist()
+    [[0.5, 0.0, 0.0], [4.0, 0.0, -2.0]]
+    """
+    chex.assert_axis_dimension(points, -1, 3)
+    size = jnp.max(jnp.abs(points), axis=-1, keepdims=True)
+    outer = 2.0 * jnp.maximum(size, 0.5) * jnp.maximum(1.0 - size, 1e-6)
+    return jnp.where(size <= 0.5, 2.0 * points, points / outer)
 
 
 def depth_of_contracted(t_vals: jax.Array, depths: jax.Array) -> jax.Array:

@@ -60,6 +60,10 @@ class NDC:
         """See `Space`."""
         return ndc_points(points, self.scale)
 
+    def scene_points(self, points: jax.Array) -> jax.Array:
+        """See `Space`."""
+        return points_from_ndc(points, self.scale)
+
     def depth(
         self,
         t: jax.Array,
@@ -95,6 +99,28 @@ def ndc_points(points: jax.Array, scale: tuple[float, float]) -> jax.Array:
     x, y, z = jnp.moveaxis(points, -1, 0)
     scale_x, scale_y = scale
     return jnp.stack([-scale_x * x / z, -scale_y * y / z, 1.0 + 2.0 * NEAR_PLANE / z], axis=-1)
+
+
+def points_from_ndc(points: jax.Array, scale: tuple[float, float]) -> jax.Array:
+    """The inverse of `ndc_points`; 1 - z is taken to be at least 1e-6, so it stays finite.
+
+        z = 2n / (z' - 1),   x = -x' z / s_x,   y = -y' z / s_y
+
+    Args:
+      points: `[..., 3]`, NDC.
+      scale: (s_x, s_y), see `NDC`.
+
+    Returns:
+      `[..., 3]`, scene units.
+
+    >>> points_from_ndc(jnp.array([0.5, -0.5, 0.0]), (1.0, 1.0)).tolist()
+    [1.0, -1.0, -2.0]
+    """
+    chex.assert_axis_dimension(points, -1, 3)
+    x, y, warped_z = jnp.moveaxis(points, -1, 0)
+    scale_x, scale_y = scale
+    z = -2.0 * NEAR_PLANE / jnp.maximum(1.0 - warped_z, 1e-6)
+    return jnp.stack([-x * z / scale_x, -y * z / scale_y, z], axis=-1)
 
 
 def ndc_rays(

@@ -74,6 +74,9 @@ class Space(Protocol):
     def field_points(self, points: jax.Array) -> jax.Array:
         """Points `[..., 3]` in scene units, in the field's space."""
 
+    def scene_points(self, points: jax.Array) -> jax.Array:
+        """The inverse of `field_points`; what lies at infinity gets finite coordinates."""
+
     def depth(
         self,
         t: jax.Array,

@@ -58,6 +58,10 @@ class World:
         """See `Space`; the same points."""
         return points
 
+    def scene_points(self, points: jax.Array) -> jax.Array:
+        """See `Space`; the same points."""
+        return points
+
     def depth(
         self,
         t: jax.Array,

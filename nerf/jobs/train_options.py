@@ -1,10 +1,11 @@
 """How a field is trained, apart from what is computed."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from nerf.errors import UserError
+from nerf.field import Params
 from nerf.runtime.devices import IMAGE_MEMORY
 
 RENDERERS = (None, "exact", "fast")
@@ -30,6 +31,8 @@ class TrainOptions:
       debug: whether values are checked as well as shapes.
       started: `time.monotonic()` when the time of the run began; None means now.
       record: further entries of `config.json`.
+      watch: receives parameters and step after each call of the device, to show them; it must copy
+        what it keeps.
     """
 
     save_every: int = 500
@@ -46,6 +49,7 @@ class TrainOptions:
     debug: bool = False
     started: float | None = None
     record: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    watch: Callable[[Params, int], None] = lambda params, step: None
 
     def __post_init__(self) -> None:
         for name, known in (("on_collapse", ("stop", "restart")), ("renderer", RENDERERS)):

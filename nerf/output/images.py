@@ -82,7 +82,8 @@ def colorize_depth(
 ) -> FloatImage:
     """Colours a depth map: near is bright, far is dark, background is black.
 
-    Colours are linear in 1/depth, between the 1st and the 99th percentile of the image.
+    Colours are linear in 1/depth, between the 1st and the 99th percentile of the image, or between
+    two given depths.
 
     Args:
       depth: `[height, width]`, > 0, any unit.

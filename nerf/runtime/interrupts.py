@@ -3,9 +3,11 @@
 import contextlib
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from types import FrameType
 
+_SECONDS_BETWEEN_LOOKS = 0.1
 SIGNALS = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
 
 
@@ -63,6 +65,18 @@ def interrupt_between_steps(say: Callable[[str], None]) -> Iterator[Callable[[],
         yield lambda: bool(received)
     if received:
         raise Interrupted(received[0], "stopped: the last step is saved")
+
+
+def wait_for_interrupt() -> None:
+    """Returns never; Ctrl-C and SIGTERM raise `Interrupted` here, and nowhere else.
+
+    A handler that raises can do so in a callback of another library, which swallows the exception.
+    """
+    received: list[int] = []
+    with _handled_by(lambda number, frame: received.append(number)):
+        while not received:
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
+    raise Interrupted(received[0], "stopped")
 
 
 @contextlib.contextmanager

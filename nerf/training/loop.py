@@ -102,6 +102,8 @@ class Hooks(NamedTuple):
       evaluate: held-out scores of a state, `test_psnr` among them; None if it was interrupted.
       plan: see `nerf.training.meter.PlanFn`.
       should_stop: asked between two steps.
+      watch: receives the state and its step after each call of the device, which takes over the
+        state's buffers at the next: what it keeps it must copy.
     """
 
     save: SaveFn
@@ -109,6 +111,7 @@ class Hooks(NamedTuple):
     evaluate: Callable[[TrainState], Mapping[str, float] | None] = lambda state: None
     plan: PlanFn = lambda rays_per_second, seconds: 0.0
     should_stop: AskFn = lambda: False
+    watch: Callable[[TrainState, int], None] = lambda state, step: None
 
 
 def train(
@@ -153,6 +156,7 @@ def train(
             budget = meter.time_budget(before, step, config.num_steps)
             state, metrics = step_fn(state, step - before, budget)
             meter.note_call()
+            hooks.watch(state, step)
             due = config.score_number(meter.seconds)
             is_last = step == config.last_step or due == _SCORES_OF_TIMED_RUN
             evaluates = (config.evaluates_at(step) or due > scores_done) and meter.may_score(

@@ -76,6 +76,16 @@ def test_points_along_a_ray_are_those_of_its_depths_in_the_fields_space(space):
 
 
 @every_space
+def test_points_go_to_the_fields_space_and_back(space):
+    rays = rays_in(space)
+    origins, directions = world_rays(NUM)
+    depths = np.asarray(depths_of(rays, within(rays, [0.1, 0.5, 0.8])), np.float64)
+    points = jnp.float32(origins[:, None] + depths[..., None] * directions[:, None])
+    back = space.scene_points(space.field_points(points))
+    np.testing.assert_allclose(back, points, rtol=1e-4, atol=1e-4)
+
+
+@every_space
 def test_depth_rises_along_a_ray(space):
     rays = rays_in(space)
     depths = np.asarray(depths_of(rays, within(rays, np.linspace(0.0, 1.0, 20))))

@@ -1,0 +1,54 @@
+"""`--viewer`: the page that shows a field while it is trained."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from nerf.cli.console import Console
+from nerf.cli.flags import FLAGS
+from nerf.cli.options import WatchFn
+from nerf.jobs.trained_field import TrainedField
+from nerf.scenes.scene import Scene
+
+_LONGEST_COMPILATION = 60.0  # seconds
+
+
+@contextlib.contextmanager
+def training_viewer(
+    console: Console, scene: Scene, fresh: TrainedField, folder: Path
+) -> Iterator[WatchFn]:
+    """Within the block, the page is there if `--viewer` asks for it.
+
+    Args:
+      console: says where the page is.
+      scene: whose photographs are shown.
+      fresh: the field before training.
+      folder: the run folder.
+
+    Yields:
+      What training gives its parameters to, see `TrainOptions.watch`.
+
+    Raises:
+      UserError: see `nerf.viewer.server.Viewer`.
+    """
+    if not FLAGS.viewer:
+        yield lambda params, step: None
+        return
+    from nerf.viewer.server import FOLDER, Viewer  # not needed, and maybe not installed, otherwise
+
+    viewer = Viewer(
+        fresh,
+        lambda: scene,
+        host=FLAGS.host,
+        port=FLAGS.port,
+        folder=folder / FOLDER,
+        in_training=True,
+    )
+    try:
+        for note in viewer.notes:
+            console.print(f"note: {note}")
+        console.print(f"the field is at {viewer.address} while it is trained")
+        yield viewer.watch
+    finally:
+        viewer.close(_LONGEST_COMPILATION)
+        console.print(f"the page is closed; again: python -m nerf.view {folder}")

@@ -1,0 +1,253 @@
+"""The drawing of one window: coarse at once, then finer while nothing changes, in a thread."""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from nerf.geometry.cameras import Cameras
+from nerf.output.images import ByteImage, FloatImage, to_bytes
+from nerf.render.images import RenderedImage
+from nerf.runtime.events import LOGGER
+from nerf.scenes.scene import View
+from nerf.viewer import ladder
+from nerf.viewer.cameras import PageCamera, PageFrame, unseen_pixels
+from nerf.viewer.canvas import Canvas, fitted
+from nerf.viewer.crop import Box
+from nerf.viewer.shown import beside, depth_limits, enlarged, shown, size_beside
+from nerf.viewer.source import FieldSource
+from nerf.viewer.status import Status
+
+_SECONDS_BETWEEN_PARTS = 0.7  # of an image that takes long: what is done is shown
+_LONGEST_COARSE = 3.0  # seconds; a coarse image that takes longer is given up for a newer one
+_REST_AFTER_COMPILATION = 20.0  # seconds at most
+_QUALITY, _MOVING_QUALITY = 95, 80  # of JPEG
+_JOIN_SECONDS = 5.0
+
+
+class Compared(NamedTuple):
+    """A view beside its photograph.
+
+    Attributes:
+      view: of the scene.
+      photograph: `[height, width, 3]` in [0, 1], as it is stored.
+    """
+
+    view: View
+    photograph: FloatImage
+
+
+class Wanted(NamedTuple):
+    """What a window is to show.
+
+    Attributes:
+      camera: of the window.
+      show: one of `nerf.viewer.shown.SHOWS`.
+      limits: of the depth, scene units; None takes them from the first image.
+      box: what lies outside is not drawn; None draws everything.
+      compared: the view that is shown beside its photograph, in place of the camera's; or None.
+    """
+
+    camera: PageCamera
+    show: str = "colour"
+    limits: tuple[float, float] | None = None
+    box: Box | None = None
+    compared: Compared | None = None
+
+
+class Screen(Protocol):
+    """Where images go."""
+
+    def show(self, image: ByteImage, quality: int) -> None:
+        """Shows an image, scaled to the window.
+
+        Args:
+          image: `[height, width, 3]`.
+          quality: of JPEG, up to 100.
+        """
+
+    def report(self, status: Status) -> None:
+        """Takes how far the image is."""
+
+    def fail(self, error: Exception) -> None:
+        """Takes an error, after which nothing is drawn until something changes."""
+
+
+class DrawLoop:
+    """A thread that draws what a window wants, and gives up what it no longer wants.
+
+    Args:
+      source: what is drawn.
+      frame: of the page.
+      screen: where images go.
+    """
+
+    def __init__(self, source: FieldSource, frame: PageFrame, screen: Screen):
+        self._source, self._frame, self._screen = source, frame, screen
+        self._changed = threading.Condition()
+        self._wanted: Wanted | None = None
+        self._num_wanted, self._is_updated, self._is_closed = 0, False, False
+        self._rests_until, self._has_drawn = 0.0, False
+        self._stop_updates = source.on_update(self._update)
+        self._thread = threading.Thread(target=self._run, name="nerf-viewer", daemon=True)
+        self._thread.start()
+
+    def want(self, wanted: Wanted) -> None:
+        """Draws this from now on."""
+        with self._changed:
+            self._wanted = wanted
+            self._num_wanted += 1
+            self._changed.notify()
+
+    def close(self) -> None:
+        """Ends the thread after its current tile."""
+        with self._changed:
+            if self._is_closed:
+                return
+            self._is_closed = True
+            self._num_wanted += 1
+            self._changed.notify()
+        self._stop_updates()
+
+    def join(self, seconds: float = _JOIN_SECONDS) -> bool:
+        """Waits for the end of the thread; whether it came."""
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+    def _update(self) -> None:
+        with self._changed:
+            self._is_updated = True
+            self._changed.notify()
+
+    def _run(self) -> None:
+        num_drawn = 0
+        while True:
+            with self._changed:
+                while not self._is_closed and not self._is_due(num_drawn):
+                    left = self._rests_until - time.monotonic()
+                    self._changed.wait(left if left > 0 else None)
+                if self._is_closed:
+                    return
+                num_drawn, wanted, self._is_updated = self._num_wanted, self._wanted, False
+            assert wanted is not None
+            start = time.monotonic()
+            self._draw(wanted, num_drawn)
+            now = time.monotonic()
+            self._rests_until = now + self._rest(now - start)
+
+    def _rest(self, seconds: float) -> float:
+        """How long it rests after a drawing of some seconds; the first one includes compilation."""
+        rest = self._source.rest * seconds
+        if self._has_drawn:
+            return rest
+        self._has_drawn = True
+        return min(rest, _REST_AFTER_COMPILATION)
+
+    def _is_due(self, num_drawn: int) -> bool:
+        """Whether there is something to draw; a field that is trained waits for its turn."""
+        if self._wanted is None or not self._source.is_ready:
+            return False
+        rested = time.monotonic() >= self._rests_until
+        return self._num_wanted != num_drawn or (self._is_updated and rested)
+
+    def _draw(self, wanted: Wanted, number: int) -> None:
+        drawing = _Drawing(
+            self._source, self._frame, self._screen, wanted, lambda: self._num_wanted != number
+        )
+        try:
+            drawing.run()
+        except Exception as error:  # which would end the thread, and the page would stay as it is
+            LOGGER.debug("the viewer could not draw", exc_info=True)
+            self._screen.fail(error)
+
+
+class _Drawing:
+    """One camera's images, from the coarse one to the sharp one."""
+
+    def __init__(
+        self,
+        source: FieldSource,
+        frame: PageFrame,
+        screen: Screen,
+        wanted: Wanted,
+        is_newer: Callable[[], bool],
+    ):
+        self._source, self._frame, self._screen = source, frame, screen
+        self._wanted, self._is_newer = wanted, is_newer
+        self._start = time.monotonic()
+        self._limits = wanted.limits
+        self._last: RenderedImage | None = None  # what is refined
+        self._window = (wanted.camera.height, wanted.camera.width)
+
+    def run(self) -> None:
+        renderer = self._source.renderer(self._wanted.box)
+        steps = self._sizes()
+        for number, (height, width) in enumerate(steps):
+            camera = self._camera(height, width)
+            image, before = Canvas(camera, self._last), time.monotonic()
+            shown_at, num_done = before, 0
+            for index, pixels in self._source.tiles(renderer, camera):
+                image.add(index, pixels.rgb, pixels.depth, pixels.acc)
+                now, num_done = time.monotonic(), num_done + len(index)
+                if self._is_newer() and (number > 0 or now - before > _LONGEST_COARSE):
+                    return
+                if now - shown_at > _SECONDS_BETWEEN_PARTS and num_done < height * width:
+                    self._show(image.image(), camera, steps, part=num_done / (height * width))
+                    shown_at = time.monotonic()
+            self._source.speed.measured(height * width, time.monotonic() - before)
+            self._last = image.image()
+            self._show(self._last, camera, steps)
+            if self._is_newer():
+                return
+
+    def _sizes(self) -> list[tuple[int, int]]:
+        height, width = self._window
+        compared = self._wanted.compared
+        if compared is not None:
+            whole, is_turned = compared.view.camera, compared.view.turns % 2 == 1
+            upright = (whole.width, whole.height) if is_turned else (whole.height, whole.width)
+            height, width = size_beside(self._window, upright)
+            if is_turned:
+                height, width = width, height
+        source = self._source
+        return ladder.sizes(width, height, source.speed.rays_per_second, source.max_pixels)
+
+    def _camera(self, height: int, width: int) -> Cameras:
+        compared = self._wanted.compared
+        if compared is None:
+            return self._frame.camera(self._wanted.camera, height, width)
+        offset = self._source.trained.config.render.pixel_offset
+        return compared.view.camera.shrunk(height, width, pixel_offset=offset)
+
+    def _show(
+        self,
+        image: RenderedImage,
+        camera: Cameras,
+        steps: list[tuple[int, int]],
+        part: float = 1.0,
+    ) -> None:
+        self._limits = self._limits or depth_limits(image)
+        unseen = None
+        if self._wanted.compared is None:
+            unseen = unseen_pixels(self._source.trained.needed_space(), camera)
+        pixels = shown(image, self._wanted.show, self._limits, unseen)
+        if self._wanted.compared is not None:
+            pixels = self._with_photograph(pixels, self._wanted.compared, steps[-1])
+        size = (camera.height, camera.width)
+        is_sharp = size == steps[-1] and part == 1.0
+        self._screen.show(pixels, _QUALITY if is_sharp else _MOVING_QUALITY)
+        seconds, sees_nothing = time.monotonic() - self._start, unseen is not None
+        self._screen.report(
+            Status(*size, steps[-1], seconds, self._limits, part, is_sharp, sees_nothing)
+        )
+
+    def _with_photograph(
+        self, pixels: ByteImage, compared: Compared, size: tuple[int, int]
+    ) -> ByteImage:
+        turns, photograph = compared.view.turns, fitted(compared.photograph, *size)
+        rendered = enlarged(pixels, *size)
+        return beside(
+            self._window, np.rot90(rendered, turns), np.rot90(to_bytes(photograph), turns)
+        )

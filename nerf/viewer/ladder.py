@@ -1,0 +1,63 @@
+"""Sizes of an image, coarse at once and then finer, by how fast rays were drawn up to now."""
+
+import dataclasses
+
+MOVING_SECONDS = 0.085  # for the first image: a little less than a tenth of a second
+MIN_PIXELS = 32 * 24  # fewer show nothing
+MAX_PIXELS = 2**21  # more than a window of 1920 x 1080
+_GROWTH = 4.0  # times as many pixels from one size to the next
+_SMOOTHING = 0.3  # the weight of the newest measurement
+_SHORTEST = 1e-4  # seconds
+
+
+def sizes(
+    width: int, height: int, rays_per_second: float, most: int = MAX_PIXELS
+) -> list[tuple[int, int]]:
+    """Heights and widths of the images that are drawn for a camera that stands still.
+
+    Args:
+      width, height: of the window in pixels.
+      rays_per_second: as measured.
+      most: pixels of the largest image.
+
+    Returns:
+      At least one; each has more pixels than the one before, and the last is as large as the
+      window, or has about `most` pixels.
+
+    >>> sizes(1280, 800, 150_000)
+    [(89, 143), (179, 286), (357, 571), (800, 1280)]
+    >>> sizes(640, 480, 1e8)
+    [(480, 640)]
+    """
+    whole = min(width * height, most)
+    pixels = min(max(MOVING_SECONDS * rays_per_second, MIN_PIXELS), whole)
+    counts = []
+    while pixels * 0.5 * _GROWTH < whole:
+        counts.append(pixels)
+        pixels *= _GROWTH
+    return [_scaled(width, height, count) for count in [*counts, whole]]
+
+
+def _scaled(width: int, height: int, pixels: float) -> tuple[int, int]:
+    scale = (pixels / (width * height)) ** 0.5
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+@dataclasses.dataclass
+class Speed:
+    """How many rays are drawn in a second; the mean of the last measurements.
+
+    Attributes:
+      rays_per_second: at the beginning a guess, which the second measurement replaces; the first
+        includes compilation and counts for nothing.
+    """
+
+    rays_per_second: float = 20_000.0
+    _num_measured: int = 0
+
+    def measured(self, num_rays: int, seconds: float) -> None:
+        """Takes a measurement."""
+        rate = num_rays / max(seconds, _SHORTEST)
+        weight = (0.0, 1.0)[self._num_measured] if self._num_measured < 2 else _SMOOTHING
+        self.rays_per_second += weight * (rate - self.rays_per_second)
+        self._num_measured += 1

@@ -1,0 +1,270 @@
+"""The camera path of a window: keyframes, the saved file, the video with progress and a cancel."""
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import viser
+
+from nerf.captures.capture import Array
+from nerf.errors import UserError
+from nerf.runtime.events import LOGGER
+from nerf.scenes.record import SceneRecord
+from nerf.viewer.cameras import PageCamera, PageFrame
+from nerf.viewer.frusta import show_unless_within
+from nerf.viewer.keyframes import (
+    MAX_SIDE,
+    MIN_SIDE,
+    Look,
+    PathOptions,
+    free_file,
+    path_cameras,
+    render_path,
+    save_path,
+    usual_size,
+)
+from nerf.viewer.panel import put
+from nerf.viewer.source import FieldSource
+
+_SECONDS_BETWEEN_REPORTS = 0.25
+_LINE_POINTS = 12  # a keyframe, of the line through the path
+_FRAME_COLOUR, _LINE_COLOUR = (190, 60, 200), (220, 120, 230)
+_FOLDER = "/path"
+_SIZE = 0.1  # of a keyframe's frustum, page units
+
+
+class Cancelled(Exception):
+    """The user no longer wants the video."""
+
+
+class PathPanel:
+    """Keyframes and what is made of them.
+
+    Args:
+      client: the window.
+      source: what is drawn.
+      frame: of the page.
+      record: the scene.
+      folder: where files go.
+      camera: returns the window's camera.
+      look: returns what the window shows.
+      fly: flies to a keyframe.
+    """
+
+    def __init__(
+        self,
+        client: viser.ClientHandle,
+        source: FieldSource,
+        frame: PageFrame,
+        record: SceneRecord,
+        folder: Path,
+        camera: Callable[[], PageCamera],
+        look: Callable[[], Look],
+        fly: Callable[[PageCamera], None],
+    ):
+        self._client, self._source, self._frame, self._record = client, source, frame, record
+        self._folder, self._camera, self._look, self._fly = folder, camera, look, fly
+        self._keyframes: list[PageCamera] = []
+        self._frusta: list[viser.CameraFrustumHandle] = []  # one a keyframe
+        self._job: threading.Thread | None = None
+        self._stops = threading.Event()
+        gui, cameras = client.gui, record.cameras
+        self._list = gui.add_markdown(_described([]))
+        add = gui.add_button("Add this view as a keyframe")
+        change = gui.add_button_group("", ("Remove last", "Clear"))
+        self._seconds = gui.add_number("Seconds", 6.0, min=0.1, max=3600.0, step=0.1)
+        self._fps = gui.add_number("Frames a second", 24, min=1, max=120, step=1)
+        self._loop = gui.add_checkbox("Return to the first", False)
+        width, height = usual_size(cameras.width, cameras.height)
+        self._width = gui.add_number("Width", width, min=MIN_SIDE, max=MAX_SIDE, step=2)
+        self._height = gui.add_number("Height", height, min=MIN_SIDE, max=MAX_SIDE, step=2)
+        self._name = gui.add_text("Name", "path")
+        self._play = gui.add_button("Play")
+        save = gui.add_button("Save the path")
+        self._render = gui.add_button("Render the video")
+        self._cancel = gui.add_button("Cancel", visible=False, color="red")
+        self._bar = gui.add_progress_bar(0.0, visible=False)
+        self._says = gui.add_markdown("")
+        add.on_click(lambda event: self.add())
+        change.on_click(lambda event: self.remove(is_all=event.target.value == "Clear"))
+        self._loop.on_update(lambda event: self._draw())
+        self._play.on_click(lambda event: self._start(self._run_play))
+        save.on_click(lambda event: self._guarded(self.save))
+        self._render.on_click(lambda event: self._start(self._run_video))
+        self._cancel.on_click(lambda event: self._stops.set())
+
+    def add(self) -> None:
+        """Makes the window's camera the next keyframe."""
+        self._keyframes.append(self._camera())
+        self._draw()
+
+    def remove(self, *, is_all: bool) -> None:
+        """Removes the last keyframe, or all."""
+        del self._keyframes[0 if is_all else -1 :]
+        self._draw()
+
+    def hide_around(self, position: Array) -> None:
+        """Hides keyframes that the window's camera, at `position` in page units, stands in."""
+        for camera, frustum in zip(self._keyframes, self._frusta, strict=False):
+            show_unless_within(frustum, camera.position, position, _SIZE)
+
+    def close(self) -> None:
+        """Ends what is being made."""
+        self._stops.set()
+
+    def join(self, seconds: float) -> bool:
+        """Waits for the end of what is being made; whether it came."""
+        if self._job is not None:
+            self._job.join(seconds)
+        return self._job is None or not self._job.is_alive()
+
+    def options(self) -> PathOptions:
+        """What the controls say."""
+        size = (int(self._width.value), int(self._height.value))
+        return PathOptions(self._seconds.value, float(self._fps.value), self._loop.value, size)
+
+    def save(self) -> Path:
+        """Writes the path; the file is offered to the browser, too.
+
+        Raises:
+          UserError: if there are fewer than two keyframes, or the name is none.
+        """
+        options = self.options()
+        cameras = path_cameras(self._frame, self._keyframes, options)
+        file = free_file(self._folder, self._name.value, ".json")
+        save_path(file, self._record, cameras, options.fps)
+        self._offer(file)
+        return file
+
+    def _offer(self, file: Path) -> None:
+        self._says.content = f"saved: `{file}`"
+        self._client.send_file_download(file.name, file.read_bytes())
+
+    def _start(self, run: Callable[[], None]) -> None:
+        """Runs something that takes long, one at a time."""
+        if self._job is not None and self._job.is_alive():
+            self._says.content = "one at a time: cancel the other first"
+            return
+        self._stops.clear()
+        self._job = threading.Thread(
+            target=self._guarded, args=(run,), name="nerf-viewer-path", daemon=True
+        )
+        self._cancel.visible = True
+        self._job.start()
+
+    def _guarded(self, run: Callable[[], object]) -> None:
+        """Runs something; an error becomes a sentence in the panel."""
+        try:
+            run()
+        except Cancelled:
+            self._says.content = "cancelled: nothing is written"
+        except UserError as error:
+            self._says.content = str(error)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            self._says.content = f"nothing can be written to `{self._folder}`: {reason}"
+        except Exception as error:
+            LOGGER.warning("the camera path failed", exc_info=True)
+            self._says.content = f"failed: {error}"
+        finally:
+            self._cancel.visible = self._bar.visible = False
+
+    def _run_play(self) -> None:
+        """Flies along the path."""
+        options = self.options()
+        cameras = path_cameras(self._frame, self._keyframes, options)
+        start, now = time.monotonic(), self._camera()
+        while (passed := time.monotonic() - start) < options.seconds and not self._stops.is_set():
+            camera = cameras[min(int(passed * options.fps), len(cameras) - 1)]
+            wxyz, position = self._frame.to_page(camera.camtoworlds)
+            fov = _fov(camera.height, float(camera.focal))
+            self._fly(now._replace(wxyz=wxyz, position=position, fov=fov))
+            time.sleep(1 / 20)
+        self._says.content = ""
+
+    def _run_video(self) -> None:
+        options = self.options()
+        cameras = path_cameras(self._frame, self._keyframes, options)
+        file = free_file(self._folder, self._name.value, ".mp4")
+        put(self._bar, 0.0)
+        self._bar.visible = True
+        start = reported = time.monotonic()
+
+        def report(done: int, total: int) -> None:
+            nonlocal reported
+            if self._stops.is_set():
+                raise Cancelled
+            now = time.monotonic()
+            if now - reported > _SECONDS_BETWEEN_REPORTS or done == total:
+                reported = now
+                put(self._bar, 100.0 * done / total)
+                left = (now - start) * (total - done) / done
+                number = min(len(cameras), 1 + done * len(cameras) // total)
+                self._says.content = f"frame {number} of {len(cameras)}, {left:.0f} s left"
+
+        render_path(file, self._source, cameras, options.fps, self._look(), report)
+        self._offer(file)
+
+    def _draw(self) -> None:
+        """Shows the keyframes and the line through them."""
+        self._list.content = _described(self._keyframes)
+        scene = self._client.scene
+        scene.add_frame(_FOLDER, show_axes=False).visible = bool(self._keyframes)
+        self._frusta = []
+        for number, camera in enumerate(self._keyframes):
+            frustum = scene.add_camera_frustum(
+                f"{_FOLDER}/{number}",
+                fov=camera.fov,
+                aspect=camera.width / camera.height,
+                scale=_SIZE,
+                thickness=2.0,
+                thickness_units="screen",
+                color=_FRAME_COLOUR,
+                wxyz=camera.wxyz,
+                position=camera.position,
+                cast_shadow=False,
+                receive_shadow=False,
+            )
+            frustum.on_click(self._flight(camera))
+            self._frusta.append(frustum)
+        self.hide_around(self._camera().position)
+        if len(self._keyframes) > 1:
+            points = self._line()
+            scene.add_line_segments(
+                f"{_FOLDER}/line",
+                points=_segments(points),
+                colors=_LINE_COLOUR,
+                thickness=2.0,
+                thickness_units="screen",
+            )
+
+    def _flight(self, camera: PageCamera) -> Callable[[object], None]:
+        return lambda event: self._fly(camera)
+
+    def _line(self) -> Array:
+        """Positions along the path, page units."""
+        count = _LINE_POINTS * len(self._keyframes)
+        options = PathOptions(float(count), 1.0, self._loop.value, (16, 16))
+        cameras = path_cameras(self._frame, self._keyframes, options)
+        points = [self._frame.to_page(camera.camtoworlds)[1] for camera in cameras]
+        return np.stack([*points, points[0]] if self._loop.value else points)
+
+
+def _segments(points: Array) -> Array:
+    """`[num_points - 1, 2, 3]`, the lines from each point to the next."""
+    return np.stack([points[:-1], points[1:]], axis=1)
+
+
+def _fov(height: int, focal: float) -> float:
+    """The vertical field of view in radians."""
+    return float(2.0 * np.arctan(0.5 * height / focal))
+
+
+def _described(keyframes: list[PageCamera]) -> str:
+    if not keyframes:
+        return "no keyframes yet: fly somewhere and add one"
+    count = len(keyframes)
+    more = " (a path needs two)" if count == 1 else ""
+    return f"{count} keyframe{'s' if count > 1 else ''}{more}; a click on one flies there"

@@ -1,0 +1,153 @@
+"""The drawing of a window, with a source that draws as fast as it is told to."""
+
+import threading
+
+import numpy as np
+import pytest
+
+from nerf.render.tiles import RenderedPixels
+from nerf.viewer.cameras import PageFrame
+from nerf.viewer.drawing import DrawLoop, Wanted
+from nerf.viewer.ladder import MAX_PIXELS, Speed
+from tests.viewer.test_cameras import page_camera
+
+TILE = 500
+SECONDS = 20.0  # at most, for a machine that does much else
+WINDOW = page_camera(width=160, height=120)
+
+
+class Source:
+    """Colours that say which camera was drawn; each tile waits until it may be drawn."""
+
+    max_pixels, rest, is_ready, trained = MAX_PIXELS, 0.0, True, None
+
+    def __init__(self):
+        self.speed = Speed(TILE / 0.085)
+        self.speed.measured = lambda num_rays, seconds: None
+        self.may_draw = threading.Semaphore(0)
+        self.num_tiles = 0
+
+    def on_update(self, listener):
+        self.listener = listener
+        return lambda: None
+
+    def renderer(self, box):
+        return None
+
+    def tiles(self, renderer, camera):
+        for start in range(0, camera.height * camera.width, TILE):
+            assert self.may_draw.acquire(timeout=SECONDS)
+            self.num_tiles += 1
+            index = np.arange(start, min(start + TILE, camera.height * camera.width))
+            value = np.full(len(index), camera.camtoworlds[0, 3])
+            yield index, RenderedPixels(np.repeat(value[:, None], 3, 1), value + 1.0, value * 0 + 1)
+
+
+class Screen:
+    def __init__(self):
+        self.images, self.statuses, self.errors = [], [], []
+        self.changed = threading.Condition()
+
+    def _add(self, where, what):
+        with self.changed:
+            where.append(what)
+            self.changed.notify_all()
+
+    def show(self, image, quality):
+        self._add(self.images, image)
+
+    def report(self, status):
+        self._add(self.statuses, status)
+
+    def fail(self, error):
+        self._add(self.errors, error)
+
+    def wait(self, is_so):
+        with self.changed:
+            assert self.changed.wait_for(is_so, SECONDS), (self.statuses, self.errors)
+
+
+@pytest.fixture
+def drawn(record, monkeypatch):
+    monkeypatch.setattr("nerf.viewer.drawing.unseen_pixels", lambda space, camera: None)
+    source, screen = Source(), Screen()
+    source.trained = type("Trained", (), {"needed_space": lambda self: record.space})()
+    loop = DrawLoop(source, PageFrame(1.0, 1.0, 9.0), screen)
+    yield source, screen, loop
+    source.may_draw.release(1000)
+    loop.close()
+    assert loop.join(SECONDS)
+
+
+def wanted(x):
+    return Wanted(WINDOW._replace(position=np.array([x, 0.0, 0.0])))
+
+
+def colour(image):
+    return float(np.unique(image).item()) / 255
+
+
+def test_an_image_is_coarse_at_once_and_then_as_sharp_as_the_window(drawn):
+    source, screen, loop = drawn
+    source.may_draw.release(1000)
+    loop.want(wanted(0.4))
+    screen.wait(lambda: screen.statuses and screen.statuses[-1].is_sharp)
+    pixels = [status.height * status.width for status in screen.statuses]
+    assert pixels[0] < 1000 < pixels[-1] == 160 * 120
+    assert pixels == sorted(pixels)
+    assert all(status.is_sharp == (status is screen.statuses[-1]) for status in screen.statuses)
+    assert colour(screen.images[-1]) == pytest.approx(0.4, abs=1e-2)
+
+
+def test_a_drawing_is_given_up_when_the_camera_moves(drawn):
+    source, screen, loop = drawn
+    loop.want(wanted(0.2))
+    source.may_draw.release(5)  # the coarse image, and a part of the next
+    screen.wait(lambda: len(screen.statuses) >= 1)
+    loop.want(wanted(0.8))
+    source.may_draw.release(3)
+    screen.wait(lambda: colour(screen.images[-1]) == pytest.approx(0.8, abs=1e-2))
+    assert not any(status.is_sharp for status in screen.statuses)
+    assert source.num_tiles <= 8
+
+
+def test_a_camera_that_moves_all_the_time_is_still_shown(drawn):
+    """The coarse image is finished, although there is a newer camera."""
+    source, screen, loop = drawn
+    for number in range(5):
+        loop.want(wanted(0.1 * number))
+        loop.want(wanted(0.1 * number + 0.05))
+        source.may_draw.release(3)
+        screen.wait(lambda number=number: len(screen.images) > number)
+
+
+def test_a_window_that_is_closed_stops_its_drawing(drawn):
+    source, screen, loop = drawn
+    loop.want(wanted(0.2))
+    source.may_draw.release(4)
+    screen.wait(lambda: screen.statuses)
+    loop.close()
+    source.may_draw.release(1000)
+    assert loop.join(SECONDS)
+    assert source.num_tiles < 12  # of some 50
+
+
+def test_an_error_is_reported_and_the_next_view_is_drawn(drawn):
+    source, screen, loop = drawn
+    source.may_draw.release(1000)
+    tiles, source.tiles = source.tiles, None
+    loop.want(wanted(0.2))
+    screen.wait(lambda: screen.errors)
+    source.tiles = tiles
+    loop.want(wanted(0.3))
+    screen.wait(lambda: screen.statuses and screen.statuses[-1].is_sharp)
+
+
+def test_new_parameters_are_drawn_without_a_new_camera(drawn):
+    source, screen, loop = drawn
+    source.may_draw.release(1000)
+    loop.want(wanted(0.2))
+    screen.wait(lambda: screen.statuses and screen.statuses[-1].is_sharp)
+    count = len(screen.images)
+    source.listener()
+    screen.wait(lambda: len(screen.images) > count)

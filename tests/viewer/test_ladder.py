@@ -1,0 +1,37 @@
+import numpy as np
+import pytest
+
+from nerf.viewer.ladder import MIN_PIXELS, MOVING_SECONDS, Speed, sizes
+
+WINDOWS = [(1280, 800), (504, 378), (300, 900), (3840, 2160), (40, 30), (10, 8)]
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+@pytest.mark.parametrize("speed", [1e2, 3e4, 4e5, 1e8])
+def test_sizes_grow_from_what_is_drawn_at_once_to_the_whole_window(window, speed):
+    width, height = window
+    found = sizes(width, height, speed)
+    pixels = np.array([rows * columns for rows, columns in found])
+    assert (np.diff(pixels) > 0).all()
+    assert (pixels[1:] / pixels[:-1] < 9).all()  # no long wait between two
+    at_once = max(MOVING_SECONDS * speed, MIN_PIXELS)
+    assert pixels[0] <= max(1.1 * at_once, 2.2 * at_once if len(found) == 1 else 0)
+    assert found[-1] == (height, width) or width * height > 2**21
+    for rows, columns in found:
+        assert abs(columns - rows * width / height) <= 0.5 + 0.5 * width / height
+
+
+def test_the_largest_image_can_be_limited():
+    rows, columns = sizes(1280, 800, 1e6, most=2**16)[-1]
+    assert 0.95 * 2**16 < rows * columns < 1.05 * 2**16
+
+
+def test_the_first_measurement_includes_compilation_and_does_not_count():
+    speed = Speed(1000.0)
+    speed.measured(100, 50.0)
+    assert speed.rays_per_second == 1000.0
+    speed.measured(300, 0.1)
+    assert speed.rays_per_second == pytest.approx(3000.0)
+    for _ in range(30):
+        speed.measured(600, 0.1)
+    assert speed.rays_per_second == pytest.approx(6000.0, rel=1e-3)
