@@ -60,8 +60,9 @@ def notes_on_brightness(
     medians = quantiles[:, _MEDIAN]
     return [
         f"the brightness of the images changes, their medians are between {medians.min():.2f} and "
-        f"{medians.max():.2f}: lock the exposure and the white balance when you take them, or "
-        "develop all with the same settings"
+        f"{medians.max():.2f}: training learns exposure and white balance of each view, which "
+        '`exposure="off"` turns off; lock both when you take the images, or develop all with the '
+        "same settings"
     ]
 
 

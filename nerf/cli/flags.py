@@ -175,6 +175,12 @@ flags.DEFINE_integer(
     upper_bound=10_000,
 )
 flags.DEFINE_float("lr", None, "the first learning rate; the last keeps its ratio to it")
+flags.DEFINE_enum(
+    "exposure",
+    "auto",
+    ("auto", "on", "off"),
+    "learn exposure and white balance of each view (auto: where the images show that they change)",
+)
 flags.DEFINE_bool(
     "resume", True, "resume the training in the run folder; --noresume sets it aside first"
 )

@@ -13,6 +13,7 @@ FLAG_OF: Mapping[str, str] = {
     "num_frames": "video_frames",
     "num_threads": "threads",
     "seconds": "train_seconds",
+    "train.exposure": "exposure",
     "train.holdout": "holdout",
     "train.holdout_views": "holdout_views",
     "train.learning_rate": "lr",

@@ -20,7 +20,7 @@ _RUN = {"init_from", "run_dir", "debug"}
 _VIDEO = {"renderer", "camera_path", "video_frames", "video_size"}
 _TRAINING = {
     "steps", "train_seconds", "rays", "rays_per_microbatch", "steps_per_call", "lr", "resume",
-    "stop_at", "save_every", "eval_every", "on_collapse", "tensorboard", "seed",
+    "stop_at", "save_every", "eval_every", "on_collapse", "tensorboard", "seed", "exposure",
 }  # fmt: skip
 USED_BY = {
     "evaluate": _ALWAYS | _SCENE | _RUN | _VIDEO | _SPLIT | {"eval_views"},
@@ -48,6 +48,7 @@ _SAME_SETTING = {
     "background": ("render.background",),
     "holdout": ("train.holdout",),
     "holdout_views": ("train.holdout_views",),
+    "exposure": ("train.exposure",),
 }
 
 

@@ -61,6 +61,8 @@ def assignments() -> tuple[str, ...]:
     given = list(FLAGS.set)
     if FLAGS.holdout is not None:
         given.append(f"train.holdout={FLAGS.holdout}")
+    if FLAGS.mode == "train" and FLAGS.exposure != "auto":
+        given.append(f"train.exposure={FLAGS.exposure}")
     names = holdout_views()
     if names:
         given.append(f"train.holdout_views={json.dumps(names)}")

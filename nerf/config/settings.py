@@ -216,6 +216,8 @@ class TrainConfig:
         2015).
       adam_eps: what is added to the root of the latter.
       distortion_loss_weight, opacity_loss_weight: see `nerf.training.loss`.
+      exposure: whether exposure and white balance of the views are corrected, see
+        `nerf.corrections.exposure`; fitting to a scene decides it.
     """
 
     loss: Literal["sum", "mean"]
@@ -233,6 +235,7 @@ class TrainConfig:
     adam_eps: float = 1e-8
     distortion_loss_weight: float = renamed(0.0, "distortion")
     opacity_loss_weight: float = renamed(0.0, "coverage")
+    exposure: Literal["off", "on"] = "off"
 
     def __post_init__(self) -> None:
         check_choices(self)

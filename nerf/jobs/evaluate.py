@@ -10,6 +10,7 @@ import numpy as np
 
 from nerf.errors import UserError, listed
 from nerf.geometry.cameras import Cameras
+from nerf.jobs import exposed
 from nerf.jobs.draw import draw
 from nerf.jobs.renderers import Renderer, RenderMethod, scoring_renderer
 from nerf.jobs.scores import Scores, ViewScore, score_view
@@ -63,13 +64,18 @@ def evaluate(
     height, width = scene.cameras.height, scene.cameras.width
     scores: list[ViewScore] = []
     method: RenderMethod = "exact"
+    corrects_exposure = trained.config.train.exposure == "on"
     if views:
         with trained.matmul_precision():
             chosen = scoring_renderer(
                 trained, scene, [view.camera for view in views], renderer, callback, debug=debug
             )
-            scores, method = _score_views(scene, views, chosen, target, callback), chosen.method
-    result = Scores(tuple(scores), split, (height, width), method, scene.image_names)
+            scores = _score_views(
+                scene, views, chosen, target, callback, corrects_exposure=corrects_exposure
+            )
+            method = chosen.method
+    corrected = exposed.CORRECTED if corrects_exposure else None
+    result = Scores(tuple(scores), split, (height, width), method, scene.image_names, corrected)
     if target is not None:
         run_folder.write_json(
             target / run_folder.EVAL_FILE, result.to_json(**_labels(trained, scene))
@@ -85,6 +91,13 @@ def evaluate(
         f"mean of {result.views_scored} held-out views: PSNR {result.psnr:.2f} dB, "
         f"SSIM {result.ssim:.4f}{_depth_text(result.depth_error)}{fast}",
     )
+    if result.corrected is not None and result.uncorrected is not None:
+        without = result.uncorrected
+        say(
+            callback,
+            f"corrected for {result.corrected}; without: PSNR {without.psnr:.2f} dB, SSIM "
+            f"{without.ssim:.4f}",
+        )
     return result
 
 
@@ -149,6 +162,8 @@ def _score_views(
     chosen: Renderer,
     folder: Path | None,
     callback: Callback,
+    *,
+    corrects_exposure: bool,
 ) -> list[ViewScore]:
     scores, cameras = [], [view.camera for view in views]
     num_rays = sum(camera.height * camera.width for camera in cameras)
@@ -158,8 +173,13 @@ def _score_views(
     with Progress.of(callback, "held-out views", total=num_rays, unit="ray") as progress:
         for view in views:
             image = draw(chosen.renderer, view.camera, on_rays=progress.advance)
-            score = score_view(scene, view, image)
-            file = "" if folder is None else f", {_write_view(folder, scene, view, image, score)}"
+            own = None
+            if corrects_exposure and view.image is not None:
+                own = exposed.with_exposure(scene, image, view.image, view.kept)
+            score = score_view(scene, view, image, own)
+            file = ""
+            if folder is not None:
+                file = f", {_write_view(folder, scene, view, image, score, own)}"
             scores.append(score)
             say(
                 callback,
@@ -183,11 +203,17 @@ def _mask_text(masked: float | None) -> str:
 
 
 def _write_view(
-    folder: Path, scene: Scene, view: View, image: RenderedImage, score: ViewScore
+    folder: Path,
+    scene: Scene,
+    view: View,
+    image: RenderedImage,
+    score: ViewScore,
+    own: exposed.Exposed | None,
 ) -> Path:
     """Writes one held-out view in every form; returns the path of the comparison.
 
-    Images to look at are turned upright; the array of depths stays as the view is stored.
+    Images to look at are turned upright; the array of depths stays as the view is stored. The
+    comparison shows the view with the exposure of its image where that is corrected.
     """
     renders = folder / run_folder.RENDERS_FOLDER
     renders.mkdir(parents=True, exist_ok=True)
@@ -198,7 +224,10 @@ def _write_view(
     near, far = np.percentile(image.depth[is_opaque] if is_opaque.any() else 0.0, [1.0, 99.0])
     assert view.image is not None
     panels = [
-        (f"rendered: {score.psnr:.2f} dB, SSIM {score.ssim:.3f}", image.rgb),
+        (
+            f"rendered{' and exposed' if own else ''}: {score.psnr:.2f} dB, SSIM {score.ssim:.3f}",
+            own.rgb if own else image.rgb,
+        ),
         (f"{scene.truth_name}, {view.label}", images.hatched(view.image, view.kept)),
         (f"depth: {near:.2f} (bright) to {far:.2f} scene units", depth),
     ]

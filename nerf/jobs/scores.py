@@ -2,14 +2,23 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
+from nerf.jobs.exposed import Exposed
 from nerf.jobs.renderers import RenderMethod
 from nerf.render import image_metrics
 from nerf.render.images import RenderedImage
 from nerf.scenes.scene import Scene, Split, View
+
+
+class Uncorrected(NamedTuple):
+    """PSNR in dB and SSIM of a whole view, or of several, without a correction for its camera."""
+
+    psnr: float
+    ssim: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,6 +32,8 @@ class ViewScore:
       depth_error: mean of |depth / truth - 1|; None where the true depth is not known.
       resolution: height and width in pixels; None where all views of the scene have one size.
       masked: the fraction of the pixels that a mask leaves out of the scores; None without a mask.
+      uncorrected: the scores of the whole view as it is rendered; None where nothing is corrected.
+      gains: of red, green and blue, in linear light, that the view was corrected with.
     """
 
     index: int
@@ -32,6 +43,8 @@ class ViewScore:
     depth_error: float | None = None
     resolution: tuple[int, int] | None = None
     masked: float | None = None
+    uncorrected: Uncorrected | None = None
+    gains: tuple[float, float, float] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +57,8 @@ class Scores:
       resolution: height and width in pixels; where views differ in size, of most of them.
       renderer: `exact` or `fast`.
       view_names: `[num_views]`, the names of all views.
+      corrected: what of the views was corrected before they were scored, and how, in words; None
+        for nothing.
     """
 
     views: tuple[ViewScore, ...]
@@ -51,6 +66,7 @@ class Scores:
     resolution: tuple[int, int]
     renderer: RenderMethod
     view_names: tuple[str, ...] = ()
+    corrected: str | None = None
 
     @property
     def views_scored(self) -> str:
@@ -74,12 +90,26 @@ class Scores:
         errors = [view.depth_error for view in self.views if view.depth_error is not None]
         return float(np.mean(errors)) if errors else None
 
+    @property
+    def uncorrected(self) -> Uncorrected | None:
+        """The mean scores without corrections; None where nothing is corrected."""
+        found = [view.uncorrected for view in self.views if view.uncorrected is not None]
+        if not found:
+            return None
+        return Uncorrected(*(_mean(each) for each in zip(*found, strict=True)))
+
     def _split_names(self) -> dict[str, Any]:
         if not self.view_names:
             return {}
         parts = self.split._asdict().items()
         names = {part: [self.view_names[index] for index in indices] for part, indices in parts}
         return {"split_names": names}
+
+    def _correction_to_json(self) -> dict[str, Any]:
+        """What was corrected, and the scores without it."""
+        if self.corrected is None or self.uncorrected is None:
+            return {}
+        return {**_uncorrected_to_json(self.uncorrected), "corrected": self.corrected}
 
     def to_json(self, **labels: Any) -> dict[str, Any]:
         """What `eval.json` holds.
@@ -93,9 +123,10 @@ class Scores:
         return {
             "psnr": self.psnr,
             "ssim": self.ssim,
+            **self._correction_to_json(),
             **depth,
             **({"views_scored": self.views_scored} if is_part else {}),
-            "views": [{name: x for name, x in view.items() if x is not None} for view in views],
+            "views": [_plain(view) for view in views],
             "split": {"train": list(self.split.train), "test": list(self.split.test)},
             **self._split_names(),
             "resolution": list(self.resolution),
@@ -104,21 +135,62 @@ class Scores:
         }
 
 
+def _plain(view: dict[str, Any]) -> dict[str, Any]:
+    """A view's scores as JSON has them, without those that there are not."""
+    plain = {name: x for name, x in view.items() if x is not None}
+    uncorrected = plain.pop("uncorrected", None)
+    return plain | ({} if uncorrected is None else _uncorrected_to_json(uncorrected))
+
+
+def _uncorrected_to_json(scores: Uncorrected) -> dict[str, float]:
+    return {f"{name}_uncorrected": x for name, x in scores._asdict().items()}
+
+
 def _mean(values: Sequence[float]) -> float:
     return float(np.mean(values)) if values else float("nan")
 
 
-def score_view(scene: Scene, view: View, image: RenderedImage) -> ViewScore:
-    """All scores of one drawn view."""
+def score_view(
+    scene: Scene, view: View, image: RenderedImage, exposed: Exposed | None = None
+) -> ViewScore:
+    """All scores of one drawn view.
+
+    Args:
+      scene: of the view.
+      view: with its image.
+      image: as it was rendered.
+      exposed: the same with the view's own exposure, which is then what is scored; None where
+        exposure is not corrected.
+    """
     assert view.image is not None
     depth = None if scene.depth is None else scene.depth[view.index]
     height, width = view.image.shape[:2]
+    whole = psnr_and_ssim(image.rgb, view.image, view.kept)
+    if exposed is not None and exposed.is_known:
+        red, green, blue = (float(gain) for gain in exposed.gains)
+        part = exposed.scored(exposed.rgb), exposed.scored(view.image)
+        scores, gains = psnr_and_ssim(*part, exposed.scored_mask(view.kept)), (red, green, blue)
+    else:
+        scores, gains = whole, None
     return ViewScore(
         view.index,
         view.name,
-        image_metrics.psnr(image.rgb, view.image, view.kept),
-        image_metrics.ssim(image.rgb, view.image, view.kept),
+        scores.psnr,
+        scores.ssim,
         None if depth is None else image_metrics.depth_error(image.depth, depth),
         None if scene.cameras.sizes is None else (height, width),
         None if view.kept is None else float(1.0 - np.mean(view.kept)),
+        None if exposed is None else whole,
+        gains,
+    )
+
+
+def psnr_and_ssim(
+    image: npt.NDArray[np.float32],
+    truth: npt.NDArray[np.float32],
+    kept: npt.NDArray[np.bool_] | None,
+) -> Uncorrected:
+    """Both scores of an image, see `nerf.render.image_metrics`."""
+    return Uncorrected(
+        image_metrics.psnr(image, truth, kept), image_metrics.ssim(image, truth, kept)
     )

@@ -5,6 +5,7 @@ in scene units; `capture_to_scene` transforms the coordinates of the files to th
 """
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -12,6 +13,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from nerf.captures import brightness
 from nerf.captures.capture import Split as Split
 from nerf.config.settings import Background
 from nerf.errors import UserError, listed
@@ -118,6 +120,19 @@ class Scene:
     def unit_scale(self) -> float:
         """The number of scene units in one unit of length of the capture's files."""
         return scale_of(self.capture_to_scene)
+
+    @functools.cached_property
+    def exposure_varies(self) -> bool:
+        """Whether the images show that exposure or white balance change between views."""
+        quantiles = [
+            brightness.quantiles_of(self.images.bytes_of(i)) for i in range(len(self.images))
+        ]
+        poses = np.asarray(self.cameras.camtoworlds, np.float64)
+        return bool(
+            brightness.notes_on_brightness(
+                np.stack(quantiles), poses, is_object=self.is_transparent
+            )
+        )
 
     def view(self, which: int | str) -> View:
         """One view, by its index (negative counts from the end) or its name.

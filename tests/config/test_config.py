@@ -68,6 +68,7 @@ TABLE = {  # field: (notebook, paper)
     "train.adam_eps": (1e-8, 1e-8),
     "train.distortion_loss_weight": (0.0, 0.0),
     "train.opacity_loss_weight": (0.0, 0.0),
+    "train.exposure": ("off", "off"),
 }
 # What depends on another setting and cannot be set alone.
 TOGETHER = {
