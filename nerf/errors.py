@@ -36,6 +36,19 @@ def _listed(items: Iterable[object], limit: int) -> str:
     return ", ".join(texts[:limit] + more)
 
 
+def counted(number: int, one: str, several: str | None = None) -> str:
+    """A count and what is counted, in the singular or the plural.
+
+    >>> (
+    ...     counted(1, "image"),
+    ...     counted(2000, "image"),
+    ...     counted(1, "pose has", "poses have"),
+    ... )
+    ('1 image', '2,000 images', '1 pose has')
+    """
+    return f"{number:,} {one if number == 1 else several or one + 's'}"
+
+
 def printable(text: str) -> str:
     r"""A name for a message: what no terminal shows, e.g. the end of a line, becomes an escape.
 

@@ -1,4 +1,7 @@
-"""What the documents say of the code is true: commands, flags, settings, paths, names, messages."""
+"""What the documents say of the code is true: commands, flags, settings, paths, names.
+
+tests/captures/test_advice.py is about the messages that docs/captures.md explains.
+"""
 
 import ast
 import importlib
@@ -11,7 +14,7 @@ import pytest
 
 import nerf
 from nerf import main
-from nerf.cli import messages, modes, options
+from nerf.cli import modes, options
 from nerf.config import presets, text
 from nerf.errors import UserError
 
@@ -145,33 +148,6 @@ def test_every_full_name_in_a_docstring_exists():
         docstrings = [ast.get_docstring(n) or "" for n in nodes if isinstance(n, documented)]
         names = re.findall(r"(?<!`)`(nerf\.[\w.]+)`", "\n".join(docstrings))
         assert [name for name in names if not exists(name)] == [], path
-
-
-def strings_of(path):
-    """The strings of a module as a user reads them; NUL stands for what is put in."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.JoinedStr):
-            yield "".join(p.value if isinstance(p, ast.Constant) else "\0" for p in node.values)
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            yield node.value
-
-
-def test_every_message_that_is_explained_exists():
-    said = [s for path in (ROOT / "nerf").rglob("*.py") for s in strings_of(path)]
-    said += [messages.as_flags(message, main.FLAGS) for message in said]
-    captures = (ROOT / "docs" / "captures.md").read_text(encoding="utf-8")
-    table = captures.partition("## Error messages")[2]
-    explained = [
-        m for row in re.findall(r"^\| (`.*?) \|", table, re.M) for m in re.findall("`(.*?)`", row)
-    ]
-    kinds = captures.partition("## What is read, and what is refused")[2].partition("\n## ")[0]
-    last_columns = re.findall(r"\| ([^|]*) \|$", kinds, re.M)
-    explained += [m for column in last_columns for m in re.findall("`([^`-][^`]*)`", column)]
-    assert len(explained) > 15
-    for message in explained:
-        parts = re.split(r"\.\.\.|\bN\b", message)
-        pattern = re.compile(".*".join(map(re.escape, parts)), re.S)
-        assert any(map(pattern.search, said)), message
 
 
 def test_every_package_has_a_page_in_the_api_reference():

@@ -7,7 +7,7 @@ Source: bmild/nerf `load_blender.py`; BlenderNeRF.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy as np
 from nerf.captures.camera_checks import MAX_POSITION
 from nerf.captures.capture import Array, Capture, Mask, Split
 from nerf.captures.files import read_json
-from nerf.captures.image_names import ImageMatches, match_images
+from nerf.captures.image_names import ImageMatches, match_images, none_found
 from nerf.captures.json_values import pose_matrix
 from nerf.captures.masks import masks_of_frames
 from nerf.captures.transforms import MAX_FRAMES, Frame, assemble, names_in, read_frames
@@ -58,13 +58,11 @@ def read_blender(folder: Path, factor: int | None = None, *, follow_links: bool 
         if part == "test" and not _has_images(content, images):
             poses = _poses(path, content)
             path_poses = poses if path_poses is None and len(poses) else path_poses
-            notes.append(_note_without_images(name, poses))
+            notes.append(_note_without_images(name, names_in(content)))
             continue
         more_frames, more_notes = read_frames(path, content, part, images)
         names = [frame.name for frame in more_frames]
-        more_masks, mask_notes = masks_of_frames(
-            path, content, names, factor, follow_links=follow_links
-        )
+        more_masks, mask_notes = masks_of_frames(path, content, names, images, factor)
         frames += more_frames
         masks += more_masks
         notes += [*more_notes, *mask_notes]
@@ -107,11 +105,10 @@ def _poses(path: Path, content: Mapping[str, Any]) -> Array:
     return poses
 
 
-def _note_without_images(name: str, poses: Array) -> str:
+def _note_without_images(name: str, images: Sequence[str]) -> str:
     """A note on a file of held-out views that has no images."""
-    if not len(poses):
+    if not images:
         return f"{name} has no frames, so none of its views is held out"
-    return (
-        f"none of the {len(poses)} images that {name} names is there, so they cannot be held out; "
-        'its poses are a camera path, `camera_path="test"`'
-    )
+    missing = none_found(images, f"that {name} names", "there")
+    path = 'its poses are a camera path, `camera_path="test"`'
+    return f"{missing}, so nothing of it is held out; {path}"

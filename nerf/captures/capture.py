@@ -166,8 +166,8 @@ def with_points(capture: Capture, points: Array) -> Capture:
     visible = float(np.mean([len(depth) for depth in depths])) / len(points)
     if visible < _MIN_VISIBLE_FRACTION:
         note = (
-            f"the {len(points)} points beside the poses are not used: the views show {visible:.1%} "
-            "of them, so they lie in another frame"
+            f"the points beside the poses, {len(points):,}, are not used: the views show "
+            f"{visible:.1%} of them, so they lie in another frame"
         )
         return dataclasses.replace(capture, notes=(*capture.notes, note))
     bounds = capture.bounds

@@ -38,7 +38,7 @@ from nerf.captures.files import (
     path_inside,
     read_lines,
 )
-from nerf.captures.image_names import match_images
+from nerf.captures.image_names import match_images, none_found
 from nerf.captures.lens_models import IS_ZERO, MODELS, PANORAMA, panorama_intrinsics
 from nerf.captures.posed_images import notes_on_files
 from nerf.errors import UserError, listed
@@ -258,9 +258,8 @@ def _find_images(
     matched = [image for image in images if image.name in matches.files]
     if not matched:
         raise UserError(
-            f"none of the {len(images)} images that {model} names is in {folder / root}, the first "
-            f"of them {images[0].name} ({matches.there}): put them there under the names that "
-            "COLMAP used"
+            f"{none_found(names, f'that {model} names', f'in {folder / root}')} "
+            f"({matches.there}): put them there under the names that COLMAP used"
         )
     files = [matches.files[image.name] for image in matched]
     return matched, files, [*matches.notes(), *notes_on_files(missing, files)]

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from nerf.captures.files import natural_key, read_bytes, read_lines
 from nerf.captures.lens_models import IS_ZERO, MODEL_IDS, MODELS, model_advice
-from nerf.errors import UserError, listed
+from nerf.errors import UserError, counted, listed
 
 Array = npt.NDArray[np.float64]
 
@@ -260,8 +260,8 @@ def _camera(
 ) -> Camera:
     if len(params) != len(MODELS[model]):
         raise UserError(
-            f"{path}: a camera of model {model} has {len(params)} parameters, not "
-            f"{len(MODELS[model])}: copy the file again"
+            f"{path}: a camera of model {model} has {counted(len(params), 'parameter')}, "
+            f"not {len(MODELS[model])}: copy the file again"
         )
     if not (0 < width < 2**31 and 0 < height < 2**31):
         raise UserError(f"{path}: a camera has {width} x {height} pixels: copy the file again")

@@ -22,7 +22,7 @@ from nerf.captures import colmap, colmap_files, llff, transforms
 from nerf.captures.capture import HALF_PIXEL, Array, Capture
 from nerf.captures.lens_models import MODEL_IDS, PANORAMA, panorama_intrinsics
 from nerf.captures.size_counts import sizes_in_words
-from nerf.errors import UserError
+from nerf.errors import UserError, counted
 from nerf.geometry.lenses import Lens
 
 _IMAGES, _MASKS = "images", "masks"
@@ -187,7 +187,7 @@ def _write_llff(task: _Export) -> None:
 
 def _check_transforms(task: _Export) -> list[str]:
     num_lost = len(task.capture.points)
-    return [f"{num_lost} points are not written"] if num_lost else []
+    return [f"{counted(num_lost, 'point is', 'points are')} not written"] if num_lost else []
 
 
 def _write_nerfstudio(task: _Export) -> None:
@@ -358,7 +358,8 @@ def _lost_path(capture: Capture) -> list[str]:
     """A note if the capture has a camera path, which is not written."""
     if capture.path_poses is None:
         return []
-    return [f"the camera path of {len(capture.path_poses)} poses without images is not written"]
+    poses = counted(len(capture.path_poses), "pose")
+    return [f"the camera path of {poses} without images is not written"]
 
 
 _WRITERS = {

@@ -24,7 +24,8 @@ def merge_faults(faults: Iterable[tuple[str, str]], what: str = "frames") -> lis
     """
     kinds: dict[str, tuple[str, dict[str, None]]] = {}
     for label, sentence in faults:
-        kind = _VALUE.sub("#", sentence.replace(label, "#") if label else sentence)
+        kind = _VALUE.sub("#", sentence)
+        kind = kind.replace(_VALUE.sub("#", label), "#") if label else kind
         kinds.setdefault(kind, (sentence, {}))[1][label] = None
     return [
         sentence

@@ -117,7 +117,9 @@ def _described(entry: "os.DirEntry[str]") -> str:
     return entry.name
 
 
-def path_inside(folder: Path, name: str, root: str = ".") -> PurePath | None:
+def path_inside(
+    folder: Path, name: str, root: str = ".", *, what: str = "image"
+) -> PurePath | None:
     """The path relative to a folder of an image that a file names; None if it leads out.
 
     It is judged by where the path ends, not by its letters: `images/../images/a.png` and an
@@ -128,6 +130,7 @@ def path_inside(folder: Path, name: str, root: str = ".") -> PurePath | None:
       folder: the folder.
       name: from a file, so it may be anything; slashes or backslashes separate its parts.
       root: the folder to which the name is relative, itself relative to `folder`.
+      what: the name is of, for the message.
 
     Raises:
       UserError: if the name can be no name of a file.
@@ -135,7 +138,7 @@ def path_inside(folder: Path, name: str, root: str = ".") -> PurePath | None:
     path = name.replace("\\", "/")
     if not name.strip("/\\. ") or "\0" in name or len(name) > _MAX_NAME:
         shown = name if len(name) < 200 else f"{name[:200]}..."
-        raise UserError(f"{shown!r} names no image: name one, relative to {folder}")
+        raise UserError(f"{shown!r} names no {what}: name one, relative to {folder}")
     if os.name != "nt" and re.match("[A-Za-z]:", path):  # a drive of Windows
         return None
     here = os.path.abspath(folder)

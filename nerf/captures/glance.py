@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nerf.captures.capture import Array, Capture, named_views
+from nerf.errors import counted
 from nerf.geometry.rigs import nearest_to_axes
 
 _MIN_VIEWS = 5  # fewer say nothing about the arrangement of cameras
@@ -144,7 +145,7 @@ def _on_equal_poses(capture: Capture) -> list[str]:
     first = np.flatnonzero(groups.reshape(-1) == repeated[0]).tolist()
     number = int(counts[repeated].sum() - len(repeated))
     return [
-        f"{number} views have exactly the pose of another view, first "
+        f"{counted(number, 'view has', 'views have')} exactly the pose of another view, first "
         f"{named_views(first, capture.names)}: check that each image has its own pose, or remove "
         "the others"
     ]
@@ -216,4 +217,5 @@ def _on_principal_point(capture: Capture) -> list[str]:
 
 def _and_more(which: npt.NDArray[np.bool_]) -> str:
     number = int(which.sum()) - 1
-    return f" ({number} more views have the same fault)" if number else ""
+    more = counted(number, "more view has", "more views have")
+    return f" ({more} the same fault)" if number else ""

@@ -13,7 +13,7 @@ from nerf.captures.capture import Capture
 from nerf.captures.files import find_image, folder_factor, scaled_folders
 from nerf.captures.image_kinds import TooLargeImage
 from nerf.captures.image_names import ImageMatches
-from nerf.errors import listed
+from nerf.errors import counted, listed
 
 
 class ChosenImage(NamedTuple):
@@ -77,14 +77,12 @@ def notes_on_choices(capture: Capture, chosen: Sequence[ChosenImage]) -> list[st
     if large:
         folders = listed(dict.fromkeys(_folder_name(capture, image.file) for image in large))
         notes.append(
-            f"{len(large)} images have more than {image_files.LARGE:,} pixels, so their smaller "
-            f"copies in {folders} are used"
+            f"{counted(len(large), 'image has', 'images have')} more than {image_files.LARGE:,} "
+            f"pixels, so smaller copies in {folders} are used"
         )
     if originals:
-        notes.append(
-            f"the smaller copies of {listed(originals)} have another size, so the originals are "
-            "used"
-        )
+        others = counted(len(originals), "smaller copy has", "smaller copies have")
+        notes.append(f"{others} another size, so the originals are used: {listed(originals)}")
     paged = [image.file.name for image in chosen if image.header.has_more_pages]
     if paged:
         notes.append(f"of the files with several images, only the first is read: {listed(paged)}")

@@ -210,9 +210,9 @@ def has_alpha(image: Image.Image) -> bool:
     return not {"A", "a"}.isdisjoint(image.getbands()) or "transparency" in image.info
 
 
-def out_of_memory(file: Path) -> UnreadableImage:
+def out_of_memory(file: Path) -> TooLargeImage:
     """The error where memory ends while an image is decoded."""
-    return UnreadableImage(
+    return TooLargeImage(
         file,
         "{is} too large for the memory of this machine",
         "give a smaller `max_size`, or a `factor` of smaller copies in an images_N folder",

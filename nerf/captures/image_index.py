@@ -22,7 +22,7 @@ from nerf.captures.files import (
     link_out,
     natural_key,
 )
-from nerf.errors import UserError, listed_shortly
+from nerf.errors import UserError, counted, listed_shortly
 
 _MAX_DEPTH = 8  # of folders that are searched
 _MAX_ENTRIES = 200_000  # files and folders that are searched
@@ -184,8 +184,7 @@ def describe(folder: Path, listing: Listing) -> str:
             return str(error)
     if not images:
         return f"no image is there: {contents(folder)}"
-    count = f"{len(images):,} images" if len(images) > 1 else "1 image"
-    return f"{folder} has {count}: {listed_shortly(map(str, images))}"
+    return f"{folder} has {counted(len(images), 'image')}: {listed_shortly(map(str, images))}"
 
 
 def _entries(folder: Path) -> list["os.DirEntry[str]"]:

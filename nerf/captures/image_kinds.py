@@ -174,6 +174,14 @@ class UnreadableImage(UserError):
         text = f"{self.fault}: {self.advice}"
         return text.replace("{is}", verb).replace("{it}", pronoun)
 
+    def of_mask(self) -> str:
+        """The sentence for the file of a mask; a smaller `max_size` would not help."""
+        advice = 'make {it} smaller, or leave masks out with `masks="ignore"`'
+        if not isinstance(self, TooLargeImage):
+            advice = f'{self.advice}, or leave masks out with `masks="ignore"`'
+        text = f"{self.fault}: {advice}".replace("{is}", "is").replace("{it}", "it")
+        return f"cannot read the mask {self.file}, which {text}"
+
     def of_several(self, files: Sequence[Path]) -> str:
         """The sentence for more than one file with this fault."""
         names = ", ".join(file.name for file in files[:_MAX_NAMED])

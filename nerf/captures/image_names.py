@@ -88,6 +88,8 @@ def match_images(
     *,
     root: str = ".",
     follow_links: bool = False,
+    what: str = "image",
+    others: Iterable[Path] = (),
 ) -> ImageMatches:
     """Finds the images that a capture names.
 
@@ -97,13 +99,15 @@ def match_images(
       factor: how many times smaller the images should be; see `find_image`.
       root: the folder to which the names are relative, itself relative to `folder`.
       follow_links: whether links that lead out of the folder are followed.
+      what: the names are of, for messages.
+      others: files that stand for no name but their own.
     """
     files: dict[str, Path] = {}
     faults: dict[str, str] = {}
     missing: dict[str, PurePath | None] = {}
     for name in dict.fromkeys(names):
         try:
-            relative = path_inside(folder, name, root)
+            relative = path_inside(folder, name, root, what=what)
             file = None
             if relative is not None:
                 file = image_at(folder, relative, factor, follow_links=follow_links)
@@ -117,7 +121,8 @@ def match_images(
     if not missing:
         return ImageMatches(folder, files, faults=faults, follow_links=follow_links)
     listing = list_images(folder, follow_links=follow_links)
-    index = ImageIndex(listing.images, used=[file.relative_to(folder) for file in files.values()])
+    used = [file.relative_to(folder) for file in (*files.values(), *others)]
+    index = ImageIndex(listing.images, used)
     there = describe(folder, listing)
     found, more_faults = _assign({name: index.find(parts_of(name, root)) for name in missing})
     renamed = []
@@ -134,10 +139,23 @@ def match_images(
         is_strange = relative is None and not is_of_another_computer
         if is_strange and name not in files and name not in faults:
             faults[name] = (
-                f"{name!r} leads out of {folder}, and no image below it has this name ({there}): "
-                "copy the images into the folder"
+                f"{name!r} leads out of {folder}, and no {what} below it has this name ({there}): "
+                f"copy the {what}s into the folder"
             )
     return ImageMatches(folder, files, renamed, faults, there, follow_links)
+
+
+def none_found(names: Sequence[str], which: str, where: str) -> str:
+    """Says that no image of some names is where it should be.
+
+    >>> none_found(["a.png", "b.png"], "that transforms.json names", "there")
+    'none of the 2 images that transforms.json names is there, the first of them a.png'
+    >>> none_found(["a.png"], "that transforms.json names", "there")
+    'the only image that transforms.json names, a.png, is not there'
+    """
+    if len(names) == 1:
+        return f"the only image {which}, {names[0]}, is not {where}"
+    return f"none of the {len(names):,} images {which} is {where}, the first of them {names[0]}"
 
 
 def _assign(

@@ -18,7 +18,7 @@ from nerf.captures.faults import merge_faults
 from nerf.captures.image_choice import ChosenImage, choose_image, notes_on_choices
 from nerf.captures.image_kinds import UnreadableImage
 from nerf.captures.sized_lenses import scaled_lens, simplified_lens
-from nerf.errors import UserError, listed
+from nerf.errors import UserError, counted, listed
 from nerf.geometry.lenses import fraction_without_ray
 from nerf.runtime.array_cache import Arrays, cached_arrays
 from nerf.runtime.events import Callback, Progress, ignore_event
@@ -83,7 +83,8 @@ def match_sizes(capture: Capture) -> MatchedImages:
         raise InvalidCapture([*image_kinds.sentences(faults), *merge_faults(problems, "images")])
     notes = [*capture.notes, *notes_on_choices(capture, chosen)]
     if any(turned):
-        notes.append(f"{sum(turned)} images are turned as their EXIF orientation says")
+        are_turned = counted(sum(turned), "image is turned", "images are turned")
+        notes.append(f"{are_turned} as EXIF says")
     is_transparent = any(image.header.is_transparent for image in chosen)
     changed = dataclasses.replace(capture, files=tuple(files), notes=tuple(notes))
     return MatchedImages(changed, np.array(sizes, np.int64), tuple(turned), is_transparent)
@@ -119,8 +120,9 @@ def target_sizes(
         width, height = max(targets.tolist(), key=math.prod)
         up_to = "" if (targets == targets[:1]).all() else "up to "
         raise UserError(
-            f"{len(sizes)} images of {up_to}{width} x {height} have {num_pixels / 1e9:.1f} billion "
-            f"pixels, more than {MAX_PIXELS / 1e9:.1f}: give a smaller `max_size`, or a `factor`"
+            f"{counted(len(sizes), 'image')} of {up_to}{width} x {height}: these are "
+            f"{num_pixels / 1e9:.1f} billion pixels, more than {MAX_PIXELS / 1e9:.1f}; give a "
+            "smaller `max_size`, or a `factor`"
         )
     return targets, _notes_on_scaling(sizes, targets, is_chosen=factor is not None)
 

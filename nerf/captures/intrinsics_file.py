@@ -27,7 +27,7 @@ from nerf.captures.posed_images import (
     image_length,
     text_of,
 )
-from nerf.errors import UserError
+from nerf.errors import UserError, counted
 
 JSON_FILE = "intrinsics.json"
 TEXT_FILES = ("intrinsics.txt", "intrinsic_color.txt", "camera.txt", "K.txt")
@@ -112,8 +112,8 @@ def _of_text(path: Path) -> Sequence[float]:
     if len(numbers) in (4, 8, 9):
         return _from_centres(numbers[:4], numbers[4:])
     raise UserError(
-        f"{path} has {len(words)} numbers: write fx fy cx cy, or these and k1 k2 p1 p2, or a 3x3 "
-        "matrix"
+        f"{path} has {counted(len(words), 'number')}: write fx fy cx cy, or these and "
+        "k1 k2 p1 p2, or a 3x3 matrix"
     )
 
 

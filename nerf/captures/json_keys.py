@@ -24,7 +24,7 @@ from nerf.captures.json_lens import (
 )
 from nerf.captures.json_values import Values
 from nerf.captures.lens_models import PANORAMA, model_advice
-from nerf.errors import listed
+from nerf.errors import counted, listed
 
 _KNOWN_MODELS = (*PERSPECTIVE_MODELS, *FISHEYE_MODELS, PANORAMA)
 _F_THETA = tuple(f"ftheta_p{number}" for number in range(5))
@@ -136,14 +136,16 @@ def notes_on_lenses(lenses: Sequence[FrameLens], sizes: Sequence[tuple[int, int]
             fx, fy, *_ = intrinsics(lens, size)
             contradicting += any(_differ((fx, fy), other) for other in lens.other_focals(size))
     texts = (
-        (contradicting, "focal lengths that contradict each other: fl_x and fl_y are used before "
-         "K, and K before camera_angle_x and camera_angle_y"),
-        (partial, "panoramas that show a part of the sphere, as fl_x and fl_y say; a whole one has "
-         "fl_x = w / 2 and fl_y = h"),
-        (odd, "panoramas that are not twice as wide as high, and are taken for the whole sphere"),
-        (unused, "panoramas of the whole sphere, as their size says: fl_x and fl_y are not used"),
+        (contradicting, ("frame has", "frames have"), "focal lengths that contradict each other: "
+         "fl_x and fl_y are used before K, and K before camera_angle_x and camera_angle_y"),
+        (partial, ("panorama shows", "panoramas show"), "a part of the sphere, as fl_x and fl_y "
+         "say; a whole one has fl_x = w / 2 and fl_y = h"),
+        (odd, ("panorama is", "panoramas are"), "not twice as wide as high, and taken for the "
+         "whole sphere"),
+        (unused, ("panorama shows", "panoramas show"), "the whole sphere, as the size of the image "
+         "says: fl_x and fl_y are not used"),
     )  # fmt: skip
-    return [f"{n} frames have {text}" for n, text in texts if n]
+    return [f"{counted(number, *do)} {text}" for number, do, text in texts if number]
 
 
 def _differ(one: Sequence[float], other: Sequence[float]) -> bool:

@@ -23,7 +23,7 @@ from nerf.captures.array_files import read_array
 from nerf.captures.capture import Array, Capture, counted_views, named_views
 from nerf.captures.files import IMAGE_SUFFIXES, check_inside, contents, folder_factor
 from nerf.captures.image_files import advice_on_other_files, image_files
-from nerf.errors import UserError, listed
+from nerf.errors import UserError, counted, listed
 from nerf.geometry.lenses import Lens
 
 POSES_FILE = "poses_bounds.npy"
@@ -187,7 +187,10 @@ def _check_counts(folder: Path, image_folder: Path, files: Sequence[Path], num_p
     if len(names) == num_poses:
         return
     complete = _complete_names(folder, names, num_poses)
-    counts = f"{len(names)} images in {image_folder} but {num_poses} poses in {POSES_FILE}"
+    counts = (
+        f"{counted(len(names), 'image')} in {image_folder} but {counted(num_poses, 'pose')} in "
+        f"{POSES_FILE}"
+    )
     if len(names) < num_poses:
         detail = _missing_images(names, num_poses, complete)
         raise UserError(f"{counts}: {detail}; add the missing images or remove their poses")

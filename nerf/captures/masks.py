@@ -21,11 +21,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nerf.captures.capture import Mask
+from nerf.captures.capture import InvalidCapture, Mask
+from nerf.captures.faults import merge_faults
 from nerf.captures.files import DYNAMIC_MASK, IMAGE_SUFFIXES, check_inside
-from nerf.captures.image_files import read_header, read_pixels
-from nerf.captures.image_names import match_images
-from nerf.errors import UserError, listed_shortly
+from nerf.captures.image_decoding import TURNED, decoded
+from nerf.captures.image_files import read_header, to_bytes
+from nerf.captures.image_kinds import UnreadableImage
+from nerf.captures.image_names import ImageMatches, match_images
+from nerf.errors import UserError, counted, listed_shortly
 
 _FOLDERS = ("masks", "mask")
 _MAX_FILES = 200_000  # in a folder of masks
@@ -37,9 +40,8 @@ def masks_of_frames(
     path: Path,
     content: Mapping[str, Any],
     names: Sequence[str],
+    images: ImageMatches,
     factor: int | None,
-    *,
-    follow_links: bool = False,
 ) -> tuple[tuple[Mask | None, ...], list[str]]:
     """The masks that a transforms.json names.
 
@@ -47,14 +49,14 @@ def masks_of_frames(
       path: the file.
       content: what it holds.
       names: `[num_views]`, each frame's `file_path`.
+      images: the images of these names, none of which is taken for a mask.
       factor: of the images, see `match_images`.
-      follow_links: whether symbolic links that lead out of the folder are followed.
 
     Returns:
       `[num_views]`, None for an image without a mask; and a note if masks are missing.
 
     Raises:
-      UserError: if a `mask_path` is not a name, or leads out of the folder.
+      InvalidCapture: with each `mask_path` that is not a name, or leads out of the folder.
     """
     entries = [entry for entry in content["frames"] if isinstance(entry, dict)]
     named = {entry.get("file_path"): entry.get("mask_path") for entry in entries}
@@ -63,22 +65,40 @@ def masks_of_frames(
         path.parent,
         [name for name in mask_names if name and isinstance(name, str)],
         factor,
-        follow_links=follow_links,
+        follow_links=images.follow_links,
+        what="mask",
+        others=images.files.values(),
     )
     found: list[Mask | None] = []
     missing: list[str] = []
+    problems: list[tuple[str, str]] = []
     for name, mask_name in zip(names, mask_names, strict=True):
-        if not mask_name:
-            found.append(None)
+        try:
+            file = _file_of(matches, mask_name)
+        except UserError as problem:
+            problems.append((name, f"{path.name}: mask_path of {name}: {problem}"))
             continue
-        if not isinstance(mask_name, str):
-            raise UserError(f"{path}: mask_path of {name} must be a name, not {mask_name!r}")
-        file = matches.file(mask_name)
         found.append(None if file is None else Mask(file))
-        if file is None:
+        if mask_name and file is None:
             missing.append(mask_name)
-    some = f"{len(missing)} masks that {path.name} names are missing: {listed_shortly(missing)}"
-    return tuple(found), [f"{some}; all pixels of these images are used"] if missing else []
+    if problems:
+        raise InvalidCapture(merge_faults(problems, "images"))
+    some = f"{counted(len(missing), 'mask')} that {path.name} names are missing: "
+    used = "; all pixels of these images are used"
+    return tuple(found), [some + listed_shortly(missing) + used] if missing else []
+
+
+def _file_of(matches: ImageMatches, mask_name: object) -> Path | None:
+    """The file of a `mask_path`; None if there is none.
+
+    Raises:
+      UserError: if it cannot be used.
+    """
+    if not mask_name:
+        return None
+    if not isinstance(mask_name, str):
+        raise UserError(f"it must be a name, not {str(mask_name)[:50]!r}: name the mask's file")
+    return matches.file(mask_name)
 
 
 def find_masks(
@@ -119,8 +139,8 @@ def note_on_unused_masks(folder: Path, files: Sequence[Path], masks: Sequence[An
         return []
     root = next(name for name in _FOLDERS if (folder / name).is_dir())
     return [
-        f"{root} has {len(known)} files, none of them named like an image, so all pixels are used: "
-        f"name a mask as its image, or as {files[0].name}.png"
+        f"{root} has {counted(len(known), 'file')} but none named like an image, so all pixels are "
+        f"used: name a mask as its image, or as {files[0].name}.png"
     ]
 
 
@@ -183,34 +203,38 @@ def read_mask(
     Raises:
       UserError: if the mask cannot be read, or has another aspect ratio.
     """
-    levels = read_pixels(mask.file)[..., :3].max(axis=-1)
-    limit = _LOSSY_BLACK if mask.file.suffix.lower() in _LOSSY else 0
-    kept = (levels > limit) != mask.keeps_black
-    if turned and not _fits(kept.shape, height, width):
-        kept = _turned(kept, read_header(file).orientation)
-    if not _fits(kept.shape, height, width):
-        rows, columns = kept.shape
+    try:
+        return _read(mask, file, height, width, turned)
+    except UnreadableImage as error:
+        raise UserError(error.of_mask()) from error
+
+
+def _read(mask: Mask, file: Path, height: int, width: int, turned: bool) -> npt.NDArray[np.bool_]:
+    """See `read_mask`; only the decoded mask is in memory as a whole."""
+    header = read_header(mask.file)
+    orientation = 1
+    if turned and not _fits(header.size, height, width):
+        orientation = read_header(file).orientation
+        orientation = orientation if orientation in TURNED else 1
+    columns, rows = header.size if orientation == 1 else header.size[::-1]
+    if not _fits((columns, rows), height, width):
         raise UserError(
             f"the mask {mask.file} is {columns} x {rows}, which does not have the aspect ratio of "
             f'its image {file.name}: make it again, or leave masks out with `masks="ignore"`'
         )
-    return _resized(_resized(kept, height).T, width).T
+    limit = _LOSSY_BLACK if mask.file.suffix.lower() in _LOSSY else 0
+    with decoded(mask.file, orientation) as strips:
+        kept = [
+            _resized(((to_bytes(strip)[..., :3].max(axis=-1) > limit) != mask.keeps_black).T, width)
+            for strip in strips
+        ]
+    return _resized(np.concatenate(kept, axis=1).T, height)
 
 
-def _fits(shape: tuple[int, ...], height: int, width: int) -> bool:
-    """Whether a mask has the aspect ratio of an image, to two pixels."""
-    rows, columns = shape
+def _fits(size: tuple[int, int], height: int, width: int) -> bool:
+    """Whether a mask, of a width and a height, has the aspect ratio of an image, to two pixels."""
+    columns, rows = size
     return min(abs(rows * width / columns - height), abs(columns * height / rows - width)) <= 2.0
-
-
-def _turned(pixels: npt.NDArray[np.bool_], orientation: int) -> npt.NDArray[np.bool_]:
-    """Pixels turned as an EXIF orientation says."""
-    return {
-        5: pixels.T,
-        6: np.rot90(pixels, -1),
-        7: np.rot90(pixels, 2).T,
-        8: np.rot90(pixels),
-    }.get(orientation, pixels)
 
 
 def _resized(kept: npt.NDArray[np.bool_], number: int) -> npt.NDArray[np.bool_]:

@@ -32,7 +32,7 @@ from nerf.captures.posed_images import (
     make_capture,
 )
 from nerf.captures.xml_files import head_of, read_xml
-from nerf.errors import UserError, listed
+from nerf.errors import UserError, counted, listed
 
 _MAX_FILES = 20  # XML files that are looked at
 _KINDS = {"frame": False, "fisheye": True}  # whether a sensor of that type is a fisheye
@@ -102,20 +102,22 @@ def _posed(path: Path, cameras: list[Element]) -> tuple[list[Element], list[str]
     notes = []
     disabled = [camera for camera in cameras if camera.get("enabled") in ("0", "false")]
     if disabled:
-        notes.append(f"{len(disabled)} cameras are disabled in {path.name} and not used")
+        are = counted(len(disabled), "camera is", "cameras are")
+        notes.append(f"{are} disabled in {path.name} and not used")
     enabled = [camera for camera in cameras if camera not in disabled]
     posed = [camera for camera in enabled if camera.find("transform") is not None]
     if not posed:
         raise UserError(f"{path} has no camera with a pose: align the photos and export them again")
     if len(posed) < len(enabled):
         labels = listed(camera.get("label", "?") for camera in enabled if camera not in posed)
-        notes.append(f"{len(enabled) - len(posed)} cameras were not aligned: {labels}")
+        were = counted(len(enabled) - len(posed), "camera was", "cameras were")
+        notes.append(f"{were} not aligned: {labels}")
     components = [camera.get("component_id", "") for camera in posed]
     largest = max(components, key=components.count)
     if components.count(largest) < len(posed):
         notes.append(
             f"{path.name} has {len(set(components))} components whose poses do not fit each other, "
-            f"and only the largest, of {components.count(largest)} cameras, is read"
+            f"and only the largest, of {counted(components.count(largest), 'camera')}, is read"
         )
     return [c for c, part in zip(posed, components, strict=True) if part == largest], notes
 

@@ -11,7 +11,7 @@ import numpy as np
 from nerf.captures.capture import Array, Capture
 from nerf.captures.image_files import exif_orientation, image_size
 from nerf.captures.image_sizes import has_aspect_ratio
-from nerf.errors import UserError
+from nerf.errors import UserError, counted
 from nerf.geometry.rigs import classify_rig
 from nerf.geometry.upright import AXES, estimate_up
 
@@ -41,9 +41,10 @@ def with_up(capture: Capture, asked: str = "auto") -> Capture:
     found = estimate_up(capture.camtoworlds, ups, focus)
     notes = list(capture.notes)
     if num_turned:
+        stored = counted(num_turned, "image is stored", "images are stored")
         notes.append(
-            f"{num_turned} images are stored on their side or upside down, and posed so, by their "
-            "EXIF orientation: they and the video are drawn upright"
+            f"{stored} sideways or upside down, as EXIF says, and posed so; images and video are "
+            "drawn upright"
         )
     if found.reason:
         notes.append(f"which way is up follows {found.reason} (`up` sets it)")

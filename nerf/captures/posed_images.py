@@ -18,8 +18,8 @@ from nerf.captures.files import (
     read_bytes,
 )
 from nerf.captures.image_choice import original_size
-from nerf.captures.image_names import ImageMatches, match_images
-from nerf.errors import UserError, listed
+from nerf.captures.image_names import ImageMatches, match_images, none_found
+from nerf.errors import UserError, counted, listed
 
 IMAGE_FOLDERS = ("images", "input", "rgb", ".")  # that are looked in, in this order
 MAX_VIEWS = 100_000
@@ -75,10 +75,9 @@ def make_capture(
     matched = [(image, file) for image, file in found if file is not None]
     missing = [image.name for image, file in found if file is None]
     if not matched:
-        first = f", the first of them {missing[0]}" if missing else ""
         raise UserError(
-            f"none of the {len(images)} images that have a pose is in {folder}{first}: put them "
-            f"into {folder / image_folders[0]}"
+            f"{none_found(missing, 'with a pose', f'in {folder}')}: put them into "
+            f"{folder / image_folders[0]}"
         )
     _check_distinct(matched)
     matched.sort(key=lambda pair: natural_key(pair[0].name))
@@ -140,13 +139,18 @@ def notes_on_files(missing: Sequence[str], files: Sequence[Path]) -> list[str]:
     """Notes on poses without an image, by their names, and on images without a pose."""
     notes = []
     if missing:
-        notes.append(f"{len(missing)} poses have no image and are left out: {listed(missing)}")
+        left_out = "pose has no image and is left out", "poses have no image and are left out"
+        notes.append(f"{counted(len(missing), *left_out)}: {listed(missing)}")
     without_pose = images_without_pose(files)
     if without_pose:
-        notes.append(
-            f"{len(without_pose)} images have no pose and are not used: {listed(without_pose)}"
-        )
+        notes.append(note_on_images_without_pose(without_pose))
     return notes
+
+
+def note_on_images_without_pose(names: Sequence[str]) -> str:
+    """The note on images that are not used, since they have no pose."""
+    not_used = "image has no pose and is not used", "images have no pose and are not used"
+    return f"{counted(len(names), *not_used)}: {listed(names)}"
 
 
 def _sizes(

@@ -35,7 +35,7 @@ from nerf.captures.posed_images import (
     text_of,
 )
 from nerf.captures.xml_files import head_of, read_xml
-from nerf.errors import UserError
+from nerf.errors import UserError, counted
 
 _FILM = 36.0  # mm, the width of the film that focal lengths are given for
 _MAX_FILES, _MAX_FOLDERS = 20, 50  # that are looked at
@@ -127,7 +127,10 @@ def read_realitycapture(
             images.append(image)
     if problems:
         raise InvalidCapture(merge_faults(problems, "files"))
-    notes = [f"{without_pose} XMP files have no pose and are not used"] if without_pose else []
+    notes = []
+    if without_pose:
+        not_used = "XMP file has no pose and is not used", "XMP files have no pose and are not used"
+        notes.append(counted(without_pose, *not_used))
     beside = paths[0].parent.relative_to(folder).as_posix()
     folders = list(dict.fromkeys((beside, *IMAGE_FOLDERS)))
     return make_capture(

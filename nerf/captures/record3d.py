@@ -23,7 +23,7 @@ from nerf.captures.posed_images import (
     make_capture,
     pose_of_quaternion,
 )
-from nerf.errors import UserError
+from nerf.errors import UserError, counted
 
 METADATA_FILE = "metadata.json"
 _IMAGES = "rgb"
@@ -81,7 +81,8 @@ def _names(folder: Path, num_poses: int) -> list[str]:
         return [by_number.get(index, str(index)) for index in range(num_poses)]
     if len(stems) != num_poses:
         raise UserError(
-            f"{folder / _IMAGES} has {len(stems)} images and {METADATA_FILE} {num_poses} poses: "
+            f"{folder / _IMAGES} has {counted(len(stems), 'image')} and {METADATA_FILE} "
+            f"{counted(num_poses, 'pose')}: "
             "copy the missing images into it, or export the recording again"
         )
     return stems

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from nerf.captures.capture import Array, Capture, depths_in_view, rig_of
 from nerf.captures.size_counts import sizes_in_words
-from nerf.errors import UserError, printable
+from nerf.errors import UserError, counted, printable
 from nerf.geometry.rigs import Rig, rotation_to_upright, widest_gap
 
 _KINDS = {
@@ -94,7 +94,8 @@ def _coverage(capture: Capture, rig: Rig) -> str:
             f"{height.max():.0f} degrees above the horizon"
         )
     if len(capture.points):
-        text += f"; {len(capture.points):,} points, each in {_visibility(capture):.0%} of the views"
+        points = counted(len(capture.points), "point")
+        text += f"; {points}, each in {_visibility(capture):.0%} of the views"
     return text
 
 

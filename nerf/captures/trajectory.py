@@ -37,7 +37,7 @@ from nerf.captures.posed_images import (
     text_of,
 )
 from nerf.captures.xml_files import head_of
-from nerf.errors import UserError
+from nerf.errors import UserError, counted
 
 TEXT_FILES = (
     *("groundtruth.txt", "trajectory.txt", "traj.txt", "poses.txt", "pose.txt"),
@@ -154,8 +154,8 @@ def _read_text(path: Path) -> list[_Pose]:
         try:
             if len(words) != count or count not in (8, 12, 16):
                 raise UserError(
-                    f"{where} has {len(words)} numbers, but each line must have 8 (TUM: timestamp "
-                    "tx ty tz qx qy qz qw), 12 (KITTI: a 3x4 matrix) or 16"
+                    f"{where} has {counted(len(words), 'number')}, but each line must have 8 "
+                    "(TUM: timestamp tx ty tz qx qy qz qw), 12 (KITTI: a 3x4 matrix) or 16"
                 )
             poses.append(_pose([finite_number(word, where) for word in words], where))
         except UserError as problem:
@@ -225,7 +225,8 @@ def _match(
     named = [(pose.name, pose) for pose in poses if pose.name is not None]
     if named and len(named) < len(poses):
         raise UserError(
-            f"{path}: {len(poses) - len(named)} poses have no name of an image, and others have: "
+            f"{path}: {counted(len(poses) - len(named), 'pose has', 'poses have')} no name of an "
+            "image, and others have: "
             "name the images of all"
         )
     if named:
@@ -239,7 +240,8 @@ def _match(
             return matched, [note] if left_out else []
     if len(names) != len(poses):
         raise UserError(
-            f"{path.name} has {len(poses)} poses and {folder / image_folder} {len(names)} images, "
+            f"{path.name} has {counted(len(poses), 'pose')} and {folder / image_folder} "
+            f"{counted(len(names), 'image')}, "
             "and nothing says which belong together: give one pose for each image, or call the "
             "images by the timestamps of their poses"
         )

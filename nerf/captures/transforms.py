@@ -34,13 +34,14 @@ from nerf.captures.files import (
     read_json,
 )
 from nerf.captures.image_choice import original_size
-from nerf.captures.image_names import ImageMatches, match_images
+from nerf.captures.image_names import ImageMatches, match_images, none_found
 from nerf.captures.json_keys import check_lens_keys, notes_on_keys, notes_on_lenses
 from nerf.captures.json_lens import FrameLens, intrinsics, read_lens
 from nerf.captures.json_values import Numbers, near_and_far, pose_matrix
 from nerf.captures.masks import masks_of_frames
 from nerf.captures.named_splits import named_split
-from nerf.errors import UserError, listed
+from nerf.captures.posed_images import note_on_images_without_pose
+from nerf.errors import UserError, counted, listed
 
 NERFSTUDIO_FILE = "transforms.json"
 MAX_FRAMES = 100_000
@@ -86,7 +87,7 @@ def read_nerfstudio(
     frames, notes = read_frames(path, content, "", images)
     names = [frame.name for frame in frames]
     split, split_notes = named_split(path, content, names, [frame.file for frame in frames])
-    masks, mask_notes = masks_of_frames(path, content, names, factor, follow_links=follow_links)
+    masks, mask_notes = masks_of_frames(path, content, names, images, factor)
     notes += [*images.notes(), *split_notes, *mask_notes]
     points = _points(folder, content, notes, follow_links=follow_links)
     capture = assemble("nerfstudio", images, frames, points, split, notes)
@@ -142,11 +143,15 @@ def read_frames(
         raise InvalidCapture(merge_faults(problems))
     if not frames:
         raise UserError(
-            f"none of the {len(listing)} images that {path} names is there, the first of them "
-            f"{without_image[0]} ({images.there}): put them into {path.parent}"
+            f"{none_found(without_image, f'that {path} names', 'there')} ({images.there}): put "
+            f"them into {path.parent}"
         )
-    missing = f"{len(without_image)} frames of {path.name} have no image and are left out: "
-    notes = [missing + listed(without_image)] if without_image else []
+    left_out = (
+        f"frame of {path.name} has no image and is left out",
+        f"frames of {path.name} have no image and are left out",
+    )
+    missing = f"{counted(len(without_image), *left_out)}: {listed(without_image)}"
+    notes = [missing] if without_image else []
     notes += notes_on_keys(path, content)
     return sorted(frames, key=lambda frame: natural_key(frame.name)), notes
 
@@ -225,8 +230,7 @@ def assemble(
     notes = [*notes, *notes_on_lenses(lenses, sizes)]
     without_pose = images_without_pose(frame.file for frame in frames)
     if without_pose:
-        note = f"{len(without_pose)} images have no pose and are not used: {listed(without_pose)}"
-        notes = [*notes, note]
+        notes = [*notes, note_on_images_without_pose(without_pose)]
     bounds = [frame.bounds for frame in frames]
     capture = Capture(
         format=name,

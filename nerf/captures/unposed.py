@@ -9,13 +9,17 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from nerf.captures.files import IMAGE_SUFFIXES, check_inside, folder_factor, natural_key
-from nerf.errors import UserError
+from nerf.errors import UserError, counted
 
 VIDEO_SUFFIXES = (
     ".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mts", ".m2ts", ".mpg", ".mpeg", ".3gp",
 )  # fmt: skip
 _POSES = "poses_bounds.npy, transforms.json, transforms_train.json, sparse/0 or another format's"
 _MAX_FILES = 100_000  # that are looked at, of a folder that is given by mistake
+_FILES_OF_SCENES = (
+    *("poses_bounds.npy", "transforms.json", "transforms_train.json"),
+    *("sparse/0", "colmap/sparse/0", "metadata.json"),
+)
 # Folders beside the images whose files are no photographs.
 _NOT_IMAGES = ("masks", "mask", "depth", "depths", "sparse", "colmap")
 
@@ -36,10 +40,26 @@ def check_poses(folder: Path) -> None:
     """
     _, names = find_images(folder)
     if names:
-        raise no_poses(folder, f"has {len(names)} images and no poses ({_POSES})")
+        above = folder.resolve().parent
+        if _is_of_a_scene(folder.resolve().name) and _has_scene(above):
+            raise UserError(
+                f"no scene in {folder}, which has images alone, but there is one in "
+                f"{folder.parent if folder.name else above}: give that folder"
+            )
+        raise no_poses(folder, f"has {counted(len(names), 'image')} and no poses ({_POSES})")
     videos = [path for path in sorted(folder.iterdir()) if is_video(path)]
     if videos:
         raise no_poses(videos[0], "is a video")
+
+
+def _is_of_a_scene(name: str) -> bool:
+    """Whether a folder is named as those of images in scenes are."""
+    return name.lower() in ("images", "rgb", "input") or folder_factor(name.lower()) is not None
+
+
+def _has_scene(folder: Path) -> bool:
+    """Whether a folder has the files of a scene; only their names are looked at."""
+    return any((folder / name).exists() for name in _FILES_OF_SCENES)
 
 
 def no_poses(source: Path, what: str) -> UserError:

@@ -3,13 +3,14 @@
 import math
 import sys
 from collections.abc import Callable, Sequence
+from typing import get_args
 
 from absl import app, flags, logging
 
 from nerf.captures.formats import FORMATS
 from nerf.captures.orientation import UP_OPTIONS
 from nerf.cli.console import print_anything
-from nerf.config.settings import PRECISIONS
+from nerf.config.settings import PRECISIONS, RobustLoss
 from nerf.geometry.spaces import SPACES
 from nerf.runtime.devices import IMAGE_MEMORY
 from nerf.scenes.alpha import ALPHA_OPTIONS
@@ -180,6 +181,13 @@ flags.DEFINE_enum(
     "auto",
     ("auto", "on", "off"),
     "learn exposure and white balance of each view (auto: where the images show that they change)",
+)
+flags.DEFINE_enum(
+    "robust_loss",
+    None,
+    get_args(RobustLoss),
+    "loss that leaves out what moved or glares: geman_mcclure (the best), clipped, or none (the "
+    "default)",
 )
 flags.DEFINE_bool(
     "resume", True, "resume the training in the run folder; --noresume sets it aside first"

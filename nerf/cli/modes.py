@@ -21,6 +21,7 @@ _VIDEO = {"renderer", "camera_path", "video_frames", "video_size"}
 _TRAINING = {
     "steps", "train_seconds", "rays", "rays_per_microbatch", "steps_per_call", "lr", "resume",
     "stop_at", "save_every", "eval_every", "on_collapse", "tensorboard", "seed", "exposure",
+    "robust_loss",
 }  # fmt: skip
 USED_BY = {
     "evaluate": _ALWAYS | _SCENE | _RUN | _VIDEO | _SPLIT | {"eval_views"},
@@ -46,6 +47,7 @@ _SAME_SETTING = {
     "lr": ("train.learning_rate", "train.final_learning_rate"),
     "precision": ("field.compute_dtype",),
     "background": ("render.background",),
+    "robust_loss": ("train.robust_loss",),
     "holdout": ("train.holdout",),
     "holdout_views": ("train.holdout_views",),
     "exposure": ("train.exposure",),

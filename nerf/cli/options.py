@@ -231,6 +231,8 @@ def with_flags(config: Config) -> Config:
         train = dataclasses.replace(train, num_steps=FLAGS.steps)
     if FLAGS.rays is not None:
         train = dataclasses.replace(train, num_rays=FLAGS.rays)
+    if FLAGS.robust_loss is not None:
+        train = dataclasses.replace(train, robust_loss=FLAGS.robust_loss)
     return _with_precision(dataclasses.replace(config, train=train))
 
 

@@ -78,6 +78,8 @@ def _load_scene(console: Console) -> Scene:
         alpha=FLAGS.alpha,
         masks=FLAGS.masks,
         up=FLAGS.up,
+        image_memory=FLAGS.image_memory,
+        follow_links=FLAGS.follow_links,
         offline=FLAGS.offline,
         download_url=FLAGS.download_url,
         callback=console,

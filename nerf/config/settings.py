@@ -20,6 +20,7 @@ Counts = tuple[int, int, int]
 PRECISIONS = {"float32": "highest", "tf32": "tensorfloat32", "bfloat16": "bfloat16"}
 ComputeDtype = Literal["float32", "bfloat16"]
 Background = Literal["black", "white"]
+RobustLoss = Literal["none", "clipped", "geman_mcclure"]
 OLD_NAME = "old_name"  # in the metadata of a dataclass's field
 _MAX_GRID = 2**27  # texels of a grid
 
@@ -218,6 +219,7 @@ class TrainConfig:
       distortion_loss_weight, opacity_loss_weight: see `nerf.training.loss`.
       exposure: whether exposure and white balance of the views are corrected, see
         `nerf.corrections.exposure`; fitting to a scene decides it.
+      robust_loss, robust_scale, robust_start, robust_anneal: see `nerf.training.robust_loss`.
     """
 
     loss: Literal["sum", "mean"]
@@ -236,6 +238,10 @@ class TrainConfig:
     distortion_loss_weight: float = renamed(0.0, "distortion")
     opacity_loss_weight: float = renamed(0.0, "coverage")
     exposure: Literal["off", "on"] = "off"
+    robust_loss: RobustLoss = "none"
+    robust_scale: float = 0.1
+    robust_start: float = 10.0
+    robust_anneal: float = 0.5
 
     def __post_init__(self) -> None:
         check_choices(self)
@@ -258,6 +264,9 @@ class TrainConfig:
         check(
             self.opacity_loss_weight >= 0, "opacity_loss_weight", self.opacity_loss_weight, ">= 0"
         )
+        check(self.robust_scale > 0, "robust_scale", self.robust_scale, "> 0")
+        check(self.robust_start >= 1, "robust_start", self.robust_start, ">= 1")
+        check(self.robust_anneal > 0, "robust_anneal", self.robust_anneal, "> 0")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -83,7 +83,7 @@ class Cameras:
     def __getitem__(self, index: Any) -> "Cameras":
         """Some of the cameras; the index is that of a NumPy or JAX array `[...]`.
 
-        A single camera gets the height and width of its own image.
+        Where the index chooses one camera, `height` and `width` become those of its image.
         """
         chosen: Cameras = jax.tree.map(lambda x: x[index], self)
         if chosen.sizes is None or np.ndim(chosen.focal) > 0:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from nerf.errors import UserError, listed
+from nerf.errors import UserError, counted, listed
 from nerf.geometry.cameras import Cameras
 from nerf.jobs import exposed
 from nerf.jobs.draw import draw
@@ -86,9 +86,10 @@ def evaluate(
         say(callback, "nothing is scored" if split.test else _NONE_HELD_OUT)
         return result
     fast = " (fast renderer)" if method == "fast" else ""
+    views_word = "view" if result.views_scored == "1" else "views"
     say(
         callback,
-        f"mean of {result.views_scored} held-out views: PSNR {result.psnr:.2f} dB, "
+        f"mean of {result.views_scored} held-out {views_word}: PSNR {result.psnr:.2f} dB, "
         f"SSIM {result.ssim:.4f}{_depth_text(result.depth_error)}{fast}",
     )
     if result.corrected is not None and result.uncorrected is not None:
@@ -169,7 +170,7 @@ def _score_views(
     num_rays = sum(camera.height * camera.width for camera in cameras)
     seconds = _seconds_to_score(chosen, cameras)
     estimate = "" if seconds is None else f", about {seconds:.0f} s"
-    say(callback, f"scoring {len(views)} held-out views, {num_rays:,} rays{estimate}")
+    say(callback, f"scoring {counted(len(views), 'held-out view')}, {num_rays:,} rays{estimate}")
     with Progress.of(callback, "held-out views", total=num_rays, unit="ray") as progress:
         for view in views:
             image = draw(chosen.renderer, view.camera, on_rays=progress.advance)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nerf.captures.camera_path_files import write_camera_path
-from nerf.errors import UserError
+from nerf.errors import UserError, counted
 from nerf.geometry.cameras import Cameras
 from nerf.jobs.draw import draw
 from nerf.jobs.renderers import Renderer, RenderMethod, video_renderer
@@ -104,7 +104,7 @@ def _write_frames(
     folder.mkdir(parents=True, exist_ok=True)
     files = [folder / f"frame_{index:03d}.png" for index in range(len(cameras))]
     num_rays = sum(camera.height * camera.width for camera in cameras)
-    task = f"video, {len(cameras)} frame{'s' if len(cameras) > 1 else ''}"
+    task = f"video, {counted(len(cameras), 'frame')}"
     with Progress.of(callback, task, total=num_rays, unit="ray") as progress:
         for file, camera in zip(files, cameras, strict=True):
             image = draw(chosen.renderer, camera, on_rays=progress.advance)

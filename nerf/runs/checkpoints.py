@@ -21,7 +21,7 @@ import orbax.checkpoint as ocp
 
 from nerf.errors import UserError, listed
 from nerf.runs import parameters
-from nerf.runs.orbax_messages import abandoned_reads_silent, orbax_silent
+from nerf.runs.orbax_messages import abandoned_reads_silent, collect_abandoned, orbax_silent
 from nerf.training.state import TrainState
 
 FOLDER = "checkpoints"
@@ -61,6 +61,8 @@ class Checkpoints:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         # What goes wrong here must not hide what went wrong before.
         with self._silence:
+            if kind:
+                self._silence.callback(collect_abandoned)
             with contextlib.suppress(UserError) if kind else contextlib.nullcontext():
                 self.wait()
             for manager in self._managers():
@@ -207,6 +209,8 @@ def _read(
             tree = manager.restore(step, args=arguments).state
         except Exception as error:  # a damaged file can raise nearly anything
             reason = _read_reason(error)
+        if tree is None:
+            collect_abandoned()
     if tree is None:
         return None, reason or "it is empty"
     if int(tree.pop("checksum")) != _checksum(tree) or int(tree["step"]) != step:

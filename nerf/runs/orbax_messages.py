@@ -19,7 +19,8 @@ def orbax_silent() -> Iterator[None]:
     """Within the block, Orbax does not log what it also raises.
 
     Its reads and writes that were given up complain when they are collected, on threads of its
-    own; so they are collected before the block ends, and everything is then as it was before.
+    own; so after a failure they are collected before the block ends, and everything is then as it
+    was before. Where nothing failed, nothing was given up, and no time is spent on looking for it.
     """
     logger, asyncio_logger = logging.getLogger("absl"), logging.getLogger("asyncio")
     level, hook = logger.level, sys.unraisablehook
@@ -33,8 +34,10 @@ def orbax_silent() -> Iterator[None]:
     sys.unraisablehook = report
     try:
         yield
+    except BaseException:
+        collect_abandoned()
+        raise
     finally:
-        _collect_abandoned()
         sys.unraisablehook = hook
         asyncio_logger.removeFilter(_is_relevant_log_record)
         logger.setLevel(level)
@@ -47,7 +50,10 @@ def _is_relevant_log_record(record: logging.LogRecord) -> bool:
 
 @contextlib.contextmanager
 def abandoned_reads_silent() -> Iterator[None]:
-    """Where one read fails, Orbax gives up the others, which complain when they are collected."""
+    """Where one read fails, Orbax gives up the others, which complain when they are collected.
+
+    Who reads calls `collect_abandoned` within the block once the error is no longer held.
+    """
     report: Callable[[Any], Any] = sys.unraisablehook
     sys.unraisablehook = lambda _: None
     with warnings.catch_warnings():
@@ -55,12 +61,15 @@ def abandoned_reads_silent() -> Iterator[None]:
         try:
             yield
         finally:
-            _collect_abandoned()
             sys.unraisablehook = report
 
 
-def _collect_abandoned() -> None:
-    """Collects what Orbax gave up; TensorStore may hold it some milliseconds longer."""
+def collect_abandoned() -> None:
+    """Collects what Orbax gave up; TensorStore may hold it some milliseconds longer.
+
+    To be called after a failure. It looks at every object of the process several times, which
+    takes a second in a large one.
+    """
     deadline = time.monotonic() + _MAX_SECONDS_ABANDONED
     gc.collect()
     while _orbax_coroutines() and time.monotonic() < deadline:

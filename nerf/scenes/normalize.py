@@ -303,9 +303,10 @@ def _unbounded_poses(
     if rig.kind == "forward" and bounds is not None:
         spread = max(spread, 0.25 * float(bounds[:, 0].min()))
     if not spread > 0:
+        what = "there is one view" if len(positions) == 1 else "all cameras are at one position"
         raise UserError(
-            f"{capture.folder}: all cameras are at one position, so depth cannot be estimated: "
-            "take images from several positions"
+            f"{capture.folder}: {what}, so depth cannot be estimated: take images from several "
+            "positions"
         )
     scale = 1.0 / spread
     transform = similarity(rotation_to_upright(rig.up), scale, origin)

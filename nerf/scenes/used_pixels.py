@@ -10,7 +10,7 @@ import numpy.typing as npt
 from nerf.captures.capture import Capture, InvalidCapture
 from nerf.captures.faults import merge_faults
 from nerf.captures.masks import read_mask
-from nerf.errors import UserError
+from nerf.errors import UserError, counted
 from nerf.scenes.alpha import ALPHA_OPTIONS, OPAQUE_FROM, AlphaOption, alpha_facts
 from nerf.scenes.image_store import ImageStore
 from nerf.scenes.kept_pixels import KeptPixels
@@ -128,7 +128,8 @@ def _masks(
 def _note_on_masks(capture: Capture, images: ImageStore, kept: KeptPixels) -> str:
     num_masks = sum(mask is not None for mask in capture.masks)
     left_out = 1.0 - kept.count / len(images.pixels)
-    some = "all images have" if num_masks == len(images) else f"{num_masks} images have"
+    some = counted(num_masks, "image has", "images have")
+    some = "all images have" if num_masks == len(images) else some
     inverted = [mask.keeps_black for mask in capture.masks if mask is not None]
     what = "all but black" if all(inverted) else "black"
     if any(inverted) and not all(inverted):

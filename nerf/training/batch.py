@@ -130,6 +130,7 @@ class Batch(NamedTuple):
       alpha: `[num_rays]`, in [0, 1], of transparent images; else None.
       log_gains: `[num_rays, 3]`, of the views' cameras, see `nerf.corrections.exposure`; None
         without correction.
+      progress: `[num_rays]`, the share of the run that is over, where the loss depends on it.
     """
 
     rays: Rays
@@ -137,6 +138,7 @@ class Batch(NamedTuple):
     ray_keys: jax.Array
     alpha: jax.Array | None = None
     log_gains: jax.Array | None = None
+    progress: jax.Array | None = None
 
 
 class Corrected(NamedTuple):

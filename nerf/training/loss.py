@@ -21,6 +21,7 @@ from nerf.render.rays import (
 )
 from nerf.render.volume import Composite
 from nerf.training.batch import Batch, Corrected, with_corrected
+from nerf.training.robust_loss import robust_loss
 
 T = TypeVar("T")
 _BEHIND = {"black": 0.0, "white": 1.0}  # the colour of a background, in all channels
@@ -84,9 +85,9 @@ def _rendering_loss(
     mse = jnp.mean(jnp.square(colour_error(rendering.fine, batch, config.render)))
     channels = {"sum": 3.0, "mean": 1.0}[config.train.loss]
     regularization = jnp.mean(rendering.proposal_loss)
-    loss = channels * squared_error(rendering.fine, batch, config.render)
+    loss = channels * _error(rendering.fine, batch, config)
     if config.render.networks != "proposal":
-        loss = loss + channels * squared_error(rendering.coarse, batch, config.render)
+        loss = loss + channels * _error(rendering.coarse, batch, config)
     if config.train.distortion_loss_weight > 0:
         regularization = regularization + config.train.distortion_loss_weight * jnp.mean(
             rendering.distortion
@@ -120,6 +121,15 @@ def colour_error(composite: Composite, batch: Batch, config: RenderConfig) -> ja
     return jnp.where(is_opaque, exposure.clipped_error(rgb, batch.rgb), rgb - batch.rgb)
 
 
+def _error(composite: Composite, batch: Batch, config: Config) -> jax.Array:
+    """The mean error of a batch: squared, or robust, see `nerf.training.robust_loss`."""
+    if config.train.robust_loss == "none":
+        return squared_error(composite, batch, config.render)
+    of_rays = jnp.mean(squared_errors(composite, batch, config.render), axis=-1)
+    progress = jnp.ones_like(of_rays) if batch.progress is None else batch.progress
+    return jnp.mean(robust_loss(of_rays, config.train, progress))
+
+
 def squared_error(composite: Composite, batch: Batch, config: RenderConfig) -> jax.Array:
     """The mean squared error of colours; of transparent images, averaged over all backgrounds.
 
@@ -135,12 +145,17 @@ def squared_error(composite: Composite, batch: Batch, config: RenderConfig) -> j
 
     Source: random backgrounds in training, Müller et al. 2022 (Instant NGP); here their mean.
     """
+    return jnp.mean(squared_errors(composite, batch, config))
+
+
+def squared_errors(composite: Composite, batch: Batch, config: RenderConfig) -> jax.Array:
+    """The squared error of every ray and channel, `[num_rays, 3]`; see `squared_error`."""
     error = colour_error(composite, batch, config)
     if batch.alpha is None:
-        return jnp.mean(jnp.square(error))
+        return jnp.square(error)
     behind = _BEHIND[config.background]
     excess = (batch.alpha - composite.acc)[:, None]  # of the background's share
-    return jnp.mean(jnp.square(error + (0.5 - behind) * excess) + jnp.square(excess) / 12.0)
+    return jnp.square(error + (0.5 - behind) * excess) + jnp.square(excess) / 12.0
 
 
 def penalty(field: RadianceField, params: Params, config: RenderConfig) -> jax.Array:

@@ -51,6 +51,18 @@ def budgeted_step(config: TrainConfig, step: jax.Array, done: jax.Array) -> jax.
     return jnp.where(step < config.warmup_steps, step.astype(jnp.float32), behind)
 
 
+def share_of_run(config: TrainConfig, step: jax.Array, done: jax.Array | None) -> jax.Array:
+    """The share of a run that is over, `[]`, in [0, 1], by its steps or by its time.
+
+    Args:
+      config: the run's.
+      step: `[]`, number of steps done.
+      done: `[]`, the share of a run of limited time that is over; None where steps end the run.
+    """
+    share = step / max(config.num_steps, 1) if done is None else done
+    return jnp.minimum(share, 1.0).astype(jnp.float32)
+
+
 def make_optimizer(config: TrainConfig) -> optax.GradientTransformation:
     """Adam behind gradient clipping if asked for; the learning rate is left to the step."""
     clip = [optax.clip_by_global_norm(config.clip_norm)] if config.clip_norm else []

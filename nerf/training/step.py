@@ -37,6 +37,7 @@ from nerf.training.optimizer import (
     learning_rate,
     learning_rates,
     make_optimizer,
+    share_of_run,
 )
 from nerf.training.state import CorrectionState, TrainState, place_state, state_shardings
 
@@ -180,10 +181,13 @@ def jit_step(
     )
 
     def one_share(
-        replicated: tuple[Params, Cameras, jax.Array, Corrections | None], pixels: PixelBatch
+        replicated: tuple[Params, Cameras, jax.Array, jax.Array, Corrections | None],
+        pixels: PixelBatch,
     ) -> tuple[jax.Array, BatchStats, Params, jax.Array, Corrections | None]:
-        params, cameras, number, corrections = replicated
+        params, cameras, number, progress, corrections = replicated
         batch = make_batch(pixels, cameras, space=space, config=config.render)
+        if config.train.robust_loss != "none":
+            batch = batch._replace(progress=jnp.broadcast_to(progress, batch.ray_keys.shape))
         moments = jnp.stack([jnp.mean(batch.rgb, axis=0), jnp.mean(jnp.square(batch.rgb), axis=0)])
         share = functools.partial(
             loss_and_gradients, field, params, batch, config, microbatch_size, number
@@ -205,8 +209,9 @@ def jit_step(
         values_at = jax.tree.map(lambda _: everywhere, values)
         shardings = (everywhere, stats_at, rows, everywhere, values_at)
         all_shares = parallel.shard(mesh, one_share, average=True, shardings=shardings)
+        progress = share_of_run(config.train, state.step, done)
         loss, stats, gradient, moments, of_views = all_shares(
-            (state.params, cameras, state.step, values), batch
+            (state.params, cameras, state.step, progress, values), batch
         )
         with jax.numpy_dtype_promotion("standard"):  # Optax raises floats to integer powers
             updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)

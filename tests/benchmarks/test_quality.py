@@ -12,16 +12,19 @@ pytestmark = pytest.mark.slow
 
 
 def test_every_figure_is_there(scene, tmp_path):
-    out, chart = tmp_path / "quality.json", tmp_path / "quality.png"
-    flags = (f"--scene={scene}", "--seconds=15", *SMALL_PLANES, f"--out={out}", f"--chart={chart}")
-    ended = call_benchmark(quality, *flags)
-    assert ended.status == 0, ended.err
-    (measured,) = json.loads(out.read_text())["scenes"]
+    for seconds in (15, 60, 240):  # a busy machine compiles for all of the first ones
+        out, chart = tmp_path / f"{seconds}.json", tmp_path / f"{seconds}.png"
+        flags = (f"--scene={scene}", *SMALL_PLANES, f"--out={out}", f"--chart={chart}")
+        ended = call_benchmark(quality, *flags, f"--seconds={seconds}")
+        assert ended.status == 0, ended.err
+        (measured,) = json.loads(out.read_text())["scenes"]
+        if measured["curves"][0]["points"][0]["steps"] >= 20:
+            break
     assert (measured["scene"], measured["source"]) == ("meadow", "photographs")
     assert measured["resolution"] == [12, 16]
     (curve,) = measured["curves"]
     (point,) = curve["points"]
-    assert (curve["field"], point["limit"]) == ("planes", 15.0)
+    assert (curve["field"], point["limit"]) == ("planes", float(seconds))
     assert point["steps"] >= 1
     assert 0 < point["train_seconds"] < point["process_seconds"]
     assert 10 < point["psnr"] < 60

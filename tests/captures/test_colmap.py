@@ -74,8 +74,8 @@ def test_images_and_poses_that_do_not_match_are_listed(folder):
     write_pictures(folder, ["images/extra.png"], size=SIZE)
     loaded = load_folder(folder)
     assert loaded.scene.num_views == 7
-    assert any(f"no image and are left out: {names[2]}" in note for note in loaded.notes)
-    assert any("no pose and are not used: extra.png" in note for note in loaded.notes)
+    assert any(f"no image and is left out: {names[2]}" in note for note in loaded.notes)
+    assert any("no pose and is not used: extra.png" in note for note in loaded.notes)
     for path in (folder / "images").iterdir():
         path.unlink()
     assert "none of the 8 images" in refusal(folder)

@@ -87,3 +87,12 @@ def test_impossible_cameras_are_counted(tmp_path):
     (problem,) = problems_of(write_nerfstudio(tmp_path, orbit_poses(NUM_VIEWS), change))
     assert problem.startswith("68 views, the first 0 (view_0), 1 (view_1), 2 (view_2), have")
     assert counted_views([3], ["a"] * 4) == "view 3 (a)"
+
+
+def test_names_of_others_do_not_make_a_fault_another(tmp_path):
+    """The same list of names follows each fault, and the name at fault is in some of them."""
+    names = [f"view_{i}.png" for i in range(9)]
+    faults = [(name, f"{name} is not there: the folder has {names[0]}, b.png") for name in names]
+    (merged,) = merge_faults(faults, "images")
+    assert "9 images have this fault: view_0.png, view_1.png, view_2.png, and 6 more" in merged
+    assert len(merge_faults([*faults, ("a", "a is empty")], "images")) == 2

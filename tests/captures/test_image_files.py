@@ -95,7 +95,7 @@ def test_orientation_counts_where_only_so_the_lens_fits(tmp_path):
             save(folder / "images" / f"view_{i}.png", pixels, exif=exif)
         loaded = load_folder(folder)
         assert loaded.scene.images.stack().shape[1:3] == (size[1], size[0])
-        assert any("turned as their EXIF" in note for note in loaded.notes) == turned
+        assert any("turned as EXIF says" in note for note in loaded.notes) == turned
 
 
 @settings(max_examples=50, deadline=None)

@@ -204,7 +204,7 @@ def test_a_frame_without_an_image_is_left_out_of_a_capture_of_another_computer(t
     names = [f"/home/me/images/view_{i}.png" for i in range(5)]
     capture = read_capture(write_json(tmp_path, names))
     assert capture.num_views == 4
-    assert any("1 frames" in note and names[4] in note for note in capture.notes)
+    assert any("1 frame of" in note and names[4] in note for note in capture.notes)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])

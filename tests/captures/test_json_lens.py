@@ -187,7 +187,7 @@ NOTED = {
     "white": ({}, {"white_transparent": True}, "give the images an alpha channel"),
     "light": ({"driver_parameters": {"LightX": 1.0}}, {}, "the light is taken to be the same"),
     "angle": ({}, {"camera_angle_x": 2.0}, "contradict each other"),
-    "matrix": ({"K": MATRIX, "fl_x": 30.0}, {}, "1 frames have focal lengths that contradict"),
+    "matrix": ({"K": MATRIX, "fl_x": 30.0}, {}, "1 frame has focal lengths that contradict"),
     "odd": ({}, {"latlong": True}, "not twice as wide as high"),
 }
 

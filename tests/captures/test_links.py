@@ -124,7 +124,7 @@ def test_a_loop_of_links_is_no_image(tmp_path, follow_links):
     path.symlink_to(path)
     capture = read_capture(folder, follow_links=follow_links)
     assert capture.num_views == 5
-    assert "1 frames of transforms.json have no image" in capture.notes[0]
+    assert "1 frame of transforms.json has no image" in capture.notes[0]
 
 
 @pytest.mark.slow

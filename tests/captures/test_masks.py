@@ -89,13 +89,13 @@ def test_a_frame_names_its_mask(tmp_path):
     assert_masked(folder)
     (folder / "other" / "m2.png").unlink()
     notes = load_folder(folder).notes
-    assert any("1 masks that transforms.json names are missing: other/m2.png" in n for n in notes)
+    assert any("1 mask that transforms.json names are missing: other/m2.png" in n for n in notes)
 
 
 def test_what_the_user_ignores_is_not_read(tmp_path):
     folder = write_masks(write_nerfstudio(tmp_path))
     (folder / "masks" / "view_0.png").write_bytes(b"none")
-    assert "cannot read the image" in refusal(folder)
+    assert "cannot read the mask" in refusal(folder)
     assert load_folder(folder, CaptureOptions(masks="ignore")).scene.images.kept is None
 
 
@@ -227,4 +227,7 @@ def test_a_folder_of_masks_that_fit_no_image_is_noted(tmp_path):
     (folder / "masks").mkdir()
     Image.new("L", (16, 12), 255).save(folder / "masks" / "other.png")
     (note,) = [note for note in read_capture(folder).notes if "masks has" in note]
-    assert "none of them named like an image" in note
+    assert "masks has 1 file but none named like an image" in note
+    Image.new("L", (16, 12), 255).save(folder / "masks" / "another.png")
+    (note,) = [note for note in read_capture(folder).notes if "masks has" in note]
+    assert "masks has 2 files but none named like an image" in note

@@ -132,7 +132,7 @@ def test_ignored_keys_are_noted(tmp_path):
         content["train_filenames"] = ["images/view_0.png"]
 
     notes = load_folder(write_nerfstudio(tmp_path, change=change)).notes
-    assert any("1 masks that transforms.json names are missing" in note for note in notes)
+    assert any("1 mask that transforms.json names are missing" in note for note in notes)
     assert any("train_filenames" in note for note in notes)
 
 

@@ -53,7 +53,7 @@ def test_exif_says_which_way_is_up_in_every_format(tmp_path, orientation, to):
         folder = convert(folder, to, tmp_path / "b")
     loaded = load_folder(folder)
     np.testing.assert_allclose(loaded.capture.up, [0, 0, 1], atol=0.1)
-    assert any("12 images are stored on their side or upside down" in n for n in loaded.notes)
+    assert any("12 images are stored sideways or upside down" in n for n in loaded.notes)
     scene = loaded.scene
     assert [scene.view(i).turns for i in range(12)] == [TURNS[orientation]] * 12
     assert lies_on_its_side(scene.cameras.camtoworlds) == (orientation != 3)

@@ -107,7 +107,7 @@ def test_an_image_without_a_pose_and_a_pose_without_an_image(tmp_path, bundled, 
     assert found.num_views == capture.num_views - 1
     assert read_image(found.files[0]).shape == shape
     if not name.startswith("trajectory tum"):
-        assert any("1 poses have no image" in note for note in found.notes)
+        assert any("1 pose has no image" in note for note in found.notes)
 
 
 def test_every_format_is_written_by_this_test_or_by_export():
@@ -197,8 +197,8 @@ def test_what_metashape_did_not_align_or_joined_otherwise_is_left_out_with_notes
     found = read_capture(write_metashape(capture, tmp_path / "out", more))
     assert found.num_views == capture.num_views
     notes = " | ".join(found.notes)
-    assert "1 cameras were not aligned: lost" in notes
-    assert "1 cameras are disabled" in notes
+    assert "1 camera was not aligned: lost" in notes
+    assert "1 camera is disabled" in notes
     assert "2 components" in notes
 
 
@@ -255,7 +255,7 @@ def test_names_of_nothing_are_told_or_noted(tmp_path, bundled, name):
         with pytest.raises(UserError):
             read_capture(folder)
     else:
-        assert any("1 poses have no image" in note for note in read_capture(folder).notes)
+        assert any("1 pose has no image" in note for note in read_capture(folder).notes)
 
 
 FAULTS = [

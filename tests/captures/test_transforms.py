@@ -181,7 +181,7 @@ def test_frames_without_an_image_are_left_out_with_a_note(tmp_path):
     assert loaded.scene.num_views == 5
     assert any("images/view_3.png" in note for note in loaded.notes)
     write_pictures(folder, ["images/extra.jpg"])
-    assert any("no pose and are not used: extra.jpg" in x for x in load_folder(folder).notes)
+    assert any("no pose and is not used: extra.jpg" in x for x in load_folder(folder).notes)
     for path in (folder / "images").iterdir():
         path.unlink()
     assert "none of the 6 images" in refusal(folder)

@@ -79,7 +79,7 @@ def test_images_are_scaled_and_the_notes_are_shown(tmp_path):
     (folder / "images" / "view_5.png").unlink()
     out = call_well(*flags(folder, "planes", tmp_path / "run", "--steps=1", "--video_frames=0",
                            "--max_size=6"))  # fmt: skip
-    assert "note: 1 frames of transforms.json have no image" in out
+    assert "note: 1 frame of transforms.json has no image" in out
     assert "note: images of 12x8 are scaled to 6x4" in out
     assert "5 views of 6x4" in out
 

@@ -1,4 +1,4 @@
-"""Laws of a run that corrects exposure: exact resume, what the folder holds, how views are scored."""
+"""Laws of a run that corrects exposure: exact resume, what its folder holds, scores."""
 
 import json
 

@@ -8,6 +8,7 @@ import gc
 import logging
 import shutil
 import sys
+import types
 from pathlib import Path
 
 import jax
@@ -236,6 +237,29 @@ def test_a_damaged_state_is_put_aside_and_the_one_before_it_serves(tmp_path, har
         assert notice.startswith("the state of step 6 is damaged (")
         assert notice.endswith("the state of step 3 is used")
         assert "\n" not in notice
+
+
+def num_coroutines_of_orbax():
+    coroutines = [each for each in gc.get_objects() if isinstance(each, types.CoroutineType)]
+    return sum("orbax" in each.cr_code.co_filename for each in coroutines)
+
+
+@pytest.mark.parametrize("harm", [cut_to_nothing, flip_bits])
+def test_reads_that_were_given_up_are_gone_when_the_checkpoints_are_closed(tmp_path, harm):
+    """Later they would complain when they are collected, which can be at any time."""
+    saved(tmp_path, [small(3), small(6)])
+    for path in (tmp_path / "checkpoints" / "6").rglob("*"):
+        if path.is_file() and path.stat().st_size > 0:
+            harm(path)
+    gc.collect()
+    before = num_coroutines_of_orbax()
+    gc.disable()  # or they might be collected by chance
+    try:
+        with Checkpoints(tmp_path) as opened:
+            assert opened.restore(small(0)).notice is not None
+        assert num_coroutines_of_orbax() <= before
+    finally:
+        gc.enable()
 
 
 def test_a_value_that_was_changed_unnoticed_by_the_format_is_noticed(tmp_path, monkeypatch):

@@ -1,0 +1,35 @@
+"""The advice of docs/captures.md is good: each row's fault is made, and what the row says mends it.
+
+A new row of "Error messages" needs a case in tests/support/advice_on_files.py or
+advice_on_cameras.py; a new row of "What is read, and what is refused" needs one here.
+"""
+
+import pytest
+
+from tests.support import advice_on_cameras, advice_on_files
+from tests.support.advice import CASES, is_said, messages_in, table_of, try_out
+
+assert advice_on_cameras, advice_on_files  # which fill `CASES`
+
+pytestmark = pytest.mark.slow
+
+ROWS = {messages_in(row[0])[0]: row for row in table_of("Error messages")}
+
+
+def test_each_row_of_the_page_has_a_case():
+    assert sorted(CASES) == sorted(ROWS)
+
+
+@pytest.mark.parametrize("row", CASES)
+def test_the_advice_of_each_row_mends_its_fault(tmp_path, monkeypatch, row):
+    first = ROWS[row][0]
+    messages = messages_in(first)
+    said = [try_out(attempt) for attempt in CASES[row](tmp_path, monkeypatch)]
+    *faults, mended = said
+    for fault in faults:
+        assert any(is_said(message, fault) for message in messages), fault
+        assert fault.is_read == ("(a note)" in first), fault
+    for message in messages:
+        assert any(is_said(message, fault) for fault in faults), (message, faults)
+    assert mended.is_read, mended
+    assert not any(is_said(message, mended) for message in messages), mended

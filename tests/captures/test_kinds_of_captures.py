@@ -1,0 +1,167 @@
+"""Each row of "What is read, and what is refused" in docs/captures.md is so, with its sentence."""
+
+import re
+
+import numpy as np
+import pytest
+from PIL import Image, features
+
+from tests.captures.test_blender_without_images import write_blender
+from tests.captures.test_masks import write_masks
+from tests.captures.test_orientation import stored
+from tests.captures.test_orientation import write as write_turned
+from tests.support import advice_on_cameras, advice_on_files
+from tests.support.advice import CASES, is_said, messages_in, table_of, try_out
+from tests.support.captures import (
+    HEIGHT,
+    WIDTH,
+    orbit_poses,
+    write_nerfstudio,
+    write_pictures,
+)
+from tests.support.llff_folder import change_poses, write_garden
+
+assert advice_on_cameras, advice_on_files  # which fill `CASES`
+
+pytestmark = pytest.mark.slow
+
+ROWS = {row[0]: row for row in table_of("What is read, and what is refused")}
+KINDS = {
+    "names of another computer, another case, ending or Unicode form": CASES[
+        "found under other names"
+    ],
+    "images behind a link of your own": CASES["is a symbolic link to ..."],
+    "damaged, empty or other files": CASES["cannot read the image"],
+    "f-theta and other lenses that are not traced": CASES["is not traced"],
+    "focal lengths in millimetres or as a share": CASES[
+        "is it in millimetres, or a share of the width"
+    ],
+    "exposure that changes": CASES["the brightness of the images changes"],
+}
+
+
+def kind(row):
+    """Makes a function the case of a row: see `tests.support.advice`."""
+
+    def register(case):
+        KINDS[row] = case
+        return case
+
+    return register
+
+
+@kind("WebP, TIFF, BMP, AVIF; HEIC with its extra")
+def other_kinds_of_images(tmp_path, monkeypatch):
+    for suffix in ("webp", "tif", "bmp", *(["avif"] if "avif" in features.get_supported() else [])):
+        folder = write_nerfstudio(tmp_path / suffix)
+        for path in sorted((folder / "images").iterdir()):
+            with Image.open(path) as image:
+                image.save(path.with_suffix(f".{suffix}"))
+            path.unlink()
+        path = folder / "transforms.json"
+        path.write_text(path.read_text().replace(".png", f".{suffix}"))
+        yield folder
+
+
+@kind("images of 48 megapixels, or more with copies in `images_N/`")
+def large_images(tmp_path, monkeypatch):
+    """As in `images_that_are_too_large`, of which the copies are read."""
+    *_, folder = CASES["larger than ... pixels"](tmp_path, monkeypatch)
+    yield folder
+
+
+@kind("images that differ in size")
+def sizes(tmp_path, monkeypatch):
+    def change(content):
+        content["frames"][0] |= {"w": HEIGHT, "h": WIDTH}
+
+    folder = write_nerfstudio(tmp_path, change=change)
+    write_pictures(folder, ["images/view_0.png"], size=(HEIGHT, WIDTH))
+    yield folder
+
+
+@kind("panoramas, fisheyes, COLMAP's models by name")
+def lenses(tmp_path, monkeypatch):
+    for model in ("EQUIRECTANGULAR", "OPENCV_FISHEYE", "SIMPLE_RADIAL", "FISHEYE"):
+        yield write_nerfstudio(tmp_path / model, camera_model=model)
+
+
+@kind("a time for each frame, rolling shutter, keys that nobody knows")
+def keys(tmp_path, monkeypatch):
+    def change(content):
+        for number, frame in enumerate(content["frames"]):
+            frame["time"] = 0.1 * number
+
+    yield write_nerfstudio(tmp_path, change=change, rolling_shutter=[0, 0, 0, 1], nobody_knows=1)
+
+
+@kind("near and far of 0 in an LLFF file")
+def bounds_of_0(tmp_path, monkeypatch):
+    folder = write_garden(tmp_path)
+    change_poses(folder, lambda poses: poses.__setitem__((slice(None), slice(15, 17)), 0.0))
+    yield folder
+    yield folder, {"near": 1.0, "far": 9.0}
+
+
+@kind("axes of OpenCV, matrices from world to camera")
+def other_axes(tmp_path, monkeypatch):
+    for row in (
+        "look away from the point where their axes meet",
+        "if the matrices were world to camera",
+    ):
+        yield next(CASES[row](tmp_path / row, monkeypatch))
+
+
+@kind("a Blender export without test images")
+def blender_without_test_images(tmp_path, monkeypatch):
+    poses = orbit_poses(9)
+    yield write_blender(tmp_path, train=(poses, True), test=(poses[:4], False))
+
+
+@kind("a room with a transparent corner or border")
+def a_transparent_corner(tmp_path, monkeypatch):
+    folder = write_nerfstudio(tmp_path)
+    for path in (folder / "images").iterdir():
+        pixels = np.full((HEIGHT, WIDTH, 4), 200, np.uint8)
+        pixels[:2, :2, 3] = 0
+        Image.fromarray(pixels).save(path)
+    yield folder
+
+
+@kind("masks")
+def masks(tmp_path, monkeypatch):
+    yield write_masks(write_nerfstudio(tmp_path))
+
+
+@kind("a phone held upright")
+def a_phone_held_upright(tmp_path, monkeypatch):
+    yield write_turned(tmp_path, stored(orbit_poses(12), 6), 6)
+
+
+@kind("images without poses, a video")
+def no_poses(tmp_path, monkeypatch):
+    write_pictures(tmp_path / "photos", ["a.png", "b.png"])
+    (tmp_path / "walk.mp4").write_bytes(b"\0\0\0\x18ftypmp42")
+    yield tmp_path / "photos"
+    yield tmp_path / "walk.mp4"
+
+
+def test_each_row_of_the_page_has_a_case():
+    assert sorted(KINDS) == sorted(ROWS)
+
+
+@pytest.mark.parametrize("row", KINDS)
+def test_each_kind_is_read_or_refused_with_its_sentence(tmp_path, monkeypatch, row):
+    _, is_read, sentences = ROWS[row]
+    said = [try_out(attempt) for attempt in KINDS[row](tmp_path, monkeypatch)]
+    messages = messages_in(sentences)
+    with_message = [x for x in said if any(is_said(message, x) for message in messages)]
+    for message in messages:
+        assert any(is_said(message, x) for x in said), (message, said)
+    assert {x.is_read for x in with_message} <= {is_read.startswith("read")}, said
+    if is_read.startswith("with"):  # a flag
+        assert re.search(r"`--\w+`", is_read)
+    if is_read.startswith("refused"):
+        assert not said[0].is_read, said
+    else:
+        assert said[-1].is_read, said
