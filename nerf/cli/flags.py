@@ -180,7 +180,8 @@ flags.DEFINE_enum(
     "exposure",
     "auto",
     ("auto", "on", "off"),
-    "learn exposure and white balance of each view (auto: where the images show that they change)",
+    "learn exposure and white balance of each view (auto: where the images show that they change); "
+    "with --mode=evaluate, score with those of each view (auto: as the run was trained)",
 )
 flags.DEFINE_enum(
     "robust_loss",

@@ -24,7 +24,7 @@ _TRAINING = {
     "robust_loss",
 }  # fmt: skip
 USED_BY = {
-    "evaluate": _ALWAYS | _SCENE | _RUN | _VIDEO | _SPLIT | {"eval_views"},
+    "evaluate": _ALWAYS | _SCENE | _RUN | _VIDEO | _SPLIT | {"eval_views", "exposure"},
     "train": _ALWAYS | _SCENE | _RUN | _VIDEO | _TRAINING | _SPLIT | {"eval_views"},
     "render": _ALWAYS | _SCENE | _RUN | _VIDEO,
     "convert": _ALWAYS | _SCENE | {"init_from", "out"},

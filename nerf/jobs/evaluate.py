@@ -34,6 +34,7 @@ def evaluate(
     folder: str | Path | None = None,
     renderer: RenderMethod = "exact",
     eval_views: int | None = None,
+    exposure: exposed.Choice = "auto",
     debug: bool = False,
     callback: Callback = log_event,
 ) -> Scores:
@@ -47,6 +48,8 @@ def evaluate(
       renderer: `exact` or `fast`.
       eval_views: the most views to score, an even choice of those that are held out; None scores
         all.
+      exposure: whether a view is scored with gains that fit its left half, see
+        `nerf.jobs.exposed`: `on`, `off`, or `auto`, where the training corrected exposure.
       debug: whether values are checked as well as shapes.
       callback: receives how long it is going to take, progress and scores.
 
@@ -54,8 +57,10 @@ def evaluate(
       The scores; there are none if no view is held out.
 
     Raises:
-      UserError: if `eval_views` is less than 1, or held-out views are those of the training.
+      UserError: if `eval_views` is less than 1, `exposure` is none of the three, or held-out views
+        are those of the training.
     """
+    corrects_exposure = exposed.is_corrected(exposure, trained.config.train)
     target = None if folder is None else Path(folder)
     split = scene.split(Holdout.of(trained.config.train))
     if trained.scene is not None and trained.scene.name == scene.name:
@@ -64,7 +69,6 @@ def evaluate(
     height, width = scene.cameras.height, scene.cameras.width
     scores: list[ViewScore] = []
     method: RenderMethod = "exact"
-    corrects_exposure = trained.config.train.exposure == "on"
     if views:
         with trained.matmul_precision():
             chosen = scoring_renderer(
@@ -74,7 +78,8 @@ def evaluate(
                 scene, views, chosen, target, callback, corrects_exposure=corrects_exposure
             )
             method = chosen.method
-    corrected = exposed.CORRECTED if corrects_exposure else None
+    is_corrected = any(score.gains is not None for score in scores)
+    corrected = exposed.CORRECTED if is_corrected else None
     result = Scores(tuple(scores), split, (height, width), method, scene.image_names, corrected)
     if target is not None:
         run_folder.write_json(

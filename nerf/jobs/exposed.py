@@ -5,18 +5,37 @@ its image, and the right half is scored, so that no pixel is scored that was loo
 """
 
 import dataclasses
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
+from nerf.config.settings import TrainConfig
 from nerf.corrections import exposure
+from nerf.errors import UserError
 from nerf.render.images import RenderedImage
 from nerf.scenes.scene import Scene
 
 CORRECTED = "exposure and white balance: gains fitted on the left half, scored on the right half"
 
+Choice = Literal["auto", "on", "off"]
 Floats = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
+
+
+def is_corrected(choice: Choice, config: TrainConfig) -> bool:
+    """Whether held-out views are scored with their own exposure.
+
+    Args:
+      choice: `on`, `off`, or `auto`: as the training views were.
+      config: of the training.
+
+    Raises:
+      UserError: if `choice` is another word.
+    """
+    if choice not in get_args(Choice):
+        raise UserError(f"`exposure` must be auto, on or off, not {choice!r}")
+    return choice == "on" or (choice == "auto" and config.exposure == "on")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

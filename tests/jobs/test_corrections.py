@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import nerf
+from nerf.errors import UserError
 from nerf.runtime.events import ignore_event
 from tests.jobs.test_front_door import TINY
 
@@ -72,3 +73,12 @@ def test_scores_say_what_was_corrected_and_what_they_are_without(meadow, whole, 
     assert "left half" in written["corrected"]
     assert written["psnr_uncorrected"] == scores.uncorrected.psnr
     assert len(written["views"][0]["gains"]) == 3
+
+
+def test_a_run_is_scored_with_and_without_the_exposure_of_views_as_one_asks(meadow, whole):
+    corrected = nerf.evaluate(whole, meadow, exposure="on", callback=ignore_event)
+    plain = nerf.evaluate(whole, meadow, exposure="off", callback=ignore_event)
+    assert plain.corrected is None and plain.views[0].gains is None
+    assert corrected.uncorrected.psnr == plain.psnr
+    with pytest.raises(UserError, match="`exposure` must be auto, on or off"):
+        nerf.evaluate(whole, meadow, exposure="yes", callback=ignore_event)

@@ -13,7 +13,7 @@ from nerf.corrections import exposure
 from nerf.corrections.corrections import identity
 from nerf.field import FieldOutput, RadianceField
 from nerf.training.batch import Corrected
-from nerf.training.loss import loss_and_gradient, loss_and_gradients
+from nerf.training.loss import loss_and_gradient, loss_and_gradients, photometric_loss
 from nerf.training.state import init_state
 from nerf.training.step import make_step
 from tests.render.test_skipping import CONFIG, all_rays, batch_of, carved_params, fog_field
@@ -104,6 +104,22 @@ def test_gains_that_were_put_in_are_found():
     np.testing.assert_allclose(learnt, log_gains - log_gains.mean(axis=0), atol=0.02)
     colour = exposure.clipped(wall, log_gains.mean(axis=0))
     np.testing.assert_allclose(jax.nn.sigmoid(state.params["shared"]["logit"]), colour, atol=0.01)
+
+
+def test_a_robust_error_is_that_of_the_corrected_colours():
+    """Pixels that differ by a gain alone are no outliers; without it, all are."""
+    train = dataclasses.replace(EXPOSED.train, robust_loss="geman_mcclure")
+    config = dataclasses.replace(EXPOSED, train=train)
+    batch = jax.tree.map(lambda x: x[:4], batches()["opaque"])
+    log_gains = jnp.full_like(batch.rgb, np.log(2.0))
+    wall = jnp.full_like(batch.rgb, 0.5)  # the colour of the field at first
+    seen = batch._replace(rgb=exposure.with_gains(wall, log_gains))
+    params = {"shared": WALL.init(jax.random.key(0))}
+    loss = jax.jit(lambda gains: photometric_loss(
+        WALL, params, seen._replace(log_gains=gains), config
+    )[0])  # fmt: skip
+    assert loss(log_gains) < 1e-9
+    assert loss(jnp.zeros_like(log_gains)) > 1e-3
 
 
 def test_a_state_without_corrections_has_none():
