@@ -78,7 +78,8 @@ def test_scores_say_what_was_corrected_and_what_they_are_without(meadow, whole, 
 def test_a_run_is_scored_with_and_without_the_exposure_of_views_as_one_asks(meadow, whole):
     corrected = nerf.evaluate(whole, meadow, exposure="on", callback=ignore_event)
     plain = nerf.evaluate(whole, meadow, exposure="off", callback=ignore_event)
-    assert plain.corrected is None and plain.views[0].gains is None
+    assert plain.corrected is None
+    assert plain.views[0].gains is None
     assert corrected.uncorrected.psnr == plain.psnr
     with pytest.raises(UserError, match="`exposure` must be auto, on or off"):
         nerf.evaluate(whole, meadow, exposure="yes", callback=ignore_event)
