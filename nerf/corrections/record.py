@@ -55,7 +55,9 @@ class CorrectionRecord:
             names = tuple(map(str, values["views"]))
             gains = values.get("exposure", {}).get("gains")
             if gains is not None:
-                gains = np.array(gains, np.float32).reshape(len(names), 3)
+                gains = np.array(gains, np.float32)
+                if gains.shape != (len(names), 3) or not (np.isfinite(gains) & (gains > 0)).all():
+                    raise ValueError(f"{len(names)} views need 3 gains each, more than 0")
             return cls(names, gains)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise UserError(f"the record of corrections cannot be read ({error!r})") from error

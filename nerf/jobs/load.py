@@ -146,10 +146,11 @@ def _stored_corrections(folder: Path) -> CorrectionRecord | None:
     file = folder / run_folder.CORRECTIONS_FILE
     if not file.is_file():
         return None
+    values = run_folder.read_json(file)
     try:
-        return CorrectionRecord.from_json(run_folder.read_json(file))
+        return CorrectionRecord.from_json(values)
     except UserError as error:
-        raise UserError(f"{file}: {error}") from error
+        raise UserError(f"{file}: {error}; delete it, the field does not need it") from error
 
 
 def find_pretrained(scene: Scene) -> Path:

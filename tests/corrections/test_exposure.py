@@ -101,5 +101,23 @@ def test_the_record_of_gains_is_read_as_it_was_written():
     again = CorrectionRecord.from_json(record.to_json())
     assert again.view_names == ("a", "b")
     np.testing.assert_allclose(again.gains, np.exp(log_gains), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [],
+        {},
+        {"views": 3},
+        {"views": ["a"], "exposure": []},
+        {"views": ["a"], "exposure": {"gains": [[1.0]]}},
+        {"views": ["a"], "exposure": {"gains": [[1.0, 1.0, 1.0], [1.0, 1.0, 1.0]]}},
+        {"views": ["a"], "exposure": {"gains": [[1.0, "x", 1.0]]}},
+        {"views": ["a"], "exposure": {"gains": [[1.0, None, 1.0]]}},
+        {"views": ["a"], "exposure": {"gains": [[1.0, 0.0, 1.0]]}},
+        {"views": ["a"], "exposure": {"gains": [[1.0, float("inf"), 1.0]]}},
+    ],
+)
+def test_a_damaged_record_of_gains_is_refused(values):
     with pytest.raises(UserError, match="cannot be read"):
-        CorrectionRecord.from_json({"views": ["a"], "exposure": {"gains": [[1.0]]}})
+        CorrectionRecord.from_json(values)
