@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 import nerf
-from nerf.errors import UserError
 from nerf.runtime.events import ignore_event
 from tests.jobs.test_front_door import TINY
 
@@ -81,5 +80,3 @@ def test_a_run_is_scored_with_and_without_the_exposure_of_views_as_one_asks(mead
     assert plain.corrected is None
     assert plain.views[0].gains is None
     assert corrected.uncorrected.psnr == plain.psnr
-    with pytest.raises(UserError, match="`exposure` must be auto, on or off"):
-        nerf.evaluate(whole, meadow, exposure="yes", callback=ignore_event)
