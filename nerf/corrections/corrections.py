@@ -8,8 +8,9 @@ import jax.numpy as jnp
 from nerf.config.settings import TrainConfig
 from nerf.corrections import exposure
 
-# Of Adam, for the first step; they follow the learning rate of the field.
-_GAIN_RATE = 0.02
+# Of Adam, for the first step. It is high, so that gains are found before the field explains them by
+# fog in front of the cameras. It follows the learning rate of the field, and decays besides.
+_GAIN_RATE, _GAIN_DECAY = 0.2, 0.1
 # Of the mean square of the logarithms of the gains, in the loss: small beside any error of colours.
 _GAIN_PRIOR = 1e-5
 
@@ -51,6 +52,12 @@ def prior(corrections: Corrections) -> jax.Array:
     return _GAIN_PRIOR * jnp.mean(jnp.square(corrections.log_gains))
 
 
-def learning_rates(corrections: Corrections) -> Corrections:
-    """A tree like `corrections`: the learning rate of each at the start of a run."""
-    return Corrections(None if corrections.log_gains is None else jnp.asarray(_GAIN_RATE))
+def learning_rates(corrections: Corrections, progress: jax.Array) -> Corrections:
+    """A tree like `corrections`: the learning rate of each while that of the field is its first.
+
+    Args:
+      corrections: of the training views.
+      progress: `[]`, the share of the run that is over, in [0, 1].
+    """
+    rate = _GAIN_RATE * jnp.power(jnp.float32(_GAIN_DECAY), progress)
+    return Corrections(None if corrections.log_gains is None else rate)

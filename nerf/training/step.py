@@ -229,7 +229,7 @@ def jit_step(
         corrections = state.corrections
         if corrections is not None:
             share_of_rate = rate / config.train.learning_rate
-            corrections, extra = _corrected(corrections, of_views, share_of_rate)
+            corrections, extra = _corrected(corrections, of_views, share_of_rate, progress)
             loss = loss + extra
         step_health = _step_health(loss, grad_norm, stats, moments)
         taken = TrainState(
@@ -265,7 +265,7 @@ def jit_step(
 
 
 def _corrected(
-    state: CorrectionState, gradient: Corrections, share_of_rate: jax.Array
+    state: CorrectionState, gradient: Corrections, share_of_rate: jax.Array, progress: jax.Array
 ) -> tuple[CorrectionState, jax.Array]:
     """The corrections after a step, and their prior before it.
 
@@ -273,6 +273,7 @@ def _corrected(
       state: before the step.
       gradient: of the loss without the prior.
       share_of_rate: the field's learning rate, by that of its first step.
+      progress: the share of the run that is over.
     """
     extra, of_prior = jax.value_and_grad(prior)(state.values)
     gradient = jax.tree.map(jnp.add, gradient, of_prior)
@@ -282,7 +283,7 @@ def _corrected(
         lambda x, update, rate: x - share_of_rate * rate * update,
         state.values,
         updates,
-        correction_rates(state.values),
+        correction_rates(state.values, progress),
     )
     # A gradient that is not finite must not stay in Adam's moments.
     is_finite = jnp.isfinite(optax.tree.norm(gradient))
