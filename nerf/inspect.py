@@ -19,12 +19,11 @@ from nerf.captures import formats, image_files, survey
 from nerf.captures.capture import MIN_VIEWS, InvalidCapture
 from nerf.captures.export import EXPORT_FORMATS, ExportImages, export
 from nerf.captures.sized_lenses import scaled_lens
-from nerf.cli import flags as command_line
 from nerf.cli.exits import exit_on_error
 from nerf.cli.flags import FLAGS, run_command
 from nerf.cli.messages import as_flags
-from nerf.cli.modes import parse_inspect_flags
-from nerf.cli.options import capture_options, holdout_views
+from nerf.cli.modes import USED_BY_INSPECT, parse_inspect_flags
+from nerf.cli.options import capture_options, holdout, holdout_views
 from nerf.errors import UserError, listed
 from nerf.runtime import devices
 from nerf.runtime.cache_dir import with_home
@@ -40,10 +39,13 @@ _CAPTURE_FLAGS = (
 )  # fmt: skip
 _HOLDOUT = 16  # of the default presets
 
+_HELP = {"out": "the folder to write with --export_format; it must be new or empty"}
+
 # The flags of `nerf.main` say how a folder is read.
 flags.DEFINE_string("plot", None, "draw cameras, bounds and points here, a .png file")
 flags.DEFINE_enum("export_format", None, EXPORT_FORMATS, "write the scene in another format")
-flags.adopt_module_key_flags(command_line)
+for _name in sorted(USED_BY_INSPECT):  # for --help
+    flags.declare_key_flag(_name)
 
 
 def main(argv: Sequence[str]) -> None:
@@ -111,9 +113,7 @@ def _run(argv: Sequence[str]) -> None:
 
 def _holdout() -> Holdout:
     """Which views training would hold out."""
-    asked = FLAGS.holdout
-    if asked == 1:
-        raise UserError("`holdout=1` holds out all views: give 0 for none, or 2 or more")
+    asked = holdout()
     every = _HOLDOUT if asked is None else asked
     return Holdout(every, holdout_views(), use_file_split=asked is None)
 
@@ -152,7 +152,7 @@ def _export(loaded: LoadedScene, options: NormalizeOptions) -> None:
 
 def run() -> None:
     """The console script `nerf-inspect`."""
-    run_command(main, __name__, __doc__, parse_inspect_flags)
+    run_command(main, __name__, __doc__, parse_inspect_flags, _HELP)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,11 @@ from nerf.posing.result import summary
 from nerf.runtime.interrupts import interrupt_at_once
 
 OUT_FOLDER = "posed"
+_HELP = {
+    "out": "the folder to write (default: posed/NAME)",
+    "max_size": "the longer side, in pixels, at which features are found",
+    "seed": "of the random choices in matching and mapping",
+}
 
 flags.DEFINE_integer(
     "num_frames",
@@ -117,7 +122,8 @@ def _same_command() -> str:
 
 def run() -> None:
     """The console script `nerf-pose`."""
-    run_command(main, __name__, __doc__, parse_pose_flags)
+    FLAGS.set_default("max_size", MAX_SIZE)
+    run_command(main, __name__, __doc__, parse_pose_flags, _HELP)
 
 
 if __name__ == "__main__":

@@ -243,12 +243,29 @@ def write_csv(capture: Capture, out: Path) -> Path:
 
 
 # The writers by the format, and whether they can express distortion and an off-centre axis.
+def write_bundler(capture: Capture, out: Path) -> Path:
+    copy_images(capture, out / "images")
+    lines = ["# Bundle file v0.3", f"{capture.num_views} 1"]
+    for index in range(capture.num_views):
+        rotation, position = rotation_and_position(capture, index)
+        k1, k2 = distortion(capture, index)[:2]
+        lines += [f"{pinhole(capture, index)[0]} {k1} {k2}"]
+        lines += [" ".join(map(repr, row)) for row in rotation.T.tolist()]
+        lines += [" ".join(map(repr, (-rotation.T @ position).tolist()))]
+    lines += ["0.5 0.25 1.0", "255 255 255", "1 0 0 1.5 2.5"]
+    (out / "bundle.out").write_text("\n".join(lines) + "\n")
+    names = [f"images/{file.name} 0 {pinhole(capture, 0)[0]}" for file in capture.files]
+    (out / "list.txt").write_text("\n".join(names) + "\n")
+    return out
+
+
 WRITERS: dict[str, tuple[Writer, bool]] = {
     "record3d": (write_record3d, False),
     "polycam": (write_polycam, False),
     "metashape": (write_metashape, True),
     "realitycapture csv": (write_realitycapture_csv, True),
     "realitycapture xmp": (write_realitycapture_xmp, True),
+    "bundler": (write_bundler, False),
     "trajectory tum": (write_tum, True),
     "trajectory kitti": (write_kitti, False),
     "trajectory csv": (write_csv, True),

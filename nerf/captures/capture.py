@@ -18,6 +18,7 @@ conventions differ between formats, and the readers, and no other part of the pr
      CSV         heading,           right, up, back             (i + .5, j + .5)  middle + px, py
                  pitch, roll
      XMP         world to camera    right, down, forward        (i + .5, j + .5)  middle + U, V
+    Bundler      world to camera    right, up, back            from the middle   (W / 2, H / 2)
     trajectory   camera to world    right, down, forward        (i, j)            cx, cy
 
 The principal point of RealityCapture is a share of the longer side. A trajectory's own lens file

@@ -234,10 +234,11 @@ def _rows(
 
 def _cameras_in_text(path: Path, follow_links: bool) -> Iterator[tuple[int, Camera]]:
     for where, words in _rows(lines_of(path, follow_links=follow_links), min_words=4):
-        if words[1] not in MODELS:
+        model = words[1].upper()
+        if model not in MODELS:
             raise _unknown_model(path, words[1][:50])
         number, width, height = (_integer(where, words[i]) for i in (0, 2, 3))
-        yield number, _camera(path, words[1], width, height, numbers_in(where, words[4:]))
+        yield number, _camera(path, model, width, height, numbers_in(where, words[4:]))
 
 
 def _images_in_text(path: Path, follow_links: bool) -> Iterator[Image]:

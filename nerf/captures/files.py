@@ -109,10 +109,11 @@ def contents(folder: Path) -> str:
 
 
 def _described(entry: "os.DirEntry[str]") -> str:
-    """An entry of a folder, in words; a link that leads nowhere is said to be one."""
+    """An entry of a folder, in words; a link is said to be one."""
     with contextlib.suppress(OSError):
-        if entry.is_symlink() and not os.path.exists(entry.path):
-            return f"{entry.name} (a link to {os.readlink(entry.path)}, which is not there)"
+        if entry.is_symlink():
+            lost = "" if os.path.exists(entry.path) else ", which is not there"
+            return f"{entry.name} (a link to {os.readlink(entry.path)}{lost})"
         return f"{entry.name}/" if entry.is_dir() else entry.name
     return entry.name
 

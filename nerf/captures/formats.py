@@ -9,6 +9,7 @@
     polycam      keyframes/cameras or keyframes/corrected_cameras
     metashape    an .xml file of cameras
     realitycapture   a .csv file of cameras, or .xmp files beside the images
+    bundler      a .out file of cameras, and a list of the images
     trajectory   trajectory.txt and other names of text files; a .csv file with quaternions
 
 The first format whose file is found is read, unless the user chooses another.
@@ -22,6 +23,7 @@ from typing import Protocol
 
 from nerf.captures import (
     blender,
+    bundler,
     colmap,
     llff,
     metashape,
@@ -34,12 +36,13 @@ from nerf.captures import (
 )
 from nerf.captures.camera_checks import check_cameras
 from nerf.captures.capture import Capture, InvalidCapture, with_rotations
-from nerf.captures.files import contents
+from nerf.captures.files import check_inside, contents
 from nerf.captures.glance import notes_on_cameras
 from nerf.captures.masks import find_masks, note_on_unused_masks
 from nerf.captures.orientation import with_up
 from nerf.errors import UserError, listed
 
+_TOLD_BY_CONTENT = (".xml", ".csv", ".xmp", ".out", ".txt")  # suffixes of such files
 _MAX_FOLDERS = 100  # that are searched for a scene, for a message
 
 
@@ -65,24 +68,42 @@ FORMATS: dict[str, Reader] = {
     "polycam": polycam.read_polycam,
     "metashape": metashape.read_metashape,
     "realitycapture": realitycapture.read_realitycapture,
+    "bundler": bundler.read_bundler,
     "trajectory": trajectory.read_trajectory,
 }
-_IS_IN: dict[str, Callable[[Path], bool]] = {
+_IS_IN: dict[str, Callable[[Path], bool]] = {  # they open no file
     "llff": lambda folder: (folder / llff.POSES_FILE).exists(),
     "blender": lambda folder: (folder / blender.BLENDER_FILE).exists(),
     "nerfstudio": lambda folder: (folder / transforms.NERFSTUDIO_FILE).exists(),
     "colmap": lambda folder: colmap.find_model(folder) is not None,
     "record3d": record3d.is_record3d,
     "polycam": polycam.is_polycam,
+}
+
+
+class _Opens(Protocol):
+    def __call__(self, folder: Path, /, *, follow_links: bool = False) -> bool:
+        """Whether a folder has the file of a format, told by the first bytes of files."""
+
+
+_IS_INSIDE: dict[str, _Opens] = {
     "metashape": metashape.is_metashape,
     "realitycapture": realitycapture.is_realitycapture,
+    "bundler": bundler.is_bundler,
     "trajectory": trajectory.is_trajectory,
 }
 
 
-def formats_in(folder: Path) -> list[str]:
-    """The formats whose files are in a folder, in the order of `FORMATS`."""
-    return [name for name in FORMATS if _IS_IN[name](folder)]
+def formats_in(folder: Path, *, follow_links: bool = False) -> list[str]:
+    """The formats whose files are in a folder, in the order of `FORMATS`.
+
+    Links that lead out of the folder are opened only with `follow_links`.
+    """
+    found = {name for name, is_in in _IS_IN.items() if is_in(folder)}
+    found |= {
+        name for name, is_in in _IS_INSIDE.items() if is_in(folder, follow_links=follow_links)
+    }
+    return [name for name in FORMATS if name in found]
 
 
 def read_capture(
@@ -116,8 +137,9 @@ def read_capture(
         raise UserError(f"{folder} is not a folder: give the folder of a scene")
     if format is not None and format not in FORMATS:
         raise UserError(f"unknown format {format!r}: choose one of {', '.join(FORMATS)}")
-    found = formats_in(folder)
+    found = formats_in(folder, follow_links=follow_links)
     if format is None and not found:
+        _check_links(folder, follow_links)
         below = _scenes_below(folder)
         if not below:
             unposed.check_poses(folder)
@@ -127,7 +149,8 @@ def read_capture(
             f"{llff.POSES_FILE} (LLFF), {blender.BLENDER_FILE} (Blender), "
             f"{transforms.NERFSTUDIO_FILE} (nerfstudio, instant-ngp), sparse/0 (COLMAP), "
             "metadata.json and rgb (Record3D), keyframes (Polycam), an .xml of cameras "
-            "(Metashape), a .csv or .xmp of cameras (RealityCapture), or trajectory.txt; "
+            "(Metashape), a .csv or .xmp of cameras (RealityCapture), a .out of cameras "
+            "(Bundler), or trajectory.txt; "
             "docs/captures.md says how to make them from photographs"
         )
     chosen = format or found[0]
@@ -146,6 +169,14 @@ def read_capture(
         note = f'read as {chosen}; `format="{others[0]}"` reads the other files in the folder'
         capture = dataclasses.replace(capture, notes=(*capture.notes, note))
     return capture
+
+
+def _check_links(folder: Path, follow_links: bool) -> None:
+    """Raises a UserError if a file that may be one of a format is a link out of the folder."""
+    with contextlib.suppress(OSError):
+        paths = sorted(path for path in folder.iterdir() if path.suffix in _TOLD_BY_CONTENT)
+        for path in paths[:_MAX_FOLDERS]:
+            check_inside(folder, path, follow_links=follow_links)
 
 
 def _with_bounds(capture: Capture, near: float | None, far: float | None) -> Capture:

@@ -24,6 +24,7 @@ from nerf.runtime.array_cache import Arrays, cached_arrays
 from nerf.runtime.events import Callback, Progress, ignore_event
 
 MAX_PIXELS = 2**31 - 1  # of all images of a scene: what an index of 32 bits can count
+_MIN_SIDE = 2  # pixels of a scaled image
 _MAX_LENSES = 20  # the most that are checked
 _MIN_PIXELS_OF_BAR = 2**25  # the fewest pixels to scale for which a progress bar is shown
 
@@ -108,13 +109,14 @@ def target_sizes(
       `[num_views, 2]`, width and height of each image, and a note if images are scaled.
 
     Raises:
-      UserError: if the images have too many pixels.
+      UserError: if the images have too many pixels, or are scaled to almost none.
     """
     targets = sizes.copy()
     for size in np.unique(sizes, axis=0):
         of_size = (sizes == size).all(axis=1)
         lens_width = float(capture.sizes[of_size, 0].min())
         targets[of_size] = _target_size(tuple(size.tolist()), lens_width, factor, max_size)
+    _check_not_tiny(sizes, targets)
     num_pixels = sum(width * height for width, height in targets.tolist())
     if num_pixels > MAX_PIXELS:
         width, height = max(targets.tolist(), key=math.prod)
@@ -125,6 +127,17 @@ def target_sizes(
             "smaller `max_size`, or a `factor`"
         )
     return targets, _notes_on_scaling(sizes, targets, is_chosen=factor is not None)
+
+
+def _check_not_tiny(sizes: npt.NDArray[np.int64], targets: npt.NDArray[np.int64]) -> None:
+    """Raises a UserError if an image is scaled to fewer than `_MIN_SIDE` pixels on a side."""
+    is_tiny = (sizes != targets).any(axis=1) & (targets.min(axis=1) < _MIN_SIDE)
+    if is_tiny.any():
+        (width, height), small = sizes[is_tiny][0], targets[is_tiny][0]
+        raise UserError(
+            f"images of {width}x{height} would be scaled to {small[0]}x{small[1]}, which shows "
+            "nothing: give a smaller `factor`, or a larger `max_size`"
+        )
 
 
 def _target_size(

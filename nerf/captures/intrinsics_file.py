@@ -36,12 +36,15 @@ _DISTORTION = ("k1", "k2", "k3", "k4", "p1", "p2")
 _KITTI_IMAGES = {"image_0": "P0", "image_1": "P1", "image_2": "P2", "image_3": "P3"}
 
 
-def read_intrinsics(folder: Path, image_folder: str) -> tuple[Intrinsics, tuple[int, int] | None]:
+def read_intrinsics(
+    folder: Path, image_folder: str, *, follow_links: bool = False
+) -> tuple[Intrinsics, tuple[int, int] | None]:
     """Reads the first of the files that is there.
 
     Args:
       folder: contains the file.
       image_folder: where the images are; in KITTI it says which camera took them.
+      follow_links: whether files that are links out of the folder are read.
 
     Returns:
       The intrinsics, see `PosedImage`, and the size that they are for; None for that of the images.
@@ -50,12 +53,12 @@ def read_intrinsics(folder: Path, image_folder: str) -> tuple[Intrinsics, tuple[
       UserError: if there is no file, or it cannot be understood.
     """
     if (folder / JSON_FILE).is_file():
-        return _of_json(folder / JSON_FILE)
+        return _of_json(folder / JSON_FILE, follow_links)
     for name in TEXT_FILES:
         if (folder / name).is_file():
-            return _constant(_of_text(folder / name)), None
+            return _constant(_of_text(folder / name, follow_links)), None
     if (folder / KITTI_FILE).is_file():
-        return _constant(_of_kitti(folder / KITTI_FILE, image_folder)), None
+        return _constant(_of_kitti(folder / KITTI_FILE, image_folder, follow_links)), None
     raise UserError(
         f"the poses in {folder} come without a lens: add {JSON_FILE} with "
         '{"fl_x": ..., "fl_y": ..., "cx": ..., "cy": ..., "w": ..., "h": ...} in pixels, or '
@@ -67,8 +70,8 @@ def _constant(row: Sequence[float]) -> Intrinsics:
     return lambda *_: row
 
 
-def _of_json(path: Path) -> tuple[Intrinsics, tuple[int, int] | None]:
-    content = read_json(path)
+def _of_json(path: Path, follow_links: bool) -> tuple[Intrinsics, tuple[int, int] | None]:
+    content = read_json(path, follow_links=follow_links)
 
     def value(key: str, default: float) -> float:
         found = content.get(key)
@@ -100,8 +103,10 @@ def _first(content: Mapping[str, Any], path: Path, keys: Sequence[str]) -> float
     return None
 
 
-def _of_text(path: Path) -> Sequence[float]:
-    lines = [line.partition("#")[0] for line in text_of(path).splitlines()]
+def _of_text(path: Path, follow_links: bool) -> Sequence[float]:
+    lines = [
+        line.partition("#")[0] for line in text_of(path, follow_links=follow_links).splitlines()
+    ]
     words = " ".join(lines).replace(",", " ").split()
     numbers = [finite_number(word, str(path)) for word in words[:17]]
     is_matrix = numbers[6:9] == [0.0, 0.0, 1.0]
@@ -117,9 +122,9 @@ def _of_text(path: Path) -> Sequence[float]:
     )
 
 
-def _of_kitti(path: Path, image_folder: str) -> Sequence[float]:
+def _of_kitti(path: Path, image_folder: str, follow_links: bool) -> Sequence[float]:
     wanted = _KITTI_IMAGES.get(image_folder, "P0")
-    for line in text_of(path).splitlines():
+    for line in text_of(path, follow_links=follow_links).splitlines():
         key, _, numbers = line.partition(":")
         if key.strip() == wanted:
             matrix = finite_numbers(numbers.split(), 12, f"{path}: {wanted}")

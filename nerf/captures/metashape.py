@@ -47,18 +47,18 @@ class _Sensor(NamedTuple):
     skew: float
 
 
-def metashape_file(folder: Path) -> Path | None:
+def metashape_file(folder: Path, *, follow_links: bool = False) -> Path | None:
     """The XML file of cameras in a folder; None if there is none."""
     for path in sorted(folder.glob("*.xml"))[:_MAX_FILES]:
-        head = head_of(path)
+        head = head_of(path, follow_links=follow_links)
         if b"<document" in head and b"<chunk" in head:
             return path
     return None
 
 
-def is_metashape(folder: Path) -> bool:
+def is_metashape(folder: Path, *, follow_links: bool = False) -> bool:
     """Whether a folder has such a file."""
-    return metashape_file(folder) is not None
+    return metashape_file(folder, follow_links=follow_links) is not None
 
 
 def read_metashape(
@@ -74,10 +74,10 @@ def read_metashape(
     Raises:
       UserError: for what is missing or impossible.
     """
-    path = metashape_file(folder)
+    path = metashape_file(folder, follow_links=follow_links)
     if path is None:
         raise UserError(f"no XML file of cameras in {folder}: File > Export > Export Cameras")
-    chunks = read_xml(path).findall("chunk")
+    chunks = read_xml(path, follow_links=follow_links).findall("chunk")
     cameras = list(chunks[0].iter("camera")) if chunks else []
     if not cameras:
         raise UserError(f"{path} has no chunk with cameras: export the cameras again")

@@ -47,7 +47,7 @@ def read_polycam(folder: Path, factor: int | None = None, *, follow_links: bool 
       UserError: for what is missing or impossible.
     """
     for cameras, images in _FOLDERS:
-        check_inside(folder, folder / KEYFRAMES / cameras)
+        check_inside(folder, folder / KEYFRAMES / cameras, follow_links=follow_links)
         paths = sorted((folder / KEYFRAMES / cameras).glob("*.json"))[:MAX_VIEWS]
         if paths:
             return _read_keyframes(folder, paths, images, factor, follow_links)
@@ -64,7 +64,7 @@ def _read_keyframes(
     found, problems = [], []
     for path in paths:
         try:
-            found.append(_read(path))
+            found.append(_read(path, follow_links))
         except UserError as problem:
             problems.append((path.name, str(problem)))
     if problems:
@@ -88,9 +88,9 @@ def _read_keyframes(
     )
 
 
-def _read(path: Path) -> PosedImage:
+def _read(path: Path, follow_links: bool) -> PosedImage:
     """The keyframe of a JSON file."""
-    content = read_json(path)
+    content = read_json(path, follow_links=follow_links)
 
     def number(key: str) -> float:
         return finite_number(content.get(key), f"{path}: {key}")

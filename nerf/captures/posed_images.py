@@ -228,9 +228,9 @@ def image_length(value: Any, where: str) -> int:
     return int(number)
 
 
-def text_of(path: Path) -> str:
+def text_of(path: Path, *, follow_links: bool = False) -> str:
     """The text of a file, see `nerf.captures.files.text_of`."""
-    return files.text_of(read_bytes(path))
+    return files.text_of(read_bytes(path, follow_links=follow_links))
 
 
 def csv_rows(path: Path, lines: Sequence[str], delimiter: str = ",") -> list[list[str]]:

@@ -59,15 +59,15 @@ def _columns(lines: Sequence[str]) -> tuple[int, list[str]]:
     return 0, []
 
 
-def _csv_file(folder: Path) -> Path | None:
+def _csv_file(folder: Path, follow_links: bool) -> Path | None:
     for path in sorted(folder.glob("*.csv"))[:_MAX_FILES]:
-        head = head_of(path).decode("utf-8-sig", errors="replace")
+        head = head_of(path, follow_links=follow_links).decode("utf-8-sig", errors="replace")
         if _columns(head.splitlines())[1]:
             return path
     return None
 
 
-def _xmp_files(folder: Path) -> list[Path]:
+def _xmp_files(folder: Path, follow_links: bool) -> list[Path]:
     """The XMP files in the first folder that has some with a pose of the program.
 
     The usual folders of images are looked in first, then all others in `folder`.
@@ -75,18 +75,19 @@ def _xmp_files(folder: Path) -> list[Path]:
     others = sorted(path.name for path in folder.glob("*") if path.is_dir())[:_MAX_FOLDERS]
     for name in dict.fromkeys((*IMAGE_FOLDERS, *others)):
         try:
-            check_inside(folder, folder / name)
+            check_inside(folder, folder / name, follow_links=follow_links)
         except UserError:
             continue
         paths = sorted((folder / name).glob("*.xmp"))[:MAX_VIEWS]
-        if any(_NAMESPACE in head_of(path) for path in paths[:_MAX_FILES]):
+        heads = (head_of(path, follow_links=follow_links) for path in paths[:_MAX_FILES])
+        if any(_NAMESPACE in head for head in heads):
             return paths
     return []
 
 
-def is_realitycapture(folder: Path) -> bool:
+def is_realitycapture(folder: Path, *, follow_links: bool = False) -> bool:
     """Whether a folder has a file of camera parameters of the program."""
-    return _csv_file(folder) is not None or bool(_xmp_files(folder))
+    return _csv_file(folder, follow_links) is not None or bool(_xmp_files(folder, follow_links))
 
 
 def read_realitycapture(
@@ -102,12 +103,16 @@ def read_realitycapture(
     Raises:
       UserError: for what is missing or impossible.
     """
-    path = _csv_file(folder)
+    path = _csv_file(folder, follow_links)
     if path is not None:
         return make_capture(
-            "realitycapture", folder, _read_csv(path), factor, follow_links=follow_links
+            "realitycapture",
+            folder,
+            _read_csv(path, follow_links),
+            factor,
+            follow_links=follow_links,
         )
-    paths = _xmp_files(folder)
+    paths = _xmp_files(folder, follow_links)
     if not paths:
         raise UserError(
             f"no camera parameters of RealityCapture in {folder}: export the registration as "
@@ -117,7 +122,7 @@ def read_realitycapture(
     without_pose = 0
     for path in paths:
         try:
-            image = _read_xmp(path)
+            image = _read_xmp(path, follow_links)
         except UserError as problem:
             problems.append((path.name, str(problem)))
             continue
@@ -138,8 +143,8 @@ def read_realitycapture(
     )
 
 
-def _read_csv(path: Path) -> list[PosedImage]:
-    lines = text_of(path).splitlines()[: MAX_VIEWS + 2]
+def _read_csv(path: Path, follow_links: bool) -> list[PosedImage]:
+    lines = text_of(path, follow_links=follow_links).splitlines()[: MAX_VIEWS + 2]
     first, columns = _columns(lines)
     images, problems = [], []
     for number, words in enumerate(csv_rows(path, lines[first + 1 :]), first + 2):
@@ -201,9 +206,9 @@ class _Lens:
         return (self._focal * scale, self._focal * scale, *centre, *self._distortion)
 
 
-def _read_xmp(path: Path) -> PosedImage | None:
+def _read_xmp(path: Path, follow_links: bool) -> PosedImage | None:
     """The pose in an XMP file; None if the file has none."""
-    root = read_xml(path)
+    root = read_xml(path, follow_links=follow_links)
     values = _values(root)
     if "Rotation" not in values or "Position" not in values:
         return None

@@ -48,11 +48,11 @@ def read_record3d(
       UserError: for what is missing or impossible.
     """
     path = folder / METADATA_FILE
-    content = read_json(path)
+    content = read_json(path, follow_links=follow_links)
     poses = content.get("poses")
     if not isinstance(poses, list) or not poses or len(poses) > MAX_VIEWS:
         raise UserError(f"{path} has no list `poses`: export the recording again, with poses")
-    names = _names(folder, len(poses))
+    names = _names(folder, len(poses), follow_links)
     size = (
         image_length(content.get("w"), f"{path}: w"),
         image_length(content.get("h"), f"{path}: h"),
@@ -72,9 +72,9 @@ def read_record3d(
     )
 
 
-def _names(folder: Path, num_poses: int) -> list[str]:
+def _names(folder: Path, num_poses: int, follow_links: bool) -> list[str]:
     """The name of the image of each pose."""
-    check_inside(folder, folder / _IMAGES)
+    check_inside(folder, folder / _IMAGES, follow_links=follow_links)
     stems = sorted((file.stem for file in image_files(folder / _IMAGES)), key=natural_key)
     if stems and all(stem.isdecimal() for stem in stems):
         by_number = {int(stem[:18]): stem for stem in stems}

@@ -49,6 +49,7 @@ _IMAGE_FOLDERS = (
 _ASSOCIATION_FILES = ("rgb.txt", "associations.txt")
 _MIN_MATCHED = 0.5  # of the images, the least whose names are then taken for timestamps
 _MAX_SECONDS = 0.02  # between an image and its pose, as the benchmark's own tools have it
+_MAX_NEAR = 20  # poses before and after an image that it is compared with
 _MAX_FILES = 20  # CSV files that are looked at
 _QUATERNION = ("qx", "qy", "qz", "qw")
 _OTHER_NAMES = {
@@ -74,25 +75,31 @@ class _Pose(NamedTuple):
     name: str | None = None
 
 
-def trajectory_file(folder: Path) -> Path | None:
+def trajectory_file(folder: Path, *, follow_links: bool = False) -> Path | None:
     """The file of poses in a folder; None if there is none."""
     for name in TEXT_FILES:
         if (folder / name).is_file():
             return folder / name
     for path in sorted(folder.glob("*.csv"))[:_MAX_FILES]:
-        lines = head_of(path).decode("utf-8-sig", errors="replace").splitlines()
+        lines = _first_lines(path, follow_links)
         if lines and {"tx", "ty", "tz", *_QUATERNION} <= set(_columns(lines[0])):
             return path
     for path in sorted(folder.glob("[0-9][0-9].txt"))[:_MAX_FILES]:  # KITTI's own names
-        lines = head_of(path).decode("utf-8-sig", errors="replace").splitlines()
+        lines = _first_lines(path, follow_links)
         if lines and len(lines[0].split()) == 12:
             return path
     return None
 
 
-def is_trajectory(folder: Path) -> bool:
+def _first_lines(path: Path, follow_links: bool) -> list[str]:
+    """The first lines of a text file; none if it cannot be read."""
+    head = head_of(path, follow_links=follow_links)
+    return head.decode("utf-8-sig", errors="replace").splitlines()
+
+
+def is_trajectory(folder: Path, *, follow_links: bool = False) -> bool:
     """Whether a folder has such a file."""
-    return trajectory_file(folder) is not None
+    return trajectory_file(folder, follow_links=follow_links) is not None
 
 
 def read_trajectory(
@@ -108,24 +115,27 @@ def read_trajectory(
     Raises:
       UserError: for what is missing or impossible.
     """
-    path = trajectory_file(folder)
+    path = trajectory_file(folder, follow_links=follow_links)
     if path is None:
         raise UserError(f"no trajectory in {folder}: name it {TEXT_FILES[1]}, or poses.csv")
-    image_folder, names = _images(folder)
-    intrinsics, size = read_intrinsics(folder, image_folder)
-    poses = _read_csv(path) if path.suffix == ".csv" else _read_text(path)
-    named, notes = _match(folder, path, poses, image_folder, names)
+    image_folder, names = _images(folder, follow_links)
+    intrinsics, size = read_intrinsics(folder, image_folder, follow_links=follow_links)
+    text = text_of(path, follow_links=follow_links)
+    poses = _read_csv(path, text) if path.suffix == ".csv" else _read_text(path, text)
+    is_timed = all(pose.timestamp is not None and pose.name is None for pose in poses)
+    stamps = _stamps(folder, image_folder, names, follow_links) if is_timed else []
+    named, notes = _match(path, poses, folder / image_folder, names, stamps)
     images = [PosedImage(name, pose.camtoworld, intrinsics, size) for name, pose in named]
     return make_capture(
         "trajectory", folder, images, factor, notes, [image_folder, "."], follow_links=follow_links
     )
 
 
-def _images(folder: Path) -> tuple[str, list[str]]:
+def _images(folder: Path, follow_links: bool) -> tuple[str, list[str]]:
     """The folder of images, and their names in order."""
     for name in _IMAGE_FOLDERS:
         if (folder / name).is_dir():
-            check_inside(folder, folder / name)
+            check_inside(folder, folder / name, follow_links=follow_links)
             names = [file.name for file in image_files(folder / name)]
             if names:
                 return name, sorted(names, key=natural_key)
@@ -138,12 +148,12 @@ def _images(folder: Path) -> tuple[str, list[str]]:
 # Reading poses.
 
 
-def _read_text(path: Path) -> list[_Pose]:
-    """The poses of a file in TUM's or KITTI's format."""
+def _read_text(path: Path, text: str) -> list[_Pose]:
+    """The poses of the text of a file in TUM's or KITTI's format."""
     poses: list[_Pose] = []
     problems: list[tuple[str, str]] = []
     count = None
-    for number, line in enumerate(text_of(path).splitlines(), 1):
+    for number, line in enumerate(text.splitlines(), 1):
         words = line.partition("#")[0].replace(",", " ").split()
         if not words:
             continue
@@ -190,8 +200,8 @@ def _delimiter(line: str) -> str:
     return ";" if line.count(";") > line.count(",") else ","
 
 
-def _read_csv(path: Path) -> list[_Pose]:
-    lines = text_of(path).splitlines()[: MAX_VIEWS + 1]
+def _read_csv(path: Path, text: str) -> list[_Pose]:
+    lines = text.splitlines()[: MAX_VIEWS + 1]
     columns, delimiter = _columns(lines[0]), _delimiter(lines[0])
     poses, problems = [], []
     for number, words in enumerate(csv_rows(path, lines[1:], delimiter), 2):
@@ -219,9 +229,21 @@ def _read_csv(path: Path) -> list[_Pose]:
 
 
 def _match(
-    folder: Path, path: Path, poses: Sequence[_Pose], image_folder: str, names: Sequence[str]
+    path: Path,
+    poses: Sequence[_Pose],
+    image_folder: Path,
+    names: Sequence[str],
+    stamps: Sequence[tuple[float, str]],
 ) -> tuple[list[tuple[str, _Pose]], list[str]]:
-    """The name of the image of each pose that has one, and notes."""
+    """The name of the image of each pose that has one, and notes.
+
+    Args:
+      path: the file of the poses.
+      poses: all of them.
+      image_folder: the folder of the images.
+      names: of the images, in order.
+      stamps: timestamps and names of images; none if the poses have no timestamps.
+    """
     named = [(pose.name, pose) for pose in poses if pose.name is not None]
     if named and len(named) < len(poses):
         raise UserError(
@@ -231,16 +253,14 @@ def _match(
         )
     if named:
         return named, []
-    if all(pose.timestamp is not None for pose in poses):
-        stamps = _stamps(folder, image_folder, names)
+    if stamps:
         matched = _by_time(stamps, poses)
         if len(matched) > _MIN_MATCHED * len(stamps):  # fewer may be numbers that are no times
-            left_out = len(stamps) - len(matched)
-            note = f"of {left_out} images no pose is within {_MAX_SECONDS} s of their timestamps"
-            return matched, [note] if left_out else []
+            note = f"poses and images are matched to within {_MAX_SECONDS} s by their timestamps"
+            return matched, [note] if len(matched) < len(stamps) else []
     if len(names) != len(poses):
         raise UserError(
-            f"{path.name} has {counted(len(poses), 'pose')} and {folder / image_folder} "
+            f"{path.name} has {counted(len(poses), 'pose')} and {image_folder} "
             f"{counted(len(names), 'image')}, "
             "and nothing says which belong together: give one pose for each image, or call the "
             "images by the timestamps of their poses"
@@ -250,11 +270,14 @@ def _match(
     ]
 
 
-def _stamps(folder: Path, image_folder: str, names: Sequence[str]) -> list[tuple[float, str]]:
+def _stamps(
+    folder: Path, image_folder: str, names: Sequence[str], follow_links: bool
+) -> list[tuple[float, str]]:
     """Timestamps of images, from a file that lists them or from their names."""
     for name in _ASSOCIATION_FILES:
         if (folder / name).is_file():
-            lines = [line.split() for line in text_of(folder / name).splitlines()[:MAX_VIEWS]]
+            text = text_of(folder / name, follow_links=follow_links)
+            lines = [line.split() for line in text.splitlines()[:MAX_VIEWS]]
             found = [_stamp(words[0], words[1]) for words in lines if len(words) >= 2]
             return [stamp for stamp in found if stamp is not None]
     found = [_stamp(Path(name).stem, name) for name in names]
@@ -273,14 +296,22 @@ def _stamp(word: str, name: str) -> tuple[float, str] | None:
 def _by_time(
     stamps: Sequence[tuple[float, str]], poses: Sequence[_Pose]
 ) -> list[tuple[str, _Pose]]:
-    """Each image with the nearest pose, if it is near enough."""
+    """Images and poses that are near enough, the nearest first; each serves once.
+
+    Source: `associate.py` of the TUM RGB-D benchmark, which pairs them in the same way.
+    """
     ordered = sorted(poses, key=lambda pose: pose.timestamp or 0.0)
     times = [pose.timestamp or 0.0 for pose in ordered]
-    matched = []
-    for time, name in stamps:
-        index = bisect_left(times, time)
-        near = [i for i in (index - 1, index) if 0 <= i < len(times)]
-        best = min(near, key=lambda i: abs(times[i] - time))
-        if abs(times[best] - time) <= _MAX_SECONDS:
-            matched.append((name, ordered[best]))
-    return matched
+    pairs = []
+    for image, (time, _) in enumerate(stamps):
+        middle = bisect_left(times, time)
+        for index in range(max(0, middle - _MAX_NEAR), min(len(times), middle + _MAX_NEAR)):
+            if abs(times[index] - time) <= _MAX_SECONDS:
+                pairs.append((abs(times[index] - time), image, index))
+    of_image: dict[int, int] = {}
+    used: set[int] = set()
+    for _, image, index in sorted(pairs):
+        if image not in of_image and index not in used:
+            of_image[image] = index
+            used.add(index)
+    return [(stamps[image][1], ordered[index]) for image, index in sorted(of_image.items())]

@@ -10,7 +10,7 @@ _MAX_ELEMENTS = 2_000_000
 _HEAD_BYTES = 4096  # in which `xml_root_name` looks for the first element
 
 
-def read_xml(path: Path) -> ElementTree.Element:
+def read_xml(path: Path, *, follow_links: bool = False) -> ElementTree.Element:
     """Reads an XML file in UTF-8 or another encoding whose letters are single bytes.
 
     A file that defines entities is refused: a few lines of them can stand for gigabytes of text, or
@@ -19,7 +19,7 @@ def read_xml(path: Path) -> ElementTree.Element:
     Raises:
       UserError: if it cannot be read, is not valid XML, or defines entities.
     """
-    content = read_bytes(path)
+    content = read_bytes(path, follow_links=follow_links)
     if b"\0" in content or b"<!DOCTYPE" in content or b"<!ENTITY" in content:
         raise UserError(f"{path} is not plain XML in UTF-8 without a DOCTYPE: export it again")
     if content.count(b"<") > _MAX_ELEMENTS:
@@ -30,12 +30,14 @@ def read_xml(path: Path) -> ElementTree.Element:
         raise UserError(f"{path} is not valid XML ({error}): copy or export it again") from error
 
 
-def head_of(path: Path) -> bytes:
-    """The first bytes of a file, to tell what it is; none if it cannot be read, or is a link that
-    leads out of its folder.
+def head_of(path: Path, *, follow_links: bool = False) -> bytes:
+    """The first bytes of a file, to tell what it is.
+
+    There are none if it cannot be read, or is a link that leads out of its folder and is not
+    followed.
     """
     try:
-        check_inside(path.parent, path)
+        check_inside(path.parent, path, follow_links=follow_links)
         with path.open("rb") as file:
             return file.read(_HEAD_BYTES)
     except (OSError, UserError):

@@ -2,7 +2,7 @@
 
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import get_args
 
 from absl import app, flags, logging
@@ -284,6 +284,7 @@ def run_command(
     name: str,
     description: str | None,
     parse: Callable[[Sequence[str]], list[str]] = parse_flags,
+    help_texts: Mapping[str, str] | None = None,
 ) -> None:
     """Runs a command, started by `python -m` or by its console script; --help is the same for both.
 
@@ -292,7 +293,10 @@ def run_command(
       name: `__name__` of the command's module.
       description: `__doc__` of that module.
       parse: reads and checks the flags.
+      help_texts: of flags that mean something of their own in this command.
     """
+    for flag, text in (help_texts or {}).items():
+        FLAGS[flag].help = text
     print_anything()
     if name != "__main__":  # absl shows the flags of the module `sys.argv[0]`
         sys.argv[0] = name

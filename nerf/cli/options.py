@@ -59,14 +59,22 @@ def capture_options() -> CaptureOptions:
 def assignments() -> tuple[str, ...]:
     """What `--set`, `--holdout` and `--holdout_views` set, for `nerf.config.text.override`."""
     given = list(FLAGS.set)
-    if FLAGS.holdout is not None:
-        given.append(f"train.holdout={FLAGS.holdout}")
+    if holdout() is not None:
+        given.append(f"train.holdout={holdout()}")
     if FLAGS.mode == "train" and FLAGS.exposure != "auto":
         given.append(f"train.exposure={FLAGS.exposure}")
     names = holdout_views()
     if names:
         given.append(f"train.holdout_views={json.dumps(names)}")
     return text.with_implied(given)
+
+
+def holdout() -> int | None:
+    """`--holdout`, which must leave views for training."""
+    every: int | None = FLAGS.holdout
+    if every == 1:
+        raise UserError("`holdout=1` holds out all views: give 0 for none, or 2 or more")
+    return every
 
 
 def holdout_views() -> tuple[str, ...]:

@@ -206,6 +206,8 @@ def compared_pixels(
 ) -> tuple[list[tuple[Cameras, npt.NDArray[np.int32]]], npt.NDArray[np.float32] | None]:
     """Some pixels of the held-out views, or of all if none is held out; always the same.
 
+    Pixels that a mask leaves out are not among them.
+
     Returns:
       Cameras with the indices of pixels of each, and the colours `[num_pixels, 3]` of all these
       pixels where there are images.
@@ -219,9 +221,10 @@ def compared_pixels(
     pixels, colours = [], []
     for number, view in enumerate(views):
         some = indices[view_numbers == number].astype(np.int32)
-        pixels.append((record.cameras[view], some))
         if scene is not None:
-            image = scene.view(view).image
+            image, kept = scene.view(view).image, scene.view(view).kept
             assert image is not None
+            some = some if kept is None else some[kept.reshape(-1)[some]]
             colours.append(image.reshape(-1, 3)[some])
+        pixels.append((record.cameras[view], some))
     return pixels, None if scene is None else np.concatenate(colours)

@@ -2,6 +2,8 @@
 
 import shutil
 
+import jax
+import numpy as np
 import pytest
 
 from nerf.captures.capture import InvalidCapture
@@ -10,6 +12,7 @@ from nerf.captures.formats import read_capture
 from nerf.errors import UserError
 from nerf.scenes.loading import CaptureOptions, load_folder
 from tests.support.captures import convert, write_nerfstudio, write_pictures
+from tools.other_formats import WRITERS
 
 
 def with_bounds(content):
@@ -135,3 +138,20 @@ def test_smaller_copies_beside_a_linked_folder(tmp_path):
     move_out(folder, "images")
     loaded = load_folder(folder, CaptureOptions(factor=2, follow_links=True))
     assert any("so the originals are used" in note for note in loaded.notes)
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_files_of_poses_may_be_links_in_every_format(tmp_path, name):
+    seed = write_nerfstudio(tmp_path / "seed")
+    folder = WRITERS[name][0](read_capture(seed), tmp_path / "scene")
+    before = read_capture(folder)
+    files = [p for p in sorted(folder.rglob("*")) if p.is_file() and p.suffix != ".png"]
+    links = [p for p in files if p.name != "rgb.txt"]
+    move_out(folder, links[0].relative_to(folder).as_posix())
+    assert f"{links[0]} is a symbolic link to" in refusal(folder)
+    for path in links[1:]:
+        move_out(folder, path.relative_to(folder).as_posix())
+    after = read_capture(folder, follow_links=True)
+    np.testing.assert_array_equal(after.camtoworlds, before.camtoworlds)
+    for one, two in zip(*map(jax.tree.leaves, (after.lens, before.lens)), strict=True):
+        np.testing.assert_array_equal(one, two)

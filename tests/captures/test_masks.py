@@ -9,7 +9,9 @@ from PIL import Image
 from nerf.captures.capture import Mask
 from nerf.captures.formats import read_capture
 from nerf.captures.masks import read_mask
+from nerf.jobs.renderers import compared_pixels
 from nerf.scenes.loading import CaptureOptions, load_folder
+from nerf.scenes.record import SceneRecord
 from tests.support.captures import (
     HEIGHT,
     WIDTH,
@@ -231,3 +233,15 @@ def test_a_folder_of_masks_that_fit_no_image_is_noted(tmp_path):
     Image.new("L", (16, 12), 255).save(folder / "masks" / "another.png")
     (note,) = [note for note in read_capture(folder).notes if "masks has" in note]
     assert "masks has 2 files but none named like an image" in note
+
+
+def test_the_fast_renderer_is_judged_by_pixels_that_no_mask_leaves_out(tmp_path):
+    scene = load_folder(write_masks(write_nerfstudio(tmp_path)), CaptureOptions(max_size=0)).scene
+    record = SceneRecord.of(scene, 3)
+    pixels, truth = compared_pixels(record, scene)
+    kept = [
+        scene.view(view).kept.reshape(-1)[index]
+        for (_, index), view in zip(pixels, record.split.test, strict=True)
+    ]
+    assert np.concatenate(kept).all()
+    assert len(np.concatenate(kept)) == len(truth)

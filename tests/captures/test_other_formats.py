@@ -71,7 +71,8 @@ def assert_same_rays(found, expected):
         np.testing.assert_array_equal(one, two)
 
 
-@pytest.mark.parametrize("name", WRITERS)
+# The axis of the bundled scenes is half a pixel from the middle, which Bundler cannot say.
+@pytest.mark.parametrize("name", [name for name in WRITERS if name != "bundler"])
 def test_a_bundled_scene_has_the_same_rays_in_every_format(tmp_path, bundled, name):
     folder = WRITERS[name][0](read_capture(bundled), tmp_path / "out")
     assert formats_in(folder) == [name.split(" ")[0]]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -10,8 +11,10 @@ import pytest
 
 from nerf.captures.export import EXPORT_FORMATS
 from nerf.captures.image_files import image_size, read_image
+from nerf.cli import modes
 from nerf.scenes.loading import CaptureOptions, load_folder
 from tests.support.captures import assert_same, orbit_poses, write_nerfstudio, write_procedural
+from tests.support.command_line import call_inspect
 from tests.support.mixed_sizes import write_mixed, write_uniform
 
 pytestmark = pytest.mark.slow
@@ -20,6 +23,11 @@ GOOD, BAD = 0, 1
 
 
 def inspect(*arguments):
+    ended = call_inspect(*arguments)
+    return ended.status, ended.out, ended.err
+
+
+def inspect_in_a_process(*arguments):
     command = [sys.executable, "-m", "nerf.inspect", *map(str, arguments)]
     environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
@@ -33,7 +41,7 @@ def folder(tmp_path_factory):
 
 
 def test_a_good_folder_is_described_and_drawn(folder, tmp_path):
-    status, out, err = inspect(folder, f"--plot={tmp_path / 'cameras.png'}")
+    status, out, err = inspect_in_a_process(folder, f"--plot={tmp_path / 'cameras.png'}")
     assert (status, err) == (GOOD, "")
     for said in (
         "format:      llff",
@@ -118,6 +126,7 @@ def test_export_at_a_smaller_size(folder, tmp_path):
         (["FOLDER", "--export_format=colmap"], "--export_format and --out go together"),
         (["FOLDER", "--plot=a.jpg"], "must end with .png"),
         (["FOLDER", "--holdout=1"], "--holdout=1 holds out all views"),
+        (["FOLDER", "--factor=100"], "would be scaled to 1x1, which shows nothing: give a smaller"),
         (["FOLDER", "--format=colmap"], "no COLMAP model"),
         (["FOLDER", "--near=3", "--far=2"], "must be less than"),
         (["FOLDER", "--space=flat"], "--space=flat: value should be one of"),
@@ -131,3 +140,10 @@ def test_each_mistake_has_its_sentence(folder, arguments, said):
     status, _, err = inspect(*(x.replace("FOLDER", str(folder)) for x in arguments))
     assert status == BAD
     assert said in err
+
+
+def test_help_lists_the_flags_that_the_command_uses_and_no_other():
+    shown = set(
+        re.findall(r"^  --(?:\[no\])?(\w+):", inspect_in_a_process("--help")[1], re.MULTILINE)
+    )
+    assert shown == {"plot", "export_format", *modes.USED_BY_INSPECT}

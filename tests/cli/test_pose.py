@@ -126,3 +126,11 @@ def test_a_mistake_is_one_sentence_in_the_words_of_the_command_line(tmp_path):
         assert (status, out) == (1, "")
         assert len(err.splitlines()) == 1
         assert said in err
+
+
+def test_help_says_what_the_flags_mean_in_this_command(tmp_path):
+    status, out, _ = run("nerf.pose", "--help", cwd=tmp_path)
+    assert status == 0
+    text = " ".join(out.split())
+    assert "at which features are found (default: '1200')" in text
+    assert "the folder to write (default: posed/NAME)" in text

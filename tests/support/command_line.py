@@ -14,7 +14,7 @@ import jax
 import numpy as np
 from PIL import Image
 
-from nerf import main
+from nerf import inspect, main
 from nerf.cli import modes
 from nerf.runs import metrics, parameters
 
@@ -107,6 +107,13 @@ def call_benchmark(module, *arguments):
     """Runs a benchmark's `main` in this process, with flags that no call before has touched."""
     module.FLAGS.unparse_flags()
     return _ended(lambda: module.main(["benchmark", *map(str, arguments)]))
+
+
+def call_inspect(*arguments):
+    """Runs `nerf.inspect.main` in this process, with flags that no call before has touched."""
+    main.FLAGS.unparse_flags()
+    flags = ["nerf.inspect", *map(str, arguments)]
+    return _ended(lambda: inspect.main(modes.parse_inspect_flags(flags)))
 
 
 def call_tool(module, *arguments):

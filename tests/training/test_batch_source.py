@@ -216,9 +216,9 @@ def test_nothing_crosses_after_the_first_step(views, key, monkeypatch):
 
 
 def test_of_images_on_the_host_only_the_batch_crosses(views, key, monkeypatch):
-    crossings = crossings_after_the_first_step(views, key, monkeypatch, image_memory=0.0)
     batch = jax.eval_shape(lambda: draw_batch(key, views, NUM_RAYS))
     size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(batch))
+    crossings = crossings_after_the_first_step(views, key, monkeypatch, image_memory=0.0)
     assert 0 < crossings.num_bytes <= (size + 4) * 6  # one drawn ahead, and the number of each step
     assert size * 6 < views.pixels.nbytes
 

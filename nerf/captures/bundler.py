@@ -1,0 +1,168 @@
+"""Captures in Bundler's format: a `.out` file of cameras, the names of the images, and the images.
+
+RealityCapture, Metashape, VisualSFM, COLMAP and OpenMVG export it. After `# Bundle file v0.3` and
+the numbers of cameras and points, each camera has five lines: its focal length in pixels, k1 and
+k2; the rotation R from world to camera, row by row; and the translation t. The axes of the camera
+are right, up, back, and the origin of the pixels is the middle of the image:
+
+    P = R X + t,    p = -P / P.z,    pixel = f (1 + k1 |p|^2 + k2 |p|^4) p
+
+A focal length of 0 means that the camera has no pose. The names of the images are in a text file
+beside it, one in each line, in the order of the cameras.
+
+Source: Snavely, "Bundler v0.4 User's Manual", section "Output format and scene representation".
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from nerf.captures.capture import Capture, InvalidCapture
+from nerf.captures.faults import merge_faults
+from nerf.captures.files import IMAGE_SUFFIXES, read_bytes
+from nerf.captures.files import text_of as decoded
+from nerf.captures.posed_images import (
+    MAX_VIEWS,
+    Intrinsics,
+    PosedImage,
+    finite_numbers,
+    make_capture,
+    text_of,
+)
+from nerf.captures.xml_files import head_of
+from nerf.errors import UserError, counted
+
+_HEADER = b"# Bundle file"
+_LIST_SUFFIXES = (".txt", ".lst", ".list")
+_LINES = 5  # of a camera
+_MAX_FILES = 20  # that are looked at
+_MAX_BYTES = 2**31
+
+
+def bundler_file(folder: Path, *, follow_links: bool = False) -> Path | None:
+    """The file of cameras in a folder; None if there is none."""
+    for path in sorted(folder.glob("*.out"))[:_MAX_FILES]:
+        if head_of(path, follow_links=follow_links).startswith(_HEADER):
+            return path
+    return None
+
+
+def is_bundler(folder: Path, *, follow_links: bool = False) -> bool:
+    """Whether a folder has such a file."""
+    return bundler_file(folder, follow_links=follow_links) is not None
+
+
+def read_bundler(folder: Path, factor: int | None = None, *, follow_links: bool = False) -> Capture:
+    """Reads the cameras and finds their images.
+
+    Args:
+      folder: contains the file, the list of names, and the images.
+      factor: N to read the images in `images_N`; None or 1 for the originals.
+      follow_links: whether symbolic links that lead out of the folder are followed.
+
+    Raises:
+      UserError: for what is missing or impossible.
+    """
+    path = bundler_file(folder, follow_links=follow_links)
+    if path is None:
+        raise UserError(f"no .out file in {folder} that begins with {_HEADER.decode()!r}")
+    cameras = _cameras(path, decoded(read_bytes(path, _MAX_BYTES, follow_links=follow_links)))
+    names = _names(path, len(cameras), follow_links)
+    images: list[PosedImage] = []
+    problems: list[tuple[str, str]] = []
+    num_without_pose = 0
+    for number, (name, lines) in enumerate(zip(names, cameras, strict=True)):
+        try:
+            image = _image(name, lines, f"{path}, camera {number}")
+        except UserError as problem:
+            problems.append((f"camera {number}", str(problem)))
+            continue
+        if image is None:
+            num_without_pose += 1
+        else:
+            images.append(image)
+    if problems:
+        raise InvalidCapture(merge_faults(problems, "cameras"))
+    if not images:
+        raise UserError(f"{path} has no camera with a pose: align the images and export them again")
+    notes = []
+    if num_without_pose:
+        not_used = "camera has no pose and is not used", "cameras have no pose and are not used"
+        notes.append(counted(num_without_pose, *not_used))
+    return make_capture("bundler", folder, images, factor, notes, follow_links=follow_links)
+
+
+def _cameras(path: Path, text: str) -> list[list[str]]:
+    """The lines of each camera."""
+    lines = _lines(text)
+    words = next(lines, "").split()
+    if not words or not words[0].isdecimal():
+        raise UserError(f"{path} does not begin with the number of its cameras: export it again")
+    count = int(words[0][:18])
+    if not 0 < count <= MAX_VIEWS:
+        raise UserError(f"{path} has {count:,} cameras: there must be 1 to {MAX_VIEWS:,}")
+    found = [line for line, _ in zip(lines, range(_LINES * count), strict=False)]
+    if len(found) < _LINES * count:
+        raise UserError(f"{path} ends before the last of its {count} cameras: copy it again")
+    return [found[start : start + _LINES] for start in range(0, len(found), _LINES)]
+
+
+def _lines(text: str) -> Iterator[str]:
+    """The lines of a text that are neither empty nor comments."""
+    return (line for line in text.splitlines() if line.strip() and not line.startswith("#"))
+
+
+def _names(path: Path, num_cameras: int, follow_links: bool) -> list[str]:
+    """The names of the images, from a file beside that of the cameras."""
+    there = sorted(p for p in path.parent.iterdir() if p.suffix.lower() in _LIST_SUFFIXES)
+    there.sort(key=lambda p: not p.name.startswith((path.name, path.stem)))  # likely ones first
+    counts = []
+    for file in there[:_MAX_FILES]:
+        lines = list(_lines(text_of(file, follow_links=follow_links)))
+        names = [_name(line) for line in lines[: MAX_VIEWS + 1]]
+        if not names or not all(name.lower().endswith(IMAGE_SUFFIXES) for name in names):
+            continue
+        if len(names) == num_cameras:
+            return names
+        counts.append(f"{file.name} has {len(names)}")
+    found = f" ({', '.join(counts)})" if counts else ""
+    raise UserError(
+        f"{path} has {counted(num_cameras, 'camera')}, and no text file beside it names as many "
+        f"images{found}: write list.txt with the name of one image in each line, in the order of "
+        "the cameras"
+    )
+
+
+def _name(line: str) -> str:
+    """The name in a line of the list; Bundler's own have two numbers behind it.
+
+    >>> _name("./IMG 1.jpg 0 2520.1"), _name("IMG 1.jpg")
+    ('./IMG 1.jpg', 'IMG 1.jpg')
+    """
+    name = line.strip().strip('"')
+    for _ in range(2):
+        first = name.rpartition(" ")[0]
+        if not first or name.lower().endswith(IMAGE_SUFFIXES):
+            break
+        name = first.rstrip()
+    return name
+
+
+def _image(name: str, lines: Sequence[str], where: str) -> PosedImage | None:
+    """The pose and the lens of a camera; None if it has no pose."""
+    focal, k1, k2 = finite_numbers(lines[0].split(), 3, f"{where}: focal length, k1, k2")
+    rows = [finite_numbers(line.split(), 3, f"{where}: rotation") for line in lines[1:4]]
+    translation = finite_numbers(lines[4].split(), 3, f"{where}: translation")
+    if focal == 0:
+        return None
+    rotation = np.array(rows).T  # from camera to world
+    position = -rotation @ np.array(translation)[:, None]
+    return PosedImage(name, np.concatenate([rotation, position], axis=1), _lens(focal, k1, k2))
+
+
+def _lens(focal: float, k1: float, k2: float) -> Intrinsics:
+    return lambda width, height: (
+        *(focal, focal, 0.5 * width, 0.5 * height),
+        *(k1, k2, 0.0, 0.0, 0.0, 0.0),
+    )  # fmt: skip
