@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from nerf.field import register as register
     from nerf.field import register_field as register_field
     from nerf.geometry.cameras import Cameras as Cameras
+    from nerf.jobs.compare import Comparison as Comparison
+    from nerf.jobs.compare import compare_runs as compare_runs
     from nerf.jobs.draw import render_view as render_view
     from nerf.jobs.evaluate import evaluate as evaluate
     from nerf.jobs.fit import fit_config as fit_config
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from nerf.jobs.load import load_run as load_run
     from nerf.jobs.load import save_params as save_params
     from nerf.jobs.load_scene import load_scene as load_scene
+    from nerf.jobs.report import write_report as write_report
     from nerf.jobs.scores import Scores as Scores
     from nerf.jobs.train import train as train
     from nerf.jobs.train_options import TrainOptions as TrainOptions
@@ -54,6 +57,7 @@ __version__ = "0.2.0"
 
 _HOMES = {
     "Cameras": "nerf.geometry.cameras",
+    "Comparison": "nerf.jobs.compare",
     "Config": "nerf.config.settings",
     "FieldOutput": "nerf.field",
     "RadianceField": "nerf.field",
@@ -70,6 +74,7 @@ _HOMES = {
     "TrainedField": "nerf.jobs.trained_field",
     "UserError": "nerf.errors",
     "View": "nerf.scenes.scene",
+    "compare_runs": "nerf.jobs.compare",
     "evaluate": "nerf.jobs.evaluate",
     "fit_config": "nerf.jobs.fit",
     "load_params": "nerf.jobs.load",
@@ -83,6 +88,7 @@ _HOMES = {
     "save_params": "nerf.jobs.load",
     "train": "nerf.jobs.train",
     "use_all_cores": "nerf.runtime.parallel",
+    "write_report": "nerf.jobs.report",
 }
 __all__ = [*_HOMES, "__version__"]
 

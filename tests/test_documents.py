@@ -60,6 +60,7 @@ def programs():
     return [
         "nerf.main",
         "nerf.inspect",
+        "nerf.compare",
         "nerf.pose",
         "tests.support.kill_harness",
         *(f"benchmarks.{m.name}" for m in pkgutil.iter_modules([ROOT / "benchmarks"])),

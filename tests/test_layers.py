@@ -8,7 +8,7 @@ import pytest
 import nerf
 
 PACKAGE = Path(nerf.__file__).parent
-COMMANDS = {"main", "inspect", "pose"}
+COMMANDS = {"main", "inspect", "pose", "compare"}
 
 # What each package must not import, with the reason in CONTRIBUTING's map of the code.
 ABOVE_FIELDS = {"render", "training", "runs", "output", "jobs", "cli", "captures", "scenes"}

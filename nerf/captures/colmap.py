@@ -31,14 +31,9 @@ from nerf.captures.colmap_files import (
     read_images,
 )
 from nerf.captures.faults import merge_faults
-from nerf.captures.files import (
-    check_inside,
-    contents,
-    find_image,
-    path_inside,
-    read_lines,
-)
+from nerf.captures.files import check_inside, contents, path_inside, read_lines
 from nerf.captures.image_names import match_images, none_found
+from nerf.captures.image_paths import find_image
 from nerf.captures.lens_models import IS_ZERO, MODELS, PANORAMA, panorama_intrinsics
 from nerf.captures.posed_images import notes_on_files
 from nerf.errors import UserError, listed

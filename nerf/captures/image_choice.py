@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from nerf.captures import image_files
 from nerf.captures.capture import Capture
-from nerf.captures.files import find_image, folder_factor, scaled_folders
 from nerf.captures.image_kinds import TooLargeImage
 from nerf.captures.image_names import ImageMatches
+from nerf.captures.image_paths import find_image, folder_factor, scaled_folders
 from nerf.errors import counted, listed
 
 

@@ -14,14 +14,8 @@ from pathlib import Path, PurePath
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from nerf.captures.files import (
-    IMAGE_SUFFIXES,
-    check_inside,
-    contents,
-    folder_factor,
-    link_out,
-    natural_key,
-)
+from nerf.captures.files import IMAGE_SUFFIXES, check_inside, contents, link_out, natural_key
+from nerf.captures.image_paths import folder_factor
 from nerf.errors import UserError, counted, listed_shortly
 
 _MAX_DEPTH = 8  # of folders that are searched

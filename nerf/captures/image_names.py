@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
-from nerf.captures.files import image_at, path_inside
+from nerf.captures.files import path_inside
 from nerf.captures.image_index import (
     Entry,
     ImageIndex,
@@ -25,6 +25,7 @@ from nerf.captures.image_index import (
     list_images,
     parts_of,
 )
+from nerf.captures.image_paths import image_at
 from nerf.errors import UserError, listed, printable
 
 _SHOWN = 3  # pairs of names in a note

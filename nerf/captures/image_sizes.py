@@ -1,11 +1,8 @@
-"""The sizes of a capture's images: matching them to their lenses, choosing sizes, scaling."""
+"""The sizes of a capture's images: matching them to their lenses, and choosing sizes."""
 
 import dataclasses
-import hashlib
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -16,17 +13,13 @@ from nerf.captures import image_files, image_kinds
 from nerf.captures.capture import Capture, InvalidCapture
 from nerf.captures.faults import merge_faults
 from nerf.captures.image_choice import ChosenImage, choose_image, notes_on_choices
-from nerf.captures.image_kinds import UnreadableImage
 from nerf.captures.sized_lenses import scaled_lens, simplified_lens
 from nerf.errors import UserError, counted, listed
 from nerf.geometry.lenses import fraction_without_ray
-from nerf.runtime.array_cache import Arrays, cached_arrays
-from nerf.runtime.events import Callback, Progress, ignore_event
 
 MAX_PIXELS = 2**31 - 1  # of all images of a scene: what an index of 32 bits can count
 _MIN_SIDE = 2  # pixels of a scaled image
 _MAX_LENSES = 20  # the most that are checked
-_MIN_PIXELS_OF_BAR = 2**25  # the fewest pixels to scale for which a progress bar is shown
 
 
 class MatchedImages(NamedTuple):
@@ -223,101 +216,3 @@ def has_aspect_ratio(size: tuple[int, int], lens_size: npt.NDArray[np.int64]) ->
         abs(height - lens_height * width / lens_width) <= 1.0
         or abs(width - lens_width * height / lens_height) <= 1.0
     )
-
-
-def load_pixels(
-    files: Sequence[Path],
-    sizes: npt.NDArray[np.int64],
-    turned: Sequence[bool],
-    targets: npt.NDArray[np.int64],
-    cache_dir: Path,
-    callback: Callback,
-    *,
-    ignore_alpha: bool = False,
-) -> Iterator[npt.NDArray[np.uint8]]:
-    """Reads the images of a scene, each at its own size.
-
-    Args:
-      files: `[num_views]`.
-      sizes: `[num_views, 2]`, width and height.
-      turned: `[num_views]`, which images to turn by their EXIF orientation.
-      targets: `[num_views, 2]`, width and height of the results.
-      cache_dir: where scaled images are cached.
-      callback: receives the progress where there is much to scale.
-      ignore_alpha: whether transparent pixels count like others in smaller images.
-
-    Yields:
-      `[height, width, 3 or 4]` uint8, one for each file.
-
-    Raises:
-      InvalidCapture: with all images that cannot be read, after the others were yielded.
-    """
-    are_scaled = (sizes != targets).any(axis=1)
-    show = int(sizes[are_scaled].prod(axis=1).sum()) > _MIN_PIXELS_OF_BAR
-    receiver = callback if show else ignore_event
-    faults: list[UserError] = []
-    with Progress.of(receiver, "scaling images", total=len(files), unit="image") as progress:
-        for file, turn, (width, height), is_scaled in zip(
-            files, turned, targets.tolist(), are_scaled, strict=True
-        ):
-            scaled_in = cache_dir if is_scaled else None
-            try:
-                pixels = _pixels(file, turn, height, width, scaled_in, ignore_alpha)
-            except UnreadableImage as fault:
-                faults.append(fault)
-            else:
-                yield pixels
-            progress.advance(1)
-    if faults:
-        raise InvalidCapture(image_kinds.sentences(faults))
-
-
-def _pixels(
-    file: Path,
-    orient: bool,
-    height: int,
-    width: int,
-    cache_dir: Path | None,
-    ignore_alpha: bool,
-) -> npt.NDArray[np.uint8]:
-    """The pixels `[height, width, 3 or 4]` of an image; it is scaled if there is a `cache_dir`."""
-    if cache_dir is not None:
-        pixels = _scaled(file, orient, height, width, cache_dir, ignore_alpha)
-    else:
-        pixels = image_files.read_pixels(file, orient=orient)
-    if pixels.shape[:2] != (height, width):
-        raise UnreadableImage(
-            file, "{is} not of the size that the header says", "copy or make {it} again"
-        )
-    return pixels
-
-
-def _scaled(
-    file: Path, orient: bool, height: int, width: int, cache_dir: Path, ignore_alpha: bool
-) -> npt.NDArray[np.uint8]:
-    """An image at a smaller size, cached by the identity of the file."""
-    identity = (*file_identity(file), orient, height, width, *(["opaque"] * ignore_alpha))
-    path = cache_dir / f"{cache_name(identity)}.npz"
-
-    def shrink() -> Arrays:
-        small = image_files.read_scaled(
-            file, height, width, orient=orient, ignore_alpha=ignore_alpha
-        )
-        return {"pixels": image_files.to_bytes(small)}
-
-    def fits(found: Arrays) -> bool:
-        pixels = found["pixels"]
-        return bool(pixels.dtype == np.uint8 and pixels.shape[:2] == (height, width))
-
-    return np.asarray(cached_arrays(path, shrink, fits)["pixels"])
-
-
-def file_identity(file: Path) -> tuple[str, int, int]:
-    """What changes with the content of a file: its path, time and size."""
-    status = file.stat()
-    return str(file.resolve()), status.st_mtime_ns, status.st_size
-
-
-def cache_name(identity: tuple[object, ...]) -> str:
-    """A file name, without a suffix, for what depends on `identity` alone."""
-    return hashlib.sha256(repr(identity).encode()).hexdigest()[:32]

@@ -21,8 +21,9 @@ import numpy as np
 
 from nerf.captures.array_files import read_array
 from nerf.captures.capture import Array, Capture, counted_views, named_views
-from nerf.captures.files import IMAGE_SUFFIXES, check_inside, contents, folder_factor
+from nerf.captures.files import IMAGE_SUFFIXES, check_inside, contents
 from nerf.captures.image_files import advice_on_other_files, image_files
+from nerf.captures.image_paths import folder_factor
 from nerf.errors import UserError, counted, listed
 from nerf.geometry.lenses import Lens
 

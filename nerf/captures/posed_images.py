@@ -11,14 +11,10 @@ from scipy.spatial.transform import Rotation
 from nerf.captures import files, image_kinds
 from nerf.captures.capture import Array, Capture, InvalidCapture, make_lens
 from nerf.captures.faults import merge_faults
-from nerf.captures.files import (
-    find_image,
-    images_without_pose,
-    natural_key,
-    read_bytes,
-)
+from nerf.captures.files import natural_key, read_bytes
 from nerf.captures.image_choice import original_size
 from nerf.captures.image_names import ImageMatches, match_images, none_found
+from nerf.captures.image_paths import find_image, images_without_pose
 from nerf.errors import UserError, counted, listed
 
 IMAGE_FOLDERS = ("images", "input", "rgb", ".")  # that are looked in, in this order

@@ -14,7 +14,6 @@ The lens is in a file beside them, see `nerf.captures.intrinsics_file`.
 Source: the pages of the TUM RGB-D benchmark, "File formats", and of the KITTI odometry benchmark.
 """
 
-from bisect import bisect_left
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -25,6 +24,7 @@ from nerf.captures.capture import Array, Capture, InvalidCapture
 from nerf.captures.faults import merge_faults
 from nerf.captures.files import check_inside, natural_key
 from nerf.captures.image_files import advice_on_other_files, image_files
+from nerf.captures.image_times import MAX_SECONDS, image_stamps, match_by_time
 from nerf.captures.intrinsics_file import read_intrinsics
 from nerf.captures.posed_images import (
     MAX_VIEWS,
@@ -46,10 +46,7 @@ TEXT_FILES = (
 _IMAGE_FOLDERS = (
     *("images", "rgb", "image_2", "image_0", "color", "frames", "results", "."),
 )  # fmt: skip
-_ASSOCIATION_FILES = ("rgb.txt", "associations.txt")
 _MIN_MATCHED = 0.5  # of the images, the least whose names are then taken for timestamps
-_MAX_SECONDS = 0.02  # between an image and its pose, as the benchmark's own tools have it
-_MAX_NEAR = 20  # poses before and after an image that it is compared with
 _MAX_FILES = 20  # CSV files that are looked at
 _QUATERNION = ("qx", "qy", "qz", "qw")
 _OTHER_NAMES = {
@@ -123,7 +120,7 @@ def read_trajectory(
     text = text_of(path, follow_links=follow_links)
     poses = _read_csv(path, text) if path.suffix == ".csv" else _read_text(path, text)
     is_timed = all(pose.timestamp is not None and pose.name is None for pose in poses)
-    stamps = _stamps(folder, image_folder, names, follow_links) if is_timed else []
+    stamps = image_stamps(folder, image_folder, names, follow_links) if is_timed else []
     named, notes = _match(path, poses, folder / image_folder, names, stamps)
     images = [PosedImage(name, pose.camtoworld, intrinsics, size) for name, pose in named]
     return make_capture(
@@ -254,9 +251,11 @@ def _match(
     if named:
         return named, []
     if stamps:
-        matched = _by_time(stamps, poses)
+        ordered = sorted(poses, key=lambda pose: pose.timestamp or 0.0)
+        pairs = match_by_time(stamps, [pose.timestamp or 0.0 for pose in ordered])
+        matched = [(stamps[image][1], ordered[pose]) for image, pose in pairs.items()]
         if len(matched) > _MIN_MATCHED * len(stamps):  # fewer may be numbers that are no times
-            note = f"poses and images are matched to within {_MAX_SECONDS} s by their timestamps"
+            note = f"poses and images are matched to within {MAX_SECONDS} s by their timestamps"
             return matched, [note] if len(matched) < len(stamps) else []
     if len(names) != len(poses):
         raise UserError(
@@ -268,50 +267,3 @@ def _match(
     return list(zip(names, poses, strict=True)), [
         "poses and images are matched in the order of the images' names"
     ]
-
-
-def _stamps(
-    folder: Path, image_folder: str, names: Sequence[str], follow_links: bool
-) -> list[tuple[float, str]]:
-    """Timestamps of images, from a file that lists them or from their names."""
-    for name in _ASSOCIATION_FILES:
-        if (folder / name).is_file():
-            text = text_of(folder / name, follow_links=follow_links)
-            lines = [line.split() for line in text.splitlines()[:MAX_VIEWS]]
-            found = [_stamp(words[0], words[1]) for words in lines if len(words) >= 2]
-            return [stamp for stamp in found if stamp is not None]
-    found = [_stamp(Path(name).stem, name) for name in names]
-    stamps = [stamp for stamp in found if stamp is not None]
-    return stamps if len(stamps) == len(names) else []
-
-
-def _stamp(word: str, name: str) -> tuple[float, str] | None:
-    try:
-        value = float(word)
-    except ValueError:
-        return None
-    return (value, name) if np.isfinite(value) else None
-
-
-def _by_time(
-    stamps: Sequence[tuple[float, str]], poses: Sequence[_Pose]
-) -> list[tuple[str, _Pose]]:
-    """Images and poses that are near enough, the nearest first; each serves once.
-
-    Source: `associate.py` of the TUM RGB-D benchmark, which pairs them in the same way.
-    """
-    ordered = sorted(poses, key=lambda pose: pose.timestamp or 0.0)
-    times = [pose.timestamp or 0.0 for pose in ordered]
-    pairs = []
-    for image, (time, _) in enumerate(stamps):
-        middle = bisect_left(times, time)
-        for index in range(max(0, middle - _MAX_NEAR), min(len(times), middle + _MAX_NEAR)):
-            if abs(times[index] - time) <= _MAX_SECONDS:
-                pairs.append((abs(times[index] - time), image, index))
-    of_image: dict[int, int] = {}
-    used: set[int] = set()
-    for _, image, index in sorted(pairs):
-        if image not in of_image and index not in used:
-            of_image[image] = index
-            used.add(index)
-    return [(stamps[image][1], ordered[index]) for image, index in sorted(of_image.items())]

@@ -28,13 +28,10 @@ from nerf.captures.capture import (
     with_points,
 )
 from nerf.captures.faults import merge_faults
-from nerf.captures.files import (
-    images_without_pose,
-    natural_key,
-    read_json,
-)
+from nerf.captures.files import natural_key, read_json
 from nerf.captures.image_choice import original_size
 from nerf.captures.image_names import ImageMatches, match_images, none_found
+from nerf.captures.image_paths import images_without_pose
 from nerf.captures.json_keys import check_lens_keys, notes_on_keys, notes_on_lenses
 from nerf.captures.json_lens import FrameLens, intrinsics, read_lens
 from nerf.captures.json_values import Numbers, near_and_far, pose_matrix

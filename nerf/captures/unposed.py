@@ -8,7 +8,8 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from nerf.captures.files import IMAGE_SUFFIXES, check_inside, folder_factor, natural_key
+from nerf.captures.files import IMAGE_SUFFIXES, check_inside, natural_key
+from nerf.captures.image_paths import folder_factor
 from nerf.errors import UserError, counted
 
 VIDEO_SUFFIXES = (

@@ -35,6 +35,7 @@ USED_BY_INSPECT = frozenset(
     | _SPLIT
 )
 USED_BY_POSE = frozenset({"out", "max_size", "seed"})
+USED_BY_COMPARE = frozenset({"out"})
 _OF_THE_MODES = set().union(*USED_BY.values())  # absl's own flags serve all
 _OF_FOLDERS = (
     "data_dir", "format", "factor", "max_size", "space", "near", "far", "background", "alpha",
@@ -75,6 +76,11 @@ def parse_inspect_flags(argv: Sequence[str]) -> list[str]:
 def parse_pose_flags(argv: Sequence[str]) -> list[str]:
     """The same for `nerf.pose`."""
     return _parse(argv, "nerf.pose", USED_BY_POSE)
+
+
+def parse_compare_flags(argv: Sequence[str]) -> list[str]:
+    """The same for `nerf.compare`."""
+    return _parse(argv, "nerf.compare", USED_BY_COMPARE)
 
 
 def _parse(argv: Sequence[str], user: str, used: Collection[str]) -> list[str]:

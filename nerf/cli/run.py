@@ -17,6 +17,7 @@ from nerf.jobs.evaluate import evaluate
 from nerf.jobs.load import load_params, save_params
 from nerf.jobs.load_scene import load_scene
 from nerf.jobs.new_field import new_field
+from nerf.jobs.report import try_report
 from nerf.jobs.train import train
 from nerf.jobs.trained_field import TrainedField
 from nerf.jobs.training_record import run_record
@@ -141,6 +142,7 @@ def _show(console: Console, scene: Scene, folder: Path, trained: TrainedField) -
         _score_and_draw(console, scene, folder, trained)
     else:
         _draw_video(console, scene, folder, trained)
+        try_report(folder, console)
         video = folder / run_folder.VIDEO_FILE
         console.print(f"everything is in {folder}, the video is {video}")
 
@@ -159,6 +161,7 @@ def _score_and_draw(console: Console, scene: Scene, folder: Path, trained: Train
         callback=console,
     )
     _draw_video(console, scene, folder, trained)
+    try_report(folder, console)
     renders = folder / run_folder.RENDERS_FOLDER
     images = f", the images are in {renders}" if scores.views else ""
     console.print(f"everything is in {folder}{images}")

@@ -1,5 +1,6 @@
 """Scoring the held-out views of a scene."""
 
+import dataclasses
 import re
 import time
 from collections.abc import Sequence
@@ -22,7 +23,9 @@ from nerf.runtime.events import Callback, Progress, log_event, say
 from nerf.scenes.scene import Scene, View
 from nerf.scenes.splits import Holdout
 
-_DRAWN = re.compile(r"view_(?P<index>[0-9]{3,})(\.png|_comparison\.png|_depth\.(png|npy))")
+_DRAWN = re.compile(
+    r"view_(?P<index>[0-9]{3,})(\.png|_(truth|error|comparison)\.png|_depth\.(png|npy))"
+)
 _NONE_HELD_OUT = "no view is held out, so there is nothing to score"
 _TILES_TO_ESTIMATE = 16  # with fewer, scoring is over before an estimate is of use
 
@@ -182,7 +185,10 @@ def _score_views(
             own = None
             if corrects_exposure and view.image is not None:
                 own = exposed.with_exposure(scene, image, view.image, view.kept)
-            score = score_view(scene, view, image, own)
+            opacity = image.acc if scene.space.is_bounded else np.ones_like(image.acc)
+            score = dataclasses.replace(
+                score_view(scene, view, image, own), depth_range=_depth_range(image.depth, opacity)
+            )
             file = ""
             if folder is not None:
                 file = f", {_write_view(folder, scene, view, image, score, own)}"
@@ -226,9 +232,9 @@ def _write_view(
     stem = renders / f"view_{view.index:03d}"
     opacity = image.acc if scene.space.is_bounded else np.ones_like(image.acc)
     depth = images.colorize_depth(image.depth, opacity)
-    is_opaque = opacity >= 0.5
-    near, far = np.percentile(image.depth[is_opaque] if is_opaque.any() else 0.0, [1.0, 99.0])
     assert view.image is not None
+    assert score.depth_range is not None
+    near, far = score.depth_range
     panels = [
         (
             f"rendered{' and exposed' if own else ''}: {score.psnr:.2f} dB, SSIM {score.ssim:.3f}",
@@ -239,11 +245,22 @@ def _write_view(
     ]
     panels = [(caption, images.turned(panel, view.turns)) for caption, panel in panels]
     comparison = stem.with_name(f"{stem.name}_comparison.png")
-    images.write_png(stem.with_suffix(".png"), images.turned(image.rgb, view.turns))
+    error = images.colorize_error(image.rgb, view.image, view.kept)
+    files = {"": image.rgb, "_truth": view.image, "_error": error}
+    for ending, shown in files.items():
+        file = stem.with_name(f"{stem.name}{ending}.png")
+        images.write_png(file, images.turned(shown, view.turns))
     images.write_png(stem.with_name(f"{stem.name}_depth.png"), images.turned(depth, view.turns))
     np.save(stem.with_name(f"{stem.name}_depth.npy"), image.depth)
     images.write_sheet(comparison, images.side_by_side(panels))
     return comparison
+
+
+def _depth_range(depth: images.FloatImage, opacity: images.FloatImage) -> tuple[float, float]:
+    """The 1st and the 99th percentile of the depth where there is something; zeros for nothing."""
+    is_opaque = opacity >= 0.5
+    near, far = np.percentile(depth[is_opaque] if is_opaque.any() else 0.0, [1.0, 99.0])
+    return float(near), float(far)
 
 
 def _remove_other_views(folder: Path, indices: Sequence[int]) -> None:

@@ -87,7 +87,7 @@ def load_scene(
     )
     for text in resolved.notes:
         note(callback, text)
-    return dataclasses.replace(resolved.scene, folder=resolved.folder)
+    return dataclasses.replace(resolved.scene, folder=resolved.folder, notes=tuple(resolved.notes))
 
 
 def _check_bundled(name: str, *options: object) -> None:

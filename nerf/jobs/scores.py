@@ -10,7 +10,9 @@ import numpy.typing as npt
 from nerf.jobs.exposed import Exposed
 from nerf.jobs.renderers import RenderMethod
 from nerf.render import image_metrics
+from nerf.render.flip import flip
 from nerf.render.images import RenderedImage
+from nerf.render.multiscale_ssim import ms_ssim
 from nerf.scenes.scene import Scene, Split, View
 
 
@@ -32,6 +34,10 @@ class ViewScore:
       depth_error: mean of |depth / truth - 1|; None where the true depth is not known.
       resolution: height and width in pixels; None where all views of the scene have one size.
       masked: the fraction of the pixels that a mask leaves out of the scores; None without a mask.
+      ms_ssim: see `nerf.render.multiscale_ssim`; None for small images.
+      flip: see `nerf.render.flip`; None where flip-evaluator is not installed.
+      depth_range: the 1st and the 99th percentile of the rendered depth where there is something,
+        in scene units: between them, the image of the depth is coloured.
       uncorrected: the scores of the whole view as it is rendered; None where nothing is corrected.
       gains: of red, green and blue, in linear light, that the view was corrected with.
     """
@@ -43,6 +49,9 @@ class ViewScore:
     depth_error: float | None = None
     resolution: tuple[int, int] | None = None
     masked: float | None = None
+    ms_ssim: float | None = None
+    flip: float | None = None
+    depth_range: tuple[float, float] | None = None
     uncorrected: Uncorrected | None = None
     gains: tuple[float, float, float] | None = None
 
@@ -91,6 +100,16 @@ class Scores:
         return float(np.mean(errors)) if errors else None
 
     @property
+    def ms_ssim(self) -> float | None:
+        """Mean MS-SSIM; None unless all views have one."""
+        return _mean_if_all([view.ms_ssim for view in self.views])
+
+    @property
+    def flip(self) -> float | None:
+        """Mean FLIP; None unless all views have one."""
+        return _mean_if_all([view.flip for view in self.views])
+
+    @property
     def uncorrected(self) -> Uncorrected | None:
         """The mean scores without corrections; None where nothing is corrected."""
         found = [view.uncorrected for view in self.views if view.uncorrected is not None]
@@ -118,13 +137,13 @@ class Scores:
           **labels: scene, source, backend, field, preset and step.
         """
         views = [dataclasses.asdict(view) for view in self.views]
-        depth = {} if self.depth_error is None else {"depth_error": self.depth_error}
+        more = {"ms_ssim": self.ms_ssim, "flip": self.flip, "depth_error": self.depth_error}
         is_part = len(self.views) < len(self.split.test)
         return {
             "psnr": self.psnr,
             "ssim": self.ssim,
             **self._correction_to_json(),
-            **depth,
+            **{name: x for name, x in more.items() if x is not None},
             **({"views_scored": self.views_scored} if is_part else {}),
             "views": [_plain(view) for view in views],
             "split": {"train": list(self.split.train), "test": list(self.split.test)},
@@ -150,6 +169,11 @@ def _mean(values: Sequence[float]) -> float:
     return float(np.mean(values)) if values else float("nan")
 
 
+def _mean_if_all(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known and len(known) == len(values) else None
+
+
 def score_view(
     scene: Scene, view: View, image: RenderedImage, exposed: Exposed | None = None
 ) -> ViewScore:
@@ -165,13 +189,14 @@ def score_view(
     assert view.image is not None
     depth = None if scene.depth is None else scene.depth[view.index]
     height, width = view.image.shape[:2]
-    whole = psnr_and_ssim(image.rgb, view.image, view.kept)
+    scored = image.rgb, view.image, view.kept
+    whole, gains = psnr_and_ssim(*scored), None
+    scores = whole
     if exposed is not None and exposed.is_known:
         red, green, blue = (float(gain) for gain in exposed.gains)
-        part = exposed.scored(exposed.rgb), exposed.scored(view.image)
-        scores, gains = psnr_and_ssim(*part, exposed.scored_mask(view.kept)), (red, green, blue)
-    else:
-        scores, gains = whole, None
+        parts = exposed.scored(exposed.rgb), exposed.scored(view.image)
+        scored, gains = (*parts, exposed.scored_mask(view.kept)), (red, green, blue)
+        scores = psnr_and_ssim(*scored)
     return ViewScore(
         view.index,
         view.name,
@@ -180,8 +205,10 @@ def score_view(
         None if depth is None else image_metrics.depth_error(image.depth, depth),
         None if scene.cameras.sizes is None else (height, width),
         None if view.kept is None else float(1.0 - np.mean(view.kept)),
-        None if exposed is None else whole,
-        gains,
+        ms_ssim(*scored),
+        flip(*scored),
+        uncorrected=None if exposed is None else whole,
+        gains=gains,
     )
 
 

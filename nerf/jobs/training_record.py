@@ -9,6 +9,7 @@ from nerf.config import text
 from nerf.geometry.cameras import Cameras
 from nerf.jobs.trained_field import TrainedField
 from nerf.runs import run_folder
+from nerf.runtime import devices
 from nerf.scenes.scene import Scene
 
 
@@ -40,7 +41,19 @@ def run_record(trained: TrainedField, scene: Scene, *, mode: str, seed: int) -> 
         "config": text.to_json(trained.config),
         "device": run_folder.device_name(),
         "versions": run_folder.versions(),
+        "machine": devices.machine(),
+        "notes": [_without_path(note, scene) for note in scene.notes],
     }
+
+
+def _without_path(note: str, scene: Scene) -> str:
+    """A note that names the scene's folder by its last part alone: a run folder has no path."""
+    if scene.folder is None:
+        return note
+    for folder in (scene.folder.absolute(), scene.folder.resolve(), scene.folder):
+        if folder.name:
+            note = note.replace(str(folder), folder.name)
+    return note
 
 
 def _sizes(cameras: Cameras) -> dict[str, Any]:

@@ -24,6 +24,7 @@ _MAGMA = np.array(
     ],
     np.float32,
 )  # fmt: skip
+MAX_ERROR = 0.25  # of the colours of `colorize_error`
 _MIN_SHOWN_WIDTH = 480  # pixels; smaller images are enlarged
 _GAP = 8  # pixels between panels
 _CAPTION = 30  # pixels, the height of a caption
@@ -82,11 +83,35 @@ def colorize_depth(depth: FloatImage, acc: FloatImage | None = None) -> FloatIma
     disparity = 1.0 / np.maximum(depth, 1e-9)
     is_opaque = np.full(depth.shape, True) if acc is None else acc >= 0.5
     low, high = np.percentile(disparity[is_opaque] if is_opaque.any() else 0.0, [1.0, 99.0])
-    level = np.clip((disparity - low) / max(high - low, 1e-9), 0.0, 1.0)
+    colours = magma((disparity - low) / max(high - low, 1e-9))
+    return np.where(is_opaque[..., None], colours, np.float32(0.0))
+
+
+def colorize_error(
+    image: FloatImage, truth: FloatImage, kept: npt.NDArray[np.bool_] | None = None
+) -> FloatImage:
+    """Colours the error of an image: dark is small, bright is large.
+
+    The error of a pixel is the mean of |image - truth| over its colours. The scale is the same for
+    all images, from 0 to `MAX_ERROR`, in the root of the error so that small ones show as well.
+
+    Args:
+      image, truth: `[height, width, 3]` in [0, 1].
+      kept: `[height, width]`, the pixels that count; None for all. Others are hatched.
+
+    Returns:
+      `[height, width, 3]` in [0, 1].
+    """
+    error = np.abs(np.clip(image, 0.0, 1.0) - np.clip(truth, 0.0, 1.0)).mean(axis=-1)
+    return hatched(magma(np.sqrt(error / MAX_ERROR)), kept)
+
+
+def magma(level: npt.NDArray[np.floating]) -> FloatImage:
+    """The colours `[..., 3]` in [0, 1] of levels `[...]` from 0, dark, to 1, bright."""
     stops = np.linspace(0.0, 1.0, len(_MAGMA))
-    channels = [np.interp(level, stops, _MAGMA[:, c]) for c in range(3)]
-    colours = np.where(is_opaque[..., None], np.stack(channels, axis=-1) / 255.0, 0.0)
-    return colours.astype(np.float32)
+    clipped = np.clip(level, 0.0, 1.0)
+    channels = [np.interp(clipped, stops, _MAGMA[:, c]) for c in range(3)]
+    return (np.stack(channels, axis=-1) / 255.0).astype(np.float32)
 
 
 def enlarge(image: ByteImage, min_width: int = _MIN_SHOWN_WIDTH) -> ByteImage:
@@ -134,6 +159,23 @@ def grid(panels: Sequence[tuple[str, FloatImage]], num_columns: int) -> ByteImag
         draw.text((left + 2, top + _CAPTION // 2), shown, fill="black", font=font, anchor="lm")
         sheet.paste(Image.fromarray(image), (left, top + _CAPTION))
     return np.asarray(sheet)
+
+
+def panels(sheet: ByteImage, num_panels: int) -> list[ByteImage]:
+    """The images of a sheet of `side_by_side`, enlarged where it has enlarged them.
+
+    Args:
+      sheet: `[height, width, 3]`.
+      num_panels: how many there are.
+
+    Raises:
+      ValueError: if the sheet has no such arrangement.
+    """
+    height, width = sheet.shape[0] - _CAPTION - _GAP, (sheet.shape[1] - _GAP) // num_panels - _GAP
+    if height < 1 or width < 1 or (width + _GAP) * num_panels + _GAP != sheet.shape[1]:
+        raise ValueError(f"a sheet of {num_panels} panels has another size")
+    lefts = [_GAP + number * (width + _GAP) for number in range(num_panels)]
+    return [sheet[_CAPTION : _CAPTION + height, left : left + width] for left in lefts]
 
 
 def _fitted(caption: str, fits: Callable[[str], bool]) -> str:

@@ -82,5 +82,5 @@ def _step(line: str) -> float:
     """The step of a line; infinity where it has none."""
     try:
         return float(json.loads(line)["step"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError):
         return math.inf

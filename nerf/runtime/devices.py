@@ -2,11 +2,13 @@
 
 import contextlib
 import os
+import platform
 import re
 import shutil
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import jax
 
@@ -146,6 +148,18 @@ def processor_info() -> Sequence[str]:
         return Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return ()
+
+
+def machine() -> dict[str, Any]:
+    """What computes, for the record of a run; nothing in it says whose machine it is."""
+    found = [line.partition(":")[2].strip() for line in processor_info() if "model name" in line]
+    return {
+        "platform": default_platform(),
+        "devices": jax.local_device_count(),
+        "processor": found[0] if found else platform.processor() or platform.machine(),
+        "cpu_cores": os.cpu_count(),
+        "system": f"{platform.system()} {platform.machine()}",
+    }
 
 
 def _user_chose_cpu() -> bool:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from nerf.captures import image_sizes
+from nerf.captures import scaled_images
 from nerf.captures.capture import Capture
 from nerf.captures.formats import read_capture
 from nerf.captures.image_sizes import MatchedImages, check_lenses, match_sizes, target_sizes
@@ -157,12 +157,12 @@ def _load_images(
     file = None
     if num_pixels * channels > options.image_memory * devices.host_memory():
         ignored = ["alpha is ignored"] * ignore_alpha
-        identities = tuple(image_sizes.file_identity(file) for file in capture.files)
-        name = image_sizes.cache_name((identities, turned, targets.tolist(), channels, *ignored))
+        identities = tuple(scaled_images.file_identity(file) for file in capture.files)
+        name = scaled_images.cache_name((identities, turned, targets.tolist(), channels, *ignored))
         file = cache_dir / "images" / f"{name}.npy"
 
     def read() -> Iterator[npt.NDArray[np.uint8]]:
-        for image in image_sizes.load_pixels(
+        for image in scaled_images.load_pixels(
             capture.files,
             sizes,
             turned,

@@ -79,6 +79,7 @@ class Scene:
         images, as a camera path; None if there are none.
       folder: the folder it was loaded from; None for a bundled scene (never stored in a run
         folder).
+      notes: what the check of the capture said when it was loaded.
     """
 
     name: str
@@ -94,6 +95,7 @@ class Scene:
     given_split: Split | None = None
     path_poses: npt.NDArray[np.float32] | None = None
     folder: Path | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def truth_name(self) -> str:

@@ -10,6 +10,7 @@ import safetensors
 from PIL import Image
 
 from nerf.backends import published
+from nerf.render.flip import has_flip
 from nerf.runs import parameters
 from tests.conftest import BACKENDS
 from tests.support.command_line import (
@@ -33,7 +34,8 @@ pytestmark = pytest.mark.slow
 
 
 def test_a_training_run_leaves_everything_behind(run_dir):
-    view = ["view_000.png", "view_000_comparison.png", "view_000_depth.npy", "view_000_depth.png"]
+    endings = ("", "_comparison", "_depth", "_error", "_truth")
+    view = sorted([*(f"view_000{ending}.png" for ending in endings), "view_000_depth.npy"])
     assert sorted(path.name for path in run_dir.iterdir()) == [
         ".lock",
         "checkpoints",
@@ -42,6 +44,7 @@ def test_a_training_run_leaves_everything_behind(run_dir):
         "metrics.jsonl",
         "params.safetensors",
         "renders",
+        "report.html",
         "scene.json",
         "training.png",
         "video.mp4",
@@ -69,9 +72,11 @@ def test_config_json_says_what_was_computed_and_on_what(run_dir, backend):
 
 def test_eval_json_has_the_documented_keys(run_dir, backend):
     result = scores(run_dir)
+    flip = ["flip"] if has_flip() else []
     assert list(result) == [
         "psnr",
         "ssim",
+        *flip,
         "views",
         "split",
         "split_names",
@@ -84,7 +89,8 @@ def test_eval_json_has_the_documented_keys(run_dir, backend):
         "step",
         "renderer",
     ]
-    assert [sorted(view) for view in result["views"]] == [["index", "name", "psnr", "ssim"]]
+    of_view = sorted([*flip, "depth_range", "index", "name", "psnr", "ssim"])
+    assert [sorted(view) for view in result["views"]] == [of_view]
     assert result["psnr"] == result["views"][0]["psnr"]
     assert result["split"] == {"train": [1, 2, 3, 4], "test": [0]}
     assert result["split_names"]["test"] == ["image000"]
@@ -194,7 +200,11 @@ def test_evaluating_a_run_in_place_with_other_settings_keeps_its_parameters(
     )
     after = contents(folder)
     changed = {name for name in after if after[name] != before.get(name)}
-    assert {name.split("/")[0] for name in changed} == {"eval.json", "renders"}
+    assert {name.split("/")[0] for name in changed} == {
+        "eval.json",
+        "renders",
+        "report.html",
+    }
     assert [view["index"] for view in scores(folder)["views"]] == [0]
     call_well(f"--scene={scene}", f"--backend={backend}", f"--run_dir={folder}", "--video_frames=0")
     assert scores(folder)["psnr"] == pytest.approx(scores(run_dir)["psnr"], abs=1e-3)
@@ -277,7 +287,8 @@ def test_render_makes_the_video_and_leaves_the_scores(run_dir, backend, scene, t
         "--video_size=9x7",
     )
     after = contents(folder)
-    assert {name for name in after if after[name] != before.get(name)} == {"video.mp4"}
+    changed = {name for name in after if after[name] != before.get(name)}
+    assert changed == {"video.mp4", "report.html"}  # which shows the video
     assert set(after) == set(before)
     assert out.splitlines()[-1].endswith(f"the video is {folder / 'video.mp4'}")
 

@@ -10,8 +10,10 @@ import pytest
 from nerf.errors import UserError
 from nerf.jobs.evaluate import _remove_other_views, _views_with_pixels, even_choice
 from nerf.jobs.scores import Scores, ViewScore, score_view
+from nerf.render.flip import flip
 from nerf.render.image_metrics import psnr, ssim
 from nerf.render.images import RenderedImage
+from nerf.render.multiscale_ssim import ms_ssim
 from nerf.scenes.scene import Split, View
 
 
@@ -27,7 +29,7 @@ def test_a_score_is_all_measures_of_its_view():
     view = View(1, "b", None, truth)
     scene = SimpleNamespace(depth=None, cameras=SimpleNamespace(sizes=None))
     assert score_view(scene, view, rendered) == ViewScore(
-        1, "b", psnr(image, truth), ssim(image, truth)
+        1, "b", psnr(image, truth), ssim(image, truth), flip=flip(image, truth)
     )
     scene.depth = np.stack([depth, np.full_like(depth, 4.0)])
     assert score_view(scene, view, rendered).depth_error == 0.25
@@ -39,6 +41,36 @@ def test_the_mean_error_of_the_depth_is_there_where_it_is_known():
     result = scores_of(ViewScore(0, "a", 20.0, 0.5, 0.25), ViewScore(16, "b", 23.0, 0.375, 0.75))
     assert result.depth_error == 0.5
     assert [view["depth_error"] for view in result.to_json()["views"]] == [0.25, 0.75]
+
+
+def test_further_scores_stand_beside_and_their_means_need_all_views():
+    views = [
+        ViewScore(index, "a", 20.0, 0.5, ms_ssim=0.5 + index / 4, flip=0.25, depth_range=(1.0, 4.0))
+        for index in (0, 1)
+    ]
+    values = scores_of(*views).to_json()
+    assert (values["ms_ssim"], values["flip"]) == (0.625, 0.25)
+    assert [view["ms_ssim"] for view in values["views"]] == [0.5, 0.75]
+    assert values["views"][0]["depth_range"] == (1.0, 4.0)
+    small = scores_of(views[0], ViewScore(1, "b", 20.0, 0.5, flip=0.75)).to_json()
+    assert "ms_ssim" not in small
+    assert small["flip"] == 0.5
+
+
+def test_a_large_image_has_an_ms_ssim_over_what_is_not_masked():
+    rng = np.random.default_rng(0)
+    image, truth = rng.uniform(size=(2, 161, 161, 3)).astype(np.float32)
+    kept = np.ones((161, 161), bool)
+    kept[:40] = False
+    depth = np.ones((161, 161), np.float32)
+    for mask in (None, kept):
+        score = score_view(
+            SimpleNamespace(depth=None, cameras=SimpleNamespace(sizes=None)),
+            View(0, "a", None, truth, mask),
+            RenderedImage(image, depth, depth),
+        )
+        assert score.ms_ssim == ms_ssim(image, truth, mask)
+        assert score.flip == flip(image, truth, mask)
 
 
 def test_the_json_form_holds_means_views_split_and_labels():
@@ -121,9 +153,10 @@ def test_the_json_form_names_the_views_of_the_split():
 
 
 def test_drawn_files_of_views_that_are_not_scored_are_removed_and_no_others(tmp_path):
-    endings = (".png", "_comparison.png", "_depth.png", "_depth.npy")
+    endings = (".png", "_truth.png", "_error.png", "_comparison.png", "_depth.png", "_depth.npy")
     own = {f"view_{n:03d}{e}" for n in (0, 100, 1000, 1008, 20160) for e in endings}
     others = {"view_1008_mine.txt", "view_12.png", "view_.png", "view_x.png", "overview_001.png"}
+    others |= {"view_001.npy", "view_001_mine.png"}
     for name in own | others:
         (tmp_path / name).touch()
     _remove_other_views(tmp_path, (0, 1008, 20160))

@@ -162,3 +162,24 @@ def test_captions_are_drawn_alike_in_each_form_of_unicode():
     composed, decomposed = "S\u00e4ule", "Sa\u0308ule"
     one, other = (images.side_by_side([(text, image)]) for text in (composed, decomposed))
     np.testing.assert_array_equal(one, other)
+
+
+# Errors.
+
+
+def test_the_colour_of_an_error_says_its_size_on_one_scale_for_all_images():
+    truth = np.full((1, 5, 3), 0.5, np.float32)
+    errors = np.array([0.0, 0.01, 0.04, images.MAX_ERROR, 0.5], np.float32)
+    colours = images.colorize_error(truth + errors[None, :, None], truth)
+    assert np.allclose(colours[0], images.magma(np.array([0.0, 0.2, 0.4, 1.0, 1.0])), atol=1e-4)
+    assert (np.diff(luminance(colours)[0][:4]) > 0).all()
+    alone = images.colorize_error(truth[:, :1] + errors[1], truth[:, :1])
+    assert np.allclose(alone[0, 0], colours[0, 1], atol=1e-6)
+
+
+def test_pixels_that_do_not_count_are_hatched_in_the_errors():
+    truth = np.zeros((16, 16, 3), np.float32)
+    kept = np.arange(16)[None, :].repeat(16, axis=0) < 8
+    one, other = (images.colorize_error(truth + x, truth, kept) for x in (0.0, 0.2))
+    assert not np.allclose(one[:, :8], other[:, :8])
+    assert np.ptp(luminance(one)[:, 8:]) > 0.2

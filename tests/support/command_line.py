@@ -109,6 +109,12 @@ def call_benchmark(module, *arguments):
     return _ended(lambda: module.main(["benchmark", *map(str, arguments)]))
 
 
+def call_command(module, parse, *arguments):
+    """Runs a command beside `nerf.main` in this process; `parse` reads its flags."""
+    module.FLAGS.unparse_flags()
+    return _ended(lambda: module.main(parse([module.__name__, *map(str, arguments)])))
+
+
 def call_inspect(*arguments):
     """Runs `nerf.inspect.main` in this process, with flags that no call before has touched."""
     main.FLAGS.unparse_flags()
