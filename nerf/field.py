@@ -195,6 +195,7 @@ class SceneFacts(NamedTuple):
       box: corners of a box around what the cameras see, in the space the field lives in; None where
         no part of the settings spans one.
       has_hull: whether the visual hull of an object is known, so that rays end close to it.
+      exposure_varies: whether the images show that exposure or white balance change between views.
     """
 
     longer_side: int
@@ -203,6 +204,7 @@ class SceneFacts(NamedTuple):
     is_bounded: bool
     box: tuple[Vector, Vector] | None
     has_hull: bool = False
+    exposure_varies: bool = False
 
     @property
     def are_photographs(self) -> bool:

@@ -14,6 +14,7 @@ COMMANDS = {"main", "inspect", "pose", "view", "compare"}
 ABOVE_FIELDS = {"render", "training", "runs", "output", "jobs", "cli", "captures", "scenes"}
 FORBIDDEN = {
     "config": ABOVE_FIELDS | {"geometry"},
+    "corrections": ABOVE_FIELDS | {"backends", "field"},
     "geometry": ABOVE_FIELDS | {"backends", "field"},
     "captures": {
         "scenes",

@@ -185,6 +185,13 @@ flags.DEFINE_integer(
 )
 flags.DEFINE_float("lr", None, "the first learning rate; the last keeps its ratio to it")
 flags.DEFINE_enum(
+    "exposure",
+    "auto",
+    ("auto", "on", "off"),
+    "learn exposure and white balance of each view (auto: where the images show that they change); "
+    "with --mode=evaluate, score with those of each view (auto: as the run was trained)",
+)
+flags.DEFINE_enum(
     "robust_loss",
     None,
     get_args(RobustLoss),

@@ -22,7 +22,7 @@ _VIDEO = {
 }  # fmt: skip
 _TRAINING = {
     "steps", "train_seconds", "rays", "rays_per_microbatch", "steps_per_call", "lr", "resume",
-    "stop_at", "save_every", "eval_every", "on_collapse", "tensorboard", "seed",
+    "stop_at", "save_every", "eval_every", "on_collapse", "tensorboard", "seed", "exposure",
     "robust_loss",
 }  # fmt: skip
 _EXPORT = {
@@ -31,7 +31,7 @@ _EXPORT = {
 }  # fmt: skip
 _PAGE = {"host", "port"}
 USED_BY = {
-    "evaluate": _ALWAYS | _SCENE | _RUN | _VIDEO | _SPLIT | {"eval_views"},
+    "evaluate": _ALWAYS | _SCENE | _RUN | _VIDEO | _SPLIT | {"eval_views", "exposure"},
     "train": _ALWAYS
     | _SCENE
     | _RUN
@@ -67,6 +67,7 @@ _SAME_SETTING = {
     "robust_loss": ("train.robust_loss",),
     "holdout": ("train.holdout",),
     "holdout_views": ("train.holdout_views",),
+    "exposure": ("train.exposure",),
 }
 
 

@@ -66,6 +66,8 @@ def assignments() -> tuple[str, ...]:
     given = list(FLAGS.set)
     if holdout() is not None:
         given.append(f"train.holdout={holdout()}")
+    if FLAGS.mode == "train" and FLAGS.exposure != "auto":
+        given.append(f"train.exposure={FLAGS.exposure}")
     names = holdout_views()
     if names:
         given.append(f"train.holdout_views={json.dumps(names)}")

@@ -171,6 +171,7 @@ def _score_and_draw(
         folder=folder,
         renderer=FLAGS.renderer or "exact",
         eval_views=FLAGS.eval_views,
+        exposure=FLAGS.exposure if FLAGS.mode == "evaluate" else "auto",
         debug=FLAGS.debug,
         callback=console,
     )

@@ -92,8 +92,8 @@ def fit(config: Config, facts: SceneFacts) -> Config:
 
     Every field gets the scene's background and the box of its proposal; where cameras look in many
     directions, a ray may meet the scene anywhere, and more samples find out where, unless the
-    visual hull says it. A bounded scene has no opacity loss, since its rays may end in nothing. The
-    rest is the field's own, see `nerf.field.FieldSpec`.
+    visual hull says it. A bounded scene has no opacity loss, since its rays may end in nothing.
+    Exposure is corrected where it varies. The rest is the field's own, see `nerf.field.FieldSpec`.
 
     Args:
       config: of a preset.
@@ -101,6 +101,8 @@ def fit(config: Config, facts: SceneFacts) -> Config:
     """
     render = dataclasses.replace(config.render, background=facts.background)
     train, field = config.train, config.field
+    if facts.exposure_varies:
+        train = dataclasses.replace(train, exposure="on")
     if facts.is_bounded:
         train = dataclasses.replace(train, opacity_loss_weight=0.0)
     if facts.box is not None:

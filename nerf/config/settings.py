@@ -217,6 +217,8 @@ class TrainConfig:
         2015).
       adam_eps: what is added to the root of the latter.
       distortion_loss_weight, opacity_loss_weight: see `nerf.training.loss`.
+      exposure: whether exposure and white balance of the views are corrected, see
+        `nerf.corrections.exposure`; fitting to a scene decides it.
       robust_loss, robust_scale, robust_start, robust_anneal: see `nerf.training.robust_loss`.
     """
 
@@ -235,6 +237,7 @@ class TrainConfig:
     adam_eps: float = 1e-8
     distortion_loss_weight: float = renamed(0.0, "distortion")
     opacity_loss_weight: float = renamed(0.0, "coverage")
+    exposure: Literal["off", "on"] = "off"
     robust_loss: RobustLoss = "none"
     robust_scale: float = 0.1
     robust_start: float = 10.0

@@ -12,14 +12,15 @@ from nerf.config.settings import OLD_NAME, Config, Dataclass, FieldConfig
 from nerf.errors import UserError
 
 T = TypeVar("T", bound=Dataclass)
-# Settings that a run keeps when it goes on: boxes, which follow from the images, and one that came
-# after version 0.1.0.
+# Settings that a run keeps when it goes on: what follows from the images, and what came after
+# version 0.1.0.
 KEPT_BY_A_RUN = (
     "field.low",
     "field.high",
     "field.proposal.low",
     "field.proposal.high",
     "field.total_variation_every",
+    "train.exposure",
 )
 # What a user who sets one field sets besides.
 _IMPLIED = {"train.holdout": "train.use_file_split=false"}

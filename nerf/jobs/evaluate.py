@@ -11,6 +11,7 @@ import numpy as np
 
 from nerf.errors import UserError, counted, listed
 from nerf.geometry.cameras import Cameras
+from nerf.jobs import exposed
 from nerf.jobs.draw import draw
 from nerf.jobs.renderers import Renderer, RenderMethod, scoring_renderer
 from nerf.jobs.scores import Scores, ViewScore, score_view
@@ -36,6 +37,7 @@ def evaluate(
     folder: str | Path | None = None,
     renderer: RenderMethod = "exact",
     eval_views: int | None = None,
+    exposure: exposed.Choice = "auto",
     debug: bool = False,
     callback: Callback = log_event,
 ) -> Scores:
@@ -49,6 +51,8 @@ def evaluate(
       renderer: `exact` or `fast`.
       eval_views: the most views to score, an even choice of those that are held out; None scores
         all.
+      exposure: whether a view is scored with gains that fit its left half, see
+        `nerf.jobs.exposed`: `on`, `off`, or `auto`, where the training corrected exposure.
       debug: whether values are checked as well as shapes.
       callback: receives how long it is going to take, progress and scores.
 
@@ -56,8 +60,10 @@ def evaluate(
       The scores; there are none if no view is held out.
 
     Raises:
-      UserError: if `eval_views` is less than 1, or held-out views are those of the training.
+      UserError: if `eval_views` is less than 1, `exposure` is none of the three, or held-out views
+        are those of the training.
     """
+    corrects_exposure = exposed.is_corrected(exposure, trained.config.train)
     target = None if folder is None else Path(folder)
     split = scene.split(Holdout.of(trained.config.train))
     if trained.scene is not None and trained.scene.name == scene.name:
@@ -71,8 +77,13 @@ def evaluate(
             chosen = scoring_renderer(
                 trained, scene, [view.camera for view in views], renderer, callback, debug=debug
             )
-            scores, method = _score_views(scene, views, chosen, target, callback), chosen.method
-    result = Scores(tuple(scores), split, (height, width), method, scene.image_names)
+            scores = _score_views(
+                scene, views, chosen, target, callback, corrects_exposure=corrects_exposure
+            )
+            method = chosen.method
+    is_corrected = any(score.gains is not None for score in scores)
+    corrected = exposed.CORRECTED if is_corrected else None
+    result = Scores(tuple(scores), split, (height, width), method, scene.image_names, corrected)
     if target is not None:
         run_folder.write_json(
             target / run_folder.EVAL_FILE, result.to_json(**_labels(trained, scene))
@@ -89,6 +100,13 @@ def evaluate(
         f"mean of {result.views_scored} held-out {views_word}: PSNR {result.psnr:.2f} dB, "
         f"SSIM {result.ssim:.4f}{_depth_text(result.depth_error)}{fast}",
     )
+    if result.corrected is not None and result.uncorrected is not None:
+        without = result.uncorrected
+        say(
+            callback,
+            f"corrected for {result.corrected}; without: PSNR {without.psnr:.2f} dB, SSIM "
+            f"{without.ssim:.4f}",
+        )
     return result
 
 
@@ -153,6 +171,8 @@ def _score_views(
     chosen: Renderer,
     folder: Path | None,
     callback: Callback,
+    *,
+    corrects_exposure: bool,
 ) -> list[ViewScore]:
     scores, cameras = [], [view.camera for view in views]
     num_rays = sum(camera.height * camera.width for camera in cameras)
@@ -162,11 +182,16 @@ def _score_views(
     with Progress.of(callback, "held-out views", total=num_rays, unit="ray") as progress:
         for view in views:
             image = draw(chosen.renderer, view.camera, on_rays=progress.advance)
+            own = None
+            if corrects_exposure and view.image is not None:
+                own = exposed.with_exposure(scene, image, view.image, view.kept)
             opacity = image.acc if scene.space.is_bounded else np.ones_like(image.acc)
-            depth_range = _depth_range(image.depth, opacity)
-            score = score_view(scene, view, image)
-            score = dataclasses.replace(score, depth_range=depth_range)
-            file = "" if folder is None else f", {_write_view(folder, scene, view, image, score)}"
+            score = dataclasses.replace(
+                score_view(scene, view, image, own), depth_range=_depth_range(image.depth, opacity)
+            )
+            file = ""
+            if folder is not None:
+                file = f", {_write_view(folder, scene, view, image, score, own)}"
             scores.append(score)
             say(
                 callback,
@@ -190,11 +215,17 @@ def _mask_text(masked: float | None) -> str:
 
 
 def _write_view(
-    folder: Path, scene: Scene, view: View, image: RenderedImage, score: ViewScore
+    folder: Path,
+    scene: Scene,
+    view: View,
+    image: RenderedImage,
+    score: ViewScore,
+    own: exposed.Exposed | None,
 ) -> Path:
     """Writes one held-out view in every form; returns the path of the comparison.
 
-    Images to look at are turned upright; the array of depths stays as the view is stored.
+    Images to look at are turned upright; the array of depths stays as the view is stored. The
+    comparison shows the view with the exposure of its image where that is corrected.
     """
     renders = folder / run_folder.RENDERS_FOLDER
     renders.mkdir(parents=True, exist_ok=True)
@@ -205,7 +236,10 @@ def _write_view(
     assert score.depth_range is not None
     near, far = score.depth_range
     panels = [
-        (f"rendered: {score.psnr:.2f} dB, SSIM {score.ssim:.3f}", image.rgb),
+        (
+            f"rendered{' and exposed' if own else ''}: {score.psnr:.2f} dB, SSIM {score.ssim:.3f}",
+            own.rgb if own else image.rgb,
+        ),
         (f"{scene.truth_name}, {view.label}", images.hatched(view.image, view.kept)),
         (f"depth: {near:.2f} (bright) to {far:.2f} scene units", depth),
     ]

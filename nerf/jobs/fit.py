@@ -70,6 +70,7 @@ def scene_facts(scene: Scene, config: Config, *, spans_box: bool) -> SceneFacts:
         is_bounded=scene.space.is_bounded,
         box=box,
         has_hull=hull is not None and config.render.networks == PROPOSAL,
+        exposure_varies=scene.exposure_varies,
     )
 
 

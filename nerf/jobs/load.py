@@ -7,6 +7,7 @@ from nerf import field as field_lib
 from nerf.backends import convert
 from nerf.config import presets
 from nerf.config.settings import Config
+from nerf.corrections.record import CorrectionRecord
 from nerf.errors import UserError
 from nerf.jobs.fit import fit_config
 from nerf.jobs.trained_field import TrainedField
@@ -47,7 +48,10 @@ def load_run(
         stored = SceneRecord.of(scene, Holdout.of(loaded.header.config.train))
     trained = _trained(loaded, loaded.header, backend, stored, f"the parameters in {folder}")
     return dataclasses.replace(
-        trained, run_dir=folder, precision=str(record.get("precision", "float32"))
+        trained,
+        run_dir=folder,
+        precision=str(record.get("precision", "float32")),
+        corrections=_stored_corrections(folder),
     )
 
 
@@ -135,6 +139,18 @@ def stored_scene(folder: Path) -> SceneRecord | None:
         return SceneRecord.from_json(run_folder.read_json(file))
     except UserError as error:
         raise UserError(f"{file}: {error}") from error
+
+
+def _stored_corrections(folder: Path) -> CorrectionRecord | None:
+    """The record of corrections in a run folder; None where there are none."""
+    file = folder / run_folder.CORRECTIONS_FILE
+    if not file.is_file():
+        return None
+    values = run_folder.read_json(file)
+    try:
+        return CorrectionRecord.from_json(values)
+    except UserError as error:
+        raise UserError(f"{file}: {error}; delete it, the field does not need it") from error
 
 
 def find_pretrained(scene: Scene) -> Path:

@@ -12,11 +12,13 @@ from nerf.captures.image_files import shrink
 from nerf.field import Params
 from nerf.geometry.cameras import Cameras
 from nerf.jobs.draw import draw
+from nerf.jobs.exposed import with_exposure
 from nerf.jobs.renderers import preview_renderer
+from nerf.jobs.scores import Uncorrected, psnr_and_ssim
 from nerf.jobs.train_options import TrainOptions
 from nerf.jobs.trained_field import TrainedField
 from nerf.output.images import turned
-from nerf.render import image_metrics
+from nerf.render.images import RenderedImage
 from nerf.render.tiles import ImageRenderer
 from nerf.runs.store import OpenStore
 from nerf.runtime import events
@@ -123,8 +125,7 @@ class Preview:
         except InterruptedError:
             return None
         step, index, truth = int(state.step), self._view.index, self._truth
-        psnr = image_metrics.psnr(image.rgb, truth, self._kept)
-        ssim = image_metrics.ssim(image.rgb, truth, self._kept)
+        psnr, ssim = self._scores(image)
         whole = self._view.camera.height, self._view.camera.width
         shown, turns = turned(image.rgb, self._view.turns), self._view.turns
         whole = whole[::-1] if turns % 2 else whole
@@ -134,6 +135,15 @@ class Preview:
         height, width = truth.shape[:2]
         is_whole = (height, width) == (self._view.camera.height, self._view.camera.width)
         return scores if is_whole else scores | {_HEIGHT: height, _WIDTH: width}
+
+    def _scores(self, image: RenderedImage) -> Uncorrected:
+        """PSNR and SSIM of the view; with its own exposure where exposure is corrected."""
+        if self.fresh.config.train.exposure == "on":
+            own = with_exposure(self.scene, image, self._truth, self._kept)
+            if own.is_known:
+                mask = own.scored_mask(self._kept)
+                return psnr_and_ssim(own.scored(own.rgb), own.scored(self._truth), mask)
+        return psnr_and_ssim(image.rgb, self._truth, self._kept)
 
 
 def size_within(camera: Cameras, max_pixels: int) -> tuple[int, int]:

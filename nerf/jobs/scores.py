@@ -2,16 +2,25 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
+from nerf.jobs.exposed import Exposed
 from nerf.jobs.renderers import RenderMethod
 from nerf.render import image_metrics
 from nerf.render.flip import flip
 from nerf.render.images import RenderedImage
 from nerf.render.multiscale_ssim import ms_ssim
 from nerf.scenes.scene import Scene, Split, View
+
+
+class Uncorrected(NamedTuple):
+    """PSNR in dB and SSIM of a whole view, or of several, without a correction for its camera."""
+
+    psnr: float
+    ssim: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +38,8 @@ class ViewScore:
       flip: see `nerf.render.flip`; None where flip-evaluator is not installed.
       depth_range: the 1st and the 99th percentile of the rendered depth where there is something,
         in scene units: between them, the image of the depth is coloured.
+      uncorrected: the scores of the whole view as it is rendered; None where nothing is corrected.
+      gains: of red, green and blue, in linear light, that the view was corrected with.
     """
 
     index: int
@@ -41,6 +52,8 @@ class ViewScore:
     ms_ssim: float | None = None
     flip: float | None = None
     depth_range: tuple[float, float] | None = None
+    uncorrected: Uncorrected | None = None
+    gains: tuple[float, float, float] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +66,8 @@ class Scores:
       resolution: height and width in pixels; where views differ in size, of most of them.
       renderer: `exact` or `fast`.
       view_names: `[num_views]`, the names of all views.
+      corrected: what of the views was corrected before they were scored, and how, in words; None
+        for nothing.
     """
 
     views: tuple[ViewScore, ...]
@@ -60,6 +75,7 @@ class Scores:
     resolution: tuple[int, int]
     renderer: RenderMethod
     view_names: tuple[str, ...] = ()
+    corrected: str | None = None
 
     @property
     def views_scored(self) -> str:
@@ -93,12 +109,26 @@ class Scores:
         """Mean FLIP; None unless all views have one."""
         return _mean_if_all([view.flip for view in self.views])
 
+    @property
+    def uncorrected(self) -> Uncorrected | None:
+        """The mean scores without corrections; None where nothing is corrected."""
+        found = [view.uncorrected for view in self.views if view.uncorrected is not None]
+        if not found:
+            return None
+        return Uncorrected(*(_mean(each) for each in zip(*found, strict=True)))
+
     def _split_names(self) -> dict[str, Any]:
         if not self.view_names:
             return {}
         parts = self.split._asdict().items()
         names = {part: [self.view_names[index] for index in indices] for part, indices in parts}
         return {"split_names": names}
+
+    def _correction_to_json(self) -> dict[str, Any]:
+        """What was corrected, and the scores without it."""
+        if self.corrected is None or self.uncorrected is None:
+            return {}
+        return {**_uncorrected_to_json(self.uncorrected), "corrected": self.corrected}
 
     def to_json(self, **labels: Any) -> dict[str, Any]:
         """What `eval.json` holds.
@@ -112,15 +142,27 @@ class Scores:
         return {
             "psnr": self.psnr,
             "ssim": self.ssim,
+            **self._correction_to_json(),
             **{name: x for name, x in more.items() if x is not None},
             **({"views_scored": self.views_scored} if is_part else {}),
-            "views": [{name: x for name, x in view.items() if x is not None} for view in views],
+            "views": [_plain(view) for view in views],
             "split": {"train": list(self.split.train), "test": list(self.split.test)},
             **self._split_names(),
             "resolution": list(self.resolution),
             **labels,
             "renderer": self.renderer,
         }
+
+
+def _plain(view: dict[str, Any]) -> dict[str, Any]:
+    """A view's scores as JSON has them, without those that there are not."""
+    plain = {name: x for name, x in view.items() if x is not None}
+    uncorrected = plain.pop("uncorrected", None)
+    return plain | ({} if uncorrected is None else _uncorrected_to_json(uncorrected))
+
+
+def _uncorrected_to_json(scores: Uncorrected) -> dict[str, float]:
+    return {f"{name}_uncorrected": x for name, x in scores._asdict().items()}
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -132,19 +174,50 @@ def _mean_if_all(values: Sequence[float | None]) -> float | None:
     return float(np.mean(known)) if known and len(known) == len(values) else None
 
 
-def score_view(scene: Scene, view: View, image: RenderedImage) -> ViewScore:
-    """All scores of one drawn view."""
+def score_view(
+    scene: Scene, view: View, image: RenderedImage, exposed: Exposed | None = None
+) -> ViewScore:
+    """All scores of one drawn view.
+
+    Args:
+      scene: of the view.
+      view: with its image.
+      image: as it was rendered.
+      exposed: the same with the view's own exposure, which is then what is scored; None where
+        exposure is not corrected.
+    """
     assert view.image is not None
     depth = None if scene.depth is None else scene.depth[view.index]
     height, width = view.image.shape[:2]
+    scored = image.rgb, view.image, view.kept
+    whole, gains = psnr_and_ssim(*scored), None
+    scores = whole
+    if exposed is not None and exposed.is_known:
+        red, green, blue = (float(gain) for gain in exposed.gains)
+        parts = exposed.scored(exposed.rgb), exposed.scored(view.image)
+        scored, gains = (*parts, exposed.scored_mask(view.kept)), (red, green, blue)
+        scores = psnr_and_ssim(*scored)
     return ViewScore(
         view.index,
         view.name,
-        image_metrics.psnr(image.rgb, view.image, view.kept),
-        image_metrics.ssim(image.rgb, view.image, view.kept),
+        scores.psnr,
+        scores.ssim,
         None if depth is None else image_metrics.depth_error(image.depth, depth),
         None if scene.cameras.sizes is None else (height, width),
         None if view.kept is None else float(1.0 - np.mean(view.kept)),
-        ms_ssim(image.rgb, view.image, view.kept),
-        flip(image.rgb, view.image, view.kept),
+        ms_ssim(*scored),
+        flip(*scored),
+        uncorrected=None if exposed is None else whole,
+        gains=gains,
+    )
+
+
+def psnr_and_ssim(
+    image: npt.NDArray[np.float32],
+    truth: npt.NDArray[np.float32],
+    kept: npt.NDArray[np.bool_] | None,
+) -> Uncorrected:
+    """Both scores of an image, see `nerf.render.image_metrics`."""
+    return Uncorrected(
+        image_metrics.psnr(image, truth, kept), image_metrics.ssim(image, truth, kept)
     )

@@ -12,6 +12,7 @@ import jax
 from nerf import field as field_lib
 from nerf.captures.capture import named_views
 from nerf.config.settings import PRECISIONS, Config
+from nerf.corrections.record import CorrectionRecord
 from nerf.errors import UserError
 from nerf.field import Params, RadianceField
 from nerf.geometry.spaces import Space
@@ -44,6 +45,7 @@ class TrainedField:
       precision: of matrix products, see `nerf.config.settings.PRECISIONS`.
       run_dir: the run folder that it was loaded from or trained in, if any.
       is_pretrained: whether the parameters are those that come with the scene.
+      corrections: what was learnt of the training views beside the field; None without corrections.
     """
 
     backend: str
@@ -61,6 +63,7 @@ class TrainedField:
     precision: str = "float32"
     run_dir: Path | None = None
     is_pretrained: bool = False
+    corrections: CorrectionRecord | None = None
 
     def view(self, which: int | str) -> View:
         """The camera of a view of the scene it was trained on.

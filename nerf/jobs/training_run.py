@@ -11,12 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from nerf.config.settings import PROPOSAL
+from nerf.corrections.record import CorrectionRecord
 from nerf.errors import UserError
 from nerf.jobs.preview import Preview, preview_index, size_before
 from nerf.jobs.train_options import TrainOptions
 from nerf.jobs.trained_field import TrainedField
 from nerf.jobs.training_record import run_record
 from nerf.jobs.training_views import training_views
+from nerf.runs import run_folder
 from nerf.runs.store import OpenStore, Store
 from nerf.runtime.events import Callback, note, say
 from nerf.runtime.interrupts import Interrupted, interrupt_between_steps
@@ -90,7 +92,21 @@ class TrainingRun:
                     f"{collapse}. Restarting from another key, restart {restarts + 1} of "
                     f"{MAX_RESTARTS}; what collapsed is {where}",
                 )
-        return self.fresh.with_params(jax.device_get(state.params), int(state.step))
+        trained = self.fresh.with_params(jax.device_get(state.params), int(state.step))
+        return dataclasses.replace(trained, corrections=self._corrections(state))
+
+    def _corrections(self, state: TrainState) -> CorrectionRecord | None:
+        """What a state says of the training views; None without corrections."""
+        if state.corrections is None:
+            return None
+        record = self.fresh.needed_scene()
+        names = [record.view_names[index] for index in sorted(record.split.train)]
+        return CorrectionRecord.of(jax.device_get(state.corrections.values), names)
+
+    def _write_corrections(self, opened: OpenStore, state: TrainState) -> None:
+        corrections = self._corrections(state)
+        if corrections is not None:
+            opened.write_json(run_folder.CORRECTIONS_FILE, corrections.to_json())
 
     def _make_step(self) -> StepFn:
         views = training_views(self.scene, self.fresh.needed_scene().split.train)
@@ -118,6 +134,7 @@ class TrainingRun:
                 fresh = self._fresh_state(store)
                 first = opened.first_state(fresh, self.loop_config.goal)
                 first = self._carved(first) if first is fresh else first
+                self._write_corrections(opened, first)
                 state = self._loop(opened, step_fn, first, interrupted)
         except Interrupted:
             if state is None or not returns_on_interrupt:
@@ -137,6 +154,10 @@ class TrainingRun:
         def should_stop() -> bool:
             return interrupted() or self.was_stopped()
 
+        def save(state: TrainState, score: float | None) -> None:
+            opened.save(state, score)
+            self._write_corrections(opened, state)
+
         preview = Preview(
             self.fresh,
             self.scene,
@@ -153,7 +174,7 @@ class TrainingRun:
             log=opened,
             config=self.loop_config,
             hooks=loop.Hooks(
-                opened.save,
+                save,
                 opened.wait,
                 preview.evaluate,
                 preview.plan,
@@ -173,7 +194,10 @@ class TrainingRun:
     def _fresh_state(self, store: Store) -> TrainState:
         key = jax.random.key(self.seed)
         key = jax.random.fold_in(key, store.num_restarts) if store.num_restarts else key
-        return init_state(self.fresh.field, self.fresh.config, key, self.fresh.params)
+        num_views = len(self.fresh.needed_scene().split.train)
+        return init_state(
+            self.fresh.field, self.fresh.config, key, self.fresh.params, num_views=num_views
+        )
 
     def _carved(self, state: TrainState) -> TrainState:
         """A state before its first step, whose proposal knows what is empty in this scene."""

@@ -251,11 +251,12 @@ def _write_reason(error: BaseException) -> str:
 
 
 def _to_tree(state: TrainState) -> dict[str, Any]:
-    """Orbax stores plain arrays, so the random key goes as its bits.
+    """Orbax stores plain arrays, so the random key goes as its bits; what is None is left out.
 
     They are copies on one device: those on several Orbax would cut into slices first.
     """
-    tree = jax.device_get({**state._asdict(), "key": jax.random.key_data(state.key)})
+    given = {name: part for name, part in state._asdict().items() if part is not None}
+    tree = jax.device_get({**given, "key": jax.random.key_data(state.key)})
     tree["checksum"] = np.array(_checksum(tree), np.uint32)
     copies: dict[str, Any] = jax.device_put(tree, jax.local_devices()[0])
     return copies

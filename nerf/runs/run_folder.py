@@ -24,6 +24,7 @@ from nerf.runtime import atomic
 CONFIG_FILE = "config.json"
 EVAL_FILE = "eval.json"
 SCENE_FILE = "scene.json"
+CORRECTIONS_FILE = "corrections.json"
 VIDEO_FILE = "video.mp4"
 REPORT_FILE = "report.html"
 RENDERS_FOLDER = "renders"

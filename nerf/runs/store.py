@@ -58,6 +58,9 @@ class OpenStore(Protocol):
     def save(self, state: TrainState, score: float | None) -> None:
         """Stores a state and its parameters, with its held-out PSNR where there is one."""
 
+    def write_json(self, name: str, values: dict[str, Any]) -> None:
+        """Stores a JSON file of the run, in the place of an earlier one of that name."""
+
     def wait(self) -> None:
         """Returns when all that was saved is stored."""
 
@@ -95,6 +98,9 @@ class MemoryStore:
 
     def save(self, state: TrainState, score: float | None) -> None:
         del state, score
+
+    def write_json(self, name: str, values: dict[str, Any]) -> None:
+        del name, values
 
     def wait(self) -> None:
         pass
@@ -213,6 +219,9 @@ class _OpenFolder:
     def save(self, state: TrainState, score: float | None) -> None:
         self._store.save_params(jax.device_get(state.params), int(state.step))
         self._checkpoints.save(state, score)
+
+    def write_json(self, name: str, values: dict[str, Any]) -> None:
+        run_folder.write_json(self._folder / name, values)
 
     def wait(self) -> None:
         self._checkpoints.wait()

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from nerf.captures import brightness, scaled_images
+from nerf.captures import scaled_images
 from nerf.captures.capture import Capture
 from nerf.captures.formats import read_capture
 from nerf.captures.image_sizes import MatchedImages, check_lenses, match_sizes, target_sizes
@@ -129,10 +129,6 @@ def load_capture(
         images, capture, matched.turned, alpha=options.alpha, masks=options.masks
     )
     notes += used_notes
-    quantiles = [brightness.quantiles_of(images.bytes_of(i)) for i in range(capture.num_views)]
-    notes += brightness.notes_on_brightness(
-        np.stack(quantiles), capture.camtoworlds, is_object=images.is_transparent
-    )
     scene = make_scene(
         capture,
         images,
@@ -141,6 +137,7 @@ def load_capture(
         origin=f"{capture.format}, {capture.files[0].parent}",
         options=options.normalization,
     )
+    notes += scene.exposure_notes
     return LoadedScene(scene, capture, (*capture.notes, *notes), matched.turned)
 
 

@@ -5,6 +5,7 @@ in scene units; `capture_to_scene` transforms the coordinates of the files to th
 """
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -12,6 +13,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from nerf.captures import brightness, white_balance
 from nerf.captures.capture import Split as Split
 from nerf.config.settings import Background
 from nerf.errors import UserError, listed
@@ -120,6 +122,27 @@ class Scene:
     def unit_scale(self) -> float:
         """The number of scene units in one unit of length of the capture's files."""
         return scale_of(self.capture_to_scene)
+
+    @functools.cached_property
+    def exposure_notes(self) -> tuple[str, ...]:
+        """What the images show of exposure or white balance that change between views, if any."""
+        poses = np.asarray(self.cameras.camtoworlds, np.float64)
+        images = [self.images.bytes_of(index) for index in range(len(self.images))]
+        return tuple(
+            brightness.notes_on_brightness(
+                np.stack([brightness.quantiles_of(image) for image in images]),
+                poses,
+                is_object=self.is_transparent,
+            )
+            or white_balance.notes_on_white_balance(
+                np.stack([white_balance.ratios_of(image) for image in images]), poses
+            )
+        )
+
+    @property
+    def exposure_varies(self) -> bool:
+        """Whether the images show that exposure or white balance change between views."""
+        return bool(self.exposure_notes)
 
     def view(self, which: int | str) -> View:
         """One view, by its index (negative counts from the end) or its name.

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nerf.config.settings import Background, RenderConfig
+from nerf.corrections.corrections import Corrections, pixel_gains
 from nerf.geometry.cameras import Cameras, pixel_cameras
 from nerf.geometry.rays import Rays, scene_rays
 from nerf.geometry.spaces import Space
@@ -127,6 +128,8 @@ class Batch(NamedTuple):
       rgb: `[num_rays, 3]`, sRGB in [0, 1]; colours of transparent images lie over the background.
       ray_keys: `[num_rays]`, one random key a ray.
       alpha: `[num_rays]`, in [0, 1], of transparent images; else None.
+      log_gains: `[num_rays, 3]`, of the views' cameras, see `nerf.corrections.exposure`; None
+        without correction.
       progress: `[num_rays]`, the share of the run that is over, where the loss depends on it.
     """
 
@@ -134,7 +137,18 @@ class Batch(NamedTuple):
     rgb: jax.Array
     ray_keys: jax.Array
     alpha: jax.Array | None = None
+    log_gains: jax.Array | None = None
     progress: jax.Array | None = None
+
+
+class Corrected(NamedTuple):
+    """What of a batch depends on the corrections of its views; None what does not.
+
+    Attributes:
+      log_gains: see `Batch`.
+    """
+
+    log_gains: jax.Array | None = None
 
 
 def draw_pixels(
@@ -240,6 +254,21 @@ def make_batch(
     )
     rgb, alpha = colours(pixels)
     return Batch(rays, rgb, pixels.ray_keys, alpha)
+
+
+def corrected_parts(pixels: PixelBatch, corrections: Corrections) -> Corrected:
+    """What of the batch of some pixels depends on corrections, a differentiable function of them.
+
+    Args:
+      pixels: `[num_rays]`.
+      corrections: of the training views.
+    """
+    return Corrected(pixel_gains(corrections, pixels.view))
+
+
+def with_corrected(batch: Batch, parts: Corrected) -> Batch:
+    """The batch with its corrected parts in place."""
+    return batch._replace(log_gains=parts.log_gains)
 
 
 def sample_batch(

@@ -1,13 +1,14 @@
 """The loss: the error of the rendered colours, and the regularisation of rays and parameters."""
 
 import functools
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import chex
 import jax
 import jax.numpy as jnp
 
 from nerf.config.settings import FINE, PROPOSAL, Config, RenderConfig
+from nerf.corrections import exposure
 from nerf.field import Params, Proposal, RadianceField
 from nerf.geometry.occupancy import Occupancy
 from nerf.render.rays import (
@@ -19,8 +20,11 @@ from nerf.render.rays import (
     render_rays,
 )
 from nerf.render.volume import Composite
-from nerf.training.batch import Batch
+from nerf.training.batch import Batch, Corrected, with_corrected
 from nerf.training.robust_loss import robust_loss
+
+T = TypeVar("T")
+_BEHIND = {"black": 0.0, "white": 1.0}  # the colour of a background, in all channels
 
 
 class BatchStats(NamedTuple):
@@ -78,7 +82,7 @@ def _rendering_loss(
     rendering: Rendering, batch: Batch, config: Config
 ) -> tuple[jax.Array, BatchStats]:
     """`photometric_loss` of what was rendered."""
-    mse = jnp.mean(jnp.square(rendering.fine.rgb - batch.rgb))
+    mse = jnp.mean(jnp.square(colour_error(rendering.fine, batch, config.render)))
     channels = {"sum": 3.0, "mean": 1.0}[config.train.loss]
     regularization = jnp.mean(rendering.proposal_loss)
     loss = channels * _error(rendering.fine, batch, config)
@@ -101,6 +105,20 @@ def _rendering_loss(
         regularization=regularization,
     )
     return loss + regularization, jax.lax.stop_gradient(stats)
+
+
+def colour_error(composite: Composite, batch: Batch, config: RenderConfig) -> jax.Array:
+    """The error of colours, `[num_rays, 3]`, through the gains of the views' cameras if any."""
+    if batch.log_gains is None:
+        return composite.rgb - batch.rgb
+    if batch.alpha is None:
+        return exposure.clipped_error(
+            exposure.with_gains(composite.rgb, batch.log_gains), batch.rgb
+        )
+    behind = _BEHIND[config.background]
+    rgb = exposure.with_gains_over(composite.rgb, composite.acc, batch.log_gains, behind)
+    is_opaque = batch.alpha[:, None] >= 1.0
+    return jnp.where(is_opaque, exposure.clipped_error(rgb, batch.rgb), rgb - batch.rgb)
 
 
 def _error(composite: Composite, batch: Batch, config: Config) -> jax.Array:
@@ -132,10 +150,10 @@ def squared_error(composite: Composite, batch: Batch, config: RenderConfig) -> j
 
 def squared_errors(composite: Composite, batch: Batch, config: RenderConfig) -> jax.Array:
     """The squared error of every ray and channel, `[num_rays, 3]`; see `squared_error`."""
-    error = composite.rgb - batch.rgb
+    error = colour_error(composite, batch, config)
     if batch.alpha is None:
         return jnp.square(error)
-    behind = {"black": 0.0, "white": 1.0}[config.background]
+    behind = _BEHIND[config.background]
     excess = (batch.alpha - composite.acc)[:, None]  # of the background's share
     return jnp.square(error + (0.5 - behind) * excess) + jnp.square(excess) / 12.0
 
@@ -175,33 +193,72 @@ def loss_and_gradient(
     Returns:
       The loss, statistics, the gradient.
     """
+    return loss_and_gradients(field, params, batch, config, rays_per_microbatch, step)[:3]
+
+
+def loss_and_gradients(
+    field: RadianceField,
+    params: Params,
+    batch: Batch,
+    config: Config,
+    rays_per_microbatch: int,
+    step: jax.Array | None = None,
+    parts: Corrected | None = None,
+) -> tuple[jax.Array, BatchStats, Params, Corrected | None]:
+    """`loss_and_gradient`, and the gradient with respect to what corrections of views change.
+
+    Args:
+      field, params, batch, config, rays_per_microbatch, step: see `loss_and_gradient`.
+      parts: `[num_rays]`, those of the batch that corrections change; None without corrections.
+
+    Returns:
+      The loss, statistics, the gradient of the parameters, and that of `parts`, None where it is.
+    """
     (num_rays, _) = batch.rgb.shape
     num_microbatches = num_rays // rays_per_microbatch
     chex.assert_equal(num_microbatches * rays_per_microbatch, num_rays)
     penalised = _penalty_and_gradient(field, params, config.render, step)
+    if parts is not None:
+        batch = with_corrected(batch, parts)
     if num_microbatches == 1:
-        (loss, stats), gradient = _value_and_gradient(field, params, batch, config)
+        (loss, stats), (gradient, of_parts) = _value_and_gradient(
+            field, params, batch, config, parts
+        )
         loss, gradient = jax.tree.map(jnp.add, (loss, gradient), penalised)
-        return loss, stats, gradient
+        return loss, stats, gradient, of_parts
 
     occupancy = known_occupancy(field, params, config.render, batch.rays.space)
     num_needed, values = jnp.int32(num_microbatches), (jnp.zeros(()), _no_stats())
+    order, of_parts = None, jax.tree.map(jnp.zeros_like, parts)
     if occupancy is not None:
-        batch, num_needed, values = _needed_first(batch, occupancy, config, rays_per_microbatch)
-    microbatches = jax.tree.map(
-        lambda x: x.reshape(num_microbatches, rays_per_microbatch, *x.shape[1:]), batch
-    )
+        order, num_needed = _needed_first(batch, occupancy, rays_per_microbatch)
+        batch, parts = jax.tree.map(lambda x: x[order], (batch, parts))
+        values, of_parts = _left_out(batch, config, num_needed, rays_per_microbatch, parts)
+
+    def in_microbatches(tree: T) -> T:
+        shape = num_microbatches, rays_per_microbatch
+        split: T = jax.tree.map(lambda x: x.reshape(*shape, *x.shape[1:]), tree)
+        return split
+
+    microbatches, microparts = in_microbatches((batch, parts))
 
     def add(number: jax.Array, total: Any) -> Any:
-        microbatch = jax.tree.map(lambda x: x[number], microbatches)
-        share = 1.0 / num_microbatches
-        return _add_gradient(total, field, params, microbatch, config, occupancy, share)
+        microbatch, some = jax.tree.map(lambda x: x[number], (microbatches, microparts))
+        share, (values, gradient, of_parts) = 1.0 / num_microbatches, total
+        values, gradient, of_some = _add_gradient(
+            (values, gradient), field, params, microbatch, config, occupancy, share, some
+        )
+        of_parts = jax.tree.map(lambda all, new: all.at[number].set(new), of_parts, of_some)
+        return values, gradient, of_parts
 
-    loss, stats = jax.tree.map(lambda x: x / num_microbatches, values)
+    (loss, stats), of_parts = jax.tree.map(lambda x: x / num_microbatches, (values, of_parts))
     extra, extra_gradient = penalised
-    total = jax.lax.fori_loop(0, num_needed, add, ((extra + loss, stats), extra_gradient))
-    (loss, stats), gradient = total
-    return loss, stats, gradient
+    total = ((extra + loss, stats), extra_gradient, in_microbatches(of_parts))
+    (loss, stats), gradient, of_parts = jax.lax.fori_loop(0, num_needed, add, total)
+    of_parts = jax.tree.map(lambda x: x.reshape(num_rays, *x.shape[2:]), of_parts)
+    if order is not None:
+        of_parts = jax.tree.map(lambda x: jnp.zeros_like(x).at[order].set(x), of_parts)
+    return loss, stats, gradient, of_parts
 
 
 def _penalty_and_gradient(
@@ -237,29 +294,46 @@ def _no_stats() -> BatchStats:
 
 
 def _needed_first(
-    batch: Batch, occupancy: Occupancy, config: Config, rays_per_microbatch: int
-) -> tuple[Batch, jax.Array, tuple[jax.Array, BatchStats]]:
-    """Sorts rays that meet nothing to the end.
-
-    Returns:
-      The batch in its new order; the number of microbatches that must be rendered; and what the
-      others add to the sum, over microbatches, of the loss and the statistics.
+    batch: Batch, occupancy: Occupancy, rays_per_microbatch: int
+) -> tuple[jax.Array, jax.Array]:
+    """An order of the rays in which those that meet nothing come last, `[num_rays]`, and the number
+    of microbatches that must then be rendered.
     """
     is_needed = meets_something(batch.rays, occupancy)
     order = jnp.argsort(~is_needed, stable=True)
-    batch = jax.tree.map(lambda x: x[order], batch)
-    num_needed = -(-jnp.sum(is_needed, dtype=jnp.int32) // rays_per_microbatch)
-    is_left_out = jnp.arange(len(order)) >= num_needed * rays_per_microbatch
+    return order, -(-jnp.sum(is_needed, dtype=jnp.int32) // rays_per_microbatch)
+
+
+def _left_out(
+    batch: Batch,
+    config: Config,
+    num_needed: jax.Array,
+    rays_per_microbatch: int,
+    parts: Corrected | None,
+) -> tuple[tuple[jax.Array, BatchStats], Corrected | None]:
+    """What the microbatches from the `num_needed`-th on, whose rays meet nothing, add to the sum,
+    over microbatches, of the loss and the statistics; and the gradient with respect to `parts`.
+    """
+    (num_rays, _) = batch.rgb.shape
+    is_left_out = jnp.arange(num_rays) >= num_needed * rays_per_microbatch
 
     def one(ray: Batch) -> tuple[jax.Array, BatchStats]:
         alone = jax.tree.map(lambda x: x[None], ray)
         return _rendering_loss(render_nothing(alone.rays, config.render), alone, config)
 
-    values: tuple[jax.Array, BatchStats] = jax.tree.map(
-        lambda x: jnp.tensordot(is_left_out.astype(x.dtype), x, axes=1) / rays_per_microbatch,
-        jax.vmap(one)(batch),
-    )
-    return batch, num_needed, values
+    def total(parts: Corrected | None) -> tuple[jax.Array, BatchStats]:
+        rays = batch if parts is None else with_corrected(batch, parts)
+        values: tuple[jax.Array, BatchStats] = jax.tree.map(
+            lambda x: jnp.tensordot(is_left_out.astype(x.dtype), x, axes=1) / rays_per_microbatch,
+            jax.vmap(one)(rays),
+        )
+        return values
+
+    if parts is None:
+        return total(None), None
+    found: tuple[tuple[jax.Array, BatchStats], Corrected]
+    found = jax.value_and_grad(total, has_aux=True)(parts)
+    return found
 
 
 def _value_and_gradient(
@@ -267,18 +341,21 @@ def _value_and_gradient(
     params: Params,
     batch: Batch,
     config: Config,
+    parts: Corrected | None,
     occupancy: Occupancy | None = None,
     share: float = 1.0,
-) -> tuple[tuple[jax.Array, BatchStats], Params]:
-    """A share of `photometric_loss`, and its gradient with respect to the parameters."""
+) -> tuple[tuple[jax.Array, BatchStats], tuple[Params, Corrected | None]]:
+    """A share of `photometric_loss`, and its gradient with respect to the parameters and to the
+    corrected parts of the batch.
+    """
 
-    def weighed(params: Params) -> tuple[jax.Array, BatchStats]:
-        loss, stats = photometric_loss(field, params, batch, config, occupancy)
+    def weighed(params: Params, parts: Corrected | None) -> tuple[jax.Array, BatchStats]:
+        rays = batch if parts is None else with_corrected(batch, parts)
+        loss, stats = photometric_loss(field, params, rays, config, occupancy)
         return share * loss, jax.tree.map(lambda x: share * x, stats)
 
-    found: tuple[tuple[jax.Array, BatchStats], Params] = jax.value_and_grad(weighed, has_aux=True)(
-        params
-    )
+    found: tuple[tuple[jax.Array, BatchStats], tuple[Params, Corrected | None]]
+    found = jax.value_and_grad(weighed, argnums=(0, 1), has_aux=True)(params, parts)
     return found
 
 
@@ -290,8 +367,10 @@ def _add_gradient(
     config: Config,
     occupancy: Occupancy | None,
     share: float,
+    parts: Corrected | None,
 ) -> Any:
-    """Adds a share of the values and the gradient of a microbatch to totals of both.
+    """Adds a share of the values and the gradient of a microbatch to totals of both; the gradient
+    with respect to its corrected parts comes with them.
 
     The gradient of a field's table is added to in place, see `nerf.field.Table`, where the field is
     evaluated once; other gradients are small.
@@ -302,10 +381,10 @@ def _add_gradient(
         rows = table.find(params[FINE])
         apply = functools.partial(table.apply, total=table.find(gradient[FINE]))
         field = field._replace(apply=apply)
-    new_values, new_gradient = _value_and_gradient(
-        field, params, microbatch, config, occupancy, share
+    new_values, (new_gradient, of_parts) = _value_and_gradient(
+        field, params, microbatch, config, parts, occupancy, share
     )
     added = jax.tree.map(
         lambda leaf, old, new: new if leaf is rows else old + new, params, gradient, new_gradient
     )
-    return jax.tree.map(jnp.add, values, new_values), added
+    return jax.tree.map(jnp.add, values, new_values), added, of_parts

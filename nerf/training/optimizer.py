@@ -70,6 +70,11 @@ def make_optimizer(config: TrainConfig) -> optax.GradientTransformation:
     return optax.chain(*clip, adam)
 
 
+def correction_optimizer() -> optax.GradientTransformation:
+    """Adam for the corrections of views; the learning rates are left to the step."""
+    return optax.scale_by_adam()
+
+
 def learning_rates(field: RadianceField, params: Params, config: RenderConfig) -> Params:
     """A tree like `params`: how many times the learning rate each array takes."""
     return {name: owner.rates(params[name]) for name, owner in parts(field, config).items()}

@@ -13,13 +13,21 @@ import numpy.typing as npt
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from nerf.config.settings import PROPOSAL, Config
+from nerf.corrections.corrections import Corrections, identity
 from nerf.field import Params, RadianceField
 from nerf.render.rays import init_params
 from nerf.runtime import parallel
 from nerf.runtime.devices import default_platform
 from nerf.training import health
 from nerf.training.health import Health
-from nerf.training.optimizer import make_optimizer
+from nerf.training.optimizer import correction_optimizer, make_optimizer
+
+
+class CorrectionState(NamedTuple):
+    """The corrections of the training views, and the state of their own Adam."""
+
+    values: Corrections
+    opt_state: Any
 
 
 class TrainState(NamedTuple):
@@ -31,6 +39,7 @@ class TrainState(NamedTuple):
       step: `[]` int32, the number of steps done.
       key: the run's random key; each step folds its number into it.
       health: statistics of the steps so far, which show a collapse.
+      corrections: of the training views; None where all are off.
     """
 
     params: Params
@@ -38,6 +47,7 @@ class TrainState(NamedTuple):
     step: jax.Array
     key: jax.Array
     health: Health
+    corrections: CorrectionState | None = None
 
 
 def init_state(
@@ -47,6 +57,7 @@ def init_state(
     params: Params | None = None,
     *,
     occupied: npt.NDArray[np.bool_] | None = None,
+    num_views: int = 0,
     platform: str | None = None,
 ) -> TrainState:
     """The state before the first step.
@@ -58,6 +69,7 @@ def init_state(
       params: where training starts; None for fresh parameters.
       occupied: cells that may hold something, for a fresh proposal, see `nerf.field.CarveFn`; None
         for all.
+      num_views: the number of training views, for their corrections.
       platform: `cpu`, `gpu` or `tpu`; None for the default.
     """
 
@@ -66,7 +78,11 @@ def init_state(
         if params is None:
             params = init_params(field, config.render, params_key)
         opt_state = make_optimizer(config.train).init(params)
-        state = TrainState(params, opt_state, jnp.zeros((), jnp.int32), run_key, health.init())
+        values = identity(num_views, config.train)
+        corrections = values and CorrectionState(values, correction_optimizer().init(values))
+        state = TrainState(
+            params, opt_state, jnp.zeros((), jnp.int32), run_key, health.init(), corrections
+        )
         return state if occupied is None else carve_state(field, state, occupied)
 
     # One program; without `jit`, each operation would be compiled on its own.

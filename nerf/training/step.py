@@ -5,6 +5,7 @@ which rays are drawn, so a run that stops can resume with the same results. Imag
 the devices once; from then on nothing but the batch does.
 """
 
+import functools
 from typing import Any, NamedTuple, Protocol
 
 import chex
@@ -15,6 +16,8 @@ import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from nerf.config.settings import Config, RenderConfig
+from nerf.corrections.corrections import Corrections, prior
+from nerf.corrections.corrections import learning_rates as correction_rates
 from nerf.field import Params, RadianceField
 from nerf.geometry.cameras import Cameras
 from nerf.geometry.spaces import Space
@@ -23,19 +26,20 @@ from nerf.render.rays import may_skip
 from nerf.runtime import parallel
 from nerf.runtime.devices import IMAGE_MEMORY
 from nerf.training import health
-from nerf.training.batch import PixelBatch, TrainingViews, make_batch
+from nerf.training.batch import PixelBatch, TrainingViews, corrected_parts, make_batch
 from nerf.training.batch_source import make_draw
 from nerf.training.health import StepHealth
-from nerf.training.loss import BatchStats, loss_and_gradient
+from nerf.training.loss import BatchStats, loss_and_gradients
 from nerf.training.optimizer import (
     TimeBudget,
     budgeted_step,
+    correction_optimizer,
     learning_rate,
     learning_rates,
     make_optimizer,
     share_of_run,
 )
-from nerf.training.state import TrainState, place_state, state_shardings
+from nerf.training.state import CorrectionState, TrainState, place_state, state_shardings
 
 CPU_RAYS_PER_MICROBATCH = 8  # at the least; more where a ray takes few evaluations
 _CPU_EVALUATIONS_PER_MICROBATCH = 2048
@@ -177,14 +181,22 @@ def jit_step(
     )
 
     def one_share(
-        replicated: tuple[Params, Cameras, jax.Array, jax.Array], pixels: PixelBatch
-    ) -> tuple[jax.Array, BatchStats, Params, jax.Array]:
-        params, cameras, number, progress = replicated
+        replicated: tuple[Params, Cameras, jax.Array, jax.Array, Corrections | None],
+        pixels: PixelBatch,
+    ) -> tuple[jax.Array, BatchStats, Params, jax.Array, Corrections | None]:
+        params, cameras, number, progress, corrections = replicated
         batch = make_batch(pixels, cameras, space=space, config=config.render)
         if config.train.robust_loss != "none":
             batch = batch._replace(progress=jnp.broadcast_to(progress, batch.ray_keys.shape))
         moments = jnp.stack([jnp.mean(batch.rgb, axis=0), jnp.mean(jnp.square(batch.rgb), axis=0)])
-        return *loss_and_gradient(field, params, batch, config, microbatch_size, number), moments
+        share = functools.partial(
+            loss_and_gradients, field, params, batch, config, microbatch_size, number
+        )
+        if corrections is None:
+            return *share()[:3], moments, None
+        parts, pull_back = jax.vjp(functools.partial(corrected_parts, pixels), corrections)
+        *found, of_parts = share(parts)
+        return *found, moments, pull_back(of_parts)[0]
 
     everywhere = NamedSharding(mesh, PartitionSpec())
 
@@ -193,11 +205,13 @@ def jit_step(
     ) -> tuple[TrainState, Metrics]:
         rows = parallel.row_shardings(mesh, state.params)
         stats_at: Any = BatchStats._make([everywhere] * len(BatchStats._fields))
-        all_shares = parallel.shard(
-            mesh, one_share, average=True, shardings=(everywhere, stats_at, rows, everywhere)
-        )
-        loss, stats, gradient, moments = all_shares(
-            (state.params, cameras, state.step, share_of_run(config.train, state.step, done)), batch
+        values = state.corrections and state.corrections.values
+        values_at = jax.tree.map(lambda _: everywhere, values)
+        shardings = (everywhere, stats_at, rows, everywhere, values_at)
+        all_shares = parallel.shard(mesh, one_share, average=True, shardings=shardings)
+        progress = share_of_run(config.train, state.step, done)
+        loss, stats, gradient, moments, of_views = all_shares(
+            (state.params, cameras, state.step, progress, values), batch
         )
         with jax.numpy_dtype_promotion("standard"):  # Optax raises floats to integer powers
             updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
@@ -212,11 +226,23 @@ def jit_step(
         if debug:
             chex.assert_tree_all_finite((loss, gradient))
         grad_norm = optax.tree.norm(gradient)
+        corrections = state.corrections
+        if corrections is not None:
+            share_of_rate = rate / config.train.learning_rate
+            corrections, extra = _corrected(corrections, of_views, share_of_rate, progress)
+            loss = loss + extra
         step_health = _step_health(loss, grad_norm, stats, moments)
         taken = TrainState(
-            params, opt_state, state.step + 1, state.key, health.update(state.health, step_health)
+            params,
+            opt_state,
+            state.step + 1,
+            state.key,
+            health.update(state.health, step_health),
+            corrections,
         )
-        skipped = taken._replace(params=state.params, opt_state=state.opt_state)
+        skipped = taken._replace(
+            params=state.params, opt_state=state.opt_state, corrections=state.corrections
+        )
         is_finite = health.is_finite(loss, grad_norm)
         new_state = jax.tree.map(lambda a, b: jnp.where(is_finite, a, b), taken, skipped)
         if mesh.size > 1:
@@ -236,6 +262,35 @@ def jit_step(
         out_shardings=(None, replicated),
         compiler_options=None if debug else parallel.compiler_options(platform),  # none: checkify
     )
+
+
+def _corrected(
+    state: CorrectionState, gradient: Corrections, share_of_rate: jax.Array, progress: jax.Array
+) -> tuple[CorrectionState, jax.Array]:
+    """The corrections after a step, and their prior before it.
+
+    Args:
+      state: before the step.
+      gradient: of the loss without the prior.
+      share_of_rate: the field's learning rate, by that of its first step.
+      progress: the share of the run that is over.
+    """
+    extra, of_prior = jax.value_and_grad(prior)(state.values)
+    gradient = jax.tree.map(jnp.add, gradient, of_prior)
+    with jax.numpy_dtype_promotion("standard"):  # Optax raises floats to integer powers
+        updates, opt_state = correction_optimizer().update(gradient, state.opt_state)
+    values = jax.tree.map(
+        lambda x, update, rate: x - share_of_rate * rate * update,
+        state.values,
+        updates,
+        correction_rates(state.values, progress),
+    )
+    # A gradient that is not finite must not stay in Adam's moments.
+    is_finite = jnp.isfinite(optax.tree.norm(gradient))
+    kept: CorrectionState = jax.tree.map(
+        lambda new, old: jnp.where(is_finite, new, old), CorrectionState(values, opt_state), state
+    )
+    return kept, extra
 
 
 def _step_health(

@@ -8,6 +8,7 @@ from nerf.captures.brightness import notes_on_brightness, quantiles_of
 from nerf.captures.capture import Capture, make_lens
 from nerf.captures.glance import meeting_of_axes, notes_on_cameras
 from nerf.captures.lens_models import panorama_intrinsics
+from nerf.captures.white_balance import notes_on_white_balance, ratios_of
 from nerf.geometry.poses import look_at
 from nerf.scenes.loading import load_folder
 from tests.support.captures import convert, write_nerfstudio, write_procedural
@@ -240,6 +241,21 @@ def test_exposure_that_changes_is_noted(photographs):
     assert notes_on(lit(images, np.full(len(images), 0.4)), poses) == []
 
 
+def test_white_balance_that_changes_is_noted_and_the_light_of_all_views_is_not(photographs):
+    images, poses = photographs
+
+    def notes(images):
+        return notes_on_white_balance(np.stack([ratios_of(image) for image in images]), poses)
+
+    assert notes(images) == []
+    gains = np.exp(np.random.default_rng(0).normal(0, 0.1, (len(images), 3)))
+    (note,) = notes(lit(images, gains))
+    assert "the white balance of the images changes, by 1" in note
+    assert notes(lit(images, np.full((len(images), 3), (1.3, 1.0, 0.6)))) == []  # one cast
+    assert notes(lit(images, np.repeat(gains[:, :1], 3, axis=1))) == []  # exposure alone
+    assert notes_on(lit(images, gains), poses) == []  # which the other note is for
+
+
 def test_content_that_changes_is_not_exposure():
     """Views that show more or less of a dark thing: quantiles do not move together."""
     poses = orbit()
@@ -247,6 +263,8 @@ def test_content_that_changes_is_not_exposure():
     for index, image in enumerate(images):
         image[:, : 3 + index] = 40
     assert notes_on(images, poses) == []
+    ratios = np.stack([ratios_of(image) for image in images])
+    assert notes_on_white_balance(ratios, poses) == []
 
 
 def test_transparent_pixels_have_no_brightness():

@@ -38,6 +38,7 @@ OUT_OF_RANGE = [
     "train.adam_eps=0",
     "train.distortion_loss_weight=-1",
     "train.opacity_loss_weight=-1",
+    "train.exposure=auto",
     "train.robust_loss=huber",
     "train.robust_scale=0",
     "train.robust_start=0.5",

@@ -109,6 +109,20 @@ def automatic_exposure(tmp_path, monkeypatch):
     yield folder
 
 
+@advises("the white balance of the images changes")
+def automatic_white_balance(tmp_path, monkeypatch):
+    folder = write_nerfstudio(tmp_path, poses=orbit(NUM_VIEWS), w=30, h=20)
+    files = [folder / "images" / f"view_{index}.png" for index in range(NUM_VIEWS)]
+    ramp = np.broadcast_to(np.linspace(40, 200, 30).astype(np.uint8)[:, None], (20, 30, 3))
+    for index, file in enumerate(files):
+        warm = (1.0 + 0.2 * (index % 2), 1.0, 1.0)
+        Image.fromarray(lit([ramp], [np.array(warm)])[0]).save(file)
+    yield folder
+    for file in files:  # with one white balance
+        Image.fromarray(ramp).save(file)
+    yield folder
+
+
 @advises("rotation whose columns are not perpendicular")
 def matrices_with_a_scale(tmp_path, monkeypatch):
     scale = np.diag([2.0, 2.0, 2.0, 1.0])

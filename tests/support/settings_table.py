@@ -48,6 +48,7 @@ TABLE = {  # field: (notebook, paper)
     "train.adam_eps": (1e-8, 1e-8),
     "train.distortion_loss_weight": (0.0, 0.0),
     "train.opacity_loss_weight": (0.0, 0.0),
+    "train.exposure": ("off", "off"),
     "train.robust_loss": ("none", "none"),
     "train.robust_scale": (0.1, 0.1),
     "train.robust_start": (10.0, 10.0),
