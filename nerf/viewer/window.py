@@ -223,7 +223,7 @@ class Window:
         home, now = self._home, self.camera()
         if home is None:
             return
-        if not now.is_near(home) or not np.isclose(now.fov, home.fov):
+        if not now.is_near(home):  # the field of view may be late: the page sends both often
             self._home = None
         elif (now.width, now.height) != (home.width, home.height):
             self.fly_home()
@@ -247,6 +247,7 @@ class Window:
         self._has_limits = True
 
     def _change_fov(self) -> None:
+        self._home = None
         self._client.camera.fov = float(np.radians(self._view.fov.value))
         self._want()
 
