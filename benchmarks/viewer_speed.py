@@ -84,10 +84,9 @@ def main(argv: Sequence[str]) -> None:
     def prepare() -> tuple[dict[str, Any], Callable[[], command_line.Measurements]]:
         if not FLAGS.run:
             raise UserError("--run names the run folder that is shown")
-        trained = load_run(Path(FLAGS.run).expanduser())
         windows = [_size(text) for text in FLAGS.window]
         asked = {"readings": FLAGS.readings, "seconds": FLAGS.seconds}
-        return asked, lambda: measure(trained, windows, FLAGS.readings, FLAGS.seconds)
+        return asked, lambda: measure(Path(FLAGS.run), windows, FLAGS.readings, FLAGS.seconds)
 
     command_line.main(argv, FLAGS, __doc__ or "", BENCHMARK, prepare)
 
@@ -138,9 +137,10 @@ class Screen:
 
 
 def measure(
-    trained: TrainedField, windows: Sequence[tuple[int, int]], num_readings: int, seconds: float
+    run: Path, windows: Sequence[tuple[int, int]], num_readings: int, seconds: float
 ) -> Iterator[dict[str, Any]]:
     """One row for each window, given by width and height."""
+    trained = load_run(run.expanduser())
     record, source = trained.needed_scene(), FieldSource(trained)
     frame, screen = PageFrame.of(record), Screen()
     loop = DrawLoop(source, frame, screen)
