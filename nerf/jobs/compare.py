@@ -199,7 +199,20 @@ def compare_runs(folders: Sequence[str | Path]) -> Comparison:
     waiting = [n for n, run in zip(labels, runs, strict=True) if run.status == "unfinished"]
     if waiting:
         notes.append(f"unfinished, since there is no {run_folder.EVAL_FILE}: {listed(waiting)}")
+    notes += _notes_on_corrections(runs, labels)
     return Comparison(tuple(runs), tuple(labels), tuple(notes), tuple(_faults(runs, labels)))
+
+
+def _notes_on_corrections(runs: Sequence[RunSummary], labels: Sequence[str]) -> list[str]:
+    """A note if some runs are scored after a correction of the views and others are not."""
+    scored = [(run.corrected, label) for run, label in zip(runs, labels, strict=True) if run.scores]
+    names = [label for corrected, label in scored if corrected]
+    if len({corrected for corrected, _ in scored}) < 2:
+        return []
+    return [
+        f"the views of {listed(names)} are corrected for exposure before they are scored, those of "
+        "the others are not: `nerf.main --mode=evaluate --exposure=on` scores a run so"
+    ]
 
 
 def _one_alone(run: RunSummary, num_again: int, reasons: Sequence[str]) -> str:

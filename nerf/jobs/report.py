@@ -121,6 +121,8 @@ def _facts(run: RunSummary) -> list[tuple[str, str]]:
     if isinstance(bounds, list) and len(bounds) == 2:
         values.append(("bounds", f"{bounds[0]} to {bounds[1]} scene units, the mean of all views"))
     values.append(("parameters", f"from {record.get('init_from', 'unknown')}"))
+    if run.corrected:
+        values.append(("scores", f"the views are corrected for {run.corrected}"))
     notes = record.get("notes")
     if run.source == "procedural":
         pass  # there is no capture to check

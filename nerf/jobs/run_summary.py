@@ -92,6 +92,12 @@ class RunSummary:
         return int(self.step * of_step)
 
     @property
+    def corrected(self) -> str | None:
+        """For what the views were corrected before they were scored; None for nothing."""
+        found = (self.scores or {}).get("corrected")
+        return printable(found) if isinstance(found, str) and found else None
+
+    @property
     def views(self) -> list[Mapping[str, Any]]:
         """The scores of each view, as `eval.json` has them; none for an unfinished run."""
         views = (self.scores or {}).get("views")

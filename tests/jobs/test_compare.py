@@ -9,6 +9,8 @@ import pytest
 from nerf.errors import UserError
 from nerf.jobs.compare import COLUMNS, SORT_KEYS, compare_runs
 from nerf.jobs.compared_settings import differing_settings
+from nerf.jobs.report import run_content
+from nerf.jobs.run_summary import read_run
 from tests.support.pages import HARMFUL, assert_fetches_nothing
 from tests.support.run_folders import write_run
 
@@ -181,3 +183,17 @@ def test_a_file_that_cannot_be_written_is_one_sentence_and_nothing_changes(
     with pytest.raises(UserError, match=reason):
         compare_runs(runs).write(**{key: tmp_path / name for key, name in named.items()})
     assert contents(tmp_path) == before
+
+
+def test_scores_with_and_without_a_correction_are_told_apart(tmp_path):
+    folders = [write_run(tmp_path / name) for name in ("one", "two", "three")]
+    assert compare_runs(folders).notes == ()
+    for folder in folders[:2]:
+        scores = json.loads((folder / "eval.json").read_text())
+        (folder / "eval.json").write_text(json.dumps(scores | {"corrected": "exposure"}))
+    (note,) = compare_runs(folders).notes
+    assert note.startswith("the views of one, two are corrected for exposure before")
+    assert compare_runs(folders[:2]).notes == ()
+    assert ("scores", "the views are corrected for exposure") in run_content(
+        read_run(folders[0])
+    ).facts
