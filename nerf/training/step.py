@@ -28,8 +28,9 @@ from nerf.runtime.devices import IMAGE_MEMORY
 from nerf.training import health
 from nerf.training.batch import PixelBatch, TrainingViews, corrected_parts, make_batch
 from nerf.training.batch_source import make_draw
+from nerf.training.gradient import loss_and_gradients
 from nerf.training.health import StepHealth
-from nerf.training.loss import BatchStats, loss_and_gradients
+from nerf.training.loss import BatchStats
 from nerf.training.optimizer import (
     TimeBudget,
     budgeted_step,

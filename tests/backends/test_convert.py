@@ -20,7 +20,7 @@ from nerf.render.rays import abstract_networks
 from nerf.runs import parameters
 from nerf.runs.parameters import Header
 from nerf.training.batch import sample_batch
-from nerf.training.loss import loss_and_gradient
+from nerf.training.gradient import loss_and_gradient
 from nerf.training.state import init_state
 from nerf.training.step import make_step
 from tests.conftest import BACKENDS

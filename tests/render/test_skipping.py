@@ -19,7 +19,8 @@ from nerf.geometry.world import World
 from nerf.render.images import image_rays, make_exact_program, render_image
 from nerf.render.rays import init_params, known_occupancy, meets_something, render_rays
 from nerf.training.batch import Batch
-from nerf.training.loss import loss_and_gradient, photometric_loss
+from nerf.training.gradient import loss_and_gradient
+from nerf.training.loss import photometric_loss
 from nerf.training.state import init_state
 
 pytestmark = pytest.mark.slow

@@ -13,7 +13,8 @@ from nerf.corrections import exposure
 from nerf.corrections.corrections import identity
 from nerf.field import FieldOutput, RadianceField
 from nerf.training.batch import Corrected
-from nerf.training.loss import loss_and_gradient, loss_and_gradients, photometric_loss
+from nerf.training.gradient import loss_and_gradient, loss_and_gradients
+from nerf.training.loss import photometric_loss
 from nerf.training.state import init_state
 from nerf.training.step import make_step
 from tests.render.test_skipping import CONFIG, all_rays, batch_of, carved_params, fog_field
@@ -35,7 +36,7 @@ def found(batch, microbatch, parts=None):
     compute = functools.partial(
         loss_and_gradients, field, config=CONFIG, rays_per_microbatch=microbatch
     )
-    return jax.jit(compute)(carved_params(field), batch, parts=parts)
+    return jax.jit(compute)(carved_params(field), batch, corrected=parts)
 
 
 def batches():

@@ -15,7 +15,8 @@ from nerf.field import FieldOutput, RadianceField, make_field
 from nerf.geometry.cameras import Cameras
 from nerf.render.images import image_rays, make_exact_program, render_image
 from nerf.training.batch import Batch, sample_batch
-from nerf.training.loss import loss_and_gradient, photometric_loss
+from nerf.training.gradient import loss_and_gradient
+from nerf.training.loss import photometric_loss
 from nerf.training.optimizer import TimeBudget, learning_rate
 from nerf.training.state import init_state
 from nerf.training.step import make_step
