@@ -68,6 +68,11 @@ def _run(argv: Sequence[str]) -> None:
         raise UserError("--export_format and --out go together: a format, and the folder to write")
     if FLAGS.plot is not None and not FLAGS.plot.lower().endswith(".png"):
         raise UserError(f"--plot={FLAGS.plot} must end with .png")
+    if FLAGS.plot is not None and _is_inside(FLAGS.plot, with_home(argv[1])):
+        raise UserError(
+            f"--plot={FLAGS.plot} lies in the folder of the scene, in which nothing is written: "
+            "name a file outside of it"
+        )
     options, holdout = capture_options(), _holdout()
     folder = with_home(argv[1])
     capture = formats.read_capture(
@@ -109,6 +114,11 @@ def _run(argv: Sequence[str]) -> None:
     given += ["--follow_links"] if FLAGS.follow_links else []
     command = ["python", "-m", "nerf.main", "--field=planes", f"--scene={folder}", *given]
     print(f"training can start: {shlex.join([*command, '--mode=train', '--train_seconds=60'])}")
+
+
+def _is_inside(file: str, folder: Path) -> bool:
+    """Whether a file that may not exist yet lies in a folder."""
+    return Path(file).expanduser().resolve().is_relative_to(folder.resolve())
 
 
 def _holdout() -> Holdout:

@@ -51,8 +51,10 @@ def main(argv: Sequence[str], started: float | None = None) -> None:
             run_mode(console, started)
 
 
-def _same_command() -> str:
-    """What a shell needs to start this run again."""
+def _same_command() -> str | None:
+    """What a shell needs to start this run again; None for what starts from the beginning."""
+    if FLAGS.mode == "export":
+        return None
     return shlex.join(["python", "-m", "nerf.main", *sys.argv[1:]])
 
 

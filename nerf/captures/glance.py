@@ -22,7 +22,12 @@ _MIN_TILT = np.sin(np.radians(12))  # of cameras that look down on what they sur
 _UPRIGHT_COSINE = 0.85  # between the mean up direction and an axis of the files
 _UPSIDE_DOWN_COSINE = 0.5
 _MIN_UPSIDE_DOWN = 0.2  # of the views
-_FLIP_TOO = ", then change the sign of its second and third column (the axes are OpenCV's)"
+# Formats whose files people write themselves; those of programs leave no choice.
+_HAND_WRITTEN = ("llff", "blender", "nerfstudio", "trajectory")
+_OPENCV_FORMATS = ("trajectory",)  # whose own axes are right, down, forward
+_OPENCV = "OpenCV's (right, down, forward)"
+_OPENGL = "OpenGL's (right, up, back)"
+_FLIP_TOO = ", then change the sign of its second and third column"
 _MAX_ANGLE, _MIN_ANGLE = 130.0, 2.0  # degrees; other perspective images are hardly ever taken
 _BORDER = 0.1  # of the width or height: a lens whose axis is so near the border is unusual
 
@@ -85,23 +90,29 @@ def meeting_of_axes(poses: Array) -> Meeting:
 
 def _on_axes(capture: Capture) -> list[str]:
     """A note if the axes or the direction of the matrices seem to be those of another program."""
-    if capture.format == "colmap":  # whose files leave no choice
+    if capture.format not in _HAND_WRITTEN:
         return []
+    uses_opencv = capture.format in _OPENCV_FORMATS
+    others = _OPENGL if uses_opencv else _OPENCV
+    matrix = "that of a trajectory" if uses_opencv else "transform_matrix"
     poses = capture.camtoworlds
-    given, inverse = meeting_of_axes(poses), meeting_of_axes(_inverse(poses))
+    flip = np.diag([1.0, -1.0, -1.0, 1.0]) if uses_opencv else np.eye(4)
+    given, inverse = meeting_of_axes(poses), meeting_of_axes(_inverse(poses @ flip) @ flip)
     if given.is_clear and given.behind >= _AIMED_FRACTION and _seems_flipped(poses, given):
         return [
             "the cameras look away from the point where their axes meet, and are upside down: if "
-            "they should look at it, the axes are OpenCV's (right, down, forward): change the sign "
-            "of the second and third column of each camera-to-world matrix; or the matrices are "
-            "world to camera: invert them"
+            f"they should look at it, the axes are {others}: change the sign of the "
+            "second and third column of each camera-to-world matrix; or the matrices are world to "
+            "camera: invert them"
         ]
     is_better = not given.is_clear or (inverse.is_wide and not given.is_wide)
     if inverse.is_clear and inverse.is_sharp and is_better:
-        then = "" if inverse.ahead >= _AIMED_FRACTION else _FLIP_TOO
+        then = ""
+        if inverse.ahead < _AIMED_FRACTION:
+            then = f"{_FLIP_TOO} (the axes are {others})"
         return [
             "the axes of the cameras would meet in one point if the matrices were world to camera: "
-            f"if they should, invert each matrix (transform_matrix is camera to world){then}"
+            f"if they should, invert each matrix ({matrix} is camera to world){then}"
         ]
     return []
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import shlex
 import struct
 import warnings
 import zlib
@@ -122,7 +123,7 @@ def _check_mode(file: Path, kind: Kind, image: Image.Image) -> None:
             file,
             f"{{is}} {kind.name} with values that are no 8-bit or 16-bit colours ({image.mode})",
             "convert {it} to 8 bits, e.g. `mogrify -depth 8 -define "
-            f"quantum:format=unsigned *{file.suffix}`",
+            f"quantum:format=unsigned {shlex.quote(str(file.parent))}/*{file.suffix}`",
         )
 
 
@@ -226,7 +227,7 @@ def _damaged(file: Path, kind: Kind, error: Exception) -> UnreadableImage:
     elif isinstance(error, KeyError) or not reason:
         reason = "its content is not as the format has it"
     fault = f"{{is}} {kind.name}, damaged or incomplete ({reason})"
-    return UnreadableImage(file, fault, "copy or make {it} again", kind="damaged")
+    return UnreadableImage(file, fault, "copy or make {it} again", kind=f"damaged {kind.name}")
 
 
 def _too_large(file: Path, limit: str) -> TooLargeImage:

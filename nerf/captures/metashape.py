@@ -35,6 +35,7 @@ from nerf.captures.xml_files import head_of, read_xml
 from nerf.errors import UserError, counted, listed
 
 _MAX_FILES = 20  # XML files that are looked at
+_UNREAD = ("p3", "p4", "k5", "k6")  # terms of a lens in older versions
 _KINDS = {"frame": False, "fisheye": True}  # whether a sensor of that type is a fisheye
 
 
@@ -183,6 +184,15 @@ def _sensor(path: Path, sensor: Element) -> _Sensor:
         raise UserError(
             f"{where} is a fisheye with p1 or p2, which is not read: optimise the cameras without "
             "them, and export again"
+        )
+    unread = [
+        element.tag for element in calibration if element.tag in _UNREAD and value(element.tag)
+    ]
+    if unread:
+        are = "is" if len(unread) == 1 else "are"
+        raise UserError(
+            f"{where} has {', '.join(unread)}, which {are} not read: optimise the cameras without, "
+            "and export again"
         )
     focal = value("f")
     row = (focal + value("b1"), focal, 0.5 * width + value("cx"), 0.5 * height + value("cy"))

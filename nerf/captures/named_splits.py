@@ -1,13 +1,13 @@
 """The split that lists of file names in a transforms.json define (nerfstudio)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from nerf.captures.capture import Split
 from nerf.captures.files import IMAGE_SUFFIXES
 from nerf.captures.image_index import index_of_names
-from nerf.errors import UserError
+from nerf.errors import UserError, counted, listed
 
 
 def named_split(
@@ -28,8 +28,8 @@ def named_split(
       UserError: if a list is none, or no view is left to train on or to test.
     """
     lists = {key: content.get(f"{key}_filenames") for key in ("train", "val", "test")}
-    if lists["train"] is None or (lists["test"] is None and lists["val"] is None):
-        unused = content.get("train_filenames") and not (lists["test"] or lists["val"])
+    if lists["test"] is None and lists["val"] is None:
+        unused = bool(lists["train"])
         note = "train_filenames is not used, since there is no test_filenames or val_filenames"
         return None, [note] if unused else []
     listed_stems: dict[str, set[str]] = {}
@@ -45,14 +45,39 @@ def named_split(
         strange = index_of_names(relative, found.difference(stems))
         found.update(stems[index] for index in strange.values())
     held_out = listed_stems["test"] or listed_stems["val"]
-    train = tuple(i for i, stem in enumerate(stems) if stem in listed_stems["train"])
+    to_train = listed_stems["train"] if lists["train"] is not None else {*stems} - held_out
+    train = tuple(i for i, stem in enumerate(stems) if stem in to_train)
     test = tuple(i for i, stem in enumerate(stems) if stem in held_out and i not in train)
     if not train or not test:
         raise UserError(
             f"{path}: train_filenames and test_filenames (or val_filenames) leave no view to "
             "train on, or none to test: remove them, or name images of frames"
         )
-    return Split(train, test), []
+    return Split(train, test), _notes(path, stems, to_train, held_out, listed_stems)
+
+
+def _notes(
+    path: Path,
+    stems: Sequence[str],
+    to_train: Set[str],
+    held_out: Set[str],
+    listed_stems: Mapping[str, Set[str]],
+) -> list[str]:
+    """Notes on names that are of no frame, frames that no list names, and names in two lists."""
+    notes = []
+    strange = sorted(set().union(*listed_stems.values()).difference(stems))
+    if strange:
+        are = counted(len(strange), "name", "names")
+        notes.append(f"{are} in the lists of {path.name} are of no image: {listed(strange)}")
+    both = [stem for stem in stems if stem in to_train and stem in held_out]
+    if both:
+        views = counted(len(both), "view is", "views are")
+        notes.append(f"{views} listed for training and held out, and trained on: {listed(both)}")
+    rest = [s for s in stems if not any(s in found for found in (to_train, *listed_stems.values()))]
+    if rest:
+        views = counted(len(rest), "view is", "views are")
+        notes.append(f"{views} in no list of {path.name}, and not used: {listed(rest)}")
+    return notes
 
 
 def _stem(name: str) -> str:

@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nerf.captures.capture import Capture
+from nerf.captures.capture import Capture, InvalidCapture
+from nerf.captures.faults import merge_faults
 from nerf.captures.files import check_inside, natural_key, read_json
 from nerf.captures.image_files import image_files
 from nerf.captures.posed_images import (
@@ -58,14 +59,21 @@ def read_record3d(
         image_length(content.get("h"), f"{path}: h"),
     )
     lenses = _lenses(path, content, len(poses))
-    images = []
+    images: list[PosedImage] = []
+    problems: list[tuple[str, str]] = []
     for index, (name, pose) in enumerate(zip(names, poses, strict=True)):
         where = f"{path}, pose {index}"
-        numbers = finite_numbers(pose, 7, where)
-        camtoworld = pose_of_quaternion(numbers[:4], numbers[4:], where)
+        try:
+            numbers = finite_numbers(pose, 7, where)
+            camtoworld = pose_of_quaternion(numbers[:4], numbers[4:], where)
+        except UserError as problem:
+            problems.append((f"pose {index}", str(problem)))
+            continue
         fx, fy, cx, cy = lenses[index % len(lenses)]
         row = (fx, fy, cx, cy, *[0.0] * 6)
         images.append(PosedImage(name, camtoworld, lambda *_, row=row: row, size))
+    if problems:
+        raise InvalidCapture(merge_faults(problems, "poses"))
     notes = ["depth is not read"] if (folder / "depth").is_dir() else []
     return make_capture(
         "record3d", folder, images, factor, notes, [_IMAGES], follow_links=follow_links

@@ -22,7 +22,7 @@ import numpy as np
 
 from nerf.captures.capture import Array, Capture, InvalidCapture
 from nerf.captures.faults import merge_faults
-from nerf.captures.files import check_inside, natural_key
+from nerf.captures.files import IMAGE_SUFFIXES, check_inside, natural_key
 from nerf.captures.image_files import advice_on_other_files, image_files
 from nerf.captures.image_times import MAX_SECONDS, image_stamps, match_by_time
 from nerf.captures.intrinsics_file import read_intrinsics
@@ -50,7 +50,9 @@ _MIN_MATCHED = 0.5  # of the images, the least whose names are then taken for ti
 _MAX_FILES = 20  # CSV files that are looked at
 _QUATERNION = ("qx", "qy", "qz", "qw")
 _OTHER_NAMES = {
-    **dict.fromkeys(("file", "filename", "image", "image_name", "file_path"), "name"),
+    **dict.fromkeys(("file", "filename", "file_name", "file_path", "filepath", "path"), "name"),
+    **dict.fromkeys(("image", "image_name", "image_path", "image_file", "img", "img_name"), "name"),
+    **dict.fromkeys(("img_path", "frame", "rgb", "rgb_path", "label"), "name"),
     **dict.fromkeys(("time", "timestamp_s"), "timestamp"),
     **dict.fromkeys(("x", "pos_x"), "tx"),
     **dict.fromkeys(("y", "pos_y"), "ty"),
@@ -200,8 +202,10 @@ def _delimiter(line: str) -> str:
 def _read_csv(path: Path, text: str) -> list[_Pose]:
     lines = text.splitlines()[: MAX_VIEWS + 1]
     columns, delimiter = _columns(lines[0]), _delimiter(lines[0])
+    rows = csv_rows(path, lines[1:], delimiter)
+    columns = _with_names(columns, rows)
     poses, problems = [], []
-    for number, words in enumerate(csv_rows(path, lines[1:], delimiter), 2):
+    for number, words in enumerate(rows, 2):
         if not words or words[0].startswith("#"):
             continue
         row = dict(zip(columns, words, strict=False))
@@ -220,6 +224,21 @@ def _read_csv(path: Path, text: str) -> list[_Pose]:
         except UserError as problem:
             problems.append((f"line {number}", str(problem)))
     return _checked(path, poses, problems)
+
+
+def _with_names(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """The columns with the first one that holds names of images as `name`, unless one is called so.
+
+    Without it, poses would be matched by their order, though the file says which image each has.
+    """
+    whole = [row for row in rows if len(row) >= len(columns) and not row[0].startswith("#")]
+    found = list(columns)
+    for index in range(len(columns) if whole and "name" not in columns else 0):
+        words = [row[index].strip().strip('"').lower() for row in whole]
+        if all(word.endswith(IMAGE_SUFFIXES) for word in words):
+            found[index] = "name"
+            break
+    return found
 
 
 # Which image belongs to which pose.

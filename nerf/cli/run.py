@@ -11,7 +11,7 @@ from nerf.captures.capture import named_views
 from nerf.cli import export, options, video_options
 from nerf.cli.console import Console
 from nerf.cli.flags import FLAGS
-from nerf.cli.training_viewer import training_viewer
+from nerf.cli.training_viewer import check_viewer, training_viewer
 from nerf.config.settings import TrainConfig
 from nerf.errors import UserError
 from nerf.jobs.evaluate import evaluate
@@ -53,6 +53,7 @@ def run_mode(console: Console, started: float) -> None:
         if (trained := export.run_in_folder()) is not None:
             export.write(console, trained)
             return
+    check_viewer()
     scene = load_scene_of_flags(console)
     folder = options.run_dir(scene)
     initial = options.initial_field(scene, folder)

@@ -13,6 +13,14 @@ from nerf.scenes.scene import Scene
 _LONGEST_COMPILATION = 60.0  # seconds
 
 
+def check_viewer() -> None:
+    """Raises a UserError if `--viewer` asks for a page and its package is missing."""
+    if FLAGS.viewer:
+        from nerf.viewer.server import check_viser  # see below
+
+        check_viser()
+
+
 @contextlib.contextmanager
 def training_viewer(
     console: Console, scene: Scene, fresh: TrainedField, folder: Path

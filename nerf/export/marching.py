@@ -87,8 +87,7 @@ def _march(distance: Floats) -> Surface | None:
 
 
 MISSING_EXTRA = (
-    "a mesh needs the packages scikit-image and trimesh: install them with pip install "
-    "scikit-image trimesh, or with the extra `export`"
+    "a mesh needs the packages scikit-image and trimesh: pip install 'nerf-haiku-flax[export]'"
 )
 
 

@@ -14,7 +14,7 @@ from nerf.jobs.compared_files import check_writable
 from nerf.jobs.compared_settings import differing_settings
 from nerf.jobs.compared_views import view_groups
 from nerf.jobs.report import duration
-from nerf.jobs.run_summary import RunSummary, read_run
+from nerf.jobs.run_summary import DamagedRun, RunSummary, read_run
 from nerf.output.report.compare_page import CompareContent, TableCell, compare_page
 from nerf.output.report.content import SCORES
 from nerf.output.text_table import text_table
@@ -88,19 +88,19 @@ class Comparison:
         ]
         return [{column.key: values[column.key] for column in COLUMNS} for values in found]
 
-    def sorted_by(self, key: str) -> "Comparison":
+    def sorted_by(self, sort: str) -> "Comparison":
         """The same with the best run first, by one of `SORT_KEYS`; unknown values come last.
 
         Raises:
           UserError: if there is no such key.
         """
-        if key not in SORT_KEYS:
-            raise UserError(f"unknown `sort` {key!r}: choose one of {', '.join(SORT_KEYS)}")
-        column = next(column for column in COLUMNS if column.key == key)
+        if sort not in SORT_KEYS:
+            raise UserError(f"unknown `sort` {sort!r}: choose one of {', '.join(SORT_KEYS)}")
+        column = next(column for column in COLUMNS if column.key == sort)
         rows = self.rows
-        known = [n for n, row in enumerate(rows) if row[key] is not None]
-        known.sort(key=lambda n: rows[n][key], reverse=column.is_better_high is True)
-        order = known + [n for n, row in enumerate(rows) if row[key] is None]
+        known = [n for n, row in enumerate(rows) if row[sort] is not None]
+        known.sort(key=lambda n: rows[n][sort], reverse=column.is_better_high is True)
+        order = known + [n for n, row in enumerate(rows) if row[sort] is None]
         runs, labels = tuple(self.runs[n] for n in order), tuple(self.labels[n] for n in order)
         return dataclasses.replace(self, runs=runs, labels=labels)
 
@@ -184,23 +184,25 @@ def compare_runs(folders: Sequence[str | Path]) -> Comparison:
     missing = [path for path in paths if not path.exists()]
     if missing:
         raise UserError(f"there is no {listed(missing)}: give folders of runs, e.g. runs/*")
-    runs, reasons = [], []
+    runs, reasons, damaged = [], [], []
     for path in paths:
         try:
             runs.append(read_run(path))
+        except DamagedRun as error:
+            damaged.append(f"left out, since its settings are not known: {error}")
         except UserError as error:
             reasons.append(str(error))
     if not runs:
-        raise UserError(f"none of these is a run: {listed(reasons)}")
+        raise UserError(f"none of these is a run: {listed([*reasons, *damaged])}")
     if len(runs) == 1:
-        raise UserError(_one_alone(runs[0], len(folders) - len(paths), reasons))
+        raise UserError(_one_alone(runs[0], len(folders) - len(paths), [*reasons, *damaged]))
     labels = _labels([run.folder for run in runs])
     notes = [f"left out, since it is no run: {listed(reasons)}"] if reasons else []
     waiting = [n for n, run in zip(labels, runs, strict=True) if run.status == "unfinished"]
     if waiting:
         notes.append(f"unfinished, since there is no {run_folder.EVAL_FILE}: {listed(waiting)}")
     notes += _notes_on_corrections(runs, labels)
-    return Comparison(tuple(runs), tuple(labels), tuple(notes), tuple(_faults(runs, labels)))
+    return Comparison(tuple(runs), tuple(labels), tuple(notes), (*damaged, *_faults(runs, labels)))
 
 
 def _notes_on_corrections(runs: Sequence[RunSummary], labels: Sequence[str]) -> list[str]:
@@ -211,7 +213,7 @@ def _notes_on_corrections(runs: Sequence[RunSummary], labels: Sequence[str]) -> 
         return []
     return [
         f"the views of {listed(names)} are corrected for exposure before they are scored, those of "
-        "the others are not: `nerf.main --mode=evaluate --exposure=on` scores a run so"
+        "the others are not: evaluate these with `exposure=on` to compare them"
     ]
 
 

@@ -115,6 +115,10 @@ class RunSummary:
         return "unknown"
 
 
+class DamagedRun(UserError):
+    """The settings of a run cannot be read."""
+
+
 def read_run(folder: Path) -> RunSummary:
     """Reads a run folder, which is not changed.
 
@@ -136,7 +140,7 @@ def _read(folder: Path) -> RunSummary:
         raise UserError(f"{folder} has no {run_folder.CONFIG_FILE}")
     record = _object(folder / run_folder.CONFIG_FILE)
     if record is None:
-        raise UserError(f"{folder} has a {run_folder.CONFIG_FILE} that is damaged")
+        raise DamagedRun(f"{folder} has a {run_folder.CONFIG_FILE} that is damaged")
     if not isinstance(record.get("scene"), str) or not mapping(record.get("config")):
         raise UserError(f"{folder} has a {run_folder.CONFIG_FILE} of something else than a run")
     scores = _object(folder / run_folder.EVAL_FILE)

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import importlib.util
+import logging
 import math
 import socket
 import threading
@@ -206,6 +207,8 @@ def _start(host: str, port: int, trained: TrainedField) -> "viser.ViserServer":
         def request_share_url(self, verbose: bool = True) -> str | None:
             return None
 
+    # Requests that are none of a browser's are no news: viser's server answers them itself.
+    logging.getLogger("websockets.server").setLevel(logging.CRITICAL)
     with _quiet():
         server = Server(host=host, port=port, verbose=False)
     server.gui.configure_theme(dark_mode=True, show_logo=False, show_share_button=False)

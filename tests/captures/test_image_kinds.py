@@ -10,7 +10,7 @@ from PIL import Image, features
 from nerf.captures.capture import InvalidCapture
 from nerf.captures.image_files import read_header, read_image, read_pixels, read_scaled
 from nerf.captures.image_kinds import UnreadableImage, decoders_of, kind_of
-from nerf.scenes.loading import load_folder
+from nerf.scenes.loading import CaptureOptions, load_folder
 from tests.support.captures import HEIGHT, WIDTH, refusal, write_nerfstudio, write_procedural
 
 LOSSLESS = {
@@ -194,6 +194,19 @@ def test_all_files_that_are_cut_are_told_at_once(tmp_path, max_size):
     message = refusal(folder, max_size=max_size)
     assert "2 images" in message
     assert "(view_2.png, view_5.png), which are JPEG, damaged or incomplete" in message
+
+
+def test_damaged_files_of_different_kinds_are_told_apart(tmp_path):
+    folder = write_nerfstudio(tmp_path)
+    for index, form in ((2, "JPEG"), (5, "PNG")):
+        path = folder / "images" / f"view_{index}.png"
+        Image.fromarray(pixels_of()).save(path, format=form)
+        path.write_bytes(path.read_bytes()[:-150])
+    with pytest.raises(InvalidCapture) as caught:
+        load_folder(folder, CaptureOptions(max_size=0))
+    jpeg, png = caught.value.problems
+    assert "view_2.png, which is JPEG, damaged" in jpeg
+    assert "view_5.png, which is PNG, damaged" in png
 
 
 def test_the_advice_to_convert_is_good_advice(tmp_path):

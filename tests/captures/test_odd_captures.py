@@ -136,6 +136,30 @@ def test_ignored_keys_are_noted(tmp_path):
     assert any("train_filenames" in note for note in notes)
 
 
+@pytest.mark.parametrize(
+    ("lists", "train", "test", "said"),
+    [
+        ({"test": [3, 5]}, {0, 1, 2, 4}, {3, 5}, None),
+        ({"val": [1]}, {0, 2, 3, 4, 5}, {1}, None),
+        ({"train": [0, 1], "test": [2]}, {0, 1}, {2}, "3 views are in no list"),
+        ({"train": [0, 1, 2, 4, 5], "test": [2, 3]}, {0, 1, 2, 4, 5}, {3}, "1 view is listed for"),
+        ({"train": [0, 1, 9], "test": [2, 3, 4, 5]}, {0, 1}, {2, 3, 4, 5}, "1 name in the lists"),
+    ],
+)
+def test_the_files_own_lists_are_the_split_and_what_does_not_fit_is_said(
+    tmp_path, lists, train, test, said
+):
+    def change(content):
+        for part, indices in lists.items():
+            content[f"{part}_filenames"] = [f"images/view_{i}.png" for i in indices]
+
+    loaded = load_folder(write_nerfstudio(tmp_path, change=change))
+    split = loaded.capture.split
+    assert (set(split.train), set(split.test)) == (train, test)
+    about = [note for note in loaded.notes if "list" in note]
+    assert [said in note for note in about] == ([True] if said else [])
+
+
 # Lenses.
 
 

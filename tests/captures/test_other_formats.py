@@ -340,3 +340,22 @@ def test_kitti_s_own_names_are_known(tmp_path, bundled):
     np.testing.assert_allclose(
         read_capture(folder).camtoworlds, read_capture(bundled).camtoworlds, atol=1e-6
     )
+
+
+def test_a_term_of_metashape_that_is_not_read_is_named(tmp_path, bent):
+    folder = write_metashape(read_capture(bent), tmp_path / "out")
+    path = folder / "cameras.xml"
+    assert "<k1>" in path.read_text()
+    path.write_text(path.read_text().replace("<k1>", "<p3>0.01</p3><k5>0</k5><k1>"))
+    assert "has p3, which is not read" in refusal(folder)
+
+
+def test_all_faulty_poses_of_record3d_are_told_at_once(tmp_path, bundled):
+    folder = write_record3d(read_capture(bundled), tmp_path / "out")
+    content = json.loads((folder / "metadata.json").read_text())
+    for index in (2, 5, 7):
+        content["poses"][index][:4] = [0, 0, 0, 0]
+    (folder / "metadata.json").write_text(json.dumps(content))
+    message = refusal(folder)
+    assert "pose 2" in message
+    assert "3 poses have this fault" in message

@@ -1,10 +1,11 @@
 """Laws of matching the timestamps of images and poses."""
 
 import numpy as np
+import pytest
 
 from nerf.captures.formats import read_capture
-from tests.support.captures import write_nerfstudio
-from tools.other_formats import write_tum
+from tests.support.captures import orbit_poses, write_nerfstudio
+from tools.other_formats import write_csv, write_kitti, write_tum
 
 
 def test_a_pose_belongs_to_the_nearest_image_alone(tmp_path):
@@ -27,3 +28,34 @@ def test_a_pose_belongs_to_the_nearest_image_alone(tmp_path):
     assert len(without) == 1
     assert f"{time + 0.012:.6f}.png" in without[0]
     assert len(np.unique(found.camtoworlds.round(6), axis=0)) == found.num_views
+
+
+@pytest.mark.parametrize("header", ["image_path", "img", "path", "Bild"])
+def test_names_of_images_count_whatever_their_column_is_called(tmp_path, header):
+    source = read_capture(write_nerfstudio(tmp_path / "ns"))
+    folder = write_csv(source, tmp_path / "out")  # in another order than that of the names
+    path = folder / "poses.csv"
+    columns, *rows = path.read_text().splitlines()
+    name, rest = columns.split(",", 1)
+    path.write_text("\n".join([f"{header},{rest}", *rows]))
+    found = read_capture(folder)
+    assert name == "image"
+    np.testing.assert_allclose(found.camtoworlds, source.camtoworlds, atol=1e-6)
+
+
+def test_the_advice_on_inverted_matrices_is_in_the_axes_of_the_format(tmp_path):
+    """Followed to the letter, it gives the poses back."""
+    source = read_capture(write_nerfstudio(tmp_path / "ns", poses=orbit_poses(12)))
+    folder = write_kitti(source, tmp_path / "out", rows=4)
+    path = folder / "poses.txt"
+    right = path.read_text()
+    matrices = np.array([line.split() for line in right.splitlines()], float).reshape(-1, 4, 4)
+    inverted = np.linalg.inv(matrices)
+    path.write_text("\n".join(" ".join(map(repr, m.ravel().tolist())) for m in inverted))
+    (note,) = [note for note in read_capture(folder).notes if "world to camera" in note]
+    assert "invert each matrix (that of a trajectory is camera to world)" in note
+    assert "sign" not in note
+    opengl = matrices @ np.diag([1.0, -1.0, -1.0, 1.0])
+    path.write_text("\n".join(" ".join(map(repr, m.ravel().tolist())) for m in opengl))
+    (note,) = [note for note in read_capture(folder).notes if "look away" in note]
+    assert "the axes are OpenGL's (right, up, back)" in note

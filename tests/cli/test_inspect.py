@@ -125,6 +125,7 @@ def test_export_at_a_smaller_size(folder, tmp_path):
         ),
         (["FOLDER", "--export_format=colmap"], "--export_format and --out go together"),
         (["FOLDER", "--plot=a.jpg"], "must end with .png"),
+        (["FOLDER", "--plot=FOLDER/images/view_000.png"], "in which nothing is written"),
         (["FOLDER", "--holdout=1"], "--holdout=1 holds out all views"),
         (["FOLDER", "--factor=100"], "would be scaled to 1x1, which shows nothing: give a smaller"),
         (["FOLDER", "--format=colmap"], "no COLMAP model"),

@@ -66,7 +66,10 @@ def refused(*arguments, untouched=None):
         (["--scene="], "names no scene"),
         (["--scene=./nowhere"], "nowhere is not a folder"),
         (["--preset=book"], "unknown preset 'book': choose one of notebook, paper"),
-        (["--mode=tain"], "--mode=tain: value should be one of <evaluate|train|render|convert>"),
+        (
+            ["--mode=tain"],
+            "--mode=tain: value should be one of <evaluate|train|render|convert|export>",
+        ),
         (["--precision=half"], "--precision=half: value should be one of <float32|tf32|bfloat16>"),
         (
             ["--camera_path=loop"],

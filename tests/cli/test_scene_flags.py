@@ -34,5 +34,5 @@ def test_every_flag_of_a_scene_is_given_to_the_library(monkeypatch):
     main.FLAGS.unparse_flags()
     flags = [f"--{name}={value}".lower() for name, value in GIVEN.items() if value is not None]
     modes.parse_flags(["nerf", "--scene=meadow", *flags])
-    run._load_scene(Console())
+    run.load_scene_of_flags(Console())
     assert {name: received[name] for name in GIVEN} == GIVEN

@@ -197,3 +197,13 @@ def test_scores_with_and_without_a_correction_are_told_apart(tmp_path):
     assert ("scores", "the views are corrected for exposure") in run_content(
         read_run(folders[0])
     ).facts
+
+
+def test_a_run_whose_settings_are_damaged_is_a_fault(runs, tmp_path):
+    lost = write_run(tmp_path / "lost")
+    (lost / "config.json").write_text("{")
+    compared = compare_runs([*runs, lost])
+    assert len(compared.runs) == 2
+    assert compared.notes == ()
+    (fault,) = compared.faults
+    assert f"{lost} has a config.json that is damaged" in fault
