@@ -176,6 +176,9 @@ def named_in(path):
 
 # Packages, whose versions a run records, and the distribution, by whose name its cache is called.
 INSTALLED = {
+    "export/marching.py": {
+        "a mesh needs the packages scikit-image and trimesh: pip install 'nerf-haiku-flax[export]'"
+    },
     "posing/process.py": {
         "finding poses needs the package pycolmap: pip install 'nerf-haiku-flax[colmap]'"
     },

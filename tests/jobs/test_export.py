@@ -196,7 +196,7 @@ def without_packages(monkeypatch):
 
 
 def test_without_the_extra_a_mesh_is_refused_before_anything_is_drawn(without_packages, tmp_path):
-    with pytest.raises(UserError, match="pip install scikit-image trimesh, or with the extra `exp"):
+    with pytest.raises(UserError, match=r"pip install 'nerf-haiku-flax\[export\]'"):
         nerf.export_mesh(None, tmp_path / "mesh.ply")
 
 
