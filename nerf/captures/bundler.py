@@ -18,8 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nerf.captures.capture import Capture, InvalidCapture
-from nerf.captures.faults import merge_faults
+from nerf.captures.capture import Capture
 from nerf.captures.files import IMAGE_SUFFIXES, read_bytes
 from nerf.captures.files import text_of as decoded
 from nerf.captures.posed_images import (
@@ -28,6 +27,7 @@ from nerf.captures.posed_images import (
     PosedImage,
     finite_numbers,
     make_capture,
+    read_each,
     text_of,
 )
 from nerf.captures.xml_files import head_of
@@ -69,21 +69,12 @@ def read_bundler(folder: Path, factor: int | None = None, *, follow_links: bool 
         raise UserError(f"no .out file in {folder} that begins with {_HEADER.decode()!r}")
     cameras = _cameras(path, decoded(read_bytes(path, _MAX_BYTES, follow_links=follow_links)))
     names = _names(path, len(cameras), follow_links)
-    images: list[PosedImage] = []
-    problems: list[tuple[str, str]] = []
-    num_without_pose = 0
-    for number, (name, lines) in enumerate(zip(names, cameras, strict=True)):
-        try:
-            image = _image(name, lines, f"{path}, camera {number}")
-        except UserError as problem:
-            problems.append((f"camera {number}", str(problem)))
-            continue
-        if image is None:
-            num_without_pose += 1
-        else:
-            images.append(image)
-    if problems:
-        raise InvalidCapture(merge_faults(problems, "cameras"))
+    images, num_without_pose = read_each(
+        range(len(cameras)),
+        lambda number: _image(names[number], cameras[number], f"{path}, camera {number}"),
+        lambda number: f"camera {number}",
+        "cameras",
+    )
     if not images:
         raise UserError(f"{path} has no camera with a pose: align the images and export them again")
     notes = []
@@ -128,7 +119,7 @@ def _names(path: Path, num_cameras: int, follow_links: bool) -> list[str]:
         counts.append(f"{file.name} has {len(names)}")
     found = f" ({', '.join(counts)})" if counts else ""
     raise UserError(
-        f"{path} has {counted(num_cameras, 'camera')}, and no text file beside it names as many "
+        f"{path} has {counted(num_cameras, 'camera')}, and no text file beside it lists as many "
         f"images{found}: write list.txt with the name of one image in each line, in the order of "
         "the cameras"
     )

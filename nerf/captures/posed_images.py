@@ -3,7 +3,7 @@
 import csv
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -20,6 +20,7 @@ from nerf.errors import UserError, counted, listed
 IMAGE_FOLDERS = ("images", "input", "rgb", ".")  # that are looked in, in this order
 MAX_VIEWS = 100_000
 
+T = TypeVar("T")
 Intrinsics = Callable[[int, int], Sequence[float]]
 
 
@@ -92,6 +93,33 @@ def make_capture(
         notes=(*notes, *matches.notes(), *more),
         follow_links=follow_links,
     )
+
+
+def read_each(
+    items: Iterable[T], read: Callable[[T], PosedImage | None], name: Callable[[T], str], noun: str
+) -> tuple[list[PosedImage], int]:
+    """The images of all items that have a pose, and the number of those without.
+
+    Args:
+      items: what is read, one by one.
+      read: a function from an item to its image; None if it has no pose.
+      name: a function from an item to its name, for messages.
+      noun: what the items are, in the plural, for messages.
+
+    Raises:
+      InvalidCapture: with all items that are at fault.
+    """
+    found: list[PosedImage | None] = []
+    problems: list[tuple[str, str]] = []
+    for item in items:
+        try:
+            found.append(read(item))
+        except UserError as problem:
+            problems.append((name(item), str(problem)))
+    if problems:
+        raise InvalidCapture(merge_faults(problems, noun))
+    images = [image for image in found if image is not None]
+    return images, len(found) - len(images)
 
 
 def _match(

@@ -32,6 +32,7 @@ from nerf.captures.posed_images import (
     finite_numbers,
     from_opencv,
     make_capture,
+    read_each,
     text_of,
 )
 from nerf.captures.xml_files import head_of, read_xml
@@ -118,20 +119,9 @@ def read_realitycapture(
             f"no camera parameters of RealityCapture in {folder}: export the registration as "
             '"Internal/External camera parameters" (CSV), or as XMP beside the images'
         )
-    images, problems = [], []
-    without_pose = 0
-    for path in paths:
-        try:
-            image = _read_xmp(path, follow_links)
-        except UserError as problem:
-            problems.append((path.name, str(problem)))
-            continue
-        if image is None:
-            without_pose += 1
-        else:
-            images.append(image)
-    if problems:
-        raise InvalidCapture(merge_faults(problems, "files"))
+    images, without_pose = read_each(
+        paths, lambda path: _read_xmp(path, follow_links), lambda path: path.name, "files"
+    )
     notes = []
     if without_pose:
         not_used = "XMP file has no pose and is not used", "XMP files have no pose and are not used"
