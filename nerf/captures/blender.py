@@ -15,7 +15,7 @@ import numpy as np
 
 from nerf.captures.camera_checks import MAX_POSITION
 from nerf.captures.capture import Array, Capture, Mask, Split
-from nerf.captures.files import read_json
+from nerf.captures.files import file_named, read_json
 from nerf.captures.image_names import ImageMatches, match_images, none_found
 from nerf.captures.json_values import pose_matrix
 from nerf.captures.masks import masks_of_frames
@@ -42,10 +42,11 @@ def read_blender(folder: Path, factor: int | None = None, *, follow_links: bool 
     Raises:
       UserError: with everything that is missing or impossible.
     """
+    paths = {name: file_named(folder, name) for name in (BLENDER_FILE, *_HELD_OUT_FILES)}
     contents = {
-        name: read_json(folder / name, follow_links=follow_links)
-        for name in (BLENDER_FILE, *_HELD_OUT_FILES)
-        if name == BLENDER_FILE or (folder / name).is_file()
+        name: read_json(path or folder / name, follow_links=follow_links)
+        for name, path in paths.items()
+        if name == BLENDER_FILE or path is not None
     }
     names = [name for content in contents.values() for name in names_in(content)]
     images = match_images(folder, names, factor, follow_links=follow_links)

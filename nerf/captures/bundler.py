@@ -7,20 +7,24 @@ are right, up, back, and the origin of the pixels is the middle of the image:
 
     P = R X + t,    p = -P / P.z,    pixel = f (1 + k1 |p|^2 + k2 |p|^4) p
 
-A focal length of 0 means that the camera has no pose. The names of the images are in a text file
-beside it, one in each line, in the order of the cameras.
+A focal length of 0 means that the camera has no pose. The names of the images are in a text file,
+one in each line, in the order of the cameras: beside the file of cameras, or, as Bundler itself
+leaves it, in the folder above `bundle/bundle.out`. Bundler writes `bundle_001.out` and so on while
+it works, and `bundle.out` at last.
 
 Source: Snavely, "Bundler v0.4 User's Manual", section "Output format and scene representation".
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from nerf.captures.capture import Capture
-from nerf.captures.files import IMAGE_SUFFIXES, read_bytes
+from nerf.captures.files import IMAGE_SUFFIXES, check_inside, files_with, link_out, read_bytes
 from nerf.captures.files import text_of as decoded
+from nerf.captures.image_names import match_images
 from nerf.captures.posed_images import (
     MAX_VIEWS,
     Intrinsics,
@@ -30,27 +34,74 @@ from nerf.captures.posed_images import (
     read_each,
     text_of,
 )
-from nerf.captures.xml_files import head_of
-from nerf.errors import UserError, counted
+from nerf.captures.xml_files import text_head_of
+from nerf.errors import UserError, counted, listed
 
-_HEADER = b"# Bundle file"
+_HEADER = "# Bundle file"
+_FOLDERS = (".", "bundle")
+_NAME = "bundle.out"
 _LIST_SUFFIXES = (".txt", ".lst", ".list")
 _LINES = 5  # of a camera
 _MAX_FILES = 20  # that are looked at
 _MAX_BYTES = 2**31
 
 
-def bundler_file(folder: Path, *, follow_links: bool = False) -> Path | None:
-    """The file of cameras in a folder; None if there is none."""
-    for path in sorted(folder.glob("*.out"))[:_MAX_FILES]:
-        if head_of(path, follow_links=follow_links).startswith(_HEADER):
-            return path
-    return None
+def bundler_files(folder: Path, *, follow_links: bool = False) -> list[Path]:
+    """The files of cameras in a folder, or else in its `bundle/`; the one to read comes first.
+
+    That is `bundle.out`, else the one with the most cameras. Bundler's own files all count the
+    images, so of these it is the largest.
+    """
+    for place in (folder / name for name in _FOLDERS):
+        if not follow_links and link_out(folder, place) is not None:
+            continue
+        counts: dict[Path, int] = {}
+        for path in files_with(place, ".out")[:_MAX_FILES]:
+            count = _num_cameras(_head(folder, path, follow_links))
+            if count is not None:
+                counts[path] = count
+        if counts:
+            sizes = {path: path.stat().st_size for path in counts}
+            return sorted(
+                counts, key=lambda p: (p.name.lower() != _NAME, -counts[p], -sizes[p], p.name)
+            )
+    return []
+
+
+def _head(folder: Path, path: Path, follow_links: bool) -> str:
+    try:
+        check_inside(folder, path, follow_links=follow_links)
+    except UserError:
+        return ""
+    return text_head_of(path, follow_links=follow_links)
+
+
+def _num_cameras(text: str) -> int | None:
+    """The number of cameras that a text begins with; None if it is of no such file.
+
+    Without its first comment it is known by its first three lines.
+    """
+    lines = _lines(text)
+    counts = next(lines, "").split()
+    if text.lstrip().startswith(_HEADER):
+        return int(counts[0][:18]) if counts and counts[0].isdecimal() else 0
+    rows = [next(lines, "").split() for _ in range(2)]
+    is_one = len(counts) == 2 and all(word.isdecimal() for word in counts)
+    if not is_one or not all(len(row) == 3 and all(map(_is_number, row)) for row in rows):
+        return None
+    return int(counts[0][:18])
+
+
+def _is_number(word: str) -> bool:
+    try:
+        return math.isfinite(float(word))
+    except ValueError:
+        return False
 
 
 def is_bundler(folder: Path, *, follow_links: bool = False) -> bool:
     """Whether a folder has such a file."""
-    return bundler_file(folder, follow_links=follow_links) is not None
+    return bool(bundler_files(folder, follow_links=follow_links))
 
 
 def read_bundler(folder: Path, factor: int | None = None, *, follow_links: bool = False) -> Capture:
@@ -64,11 +115,12 @@ def read_bundler(folder: Path, factor: int | None = None, *, follow_links: bool 
     Raises:
       UserError: for what is missing or impossible.
     """
-    path = bundler_file(folder, follow_links=follow_links)
-    if path is None:
-        raise UserError(f"no .out file in {folder} that begins with {_HEADER.decode()!r}")
+    paths = bundler_files(folder, follow_links=follow_links)
+    if not paths:
+        raise UserError(f"no .out file in {folder} that begins with {_HEADER!r}")
+    path, *others = paths
     cameras = _cameras(path, decoded(read_bytes(path, _MAX_BYTES, follow_links=follow_links)))
-    names = _names(path, len(cameras), follow_links)
+    names = _names(folder, path, len(cameras), follow_links)
     images, num_without_pose = read_each(
         range(len(cameras)),
         lambda number: _image(names[number], cameras[number], f"{path}, camera {number}"),
@@ -77,7 +129,7 @@ def read_bundler(folder: Path, factor: int | None = None, *, follow_links: bool 
     )
     if not images:
         raise UserError(f"{path} has no camera with a pose: align the images and export them again")
-    notes = []
+    notes = [f"{path.name} is read, and not {listed(p.name for p in others)}"] if others else []
     if num_without_pose:
         not_used = "camera has no pose and is not used", "cameras have no pose and are not used"
         notes.append(counted(num_without_pose, *not_used))
@@ -104,15 +156,16 @@ def _lines(text: str) -> Iterator[str]:
     return (line for line in text.splitlines() if line.strip() and not line.startswith("#"))
 
 
-def _names(path: Path, num_cameras: int, follow_links: bool) -> list[str]:
-    """The names of the images, from a file beside that of the cameras."""
-    there = sorted(p for p in path.parent.iterdir() if p.suffix.lower() in _LIST_SUFFIXES)
+def _names(folder: Path, path: Path, num_cameras: int, follow_links: bool) -> list[str]:
+    """The names of the images, from a file beside that of the cameras or in the folder above."""
+    places = dict.fromkeys((path.parent, folder))
+    there = [file for place in places for file in files_with(place, *_LIST_SUFFIXES)]
     there.sort(key=lambda p: not p.name.startswith((path.name, path.stem)))  # likely ones first
     counts = []
     for file in there[:_MAX_FILES]:
         lines = list(_lines(text_of(file, follow_links=follow_links)))
         names = [_name(line) for line in lines[: MAX_VIEWS + 1]]
-        if not names or not all(name.lower().endswith(IMAGE_SUFFIXES) for name in names):
+        if not names or not _are_images(folder, names):
             continue
         if len(names) == num_cameras:
             return names
@@ -125,19 +178,35 @@ def _names(path: Path, num_cameras: int, follow_links: bool) -> list[str]:
     )
 
 
-def _name(line: str) -> str:
-    """The name in a line of the list; Bundler's own have two numbers behind it.
+def _are_images(folder: Path, names: Sequence[str]) -> bool:
+    """Whether all names have suffixes of images, or most without one have an image."""
+    if all(name.lower().endswith(IMAGE_SUFFIXES) for name in names):
+        return True
+    matches = match_images(folder, names[:_MAX_FILES])
+    return 2 * len(matches.files) > min(len(names), _MAX_FILES)
 
-    >>> _name("./IMG 1.jpg 0 2520.1"), _name("IMG 1.jpg")
-    ('./IMG 1.jpg', 'IMG 1.jpg')
+
+def _name(line: str) -> str:
+    """The name in a line of the list; Bundler's own have 0 and a focal length behind it.
+
+    >>> (
+    ...     _name("./IMG 1.jpg 0 2520.1"),
+    ...     _name("IMG 1.jpg"),
+    ...     _name("IMG_1 0 2520.1"),
+    ...     _name("IMG 1"),
+    ... )
+    ('./IMG 1.jpg', 'IMG 1.jpg', 'IMG_1', 'IMG 1')
     """
-    name = line.strip().strip('"')
+    name = line.strip()
+    words = name.rsplit(maxsplit=2)
+    if len(words) == 3 and words[1] == "0" and _is_number(words[2]):
+        name = words[0]
     for _ in range(2):
-        first = name.rpartition(" ")[0]
-        if not first or name.lower().endswith(IMAGE_SUFFIXES):
+        first = name.rpartition(" ")[0].rstrip()
+        if name.lower().endswith(IMAGE_SUFFIXES) or not first.lower().endswith(IMAGE_SUFFIXES):
             break
-        name = first.rstrip()
-    return name
+        name = first
+    return name.strip().strip('"')
 
 
 def _image(name: str, lines: Sequence[str], where: str) -> PosedImage | None:

@@ -31,7 +31,7 @@ from nerf.captures.colmap_files import (
     read_images,
 )
 from nerf.captures.faults import merge_faults
-from nerf.captures.files import check_inside, contents, path_inside, read_lines
+from nerf.captures.files import check_inside, contents, file_named, path_inside, read_lines
 from nerf.captures.image_names import match_images, none_found
 from nerf.captures.image_paths import find_image
 from nerf.captures.lens_models import IS_ZERO, MODELS, PANORAMA, panorama_intrinsics
@@ -65,7 +65,8 @@ def models_in(folder: Path) -> list[Path]:
 
 def _size_of_images(model: Path) -> int:
     """The size in bytes of the file `images`, which grows with the number of poses."""
-    return (model / f"images.{model_suffix(model)}").stat().st_size
+    path = file_named(model, f"images.{model_suffix(model)}")
+    return path.stat().st_size if path is not None else 0
 
 
 def read_colmap(folder: Path, factor: int | None = None, *, follow_links: bool = False) -> Capture:

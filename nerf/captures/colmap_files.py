@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from nerf.captures.files import natural_key, read_bytes, read_lines
+from nerf.captures.files import file_named, natural_key, read_bytes, read_lines
 from nerf.captures.lens_models import IS_ZERO, MODEL_IDS, MODELS, model_advice
 from nerf.errors import UserError, counted, listed
 
@@ -61,16 +61,16 @@ def read_cameras(model: Path, *, follow_links: bool = False) -> dict[int, Camera
       UserError: if a file is damaged or has a camera model that is not read; so all readers here.
     """
     if model_suffix(model) == "bin":
-        return dict(_cameras_in_binary(_BinaryReader(model / "cameras.bin", follow_links)))
-    return dict(_cameras_in_text(model / "cameras.txt", follow_links))
+        return dict(_cameras_in_binary(_BinaryReader(_file(model, "cameras", "bin"), follow_links)))
+    return dict(_cameras_in_text(_file(model, "cameras", "txt"), follow_links))
 
 
 def read_images(model: Path, *, follow_links: bool = False) -> list[Image]:
     """Reads the posed images of a model, sorted by name."""
     if model_suffix(model) == "bin":
-        images = list(_images_in_binary(_BinaryReader(model / "images.bin", follow_links)))
+        images = list(_images_in_binary(_BinaryReader(_file(model, "images", "bin"), follow_links)))
     else:
-        images = list(_images_in_text(model / "images.txt", follow_links))
+        images = list(_images_in_text(_file(model, "images", "txt"), follow_links))
     if not images:
         raise UserError(f"{model} has no posed image: COLMAP found no pose; take more images")
     names = [image.name for image in images]
@@ -89,17 +89,25 @@ def model_suffix(model: Path) -> str | None:
     """The suffix of a model's files, "bin" or "txt"; None if the folder has no model."""
     for suffix in ("bin", "txt"):
         with contextlib.suppress(OSError):
-            if all((model / f"{part}.{suffix}").is_file() for part in ("cameras", "images")):
+            if all(_file(model, part, suffix).is_file() for part in ("cameras", "images")):
                 return suffix
     return None
+
+
+def _file(model: Path, part: str, suffix: str) -> Path:
+    """A file of a model, in small letters or capitals."""
+    name = f"{part}.{suffix}"
+    return file_named(model, name) or model / name
 
 
 def points_by_id(model: Path, *, follow_links: bool = False) -> dict[int, Array]:
     """Reads the points of a model, by their numbers; points that are not finite are left out."""
     if model_suffix(model) == "bin":
-        found = dict(_points_in_binary(_BinaryReader(model / "points3D.bin", follow_links)))
+        found = dict(
+            _points_in_binary(_BinaryReader(_file(model, "points3D", "bin"), follow_links))
+        )
     else:
-        found = dict(_points_in_text(model / "points3D.txt", follow_links))
+        found = dict(_points_in_text(_file(model, "points3D", "txt"), follow_links))
     return {number: point for number, point in found.items() if np.isfinite(point).all()}
 
 

@@ -1,6 +1,5 @@
 """Reading files that may be damaged or hostile: limited in size, and never outside their folder."""
 
-import codecs
 import contextlib
 import json
 import os
@@ -53,18 +52,58 @@ def read_bytes(path: Path, max_bytes: int = MAX_BYTES, *, follow_links: bool = F
         raise UserError(f"cannot read {path} ({error.strerror or error}): copy it again") from error
 
 
+def files_with(folder: Path, *suffixes: str) -> list[Path]:
+    """The files in a folder with one of some suffixes, in small letters or capitals, by name.
+
+    Hidden files are left out: `._cameras.xml` is what a Mac writes beside `cameras.xml`. A folder
+    that cannot be listed has none.
+    """
+    with contextlib.suppress(OSError):
+        return sorted(
+            path
+            for path in folder.iterdir()
+            if path.suffix.lower() in suffixes and not path.name.startswith(".")
+        )
+    return []
+
+
+def file_named(folder: Path, *names: str) -> Path | None:
+    """The first file of some names in a folder; where there is none, one in other capitals."""
+    for name in names:
+        if (folder / name).exists():
+            return folder / name
+    wanted = {name.casefold(): order for order, name in reversed(list(enumerate(names)))}
+    found: dict[int, Path] = {}
+    with contextlib.suppress(OSError):
+        for path in sorted(folder.iterdir()):
+            if path.name.casefold() in wanted and path.is_file():
+                found.setdefault(wanted[path.name.casefold()], path)
+    return found[min(found)] if found else None
+
+
 def text_of(content: bytes) -> str:
-    r"""Decodes a text file: UTF-8, or UTF-16 after its byte order mark, which is left out.
+    r"""Decodes a text file: UTF-8, UTF-16 or UTF-32, without its byte order mark.
 
     Other bytes become surrogates, as Python has them in file names: a file whose name has the same
     bytes is then found.
 
-    >>> text_of(b"\xef\xbb\xbfa"), text_of("a".encode("utf-16"))
-    ('a', 'a')
+    >>> (
+    ...     text_of(b"\xef\xbb\xbfa"),
+    ...     text_of("a".encode("utf-16")),
+    ...     text_of("a".encode("utf-16-le")),
+    ... )
+    ('a', 'a', 'a')
     """
-    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return content.decode("utf-16", errors="replace")
-    return content.decode("utf-8", errors="surrogateescape").removeprefix("\ufeff")
+    encoding = encoding_of(content)
+    if encoding == "utf-8":
+        return content.decode(encoding, errors="surrogateescape").removeprefix("\ufeff")
+    return content.decode(encoding, errors="replace").removeprefix("\ufeff")
+
+
+def encoding_of(content: bytes) -> str:
+    """The encoding of a text, told by its first bytes as JSON's is (RFC 4627, section 3)."""
+    found = json.detect_encoding(content[:4])
+    return "utf-8" if found == "utf-8-sig" else found
 
 
 def read_lines(

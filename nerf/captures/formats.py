@@ -36,7 +36,7 @@ from nerf.captures import (
 )
 from nerf.captures.camera_checks import check_cameras
 from nerf.captures.capture import Capture, InvalidCapture, with_rotations
-from nerf.captures.files import check_inside, contents
+from nerf.captures.files import check_inside, contents, file_named
 from nerf.captures.glance import notes_on_cameras
 from nerf.captures.masks import find_masks, note_on_unused_masks
 from nerf.captures.orientation import with_up
@@ -72,9 +72,9 @@ FORMATS: dict[str, Reader] = {
     "trajectory": trajectory.read_trajectory,
 }
 _IS_IN: dict[str, Callable[[Path], bool]] = {  # they open no file
-    "llff": lambda folder: (folder / llff.POSES_FILE).exists(),
-    "blender": lambda folder: (folder / blender.BLENDER_FILE).exists(),
-    "nerfstudio": lambda folder: (folder / transforms.NERFSTUDIO_FILE).exists(),
+    "llff": lambda folder: file_named(folder, llff.POSES_FILE) is not None,
+    "blender": lambda folder: file_named(folder, blender.BLENDER_FILE) is not None,
+    "nerfstudio": lambda folder: file_named(folder, transforms.NERFSTUDIO_FILE) is not None,
     "colmap": lambda folder: colmap.find_model(folder) is not None,
     "record3d": record3d.is_record3d,
     "polycam": polycam.is_polycam,
@@ -174,7 +174,7 @@ def read_capture(
 def _check_links(folder: Path, follow_links: bool) -> None:
     """Raises a UserError if a file that may be one of a format is a link out of the folder."""
     with contextlib.suppress(OSError):
-        paths = sorted(path for path in folder.iterdir() if path.suffix in _TOLD_BY_CONTENT)
+        paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in _TOLD_BY_CONTENT)
         for path in paths[:_MAX_FOLDERS]:
             check_inside(folder, path, follow_links=follow_links)
 

@@ -1,139 +1,222 @@
 """The lens of images whose poses are in another file.
 
-    intrinsics.json   as in transforms.json: fl_x, fl_y, cx, cy, w, h, k1 to k4, p1, p2, or an angle
-                      of view camera_angle_x in radians
-    intrinsics.txt    fx fy cx cy, perhaps followed by k1 k2 p1 p2 or k1 k2 p1 p2 k3; or a matrix of
-                      3x3 or 4x4
+    intrinsics.json   as in transforms.json, see `nerf.captures.json_lens`; fx, fy, width, height
+                      and Open3D's intrinsic_matrix are other names of its keys
+    intrinsics.txt    fx fy cx cy, perhaps followed by k1 k2 p1 p2 or k1 k2 p1 p2 k3; or these with
+                      their names, `fx: 60`; or a matrix of 3x3 or 4x4
     calib.txt         KITTI's; of its matrices P0 to P3 the one of the folder of images
 
 In the JSON file cx and cy are measured from the corner of the first pixel, in the text files from
 its centre, as OpenCV, TUM and KITTI do. All numbers are in pixels.
 
+KITTI's poses are those of camera 0. The last column p of another camera's P = K [I | K^-1 p] says
+where it is in the frame of camera 0: at -K^-1 p, whose x is -P03 / fx.
+
 Source: nerfstudio's "Data conventions"; OpenCV, "Camera Calibration and 3D Reconstruction"; the
-pages of the TUM RGB-D and KITTI odometry benchmarks.
+pages of the TUM RGB-D and KITTI odometry benchmarks; Geiger et al., "Vision meets robotics: the
+KITTI dataset", 2013, equations 2 and 5.
 """
 
 import math
+import re
+from collections import ChainMap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from nerf.captures.capture import HALF_PIXEL
-from nerf.captures.files import read_json
-from nerf.captures.posed_images import (
-    Intrinsics,
-    finite_number,
-    finite_numbers,
-    image_length,
-    text_of,
-)
-from nerf.errors import UserError, counted
+import numpy as np
 
-JSON_FILE = "intrinsics.json"
+from nerf.captures.capture import HALF_PIXEL, Array
+from nerf.captures.files import file_named, read_json
+from nerf.captures.json_keys import check_lens_keys, notes_on_keys, notes_on_lenses
+from nerf.captures.json_lens import FrameLens, read_lens
+from nerf.captures.posed_images import finite_number, finite_numbers, image_length, text_of
+from nerf.captures.tables import has_decimal_commas
+from nerf.errors import UserError, counted, listed
+
+JSON_FILES = ("intrinsics.json", "camera_intrinsics.json", "camera_intrinsic.json")
 TEXT_FILES = ("intrinsics.txt", "intrinsic_color.txt", "camera.txt", "K.txt")
 KITTI_FILE = "calib.txt"
-_DISTORTION = ("k1", "k2", "k3", "k4", "p1", "p2")
 _KITTI_IMAGES = {"image_0": "P0", "image_1": "P1", "image_2": "P2", "image_3": "P3"}
+_OTHER_NAMES = {
+    "fx": "fl_x", "fy": "fl_y", "focal_x": "fl_x", "focal_y": "fl_y",
+    "width": "w", "height": "h", "image_width": "w", "image_height": "h",
+    "intrinsic_matrix": "K", "camera_matrix": "K", "model": "camera_model",
+}  # fmt: skip
+_GROUPS = ("intrinsics", "camera", "camera_intrinsics", "color", "rgb")  # with the values inside
+_TEXT_KEYS = ("fx", "fy", "cx", "cy", "k1", "k2", "p1", "p2", "k3")
+_SIZE_KEYS = {"w": "w", "width": "w", "h": "h", "height": "h"}
+_HARMLESS = ("fps", "rgb", "bf", "type")  # of the settings of SLAM programs
+_PAIR = re.compile(r"([A-Za-z_][\w.]*)\s*[:=]\s*(\S+)")
+_NO_FOCAL = (math.nan, math.nan)
 
 
-def read_intrinsics(
-    folder: Path, image_folder: str, *, follow_links: bool = False
-) -> tuple[Intrinsics, tuple[int, int] | None]:
-    """Reads the first of the files that is there.
+class SharedLens(NamedTuple):
+    """One lens for all images.
+
+    Attributes:
+      lens: as a frame of a transforms.json has it.
+      file: where it is from.
+      notes: for the user.
+      offset: `[3]`, the position of the camera in the frame of its poses; right, up, back.
+    """
+
+    lens: FrameLens
+    file: Path
+    notes: tuple[str, ...] = ()
+    offset: Array = np.zeros(3)
+
+
+def read_intrinsics(folder: Path, image_folder: str, *, follow_links: bool = False) -> SharedLens:
+    """Reads the first of the files that is there, in the folder or beside the images.
 
     Args:
       folder: contains the file.
       image_folder: where the images are; in KITTI it says which camera took them.
       follow_links: whether files that are links out of the folder are read.
 
-    Returns:
-      The intrinsics, see `PosedImage`, and the size that they are for; None for that of the images.
-
     Raises:
       UserError: if there is no file, or it cannot be understood.
     """
-    if (folder / JSON_FILE).is_file():
-        return _of_json(folder / JSON_FILE, follow_links)
-    for name in TEXT_FILES:
-        if (folder / name).is_file():
-            return _constant(_of_text(folder / name, follow_links)), None
-    if (folder / KITTI_FILE).is_file():
-        return _constant(_of_kitti(folder / KITTI_FILE, image_folder, follow_links)), None
+    for place in (folder, folder / image_folder):
+        path = file_named(place, *JSON_FILES)
+        if path is not None:
+            return _of_json(path, follow_links)
+        path = file_named(place, *TEXT_FILES)
+        if path is not None:
+            return _of_text(path, follow_links)
+        path = file_named(place, KITTI_FILE)
+        if path is not None:
+            return _of_kitti(path, image_folder, follow_links)
     raise UserError(
-        f"the poses in {folder} come without a lens: add {JSON_FILE} with "
+        f"the poses in {folder} come without a lens: add {JSON_FILES[0]} with "
         '{"fl_x": ..., "fl_y": ..., "cx": ..., "cy": ..., "w": ..., "h": ...} in pixels, or '
         f"{TEXT_FILES[0]} with fx fy cx cy"
     )
 
 
-def _constant(row: Sequence[float]) -> Intrinsics:
-    return lambda *_: row
+def _of_json(path: Path, follow_links: bool) -> SharedLens:
+    """The lens of a JSON file, by the rules of a transforms.json."""
+    values = _renamed(read_json(path, follow_links=follow_links))
+    as_frame: dict[str, Any] = {**values, "frames": [{}]}
+    check_lens_keys(path, as_frame)
+    lens = read_lens(ChainMap(values), str(path))
+    if (lens.size[0] > 0) != (lens.size[1] > 0):
+        raise UserError(f"{path} has one of w and h: give both, in pixels")
+    notes = notes_on_keys(path, as_frame)
+    notes += notes_on_lenses([lens], [lens.size]) if min(lens.size) > 0 else []
+    return SharedLens(lens, path, tuple(notes))
 
 
-def _of_json(path: Path, follow_links: bool) -> tuple[Intrinsics, tuple[int, int] | None]:
-    content = read_json(path, follow_links=follow_links)
-
-    def value(key: str, default: float) -> float:
-        found = content.get(key)
-        return default if found is None else finite_number(found, f"{path}: {key}")
-
-    size = None
-    if content.get("w") is not None or content.get("h") is not None:
-        width, height = (image_length(content.get(key), f"{path}: {key}") for key in ("w", "h"))
-        size = width, height
-    fl_x, fl_y = (_first(content, path, keys) for keys in (("fl_x", "fx"), ("fl_y", "fy")))
-    angle = value("camera_angle_x", math.nan)
-    if fl_x is None and not 0 < angle < math.pi:
-        raise UserError(f"{path} has no focal length: give fl_x in pixels, or camera_angle_x")
-    distortion = [value(key, 0.0) for key in _DISTORTION]
-
-    def intrinsics(width: int, height: int) -> Sequence[float]:
-        focal = fl_x if fl_x is not None else 0.5 * width / math.tan(0.5 * angle)
-        centre = value("cx", 0.5 * width), value("cy", 0.5 * height)
-        return (focal, focal if fl_y is None else fl_y, *centre, *distortion)
-
-    return intrinsics, size
+def _renamed(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a file under the names of a transforms.json, without groups of values."""
+    values = dict(content)
+    for group in _GROUPS:
+        if isinstance(values.get(group), dict):
+            values = {**values.pop(group), **values}
+    for other, key in _OTHER_NAMES.items():
+        if other in values:
+            value = values.pop(other)
+            values.setdefault(key, value)
+    return values
 
 
-def _first(content: Mapping[str, Any], path: Path, keys: Sequence[str]) -> float | None:
-    """The value of the first key that is there."""
-    for key in keys:
-        if content.get(key) is not None:
-            return finite_number(content[key], f"{path}: {key}")
-    return None
-
-
-def _of_text(path: Path, follow_links: bool) -> Sequence[float]:
-    lines = [
-        line.partition("#")[0] for line in text_of(path, follow_links=follow_links).splitlines()
-    ]
+def _of_text(path: Path, follow_links: bool) -> SharedLens:
+    text = text_of(path, follow_links=follow_links)
+    lines = [line.partition("#")[0] for line in text.splitlines()]
+    named = [pair for line in lines for pair in _PAIR.findall(line)]
+    if named:
+        return _of_pairs(path, named)
+    if has_decimal_commas(" ".join(lines).split()):
+        raise UserError(f"{path} has numbers with decimal commas: write decimal points")
     words = " ".join(lines).replace(",", " ").split()
     numbers = [finite_number(word, str(path)) for word in words[:17]]
     is_matrix = numbers[6:9] == [0.0, 0.0, 1.0]
     if len(numbers) == 16 or (len(numbers) == 9 and is_matrix):
         side = 3 if len(numbers) == 9 else 4
         pinhole = numbers[0], numbers[side + 1], numbers[2], numbers[side + 2]
-        return _from_centres(pinhole)
+        return SharedLens(_from_centres(pinhole), path)
     if len(numbers) in (4, 8, 9):
-        return _from_centres(numbers[:4], numbers[4:])
+        return SharedLens(_from_centres(numbers[:4], numbers[4:]), path)
     raise UserError(
         f"{path} has {counted(len(words), 'number')}: write fx fy cx cy, or these and "
         "k1 k2 p1 p2, or a 3x3 matrix"
     )
 
 
-def _of_kitti(path: Path, image_folder: str, follow_links: bool) -> Sequence[float]:
+def _of_pairs(path: Path, named: Sequence[tuple[str, str]]) -> SharedLens:
+    """The lens of lines such as `fx: 60`, `fx = 60` or, of ORB-SLAM, `Camera.fx: 60`."""
+    values: dict[str, float] = {}
+    unknown: list[str] = []
+    size = {"w": 0, "h": 0}
+    for name, word in named:
+        key = name.rpartition(".")[2].lower()
+        where, word = f"{path}: {name}", word.strip("\"',;")
+        if key in _TEXT_KEYS:
+            values[key] = finite_number(word, where)
+        elif key in _SIZE_KEYS:
+            size[_SIZE_KEYS[key]] = image_length(word, where)
+        elif key not in _HARMLESS:
+            unknown.append(name)
+    if unknown:
+        raise UserError(
+            f"{path} has {listed(unknown)}, which {'is' if len(unknown) == 1 else 'are'} not "
+            f"read: give {', '.join(_TEXT_KEYS)}, width and height alone, or write "
+            f"{JSON_FILES[0]} with the keys of a transforms.json"
+        )
+    missing = [key for key in _TEXT_KEYS[:4] if key not in values]
+    if missing:
+        raise UserError(f"{path} has no {listed(missing)}: give fx, fy, cx, cy in pixels")
+    if (size["w"] > 0) != (size["h"] > 0):
+        raise UserError(f"{path} has one of width and height: give both, in pixels")
+    pinhole, distortion = [[values.get(k, 0.0) for k in keys] for keys in _split(_TEXT_KEYS)]
+    return SharedLens(_from_centres(pinhole, distortion, (size["w"], size["h"])), path)
+
+
+def _split(keys: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
+    return keys[:4], keys[4:]
+
+
+def _of_kitti(path: Path, image_folder: str, follow_links: bool) -> SharedLens:
+    """The lens and the place of one camera of KITTI."""
     wanted = _KITTI_IMAGES.get(image_folder, "P0")
     for line in text_of(path, follow_links=follow_links).splitlines():
         key, _, numbers = line.partition(":")
         if key.strip() == wanted:
-            matrix = finite_numbers(numbers.split(), 12, f"{path}: {wanted}")
-            return _from_centres((matrix[0], matrix[5], matrix[2], matrix[6]))
+            matrix = np.array(finite_numbers(numbers.split(), 12, f"{path}: {wanted}"))
+            return _of_projection(path, wanted, matrix.reshape(3, 4))
     raise UserError(f"{path} has no line {wanted}: copy the file of the sequence again")
 
 
-def _from_centres(pinhole: Sequence[float], distortion: Sequence[float] = ()) -> Sequence[float]:
-    """The ten numbers of `make_lens`; `distortion` is k1, k2, p1, p2, k3, in OpenCV's order."""
-    fx, fy, cx, cy = pinhole
+def _of_projection(path: Path, name: str, projection: Array) -> SharedLens:
+    camera, last = projection[:, :3], projection[:, 3]
+    lens = _from_centres((camera[0, 0], camera[1, 1], camera[0, 2], camera[1, 2]))
+    if not last.any():
+        return SharedLens(lens, path)
+    if abs(np.linalg.det(camera)) < 1e-9:
+        raise UserError(f"{path}: {name} is no projection: copy the file of the sequence again")
+    offset = -np.linalg.solve(camera, last)
+    note = (
+        f"the poses are taken for those of KITTI's camera 0, and {name} of {path.name} says that "
+        f"the camera of these images is {np.linalg.norm(offset):.3g} beside it: they are moved "
+        "there"
+    )
+    return SharedLens(lens, path, (note,), offset * np.array([1.0, -1.0, -1.0]))
+
+
+def _from_centres(
+    pinhole: Sequence[float], distortion: Sequence[float] = (), size: tuple[int, int] = (0, 0)
+) -> FrameLens:
+    """A lens whose cx, cy are measured from a pixel's centre.
+
+    Args:
+      pinhole: fx, fy, cx, cy.
+      distortion: k1, k2, p1, p2, k3, in OpenCV's order, or the first of these.
+      size: width and height; 0 if they are not known.
+    """
+    fx, fy, cx, cy = map(float, pinhole)
     k1, k2, p1, p2, k3 = (*distortion, *[0.0] * 5)[:5]
-    return (fx, fy, cx + HALF_PIXEL, cy + HALF_PIXEL, k1, k2, k3, 0.0, p1, p2)
+    centre = cx + HALF_PIXEL, cy + HALF_PIXEL
+    return FrameLens(
+        "perspective", (fx, fy), _NO_FOCAL, centre, (k1, k2, k3, 0.0, p1, p2), size, False
+    )

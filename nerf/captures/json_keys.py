@@ -30,7 +30,10 @@ _KNOWN_MODELS = (*PERSPECTIVE_MODELS, *FISHEYE_MODELS, PANORAMA)
 _F_THETA = tuple(f"ftheta_p{number}" for number in range(5))
 _RATIONAL = ("k5", "k6")
 _THIN_PRISM = ("sx1", "sy1", "s1", "s2", "s3", "s4")
-_LISTS = ("distortion_params", "distortion_coefficients", "distortion", "dist_coeffs")
+_LISTS = (
+    *("distortion_params", "distortion_coefficients", "distortion", "dist_coeffs"),
+    *("dist_coeff", "dist", "D"),
+)
 _OTHER_LENSES = ("orthographic", "halflatlong")
 _LENS_MODES = ("perspective", "opencv", "pinhole")
 _SHUTTER = (

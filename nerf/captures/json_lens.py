@@ -28,7 +28,7 @@ import numpy as np
 
 from nerf.captures.json_values import Numbers, Values, finite
 from nerf.captures.lens_models import PANORAMA, panorama_intrinsics
-from nerf.errors import UserError
+from nerf.errors import UserError, listed
 
 PERSPECTIVE_MODELS: tuple[str, ...] = (
     *("OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "PERSPECTIVE", "SIMPLE_RADIAL", "RADIAL"),
@@ -40,6 +40,7 @@ FISHEYE_MODELS: tuple[str, ...] = (
 )
 PANORAMA_KEYS = ("latlong", "equirectangular")  # of instant-ngp
 MATRIX_KEYS = ("K", "intrinsics")
+_PINHOLE = ("fx", "fy", "cx", "cy")
 _DISTORTION = ("k1", "k2", "k3", "k4", "p1", "p2")
 _DEFAULT_MODEL = "OPENCV"
 _MAX_ROUNDING = 0.01  # of the angles of panoramas
@@ -228,6 +229,12 @@ def camera_matrix(values: Values, where: str) -> tuple[float, float, float, floa
         return None
     what, found = f"{where}: {key}", values[key]
     if isinstance(found, Mapping):
+        others = [str(name)[:50] for name in found if name not in _PINHOLE and is_set(found[name])]
+        if others:
+            raise UserError(
+                f"{what} has {listed(others)} beside fx, fy, cx, cy: write them under their names "
+                f"beside {key}, e.g. w, h, k1"
+            )
         get = Numbers(found, what)
         return get("fx"), get("fy"), get("cx"), get("cy")
     rows = found if isinstance(found, list) else [found]

@@ -21,7 +21,7 @@ import numpy as np
 
 from nerf.captures.array_files import read_array
 from nerf.captures.capture import Array, Capture, counted_views, named_views
-from nerf.captures.files import IMAGE_SUFFIXES, check_inside, contents
+from nerf.captures.files import IMAGE_SUFFIXES, check_inside, contents, file_named
 from nerf.captures.image_files import advice_on_other_files, image_files
 from nerf.captures.image_paths import folder_factor
 from nerf.errors import UserError, counted, listed
@@ -43,11 +43,12 @@ def read_llff(folder: Path, factor: int | None = None, *, follow_links: bool = F
     Raises:
       UserError: if anything is missing, unreadable or inconsistent.
     """
-    poses_bounds = _read_poses_bounds(folder / POSES_FILE, follow_links)
+    path = file_named(folder, POSES_FILE) or folder / POSES_FILE
+    poses_bounds = _read_poses_bounds(path, follow_links)
     image_folder, files = _choose_images(folder, factor, follow_links)
     _check_counts(folder, image_folder, files, len(poses_bounds))
     names = tuple(file.stem for file in files)
-    check_values(poses_bounds, names, folder / POSES_FILE)
+    check_values(poses_bounds, names, path)
     capture = dataclasses.replace(
         from_poses_bounds(poses_bounds, folder, files), follow_links=follow_links
     )

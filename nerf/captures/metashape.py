@@ -23,6 +23,7 @@ import numpy as np
 
 from nerf.captures.capture import Capture, InvalidCapture
 from nerf.captures.faults import merge_faults
+from nerf.captures.files import files_with
 from nerf.captures.posed_images import (
     PosedImage,
     finite_number,
@@ -31,7 +32,7 @@ from nerf.captures.posed_images import (
     image_length,
     make_capture,
 )
-from nerf.captures.xml_files import head_of, read_xml
+from nerf.captures.xml_files import read_xml, text_head_of
 from nerf.errors import UserError, counted, listed
 
 _MAX_FILES = 20  # XML files that are looked at
@@ -50,9 +51,9 @@ class _Sensor(NamedTuple):
 
 def metashape_file(folder: Path, *, follow_links: bool = False) -> Path | None:
     """The XML file of cameras in a folder; None if there is none."""
-    for path in sorted(folder.glob("*.xml"))[:_MAX_FILES]:
-        head = head_of(path, follow_links=follow_links)
-        if b"<document" in head and b"<chunk" in head:
+    for path in files_with(folder, ".xml")[:_MAX_FILES]:
+        head = text_head_of(path, follow_links=follow_links)
+        if "<document" in head and "<chunk" in head:
             return path
     return None
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from nerf.captures.capture import Capture, InvalidCapture
 from nerf.captures.faults import merge_faults
-from nerf.captures.files import check_inside, read_json
+from nerf.captures.files import check_inside, files_with, read_json
 from nerf.captures.posed_images import (
     MAX_VIEWS,
     PosedImage,
@@ -48,7 +48,7 @@ def read_polycam(folder: Path, factor: int | None = None, *, follow_links: bool 
     """
     for cameras, images in _FOLDERS:
         check_inside(folder, folder / KEYFRAMES / cameras, follow_links=follow_links)
-        paths = sorted((folder / KEYFRAMES / cameras).glob("*.json"))[:MAX_VIEWS]
+        paths = files_with(folder / KEYFRAMES / cameras, ".json")[:MAX_VIEWS]
         if paths:
             return _read_keyframes(folder, paths, images, factor, follow_links)
     raise UserError(

@@ -1,6 +1,5 @@
 """Captures from poses that name their images: what the readers of several programs share."""
 
-import csv
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, TypeVar
@@ -34,6 +33,7 @@ class PosedImage(NamedTuple):
         `make_lens`.
       size: width and height that the intrinsics are for; None for those of the original image.
       fisheye: whether the lens is a fisheye.
+      panorama: whether the image is a panorama.
     """
 
     name: str
@@ -41,6 +41,7 @@ class PosedImage(NamedTuple):
     intrinsics: Intrinsics
     size: tuple[int, int] | None = None
     fisheye: bool = False
+    panorama: bool = False
 
 
 def make_capture(
@@ -88,6 +89,7 @@ def make_capture(
         lens=make_lens(
             [image.intrinsics(*size) for (image, _), size in zip(matched, sizes, strict=True)],
             [image.fisheye for image, _ in matched],
+            [image.panorama for image, _ in matched],
         ),
         sizes=np.array(sizes, np.int64),
         notes=(*notes, *matches.notes(), *more),
@@ -255,15 +257,3 @@ def image_length(value: Any, where: str) -> int:
 def text_of(path: Path, *, follow_links: bool = False) -> str:
     """The text of a file, see `nerf.captures.files.text_of`."""
     return files.text_of(read_bytes(path, follow_links=follow_links))
-
-
-def csv_rows(path: Path, lines: Sequence[str], delimiter: str = ",") -> list[list[str]]:
-    """The words of the lines of a CSV file.
-
-    Raises:
-      UserError: if they are no CSV; `path` is for the message.
-    """
-    try:
-        return list(csv.reader(lines, delimiter=delimiter))
-    except csv.Error as error:
-        raise UserError(f"{path} is not valid CSV ({error}): export it again") from error

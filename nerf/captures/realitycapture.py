@@ -20,14 +20,12 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from nerf.captures.capture import Array, Capture, InvalidCapture
-from nerf.captures.faults import merge_faults
-from nerf.captures.files import check_inside
+from nerf.captures.capture import Array, Capture
+from nerf.captures.files import check_inside, files_with
 from nerf.captures.posed_images import (
     IMAGE_FOLDERS,
     MAX_VIEWS,
     PosedImage,
-    csv_rows,
     finite_number,
     finite_numbers,
     from_opencv,
@@ -35,35 +33,29 @@ from nerf.captures.posed_images import (
     read_each,
     text_of,
 )
-from nerf.captures.xml_files import head_of, read_xml
-from nerf.errors import UserError, counted
+from nerf.captures.tables import Header, find_header, note_on_columns, rows_of
+from nerf.captures.xml_files import read_xml, text_head_of
+from nerf.errors import UserError, counted, listed
 
 _FILM = 36.0  # mm, the width of the film that focal lengths are given for
 _MAX_FILES, _MAX_FOLDERS = 20, 50  # that are looked at
 _NEEDED = ("name", "x", "y", "alt", "heading", "pitch", "roll", "f")
 _OTHER_NAMES = {"yaw": "heading", "f_35mm": "f", "px_norm": "px", "py_norm": "py"}
 _DISTORTION = ("k1", "k2", "k3", "k4", "t1", "t2")
-_NAMESPACE = b"capturingreality.com/ns/xcr"
+_KNOWN = (*_NEEDED, "px", "py", *_DISTORTION)
+_IS_OURS = ("name", "heading", "pitch", "roll")  # columns that no other table of poses has
+_NAMESPACE = "capturingreality.com/ns/xcr"
 _MODELS = ("perspective", "brown3", "brown3t2", "brown4", "brown4t2")
 
 
-def _columns(lines: Sequence[str]) -> tuple[int, list[str]]:
-    """The line with the names of the columns, and these; it may come after the number of cameras.
-
-    The names are empty if the file is not of this kind.
-    """
-    for number, line in enumerate(lines[:2]):
-        names = [word.strip().strip('"').lower() for word in line.lstrip("#").split(",")]
-        names = [_OTHER_NAMES.get(name, name) for name in names]
-        if set(_NEEDED) <= set(names):
-            return number, names
-    return 0, []
+def _header(lines: Sequence[str]) -> Header:
+    """The names of the columns, which may come after the number of cameras."""
+    return find_header(lines, _IS_OURS, _OTHER_NAMES)
 
 
 def _csv_file(folder: Path, follow_links: bool) -> Path | None:
-    for path in sorted(folder.glob("*.csv"))[:_MAX_FILES]:
-        head = head_of(path, follow_links=follow_links).decode("utf-8-sig", errors="replace")
-        if _columns(head.splitlines())[1]:
+    for path in files_with(folder, ".csv", ".tsv")[:_MAX_FILES]:
+        if _header(text_head_of(path, follow_links=follow_links).splitlines()).columns:
             return path
     return None
 
@@ -79,8 +71,8 @@ def _xmp_files(folder: Path, follow_links: bool) -> list[Path]:
             check_inside(folder, folder / name, follow_links=follow_links)
         except UserError:
             continue
-        paths = sorted((folder / name).glob("*.xmp"))[:MAX_VIEWS]
-        heads = (head_of(path, follow_links=follow_links) for path in paths[:_MAX_FILES])
+        paths = files_with(folder / name, ".xmp")[:MAX_VIEWS]
+        heads = (text_head_of(path, follow_links=follow_links) for path in paths[:_MAX_FILES])
         if any(_NAMESPACE in head for head in heads):
             return paths
     return []
@@ -106,12 +98,9 @@ def read_realitycapture(
     """
     path = _csv_file(folder, follow_links)
     if path is not None:
+        images, notes = _read_csv(path, follow_links)
         return make_capture(
-            "realitycapture",
-            folder,
-            _read_csv(path, follow_links),
-            factor,
-            follow_links=follow_links,
+            "realitycapture", folder, images, factor, notes, follow_links=follow_links
         )
     paths = _xmp_files(folder, follow_links)
     if not paths:
@@ -133,23 +122,29 @@ def read_realitycapture(
     )
 
 
-def _read_csv(path: Path, follow_links: bool) -> list[PosedImage]:
+def _read_csv(path: Path, follow_links: bool) -> tuple[list[PosedImage], list[str]]:
+    """The cameras of a table, and notes on its columns."""
     lines = text_of(path, follow_links=follow_links).splitlines()[: MAX_VIEWS + 2]
-    first, columns = _columns(lines)
-    images, problems = [], []
-    for number, words in enumerate(csv_rows(path, lines[first + 1 :]), first + 2):
-        if not words or words[0].startswith("#"):
-            continue
-        where = f"{path}, line {number}"
-        try:
-            images.append(_of_row(dict(zip(columns, words, strict=False)), where))
-        except UserError as problem:
-            problems.append((f"line {number}", str(problem)))
-    if problems:
-        raise InvalidCapture(merge_faults(problems, "lines"))
+    header = _header(lines)
+    missing = [name for name in _NEEDED if name not in header.columns]
+    if missing:
+        raise UserError(
+            f"{path} has no {'column' if len(missing) == 1 else 'columns'} {listed(missing)}: "
+            'export the registration as "Internal/External camera parameters"'
+        )
+    rows = dict(rows_of(path, lines, header))
+    notes = note_on_columns(path, header, _KNOWN, list(rows.values()))
+    images, _ = read_each(
+        rows.items(),
+        lambda row: _of_row(
+            dict(zip(header.columns, row[1], strict=False)), f"{path}, line {row[0]}"
+        ),
+        lambda row: f"line {row[0]}",
+        "lines",
+    )
     if not images:
         raise UserError(f"{path} has no cameras: export the registration again")
-    return images
+    return images, notes
 
 
 def _of_row(row: Mapping[str, str], where: str) -> PosedImage:

@@ -1,9 +1,12 @@
 """Captures of the app Record3D: `metadata.json`, and the images in `rgb/`.
 
+So the app exports them; its own archive, `.r3d`, has the same as `metadata` and `rgbd/` once it is
+unpacked.
+
 The file has the poses of all frames as quaternions x, y, z, w and positions, camera to world, with
-the axes right, up, back of Apple's ARKit; the intrinsics `K`, column by column, or those of each
-frame in `perFrameIntrinsicCoeffs`: fx, fy, cx, cy; and the size of the images, `w` and `h`. Frame i
-is the image `rgb/i`. Depth and confidence are not read.
+the axes right, up, back of Apple's ARKit; the intrinsics `K`, column by column or as rows, or
+those of each frame in `perFrameIntrinsicCoeffs`: fx, fy, cx, cy; and the size of the images, `w`
+and `h`. Frame i is the image `rgb/i`. Depth and confidence are not read.
 
 Source: the exports of the app ("EXR + JPG sequence"); nerfstudio's `record3d_utils.py`.
 """
@@ -14,8 +17,9 @@ from typing import Any
 
 from nerf.captures.capture import Capture, InvalidCapture
 from nerf.captures.faults import merge_faults
-from nerf.captures.files import check_inside, natural_key, read_json
+from nerf.captures.files import check_inside, file_named, natural_key, read_json
 from nerf.captures.image_files import image_files
+from nerf.captures.json_lens import camera_matrix
 from nerf.captures.posed_images import (
     MAX_VIEWS,
     PosedImage,
@@ -26,13 +30,18 @@ from nerf.captures.posed_images import (
 )
 from nerf.errors import UserError, counted
 
-METADATA_FILE = "metadata.json"
-_IMAGES = "rgb"
+METADATA_FILES = ("metadata.json", "metadata")
+_FOLDERS = ("rgb", "rgbd")
 
 
 def is_record3d(folder: Path) -> bool:
     """Whether a folder has the files of the app."""
-    return (folder / METADATA_FILE).is_file() and (folder / _IMAGES).is_dir()
+    return file_named(folder, *METADATA_FILES) is not None and _images(folder) is not None
+
+
+def _images(folder: Path) -> str | None:
+    """The folder of images; None if there is none."""
+    return next((name for name in _FOLDERS if (folder / name).is_dir()), None)
 
 
 def read_record3d(
@@ -48,12 +57,13 @@ def read_record3d(
     Raises:
       UserError: for what is missing or impossible.
     """
-    path = folder / METADATA_FILE
+    path = file_named(folder, *METADATA_FILES) or folder / METADATA_FILES[0]
     content = read_json(path, follow_links=follow_links)
     poses = content.get("poses")
     if not isinstance(poses, list) or not poses or len(poses) > MAX_VIEWS:
         raise UserError(f"{path} has no list `poses`: export the recording again, with poses")
-    names = _names(folder, len(poses), follow_links)
+    image_folder = _images(folder) or _FOLDERS[0]
+    names = _names(path, image_folder, len(poses), follow_links)
     size = (
         image_length(content.get("w"), f"{path}: w"),
         image_length(content.get("h"), f"{path}: h"),
@@ -76,20 +86,23 @@ def read_record3d(
         raise InvalidCapture(merge_faults(problems, "poses"))
     notes = ["depth is not read"] if (folder / "depth").is_dir() else []
     return make_capture(
-        "record3d", folder, images, factor, notes, [_IMAGES], follow_links=follow_links
+        "record3d", folder, images, factor, notes, [image_folder], follow_links=follow_links
     )
 
 
-def _names(folder: Path, num_poses: int, follow_links: bool) -> list[str]:
+def _names(path: Path, image_folder: str, num_poses: int, follow_links: bool) -> list[str]:
     """The name of the image of each pose."""
-    check_inside(folder, folder / _IMAGES, follow_links=follow_links)
-    stems = sorted((file.stem for file in image_files(folder / _IMAGES)), key=natural_key)
+    place = path.parent / image_folder
+    check_inside(path.parent, place, follow_links=follow_links)
+    if not place.is_dir():
+        raise UserError(f"no folder {place} with the images: copy the recording again")
+    stems = sorted((file.stem for file in image_files(place)), key=natural_key)
     if stems and all(stem.isdecimal() for stem in stems):
         by_number = {int(stem[:18]): stem for stem in stems}
         return [by_number.get(index, str(index)) for index in range(num_poses)]
     if len(stems) != num_poses:
         raise UserError(
-            f"{folder / _IMAGES} has {counted(len(stems), 'image')} and {METADATA_FILE} "
+            f"{place} has {counted(len(stems), 'image')} and {path.name} "
             f"{counted(num_poses, 'pose')}: "
             "copy the missing images into it, or export the recording again"
         )
@@ -102,5 +115,7 @@ def _lenses(path: Path, content: Mapping[str, Any], num_poses: int) -> Sequence[
     if isinstance(each, list) and len(each) == num_poses:
         where = f"{path}: perFrameIntrinsicCoeffs"
         return [finite_numbers(values, 4, f"{where}, frame {i}") for i, values in enumerate(each)]
-    matrix = finite_numbers(content.get("K"), 9, f"{path}: K")
-    return [[matrix[0], matrix[4], matrix[6], matrix[7]]]
+    pinhole = camera_matrix({"K": content.get("K")}, str(path))
+    if pinhole is None:
+        raise UserError(f"{path} has no intrinsics K: export the recording again")
+    return [pinhole]

@@ -14,6 +14,7 @@ The lens is in a file beside them, see `nerf.captures.intrinsics_file`.
 Source: the pages of the TUM RGB-D benchmark, "File formats", and of the KITTI odometry benchmark.
 """
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -22,21 +23,35 @@ import numpy as np
 
 from nerf.captures.capture import Array, Capture, InvalidCapture
 from nerf.captures.faults import merge_faults
-from nerf.captures.files import IMAGE_SUFFIXES, check_inside, natural_key
+from nerf.captures.files import (
+    IMAGE_SUFFIXES,
+    check_inside,
+    file_named,
+    files_with,
+    natural_key,
+)
 from nerf.captures.image_files import advice_on_other_files, image_files
 from nerf.captures.image_times import MAX_SECONDS, image_stamps, match_by_time
-from nerf.captures.intrinsics_file import read_intrinsics
+from nerf.captures.intrinsics_file import SharedLens, read_intrinsics
+from nerf.captures.json_lens import intrinsics
 from nerf.captures.posed_images import (
     MAX_VIEWS,
     PosedImage,
-    csv_rows,
     finite_number,
     from_opencv,
     make_capture,
     pose_of_quaternion,
     text_of,
 )
-from nerf.captures.xml_files import head_of
+from nerf.captures.shared_lenses import check_shared_lenses
+from nerf.captures.tables import (
+    Header,
+    find_header,
+    has_decimal_commas,
+    note_on_columns,
+    rows_of,
+)
+from nerf.captures.xml_files import text_head_of
 from nerf.errors import UserError, counted
 
 TEXT_FILES = (
@@ -48,7 +63,9 @@ _IMAGE_FOLDERS = (
 )  # fmt: skip
 _MIN_MATCHED = 0.5  # of the images, the least whose names are then taken for timestamps
 _MAX_FILES = 20  # CSV files that are looked at
+_POSITION = ("tx", "ty", "tz")
 _QUATERNION = ("qx", "qy", "qz", "qw")
+_KNOWN = ("name", "timestamp", *_POSITION, *_QUATERNION, "id", "index", "frame_id", "frame_index")
 _OTHER_NAMES = {
     **dict.fromkeys(("file", "filename", "file_name", "file_path", "filepath", "path"), "name"),
     **dict.fromkeys(("image", "image_name", "image_path", "image_file", "img", "img_name"), "name"),
@@ -76,24 +93,27 @@ class _Pose(NamedTuple):
 
 def trajectory_file(folder: Path, *, follow_links: bool = False) -> Path | None:
     """The file of poses in a folder; None if there is none."""
-    for name in TEXT_FILES:
-        if (folder / name).is_file():
-            return folder / name
-    for path in sorted(folder.glob("*.csv"))[:_MAX_FILES]:
-        lines = _first_lines(path, follow_links)
-        if lines and {"tx", "ty", "tz", *_QUATERNION} <= set(_columns(lines[0])):
+    path = file_named(folder, *TEXT_FILES)
+    if path is not None:
+        return path
+    for path in files_with(folder, ".csv", ".tsv")[:_MAX_FILES]:
+        if _header(_first_lines(path, follow_links)).columns:
             return path
-    for path in sorted(folder.glob("[0-9][0-9].txt"))[:_MAX_FILES]:  # KITTI's own names
-        lines = _first_lines(path, follow_links)
-        if lines and len(lines[0].split()) == 12:
-            return path
+    for path in files_with(folder, ".txt"):  # KITTI's own names
+        if re.fullmatch("[0-9][0-9]", path.stem):
+            lines = _first_lines(path, follow_links)
+            if lines and len(lines[0].split()) == 12:
+                return path
     return None
 
 
 def _first_lines(path: Path, follow_links: bool) -> list[str]:
     """The first lines of a text file; none if it cannot be read."""
-    head = head_of(path, follow_links=follow_links)
-    return head.decode("utf-8-sig", errors="replace").splitlines()
+    return text_head_of(path, follow_links=follow_links).splitlines()
+
+
+def _header(lines: Sequence[str]) -> Header:
+    return find_header(lines, (*_POSITION, *_QUATERNION), _OTHER_NAMES, within=1)
 
 
 def is_trajectory(folder: Path, *, follow_links: bool = False) -> bool:
@@ -118,15 +138,38 @@ def read_trajectory(
     if path is None:
         raise UserError(f"no trajectory in {folder}: name it {TEXT_FILES[1]}, or poses.csv")
     image_folder, names = _images(folder, follow_links)
-    intrinsics, size = read_intrinsics(folder, image_folder, follow_links=follow_links)
+    shared = read_intrinsics(folder, image_folder, follow_links=follow_links)
     text = text_of(path, follow_links=follow_links)
-    poses = _read_csv(path, text) if path.suffix == ".csv" else _read_text(path, text)
+    is_table = path.suffix.lower() in (".csv", ".tsv")
+    poses, more = _read_csv(path, text) if is_table else (_read_text(path, text), [])
     is_timed = all(pose.timestamp is not None and pose.name is None for pose in poses)
     stamps = image_stamps(folder, image_folder, names, follow_links) if is_timed else []
     named, notes = _match(path, poses, folder / image_folder, names, stamps)
-    images = [PosedImage(name, pose.camtoworld, intrinsics, size) for name, pose in named]
-    return make_capture(
-        "trajectory", folder, images, factor, notes, [image_folder, "."], follow_links=follow_links
+    capture = make_capture(
+        "trajectory",
+        folder,
+        [_posed_image(name, pose, shared) for name, pose in named],
+        factor,
+        [*more, *notes, *shared.notes],
+        [image_folder, "."],
+        follow_links=follow_links,
+    )
+    sizes = [(width, height) for width, height in capture.sizes.tolist()]
+    check_shared_lenses(str(shared.file), [shared.lens] * capture.num_views, sizes)
+    return capture
+
+
+def _posed_image(name: str, pose: _Pose, shared: SharedLens) -> PosedImage:
+    """The image of a pose, seen through the lens of all."""
+    lens, camtoworld = shared.lens, pose.camtoworld.copy()
+    camtoworld[:, 3] += camtoworld[:, :3] @ shared.offset
+    return PosedImage(
+        name,
+        camtoworld,
+        lambda width, height: intrinsics(lens, (width, height)),
+        lens.size if min(lens.size) > 0 else None,
+        lens.model == "fisheye",
+        lens.model == "panorama",
     )
 
 
@@ -153,7 +196,12 @@ def _read_text(path: Path, text: str) -> list[_Pose]:
     problems: list[tuple[str, str]] = []
     count = None
     for number, line in enumerate(text.splitlines(), 1):
-        words = line.partition("#")[0].replace(",", " ").split()
+        line = line.partition("#")[0]
+        if has_decimal_commas(line.split()):
+            raise UserError(
+                f"{path}, line {number} has numbers with decimal commas: write decimal points"
+            )
+        words = line.replace(",", " ").replace(";", " ").split()
         if not words:
             continue
         if len(poses) + len(problems) >= MAX_VIEWS:
@@ -188,34 +236,21 @@ def _pose(numbers: Sequence[float], where: str) -> _Pose:
     return _Pose(from_opencv(np.array(numbers).reshape(-1, 4)))
 
 
-def _columns(line: str) -> list[str]:
-    words = line.lstrip("#").split(_delimiter(line))
-    names = [word.strip().strip('"').lower() for word in words]
-    return [_OTHER_NAMES.get(name, name) for name in names]
-
-
-def _delimiter(line: str) -> str:
-    """A semicolon where there are more of them: spreadsheets write one where commas are decimal."""
-    return ";" if line.count(";") > line.count(",") else ","
-
-
-def _read_csv(path: Path, text: str) -> list[_Pose]:
+def _read_csv(path: Path, text: str) -> tuple[list[_Pose], list[str]]:
+    """The poses of a table, and notes on its columns."""
     lines = text.splitlines()[: MAX_VIEWS + 1]
-    columns, delimiter = _columns(lines[0]), _delimiter(lines[0])
-    rows = csv_rows(path, lines[1:], delimiter)
-    columns = _with_names(columns, rows)
+    header = _header(lines)
+    rows = dict(rows_of(path, lines, header))
+    columns = _with_names(header.columns, list(rows.values()))
+    notes = note_on_columns(path, header._replace(columns=columns), _KNOWN, list(rows.values()))
     poses, problems = [], []
-    for number, words in enumerate(rows, 2):
-        if not words or words[0].startswith("#"):
-            continue
+    for number, words in rows.items():
         row = dict(zip(columns, words, strict=False))
-        if delimiter == ";":
-            row |= {key: row[key].replace(",", ".") for key in row if key != "name"}
         where = f"{path}, line {number}"
         try:
             position, rotation = (
                 [finite_number(row.get(key), f"{where}: {key}") for key in keys]
-                for keys in (("tx", "ty", "tz"), _QUATERNION)
+                for keys in (_POSITION, _QUATERNION)
             )
             matrix = from_opencv(pose_of_quaternion(rotation, position, where))
             stamp = row.get("timestamp")
@@ -223,22 +258,22 @@ def _read_csv(path: Path, text: str) -> list[_Pose]:
             poses.append(_Pose(matrix, timestamp, (row.get("name") or "").strip() or None))
         except UserError as problem:
             problems.append((f"line {number}", str(problem)))
-    return _checked(path, poses, problems)
+    return _checked(path, poses, problems), notes
 
 
-def _with_names(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+def _with_names(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple[str, ...]:
     """The columns with the first one that holds names of images as `name`, unless one is called so.
 
     Without it, poses would be matched by their order, though the file says which image each has.
     """
-    whole = [row for row in rows if len(row) >= len(columns) and not row[0].startswith("#")]
+    whole = [row for row in rows if len(row) >= len(columns)]
     found = list(columns)
     for index in range(len(columns) if whole and "name" not in columns else 0):
         words = [row[index].strip().strip('"').lower() for row in whole]
         if all(word.endswith(IMAGE_SUFFIXES) for word in words):
             found[index] = "name"
             break
-    return found
+    return tuple(found)
 
 
 # Which image belongs to which pose.

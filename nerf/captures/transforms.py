@@ -28,7 +28,7 @@ from nerf.captures.capture import (
     with_points,
 )
 from nerf.captures.faults import merge_faults
-from nerf.captures.files import natural_key, read_json
+from nerf.captures.files import file_named, natural_key, read_json
 from nerf.captures.image_choice import original_size
 from nerf.captures.image_names import ImageMatches, match_images, none_found
 from nerf.captures.image_paths import images_without_pose
@@ -38,6 +38,7 @@ from nerf.captures.json_values import Numbers, near_and_far, pose_matrix
 from nerf.captures.masks import masks_of_frames
 from nerf.captures.named_splits import named_split
 from nerf.captures.posed_images import note_on_images_without_pose
+from nerf.captures.shared_lenses import check_shared_lenses
 from nerf.errors import UserError, counted, listed
 
 NERFSTUDIO_FILE = "transforms.json"
@@ -77,7 +78,7 @@ def read_nerfstudio(
     Raises:
       UserError: with everything that is missing or impossible.
     """
-    path = folder / NERFSTUDIO_FILE
+    path = file_named(folder, NERFSTUDIO_FILE) or folder / NERFSTUDIO_FILE
     content = read_json(path, follow_links=follow_links)
     names = names_in(content)
     images = match_images(folder, names, factor, follow_links=follow_links)
@@ -223,6 +224,7 @@ def assemble(
     """Makes a capture of frames. Sizes that the file lacks are read from the images' headers."""
     sizes = _sizes(images, frames)
     lenses = [frame.lens for frame in frames]
+    check_shared_lenses(str(images.folder), lenses, sizes)
     rows = [intrinsics(lens, size) for lens, size in zip(lenses, sizes, strict=True)]
     notes = [*notes, *notes_on_lenses(lenses, sizes)]
     without_pose = images_without_pose(frame.file for frame in frames)

@@ -89,3 +89,50 @@ def test_what_is_wrong_is_said_in_one_sentence(folder):
         assert old in whole
         (folder / "bundle.out").write_text(whole.replace(old, new, 1))
         assert sentence in refusal(folder)
+
+
+def as_bundler_leaves_it(folder, names="./view_{}.jpg 0 9.5"):
+    """`bundle/bundle.out` and `list.txt` beside the images, as the program itself writes them."""
+    (folder / "bundle").mkdir()
+    (folder / "bundle.out").rename(folder / "bundle" / "bundle.out")
+    for path in (folder / "images").iterdir():
+        path.rename(folder / path.name)
+    (folder / "images").rmdir()
+    (folder / "list.txt").write_text("\n".join(names.format(i) for i in range(6)))
+    return folder
+
+
+@pytest.mark.parametrize(
+    "names",
+    ["./view_{}.jpg 0 9.5", "view_{}.jpg", "view_{} 0 9.5", "view_{}", "./images/view_{}.png 0 9"],
+)
+def test_the_layout_of_bundler_itself_is_read(folder, names):
+    expected = read_capture(folder)
+    found = read_capture(as_bundler_leaves_it(folder, names))
+    np.testing.assert_array_equal(found.camtoworlds, expected.camtoworlds)
+    assert [file.name for file in found.files] == [file.name for file in expected.files]
+
+
+@pytest.mark.parametrize("is_last_there", [True, False])
+def test_of_several_files_bundle_out_is_read_or_else_the_one_with_the_most_cameras(
+    folder, is_last_there
+):
+    expected = read_capture(folder)
+    whole = (folder / "bundle.out").read_text().splitlines()
+    fewer = [*whole[:2], *["0 0 0"] * 5, *whole[7:-3]]  # Bundler counts all images from the start
+    (folder / "bundle_001.out").write_text("\n".join(fewer))
+    (folder / "bundle_002.out").write_text("\n".join([whole[0], "1 0", *whole[2:7]]))
+    if not is_last_there:
+        (folder / "bundle.out").rename(folder / "bundle_006.out")
+    found = read_capture(folder)
+    np.testing.assert_array_equal(found.camtoworlds, expected.camtoworlds)
+    name = "bundle.out" if is_last_there else "bundle_006.out"
+    assert f"{name} is read, and not bundle_001.out, bundle_002.out" in found.notes
+
+
+def test_a_file_without_its_first_comment_is_known_by_its_numbers(folder):
+    expected = read_capture(folder)
+    rewrite(folder / "bundle.out", lambda lines: lines[1:])
+    np.testing.assert_array_equal(read_capture(folder).camtoworlds, expected.camtoworlds)
+    (folder / "log.out").write_text("12 8\nall is well\n")
+    assert read_capture(folder).notes == expected.notes

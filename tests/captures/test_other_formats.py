@@ -359,3 +359,19 @@ def test_all_faulty_poses_of_record3d_are_told_at_once(tmp_path, bundled):
     message = refusal(folder)
     assert "pose 2" in message
     assert "3 poses have this fault" in message
+
+
+def test_record3d_may_have_rows_of_k_and_be_an_unpacked_archive(tmp_path, bundled):
+    """The app's archive has `metadata`, without an ending, and `rgbd/`."""
+    folder = write_record3d(read_capture(bundled), tmp_path / "out")
+    expected = read_capture(folder)
+    content = json.loads((folder / "metadata.json").read_text())
+    content["K"] = np.reshape(content["K"], (3, 3)).T.tolist()
+    (folder / "metadata").write_text(json.dumps(content))
+    (folder / "metadata.json").unlink()
+    (folder / "rgb").rename(folder / "rgbd")
+    (folder / "rgbd" / "0.depth").write_bytes(b"lzfse")
+    found = read_capture(folder)
+    np.testing.assert_array_equal(found.camtoworlds, expected.camtoworlds)
+    np.testing.assert_array_equal(found.lens.focal, expected.lens.focal)
+    np.testing.assert_array_equal(found.lens.centre, expected.lens.centre)
