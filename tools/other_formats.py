@@ -242,7 +242,6 @@ def write_csv(capture: Capture, out: Path) -> Path:
     return out
 
 
-# The writers by the format, and whether they can express distortion and an off-centre axis.
 def write_bundler(capture: Capture, out: Path) -> Path:
     copy_images(capture, out / "images")
     lines = ["# Bundle file v0.3", f"{capture.num_views} 1"]
@@ -259,6 +258,30 @@ def write_bundler(capture: Capture, out: Path) -> Path:
     return out
 
 
+def write_gaussian_splatting(capture: Capture, out: Path) -> Path:
+    copy_images(capture, out / "images")
+    entries = []
+    for index, file in enumerate(capture.files):
+        rotation, position = opencv_pose(capture, index)
+        width, height = capture.sizes[index].tolist()
+        fx, fy, *_ = pinhole(capture, index)
+        entries.append(
+            {
+                "id": index,
+                "img_name": file.stem,
+                "width": width,
+                "height": height,
+                "position": position.tolist(),
+                "rotation": rotation.tolist(),
+                "fy": fy,
+                "fx": fx,
+            }
+        )
+    (out / "cameras.json").write_text(json.dumps(entries))
+    return out
+
+
+# The writers by the format, and whether they can express distortion and an off-centre axis.
 WRITERS: dict[str, tuple[Writer, bool]] = {
     "record3d": (write_record3d, False),
     "polycam": (write_polycam, False),
@@ -269,6 +292,7 @@ WRITERS: dict[str, tuple[Writer, bool]] = {
     "trajectory tum": (write_tum, True),
     "trajectory kitti": (write_kitti, False),
     "trajectory csv": (write_csv, True),
+    "gaussian_splatting": (write_gaussian_splatting, False),
 }
 
 

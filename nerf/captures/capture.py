@@ -20,6 +20,8 @@ conventions differ between formats, and the readers, and no other part of the pr
      XMP         world to camera    right, down, forward        (i + .5, j + .5)  middle + U, V
     Bundler      world to camera    right, up, back            from the middle   (W / 2, H / 2)
     trajectory   camera to world    right, down, forward        (i, j)            cx, cy
+    gaussian-    camera to world    right, down, forward        (i + .5, j + .5)  (W / 2, H / 2)
+     splatting
 
 The principal point of RealityCapture is a share of the longer side. A trajectory's own lens file
 `intrinsics.json` has pixel centres at (i + .5, j + .5), as `transforms.json` has.

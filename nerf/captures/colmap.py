@@ -32,7 +32,7 @@ from nerf.captures.colmap_files import (
 )
 from nerf.captures.faults import merge_faults
 from nerf.captures.files import check_inside, contents, file_named, path_inside, read_lines
-from nerf.captures.image_names import match_images, none_found
+from nerf.captures.image_names import NoImagesFound, match_images, none_found
 from nerf.captures.image_paths import find_image
 from nerf.captures.lens_models import IS_ZERO, MODELS, PANORAMA, panorama_intrinsics
 from nerf.captures.posed_images import notes_on_files
@@ -253,7 +253,7 @@ def _find_images(
     missing = [name for name in names if name not in matches.files]
     matched = [image for image in images if image.name in matches.files]
     if not matched:
-        raise UserError(
+        raise NoImagesFound(
             f"{none_found(names, f'that {model} names', f'in {folder / root}')} "
             f"({matches.there}): put them there under the names that COLMAP used"
         )

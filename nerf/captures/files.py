@@ -125,15 +125,27 @@ def read_json(path: Path, *, follow_links: bool = False) -> dict[str, Any]:
     Raises:
       UserError: if it cannot be read, is not valid JSON, or contains something else.
     """
-    content = read_bytes(path, follow_links=follow_links)
-    try:
-        found = json.loads(text_of(content))
-    except (ValueError, RecursionError) as error:
-        reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise UserError(f"{path} is not valid JSON ({reason}): copy or make it again") from error
+    found = _read_json(path, follow_links)
     if not isinstance(found, dict):
         raise UserError(f"{path} must contain an object, not {type(found).__name__}: make it again")
     return found
+
+
+def read_json_list(path: Path, *, follow_links: bool = False) -> list[Any]:
+    """Reads a JSON file that contains a list; raises as `read_json` does."""
+    found = _read_json(path, follow_links)
+    if not isinstance(found, list):
+        raise UserError(f"{path} must contain a list, not {type(found).__name__}: make it again")
+    return found
+
+
+def _read_json(path: Path, follow_links: bool) -> Any:
+    content = read_bytes(path, follow_links=follow_links)
+    try:
+        return json.loads(text_of(content))
+    except (ValueError, RecursionError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise UserError(f"{path} is not valid JSON ({reason}): copy or make it again") from error
 
 
 def contents(folder: Path) -> str:

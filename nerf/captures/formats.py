@@ -11,11 +11,11 @@
     realitycapture   a .csv file of cameras, or .xmp files beside the images
     bundler      a .out file of cameras, and a list of the images
     trajectory   trajectory.txt and other names of text files; a .csv file with quaternions
+    gaussian_splatting   cameras.json
 
 The first format whose file is found is read, unless the user chooses another.
 """
 
-import contextlib
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +25,7 @@ from nerf.captures import (
     blender,
     bundler,
     colmap,
+    gaussian_splatting,
     llff,
     metashape,
     polycam,
@@ -36,14 +37,14 @@ from nerf.captures import (
 )
 from nerf.captures.camera_checks import check_cameras
 from nerf.captures.capture import Capture, InvalidCapture, with_rotations
-from nerf.captures.files import check_inside, contents, file_named
+from nerf.captures.files import file_named
 from nerf.captures.glance import notes_on_cameras
+from nerf.captures.image_names import NoImagesFound
 from nerf.captures.masks import find_masks, note_on_unused_masks
+from nerf.captures.no_scene import no_scene, not_a_folder, scene_above
 from nerf.captures.orientation import with_up
-from nerf.errors import UserError, listed
-
-_TOLD_BY_CONTENT = (".xml", ".csv", ".xmp", ".out", ".txt")  # suffixes of such files
-_MAX_FOLDERS = 100  # that are searched for a scene, for a message
+from nerf.captures.transforms_files import other_transforms
+from nerf.errors import UserError
 
 
 class Reader(Protocol):
@@ -70,6 +71,7 @@ FORMATS: dict[str, Reader] = {
     "realitycapture": realitycapture.read_realitycapture,
     "bundler": bundler.read_bundler,
     "trajectory": trajectory.read_trajectory,
+    "gaussian_splatting": gaussian_splatting.read_gaussian_splatting,
 }
 _IS_IN: dict[str, Callable[[Path], bool]] = {  # they open no file
     "llff": lambda folder: file_named(folder, llff.POSES_FILE) is not None,
@@ -90,6 +92,7 @@ _IS_INSIDE: dict[str, _Opens] = {
     "metashape": metashape.is_metashape,
     "realitycapture": realitycapture.is_realitycapture,
     "bundler": bundler.is_bundler,
+    "gaussian_splatting": gaussian_splatting.is_gaussian_splatting,
     "trajectory": trajectory.is_trajectory,
 }
 
@@ -103,6 +106,8 @@ def formats_in(folder: Path, *, follow_links: bool = False) -> list[str]:
     found |= {
         name for name, is_in in _IS_INSIDE.items() if is_in(folder, follow_links=follow_links)
     }
+    if not found and other_transforms(folder, follow_links=follow_links):
+        return ["nerfstudio"]
     return [name for name in FORMATS if name in found]
 
 
@@ -134,27 +139,23 @@ def read_capture(
     if unposed.is_video(folder):
         raise unposed.no_poses(folder, "is a video")
     if not folder.is_dir():
-        raise UserError(f"{folder} is not a folder: give the folder of a scene")
+        raise not_a_folder(folder)
     if format is not None and format not in FORMATS:
         raise UserError(f"unknown format {format!r}: choose one of {', '.join(FORMATS)}")
     found = formats_in(folder, follow_links=follow_links)
     if format is None and not found:
-        _check_links(folder, follow_links)
-        below = _scenes_below(folder)
-        if not below:
-            unposed.check_poses(folder)
-        there = f"but there is one in {listed(below)}: give that folder" if below else ""
-        raise UserError(
-            f"no scene in {folder} ({there or contents(folder)}): it must contain "
-            f"{llff.POSES_FILE} (LLFF), {blender.BLENDER_FILE} (Blender), "
-            f"{transforms.NERFSTUDIO_FILE} (nerfstudio, instant-ngp), sparse/0 (COLMAP), "
-            "metadata.json and rgb (Record3D), keyframes (Polycam), an .xml of cameras "
-            "(Metashape), a .csv or .xmp of cameras (RealityCapture), a .out of cameras "
-            "(Bundler), or trajectory.txt; "
-            "docs/captures.md says how to make them from photographs"
-        )
+        raise no_scene(folder, formats_in, follow_links=follow_links)
     chosen = format or found[0]
-    capture = FORMATS[chosen](folder, factor, follow_links=follow_links)
+    try:
+        capture = FORMATS[chosen](folder, factor, follow_links=follow_links)
+    except NoImagesFound as error:
+        above = scene_above(folder, formats_in)
+        if above is None:
+            raise
+        raise UserError(
+            f"{folder} has poses without images, and is a part of the scene in {above}: give that "
+            "folder"
+        ) from error
     capture = _with_bounds(capture, near, far)
     masks = find_masks(folder, capture.files, capture.masks, follow_links=follow_links)
     unused = note_on_unused_masks(folder, capture.files, masks)
@@ -171,14 +172,6 @@ def read_capture(
     return capture
 
 
-def _check_links(folder: Path, follow_links: bool) -> None:
-    """Raises a UserError if a file that may be one of a format is a link out of the folder."""
-    with contextlib.suppress(OSError):
-        paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in _TOLD_BY_CONTENT)
-        for path in paths[:_MAX_FOLDERS]:
-            check_inside(folder, path, follow_links=follow_links)
-
-
 def _with_bounds(capture: Capture, near: float | None, far: float | None) -> Capture:
     """Replaces near and far in the bounds of a capture, if it has bounds."""
     if capture.bounds is None:
@@ -188,11 +181,3 @@ def _with_bounds(capture: Capture, near: float | None, far: float | None) -> Cap
         if value is not None:
             bounds[:, column] = value
     return dataclasses.replace(capture, bounds=bounds)
-
-
-def _scenes_below(folder: Path) -> list[str]:
-    """The folders in a folder that have a scene."""
-    with contextlib.suppress(OSError):
-        paths = sorted(path for path in folder.iterdir() if path.is_dir() and not path.is_symlink())
-        return [str(path) for path in paths[:_MAX_FOLDERS] if formats_in(path)]
-    return []

@@ -31,6 +31,10 @@ from nerf.errors import UserError, listed, printable
 _SHOWN = 3  # pairs of names in a note
 
 
+class NoImagesFound(UserError):
+    """None of the images that a capture names is there."""
+
+
 class ImageMatches(NamedTuple):
     """The images that a capture names.
 

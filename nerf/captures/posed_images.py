@@ -12,7 +12,7 @@ from nerf.captures.capture import Array, Capture, InvalidCapture, make_lens
 from nerf.captures.faults import merge_faults
 from nerf.captures.files import natural_key, read_bytes
 from nerf.captures.image_choice import original_size
-from nerf.captures.image_names import ImageMatches, match_images, none_found
+from nerf.captures.image_names import ImageMatches, NoImagesFound, match_images, none_found
 from nerf.captures.image_paths import find_image, images_without_pose
 from nerf.errors import UserError, counted, listed
 
@@ -73,7 +73,7 @@ def make_capture(
     matched = [(image, file) for image, file in found if file is not None]
     missing = [image.name for image, file in found if file is None]
     if not matched:
-        raise UserError(
+        raise NoImagesFound(
             f"{none_found(missing, 'with a pose', f'in {folder}')}: put them into "
             f"{folder / image_folders[0]}"
         )

@@ -99,7 +99,7 @@ def note_on_columns(
         values = [row[at].strip() for row in rows if len(row) > at]
         if name and name not in known and any(_says_anything(value) for value in values):
             unread.append(name)
-    wrong = [name for name in unread if _OF_RAYS.fullmatch(name)]
+    wrong = [name for name in unread if changes_rays(name)]
     if wrong:
         are = "column {} is not read, and changes" if len(wrong) == 1 else (
             "columns {} are not read, and change"
@@ -114,6 +114,11 @@ def note_on_columns(
         f"columns of {path.name} that are not known, and not heeded: {listed(unread)}; if they "
         "describe lenses or poses, the rays are wrong"
     ]
+
+
+def changes_rays(name: str) -> bool:
+    """Whether a column or a key with this name says something of a lens or a rotation."""
+    return _OF_RAYS.fullmatch(name.lower()) is not None
 
 
 def has_decimal_commas(words: Sequence[str]) -> bool:

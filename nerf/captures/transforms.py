@@ -28,9 +28,9 @@ from nerf.captures.capture import (
     with_points,
 )
 from nerf.captures.faults import merge_faults
-from nerf.captures.files import file_named, natural_key, read_json
+from nerf.captures.files import natural_key, read_json
 from nerf.captures.image_choice import original_size
-from nerf.captures.image_names import ImageMatches, match_images, none_found
+from nerf.captures.image_names import ImageMatches, NoImagesFound, match_images, none_found
 from nerf.captures.image_paths import images_without_pose
 from nerf.captures.json_keys import check_lens_keys, notes_on_keys, notes_on_lenses
 from nerf.captures.json_lens import FrameLens, intrinsics, read_lens
@@ -39,9 +39,10 @@ from nerf.captures.masks import masks_of_frames
 from nerf.captures.named_splits import named_split
 from nerf.captures.posed_images import note_on_images_without_pose
 from nerf.captures.shared_lenses import check_shared_lenses
+from nerf.captures.transforms_files import NERFSTUDIO_FILE as NERFSTUDIO_FILE
+from nerf.captures.transforms_files import transforms_file
 from nerf.errors import UserError, counted, listed
 
-NERFSTUDIO_FILE = "transforms.json"
 MAX_FRAMES = 100_000
 
 
@@ -78,7 +79,7 @@ def read_nerfstudio(
     Raises:
       UserError: with everything that is missing or impossible.
     """
-    path = file_named(folder, NERFSTUDIO_FILE) or folder / NERFSTUDIO_FILE
+    path, name_notes = transforms_file(folder, follow_links=follow_links)
     content = read_json(path, follow_links=follow_links)
     names = names_in(content)
     images = match_images(folder, names, factor, follow_links=follow_links)
@@ -86,7 +87,7 @@ def read_nerfstudio(
     names = [frame.name for frame in frames]
     split, split_notes = named_split(path, content, names, [frame.file for frame in frames])
     masks, mask_notes = masks_of_frames(path, content, names, images, factor)
-    notes += [*images.notes(), *split_notes, *mask_notes]
+    notes += [*name_notes, *images.notes(), *split_notes, *mask_notes]
     points = _points(folder, content, notes, follow_links=follow_links)
     capture = assemble("nerfstudio", images, frames, points, split, notes)
     return dataclasses.replace(capture, masks=masks)
@@ -140,7 +141,7 @@ def read_frames(
     if problems:
         raise InvalidCapture(merge_faults(problems))
     if not frames:
-        raise UserError(
+        raise NoImagesFound(
             f"{none_found(without_image, f'that {path} names', 'there')} ({images.there}): put "
             f"them into {path.parent}"
         )

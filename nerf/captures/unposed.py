@@ -10,17 +10,12 @@ from pathlib import Path, PurePosixPath
 
 from nerf.captures.files import IMAGE_SUFFIXES, check_inside, natural_key
 from nerf.captures.image_paths import folder_factor
-from nerf.errors import UserError, counted
+from nerf.errors import UserError
 
 VIDEO_SUFFIXES = (
     ".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mts", ".m2ts", ".mpg", ".mpeg", ".3gp",
 )  # fmt: skip
-_POSES = "poses_bounds.npy, transforms.json, transforms_train.json, sparse/0 or another format's"
 _MAX_FILES = 100_000  # that are looked at, of a folder that is given by mistake
-_FILES_OF_SCENES = (
-    *("poses_bounds.npy", "transforms.json", "transforms_train.json"),
-    *("sparse/0", "colmap/sparse/0", "metadata.json"),
-)
 # Folders beside the images whose files are no photographs.
 _NOT_IMAGES = ("masks", "mask", "depth", "depths", "sparse", "colmap")
 
@@ -30,45 +25,17 @@ def is_video(path: Path) -> bool:
     return path.suffix.lower() in VIDEO_SUFFIXES and path.is_file()
 
 
-def check_poses(folder: Path) -> None:
-    """Says how to find poses, of a folder in which no reader has found some.
-
-    Args:
-      folder: a folder.
-
-    Raises:
-      UserError: if there are images or a video in it, or images in a folder below it.
-    """
-    _, names = find_images(folder)
-    if names:
-        above = folder.resolve().parent
-        if _is_of_a_scene(folder.resolve().name) and _has_scene(above):
-            raise UserError(
-                f"no scene in {folder}, which has images alone, but there is one in "
-                f"{folder.parent if folder.name else above}: give that folder"
-            )
-        raise no_poses(folder, f"has {counted(len(names), 'image')} and no poses ({_POSES})")
-    videos = [path for path in sorted(folder.iterdir()) if is_video(path)]
-    if videos:
-        raise no_poses(videos[0], "is a video")
-
-
-def _is_of_a_scene(name: str) -> bool:
-    """Whether a folder is named as those of images in scenes are."""
-    return name.lower() in ("images", "rgb", "input") or folder_factor(name.lower()) is not None
-
-
-def _has_scene(folder: Path) -> bool:
-    """Whether a folder has the files of a scene; only their names are looked at."""
-    return any((folder / name).exists() for name in _FILES_OF_SCENES)
-
-
 def no_poses(source: Path, what: str) -> UserError:
     """The error for images or a video without poses."""
     return UserError(
-        f"no scene in {source}, which {what}: find the poses with python -m nerf.pose "
-        f"{shlex.quote(str(source))}"
+        f"no scene in {source}, which {what}{'' if what.endswith('else') else ':'} find the poses "
+        f"with {pose_command(source)}"
     )
+
+
+def pose_command(source: Path) -> str:
+    """The command that finds the poses of a folder of images or of a video."""
+    return f"python -m nerf.pose {shlex.quote(str(source))}"
 
 
 def find_images(folder: Path) -> tuple[Path, tuple[str, ...]]:

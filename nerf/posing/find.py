@@ -13,6 +13,7 @@ from typing import Any
 
 from nerf.captures.files import IMAGE_SUFFIXES
 from nerf.captures.formats import formats_in, read_capture
+from nerf.captures.other_programs import sentence, unread_kind
 from nerf.captures.unposed import find_images, is_video
 from nerf.errors import UserError, listed
 from nerf.posing import frames, process, result, worker
@@ -25,6 +26,7 @@ from nerf.posing.sources import camera_groups, copy_images
 from nerf.runtime import atomic
 from nerf.runtime.events import Callback, Progress, log_event, note, say
 
+_POSE_SUFFIXES = (".json", ".npy", ".txt", ".csv", ".xml", ".xmp", ".out", ".bin")
 _PLACED_SHARE = 0.8  # of the images; if fewer are placed, all pairs are compared
 _MAX_COMPARED = 250  # images, of which all pairs are compared then
 
@@ -50,8 +52,8 @@ def find_poses(
         image can be placed, or `out` cannot be used.
     """
     source, path = Path(source), Path(out)
-    process.check_installed()
     _check_source(source)
+    process.check_installed()
     settings = {**dataclasses.asdict(options), "source": str(source.resolve())}
     del settings["overwrite"]
     folder = open_out(path, source, settings, overwrite=options.overwrite)
@@ -81,6 +83,15 @@ def _check_source(source: Path) -> None:
     if not source.is_dir():
         if source.suffix.lower() in IMAGE_SUFFIXES:
             raise UserError(f"{source} is one image: give the folder of all images")
+        found = [] if is_video(source) else formats_in(source.parent)
+        if found and source.suffix.lower() in _POSE_SUFFIXES:
+            raise UserError(
+                f"{source} is a file of poses: {source.parent} has poses already (format "
+                f"{found[0]}), so use that folder as a scene"
+            )
+        kind = unread_kind(source)
+        if kind is not None:
+            raise UserError(sentence(source, kind))
         return
     found = formats_in(source)
     if found:

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from nerf.captures import formats
-from nerf.captures.unposed import is_video
 from nerf.errors import UserError
 from nerf.runtime.cache_dir import default_cache_dir, with_home
 from nerf.runtime.events import Callback, log_event
@@ -202,10 +201,11 @@ def _cached_or_downloaded(name: str, sources: _Sources, *, has_bundled: bool) ->
 
 
 def _is_folder(name: str) -> bool:
-    """Whether the user means a folder: it looks like a path, or there is such a folder or video."""
+    """Whether the user means a folder: it looks like a path, or such a folder or file is there."""
     separators = [separator for separator in ("/", os.sep, os.altsep) if separator]
     looks_like_path = name.startswith((".", "~")) or any(s in name for s in separators)
-    return looks_like_path or Path(name).is_dir() or is_video(Path(name))
+    path = Path(name)
+    return looks_like_path or path.is_dir() or (bool(path.suffix) and path.is_file())
 
 
 def _is_set(variable: str) -> bool:

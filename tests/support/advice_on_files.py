@@ -46,7 +46,7 @@ def the_folder_above_or_below(tmp_path, monkeypatch):
     folder = write_nerfstudio(tmp_path / "home" / "scene")
     yield folder.parent
     yield folder / "images"
-    assert f"there is one in {folder}: give that folder" in sentence(folder / "images")
+    assert f"a part of the one in {folder}: give that folder" in sentence(folder / "images")
     yield folder
 
 
