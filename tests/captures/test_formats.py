@@ -129,7 +129,8 @@ def test_a_folder_is_read_as_what_its_files_say(tmp_path, written):
     assert loaded.capture.format == "llff"
     assert any('`format="nerfstudio"`' in note for note in loaded.notes)
     assert load_folder(both, CaptureOptions("nerfstudio")).capture.format == "nerfstudio"
-    assert "it must contain poses_bounds.npy" in refusal(tmp_path)
+    (tmp_path / "empty").mkdir()
+    assert "it must contain poses_bounds.npy" in refusal(tmp_path / "empty")
     assert "unknown format" in refusal(both, format="ply")
 
 
