@@ -19,7 +19,7 @@ from nerf.jobs.trained_field import TrainedField, check_not_trained_on
 from nerf.output import images
 from nerf.render.images import RenderedImage
 from nerf.runs import run_folder
-from nerf.runtime.events import Callback, Progress, log_event, say
+from nerf.runtime.events import Callback, Progress, log_event, say, ssim_text
 from nerf.scenes.scene import Scene, View
 from nerf.scenes.splits import Holdout
 
@@ -98,14 +98,14 @@ def evaluate(
     say(
         callback,
         f"mean of {result.views_scored} held-out {views_word}: PSNR {result.psnr:.2f} dB, "
-        f"SSIM {result.ssim:.4f}{_depth_text(result.depth_error)}{fast}",
+        f"{ssim_text(result.ssim)}{_depth_text(result.depth_error)}{fast}",
     )
     if result.corrected is not None and result.uncorrected is not None:
         without = result.uncorrected
         say(
             callback,
-            f"corrected for {result.corrected}; without: PSNR {without.psnr:.2f} dB, SSIM "
-            f"{without.ssim:.4f}",
+            f"corrected for {result.corrected}; without: PSNR {without.psnr:.2f} dB, "
+            f"{ssim_text(without.ssim)}",
         )
     return result
 
@@ -195,8 +195,8 @@ def _score_views(
             scores.append(score)
             say(
                 callback,
-                f"{view.label}{_size_text(score)}: PSNR {score.psnr:.2f} dB, SSIM {score.ssim:.4f}"
-                f"{_depth_text(score.depth_error)}{_mask_text(score.masked)}{file}",
+                f"{view.label}{_size_text(score)}: PSNR {score.psnr:.2f} dB, "
+                f"{ssim_text(score.ssim)}{_depth_text(score.depth_error)}{_mask_text(score.masked)}{file}",
             )
     return scores
 
@@ -237,7 +237,8 @@ def _write_view(
     near, far = score.depth_range
     panels = [
         (
-            f"rendered{' and exposed' if own else ''}: {score.psnr:.2f} dB, SSIM {score.ssim:.3f}",
+            f"rendered{' and exposed' if own else ''}: {score.psnr:.2f} dB, "
+            f"{ssim_text(score.ssim, digits=3)}",
             own.rgb if own else image.rgb,
         ),
         (f"{scene.truth_name}, {view.label}", images.hatched(view.image, view.kept)),

@@ -30,7 +30,8 @@ class ViewScore:
     Attributes:
       index, name: which view.
       psnr: dB.
-      ssim: by dm-pix, see `nerf.render.image_metrics.ssim`.
+      ssim: by dm-pix, see `nerf.render.image_metrics.ssim`; NaN, in JSON null, where a side is
+        below 11 pixels.
       depth_error: mean of |depth / truth - 1|; None where the true depth is not known.
       resolution: height and width in pixels; None where all views of the scene have one size.
       masked: the fraction of the pixels that a mask leaves out of the scores; None without a mask.
@@ -90,7 +91,7 @@ class Scores:
 
     @property
     def ssim(self) -> float:
-        """Mean SSIM; NaN if no view is held out."""
+        """Mean SSIM; NaN, in JSON null, if no view is held out, or one has none."""
         return _mean([view.ssim for view in self.views])
 
     @property

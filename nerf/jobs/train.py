@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from nerf import field as field_lib
@@ -70,11 +70,12 @@ def train(
         raise UserError(f"`seconds` must be finite and more than 0, not {seconds}")
     if steps is not None and steps < 0:
         raise UserError(f"`steps` must be at least 0, not {steps}")
+    kept: list[str] = []
     started = time.monotonic() if options.started is None else options.started
     heard, was_stopped = _stoppable(callback)
     if config is not None and run_dir is not None and options.resume:
         resumed_from = getattr(init_from, "run_dir", None)
-        config = _as_begun(config, (run_dir, resumed_from), heard)
+        config, kept = _as_begun(config, (run_dir, resumed_from))
     fresh = new_field(scene, config, backend, field, init_from, options.precision)
     if steps is not None:
         fresh = dataclasses.replace(fresh, config=_with_steps(fresh.config, steps))
@@ -88,21 +89,22 @@ def train(
         folder = Path(run_dir)
         run_folder.prepare(folder)
         with run_folder.locked(folder):
-            return _train_in_folder(run, folder, None if init_from is None else init_from.run_dir)
+            resume_from = None if init_from is None else init_from.run_dir
+            return _train_in_folder(run, folder, resume_from, kept)
 
 
-def _as_begun(config: Config, folders: Iterable[str | Path | None], callback: Callback) -> Config:
+def _as_begun(config: Config, folders: Iterable[str | Path | None]) -> tuple[Config, list[str]]:
     """The settings with which the run in the first folder that holds one continues.
 
-    See `nerf.runs.run_folder.settings_to_resume`.
+    Returns:
+      The settings, and which of them differ from `config`; see
+      `nerf.runs.run_folder.settings_to_resume`.
     """
     for folder in folders:
         settings, kept = (None, []) if folder is None else settings_to_resume(Path(folder), config)
-        if kept:
-            note(callback, f"the run keeps its own {', '.join(kept)}")
         if settings is not None:
-            return settings
-    return config
+            return settings, list(kept)
+    return config, []
 
 
 def _with_steps(config: Config, steps: int) -> Config:
@@ -128,13 +130,17 @@ def _loop_config(
     )
 
 
-def _train_in_folder(run: TrainingRun, folder: Path, resume_from: Path | None) -> TrainedField:
+def _train_in_folder(
+    run: TrainingRun, folder: Path, resume_from: Path | None, kept: Sequence[str]
+) -> TrainedField:
     """Trains, or resumes where the folder holds a training run; the folder is locked.
 
     Args:
       run: what to train.
       folder: the run folder.
       resume_from: another run folder, which is resumed where this one holds no training.
+      kept: settings of the run that differ from those that were asked for; they are told once
+        nothing forbids to resume.
     """
     record = run.record()
     if run_folder.holds_training(folder) and not run.options.resume:
@@ -155,6 +161,8 @@ def _train_in_folder(run: TrainingRun, folder: Path, resume_from: Path | None) -
         run_folder.check_same_training(resume_from, record, elsewhere=True)
     if run_folder.holds_training(folder):
         _check_same_scene(folder, run.fresh.needed_scene())
+    if kept:
+        note(run.callback, f"the run keeps its own {', '.join(kept)}")
     run_folder.write_json(folder / run_folder.SCENE_FILE, run.fresh.needed_scene().to_json())
     store = FolderStore(
         folder,

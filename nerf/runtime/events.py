@@ -14,6 +14,7 @@ event. The default, `log_event`, passes events to Python's `logging` under the n
 import contextlib
 import dataclasses
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 
@@ -105,11 +106,23 @@ class StepMetrics:
 
     Attributes:
       step: the number of steps done.
-      values: `loss`, `psnr` in dB of the batch, `grad_norm`, `acc`, `rays_per_second`, `seconds`.
+      values: `loss`, `psnr` in dB of the batch, `grad_norm`, `acc`, `rays_per_second`, `seconds`;
+        no rate at the first step, which is compiled.
     """
 
     step: int
     values: Mapping[str, float]
+
+
+def ssim_text(value: float, digits: int = 4) -> str:
+    """SSIM in words; NaN, which JSON has as null, is that of images smaller than its window.
+
+    >>> ssim_text(0.51234), ssim_text(float("nan"))
+    ('SSIM 0.5123', 'SSIM not defined (a side is below 11 pixels)')
+    """
+    if math.isnan(value):
+        return "SSIM not defined (a side is below 11 pixels)"
+    return f"SSIM {value:.{digits}f}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,7 +134,7 @@ class Preview:
       view: index of the view.
       image: `[height, width, 3]`, sRGB in [0, 1]; smaller than the view where that is large.
       psnr: in dB, against the view's own image, scaled down by area to the same size.
-      ssim: at most 1.
+      ssim: at most 1; NaN where a side of the image is below 11 pixels.
       view_size: height and width of the view itself.
       name: of the view.
     """
@@ -142,7 +155,7 @@ class Preview:
         named = f" ({self.name})" if self.name else ""
         return (
             f"step {self.step}: held-out view {self.view}{named}{size}: PSNR {self.psnr:.2f} dB, "
-            f"SSIM {self.ssim:.4f}"
+            f"{ssim_text(self.ssim)}"
         )
 
 

@@ -233,7 +233,8 @@ def _evaluate(state: TrainState, hooks: Hooks, log: MetricsWriter, meter: Meter)
 
 
 def _detail(config: LoopConfig, step: int, reading: Mapping[str, float]) -> str:
+    rate = reading.get("rays_per_second")
     return (
         f"{f'step {step}, ' if config.is_timed else ''}loss {reading['loss']:.4f}, "
-        f"PSNR {reading['psnr']:.2f} dB, {reading['rays_per_second']:,.0f} rays/s"
+        f"PSNR {reading['psnr']:.2f} dB{'' if rate is None else f', {rate:,.0f} rays/s'}"
     )

@@ -57,7 +57,10 @@ class Costs:
 
 
 class Meter:
-    """Time of the run, and the rate since the last reading; the first includes compilation."""
+    """Time of the run, and the rate since the last reading.
+
+    The first step of a process compiles it, so its reading has no rate.
+    """
 
     def __init__(self, num_rays: int, step: int, seconds_before: float, max_seconds: float | None):
         self._num_rays, self._first_step = num_rays, step
@@ -87,8 +90,11 @@ class Meter:
         return TimeBudget(min(done, 1.0), per_step)
 
     def rate(self, step: int) -> dict[str, float]:
-        """Steps and rays a second since the last call."""
+        """Steps and rays a second since the last call; nothing at the first step."""
         now = time.monotonic()
+        if step == self._first_step + 1:
+            self._last_step, self._last_time = step, now
+            return {}
         steps = (step - self._last_step) / max(now - self._last_time, 1e-9)
         self._last_step, self._last_time = step, now
         return {"rays_per_second": round(self._num_rays * steps, 1), "steps_per_second": steps}

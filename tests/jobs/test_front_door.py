@@ -1,5 +1,6 @@
 """Laws of the front door: what `import nerf` offers, in memory and in a run folder."""
 
+import contextlib
 import json
 import shutil
 import subprocess
@@ -220,6 +221,23 @@ def test_a_run_resumes_from_another_one_as_in_its_own_folder(meadow, config, run
     assert elsewhere.step == own.step == 6
     assert same(elsewhere.params, own.params)
     assert contents(run.run_dir) == before
+
+
+def test_what_a_run_keeps_is_told_only_if_it_resumes(meadow, config, run, tmp_path):
+    """A refusal comes first, and alone."""
+    shutil.copytree(run.run_dir, tmp_path / "run")
+    moved = nerf.fit_config("notebook", meadow, **TINY, **{"train.exposure": "on"})
+    other = nerf.fit_config("notebook", meadow, **{**TINY, "num_rays": 9, "train.exposure": "on"})
+
+    def told(settings):
+        said = []
+        with contextlib.suppress(nerf.UserError):
+            nerf.train(meadow, settings, steps=5, run_dir=tmp_path / "run", callback=said.append)
+        texts = [event.text for event in said if isinstance(event, Message)]
+        return [text for text in texts if "the run keeps its own" in text]
+
+    assert told(other) == []
+    assert len(told(moved)) == 1
 
 
 def test_settings_are_overridden_by_name(meadow):

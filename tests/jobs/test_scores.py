@@ -14,6 +14,8 @@ from nerf.render.flip import flip
 from nerf.render.image_metrics import psnr, ssim
 from nerf.render.images import RenderedImage
 from nerf.render.multiscale_ssim import ms_ssim
+from nerf.runs.run_folder import write_json
+from nerf.runtime.events import ssim_text
 from nerf.scenes.scene import Split, View
 
 
@@ -109,6 +111,14 @@ def test_an_unknown_ssim_leaves_the_mean_unknown_and_the_psnr_known():
     result = scores_of(ViewScore(0, "a", 20.0, math.nan), ViewScore(1, "b", 30.0, 0.5))
     assert result.psnr == pytest.approx(25.0)
     assert math.isnan(result.ssim)
+
+
+def test_an_ssim_that_is_not_defined_is_null_in_the_file(tmp_path):
+    result = scores_of(ViewScore(0, "a", 20.0, math.nan))
+    write_json(tmp_path / "eval.json", result.to_json())
+    content = json.loads((tmp_path / "eval.json").read_text(), parse_constant=pytest.fail)
+    assert (content["ssim"], content["views"][0]["ssim"]) == (None, None)
+    assert ssim_text(result.ssim) == "SSIM not defined (a side is below 11 pixels)"
 
 
 def test_a_part_of_the_held_out_views_says_so():

@@ -77,7 +77,8 @@ def test_a_reading_has_the_values_of_its_own_step(run, tmp_path):
     assert [line["step"] for line in readings] == [1, 3, 4, 6, 8, 9, 10]
     for line in readings:
         names = ["step", "loss", "psnr", "grad_norm", "acc"]
-        assert list(line) == [*names, "rays_per_second", "steps_per_second", "seconds"]
+        rates = [] if line["step"] == 1 else ["rays_per_second", "steps_per_second"]
+        assert list(line) == [*names, *rates, "seconds"]
         assert np.isfinite(list(line.values())).all()
         assert line["loss"] == pytest.approx(1 / line["step"])
         assert line["psnr"] == pytest.approx(10 * np.log10(line["step"]), abs=1e-5)
@@ -91,9 +92,21 @@ def test_the_rate_is_that_since_the_reading_before(run, tmp_path, clock):
 
     run(before_step=slower_after_four, config=LoopConfig(10, log_every=4, save_every=100))
     readings = lines(tmp_path)
-    assert [line["rays_per_second"] for line in readings] == [50, 50, 20, 20]
-    assert [line["steps_per_second"] for line in readings] == [0.5, 0.5, 0.2, 0.2]
+    assert [line.get("rays_per_second") for line in readings] == [None, 50, 20, 20]
+    assert [line.get("steps_per_second") for line in readings] == [None, 0.5, 0.2, 0.2]
     assert [line["seconds"] for line in readings] == [2, 8, 28, 38]
+
+
+def test_the_time_to_compile_is_in_no_rate(run, tmp_path, clock):
+    """The first step of each process compiles; its reading has no rate, and the next is its own."""
+
+    def compiles(step):
+        clock.now += 100.0 if step == 1 else 0.0
+
+    run(before_step=compiles, config=LoopConfig(10, log_every=4, save_every=100))
+    readings = lines(tmp_path)
+    assert [line.get("steps_per_second") for line in readings] == [None, 0.5, 0.5, 0.5]
+    assert readings[0]["seconds"] == 102
 
 
 def test_going_on_appends_readings_and_counts_on(run, tmp_path):
