@@ -40,7 +40,7 @@ from nerf.captures.capture import Capture, InvalidCapture, with_rotations
 from nerf.captures.files import file_named
 from nerf.captures.glance import notes_on_cameras
 from nerf.captures.image_names import NoImagesFound
-from nerf.captures.masks import find_masks, note_on_unused_masks
+from nerf.captures.mask_files import find_masks
 from nerf.captures.no_scene import no_scene, not_a_folder, scene_above
 from nerf.captures.orientation import with_up
 from nerf.captures.transforms_files import other_transforms
@@ -157,8 +157,7 @@ def read_capture(
             "folder"
         ) from error
     capture = _with_bounds(capture, near, far)
-    masks = find_masks(folder, capture.files, capture.masks, follow_links=follow_links)
-    unused = note_on_unused_masks(folder, capture.files, masks)
+    masks, unused = find_masks(folder, capture.files, capture.masks, follow_links=follow_links)
     capture = dataclasses.replace(capture, masks=masks, notes=(*capture.notes, *unused))
     problems = check_cameras(capture)
     if problems:

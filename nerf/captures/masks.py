@@ -5,15 +5,13 @@
     masks/NAME.jpg.png, masks/NAME.png, ...    black                COLMAP, nerfstudio
     dynamic_mask_NAME.png beside the image     all but black        instant-ngp
 
+`nerf.captures.mask_files` finds those that are named like images.
+
 A mask may have another size than its image, but not another aspect ratio.
 
 Source: nerfstudio's "Data conventions"; COLMAP's FAQ, "Mask image regions"; instant-ngp's FAQ.
 """
 
-import contextlib
-import itertools
-import os
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,15 +21,12 @@ import numpy.typing as npt
 
 from nerf.captures.capture import InvalidCapture, Mask
 from nerf.captures.faults import merge_faults
-from nerf.captures.files import DYNAMIC_MASK, IMAGE_SUFFIXES, check_inside
 from nerf.captures.image_decoding import TURNED, decoded
 from nerf.captures.image_files import read_header, to_bytes
 from nerf.captures.image_kinds import UnreadableImage
 from nerf.captures.image_names import ImageMatches, match_images
 from nerf.errors import UserError, counted, listed_shortly
 
-_FOLDERS = ("masks", "mask")
-_MAX_FILES = 200_000  # in a folder of masks
 _LOSSY = (".jpg", ".jpeg")
 _LOSSY_BLACK = 127  # up to this level, a pixel of a JPEG is black
 
@@ -99,89 +94,6 @@ def _file_of(matches: ImageMatches, mask_name: object) -> Path | None:
     if not isinstance(mask_name, str):
         raise UserError(f"it must be a name, not {str(mask_name)[:50]!r}: name the mask's file")
     return matches.file(mask_name)
-
-
-def find_masks(
-    folder: Path,
-    files: Sequence[Path],
-    given: Sequence[Mask | None],
-    *,
-    follow_links: bool = False,
-) -> tuple[Mask | None, ...]:
-    """The masks of images: those that are given, else those found by the images' names.
-
-    Args:
-      folder: of the capture.
-      files: `[num_views]`, the images.
-      given: `[num_views]` masks that the files name, or none.
-      follow_links: whether symbolic links that lead out of the folder are followed.
-    """
-    known = _files_by_name(folder)
-    bare = Counter(file.name.casefold() for file in files)
-    found: list[Mask | None] = []
-    for file, mask in zip(files, given or [None] * len(files), strict=True):
-        beside = file.with_name(f"{DYNAMIC_MASK}{file.stem}.png")
-        if mask is None and os.path.isfile(beside):
-            check_inside(folder, beside, follow_links=follow_links)
-            mask = Mask(beside, keeps_black=True)
-        if mask is None and known:
-            mask = _by_name(folder, file, known, bare[file.name.casefold()] == 1)
-            if mask is not None:
-                check_inside(folder, mask.file, follow_links=follow_links)
-        found.append(mask)
-    return tuple(found) if any(found) else ()
-
-
-def note_on_unused_masks(folder: Path, files: Sequence[Path], masks: Sequence[Any]) -> list[str]:
-    """A note if there is a folder of masks, and none of them has the name of an image."""
-    known = set(_files_by_name(folder).values()) - set(files)
-    if any(masks) or not known:
-        return []
-    root = next(name for name in _FOLDERS if (folder / name).is_dir())
-    return [
-        f"{root} has {counted(len(known), 'file')} but none named like an image, so all pixels are "
-        f"used: name a mask as its image, or as {files[0].name}.png"
-    ]
-
-
-def _files_by_name(folder: Path) -> dict[str, Path]:
-    """The files of the folder of masks by their paths in it, with and without suffixes."""
-    found: dict[str, Path] = {}
-    for name in _FOLDERS:
-        root = folder / name
-        if not root.is_dir():
-            continue
-        paths: list[Path] = []
-        with contextlib.suppress(OSError):  # a folder in it that cannot be read
-            paths.extend(itertools.islice(root.rglob("*"), _MAX_FILES))
-        for path in sorted(paths):
-            if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith("."):
-                relative = path.relative_to(root)
-                for key in (relative.with_suffix(""), relative):
-                    found[key.as_posix().casefold()] = path
-        break
-    return found
-
-
-def _by_name(folder: Path, file: Path, known: Mapping[str, Path], is_only_one: bool) -> Mask | None:
-    """The mask of an image in the folder of masks; None if there is none.
-
-    Args:
-      folder: of the capture.
-      file: the image.
-      known: see `_files_by_name`.
-      is_only_one: whether no other image has this name in another folder.
-    """
-    parts = file.relative_to(folder).parts if file.is_relative_to(folder) else (file.name,)
-    for start in range(len(parts)):
-        if start == len(parts) - 1 and start > 1 and not is_only_one:
-            return None  # a name without its folders, which could mean several images
-        relative = Path(*parts[start:])
-        for key in (relative, relative.with_suffix("")):
-            path = known.get(key.as_posix().casefold())
-            if path is not None and path != file:
-                return Mask(path)
-    return None
 
 
 def read_mask(

@@ -6,10 +6,76 @@ from PIL import Image
 
 from nerf.captures import image_decoding
 from nerf.captures.capture import Mask
+from nerf.captures.formats import read_capture
 from nerf.captures.masks import read_mask
 from nerf.scenes.loading import load_folder
 from tests.captures.test_masks import NUM_VIEWS, black_block, write_masks
 from tests.support.captures import HEIGHT, WIDTH, refusal, write_nerfstudio
+from tools.other_formats import WRITERS
+
+
+def notes_on_masks(folder):
+    return [note for note in load_folder(folder).notes if "mask" in note]
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    return read_capture(
+        write_nerfstudio(tmp_path_factory.mktemp("masks") / "ns", cx=WIDTH / 2, cy=HEIGHT / 2)
+    )
+
+
+@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize(
+    ("place", "form"),
+    [
+        ("Masks", "{stem}.png"),
+        ("MASK", "{name}.png"),
+        ("masks", "{stem}_mask.png"),
+        ("mask", "mask_{stem}.PNG"),
+        ("{above}/masks", "{stem}.png"),
+        ("{images}/Mask", "{name}.mask.png"),
+    ],
+)
+def test_masks_are_found_in_every_format_that_other_programs_write(
+    tmp_path, source, name, place, form
+):
+    """In the folder, beside that of the images, or in it; in capitals, with what programs add."""
+    folder = WRITERS[name][0](source, tmp_path / "out")
+    paths = []
+    for index, file in enumerate(read_capture(folder).files):
+        images = file.parent
+        root = folder / place.format(above=images.parent, images=images)
+        root.mkdir(exist_ok=True)
+        path = root / form.format(stem=file.stem, name=file.name)
+        Image.fromarray(black_block(index)).save(path, format="png")
+        paths.append(path)
+    capture = read_capture(folder)
+    assert [mask.file for mask in capture.masks] == paths
+    assert not any("mask" in note for note in capture.notes)
+
+
+def test_files_that_may_be_masks_and_are_not_used_are_noted(tmp_path):
+    folder = write_masks(write_nerfstudio(tmp_path))
+    (folder / "masks" / "view_0.png").rename(folder / "masks" / "0.png")
+    unused = [note for note in notes_on_masks(folder) if "named like no image" in note]
+    assert unused == ["1 file in masks named like no image that is used: 0.png"]
+    (folder / "masks").rename(folder / "object_masks")
+    (note,) = notes_on_masks(folder)
+    assert note.startswith("object_masks may hold masks, and is not used: masks are read from")
+    (folder / "mask").mkdir()
+    (folder / "mask" / "view_0.npy").write_bytes(b"no image")
+    assert any("mask has 1 file and no images" in note for note in notes_on_masks(folder))
+
+
+def test_the_images_themselves_are_never_taken_for_masks(tmp_path):
+    """The folder of the images may be called after masks."""
+    folder = write_nerfstudio(tmp_path)
+    (folder / "images").rename(folder / "masked")
+    path = folder / "transforms.json"
+    path.write_text(path.read_text().replace("images/", "masked/"))
+    assert notes_on_masks(folder) == []
+
 
 IMPOSSIBLE = {
     "../outside.png": "no mask below it has this name",
