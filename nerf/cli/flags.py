@@ -254,6 +254,12 @@ flags.DEFINE_string(
     "of the scene's files: nerfstudio's camera_path.json, a transforms.json, or a .npy array "
     "[n, 3, 4] (default: test where there are such poses, else what suits the cameras)",
 )
+flags.DEFINE_string(
+    "nerfstudio_transform",
+    None,
+    "dataparser_transforms.json of the nerfstudio run whose viewer wrote --camera_path (the one "
+    "beside the path, if it is there)",
+)
 flags.DEFINE_integer(
     "video_frames",
     None,

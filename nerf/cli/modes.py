@@ -18,7 +18,8 @@ _SCENE = {
 _SPLIT = {"holdout", "holdout_views"}
 _RUN = {"init_from", "run_dir", "debug"}
 _VIDEO = {
-    "renderer", "camera_path", "video_frames", "video_size", "video_format", "video_content"
+    "renderer", "camera_path", "nerfstudio_transform", "video_frames", "video_size",
+    "video_format", "video_content",
 }  # fmt: skip
 _TRAINING = {
     "steps", "train_seconds", "rays", "rays_per_microbatch", "steps_per_call", "lr", "resume",

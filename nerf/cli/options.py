@@ -42,8 +42,7 @@ def check_names() -> None:
     presets.preset_of(FLAGS.field, FLAGS.preset)
     video_size()
     video_options.content()
-    if FLAGS.camera_path is not None:
-        check_path(FLAGS.camera_path)
+    check_path(FLAGS.camera_path, video_options.nerfstudio_transform())
 
 
 def capture_options() -> CaptureOptions:

@@ -194,6 +194,7 @@ def _draw_video(console: Console, scene: Scene, video: Path, trained: TrainedFie
             size=options.video_size(),
             content=video_options.content(),
             renderer=FLAGS.renderer,
+            nerfstudio_transform=video_options.nerfstudio_transform(),
             debug=FLAGS.debug,
             callback=console,
         )

@@ -41,6 +41,11 @@ def file(scene: Scene, folder: Path) -> Path:
     return folder / f"{name}{ending}"
 
 
+def nerfstudio_transform() -> Path | None:
+    """`--nerfstudio_transform`: the record of the frame that the camera path is in."""
+    return None if FLAGS.nerfstudio_transform is None else Path(FLAGS.nerfstudio_transform)
+
+
 def recorded(folder: Path) -> dict[str, Any] | None:
     """What config.json of a run folder says of its video."""
     try:

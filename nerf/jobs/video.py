@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from nerf.captures.camera_path_files import write_camera_path
+from nerf.captures.nerfstudio_paths import write_camera_path
 from nerf.errors import UserError
 from nerf.jobs.renderers import RenderMethod, video_renderer
 from nerf.jobs.trained_field import TrainedField
@@ -26,6 +26,7 @@ def render_video(
     size: tuple[int, int] | None = None,
     content: str | Sequence[str] = "rgb",
     renderer: RenderMethod | None = None,
+    nerfstudio_transform: str | Path | None = None,
     debug: bool = False,
     callback: Callback = log_event,
 ) -> None:
@@ -45,6 +46,9 @@ def render_video(
       content: one or more of `CONTENTS`. A video of depth or opacity is written beside `path`, as
         e.g. NAME_depth.mp4. The colours of depth mean the same in all frames.
       renderer: `exact` or `fast`; None means fast where that pays.
+      nerfstudio_transform: the `dataparser_transforms.json` of the nerfstudio run whose viewer
+        wrote `camera_path`, which is in the frame of that run; None means the one beside the path,
+        if it is there.
       debug: whether values are checked as well as shapes.
       callback: receives progress.
 
@@ -60,6 +64,7 @@ def render_video(
         num_frames=num_frames,
         size=size,
         folder=None if scene is None else scene.folder,
+        nerfstudio_transform=None if nerfstudio_transform is None else Path(nerfstudio_transform),
     )
     for text in frames.notes:
         note(callback, text)

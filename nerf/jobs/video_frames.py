@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from nerf.captures import camera_path_files, transforms
-from nerf.captures.camera_path_files import CameraPathFile
+from nerf.captures.camera_path_values import CameraPathFile
 from nerf.captures.files import read_json
+from nerf.captures.nerfstudio_paths import applied_transform
 from nerf.errors import UserError
 from nerf.geometry.camera_paths import GIVEN, PATHS, path_cameras
 from nerf.geometry.cameras import Cameras
@@ -41,14 +42,22 @@ class VideoFrames(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def check_path(camera_path: str | Path) -> None:
+def check_path(camera_path: str | Path | None, nerfstudio_transform: Path | None = None) -> None:
     """Refuses a path that is neither known nor a file that can be read.
+
+    Args:
+      camera_path, nerfstudio_transform: see `video_frames`.
 
     Raises:
       UserError: with the known paths, or what is wrong with the file.
     """
-    if camera_path not in KNOWN_PATHS:
-        _read(camera_path, None)
+    if camera_path is not None and camera_path not in KNOWN_PATHS:
+        _read(camera_path, None, nerfstudio_transform)
+    elif nerfstudio_transform is not None:
+        raise UserError(
+            f"`nerfstudio_transform={nerfstudio_transform}` is for the file of a `camera_path`: "
+            "give one, or leave it out"
+        )
 
 
 def video_frames(
@@ -58,6 +67,7 @@ def video_frames(
     num_frames: int | None = None,
     size: tuple[int, int] | None = None,
     folder: Path | None = None,
+    nerfstudio_transform: Path | None = None,
 ) -> VideoFrames:
     """The cameras of a video's frames.
 
@@ -69,11 +79,15 @@ def video_frames(
         views. Fewer than these are chosen evenly, and the video lasts as long.
       size: width and height in pixels; None means those of the file, else the scene's own.
       folder: of the capture, whose `transforms.json` may say what was done to COLMAP's coordinates.
+      nerfstudio_transform: the `dataparser_transforms.json` of the nerfstudio run whose viewer
+        wrote the file; None means the one beside it, if it is there.
 
     Raises:
       UserError: if there is no such path, the file is damaged, or the space of the field cannot
         show its frames.
     """
+    if nerfstudio_transform is not None and (camera_path is None or camera_path in KNOWN_PATHS):
+        check_path(camera_path, nerfstudio_transform)
     cameras = upright_cameras(record.cameras)
     own_size = (cameras.width, cameras.height)
     name = camera_path or default_path(record)
@@ -89,15 +103,15 @@ def video_frames(
             height, width
         )
         return VideoFrames([path[index] for index in range(count)])
-    found = _read(name, _applied(folder))
-    size = size or found.size or own_size
+    found = _read(name, _applied(folder), nerfstudio_transform)
+    size = size or found.size or _with_aspect(own_size, found.aspect)
     if max(size) > _MAX_SIDE or size[0] * size[1] > _MAX_PIXELS:
         raise UserError(
             f"{name} asks for frames of {size[0]}x{size[1]}, and at most {_MAX_PIXELS} pixels are "
             "drawn: give `size`"
         )
     from_file = _file_cameras(record, found, size)
-    _check_shown(record, from_file, str(name))
+    check_shown(record, from_file, str(name))
     kept = _some([from_file[index] for index in range(len(found.poses))], num_frames)
     fps = None if found.fps is None else found.fps * len(kept) / len(found.poses)
     return VideoFrames(kept, fps, found.notes)
@@ -134,7 +148,23 @@ def _vertical_focal(camera: Cameras) -> float:
     return float(camera.focal if camera.lens is None else np.asarray(camera.lens.focal)[1])
 
 
-def _read(camera_path: str | Path, applied: npt.NDArray[np.float64] | None) -> CameraPathFile:
+def _with_aspect(size: tuple[int, int], aspect: float | None) -> tuple[int, int]:
+    """Width and height of about as many pixels, with another width over height.
+
+    >>> _with_aspect((40, 30), 1.0), _with_aspect((40, 30), None)
+    ((35, 35), (40, 30))
+    """
+    if aspect is None:
+        return size
+    height = (size[0] * size[1] / aspect) ** 0.5
+    return max(1, round(aspect * height)), max(1, round(height))
+
+
+def _read(
+    camera_path: str | Path,
+    applied: npt.NDArray[np.float64] | None,
+    nerfstudio_transform: Path | None,
+) -> CameraPathFile:
     path = Path(camera_path).expanduser()
     if not path.is_file():
         is_named = path.suffix.lower() in (".json", ".npy")
@@ -143,14 +173,15 @@ def _read(camera_path: str | Path, applied: npt.NDArray[np.float64] | None) -> C
             f"no camera path {str(camera_path)!r}: choose one of {', '.join(KNOWN_PATHS)}, or give "
             f"{other}"
         )
-    return camera_path_files.read_camera_path(path, applied)
+    transform = None if nerfstudio_transform is None else nerfstudio_transform.expanduser()
+    return camera_path_files.read_camera_path(path, applied, nerfstudio_transform=transform)
 
 
 def _applied(folder: Path | None) -> npt.NDArray[np.float64] | None:
     file = None if folder is None else folder / transforms.NERFSTUDIO_FILE
     if file is None or not file.is_file():
         return None
-    return camera_path_files.applied_transform(read_json(file))
+    return applied_transform(read_json(file))
 
 
 def _file_cameras(record: SceneRecord, found: CameraPathFile, size: tuple[int, int]) -> Cameras:
@@ -162,6 +193,9 @@ def _file_cameras(record: SceneRecord, found: CameraPathFile, size: tuple[int, i
     cameras = record.cameras.at(poses).resized(height, width)
     if found.fov is not None:
         focal = 0.5 * height / np.tan(0.5 * np.radians(found.fov))
+        cameras = dataclasses.replace(cameras, focal=focal.astype(np.float32))
+    elif found.fov_across is not None:
+        focal = 0.5 * width / np.tan(0.5 * np.radians(found.fov_across))
         cameras = dataclasses.replace(cameras, focal=focal.astype(np.float32))
     if record.cameras.lens is None:
         return cameras
@@ -187,8 +221,17 @@ def _some(cameras: list[Cameras], num_frames: int | None) -> list[Cameras]:
     return [cameras[i] for i in np.linspace(0, len(cameras) - 1, num_frames).round().astype(int)]
 
 
-def _check_shown(record: SceneRecord, cameras: Cameras, name: str) -> None:
-    """Refuses frames that NDC cannot show: it knows only what is in front of the cameras."""
+def check_shown(record: SceneRecord, cameras: Cameras, name: str) -> None:
+    """Refuses frames that NDC cannot show: it knows only what is in front of the cameras.
+
+    Args:
+      record: the scene.
+      cameras: `[num_frames]`, without lenses.
+      name: of the path, for the message.
+
+    Raises:
+      UserError: with the number of the frame.
+    """
     if record.space.name != NDC.name:
         return
     poses = np.asarray(cameras.camtoworlds, np.float64)

@@ -303,7 +303,9 @@ class ImageRenderer:
     replicated: Any
     first: jax.Array
 
-    def tiles(self, camera: Cameras) -> Iterator[tuple[npt.NDArray[np.int32], RenderedPixels]]:
+    def tiles(
+        self, camera: Cameras, *, is_ahead: bool = True
+    ) -> Iterator[tuple[npt.NDArray[np.int32], RenderedPixels]]:
         """Renders an image, tile by tile.
 
         A tile is fetched while the devices are busy with the next; nothing else crosses but the
@@ -311,6 +313,8 @@ class ImageRenderer:
 
         Args:
           camera: one camera; its size is that of the image.
+          is_ahead: whether the devices begin a tile before the one before is taken. Without it,
+            they do nothing between two tiles.
 
         Yields:
           Indices `[num_pixels]` of a tile's pixels, row by row, and the pixels, on the host.
@@ -321,6 +325,9 @@ class ImageRenderer:
         index, waiting = self.first, None
         for start in range(0, num_pixels, len(order)):
             pixels, index = self.program.run(whole, index)
+            if not is_ahead:
+                yield _fetch(order + start, pixels, num_pixels)
+                continue
             if waiting is not None:
                 yield _fetch(*waiting, num_pixels)
             waiting = (order + start, pixels)

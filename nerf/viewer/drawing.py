@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -17,12 +17,14 @@ from nerf.viewer.cameras import PageCamera, PageFrame, unseen_pixels
 from nerf.viewer.canvas import Canvas, fitted
 from nerf.viewer.crop import Box
 from nerf.viewer.shown import beside, depth_limits, enlarged, shown, size_beside
-from nerf.viewer.source import FieldSource
+from nerf.viewer.source import FieldSource, Tile
 from nerf.viewer.status import Status
 
 _SECONDS_BETWEEN_PARTS = 0.7  # of an image that takes long: what is done is shown
-_LONGEST_COARSE = 3.0  # seconds; a coarse image that takes longer is given up for a newer one
-_REST_AFTER_COMPILATION = 20.0  # seconds at most
+_SHOWING_SHARE = 0.1  # of the time, at most, is spent on showing parts
+# Seconds after which a coarse image is given up for a newer one, which is then drawn coarser, and
+# after which the coarsest is.
+_LONGEST_COARSE, _LONGEST_COARSEST = 0.3, 3.0
 _QUALITY, _MOVING_QUALITY = 95, 80  # of JPEG
 _JOIN_SECONDS = 5.0
 
@@ -89,7 +91,6 @@ class DrawLoop:
         self._changed = threading.Condition()
         self._wanted: Wanted | None = None
         self._num_wanted, self._is_updated, self._is_closed = 0, False, False
-        self._rests_until, self._has_drawn = 0.0, False
         self._stop_updates = source.on_update(self._update)
         self._thread = threading.Thread(target=self._run, name="nerf-viewer", daemon=True)
         self._thread.start()
@@ -126,35 +127,28 @@ class DrawLoop:
         while True:
             with self._changed:
                 while not self._is_closed and not self._is_due(num_drawn):
-                    left = self._rests_until - time.monotonic()
-                    self._changed.wait(left if left > 0 else None)
+                    self._changed.wait()
                 if self._is_closed:
                     return
+                is_moving = self._num_wanted != num_drawn
                 num_drawn, wanted, self._is_updated = self._num_wanted, self._wanted, False
             assert wanted is not None
-            start = time.monotonic()
-            self._draw(wanted, num_drawn)
-            now = time.monotonic()
-            self._rests_until = now + self._rest(now - start)
-
-    def _rest(self, seconds: float) -> float:
-        """How long it rests after a drawing of some seconds; the first one includes compilation."""
-        rest = self._source.rest * seconds
-        if self._has_drawn:
-            return rest
-        self._has_drawn = True
-        return min(rest, _REST_AFTER_COMPILATION)
+            self._draw(wanted, num_drawn, is_moving=is_moving)
 
     def _is_due(self, num_drawn: int) -> bool:
-        """Whether there is something to draw; a field that is trained waits for its turn."""
+        """Whether there is something to draw."""
         if self._wanted is None or not self._source.is_ready:
             return False
-        rested = time.monotonic() >= self._rests_until
-        return self._num_wanted != num_drawn or (self._is_updated and rested)
+        return self._num_wanted != num_drawn or self._is_updated
 
-    def _draw(self, wanted: Wanted, number: int) -> None:
+    def _draw(self, wanted: Wanted, number: int, *, is_moving: bool) -> None:
         drawing = _Drawing(
-            self._source, self._frame, self._screen, wanted, lambda: self._num_wanted != number
+            self._source,
+            self._frame,
+            self._screen,
+            wanted,
+            lambda: self._num_wanted != number,
+            is_moving=is_moving,
         )
         try:
             drawing.run()
@@ -163,8 +157,19 @@ class DrawLoop:
             self._screen.fail(error)
 
 
+def _never() -> bool:
+    return False
+
+
 class _Drawing:
-    """One camera's images, from the coarse one to the sharp one."""
+    """One camera's images, from the coarse one to the sharp one.
+
+    Args:
+      source, frame, screen: see `DrawLoop`.
+      wanted: what is drawn.
+      is_newer: whether something else is wanted by now.
+      is_moving: whether it was not wanted before; else only the parameters are new.
+    """
 
     def __init__(
         self,
@@ -173,9 +178,11 @@ class _Drawing:
         screen: Screen,
         wanted: Wanted,
         is_newer: Callable[[], bool],
+        *,
+        is_moving: bool,
     ):
         self._source, self._frame, self._screen = source, frame, screen
-        self._wanted, self._is_newer = wanted, is_newer
+        self._wanted, self._is_newer, self._is_moving = wanted, is_newer, is_moving
         self._start = time.monotonic()
         self._limits = wanted.limits
         self._last: RenderedImage | None = None  # what is refined
@@ -186,21 +193,48 @@ class _Drawing:
         steps = self._sizes()
         for number, (height, width) in enumerate(steps):
             camera = self._camera(height, width)
-            image, before = Canvas(camera, self._last), time.monotonic()
-            shown_at, num_done = before, 0
-            for index, pixels in self._source.tiles(renderer, camera):
-                image.add(index, pixels.rgb, pixels.depth, pixels.acc)
-                now, num_done = time.monotonic(), num_done + len(index)
-                if self._is_newer() and (number > 0 or now - before > _LONGEST_COARSE):
-                    return
-                if now - shown_at > _SECONDS_BETWEEN_PARTS and num_done < height * width:
-                    self._show(image.image(), camera, steps, part=num_done / (height * width))
-                    shown_at = time.monotonic()
-            self._source.speed.measured(height * width, time.monotonic() - before)
+            image = Canvas(camera, self._last)
+            answers = number == 0 and self._is_moving
+            tiles = self._source.tiles(
+                renderer,
+                camera,
+                is_moving=answers,
+                is_over=_never if answers else self._is_newer,
+            )
+            if not self._fill(image, camera, steps, tiles, is_coarse=number == 0):
+                return
             self._last = image.image()
             self._show(self._last, camera, steps)
             if self._is_newer():
                 return
+
+    def _fill(
+        self,
+        image: Canvas,
+        camera: Cameras,
+        steps: list[tuple[int, int]],
+        tiles: Iterator[Tile],
+        *,
+        is_coarse: bool,
+    ) -> bool:
+        """Draws an image, and shows it from time to time; whether it was completed."""
+        num_pixels, num_done = camera.height * camera.width, 0
+        before = shown_at = time.monotonic()
+        longest, pause = 0.0, _SECONDS_BETWEEN_PARTS
+        if is_coarse:
+            is_coarsest = num_pixels <= ladder.COARSEST_PIXELS
+            longest = _LONGEST_COARSEST if is_coarsest else _LONGEST_COARSE
+        for index, pixels in tiles:
+            image.add(index, pixels.rgb, pixels.depth, pixels.acc)
+            now, num_done = time.monotonic(), num_done + len(index)
+            if self._is_newer() and num_done < num_pixels and now - before > longest:
+                self._source.speed.measured(num_done, now - before)
+                return False
+            if now - shown_at > pause and num_done < num_pixels:
+                self._show(image.image(), camera, steps, part=num_done / num_pixels)
+                shown_at = time.monotonic()
+                pause = max(_SECONDS_BETWEEN_PARTS, (shown_at - now) / _SHOWING_SHARE)
+        return num_done == num_pixels
 
     def _sizes(self) -> list[tuple[int, int]]:
         height, width = self._window

@@ -1,25 +1,27 @@
 """Keyframes become a camera path: cameras, a file, a video."""
 
+import contextlib
 import dataclasses
+import itertools
 import re
 import shutil
-import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from nerf.captures.camera_path_files import write_camera_path
+from nerf.captures.nerfstudio_paths import write_camera_path
 from nerf.errors import UserError
-from nerf.geometry.camera_paths import interpolate
 from nerf.geometry.cameras import Cameras
-from nerf.jobs.video_frames import VideoFrames, path_to_file
+from nerf.geometry.keyframe_paths import KeyframePath
+from nerf.geometry.poses import transform_poses
+from nerf.jobs.video_frames import VideoFrames, check_shown, path_to_file
 from nerf.output.images import write_sheet
 from nerf.output.video import check_video_encoder, write_video
 from nerf.render.images import RenderedImage
 from nerf.scenes.record import SceneRecord
-from nerf.viewer.cameras import PageCamera, PageFrame
+from nerf.viewer.cameras import PageCamera, PageFrame, unseen_pixels
 from nerf.viewer.canvas import Canvas
 from nerf.viewer.crop import Box
 from nerf.viewer.shown import depth_limits, shown
@@ -27,6 +29,7 @@ from nerf.viewer.source import FieldSource
 
 MIN_SIDE, MAX_SIDE = 16, 4096  # of a frame in pixels
 _MAX_FRAMES = 10_000
+_FOV = np.radians([1.0, 170.0])  # of a frame
 _NAME = re.compile(r"[\w][\w. -]{0,79}")
 
 
@@ -48,7 +51,18 @@ class PathOptions:
 
     @property
     def num_frames(self) -> int:
-        return min(max(2, round(self.seconds * self.fps)), _MAX_FRAMES)
+        """How many frames; at least two.
+
+        Raises:
+          UserError: if there are too many.
+        """
+        num = round(self.seconds * self.fps)
+        if num > _MAX_FRAMES:
+            raise UserError(
+                f"{self.seconds:g} seconds at {self.fps:g} frames a second are {num:,} frames: at "
+                f"most {_MAX_FRAMES:,} are drawn"
+            )
+        return max(2, num)
 
 
 def usual_size(width: int, height: int) -> tuple[int, int]:
@@ -77,8 +91,7 @@ def path_cameras(
 ) -> list[Cameras]:
     """The cameras of the frames: through all keyframes in their order, each pair in equal time.
 
-    Positions follow a curve without corners, see `nerf.geometry.camera_paths.interpolate`; the
-    camera turns, and its field of view changes, at a constant rate between two keyframes.
+    They follow smooth curves, see `nerf.geometry.keyframe_paths`.
 
     Args:
       frame: of the page.
@@ -86,21 +99,18 @@ def path_cameras(
       options: how many frames, and of which size.
 
     Raises:
-      UserError: if there are fewer than two keyframes.
+      UserError: if there are fewer than two keyframes, or too many frames.
     """
-    if len(keyframes) < 2:
-        raise UserError("a camera path needs two keyframes or more: fly somewhere and add one")
-    stops = [*keyframes, keyframes[0]] if options.is_loop else list(keyframes)
-    num_frames = options.num_frames + (1 if options.is_loop else 0)  # the last is the first again
-    poses = np.stack([frame.to_scene(stop) for stop in stops])
-    no_bounds = np.zeros((len(stops), 2), np.float32)
-    along = interpolate(poses, no_bounds, num_frames)[: options.num_frames]
-    times = np.linspace(0.0, len(stops) - 1, num_frames)[: options.num_frames]
-    angles = np.interp(times, np.arange(len(stops)), [stop.fov for stop in stops])
+    path = keyframe_path(frame, keyframes, options)
+    num = options.num_frames
+    # The last frame of an open path is the last keyframe; that of a loop comes before the first.
+    times = path.duration * np.arange(num) / (num if options.is_loop else num - 1)
+    along, angles = path.at(times)
+    angles = np.clip(angles, *_FOV)  # a curve may lead beyond its keyframes
     width, height = options.size
     return [
         Cameras.pinhole(
-            pose,
+            pose.astype(np.float32),
             focal=0.5 * height / np.tan(0.5 * angle),
             height=height,
             width=width,
@@ -111,28 +121,81 @@ def path_cameras(
     ]
 
 
-def save_path(path: Path, record: SceneRecord, cameras: Sequence[Cameras], fps: float) -> None:
-    """Writes a camera path as nerfstudio's camera_path.json, in the frame of the capture's files.
+def keyframe_path(
+    frame: PageFrame, keyframes: Sequence[PageCamera], options: PathOptions
+) -> KeyframePath:
+    """The path through keyframes, in scene units and radians; see `path_cameras`.
 
     Raises:
+      UserError: if there are fewer than two keyframes.
+    """
+    if len(keyframes) < 2:
+        raise UserError("a camera path needs two keyframes or more: fly somewhere and add one")
+    num_transitions = len(keyframes) - (0 if options.is_loop else 1)
+    return KeyframePath(
+        np.stack([frame.to_scene(stop) for stop in keyframes]).astype(np.float64),
+        np.array([stop.fov for stop in keyframes], np.float64),
+        np.full(num_transitions, options.seconds / num_transitions),
+        options.is_loop,
+    )
+
+
+def save_path(
+    folder: Path,
+    name: str,
+    record: SceneRecord,
+    frame: PageFrame,
+    keyframes: Sequence[PageCamera],
+    options: PathOptions,
+) -> Path:
+    """Writes a camera path as nerfstudio's camera_path.json, in the frame of the capture's files.
+
+    Args:
+      folder, name: where to, see `claimed_file`.
+      record: the scene.
+      frame, keyframes, options: see `path_cameras`.
+
+    Returns:
+      The file.
+
+    Raises:
+      UserError: if there are fewer than two keyframes, too many frames, one that `--mode=render`
+        would not draw, or the name is none.
       OSError: if it cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_camera_path(path, path_to_file(record, VideoFrames(list(cameras), fps), fps))
+    cameras = path_cameras(frame, keyframes, options)
+    every = Cameras.pinhole(
+        np.stack([camera.camtoworlds for camera in cameras]),
+        focal=np.array([camera.focal for camera in cameras], np.float32),
+        height=cameras[0].height,
+        width=cameras[0].width,
+        near=frame.near,
+        far=frame.far,
+    )
+    check_shown(record, every, "the path")
+    found = keyframe_path(frame, keyframes, options)
+    back = np.linalg.inv(record.capture_to_scene).astype(np.float64)
+    stops = found._replace(poses=transform_poses(back, found.poses), fov=np.degrees(found.fov))
+    frames = path_to_file(record, VideoFrames(cameras, options.fps), options.fps)
+    with claimed_file(folder, name, ".json") as path:
+        write_camera_path(path, frames, stops)
+    return path
 
 
 def render_path(
-    path: Path,
+    folder: Path,
+    name: str,
     source: FieldSource,
     cameras: Sequence[Cameras],
     fps: float,
     look: Look,
     on_rays: Callable[[int, int], None],
-) -> None:
-    """Draws a camera path as a video.
+) -> Path:
+    """Draws a camera path as a video, under a name that no other video has or is about to have.
 
     Args:
-      path: the .mp4 file to write.
+      folder: where the video goes; it is made.
+      name: of the video, see `check_name`.
       source: what is drawn.
       cameras: one a frame.
       fps: frames a second.
@@ -140,21 +203,25 @@ def render_path(
       on_rays: receives the number of rays that are drawn and that of all, tile by tile; what it
         raises ends the drawing, and no file is left.
 
+    Returns:
+      The .mp4 file.
+
     Raises:
-      UserError: if there is no encoder, or the encoding fails; the frames are then kept.
+      UserError: if the name is none, there is no encoder, or the encoding fails; the frames are
+        then kept.
       OSError: if a file cannot be written.
     """
     check_video_encoder()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f"{path.stem}-frames-", dir=path.parent))
-    files = [folder / f"frame_{index:05d}.png" for index in range(len(cameras))]
+    path, frames = _claimed_video(folder, name)
+    files = [frames / f"frame_{index:05d}.png" for index in range(len(cameras))]
     try:
         _write_frames(files, source, cameras, look, on_rays)
     except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(frames, ignore_errors=True)
         raise
     write_video(path, files, fps)
-    shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(frames, ignore_errors=True)
+    return path
 
 
 def _write_frames(
@@ -166,6 +233,7 @@ def _write_frames(
 ) -> None:
     num_all = sum(camera.height * camera.width for camera in cameras)
     renderer, limits, done = source.renderer(look.box), look.limits, 0
+    space = source.trained.needed_space()
     for file, camera in zip(files, cameras, strict=True):
         canvas = Canvas(camera)
         for index, pixels in source.tiles(renderer, camera):
@@ -174,22 +242,69 @@ def _write_frames(
             on_rays(done, num_all)
         image: RenderedImage = canvas.image()
         limits = limits or depth_limits(image)
-        write_sheet(file, shown(image, look.show, limits))
+        write_sheet(file, shown(image, look.show, limits, unseen_pixels(space, camera)))
 
 
-def free_file(folder: Path, name: str, suffix: str) -> Path:
-    """A file in a folder that is not there yet: NAME.json, or NAME-2.json where that is there.
+@contextlib.contextmanager
+def claimed_file(folder: Path, name: str, suffix: str) -> Iterator[Path]:
+    """A file that was not there before: NAME.json, or NAME-2.json where that is there.
+
+    It is made empty, so that no other window takes its name, and removed if the block fails.
+
+    Args:
+      folder: where the file goes; it is made.
+      name: see `check_name`.
+      suffix: the ending.
 
     Raises:
-      UserError: if the name is not that of a file.
+      UserError: if the name is none.
+      OSError: if it cannot be written.
+    """
+    plain = check_name(name, suffix)
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in _numbered(folder, plain, suffix):
+        with contextlib.suppress(FileExistsError):
+            file.touch(exist_ok=False)
+            break
+    try:
+        yield file
+    except BaseException:
+        file.unlink(missing_ok=True)
+        raise
+
+
+def _claimed_video(folder: Path, name: str) -> tuple[Path, Path]:
+    """A video that is not there yet, and the folder of its frames, which claims the name."""
+    plain = check_name(name, ".mp4")
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in _numbered(folder, plain, ".mp4"):
+        frames = file.with_name(f"{file.stem}-frames")
+        if file.exists():
+            continue
+        with contextlib.suppress(FileExistsError):
+            frames.mkdir()
+            if not file.exists():  # another window may have finished it in between
+                return file, frames
+            frames.rmdir()
+    raise AssertionError("the numbers never end")
+
+
+def _numbered(folder: Path, plain: str, suffix: str) -> Iterator[Path]:
+    """NAME.json, NAME-2.json, NAME-3.json, ..."""
+    yield folder / f"{plain}{suffix}"
+    for number in itertools.count(2):
+        yield folder / f"{plain}-{number}{suffix}"
+
+
+def check_name(name: str, suffix: str) -> str:
+    """The name of a file without its ending.
+
+    Raises:
+      UserError: if it is none, or leads to another folder.
     """
     plain = name.strip().removesuffix(suffix).strip()
     if not _NAME.fullmatch(plain) or plain.endswith("."):
         raise UserError(
             f"{name!r} is no name of a file: use letters, digits, spaces, points, - and _"
         )
-    number, file = 1, folder / f"{plain}{suffix}"
-    while file.exists():
-        number += 1
-        file = folder / f"{plain}-{number}{suffix}"
-    return file
+    return plain

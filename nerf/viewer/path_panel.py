@@ -19,7 +19,6 @@ from nerf.viewer.keyframes import (
     MIN_SIDE,
     Look,
     PathOptions,
-    free_file,
     path_cameras,
     render_path,
     save_path,
@@ -86,6 +85,7 @@ class PathPanel:
         self._render = gui.add_button("Render the video")
         self._cancel = gui.add_button("Cancel", visible=False, color="red")
         self._bar = gui.add_progress_bar(0.0, visible=False)
+        self._progress = gui.add_markdown("")
         self._says = gui.add_markdown("")
         add.on_click(lambda event: self.add())
         change.on_click(lambda event: self.remove(is_all=event.target.value == "Clear"))
@@ -131,10 +131,14 @@ class PathPanel:
         Raises:
           UserError: if there are fewer than two keyframes, or the name is none.
         """
-        options = self.options()
-        cameras = path_cameras(self._frame, self._keyframes, options)
-        file = free_file(self._folder, self._name.value, ".json")
-        save_path(file, self._record, cameras, options.fps)
+        file = save_path(
+            self._folder,
+            self._name.value,
+            self._record,
+            self._frame,
+            self._keyframes,
+            self.options(),
+        )
         self._offer(file)
         return file
 
@@ -149,10 +153,18 @@ class PathPanel:
             return
         self._stops.clear()
         self._job = threading.Thread(
-            target=self._guarded, args=(run,), name="nerf-viewer-path", daemon=True
+            target=self._run_job, args=(run,), name="nerf-viewer-path", daemon=True
         )
         self._cancel.visible = True
         self._job.start()
+
+    def _run_job(self, run: Callable[[], object]) -> None:
+        """Runs what `_start` was given; its bar and its button are there until it ends."""
+        try:
+            self._guarded(run)
+        finally:
+            self._cancel.visible = self._bar.visible = False
+            self._progress.content = ""
 
     def _guarded(self, run: Callable[[], object]) -> None:
         """Runs something; an error becomes a sentence in the panel."""
@@ -168,8 +180,6 @@ class PathPanel:
         except Exception as error:
             LOGGER.warning("the camera path failed", exc_info=True)
             self._says.content = f"failed: {error}"
-        finally:
-            self._cancel.visible = self._bar.visible = False
 
     def _run_play(self) -> None:
         """Flies along the path."""
@@ -187,7 +197,6 @@ class PathPanel:
     def _run_video(self) -> None:
         options = self.options()
         cameras = path_cameras(self._frame, self._keyframes, options)
-        file = free_file(self._folder, self._name.value, ".mp4")
         put(self._bar, 0.0)
         self._bar.visible = True
         start = reported = time.monotonic()
@@ -202,9 +211,10 @@ class PathPanel:
                 put(self._bar, 100.0 * done / total)
                 left = (now - start) * (total - done) / done
                 number = min(len(cameras), 1 + done * len(cameras) // total)
-                self._says.content = f"frame {number} of {len(cameras)}, {left:.0f} s left"
+                self._progress.content = f"frame {number} of {len(cameras)}, {left:.0f} s left"
 
-        render_path(file, self._source, cameras, options.fps, self._look(), report)
+        name, look = self._name.value, self._look()
+        file = render_path(self._folder, name, self._source, cameras, options.fps, look, report)
         self._offer(file)
 
     def _draw(self) -> None:

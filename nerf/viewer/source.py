@@ -1,6 +1,7 @@
 """The field that the windows show; while it is trained, its parameters change."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -11,10 +12,11 @@ from nerf.geometry.cameras import Cameras
 from nerf.jobs.trained_field import TrainedField
 from nerf.render.tiles import ImageRenderer, RenderedPixels, TileProgram
 from nerf.runtime import parallel
+from nerf.viewer.budget import DrawingBudget
 from nerf.viewer.crop import EVERYTHING, Box, cropping_program
-from nerf.viewer.ladder import MAX_PIXELS, Speed
+from nerf.viewer.ladder import Speed
 
-_REST_IN_TRAINING = 9.0
+MOVING_SHARE, STILL_SHARE = 0.5, 0.1  # of the time, while the field is trained
 MAX_PIXELS_IN_TRAINING = 2**16
 Tile = tuple[npt.NDArray[np.int32], RenderedPixels]
 
@@ -25,20 +27,29 @@ class FieldSource:
     Attributes:
       trained: what is shown; its parameters are None until there are some.
       speed: rays that are drawn in a second, by all windows.
-      rest: how many times as long as it drew a window rests before it draws new parameters.
-      max_pixels: of an image.
+      max_pixels: of an image; None for no limit.
 
     Args:
       trained: what is shown.
-      in_training: whether its parameters will change; drawing then takes a small part of the time.
+      in_training: whether its parameters will change; drawing then takes a part of the time alone:
+        `MOVING_SHARE` while a camera moves, else `STILL_SHARE`, of all windows and videos together.
+      budget: the share of the time in place of that; None takes it from `in_training`.
     """
 
-    def __init__(self, trained: TrainedField, *, in_training: bool = False):
+    def __init__(
+        self,
+        trained: TrainedField,
+        *,
+        in_training: bool = False,
+        budget: DrawingBudget | None = None,
+    ):
         self.trained = trained
         self.speed = Speed()
-        self.rest = _REST_IN_TRAINING if in_training else 0.0
-        self.max_pixels = MAX_PIXELS_IN_TRAINING if in_training else MAX_PIXELS
-        self._lock = threading.Lock()  # one tile at a time, so that windows take turns
+        self.max_pixels = MAX_PIXELS_IN_TRAINING if in_training else None
+        if budget is None:
+            budget = DrawingBudget(MOVING_SHARE, STILL_SHARE) if in_training else DrawingBudget()
+        self._budget = budget  # one tile at a time, so that windows take turns
+        self._lock = threading.Lock()
         self._program: TileProgram | None = None
         self._placed: Params | None = None
         self._listeners: list[Callable[[], None]] = []
@@ -74,13 +85,35 @@ class FieldSource:
             box = EVERYTHING if box is None else box
             return self._program.with_params((self._placed, box))
 
-    def tiles(self, renderer: ImageRenderer, camera: Cameras) -> Iterator[Tile]:
-        """The tiles of an image; while one is drawn, other windows wait."""
+    def tiles(
+        self,
+        renderer: ImageRenderer,
+        camera: Cameras,
+        *,
+        is_moving: bool = False,
+        is_over: Callable[[], bool] = lambda: False,
+    ) -> Iterator[Tile]:
+        """The tiles of an image; while one is drawn, other windows wait.
+
+        Args:
+          renderer: from `renderer`.
+          camera: whose image is drawn.
+          is_moving: whether the image answers a movement, see `DrawingBudget`.
+          is_over: whether nobody needs the image any more; it may then end before its last tile.
+        """
         with self.trained.matmul_precision():
-            tiles = renderer.tiles(camera)
+            # A tile that the devices draw ahead would use the time of a rest.
+            tiles = renderer.tiles(camera, is_ahead=not self._budget.rests)
+            num_rays, seconds = 0, 0.0
             while True:
-                with self._lock:
-                    tile = next(tiles, None)
+                asked = time.monotonic()
+                with self._budget.turn(is_moving=is_moving, is_over=is_over) as may_draw:
+                    began = time.monotonic() if self._budget.rests else asked
+                    tile = next(tiles, None) if may_draw else None
+                seconds += time.monotonic() - began
                 if tile is None:
-                    return
+                    break
+                num_rays += len(tile[0])
                 yield tile
+            if num_rays:
+                self.speed.measured(num_rays, seconds)

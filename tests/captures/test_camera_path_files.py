@@ -5,17 +5,16 @@ import json
 import numpy as np
 import pytest
 
-from nerf.captures.camera_path_files import (
-    CameraPathFile,
-    applied_transform,
-    read_camera_path,
-    write_camera_path,
-)
+from nerf.captures.camera_path_files import read_camera_path
+from nerf.captures.camera_path_values import CameraPathFile
+from nerf.captures.nerfstudio_paths import applied_transform, write_camera_path
 from nerf.errors import UserError
+from nerf.geometry.keyframe_paths import KeyframePath
 from nerf.geometry.poses import similarity, transform_poses
 from tests.support.captures import orbit_poses, transforms
 
 POSES = orbit_poses(7)
+SWAP = np.array([[0.0, 1, 0, 0.3], [1, 0, 0, -2], [0, 0, -1, 1], [0, 0, 0, 1]])
 
 
 def four_rows(poses):
@@ -46,6 +45,64 @@ def test_what_was_written_is_read_again(tmp_path):
     content = json.loads((tmp_path / "a.json").read_text())
     assert content["seconds"] == pytest.approx(7 / 12.5)
     assert [frame["aspect"] for frame in content["keyframes"]] == [640 / 360] * 7
+    assert content["frame"] == "capture"
+    # A record of nerfstudio's frame has nothing to do with a file that says its own.
+    write(tmp_path / "dataparser_transforms.json", {"transform": SWAP[:3].tolist(), "scale": 0.5})
+    again = read_camera_path(tmp_path / "a.json")
+    np.testing.assert_allclose(again.poses, POSES, atol=1e-12)
+    with pytest.raises(UserError, match="leave out `nerfstudio_transform="):
+        read_camera_path(tmp_path / "a.json", nerfstudio_transform=tmp_path / "a.json")
+
+
+@pytest.mark.parametrize("is_loop", [False, True])
+def test_keyframes_without_frames_are_interpolated_as_they_were_written(tmp_path, is_loop):
+    seconds = np.array([1.0, 1.0, 2.5, *([0.5] if is_loop else [])])
+    made = KeyframePath(POSES[:4], np.array([40.0, 60, 50, 70]), seconds, is_loop, 0.25)
+    num = int(made.duration * 10)
+    poses, fov = made.at(made.duration * np.arange(num) / num)
+    frames = CameraPathFile(poses, fov, (640, 360), 10.0)
+    write_camera_path(tmp_path / "a.json", frames, made)
+    content = json.loads((tmp_path / "a.json").read_text())
+    assert len(content["keyframes"]) == 4
+    assert (content["is_cycle"], content["default_transition_sec"]) == (is_loop, 1.0)
+    enabled = [frame["override_transition_enabled"] for frame in content["keyframes"]]
+    assert enabled == [is_loop, False, False, True]  # of a loop, the first has its last transition
+    assert content.pop("camera_path")
+    content["keyframes"][1].pop("override_transition_sec")  # as other programs leave it
+    found = read_camera_path(write(tmp_path / "b.json", content))
+    np.testing.assert_allclose(found.poses, poses, atol=1e-9)
+    np.testing.assert_allclose(found.fov, fov, atol=1e-9)
+    assert (found.size, found.fps) == ((640, 360), 10.0)
+    assert f"{num} are interpolated between its 4 keyframes" in found.notes[0]
+
+
+def keyframes_only(**more):
+    stops = [{"matrix": m.ravel().tolist(), "fov": 50.0} for m in four_rows(POSES[:3])]
+    return {"keyframes": stops, "fps": 10, "default_transition_sec": 1.0, **more}
+
+
+def test_keyframes_of_an_older_version_share_the_seconds_of_the_path(tmp_path):
+    content = keyframes_only(seconds=4.0)
+    content.pop("default_transition_sec")
+    assert len(read_camera_path(write(tmp_path / "a.json", content)).poses) == 40
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"keyframes": []}, "no frames in camera_path"),
+        ({"keyframes": keyframes_only()["keyframes"][:1]}, "one keyframe, and a path needs two"),
+        ({"default_transition_sec": 0}, "keyframe 1: the transition must take more than 0"),
+        ({"default_transition_sec": 1e6}, "frames at 10 frames a second: 1 to 100,000 are drawn"),
+        ({"smoothness_value": 2}, "smoothness_value must be 0 to 1"),
+        ({"keyframes": [{}, {}]}, "keyframe 0: matrix does not have 16"),
+        ({"frame": "moon"}, "in the frame 'moon'"),
+    ],
+)
+def test_damage_of_keyframes_is_one_sentence(tmp_path, more, said):
+    path = write(tmp_path / "a.json", {**keyframes_only(), **more})
+    with pytest.raises(UserError, match=said):
+        read_camera_path(path)
 
 
 def test_a_path_of_nerfstudio_has_size_rate_and_field_of_view(tmp_path):
@@ -53,6 +110,7 @@ def test_a_path_of_nerfstudio_has_size_rate_and_field_of_view(tmp_path):
     np.testing.assert_allclose(found.poses, POSES, atol=1e-12)
     assert found.fov.tolist() == [50.0] * 7
     assert (found.size, found.fps) == ((60, 40), 24)
+    assert "does not say its frame" in found.notes[0]
 
 
 @pytest.mark.parametrize("rows", [3, 4])
@@ -71,6 +129,7 @@ def test_an_array_of_poses_is_read(tmp_path, rows):
         ({"camera_angle_x": np.pi / 2, "w": 20, "h": 20}, 90.0),
         ({"camera_angle_x": 2 * np.arctan(2.0), "w": 40, "h": 20}, 90.0),
         ({"camera_angle_y": np.pi / 3}, 60.0),
+        ({"camera_angle_x": np.pi / 3}, None),  # it depends on the size of the frames
         ({}, None),
     ],
 )
@@ -80,8 +139,15 @@ def test_poses_without_images_are_read_from_a_transforms_json(tmp_path, keys, fo
     np.testing.assert_allclose(found.poses, POSES, atol=1e-12)
     if fov is None:
         assert found.fov is None
+        assert (found.fov_across is not None) == bool(keys)
     else:
         np.testing.assert_allclose(found.fov, fov)
+
+
+def test_a_focal_length_without_a_size_is_refused(tmp_path):
+    content = {"fl_x": 20.0, "frames": transforms(POSES, ["absent.png"] * 7)["frames"]}
+    with pytest.raises(UserError, match="frame 0 has a focal length without w and h"):
+        read_camera_path(write(tmp_path / "transforms.json", content))
 
 
 @pytest.mark.parametrize("with_applied", [False, True])
@@ -95,8 +161,7 @@ def test_the_normalised_frame_of_nerfstudio_is_undone(tmp_path, with_applied):
     normalised[:, :, 3] *= 0.25
     swap, scale = np.eye(4), 1.0
     if with_applied:
-        swap = np.array([[0.0, 1, 0, 0.3], [1, 0, 0, -2], [0, 0, -1, 1], [0, 0, 0, 1]])
-        scale = 0.7
+        swap, scale = SWAP, 0.7
     applied = applied_transform({"applied_transform": swap[:3].tolist(), "applied_scale": scale})
     record = {"transform": (move @ swap)[:3].tolist(), "scale": 0.25 * scale}
     write(tmp_path / "dataparser_transforms.json", record)
@@ -110,7 +175,7 @@ def test_what_is_not_heeded_is_a_note(tmp_path):
     content = nerfstudio(POSES, crop={"crop_center": [0, 0, 0]})
     content["camera_path"][0]["render_time"] = 0.5
     found = read_camera_path(write(tmp_path / "a.json", content))
-    assert len(found.notes) == 2
+    assert len(found.notes) == 3  # the third is about its frame
 
 
 def broken(change):

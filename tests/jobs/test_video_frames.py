@@ -6,8 +6,8 @@ import jax
 import numpy as np
 import pytest
 
-from nerf.captures.camera_path_files import write_camera_path
 from nerf.captures.formats import read_capture
+from nerf.captures.nerfstudio_paths import write_camera_path
 from nerf.config.presets import NOTEBOOK
 from nerf.errors import UserError
 from nerf.jobs.video_frames import check_path, path_to_file, video_frames
@@ -108,10 +108,48 @@ def test_nerfstudio_s_normalised_frame_is_undone_with_the_capture_s_own_transfor
     record = record_of(folder)
     path = path_to_file(record, video_frames(record, "training"), 10.0)
     write_camera_path(tmp_path / "path.json", path)  # nerfstudio did nothing but what was applied
+    content = json.loads((tmp_path / "path.json").read_text())
+    content.pop("frame")  # which nerfstudio does not say
+    (tmp_path / "path.json").write_text(json.dumps(content))
     own = {"transform": swap, "scale": 1.0}
     (tmp_path / "dataparser_transforms.json").write_text(json.dumps(own))
     frames = video_frames(record, tmp_path / "path.json", folder=folder)
     assert_same_rays(record, frames.cameras, training_cameras(record))
+    elsewhere = tmp_path / "elsewhere" / "dataparser_transforms.json"
+    elsewhere.parent.mkdir()
+    (tmp_path / elsewhere.name).rename(elsewhere)
+    frames = video_frames(
+        record, tmp_path / "path.json", folder=folder, nerfstudio_transform=elsewhere
+    )
+    assert_same_rays(record, frames.cameras, training_cameras(record))
+    with pytest.raises(UserError, match="is for the file of a `camera_path`"):
+        video_frames(record, "orbit", nerfstudio_transform=elsewhere)
+    with pytest.raises(UserError, match="is no file: give the dataparser"):
+        video_frames(record, tmp_path / "path.json", nerfstudio_transform=tmp_path / "absent.json")
+
+
+def test_an_angle_across_or_an_aspect_without_a_size_is_used(tmp_path):
+    record = record_of(write_nerfstudio(tmp_path / "scene"))
+    poses = capture_poses(tmp_path / "scene", record)
+    content = {**transforms(poses, ["nothing"] * len(poses)), "camera_angle_x": np.pi / 2}
+    for key in ("fl_x", "fl_y", "w", "h", "camera_angle_y"):
+        content.pop(key, None)
+    (tmp_path / "transforms.json").write_text(json.dumps(content))
+    for size in ((30, 20), (30, 60)):
+        frames = video_frames(record, tmp_path / "transforms.json", size=size)
+        np.testing.assert_allclose([camera.focal for camera in frames.cameras], 15.0, rtol=1e-6)
+    path = path_to_file(record, video_frames(record, "training"), 10.0)
+    write_camera_path(tmp_path / "a.json", path)
+    content = json.loads((tmp_path / "a.json").read_text())
+    for key in ("render_width", "render_height"):
+        content.pop(key)
+    for frame in content["camera_path"]:
+        frame["aspect"] = 2.0
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    camera = video_frames(record, tmp_path / "a.json").cameras[0]
+    assert camera.width == pytest.approx(2 * camera.height, abs=1)
+    own = record.cameras.width * record.cameras.height
+    assert camera.width * camera.height == pytest.approx(own, rel=0.1)
 
 
 def test_each_frame_has_its_own_field_of_view(tmp_path):

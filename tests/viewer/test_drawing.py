@@ -8,8 +8,9 @@ import pytest
 from nerf.render.tiles import RenderedPixels
 from nerf.viewer.cameras import PageFrame
 from nerf.viewer.drawing import DrawLoop, Wanted
-from nerf.viewer.ladder import MAX_PIXELS, Speed
+from nerf.viewer.ladder import COARSEST_PIXELS, Speed
 from tests.viewer.test_cameras import page_camera
+from tests.viewer.test_windows import wait_for
 
 TILE = 500
 SECONDS = 20.0  # at most, for a machine that does much else
@@ -19,11 +20,13 @@ WINDOW = page_camera(width=160, height=120)
 class Source:
     """Colours that say which camera was drawn; each tile waits until it may be drawn."""
 
-    max_pixels, rest, is_ready, trained = MAX_PIXELS, 0.0, True, None
+    max_pixels, is_ready, trained = None, True, None
 
     def __init__(self):
         self.speed = Speed(TILE / 0.085)
-        self.speed.measured = lambda num_rays, seconds: None
+        self.measured = []  # rays of images that were given up
+        self.speed.measured = lambda num_rays, seconds: self.measured.append(num_rays)
+        self.asked = []  # whether each image answered a movement
         self.may_draw = threading.Semaphore(0)
         self.num_tiles = 0
 
@@ -34,7 +37,8 @@ class Source:
     def renderer(self, box):
         return None
 
-    def tiles(self, renderer, camera):
+    def tiles(self, renderer, camera, *, is_moving, is_over):
+        self.asked.append(is_moving)
         for start in range(0, camera.height * camera.width, TILE):
             assert self.may_draw.acquire(timeout=SECONDS)
             self.num_tiles += 1
@@ -148,6 +152,28 @@ def test_new_parameters_are_drawn_without_a_new_camera(drawn):
     source.may_draw.release(1000)
     loop.want(wanted(0.2))
     screen.wait(lambda: screen.statuses and screen.statuses[-1].is_sharp)
-    count = len(screen.images)
+    count, moved = len(screen.images), len(source.asked)
+    assert source.asked == [True] + [False] * (moved - 1)
     source.listener()
     screen.wait(lambda: len(screen.images) > count)
+    assert not any(source.asked[1:])  # which leaves most of the time to the training
+
+
+def test_a_coarse_image_that_takes_long_is_given_up_and_measured(drawn, monkeypatch):
+    """So that the next one is coarser; the coarsest is completed, or nothing would be shown."""
+    source, screen, loop = drawn
+    source.speed.rays_per_second *= 4
+    monkeypatch.setattr("nerf.viewer.drawing._LONGEST_COARSE", 0.0)
+    loop.want(wanted(0.2))
+    wait_for(lambda: source.asked)
+    source.speed.rays_per_second = 1.0  # of the next
+    loop.want(wanted(0.8))
+    source.may_draw.release(1)
+    wait_for(lambda: len(source.asked) == 2)
+    assert source.measured == [TILE]
+    assert screen.images == []
+    loop.want(wanted(0.9))
+    source.may_draw.release(2)
+    screen.wait(lambda: screen.images)
+    assert colour(screen.images[0]) == pytest.approx(0.8, abs=1e-2)
+    assert screen.statuses[0].height * screen.statuses[0].width < COARSEST_PIXELS

@@ -191,8 +191,8 @@ def test_a_window_that_is_closed_stops_its_drawing(page, monkeypatch):
     may_draw, num_tiles = threading.Semaphore(30), [0]
     tiles = page.source.tiles
 
-    def slow(*arguments):
-        for tile in tiles(*arguments):
+    def slow(*arguments, **options):
+        for tile in tiles(*arguments, **options):
             assert may_draw.acquire(timeout=SECONDS)
             num_tiles[0] += 1
             yield tile
@@ -317,6 +317,43 @@ def test_keyframes_become_a_file_and_a_video(window, ball, tmp_path):
     middle = frames[0, frames.shape[1] // 2]  # small frames are enlarged
     assert middle[frames.shape[2] * 3 // 8, 0] > 150  # the ball's red half
     assert sorted(path.name for path in file.parent.iterdir()) == ["my path.json", "my path.mp4"]
+
+
+def test_a_path_that_is_saved_leaves_the_bar_of_a_running_video(
+    page, window, tmp_path, monkeypatch
+):
+    may_draw, tiles = threading.Event(), page.source.tiles
+
+    def slow(renderer, camera, **options):
+        if camera.height == 24:  # of the video
+            assert may_draw.wait(SECONDS)
+        yield from tiles(renderer, camera, **options)
+
+    def is_cancel_seen(client):
+        uuids = {client.control("Cancel")}
+        seen = [
+            m["updates"]["visible"]
+            for m in client.of("GuiUpdateMessage")
+            if m["uuid"] in uuids and "visible" in m["updates"]
+        ]
+        return bool(seen) and seen[-1]
+
+    monkeypatch.setattr(page.source, "tiles", slow)
+    for label, value in (("Seconds", 0.4), ("Frames a second", 5), ("Width", 32), ("Height", 24)):
+        window.set(label, value)
+    for number in (1, 2):
+        window.set("Add this view as a keyframe", True)
+        window.wait(lambda client, n=number: any(f"{n} keyframe" in x for x in client.texts()))
+    window.set("Render the video", True)
+    window.wait(is_cancel_seen)
+    window.set("Save the path", True)
+    window.wait(lambda client: any("path.json" in text for text in client.texts()))
+    assert is_cancel_seen(window)
+    window.set("Cancel", True)
+    may_draw.set()
+    window.wait(lambda client: any(text.startswith("cancelled") for text in client.texts()))
+    window.wait(lambda client: not is_cancel_seen(client))
+    assert [path.name for path in (tmp_path / "files").iterdir()] == ["path.json"]
 
 
 @pytest.mark.parametrize("label", ["Save the path", "Render the video"])

@@ -1,0 +1,94 @@
+"""What files of camera paths hold: matrices, fields of view, lists of frames; checked."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nerf.captures.capture import Array
+from nerf.captures.json_values import finite
+from nerf.errors import UserError
+from nerf.geometry.poses import are_rotations, nearest_rotations
+
+MAX_FRAMES = 100_000
+_MAX_POSITION = 1e12  # in the files' unit
+
+
+@dataclasses.dataclass(frozen=True)
+class CameraPathFile:
+    """The frames of a video.
+
+    Attributes:
+      poses: `[num_frames, 3, 4]`, in the frame and the unit of the capture's files.
+      fov: `[num_frames]`, vertical field of view in degrees; None where the file has none.
+      size: width and height of the frames in pixels; None where the file has none.
+      fps: frames a second; None where the file has none.
+      notes: for the user, one sentence each.
+      fov_across: `[num_frames]`, horizontal field of view in degrees, where the file has no size
+        that makes it the vertical one; else None.
+      aspect: width of a frame over its height; None where the file does not say it.
+    """
+
+    poses: Array
+    fov: Array | None = None
+    size: tuple[int, int] | None = None
+    fps: float | None = None
+    notes: tuple[str, ...] = ()
+    fov_across: Array | None = None
+    aspect: float | None = None
+
+
+def frames_of(path: Path, frames: Any, key: str) -> Sequence[Mapping[str, Any]]:
+    """The list of frames that a file has under a key; anything else is an error."""
+    if not isinstance(frames, list) or not frames:
+        raise UserError(f"{path} has no frames in {key}: make the file again")
+    if len(frames) > MAX_FRAMES:
+        raise UserError(f"{path} has more than {MAX_FRAMES:,} frames: remove some")
+    for number, frame in enumerate(frames):
+        if not isinstance(frame, dict):
+            raise UserError(f"{path}, frame {number} is not an object: make the file again")
+    return frames
+
+
+def matrix_of(values: Any, where: str) -> Array:
+    """`[3, 4]` of 12 or 16 numbers, in one list or in rows."""
+    advice = "it must be a 4x4 camera-to-world matrix"
+    rows = values if isinstance(values, list) else []
+    flat = [x for row in rows for x in row] if all(isinstance(r, list) for r in rows) else rows
+    if len(flat) not in (12, 16):
+        raise UserError(f"{where} does not have 16 numbers: {advice}")
+    numbers = [finite(value, where) for value in flat]
+    return np.array(numbers[:12]).reshape(3, 4)
+
+
+def angle_of(value: Any, where: str, degrees: float) -> float:
+    """A field of view in degrees; `degrees` are in one unit of the value."""
+    if value is None:
+        raise UserError(f"{where} has no fov: give the vertical field of view in degrees")
+    angle = finite(value, f"{where}: field of view") * degrees
+    if not 0.01 < angle < 179:
+        raise UserError(f"{where}: the field of view must be 0 to 179 degrees, not {angle:.4g}")
+    return angle
+
+
+def checked_poses(poses: Array, path: Path, word: str = "frame") -> Array:
+    """Poses whose rotations are exact; those that are no rotations are an error.
+
+    Args:
+      poses: `[num_frames, 3, 4]`.
+      path: the file, and `word`, what it calls one of them: for the message.
+    """
+    if not np.isfinite(poses).all():
+        raise UserError(f"{path} contains NaN or infinity: make it again")
+    if np.abs(poses[:, :, 3]).max() > _MAX_POSITION:
+        raise UserError(f"{path} has a position beyond {_MAX_POSITION:g}: make it again")
+    rotations = poses[:, :, :3]
+    bad = ~are_rotations(rotations)
+    if bad.any():
+        raise UserError(
+            f"{path}, {word} {int(np.argmax(bad))} has no rotation: its first three columns must "
+            "be perpendicular unit vectors (right, up, back)"
+        )
+    return np.concatenate([nearest_rotations(rotations), poses[:, :, 3:]], axis=-1)
