@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from nerf.export.depth_views import MIN_ACC, Floats
 from nerf.export.frames import Frame
@@ -15,7 +16,7 @@ from nerf.runtime import atomic
 
 _LEVELS = 65535
 _HALF_PIXEL = 0.5  # other programs put the centre of the first pixel there
-CAMERAS_FILE = "transforms.json"
+CAMERAS_FILE = "depth_cameras.json"  # by the name transforms.json, depth would be read as colours
 
 
 class DepthImage(Protocol):
@@ -33,39 +34,53 @@ class DepthImage(Protocol):
     def acc(self) -> Floats: ...
 
 
-def write_depth_map(folder: Path, name: str, image: DepthImage, scale: float) -> float:
-    """Writes NAME.npz with `depth` and `acc`, float32, `[height, width]`.
+def write_depth_map(folder: Path, name: str, image: DepthImage, frame: Frame) -> float:
+    """Writes NAME.npz: `depth` and `acc`, float32, `[height, width]`; `frame` and `unit` of the
+    depth, as text; `scene_to_capture` `[4, 4]`, see `Frame`.
 
     Args:
       folder: where to.
       name: of the view; it may lead into a folder within.
       image: what the camera sees, in scene units.
-      scale: units of length in one scene unit.
+      frame: whose unit the depth is in.
 
     Returns:
       The greatest depth of a surface, in the unit of the file.
     """
-    depth = (scale * image.depth).astype(np.float32)
+    depth = (frame.scale * image.depth).astype(np.float32)
     file = folder / f"{name}.npz"
     file.parent.mkdir(parents=True, exist_ok=True)
     with atomic.replacing(file) as partial:
-        np.savez_compressed(partial, depth=depth, acc=image.acc.astype(np.float32))
+        np.savez_compressed(
+            partial,
+            depth=depth,
+            acc=image.acc.astype(np.float32),
+            frame=frame.name,
+            unit=frame.unit,
+            scene_to_capture=frame.scene_to_capture,
+        )
     return float(np.max(depth, where=image.acc >= MIN_ACC, initial=0.0))
 
 
 def write_levels(folder: Path, name: str, level: float) -> None:
     """Writes NAME.png, 16 bits, from NAME.npz; 0 is where there is no surface.
 
+    The file says in its text entries (tEXt) what a level is, and the frame and the unit.
+
     Args:
       folder, name: see `write_depth_map`.
       level: the depth that one level stands for.
     """
+    texts = PngInfo()
     with np.load(folder / f"{name}.npz") as arrays:
         depth, acc = arrays["depth"], arrays["acc"]
+        for key in ("frame", "unit"):
+            texts.add_text(key, str(arrays[key]))
+    texts.add_text("depth_of_a_level", repr(level))
     levels = np.clip(np.round(depth.astype(np.float64) / level), 1, _LEVELS)
     shown = np.where(acc >= MIN_ACC, levels, 0).astype(np.uint16)
     with atomic.replacing(folder / f"{name}.png") as partial:
-        Image.fromarray(shown).save(partial)
+        Image.fromarray(shown).save(partial, pnginfo=texts)
 
 
 def level_size(most: float) -> float:
@@ -80,7 +95,8 @@ def write_cameras(
     level: float,
     pixel_offset: float,
 ) -> None:
-    """Writes the cameras of depth maps in the form of nerfstudio's `transforms.json`.
+    """Writes the cameras of depth maps in the form of nerfstudio's `transforms.json`, under another
+    name: their images are no photographs.
 
     `depth_unit_scale_factor` times a level of a .png file is the depth.
 
@@ -103,7 +119,12 @@ def write_cameras(
         }
         for name, camera in named.items()
     ]
-    content = {**frame.to_json(), "depth_unit_scale_factor": level, "frames": frames}
+    content = {
+        **frame.to_json(),
+        "unit": frame.unit,
+        "depth_unit_scale_factor": level,
+        "frames": frames,
+    }
     atomic.write_text(path, json.dumps(content, indent=1) + "\n")
 
 

@@ -15,6 +15,7 @@ _TEXTS = {
     "capture": "coordinates and unit of length of the capture's own files",
     "scene": "scene units; scene_to_capture leads to those of the capture's own files",
 }
+_UNITS = {"capture": "the unit of length of the capture's own files", "scene": "scene units"}
 
 
 class Frame(NamedTuple):
@@ -47,6 +48,11 @@ class Frame(NamedTuple):
     def text(self) -> str:
         """What the coordinates are, for a comment in a file."""
         return _TEXTS[self.name]
+
+    @property
+    def unit(self) -> str:
+        """The unit of length, for people."""
+        return _UNITS[self.name]
 
     @property
     def scale(self) -> float:

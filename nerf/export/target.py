@@ -10,6 +10,7 @@ from nerf.errors import UserError, listed
 from nerf.runtime import atomic
 
 RECORD_FILE = "export.json"
+COMPLETE, UNFINISHED = "complete", "unfinished"  # the status of a file
 
 
 def check_folder(folder: Path) -> None:
@@ -19,6 +20,8 @@ def check_folder(folder: Path) -> None:
       UserError: if it cannot.
     """
     probe = folder / f".probe-{os.getpid()}"
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file, and a folder is written: name a folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe.touch()
@@ -52,8 +55,7 @@ def check_own(folder: Path, names: Iterable[str]) -> None:
       UserError: with what is there.
     """
     record = read_record(folder)
-    own = {name for entry in record.values() for name in entry.get("files", ())}
-    others = sorted(name for name in names if (folder / name).exists() and name not in own)
+    others = sorted(name for name in names if (folder / name).exists() and name not in record)
     if (folder / RECORD_FILE).exists() and not record:
         others.append(RECORD_FILE)
     if others:
@@ -64,29 +66,49 @@ def check_own(folder: Path, names: Iterable[str]) -> None:
 
 
 def read_record(folder: Path) -> dict[str, dict[str, Any]]:
-    """The record in a folder: for each kind of files what it says; empty where there is none."""
+    """The record in a folder: of each file by its name what it says; empty where there is none."""
     try:
         values = json.loads((folder / RECORD_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    kinds = values.get("exports") if isinstance(values, dict) else None
-    if not isinstance(kinds, dict) or not all(isinstance(x, dict) for x in kinds.values()):
+    found = values.get("files") if isinstance(values, dict) else None
+    if not isinstance(found, dict) or not all(isinstance(x, dict) for x in found.values()):
         return {}
-    return kinds
+    return found
 
 
-def write_record(folder: Path, facts: Mapping[str, Mapping[str, Any]]) -> None:
-    """Writes export.json; what earlier exports wrote of other kinds stays in it.
+def claim(folder: Path, kind: str, names: Iterable[str]) -> None:
+    """Notes in export.json which files are about to be written, so that an export that is
+    interrupted leaves none that look like somebody else's.
+
+    A file of an earlier export keeps what is known of it, since it is there until it is replaced.
 
     Args:
-      folder: where the files are.
-      facts: for each kind that was written, its `files`, their coordinates, and what else is known.
+      folder: where the files go.
+      kind: of the files.
+      names: of the files, or of their folder.
     """
     before = read_record(folder)
-    exports = {**before, **{kind: dict(values) for kind, values in facts.items()}}
-    for kind, values in facts.items():  # a mesh in another format stays that of an export
-        earlier = [
-            name for name in before.get(kind, {}).get("files", ()) if (folder / name).exists()
-        ]
-        exports[kind]["files"] = sorted({*earlier, *values["files"]})
-    atomic.write_text(folder / RECORD_FILE, json.dumps({"exports": exports}, indent=2) + "\n")
+    now = {name: {"kind": kind, **before.get(name, {}), "status": UNFINISHED} for name in names}
+    _write(folder, {**before, **now})
+
+
+def write_record(folder: Path, kind: str, names: Iterable[str], facts: Mapping[str, Any]) -> None:
+    """Notes in export.json what holds for files that were written; what it says of others stays.
+
+    Args:
+      folder, kind, names: see `claim`.
+      facts: their coordinates, and what else is known of them.
+    """
+    now = {name: {"kind": kind, "status": COMPLETE, **facts} for name in names}
+    _write(folder, {**read_record(folder), **now})
+
+
+def _write(folder: Path, record: Mapping[str, Mapping[str, Any]]) -> None:
+    """Writes the record, without files that have gone."""
+    kept = {
+        name: record[name]
+        for name in sorted(record)
+        if record[name].get("status") == UNFINISHED or (folder / name).exists()
+    }
+    atomic.write_text(folder / RECORD_FILE, json.dumps({"files": kept}, indent=2) + "\n")

@@ -109,7 +109,7 @@ def export_depth(
 
     Args:
       trained, frame, callback: see `export_mesh`.
-      folder: where NAME.npz, NAME.png and transforms.json go.
+      folder: where NAME.npz, NAME.png and depth_cameras.json go.
 
     Raises:
       UserError: if there is no such frame, or the folder cannot be written.
@@ -165,14 +165,11 @@ def export_all(
     chosen = _frame(trained, frame)
     about = {**chosen.to_json(), **_facts(trained)}
 
-    def record(kind: str, facts: Mapping[str, Any]) -> None:
-        target.write_record(folder, {kind: {"files": names[kind], **about, **facts}})
-
     seen = None
     if {"mesh", "points"} & set(kinds):
         seen = surface_views(trained, max_size=max_size, max_depth=max_depth, callback=callback)
     for kind in kinds:
-        record(kind, {})  # so that files of an export that was interrupted are known as such
+        target.claim(folder, kind, names[kind])
         if kind == "depth":
             facts = write_depth(trained, folder / DEPTH_FOLDER, chosen, callback)
         elif kind == "mesh":
@@ -183,7 +180,7 @@ def export_all(
             assert seen is not None
             path = folder / POINTS_FILE
             facts = _write_points(trained, path, seen, frame, num_points, callback)
-        record(kind, facts)
+        target.write_record(folder, kind, names[kind], {**about, **facts})
     return [folder / name for kind in kinds for name in names[kind]]
 
 

@@ -30,7 +30,7 @@ def write_depth(
     cameras = {name: record.cameras[index] for index, name in enumerate(names)}
     folder.mkdir(parents=True, exist_ok=True)
     most = [
-        depth_maps.write_depth_map(folder, name, image, frame.scale)
+        depth_maps.write_depth_map(folder, name, image, frame)
         for name, image in zip(
             names, render_depth(trained, list(cameras.values()), callback), strict=True
         )

@@ -14,11 +14,11 @@ def test_depth_maps_and_poses_are_in_the_capture_s_frame(trained, scene, tmp_pat
     run_dir, _ = trained["flax"]
     before = contents(run_dir)
     call_well("--mode=export", f"--run_dir={run_dir}", "--export=depth", f"--out={tmp_path}")
-    cameras = json.loads((tmp_path / "depth" / "transforms.json").read_text())
+    cameras = json.loads((tmp_path / "depth" / "depth_cameras.json").read_text())
     rows = np.load(scene / "poses_bounds.npy")[:, :15].reshape(-1, 3, 5)
     found = np.array([frame["transform_matrix"] for frame in cameras["frames"]])
     np.testing.assert_allclose(found[:, :3, 3], rows[:, :, 3], atol=1e-4)
-    record = json.loads((tmp_path / "export.json").read_text())["exports"]["depth"]
+    record = json.loads((tmp_path / "export.json").read_text())["files"]["depth"]
     assert record["frame"] == "capture"
     assert (tmp_path / "depth" / "image000.png").is_file()
     depth = np.load(tmp_path / "depth" / "image000.npz")["depth"]
@@ -36,7 +36,10 @@ def test_depth_maps_and_poses_are_in_the_capture_s_frame(trained, scene, tmp_pat
         (["--steps=3"], "--mode=export does not use --steps"),
         (["--export=depth", "--mesh_faces=500"], "--export=depth has no use for --mesh_faces"),
         (["--export="], "--export is one or more of mesh, points, depth"),
-        (["--export=mesh", "--out={file}"], "cannot be written (File exists): name another"),
+        (
+            ["--export=mesh", "--out={file}"],
+            "is a file, and a folder is written: name a folder",
+        ),
         (["--scene=procedural:room@12x9"], "holds a training run on scene"),
     ],
 )

@@ -1,12 +1,14 @@
 """Laws of exported files: a ball in closed form comes back in the coordinates that they state."""
 
 import builtins
+import dataclasses
 import json
 import sys
 
 import imageio.v3 as iio
 import numpy as np
 import pytest
+from PIL import Image
 
 import nerf
 from nerf.errors import UserError
@@ -89,7 +91,7 @@ def test_a_point_cloud_is_the_ball_with_its_normals(exported):
 def test_depth_maps_and_their_cameras_give_the_ball(exported):
     space, folder = exported
     ball = ball_in(space)
-    cameras = json.loads((folder / "depth" / "transforms.json").read_text())
+    cameras = json.loads((folder / "depth" / "depth_cameras.json").read_text())
     assert len(cameras["frames"]) == 12  # the held-out view too
     for frame in cameras["frames"][:3]:
         levels = iio.imread(folder / "depth" / frame["depth_file_path"])
@@ -97,6 +99,11 @@ def test_depth_maps_and_their_cameras_give_the_ball(exported):
         assert levels.shape == (frame["h"], frame["w"])
         with np.load((folder / "depth" / frame["file_path"]).with_suffix(".npz")) as arrays:
             depth, acc = arrays["depth"], arrays["acc"]
+            said = {key: str(arrays[key]) for key in ("frame", "unit")}
+        assert said == {"frame": "capture", "unit": "the unit of length of the capture's own files"}
+        texts = Image.open(folder / "depth" / frame["depth_file_path"]).text
+        assert float(texts.pop("depth_of_a_level")) == cameras["depth_unit_scale_factor"]
+        assert texts == said
         is_seen = levels > 0
         np.testing.assert_array_equal(is_seen, acc >= 0.5)
         level = cameras["depth_unit_scale_factor"]
@@ -127,11 +134,10 @@ def test_scene_units_are_a_choice_that_the_record_states(tmp_path):
 
 def test_the_record_says_what_was_written_and_where_it_lies(exported):
     folder = exported[1]
-    exports = json.loads((folder / "export.json").read_text())["exports"]
-    assert {name for entry in exports.values() for name in entry["files"]} == {
-        path.name for path in folder.iterdir() if path.name != "export.json"
-    }
+    exports = json.loads((folder / "export.json").read_text())["files"]
+    assert set(exports) == {path.name for path in folder.iterdir() if path.name != "export.json"}
     for entry in exports.values():
+        assert entry["status"] == "complete"
         assert entry["frame"] == "capture"
         assert entry["step"] == 7
         to_files = np.array(entry["scene_to_capture"])
@@ -169,6 +175,22 @@ def test_an_export_replaces_its_own_files_and_no_others(tmp_path):
     assert (folder / "notes.txt").read_text() == (folder / "mesh.ply").read_text() == "mine"
 
 
+def test_the_record_of_a_file_stays_that_of_the_export_that_wrote_it(tmp_path):
+    def record():
+        return json.loads((tmp_path / "export.json").read_text())["files"]
+
+    trained, options = ball_field("world"), {"kinds": ["mesh"], "max_size": 16, "resolution": 12}
+    export_all(trained, tmp_path, mesh_suffixes=(".glb",), **options)
+    first = record()["mesh.glb"]
+    later = dataclasses.replace(trained, step=8)
+    export_all(later, tmp_path, mesh_suffixes=(".ply",), frame="scene", **options)
+    assert record()["mesh.glb"] == first
+    assert (record()["mesh.ply"]["frame"], record()["mesh.ply"]["step"]) == ("scene", 8)
+    (tmp_path / "mesh.ply").unlink()
+    export_all(trained, tmp_path, mesh_suffixes=(".glb",), **options)
+    assert set(record()) == {"mesh.glb"}
+
+
 def test_an_export_that_was_interrupted_can_be_repeated(tmp_path, monkeypatch):
     trained, stopped = ball_field("world"), "nerf.jobs.export_depth.depth_maps.write_levels"
     with monkeypatch.context() as patch:
@@ -176,8 +198,12 @@ def test_an_export_that_was_interrupted_can_be_repeated(tmp_path, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             export_all(trained, tmp_path, kinds=["depth"])
     assert (tmp_path / "depth").is_dir()
+    record = json.loads((tmp_path / "export.json").read_text())["files"]
+    assert record == {"depth": {"kind": "depth", "status": "unfinished"}}
     export_all(trained, tmp_path, kinds=["depth"])
-    assert (tmp_path / "depth" / "transforms.json").is_file()
+    with pytest.raises(UserError, match="images and no poses"):  # depth is no colour
+        nerf.load_scene(tmp_path / "depth")
+    assert (tmp_path / "depth" / "depth_cameras.json").is_file()
 
 
 @pytest.fixture
@@ -230,7 +256,9 @@ def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_drawn(tmp
     monkeypatch.setattr("nerf.jobs.export_views.draw", refuse_to_draw)
     (tmp_path / "file").write_text("mine")
     for path in (tmp_path / "file", tmp_path / "file" / "within"):
-        with pytest.raises(UserError, match=r"cannot be written \(.*\): name another"):
+        with pytest.raises(
+            UserError, match=r"cannot be written \(.*\): name another|is a file, and a folder is"
+        ):
             export_all(ball_field("world"), path)
     with pytest.raises(UserError, match=r"a point cloud is written as .ply: .*points.txt"):
         nerf.export_points(ball_field("world"), tmp_path / "points.txt")
