@@ -185,6 +185,9 @@ def _score_and_draw(
 
 def _draw_video(console: Console, scene: Scene, video: Path, trained: TrainedField) -> None:
     if options.num_frames() != 0:
+        note = video_options.remember(scene, video)
+        if note is not None:
+            console.print(f"note: {note}")
         render_video(
             trained,
             video,

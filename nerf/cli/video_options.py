@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+from nerf.cli import video_names
 from nerf.cli.flags import FLAGS, VIDEO_FORMATS
+from nerf.cli.video_names import free_stem
 from nerf.errors import UserError
 from nerf.jobs.video import CONTENTS
 from nerf.jobs.video_frames import KNOWN_PATHS, default_path
@@ -27,7 +29,8 @@ def content() -> list[str]:
 
 
 def file(scene: Scene, folder: Path) -> Path:
-    """Where the video goes: video.mp4, or video-NAME.mp4 for a path that is not the run's own.
+    """Where the video goes: video.mp4, or video-NAME.mp4 for a path that is not the run's own, or
+    video-NAME-2.mp4 where that shows another path of the name.
 
     Args:
       scene: the scene.
@@ -37,8 +40,39 @@ def file(scene: Scene, folder: Path) -> Path:
     if FLAGS.mode != "train":
         own, path = (recorded(folder) or {}).get("path"), path_name(scene)
         if FLAGS.camera_path is not None or own not in (None, path):
-            name += "-" + Path(path).stem.replace(".", "_")
+            name = free_stem(folder, _stem(path), _identity(scene))
     return folder / f"{name}{ending}"
+
+
+def remember(scene: Scene, video: Path) -> str | None:
+    """Notes in the run folder which path a video shows.
+
+    Args:
+      scene: the scene.
+      video: from `file`; its folder is there.
+
+    Returns:
+      A sentence, where its name is not the usual one.
+    """
+    if video.stem == Path(run_folder.VIDEO_FILE).stem:
+        return None
+    video_names.remember(video.parent, video.stem, _identity(scene))
+    usual = _stem(path_name(scene))
+    if video.stem == usual:
+        return None
+    return f"{usual}{video.suffix} shows another path of this name, so this video is {video.name}"
+
+
+def _stem(path: str) -> str:
+    """The usual name of a path's video, without its ending."""
+    return f"{Path(run_folder.VIDEO_FILE).stem}-{Path(path).stem.replace('.', '_')}"
+
+
+def _identity(scene: Scene) -> video_names.Identity:
+    path = FLAGS.camera_path or default_path(scene)
+    transform = nerfstudio_transform()
+    files = [Path(path), *([] if transform is None else [transform])]
+    return video_names.identity(path_name(scene), () if path in KNOWN_PATHS else files)
 
 
 def nerfstudio_transform() -> Path | None:

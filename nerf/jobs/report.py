@@ -7,12 +7,11 @@ from typing import Any
 from nerf import __version__
 from nerf.config import presets, text
 from nerf.errors import UserError, counted
+from nerf.jobs.report_videos import run_videos
 from nerf.jobs.run_summary import RunSummary, mapping, read_run
 from nerf.jobs.view_images import view_contents
 from nerf.output.report.content import SCORES, RunContent
-from nerf.output.report.encoding import MAX_VIDEO_BYTES, data_uri
 from nerf.output.report.run_page import run_page
-from nerf.output.small_video import small_video
 from nerf.runs import run_folder
 from nerf.runtime import atomic
 from nerf.runtime.events import Callback, log_event, note, say
@@ -59,7 +58,6 @@ def try_report(run_dir: Path, callback: Callback) -> None:
 
 def run_content(run: RunSummary) -> RunContent:
     """What the page of a run shows."""
-    video, video_note = _video(run.folder / run_folder.VIDEO_FILE)
     notes = run.record.get("notes")
     return RunContent(
         name=run.scene,
@@ -70,26 +68,13 @@ def run_content(run: RunSummary) -> RunContent:
         truth_name="photograph" if run.source == "photographs" else "ray-traced truth",
         views=view_contents(run),
         lines=run.lines,
-        video=video,
-        video_note=video_note,
+        videos=run_videos(run.folder),
         notes=[str(each) for each in notes] if isinstance(notes, list) else None,
         changed=changed_settings(run),
         settings=_settings(run),
         machine=_machine(run),
         version=__version__,
     )
-
-
-def _video(path: Path) -> tuple[str | None, str | None]:
-    """The video as a data URI, and what to say of it; None where there is nothing to say."""
-    if not path.is_file():
-        return None, None
-    content = small_video(path, MAX_VIDEO_BYTES)
-    if content is None:
-        return None, "The video is too large for this file, or damaged."
-    is_whole = len(content) == path.stat().st_size
-    note = None if is_whole else "The video is smaller here than it was drawn."
-    return data_uri("video/mp4", content), note
 
 
 def _subtitle(run: RunSummary) -> str:

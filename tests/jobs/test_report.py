@@ -11,6 +11,7 @@ from PIL import Image
 import nerf
 from nerf.jobs import report
 from nerf.jobs.report import run_content, try_report
+from nerf.jobs.report_videos import run_videos
 from nerf.jobs.run_summary import read_run
 from nerf.output import images
 from tests.support.pages import HARMFUL, Page, assert_fetches_nothing
@@ -123,6 +124,29 @@ def test_a_video_is_in_the_page(tmp_path):
     run = write_run(tmp_path / "run")
     (run / "video.mp4").write_bytes(b"video")
     assert page_of(run).num("video") == 1
+    for name in ("video-orbit_depth.mp4", "video-orbit.gif", "others.mp4", "video-orbit.txt"):
+        (run / name).write_bytes(b"video")
+    (run / "video-spiral").mkdir()
+    (run / "video-spiral" / "frame_000.png").write_bytes(b"a frame")
+    (run / "video-nothing").mkdir()
+    page = page_of(run)
+    assert page.num("video") == 2
+    shown = ("video.mp4", "video-orbit_depth.mp4", "video-orbit.gif", "video-spiral/")
+    assert all(name in page.text for name in shown)
+    assert "A folder of 1 frame." in page.text
+    assert not any(name in page.text for name in ("others", "video-orbit.txt", "video-nothing"))
+
+
+def test_videos_share_the_space_that_the_page_has_for_them(tmp_path, monkeypatch):
+    monkeypatch.setattr("nerf.jobs.report_videos.MAX_VIDEO_BYTES", 12)
+    for name in ("video-a.gif", "video-b.gif", "video.mp4"):
+        (tmp_path / name).write_bytes(b"four")
+    first, second, third = run_videos(tmp_path)
+    assert [video.name for video in (first, second, third)] == [
+        "video.mp4", "video-a.gif", "video-b.gif",
+    ]  # fmt: skip
+    assert [video.uri is None for video in (first, second, third)] == [False, False, True]
+    assert "too large" in third.note
 
 
 def test_a_report_that_fails_is_a_note_and_the_run_stays(tmp_path, monkeypatch):

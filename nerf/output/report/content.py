@@ -84,6 +84,23 @@ class ViewContent:
 
 
 @dataclasses.dataclass(frozen=True)
+class VideoContent:
+    """A video of the run folder.
+
+    Attributes:
+      name: of its file or, with a / at the end, of the folder of its frames, beside the page.
+      uri: its content as a data URI; None where it is only named.
+      is_image: whether it is shown as an image that moves (GIF).
+      note: what to say of it; None for nothing.
+    """
+
+    name: str
+    uri: str | None = None
+    is_image: bool = False
+    note: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
 class RunContent:
     """What the page of a run shows.
 
@@ -96,8 +113,7 @@ class RunContent:
       truth_name: the word for the scene's own images.
       views: the held-out views.
       lines: of `metrics.jsonl`.
-      video: a data URI, or None.
-      video_note: what to say of the video, whose file is then named; None for nothing.
+      videos: all of the folder, its own first.
       notes: what the check of the capture said; None where it was not kept.
       changed: settings that differ from the preset: name, value, value of the preset; None if there
         is no such preset.
@@ -114,8 +130,7 @@ class RunContent:
     truth_name: str
     views: Sequence[ViewContent]
     lines: Sequence[Mapping[str, Any]]
-    video: str | None
-    video_note: str | None
+    videos: Sequence[VideoContent]
     notes: Sequence[str] | None
     changed: Sequence[tuple[str, str, str]] | None
     settings: Mapping[str, Sequence[tuple[str, str]]]

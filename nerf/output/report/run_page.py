@@ -1,10 +1,11 @@
 """The page of one run, `report.html`."""
 
 from collections.abc import Sequence
+from urllib.parse import quote
 
 from nerf.output.report import parts
 from nerf.output.report.assets import page
-from nerf.output.report.content import SCORES, RunContent, ViewContent
+from nerf.output.report.content import SCORES, RunContent, VideoContent, ViewContent
 from nerf.output.report.curves import charts_over
 from nerf.output.report.encoding import Encoded, Source, encode_images, max_bytes
 from nerf.output.report.markup import Child, Markup, element, joined, with_code
@@ -16,7 +17,7 @@ Images = dict[str, Encoded]  # of a view, by kind
 
 def run_page(run: RunContent) -> str:
     """The whole page as text."""
-    used = 0 if run.video is None else len(run.video) * 3 // 4
+    used = sum(len(video.uri) for video in run.videos if video.uri is not None) * 3 // 4
     images = encode_views(run.views, max_bytes(len(run.views)) - used)
     return page(
         f"{run.name}: report of a run",
@@ -25,7 +26,7 @@ def run_page(run: RunContent) -> str:
         _section("Held-out views", _views(run, images)),
         _section("Scores", _scores(run)),
         _section("Curves", _curves(run)),
-        _section("Video", _video(run), css="screen"),
+        _section("Videos" if len(run.videos) > 1 else "Video", _videos(run), css="screen"),
         _section("Settings", _settings(run)),
         _section("Machine", parts.facts(run.machine) if run.machine else None),
         element("footer", f"Written by nerf {run.version}. This file fetches nothing."),
@@ -178,15 +179,23 @@ def _curves(run: RunContent) -> Markup | None:
     )
 
 
-def _video(run: RunContent) -> Markup | None:
-    shown: list[Markup] = []
-    if run.video is not None:
-        shown += [element("video", src=run.video, controls=True, loop=True, muted=True)]
-    if run.video_note is not None:
-        link = element("a", "video.mp4", href="video.mp4")
-        text = f"{run.video_note} The file is beside this one: "
-        shown += [element("p", text, link, ".", class_="aside")]
+def _videos(run: RunContent) -> Markup | None:
+    shown = [_video(video, is_alone=len(run.videos) == 1) for video in run.videos]
     return joined(shown) if shown else None
+
+
+def _video(video: VideoContent, *, is_alone: bool) -> Markup:
+    player: Child = None
+    if video.uri is not None and video.is_image:
+        player = element("img", src=video.uri, alt=f"the video {video.name}", class_="video")
+    elif video.uri is not None:
+        player = element("video", src=video.uri, controls=True, loop=True, muted=True)
+    note: Child = None
+    if video.note is not None:
+        link = element("a", video.name, href=quote(video.name))
+        note = element("p", f"{video.note} It is beside this file: ", link, ".", class_="aside")
+    heading = None if is_alone else element("h3", parts.file_name(video.name))
+    return element("div", heading, player, note)
 
 
 def _settings(run: RunContent) -> Markup | None:

@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from nerf.output.report.content import RunContent, ViewContent
+from nerf.output.report.content import RunContent, VideoContent, ViewContent
 from nerf.output.report.encoding import Source
 from nerf.output.report.run_page import run_page
 from tests.support.pages import HARMFUL, Page, assert_fetches_nothing
@@ -34,8 +34,7 @@ RUN = RunContent(
     truth_name="photograph",
     views=[VIEW],
     lines=[{"step": n, "seconds": n / 2, "loss": 1.0 / n, "psnr": 20.0} for n in (1, 2, 3)],
-    video="data:video/mp4;base64,AAAA",
-    video_note=None,
+    videos=[VideoContent("video.mp4", "data:video/mp4;base64,AAAA")],
     notes=["2 images have no pose: `near` was given"],
     changed=[("train.num_rays", "64", "4096")],
     settings={"train": [("num_rays", "64")]},
@@ -100,7 +99,7 @@ def test_no_text_of_a_run_becomes_an_element(text):
 def test_what_is_not_known_is_left_out():
     nothing = RunContent(
         name="meadow", subtitle="", facts=[], scores={}, scored="Nothing is scored.",
-        truth_name="photograph", views=[], lines=[], video=None, video_note=None, notes=None,
+        truth_name="photograph", views=[], lines=[], videos=[], notes=None,
         changed=None, settings={}, machine=[], version="9.9",
     )  # fmt: skip
     page = assert_fetches_nothing(run_page(nothing))
@@ -123,16 +122,29 @@ def test_a_view_may_lack_any_image(kinds):
 
 def test_a_video_that_is_too_large_is_a_link_to_the_file_beside():
     page = assert_fetches_nothing(
-        run_page(dataclasses.replace(RUN, video=None, video_note="It is too large."))
+        run_page(dataclasses.replace(RUN, videos=[VideoContent("video.mp4", note="It is large.")]))
     )
     assert "video.mp4" in page.addresses
     assert page.num("video") == 0
 
 
 def test_a_video_that_is_scaled_down_stands_above_the_link():
-    page = assert_fetches_nothing(run_page(dataclasses.replace(RUN, video_note="It is smaller.")))
-    assert "It is smaller. The file is beside this one: video.mp4." in page.text
+    video = dataclasses.replace(RUN.videos[0], note="It is smaller.")
+    page = assert_fetches_nothing(run_page(dataclasses.replace(RUN, videos=[video])))
+    assert "It is smaller. It is beside this file: video.mp4." in page.text
     assert page.num("video") == 1
+
+
+def test_all_videos_are_shown_or_named():
+    videos = [
+        *RUN.videos,
+        VideoContent("video-my path.gif", "data:image/gif;base64,AAAA", is_image=True, note="!"),
+        VideoContent("video-orbit/", note="A folder of 3 frames."),
+    ]
+    page = assert_fetches_nothing(run_page(dataclasses.replace(RUN, videos=videos)))
+    assert {"video-my%20path.gif", "video-orbit/"} <= set(page.addresses)
+    assert all(video.name in page.text for video in videos)
+    assert page.num("img") == 1 + Page(run_page(RUN)).num("img")
 
 
 def test_images_that_are_scaled_down_are_said_to_be():
