@@ -57,8 +57,28 @@ def make_seeds(home: Path) -> list[Files]:
     seeds += [_with_images(seeds[0], image, suffix) for suffix in _IMAGE_KINDS]
     for file in files:
         image.save(file)
-    seeds += [_in_memory(folder) for folder in write_all(capture, home / "others").values()]
+    others = {name: _in_memory(x) for name, x in write_all(capture, home / "others").items()}
+    seeds += others.values()
+    seeds += _as_other_programs_leave_them(others, seeds[EXPORT_FORMATS.index("nerfstudio")])
     return seeds
+
+
+def _as_other_programs_leave_them(others: dict[str, Files], nerfstudio: Files) -> list[Files]:
+    """Captures in other folders, encodings and under other names than usual."""
+    bundler = dict(others["bundler"])
+    bundler["bundle/bundle.out"] = bundler.pop("bundle.out")
+    bundler["bundle/bundle_001.out"] = bundler["bundle/bundle.out"].partition(b"\n")[2]
+    archive = {name.replace("rgb/", "rgbd/"): x for name, x in others["record3d"].items()}
+    archive["metadata"] = archive.pop("metadata.json")
+    table = dict(others["trajectory csv"])
+    table["POSES.CSV"] = table.pop("poses.csv").replace(b",", b";").decode().encode("utf-16")
+    table["images/intrinsics.txt"] = b"fx: 6\nfy: 6\ncx: 2.5\ncy: 1.5\nwidth: 6\nheight: 4\n"
+    del table["intrinsics.json"]
+    kitti = {**others["trajectory kitti"], "calib.txt": b"P2: 6 0 2.5 0.3 0 6 1.5 0 0 0 1 0.1\n"}
+    copied = {f"Masks/{name[7:]}": x for name, x in nerfstudio.items() if name.endswith(".png")}
+    copied |= nerfstudio
+    copied["transforms (1).json"] = copied.pop("transforms.json")
+    return [bundler, archive, table, kitti, copied]
 
 
 def _with_images(seed: Files, image: Image.Image, suffix: str) -> Files:

@@ -49,11 +49,20 @@ def find_header(
     """
     for number, line in enumerate(lines[:within]):
         delimiter = max(_DELIMITERS, key=line.count)  # the first of several
-        words = (word.strip().strip('"').lower() for word in line.lstrip("#").split(delimiter))
-        columns = tuple(other_names.get(word, word) for word in words)
+        words = [word.strip().strip('"').lower() for word in line.lstrip("#").split(delimiter)]
+        columns = _renamed(words, other_names)
         if set(needed) <= set(columns):
             return Header(number, columns, delimiter)
     return Header(0, (), ",")
+
+
+def _renamed(words: Sequence[str], other_names: Mapping[str, str]) -> tuple[str, ...]:
+    """Names of columns, each in place of the first of its other names, unless there itself."""
+    found = list(words)
+    for at, word in enumerate(words):
+        if word in other_names and other_names[word] not in found:
+            found[at] = other_names[word]
+    return tuple(found)
 
 
 def rows_of(path: Path, lines: Sequence[str], header: Header) -> Iterator[tuple[int, list[str]]]:

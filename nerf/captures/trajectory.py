@@ -17,14 +17,9 @@ Source: the pages of the TUM RGB-D benchmark, "File formats", and of the KITTI o
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
-
-from nerf.captures.capture import Array, Capture, InvalidCapture
-from nerf.captures.faults import merge_faults
+from nerf.captures.capture import Capture
 from nerf.captures.files import (
-    IMAGE_SUFFIXES,
     check_inside,
     file_named,
     files_with,
@@ -35,22 +30,12 @@ from nerf.captures.image_times import MAX_SECONDS, image_stamps, match_by_time
 from nerf.captures.intrinsics_file import SharedLens, read_intrinsics
 from nerf.captures.json_lens import intrinsics
 from nerf.captures.posed_images import (
-    MAX_VIEWS,
     PosedImage,
-    finite_number,
-    from_opencv,
     make_capture,
-    pose_of_quaternion,
     text_of,
 )
 from nerf.captures.shared_lenses import check_shared_lenses
-from nerf.captures.tables import (
-    Header,
-    find_header,
-    has_decimal_commas,
-    note_on_columns,
-    rows_of,
-)
+from nerf.captures.trajectory_poses import Pose, header_of, read_csv, read_text
 from nerf.captures.xml_files import text_head_of
 from nerf.errors import UserError, counted
 
@@ -63,32 +48,6 @@ _IMAGE_FOLDERS = (
 )  # fmt: skip
 _MIN_MATCHED = 0.5  # of the images, the least whose names are then taken for timestamps
 _MAX_FILES = 20  # CSV files that are looked at
-_POSITION = ("tx", "ty", "tz")
-_QUATERNION = ("qx", "qy", "qz", "qw")
-_KNOWN = ("name", "timestamp", *_POSITION, *_QUATERNION, "id", "index", "frame_id", "frame_index")
-_OTHER_NAMES = {
-    **dict.fromkeys(("file", "filename", "file_name", "file_path", "filepath", "path"), "name"),
-    **dict.fromkeys(("image", "image_name", "image_path", "image_file", "img", "img_name"), "name"),
-    **dict.fromkeys(("img_path", "frame", "rgb", "rgb_path", "label"), "name"),
-    **dict.fromkeys(("time", "timestamp_s"), "timestamp"),
-    **dict.fromkeys(("x", "pos_x"), "tx"),
-    **dict.fromkeys(("y", "pos_y"), "ty"),
-    **dict.fromkeys(("z", "pos_z"), "tz"),
-}
-
-
-class _Pose(NamedTuple):
-    """One pose of a trajectory.
-
-    Attributes:
-      camtoworld: `[3, 4]`, columns right, up, back | position.
-      timestamp: in seconds, if the file has one.
-      name: of its image, if the file has one.
-    """
-
-    camtoworld: Array
-    timestamp: float | None = None
-    name: str | None = None
 
 
 def trajectory_file(folder: Path, *, follow_links: bool = False) -> Path | None:
@@ -97,7 +56,7 @@ def trajectory_file(folder: Path, *, follow_links: bool = False) -> Path | None:
     if path is not None:
         return path
     for path in files_with(folder, ".csv", ".tsv")[:_MAX_FILES]:
-        if _header(_first_lines(path, follow_links)).columns:
+        if header_of(_first_lines(path, follow_links)).columns:
             return path
     for path in files_with(folder, ".txt"):  # KITTI's own names
         if re.fullmatch("[0-9][0-9]", path.stem):
@@ -110,10 +69,6 @@ def trajectory_file(folder: Path, *, follow_links: bool = False) -> Path | None:
 def _first_lines(path: Path, follow_links: bool) -> list[str]:
     """The first lines of a text file; none if it cannot be read."""
     return text_head_of(path, follow_links=follow_links).splitlines()
-
-
-def _header(lines: Sequence[str]) -> Header:
-    return find_header(lines, (*_POSITION, *_QUATERNION), _OTHER_NAMES, within=1)
 
 
 def is_trajectory(folder: Path, *, follow_links: bool = False) -> bool:
@@ -141,7 +96,7 @@ def read_trajectory(
     shared = read_intrinsics(folder, image_folder, follow_links=follow_links)
     text = text_of(path, follow_links=follow_links)
     is_table = path.suffix.lower() in (".csv", ".tsv")
-    poses, more = _read_csv(path, text) if is_table else (_read_text(path, text), [])
+    poses, more = read_csv(path, text) if is_table else (read_text(path, text), [])
     is_timed = all(pose.timestamp is not None and pose.name is None for pose in poses)
     stamps = image_stamps(folder, image_folder, names, follow_links) if is_timed else []
     named, notes = _match(path, poses, folder / image_folder, names, stamps)
@@ -159,7 +114,7 @@ def read_trajectory(
     return capture
 
 
-def _posed_image(name: str, pose: _Pose, shared: SharedLens) -> PosedImage:
+def _posed_image(name: str, pose: Pose, shared: SharedLens) -> PosedImage:
     """The image of a pose, seen through the lens of all."""
     lens, camtoworld = shared.lens, pose.camtoworld.copy()
     camtoworld[:, 3] += camtoworld[:, :3] @ shared.offset
@@ -187,105 +142,16 @@ def _images(folder: Path, follow_links: bool) -> tuple[str, list[str]]:
     raise UserError(f"no images in {folder}: put them into one of {looked_in}{more}")
 
 
-# Reading poses.
-
-
-def _read_text(path: Path, text: str) -> list[_Pose]:
-    """The poses of the text of a file in TUM's or KITTI's format."""
-    poses: list[_Pose] = []
-    problems: list[tuple[str, str]] = []
-    count = None
-    for number, line in enumerate(text.splitlines(), 1):
-        line = line.partition("#")[0]
-        if has_decimal_commas(line.split()):
-            raise UserError(
-                f"{path}, line {number} has numbers with decimal commas: write decimal points"
-            )
-        words = line.replace(",", " ").replace(";", " ").split()
-        if not words:
-            continue
-        if len(poses) + len(problems) >= MAX_VIEWS:
-            raise UserError(f"{path} has more than {MAX_VIEWS:,} poses: remove some")
-        count = count or len(words)
-        where = f"{path}, line {number}"
-        try:
-            if len(words) != count or count not in (8, 12, 16):
-                raise UserError(
-                    f"{where} has {counted(len(words), 'number')}, but each line must have 8 "
-                    "(TUM: timestamp tx ty tz qx qy qz qw), 12 (KITTI: a 3x4 matrix) or 16"
-                )
-            poses.append(_pose([finite_number(word, where) for word in words], where))
-        except UserError as problem:
-            problems.append((f"line {number}", str(problem)))
-    return _checked(path, poses, problems)
-
-
-def _checked(path: Path, poses: list[_Pose], problems: Sequence[tuple[str, str]]) -> list[_Pose]:
-    """The poses of a file, unless lines are at fault or there is none."""
-    if problems:
-        raise InvalidCapture(merge_faults(problems, "lines"))
-    if not poses:
-        raise UserError(f"{path} has no poses: write one in each line")
-    return poses
-
-
-def _pose(numbers: Sequence[float], where: str) -> _Pose:
-    if len(numbers) == 8:
-        matrix = pose_of_quaternion(numbers[4:], numbers[1:4], where)
-        return _Pose(from_opencv(matrix), timestamp=numbers[0])
-    return _Pose(from_opencv(np.array(numbers).reshape(-1, 4)))
-
-
-def _read_csv(path: Path, text: str) -> tuple[list[_Pose], list[str]]:
-    """The poses of a table, and notes on its columns."""
-    lines = text.splitlines()[: MAX_VIEWS + 1]
-    header = _header(lines)
-    rows = dict(rows_of(path, lines, header))
-    columns = _with_names(header.columns, list(rows.values()))
-    notes = note_on_columns(path, header._replace(columns=columns), _KNOWN, list(rows.values()))
-    poses, problems = [], []
-    for number, words in rows.items():
-        row = dict(zip(columns, words, strict=False))
-        where = f"{path}, line {number}"
-        try:
-            position, rotation = (
-                [finite_number(row.get(key), f"{where}: {key}") for key in keys]
-                for keys in (_POSITION, _QUATERNION)
-            )
-            matrix = from_opencv(pose_of_quaternion(rotation, position, where))
-            stamp = row.get("timestamp")
-            timestamp = None if stamp is None else finite_number(stamp, f"{where}: timestamp")
-            poses.append(_Pose(matrix, timestamp, (row.get("name") or "").strip() or None))
-        except UserError as problem:
-            problems.append((f"line {number}", str(problem)))
-    return _checked(path, poses, problems), notes
-
-
-def _with_names(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple[str, ...]:
-    """The columns with the first one that holds names of images as `name`, unless one is called so.
-
-    Without it, poses would be matched by their order, though the file says which image each has.
-    """
-    whole = [row for row in rows if len(row) >= len(columns)]
-    found = list(columns)
-    for index in range(len(columns) if whole and "name" not in columns else 0):
-        words = [row[index].strip().strip('"').lower() for row in whole]
-        if all(word.endswith(IMAGE_SUFFIXES) for word in words):
-            found[index] = "name"
-            break
-    return tuple(found)
-
-
 # Which image belongs to which pose.
 
 
 def _match(
     path: Path,
-    poses: Sequence[_Pose],
+    poses: Sequence[Pose],
     image_folder: Path,
     names: Sequence[str],
     stamps: Sequence[tuple[float, str]],
-) -> tuple[list[tuple[str, _Pose]], list[str]]:
+) -> tuple[list[tuple[str, Pose]], list[str]]:
     """The name of the image of each pose that has one, and notes.
 
     Args:

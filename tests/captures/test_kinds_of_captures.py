@@ -1,27 +1,32 @@
 """Each row of "What is read, and what is refused" in docs/captures.md is so, with its sentence."""
 
 import re
+import shutil
 
 import numpy as np
 import pytest
 from PIL import Image, features
 
+from nerf.captures.formats import read_capture
 from tests.captures.test_blender_without_images import write_blender
 from tests.captures.test_masks import write_masks
 from tests.captures.test_orientation import stored
 from tests.captures.test_orientation import write as write_turned
-from tests.support import advice_on_cameras, advice_on_files
+from tests.support import advice_on_cameras, advice_on_files, advice_on_formats
 from tests.support.advice import CASES, is_said, messages_in, table_of, try_out
 from tests.support.captures import (
     HEIGHT,
     WIDTH,
+    convert,
     orbit_poses,
     write_nerfstudio,
     write_pictures,
 )
 from tests.support.llff_folder import change_poses, write_garden
+from tools.other_formats import write_bundler, write_csv, write_kitti
 
 assert advice_on_cameras, advice_on_files  # which fill `CASES`
+assert advice_on_formats
 
 pytestmark = pytest.mark.slow
 
@@ -37,6 +42,13 @@ KINDS = {
         "is it in millimetres, or a share of the width"
     ],
     "exposure that changes": CASES["the brightness of the images changes"],
+    "projects and archives of other programs, camera raw, points, meshes": CASES[
+        "which is not read"
+    ],
+    "`cameras.json` of gaussian-splatting without its images": CASES["whose images are not there"],
+    "decimal commas between commas or spaces": CASES["decimal commas"],
+    "a column that changes rays and is not known": CASES["is not read, and changes the rays"],
+    "one lens without a size for portrait and landscape": CASES["has one lens without w and h"],
 }
 
 
@@ -144,6 +156,62 @@ def no_poses(tmp_path, monkeypatch):
     (tmp_path / "walk.mp4").write_bytes(b"\0\0\0\x18ftypmp42")
     yield tmp_path / "photos"
     yield tmp_path / "walk.mp4"
+
+
+@kind("a folder inside a capture, or the one above it")
+def another_folder(tmp_path, monkeypatch):
+    folder = write_nerfstudio(tmp_path / "home" / "scene")
+    yield folder / "images"
+    yield folder.parent
+
+
+@kind("a COLMAP model, a Blender capture or a recording to which a file is missing")
+def a_missing_file(tmp_path, monkeypatch):
+    folder = convert(write_nerfstudio(tmp_path / "ns"), "colmap", tmp_path / "colmap")
+    (folder / "sparse" / "0" / "cameras.bin").unlink()
+    yield folder
+    yield write_blender(tmp_path / "blender", test=(orbit_poses(4), True))
+    folder = write_csv(read_capture(tmp_path / "ns"), tmp_path / "recording")
+    (folder / "poses.csv").unlink()
+    yield folder
+
+
+@kind("a `transforms.json` under another name, as browsers name a second copy")
+def a_second_copy(tmp_path, monkeypatch):
+    folder = write_nerfstudio(tmp_path)
+    (folder / "transforms.json").rename(folder / "transforms (1).json")
+    yield folder
+
+
+@kind("several `.out` files of Bundler")
+def several_files_of_bundler(tmp_path, monkeypatch):
+    folder = write_bundler(read_capture(write_nerfstudio(tmp_path / "ns")), tmp_path / "scene")
+    shutil.copy(folder / "bundle.out", folder / "bundle_001.out")
+    yield folder
+
+
+@kind("the second camera of KITTI")
+def another_camera_of_kitti(tmp_path, monkeypatch):
+    folder = write_kitti(read_capture(write_nerfstudio(tmp_path / "ns")), tmp_path / "scene")
+    (folder / "calib.txt").write_text("P2: 10 0 5.5 0.5 0 10 3.5 0 0 0 1 0\n")
+    yield folder
+
+
+@kind("tables with tabs or semicolons, UTF-16, names of files in capitals")
+def tables(tmp_path, monkeypatch):
+    folder = write_csv(read_capture(write_nerfstudio(tmp_path / "ns")), tmp_path / "scene")
+    path = folder / "poses.csv"
+    (folder / "POSES.CSV").write_text(path.read_text().replace(",", "\t"), encoding="utf-16")
+    path.unlink()
+    yield folder
+
+
+@kind("masks that belong to no image")
+def masks_of_no_image(tmp_path, monkeypatch):
+    folder = write_masks(write_nerfstudio(tmp_path), lambda index: f"masks/{index}.png")
+    yield folder
+    (folder / "masks").rename(folder / "people_masks")
+    yield folder
 
 
 def test_each_row_of_the_page_has_a_case():

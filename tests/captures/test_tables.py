@@ -131,7 +131,20 @@ def test_yaw_is_heading_but_not_beside_it(tmp_path, source):
     path.write_text(path.read_text().replace("heading", "Yaw"))
     np.testing.assert_array_equal(read_capture(folder).camtoworlds, expected)
     with_column(path, "heading", "20")
+    assert "the column yaw is not read, and changes the rays" in refusal(folder)
+    path.write_text(path.read_text().replace("Yaw", "heading"))
     assert "has several columns heading: remove all but one" in refusal(folder)
+
+
+def test_of_several_columns_that_may_be_names_that_of_images_counts(tmp_path, source):
+    folder = write_csv(read_capture(source), tmp_path / "out")
+    path, expected = folder / "poses.csv", read_capture(folder)
+    header, *rows = path.read_text().splitlines()
+    rows = [f"{number},{row},camera" for number, row in enumerate(rows)]
+    path.write_text("\n".join([f"frame,{header},label", *rows]))
+    found = read_capture(folder)
+    assert found.names == expected.names
+    np.testing.assert_array_equal(found.camtoworlds, expected.camtoworlds)
 
 
 def test_a_table_without_the_lens_is_told_what_to_export(tmp_path, source):

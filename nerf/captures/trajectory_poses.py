@@ -1,0 +1,142 @@
+"""The poses of a trajectory: lines of TUM or KITTI, or a table; see `nerf.captures.trajectory`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from nerf.captures.capture import Array, InvalidCapture
+from nerf.captures.faults import merge_faults
+from nerf.captures.files import IMAGE_SUFFIXES
+from nerf.captures.posed_images import (
+    MAX_VIEWS,
+    finite_number,
+    from_opencv,
+    pose_of_quaternion,
+)
+from nerf.captures.tables import (
+    Header,
+    find_header,
+    has_decimal_commas,
+    note_on_columns,
+    rows_of,
+)
+from nerf.errors import UserError, counted
+
+_POSITION = ("tx", "ty", "tz")
+_QUATERNION = ("qx", "qy", "qz", "qw")
+_KNOWN = ("name", "timestamp", *_POSITION, *_QUATERNION, "id", "index", "frame_id", "frame_index")
+_OTHER_NAMES = {
+    **dict.fromkeys(("file", "filename", "file_name", "file_path", "filepath", "path"), "name"),
+    **dict.fromkeys(("image", "image_name", "image_path", "image_file", "img", "img_name"), "name"),
+    **dict.fromkeys(("img_path", "frame", "rgb", "rgb_path", "label"), "name"),
+    **dict.fromkeys(("time", "timestamp_s"), "timestamp"),
+    **dict.fromkeys(("x", "pos_x"), "tx"),
+    **dict.fromkeys(("y", "pos_y"), "ty"),
+    **dict.fromkeys(("z", "pos_z"), "tz"),
+}
+
+
+class Pose(NamedTuple):
+    """One pose of a trajectory.
+
+    Attributes:
+      camtoworld: `[3, 4]`, columns right, up, back | position.
+      timestamp: in seconds, if the file has one.
+      name: of its image, if the file has one.
+    """
+
+    camtoworld: Array
+    timestamp: float | None = None
+    name: str | None = None
+
+
+def header_of(lines: Sequence[str]) -> Header:
+    """The names of the columns of a table of poses; none if it is not one."""
+    return find_header(lines, (*_POSITION, *_QUATERNION), _OTHER_NAMES, within=1)
+
+
+def read_text(path: Path, text: str) -> list[Pose]:
+    """The poses of the text of a file in TUM's or KITTI's format."""
+    poses: list[Pose] = []
+    problems: list[tuple[str, str]] = []
+    count = None
+    for number, line in enumerate(text.splitlines(), 1):
+        line = line.partition("#")[0]
+        if has_decimal_commas(line.split()):
+            raise UserError(
+                f"{path}, line {number} has numbers with decimal commas: write decimal points"
+            )
+        words = line.replace(",", " ").replace(";", " ").split()
+        if not words:
+            continue
+        if len(poses) + len(problems) >= MAX_VIEWS:
+            raise UserError(f"{path} has more than {MAX_VIEWS:,} poses: remove some")
+        count = count or len(words)
+        where = f"{path}, line {number}"
+        try:
+            if len(words) != count or count not in (8, 12, 16):
+                raise UserError(
+                    f"{where} has {counted(len(words), 'number')}, but each line must have 8 "
+                    "(TUM: timestamp tx ty tz qx qy qz qw), 12 (KITTI: a 3x4 matrix) or 16"
+                )
+            poses.append(_pose([finite_number(word, where) for word in words], where))
+        except UserError as problem:
+            problems.append((f"line {number}", str(problem)))
+    return _checked(path, poses, problems)
+
+
+def _checked(path: Path, poses: list[Pose], problems: Sequence[tuple[str, str]]) -> list[Pose]:
+    """The poses of a file, unless lines are at fault or there is none."""
+    if problems:
+        raise InvalidCapture(merge_faults(problems, "lines"))
+    if not poses:
+        raise UserError(f"{path} has no poses: write one in each line")
+    return poses
+
+
+def _pose(numbers: Sequence[float], where: str) -> Pose:
+    if len(numbers) == 8:
+        matrix = pose_of_quaternion(numbers[4:], numbers[1:4], where)
+        return Pose(from_opencv(matrix), timestamp=numbers[0])
+    return Pose(from_opencv(np.array(numbers).reshape(-1, 4)))
+
+
+def read_csv(path: Path, text: str) -> tuple[list[Pose], list[str]]:
+    """The poses of a table, and notes on its columns."""
+    lines = text.splitlines()[: MAX_VIEWS + 1]
+    header = header_of(lines)
+    rows = dict(rows_of(path, lines, header))
+    columns = _with_names(header.columns, list(rows.values()))
+    notes = note_on_columns(path, header._replace(columns=columns), _KNOWN, list(rows.values()))
+    poses, problems = [], []
+    for number, words in rows.items():
+        row = dict(zip(columns, words, strict=False))
+        where = f"{path}, line {number}"
+        try:
+            position, rotation = (
+                [finite_number(row.get(key), f"{where}: {key}") for key in keys]
+                for keys in (_POSITION, _QUATERNION)
+            )
+            matrix = from_opencv(pose_of_quaternion(rotation, position, where))
+            stamp = row.get("timestamp")
+            timestamp = None if stamp is None else finite_number(stamp, f"{where}: timestamp")
+            poses.append(Pose(matrix, timestamp, (row.get("name") or "").strip() or None))
+        except UserError as problem:
+            problems.append((f"line {number}", str(problem)))
+    return _checked(path, poses, problems), notes
+
+
+def _with_names(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    """The columns with the first one that holds names of images as `name`, if there is one.
+
+    Without it, poses would be matched by their order, though the file says which image each has.
+    """
+    whole = [row for row in rows if len(row) >= len(columns)]
+    for index in range(len(columns) if whole else 0):
+        words = [row[index].strip().strip('"').lower() for row in whole]
+        if all(word.endswith(IMAGE_SUFFIXES) for word in words):
+            others = ("" if column == "name" else column for column in columns)
+            return tuple("name" if at == index else column for at, column in enumerate(others))
+    return tuple(columns)
