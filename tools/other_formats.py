@@ -230,6 +230,23 @@ def write_kitti(capture: Capture, out: Path, rows: int = 3) -> Path:
     return out
 
 
+def write_pose_folder(capture: Capture, out: Path) -> Path:
+    """As ScanNet has it: `color/`, `pose/` and `intrinsic/`, without distortion."""
+    copy_images(capture, out / "color")
+    for name in ("pose", "intrinsic"):
+        (out / name).mkdir()
+    for index, file in enumerate(capture.files):
+        rotation, position = opencv_pose(capture, index)
+        matrix = np.eye(4)
+        matrix[:3] = np.concatenate([rotation, position[:, None]], axis=1)
+        np.savetxt(out / "pose" / f"{file.stem}.txt", matrix, fmt="%.17g")
+    fx, fy, cx, cy = pinhole(capture, 0)
+    camera = np.eye(4)
+    camera[[0, 1, 0, 1], [0, 1, 2, 2]] = fx, fy, cx - HALF_PIXEL, cy - HALF_PIXEL
+    np.savetxt(out / "intrinsic" / "intrinsic_color.txt", camera, fmt="%.17g")
+    return out
+
+
 def write_csv(capture: Capture, out: Path) -> Path:
     """Images by their names, in any order."""
     copy_images(capture, out / "images")
@@ -292,6 +309,7 @@ WRITERS: dict[str, tuple[Writer, bool]] = {
     "trajectory tum": (write_tum, True),
     "trajectory kitti": (write_kitti, False),
     "trajectory csv": (write_csv, True),
+    "trajectory pose folder": (write_pose_folder, False),
     "gaussian_splatting": (write_gaussian_splatting, False),
 }
 

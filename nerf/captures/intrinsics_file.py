@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nerf.captures.capture import HALF_PIXEL, Array
-from nerf.captures.files import file_named, read_json
+from nerf.captures.files import check_inside, file_named, read_json
 from nerf.captures.json_keys import check_lens_keys, notes_on_keys, notes_on_lenses
 from nerf.captures.json_lens import FrameLens, read_lens
 from nerf.captures.posed_images import finite_number, finite_numbers, image_length, text_of
@@ -78,7 +78,8 @@ def read_intrinsics(folder: Path, image_folder: str, *, follow_links: bool = Fal
     Raises:
       UserError: if there is no file, or it cannot be understood.
     """
-    for place in (folder, folder / image_folder):
+    for place in (folder, folder / image_folder, folder / "intrinsic"):  # of ScanNet
+        check_inside(folder, place, follow_links=follow_links)
         path = file_named(place, *JSON_FILES)
         if path is not None:
             return _of_json(path, follow_links)

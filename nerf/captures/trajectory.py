@@ -3,6 +3,7 @@
     TUM     timestamp tx ty tz qx qy qz qw     a line for each pose
     KITTI   3x4 matrix, row by row             a line for each image, in the order of their names
     4x4     4x4 matrix, row by row             likewise
+    pose/   a file with a matrix for each image, called as the image (ScanNet, NSVF)
     CSV     columns of those names, and `name` of the image instead of a timestamp, if you like
 
 All are camera to world with the axes right, down, forward. TUM's timestamps are matched to the
@@ -23,6 +24,7 @@ from nerf.captures.files import (
     check_inside,
     file_named,
     files_with,
+    link_out,
     natural_key,
 )
 from nerf.captures.image_files import advice_on_other_files, image_files
@@ -35,7 +37,14 @@ from nerf.captures.posed_images import (
     text_of,
 )
 from nerf.captures.shared_lenses import check_shared_lenses
-from nerf.captures.trajectory_poses import Pose, header_of, read_csv, read_text
+from nerf.captures.trajectory_poses import (
+    Pose,
+    header_of,
+    is_matrix,
+    read_csv,
+    read_folder,
+    read_text,
+)
 from nerf.captures.xml_files import text_head_of
 from nerf.errors import UserError, counted
 
@@ -46,12 +55,13 @@ TEXT_FILES = (
 _IMAGE_FOLDERS = (
     *("images", "rgb", "image_2", "image_0", "color", "frames", "results", "."),
 )  # fmt: skip
+_POSE_FOLDERS = ("pose", "poses")
 _MIN_MATCHED = 0.5  # of the images, the least whose names are then taken for timestamps
 _MAX_FILES = 20  # CSV files that are looked at
 
 
 def trajectory_file(folder: Path, *, follow_links: bool = False) -> Path | None:
-    """The file of poses in a folder; None if there is none."""
+    """The file or the folder of poses in a folder; None if there is none."""
     path = file_named(folder, *TEXT_FILES)
     if path is not None:
         return path
@@ -63,6 +73,11 @@ def trajectory_file(folder: Path, *, follow_links: bool = False) -> Path | None:
             lines = _first_lines(path, follow_links)
             if lines and len(lines[0].split()) == 12:
                 return path
+    for name in _POSE_FOLDERS:
+        if (folder / name).is_dir() and (follow_links or not link_out(folder, folder / name)):
+            files = files_with(folder / name, ".txt")[:1]
+            if files and is_matrix(text_head_of(files[0], follow_links=follow_links)):
+                return folder / name
     return None
 
 
@@ -94,9 +109,7 @@ def read_trajectory(
         raise UserError(f"no trajectory in {folder}: name it {TEXT_FILES[1]}, or poses.csv")
     image_folder, names = _images(folder, follow_links)
     shared = read_intrinsics(folder, image_folder, follow_links=follow_links)
-    text = text_of(path, follow_links=follow_links)
-    is_table = path.suffix.lower() in (".csv", ".tsv")
-    poses, more = read_csv(path, text) if is_table else (read_text(path, text), [])
+    poses, more = _poses(path, follow_links)
     is_timed = all(pose.timestamp is not None and pose.name is None for pose in poses)
     stamps = image_stamps(folder, image_folder, names, follow_links) if is_timed else []
     named, notes = _match(path, poses, folder / image_folder, names, stamps)
@@ -112,6 +125,16 @@ def read_trajectory(
     sizes = [(width, height) for width, height in capture.sizes.tolist()]
     check_shared_lenses(str(shared.file), [shared.lens] * capture.num_views, sizes)
     return capture
+
+
+def _poses(path: Path, follow_links: bool) -> tuple[list[Pose], list[str]]:
+    """The poses of a file or a folder, and notes."""
+    if path.is_dir():
+        return read_folder(path, follow_links=follow_links)
+    text = text_of(path, follow_links=follow_links)
+    if path.suffix.lower() in (".csv", ".tsv"):
+        return read_csv(path, text)
+    return read_text(path, text), []
 
 
 def _posed_image(name: str, pose: Pose, shared: SharedLens) -> PosedImage:

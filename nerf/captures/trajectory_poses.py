@@ -8,12 +8,13 @@ import numpy as np
 
 from nerf.captures.capture import Array, InvalidCapture
 from nerf.captures.faults import merge_faults
-from nerf.captures.files import IMAGE_SUFFIXES
+from nerf.captures.files import IMAGE_SUFFIXES, files_with, natural_key
 from nerf.captures.posed_images import (
     MAX_VIEWS,
     finite_number,
     from_opencv,
     pose_of_quaternion,
+    text_of,
 )
 from nerf.captures.tables import (
     Header,
@@ -22,7 +23,7 @@ from nerf.captures.tables import (
     note_on_columns,
     rows_of,
 )
-from nerf.errors import UserError, counted
+from nerf.errors import UserError, counted, listed
 
 _POSITION = ("tx", "ty", "tz")
 _QUATERNION = ("qx", "qy", "qz", "qw")
@@ -101,6 +102,42 @@ def _pose(numbers: Sequence[float], where: str) -> Pose:
         matrix = pose_of_quaternion(numbers[4:], numbers[1:4], where)
         return Pose(from_opencv(matrix), timestamp=numbers[0])
     return Pose(from_opencv(np.array(numbers).reshape(-1, 4)))
+
+
+def is_matrix(text: str) -> bool:
+    """Whether a text is a matrix of 3x4 or 4x4."""
+    rows = [line.split() for line in text.splitlines() if line.strip()]
+    return len(rows) in (3, 4) and all(len(row) == 4 for row in rows)
+
+
+def read_folder(folder: Path, *, follow_links: bool = False) -> tuple[list[Pose], list[str]]:
+    """The poses of a folder with a matrix for each image, in a file of its name; and notes.
+
+    A matrix that is not finite is that of an image whose place was lost.
+    """
+    paths = sorted(files_with(folder, ".txt"), key=lambda path: natural_key(path.name))
+    poses: list[Pose] = []
+    problems: list[tuple[str, str]] = []
+    lost: list[str] = []
+    for path in paths[:MAX_VIEWS]:
+        try:
+            text = text_of(path, follow_links=follow_links)
+            if not is_matrix(text):
+                raise UserError(f"{path} is no 3x4 or 4x4 matrix: write it row by row")
+            words = text.split()
+            if any(word.lower().lstrip("+-") in ("nan", "inf", "infinity") for word in words):
+                lost.append(path.name)
+                continue
+            numbers = [finite_number(word, str(path)) for word in words]
+            poses.append(_pose(numbers, str(path))._replace(name=path.stem))
+        except UserError as problem:
+            problems.append((path.name, str(problem)))
+    if problems:
+        raise InvalidCapture(merge_faults(problems, "files"))
+    if not poses:
+        raise UserError(f"no pose in {folder} is finite: record the images again")
+    left_out = "pose is not finite and is left out", "poses are not finite and are left out"
+    return poses, [f"{counted(len(lost), *left_out)}: {listed(lost)}"] if lost else []
 
 
 def read_csv(path: Path, text: str) -> tuple[list[Pose], list[str]]:

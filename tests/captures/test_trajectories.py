@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from nerf.captures.formats import read_capture
-from tests.support.captures import orbit_poses, write_nerfstudio
-from tools.other_formats import write_csv, write_kitti, write_tum
+from tests.support.captures import orbit_poses, refusal, write_nerfstudio
+from tools.other_formats import write_csv, write_kitti, write_pose_folder, write_tum
 
 
 def test_a_pose_belongs_to_the_nearest_image_alone(tmp_path):
@@ -59,3 +59,16 @@ def test_the_advice_on_inverted_matrices_is_in_the_axes_of_the_format(tmp_path):
     path.write_text("\n".join(" ".join(map(repr, m.ravel().tolist())) for m in opengl))
     (note,) = [note for note in read_capture(folder).notes if "look away" in note]
     assert "the axes are OpenGL's (right, up, back)" in note
+
+
+def test_matrices_that_are_not_finite_are_left_out_and_other_text_is_refused(tmp_path):
+    """ScanNet has such matrices where its tracking was lost."""
+    source = read_capture(write_nerfstudio(tmp_path / "ns"))
+    folder = write_pose_folder(source, tmp_path / "out")
+    (folder / "pose" / "view_3.txt").write_text("-inf -inf -inf -inf\n" * 4)
+    found = read_capture(folder)
+    assert found.num_views == source.num_views - 1
+    assert "1 pose is not finite and is left out: view_3.txt" in found.notes
+    np.testing.assert_allclose(found.camtoworlds[:3], source.camtoworlds[:3], atol=1e-9)
+    (folder / "pose" / "view_4.txt").write_text("1 2 3")
+    assert "view_4.txt is no 3x4 or 4x4 matrix" in refusal(folder)
