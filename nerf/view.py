@@ -30,6 +30,7 @@ from nerf.jobs.trained_field import TrainedField
 from nerf.runs import run_folder
 from nerf.runtime import compile_cache, devices, parallel
 from nerf.runtime.interrupts import Interrupted, interrupt_at_once, wait_for_interrupt
+from nerf.scenes.names import check_name
 from nerf.scenes.record import SceneRecord
 from nerf.scenes.scene import Scene
 from nerf.viewer.server import FOLDER, Viewer, check_viser
@@ -54,6 +55,8 @@ def main(argv: Sequence[str]) -> None:
 
 def _show(run: Path, console: Console) -> None:
     _check_run(run)
+    if not FLAGS["scene"].using_default_value:
+        check_name(FLAGS.scene, FLAGS.data_dir)
     trained = load_run(run)
     trained.needed_space()
     folder = Path(FLAGS.out).expanduser() if FLAGS.out else run / FOLDER
@@ -88,18 +91,23 @@ def _check_run(run: Path) -> None:
         inside = sorted(path.parent.name for path in run.glob(f"*/{config.name}"))
         more = f"; its folders {listed(inside)} are: give one of them" if inside else ""
         raise UserError(f"{run} is no run folder: it has no {config.name}{more}")
+    _check_json(config)
+    run_folder.read_config(run)
     if not scene.is_file():
         raise UserError(
             f"{run} has no {scene.name}, which holds the cameras: training of version 0.1.0 did "
             "not write it, and such a run cannot be shown"
         )
-    for file in (config, scene):
-        try:
-            json.loads(file.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise UserError(
-                f"{file} is damaged ({error}): bring it back from a copy, or train the run anew"
-            ) from error
+    _check_json(scene)
+
+
+def _check_json(file: Path) -> None:
+    try:
+        json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(
+            f"{file} is damaged ({error}): bring it back from a copy, or train the run anew"
+        ) from error
 
 
 def _photographs(trained: TrainedField, console: Console) -> Callable[[], Scene] | None:

@@ -1,6 +1,7 @@
 """The flags of `python -m nerf.main`: names, ranges, help. What they become is in `options`."""
 
 import math
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import get_args
@@ -338,13 +339,26 @@ def parse_flags(argv: Sequence[str]) -> list[str]:
     except flags.Error as error:
         old = getattr(error, "flagname", None)
         advice = f"it is --{_RENAMED[old]} now" if old in _RENAMED else "--help lists the flags"
-        print(f"error: {' '.join(str(error).split())} ({advice})", file=sys.stderr)
+        print(f"error: {_plain(str(error))} ({advice})", file=sys.stderr)
         sys.exit(1)
     except SystemExit:  # what absl's help flags end with, always with status 1
         sys.exit(0)
     if FLAGS["verbosity"].using_default_value:
         logging.set_verbosity(logging.WARNING)  # JAX and Orbax log much at the level below
     return rest
+
+
+def _plain(message: str) -> str:
+    """A message of absl in one line, without the words of Python's own conversions.
+
+    >>> _plain("flag --port=8a: invalid literal for int() with base 10: '8a'")
+    'flag --port=8a: it must be a whole number'
+    """
+    line = " ".join(message.split())
+    line = re.sub(
+        r"invalid literal for int\(\) with base 10: .*", "it must be a whole number", line
+    )
+    return re.sub(r"could not convert string to float: .*", "it must be a number", line)
 
 
 def run_command(

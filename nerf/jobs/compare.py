@@ -18,7 +18,7 @@ from nerf.jobs.run_summary import DamagedRun, RunSummary, read_run
 from nerf.output.report.compare_page import CompareContent, TableCell, compare_page
 from nerf.output.report.content import SCORES
 from nerf.output.text_table import text_table
-from nerf.runs import run_folder
+from nerf.runs import parameters, run_folder
 from nerf.runs.metrics import METRICS_FILE
 from nerf.runtime import atomic
 
@@ -202,6 +202,7 @@ def compare_runs(folders: Sequence[str | Path]) -> Comparison:
     if waiting:
         notes.append(f"unfinished, since there is no {run_folder.EVAL_FILE}: {listed(waiting)}")
     notes += _notes_on_corrections(runs, labels)
+    notes += _notes_on_sizes(runs, labels)
     return Comparison(tuple(runs), tuple(labels), tuple(notes), (*damaged, *_faults(runs, labels)))
 
 
@@ -217,6 +218,22 @@ def _notes_on_corrections(runs: Sequence[RunSummary], labels: Sequence[str]) -> 
     ]
 
 
+def _notes_on_sizes(runs: Sequence[RunSummary], labels: Sequence[str]) -> list[str]:
+    """A note for each scene whose runs have images of different sizes, as bundled scenes may."""
+    by_scene: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for run, label in zip(runs, labels, strict=True):
+        name = run.scene.partition("@")[0] if run.source == "procedural" else run.scene
+        size = _values(run)["resolution"]
+        if size is not None:
+            by_scene.setdefault((name, run.source), []).append((label, size))
+    return [
+        f"the runs of {name} ({source}) have images of different sizes, whose scores do not "
+        f"compare: {listed([f'{label} {size}' for label, size in members])}"
+        for (name, source), members in by_scene.items()
+        if len({size for _, size in members}) > 1
+    ]
+
+
 def _one_alone(run: RunSummary, num_again: int, reasons: Sequence[str]) -> str:
     """What is wrong where there is nothing to compare a run with."""
     again = " (given more than once)" if num_again else ""
@@ -229,11 +246,16 @@ def _one_alone(run: RunSummary, num_again: int, reasons: Sequence[str]) -> str:
 def _faults(runs: Sequence[RunSummary], labels: Sequence[str]) -> list[str]:
     """Which files are damaged, and what is therefore not known."""
     faults = []
-    lost = {run_folder.EVAL_FILE: "scores", METRICS_FILE: "steps and time"}
+    lost = {
+        run_folder.EVAL_FILE: "scores are not known",
+        METRICS_FILE: "steps and time are not known",
+        run_folder.SCENE_FILE: "the run can be neither drawn nor exported",
+        parameters.FILE_NAME: "the run can be neither drawn nor exported",
+    }
     for file, what in lost.items():
         names = [name for name, run in zip(labels, runs, strict=True) if file in run.damaged]
         if names:
-            faults.append(f"{file} is damaged, so {what} are not known: {listed(names)}")
+            faults.append(f"{file} is damaged, so {what}: {listed(names)}")
     return faults
 
 

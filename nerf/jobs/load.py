@@ -35,15 +35,13 @@ def load_run(
       UserError: if it is no run folder, or its parameters cannot be read.
     """
     folder = Path(folder)
-    if not (folder / run_folder.CONFIG_FILE).is_file():
-        raise UserError(f"{folder} is no run folder: it has no {run_folder.CONFIG_FILE}")
-    record = run_folder.read_json(folder / run_folder.CONFIG_FILE)
+    record = run_folder.read_config(folder)
     backend = backend or str(record.get("backend", field_lib.DEFAULT_BACKEND))
     field_lib.check_backend(backend)
+    stored = stored_scene(folder)
     loaded = parameters.load(folder, backend)
     if loaded.header is None:
         raise UserError(f"{folder} is no run folder: it has no {parameters.FILE_NAME}")
-    stored = stored_scene(folder)
     if stored is None and scene is not None:
         stored = SceneRecord.of(scene, Holdout.of(loaded.header.config.train))
     trained = _trained(loaded, loaded.header, backend, stored, f"the parameters in {folder}")
@@ -135,8 +133,9 @@ def stored_scene(folder: Path) -> SceneRecord | None:
     file = folder / run_folder.SCENE_FILE
     if not file.is_file():
         return None
+    values = run_folder.read_json(file)
     try:
-        return SceneRecord.from_json(run_folder.read_json(file))
+        return SceneRecord.from_json(values)
     except UserError as error:
         raise UserError(f"{file}: {error}") from error
 

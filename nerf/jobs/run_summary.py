@@ -7,7 +7,8 @@ from typing import Any
 
 from nerf.errors import UserError, printable
 from nerf.output.report.content import finite
-from nerf.runs import metrics, run_folder
+from nerf.runs import metrics, parameters, run_folder
+from nerf.scenes.record import SceneRecord
 
 RENDER_MODE = "render"  # which scores nothing
 
@@ -150,6 +151,8 @@ def _read(folder: Path) -> RunSummary:
     is_damaged = {
         run_folder.EVAL_FILE: scores is None,
         metrics.METRICS_FILE: not lines,
+        run_folder.SCENE_FILE: not _is_scene(folder / run_folder.SCENE_FILE),
+        parameters.FILE_NAME: not parameters.is_whole(folder / parameters.FILE_NAME),
     }
     damaged = tuple(
         name for name, is_lost in is_damaged.items() if is_lost and _holds(folder / name)
@@ -163,6 +166,15 @@ def _object(path: Path) -> Mapping[str, Any] | None:
         return run_folder.read_json(path)
     except (UserError, RecursionError):
         return None
+
+
+def _is_scene(path: Path) -> bool:
+    """Whether a file is the record of a scene."""
+    values = _object(path)
+    try:
+        return values is not None and bool(SceneRecord.from_json(values).view_names)
+    except UserError:
+        return False
 
 
 def _lines(folder: Path) -> tuple[Mapping[str, Any], ...]:

@@ -1,15 +1,19 @@
 """Drawing a camera path, frame by frame, as videos."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from nerf.captures.nerfstudio_paths import write_camera_path
 from nerf.errors import UserError
+from nerf.geometry.cameras import Cameras
 from nerf.jobs.renderers import RenderMethod, video_renderer
 from nerf.jobs.trained_field import TrainedField
 from nerf.jobs.video_files import check_output, write_frames
 from nerf.jobs.video_frames import path_to_file, video_frames
-from nerf.output.video import ENDINGS, frames_per_second
+from nerf.output.video import ENDINGS, frames_per_second, max_fps
 from nerf.runtime.events import Callback, log_event, note, say
 from nerf.scenes.scene import Scene
 
@@ -68,11 +72,26 @@ def render_video(
     )
     for text in frames.notes:
         note(callback, text)
+    cameras, fps = frames.cameras, frames.fps
+    if fps is not None and fps > max_fps(Path(path)):
+        cameras, fps = _slower(cameras, fps, max_fps(Path(path)))
+        note(
+            callback,
+            f"{Path(path).name} has {fps:g} of {frames.fps:g} frames a second, so that it lasts as "
+            "long: programs show no GIF faster than 50",
+        )
     with trained.matmul_precision():
-        chosen = video_renderer(trained, scene, frames.cameras, renderer, callback, debug=debug)
-        write_frames(outputs, frames.cameras, chosen, frames.fps, callback)
+        chosen = video_renderer(trained, scene, cameras, renderer, callback, debug=debug)
+        write_frames(outputs, cameras, chosen, fps, callback)
     for out in outputs.values():
         say(callback, f"video: {out}")
+
+
+def _slower(cameras: list[Cameras], fps: float, most: float) -> tuple[list[Cameras], float]:
+    """An even choice of frames that lasts as long with at most `most` frames a second."""
+    count = max(1, math.floor(len(cameras) * most / fps))
+    chosen = np.linspace(0, len(cameras) - 1, count).round().astype(int)
+    return [cameras[index] for index in chosen], count * fps / len(cameras)
 
 
 def _outputs(path: Path, content: str | Sequence[str]) -> dict[str, Path]:

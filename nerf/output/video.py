@@ -1,6 +1,7 @@
 """Encoding frames as an H.264 video, with the ffmpeg program of imageio-ffmpeg, or as a GIF."""
 
 import contextlib
+import math
 import shutil
 import warnings
 from collections.abc import Sequence
@@ -17,6 +18,15 @@ from nerf.runtime import atomic
 
 ENDINGS = (".mp4", ".gif")
 _MIN_GIF_TIME = 2  # hundredths of a second; browsers show shorter frames much longer
+
+
+def max_fps(path: Path) -> float:
+    """The most frames a second that a video of this name can have.
+
+    >>> max_fps(Path("video.gif")), max_fps(Path("video.mp4"))
+    (50.0, inf)
+    """
+    return 100.0 / _MIN_GIF_TIME if path.suffix == ".gif" else math.inf
 
 
 def check_video_encoder() -> None:

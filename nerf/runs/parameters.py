@@ -111,6 +111,16 @@ def load(path: Path, layout: str) -> LoadedParams:
     return LoadedParams(convert.convert(params, header.field, header.layout, layout), header)
 
 
+def is_whole(path: Path) -> bool:
+    """Whether a whole `.safetensors` file of this program is there; its arrays are not read."""
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:  # which checks the length
+            _parse_header((file.metadata() or {})[_HEADER_KEY], path)
+    except Exception:  # see `_read_safetensors`
+        return False
+    return True
+
+
 def save(path: Path, params: Params, header: Header) -> None:
     """Writes a `.safetensors` file, atomically."""
     arrays = {

@@ -112,6 +112,24 @@ def read_json(path: Path) -> dict[str, Any]:
     return values
 
 
+def read_config(run_dir: Path) -> dict[str, Any]:
+    """Reads `config.json`, which makes a folder a run folder.
+
+    Raises:
+      UserError: if it is missing, damaged, or that of something else.
+    """
+    path = run_dir / CONFIG_FILE
+    if not path.is_file():
+        raise UserError(f"{run_dir} is no run folder: it has no {CONFIG_FILE}")
+    values = read_json(path)
+    if not isinstance(values.get("scene"), str) or not isinstance(values.get("config"), dict):
+        raise UserError(
+            f"{run_dir} is no run folder: its {CONFIG_FILE} is of something else than a run, since "
+            "it has no settings (config) or no scene; give the folder of a run"
+        )
+    return values
+
+
 @contextlib.contextmanager
 def locked(run_dir: Path) -> Iterator[None]:
     """Keeps other processes out of a run folder; the lock ends with the process, however it ends.

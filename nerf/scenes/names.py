@@ -109,6 +109,33 @@ def load_scene(
     return _load_named(bare, sources, strict=known_prefix)
 
 
+def check_name(name: str, data_dir: str | Path | None = None) -> None:
+    """Refuses what names no scene, without reading or downloading one.
+
+    Args:
+      name, data_dir: see `load_scene`.
+
+    Raises:
+      UserError: with the known names, or that there is no such folder.
+    """
+    prefix, colon, rest = name.partition(":")
+    if colon and prefix == "procedural":
+        bundled.parse_name(rest)
+        return
+    bare = rest if colon and prefix == "llff" else name
+    if bare and _is_folder(bare):
+        if not with_home(bare).exists():
+            raise UserError(f"`scene={name}` does not exist: give the folder of a scene, or a name")
+        return
+    folder = Path(data_dir or os.environ.get("NERF_DATA_DIR") or DEFAULT_DATA_DIR)
+    known = known_names(folder, download.read_manifest())
+    if bare not in known and not (bare and (folder / bare).is_dir()):
+        raise UserError(
+            f"no scene {name!r}: there is no folder {folder / bare}, and the known names are "
+            f"{', '.join(known)}; give one of them or a folder"
+        )
+
+
 def find_pretrained(name: str, source: Source, folder: Path | None) -> Path | None:
     """The folder of Haiku parameters that were trained on a scene, if there is one.
 

@@ -68,7 +68,7 @@ class PathPanel:
         self._keyframes: list[PageCamera] = []
         self._frusta: list[viser.CameraFrustumHandle] = []  # one a keyframe
         self._job: threading.Thread | None = None
-        self._stops = threading.Event()
+        self._stops, self._is_closed = threading.Event(), False
         gui, cameras = client.gui, record.cameras
         self._list = gui.add_markdown(_described([]))
         add = gui.add_button("Add this view as a keyframe")
@@ -112,6 +112,7 @@ class PathPanel:
 
     def close(self) -> None:
         """Ends what is being made."""
+        self._is_closed = True
         self._stops.set()
 
     def join(self, seconds: float) -> bool:
@@ -126,12 +127,12 @@ class PathPanel:
         return PathOptions(self._seconds.value, float(self._fps.value), self._loop.value, size)
 
     def save(self) -> Path:
-        """Writes the path; the file is offered to the browser, too.
+        """Writes the path.
 
         Raises:
           UserError: if there are fewer than two keyframes, or the name is none.
         """
-        file = save_path(
+        return save_path(
             self._folder,
             self._name.value,
             self._record,
@@ -139,14 +140,8 @@ class PathPanel:
             self._keyframes,
             self.options(),
         )
-        self._offer(file)
-        return file
 
-    def _offer(self, file: Path) -> None:
-        self._says.content = f"saved: `{file}`"
-        self._client.send_file_download(file.name, file.read_bytes())
-
-    def _start(self, run: Callable[[], None]) -> None:
+    def _start(self, run: Callable[[], Path | None]) -> None:
         """Runs something that takes long, one at a time."""
         if self._job is not None and self._job.is_alive():
             self._says.content = "one at a time: cancel the other first"
@@ -158,28 +153,40 @@ class PathPanel:
         self._cancel.visible = True
         self._job.start()
 
-    def _run_job(self, run: Callable[[], object]) -> None:
+    def _run_job(self, run: Callable[[], Path | None]) -> None:
         """Runs what `_start` was given; its bar and its button are there until it ends."""
-        try:
-            self._guarded(run)
-        finally:
-            self._cancel.visible = self._bar.visible = False
-            self._progress.content = ""
+        file, said = self._tried(run)
+        if self._is_closed:
+            return
+        self._cancel.visible = self._bar.visible = False
+        self._progress.content = ""
+        self._tell(file, said)
 
-    def _guarded(self, run: Callable[[], object]) -> None:
+    def _guarded(self, run: Callable[[], Path | None]) -> None:
         """Runs something; an error becomes a sentence in the panel."""
+        self._tell(*self._tried(run))
+
+    def _tried(self, run: Callable[[], Path | None]) -> tuple[Path | None, str]:
+        """Runs something: the file that it has made, and what to say, e.g. why there is none."""
         try:
-            run()
+            file = run()
+            return file, "" if file is None else f"saved: `{file}`"
         except Cancelled:
-            self._says.content = "cancelled: nothing is written"
+            return None, "cancelled: nothing is written"
         except UserError as error:
-            self._says.content = str(error)
+            return None, str(error)
         except OSError as error:
             reason = error.strerror or str(error)
-            self._says.content = f"nothing can be written to `{self._folder}`: {reason}"
+            return None, f"nothing can be written to `{self._folder}`: {reason}"
         except Exception as error:
             LOGGER.warning("the camera path failed", exc_info=True)
-            self._says.content = f"failed: {error}"
+            return None, f"failed: {error}"
+
+    def _tell(self, file: Path | None, said: str) -> None:
+        """Says something, and offers a file to the browser."""
+        self._says.content = said
+        if file is not None:
+            self._client.send_file_download(file.name, file.read_bytes())
 
     def _run_play(self) -> None:
         """Flies along the path."""
@@ -192,9 +199,8 @@ class PathPanel:
             fov = _fov(camera.height, float(camera.focal))
             self._fly(now._replace(wxyz=wxyz, position=position, fov=fov))
             time.sleep(1 / 20)
-        self._says.content = ""
 
-    def _run_video(self) -> None:
+    def _run_video(self) -> Path:
         options = self.options()
         cameras = path_cameras(self._frame, self._keyframes, options)
         put(self._bar, 0.0)
@@ -215,7 +221,7 @@ class PathPanel:
 
         name, look = self._name.value, self._look()
         file = render_path(self._folder, name, self._source, cameras, options.fps, look, report)
-        self._offer(file)
+        return file
 
     def _draw(self) -> None:
         """Shows the keyframes and the line through them."""

@@ -21,6 +21,7 @@ from nerf.field import Params
 from nerf.jobs.trained_field import TrainedField
 from nerf.scenes.record import SceneRecord
 from nerf.scenes.scene import Scene
+from nerf.viewer.origins import may_connect, request_headers
 from nerf.viewer.photographs import Photographs
 from nerf.viewer.source import FieldSource
 
@@ -32,6 +33,7 @@ HOST, PORT = "127.0.0.1", 8080  # by default: this machine alone
 FOLDER = "viewer"  # of a run folder, for camera paths and videos
 _TRIED_PORTS = 100
 _ALL_ADDRESSES = ("0.0.0.0", "::", "")
+_THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
 _JOIN_SECONDS = 5.0
 _SECONDS_BETWEEN_UPDATES = 2.0  # of a field that is trained
 
@@ -113,7 +115,7 @@ class Viewer:
         self._make_window = Window
         self._record: SceneRecord = trained.needed_scene()
         self.source = FieldSource(trained, in_training=in_training)
-        self._folder = folder
+        self._folder, self._is_local = folder, host in _THIS_MACHINE
         self._windows: dict[int, Window] = {}
         self._ending: list[Window] = []  # closed, each with a thread that ends after its tile
         self._lock = threading.Lock()
@@ -170,6 +172,9 @@ class Viewer:
         return all(ended)
 
     def _connected(self, client: "viser.ClientHandle") -> None:
+        headers = request_headers(self._server, client.client_id)
+        if not may_connect(headers, is_local=self._is_local):
+            return  # it gets neither images nor controls
         window = self._make_window(
             client, self.source, self._record, self._photographs, self._folder
         )

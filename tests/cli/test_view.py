@@ -13,6 +13,7 @@ import pytest
 import nerf
 from nerf import view
 from nerf.cli import modes
+from nerf.errors import UserError
 from nerf.runtime.events import ignore_event
 from nerf.scenes.record import SceneRecord
 from nerf.scenes.splits import Holdout
@@ -63,6 +64,24 @@ def test_a_run_folder_that_lacks_a_file_is_refused(run, name, sentence):
     assert_is_one_sentence(show(run), sentence)
 
 
+def test_a_config_of_something_else_and_a_scene_that_is_not_there_come_before_the_field(tmp_path):
+    config = {"scene": "meadow", "config": {}}
+    for values, flags, sentence in (
+        ({"name": "of a program"}, (), "is of something else than a run"),
+        (config, (), "has no scene.json"),
+        (config, ("--scene=./absent",), "--scene=./absent does not exist: give the folder"),
+        (config, ("--scene=absnt",), "no scene 'absnt': there is no folder"),
+    ):
+        (tmp_path / "config.json").write_text(json.dumps(values))
+        if flags:
+            (tmp_path / "scene.json").write_text("{}")
+        assert_is_one_sentence(show(tmp_path, *flags), sentence)
+    assert_is_one_sentence(show(tmp_path), "scene.json: the record of the scene cannot be read")
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(UserError, match="is of something else than a run"):
+        nerf.load_run(tmp_path)
+
+
 @pytest.mark.parametrize("name", ["config.json", "scene.json", "params.safetensors"])
 def test_a_damaged_run_folder_is_refused(run, name):
     (run / name).write_bytes((run / name).read_bytes()[:60])
@@ -75,6 +94,7 @@ def test_flags_of_other_commands_and_wrong_ports_are_refused(run):
     for flag, sentence in (
         ("--steps=3", "nerf.view does not use --steps"),
         ("--port=70000", "flag --port=70000"),
+        ("--port=80abc", "error: flag --port=80abc: it must be a whole number (--help"),
     ):
         view.FLAGS.unparse_flags()
         with pytest.raises(SystemExit):

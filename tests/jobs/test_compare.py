@@ -9,10 +9,17 @@ import pytest
 from nerf.errors import UserError
 from nerf.jobs.compare import COLUMNS, SORT_KEYS, compare_runs
 from nerf.jobs.compared_settings import differing_settings
+from nerf.jobs.load import save_params
 from nerf.jobs.report import run_content
 from nerf.jobs.run_summary import read_run
+from tests.support.ball import ball_field
 from tests.support.pages import HARMFUL, assert_fetches_nothing
 from tests.support.run_folders import write_run
+
+
+@pytest.fixture(scope="module")
+def ball():
+    return ball_field("world")
 
 
 @pytest.fixture
@@ -197,6 +204,38 @@ def test_scores_with_and_without_a_correction_are_told_apart(tmp_path):
     assert ("scores", "the views are corrected for exposure") in run_content(
         read_run(folders[0])
     ).facts
+
+
+def test_a_record_and_parameters_that_are_damaged_are_faults(runs, ball):
+    (runs[0] / "scene.json").write_text("{}")
+    whole = runs[1] / "params.safetensors"
+    save_params(whole, ball)
+    (runs[1] / "scene.json").write_text(json.dumps(ball.scene.to_json()))
+    assert compare_runs(runs).faults == (
+        "scene.json is damaged, so the run can be neither drawn nor exported: worse",
+    )
+    whole.write_bytes(whole.read_bytes()[:-1])
+    assert "params.safetensors is damaged" in compare_runs(runs).faults[1]
+
+
+@pytest.mark.parametrize(
+    ("source", "names", "is_said"),
+    [
+        ("procedural", ("flower@60x40", "flower"), True),
+        ("photographs", ("flower", "flower"), True),
+        ("photographs", ("flower@60x40", "flower"), False),
+    ],
+)
+def test_sizes_of_one_scene_are_told_apart(tmp_path, source, names, is_said):
+    runs = [
+        write_run(tmp_path / label, scene=name, source=source)
+        for label, name in zip("ab", names, strict=True)
+    ]
+    scores = json.loads((runs[1] / "eval.json").read_text())
+    (runs[1] / "eval.json").write_text(json.dumps({**scores, "resolution": [80, 120]}))
+    found = compare_runs(runs)
+    said = f"the runs of flower ({source}) have images of different sizes, whose scores do not "
+    assert any(text == f"{said}compare: a 60x40, b 120x80" for text in found.notes) == is_said
 
 
 def test_a_run_whose_settings_are_damaged_is_a_fault(runs, tmp_path):

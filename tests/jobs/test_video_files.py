@@ -1,5 +1,7 @@
 """What a video shows and how it is stored: colours, depth and opacity as .mp4, .gif or frames."""
 
+import json
+
 import imageio.v3 as iio
 import numpy as np
 import pytest
@@ -64,6 +66,19 @@ def test_a_gif_repeats_its_frames_at_their_rate(trained, folder, tmp_path):
     expected = iio.imread(folder / "frame_001.png")[20, 24]
     np.testing.assert_allclose(shown[height // 2, width // 2], expected, atol=12)
     assert (shown[0, 0] >= 245).all()  # one of 256 colours
+
+
+def test_a_gif_of_many_frames_a_second_lasts_as_long_with_fewer(trained, tmp_path):
+    nerf.save_camera_path(trained, tmp_path / "a.json", camera_path="orbit", num_frames=4)
+    content = json.loads((tmp_path / "a.json").read_text())
+    (tmp_path / "a.json").write_text(json.dumps({**content, "fps": 100}))
+    said = []
+    nerf.render_video(
+        trained, tmp_path / "a.gif", camera_path=tmp_path / "a.json", callback=said.append
+    )
+    with Image.open(tmp_path / "a.gif") as gif:
+        assert (gif.n_frames, gif.info["duration"]) == (2, 20)
+    assert "a.gif has 50 of 100 frames a second" in str(said)
 
 
 def test_frames_replace_those_of_a_longer_video_and_no_other_files(trained, tmp_path):

@@ -14,6 +14,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 SECONDS = 30.0  # at most, for a machine that does much else
+_MOST_OF_SHARP = 3  # the first step of quantization of JPEG in quality 95 is 2, in 80 it is 6
 
 
 class ViserClient:
@@ -22,14 +23,16 @@ class ViserClient:
     Args:
       address: of the page, http://HOST:PORT.
       width, height: of the window in pixels.
+      origin: the page that connects, as a browser says it; None for no browser.
     """
 
-    def __init__(self, address, width=64, height=48):
+    def __init__(self, address, width=64, height=48, *, origin=None):
         self.resize(width, height)
         self._socket = connect(
             address.replace("http", "ws", 1),
             subprotocols=[f"viser-v{viser.__version__}"],
             max_size=None,
+            origin=origin,
             open_timeout=SECONDS,
         )
         self.messages = []
@@ -135,11 +138,18 @@ class ViserClient:
         ]
 
     def sharp(self, start=0):
-        """Waits for the first image as large as the window since message `start`."""
-        size = (self._size["image_height"], self._size["image_width"])
+        """Waits for the first image as large as the window since message `start` of which no part
+        is missing: such images have a higher quality.
+        """
+        size = (self._size["image_width"], self._size["image_height"])
 
         def found(client):
-            return next((x for x in client.images(start) if x.shape[:2] == size), None)
+            for message in client.of("BackgroundImageMessage", start):
+                if message["rgb_data"] is not None:
+                    image = Image.open(io.BytesIO(message["rgb_data"]))
+                    if image.size == size and image.quantization[0][0] <= _MOST_OF_SHARP:
+                        return np.asarray(image, np.float32) / 255
+            return None
 
         self.wait(lambda client: found(client) is not None)
         return found(self)

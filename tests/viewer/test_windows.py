@@ -13,6 +13,7 @@ from nerf.errors import UserError
 from nerf.geometry.poses import similarity, transform_poses
 from nerf.jobs.video_frames import video_frames
 from nerf.viewer.cameras import PageFrame, home_index, window_fov
+from nerf.viewer.origins import may_connect
 from nerf.viewer.server import Viewer
 from tests.support.viser_client import SECONDS, ViserClient
 from tests.viewer.conftest import meadow
@@ -104,6 +105,37 @@ def test_nobody_can_give_the_page_to_the_public(page, window, monkeypatch):
     window.sharp(start)
     assert opened == []
     assert window.of("ShareUrlUpdated") == []
+
+
+@pytest.mark.parametrize(("origin", "is_let_in"), [("http://a.example", False), (None, True)])
+def test_a_page_of_another_site_is_shown_nothing(page, origin, is_let_in):
+    client = ViserClient(page.address, origin=origin or page.address)
+    client.look()
+    if is_let_in:
+        client.sharp()
+    with ViserClient(page.address):  # it came later, and has its image
+        assert page.num_windows == 1 + is_let_in
+        assert bool(client.images()) == is_let_in
+        assert bool(client.of("GuiButtonMessage")) == is_let_in
+    client.close()
+
+
+@pytest.mark.parametrize(
+    ("origin", "host", "is_local", "is_let_in"),
+    [
+        ("http://localhost:9000", "localhost:9000", True, True),  # a forwarded port
+        ("http://localhost:9000", "localhost:8080", True, False),
+        ("http://other.example:80", "other.example:80", True, False),  # a name of this machine
+        ("http://lab.example:80", "lab.example:80", False, True),
+        ("http://other.example", "lab.example:80", False, False),
+        ("null", "localhost:8080", True, False),
+        ("http://[", "localhost:8080", True, False),
+        (None, "anything", True, True),  # no browser
+    ],
+)
+def test_only_the_page_itself_may_connect(origin, host, is_local, is_let_in):
+    headers = {"Host": host, **({} if origin is None else {"Origin": origin})}
+    assert may_connect(headers, is_local=is_local) == is_let_in
 
 
 def test_the_first_image_shows_the_field_and_moving_changes_it(window):
