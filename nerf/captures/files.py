@@ -22,6 +22,12 @@ IMAGE_SUFFIXES = (
 )
 
 
+_NO_JSON = {  # what files begin with that are called so
+    b"<": "a web page or XML, not JSON: download the file itself",
+    b"version https://git-lfs": "what Git LFS has in place of it: run `git lfs pull` in the clone",
+}
+
+
 def read_bytes(path: Path, max_bytes: int = MAX_BYTES, *, follow_links: bool = False) -> bytes:
     """Reads a file.
 
@@ -50,6 +56,15 @@ def read_bytes(path: Path, max_bytes: int = MAX_BYTES, *, follow_links: bool = F
             return file.read(size + 1)  # of more bytes than that it would reserve all
     except OSError as error:
         raise UserError(f"cannot read {path} ({error.strerror or error}): copy it again") from error
+
+
+def has_image_suffix(name: str) -> bool:
+    """Whether a name is that of an image; a space at its end is a slip of the hand.
+
+    >>> has_image_suffix("a.PNG "), has_image_suffix("a.txt")
+    (True, False)
+    """
+    return name.rstrip().lower().endswith(IMAGE_SUFFIXES)
 
 
 def files_with(folder: Path, *suffixes: str) -> list[Path]:
@@ -141,6 +156,11 @@ def read_json_list(path: Path, *, follow_links: bool = False) -> list[Any]:
 
 def _read_json(path: Path, follow_links: bool) -> Any:
     content = read_bytes(path, follow_links=follow_links)
+    for start, what in _NO_JSON.items():
+        if content.lstrip().lower().startswith(start):
+            raise UserError(f"{path} is {what}")
+    if not content.strip(b"\0 \t\r\n"):
+        raise UserError(f"{path} is empty: copy it again")
     try:
         return json.loads(text_of(content))
     except (ValueError, RecursionError) as error:

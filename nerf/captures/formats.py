@@ -139,7 +139,7 @@ def read_capture(
     if unposed.is_video(folder):
         raise unposed.no_poses(folder, "is a video")
     if not folder.is_dir():
-        raise not_a_folder(folder)
+        raise not_a_folder(folder, formats_in)
     if format is not None and format not in FORMATS:
         raise UserError(f"unknown format {format!r}: choose one of {', '.join(FORMATS)}")
     found = formats_in(folder, follow_links=follow_links)

@@ -10,7 +10,7 @@ from PIL import Image
 
 from nerf.captures.area_scaling import shrink as shrink
 from nerf.captures.area_scaling import shrink_strips
-from nerf.captures.files import DYNAMIC_MASK, IMAGE_SUFFIXES
+from nerf.captures.files import DYNAMIC_MASK, has_image_suffix
 from nerf.captures.image_decoding import (
     DECODING_ERRORS,
     TURNED,
@@ -55,7 +55,7 @@ def image_files(folder: Path) -> list[Path]:
     return sorted(
         path
         for path in folder.iterdir()
-        if path.suffix.lower() in IMAGE_SUFFIXES
+        if has_image_suffix(path.name)
         and path.is_file()
         and not path.name.startswith((".", DYNAMIC_MASK))
     )

@@ -14,7 +14,14 @@ from pathlib import Path, PurePath
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from nerf.captures.files import IMAGE_SUFFIXES, check_inside, contents, link_out, natural_key
+from nerf.captures.files import (
+    IMAGE_SUFFIXES,
+    check_inside,
+    contents,
+    has_image_suffix,
+    link_out,
+    natural_key,
+)
 from nerf.captures.image_paths import folder_factor
 from nerf.errors import UserError, counted, listed_shortly
 
@@ -162,7 +169,7 @@ def list_images(folder: Path, *, follow_links: bool = False) -> Listing:
                 if (link is not None or not entry.is_symlink()) and real not in seen:
                     seen.add(real)
                     pending += [(path, depth + 1)] if depth < _MAX_DEPTH else []
-            elif path.suffix.lower() in IMAGE_SUFFIXES and os.path.isfile(path):
+            elif has_image_suffix(path.name) and os.path.isfile(path):
                 images.append(path.relative_to(folder))
     images.sort(key=lambda path: natural_key(path.as_posix()))
     return Listing(images, sorted(links_out))
@@ -251,7 +258,8 @@ def is_better(one: Rank, other: Rank) -> bool:
 
 
 def _stem(name: str) -> str:
-    """A bare name without the suffixes of images."""
+    """A bare name without the suffixes of images, and spaces behind it."""
+    name = name.rstrip()
     stem, suffix = os.path.splitext(name)
     while suffix.lower() in _SUFFIXES:
         name = stem

@@ -18,6 +18,7 @@ _KNOWN = (
     *("poses_bounds.npy", "transforms_train.json", "metadata.json", "cameras.json"),
     *("trajectory.txt", "groundtruth.txt", "poses.txt", "traj.txt", "images.txt", "images.bin"),
 )
+_OF_POSES = re.compile("pose|traj|camera", re.I)
 _COPY = re.compile(r"(?P<name>.+?)(?: ?\([0-9]+\)| - copy(?: \([0-9]+\))?| copy(?: [0-9]+)?)", re.I)
 
 
@@ -48,10 +49,18 @@ def _sentences(folder: Path) -> Iterator[str]:
         if file_named(folder, name) is not None and (folder / "depth").is_dir():
             yield f"{folder} has {name} of Record3D, but no rgb: copy the folder of images there"
     for path in files_with(folder, ".npy", ".json", ".txt", ".bin"):
+        if path.stem.lower() in (*_KNOWN, "transforms.json"):  # NAME.txt.txt of Windows
+            yield f"{path} has the name of a copy: rename it to {path.stem}"
         found = _COPY.fullmatch(path.stem)
         if found and f"{found['name']}{path.suffix}".lower() in _KNOWN:
             yield f"{path} has the name of a copy: rename it to {found['name']}{path.suffix}"
     lens = file_named(folder, *_LENSES)
+    tables = [p for p in files_with(folder, ".csv", ".tsv") if lens or _OF_POSES.search(p.stem)]
+    if tables:
+        yield (
+            f"{tables[0]} has no line with the names of its columns, or none that are known: put "
+            "name,tx,ty,tz,qx,qy,qz,qw above its values"
+        )
     if lens is not None:
         yield (
             f"{folder} has {lens.name}, but no poses: add trajectory.txt or poses.csv with the "

@@ -31,15 +31,16 @@ _MAX_ABOVE = 3  # folders above that are searched
 Formats = Callable[[Path], list[str]]
 
 
-def not_a_folder(path: Path) -> UserError:
+def not_a_folder(path: Path, formats_in: Formats) -> UserError:
     """The error for what is no folder: a file of poses, of another program, or nothing."""
     kind = unread_kind(path) if path.is_file() else None
     if kind is not None:
         return UserError(sentence(path, kind))
     if path.is_file():
+        above = scene_above(path, formats_in) or path.parent
         return UserError(
             f"{path} is not a folder: give the folder of the scene, with its poses and images"
-            f"{f', {path.parent}' if path.parent.name else ''}"
+            f"{f', {above}' if above.name else ''}"
         )
     return UserError(f"{path} is not a folder: give the folder of a scene")
 

@@ -102,6 +102,21 @@ UNREAD = (
         "qz qw",
     ),
     Unread(
+        (".pose.txt",),
+        "a pose of 7-Scenes",
+        "move such files into pose/ and the images into images/, both called by their number",
+    ),
+    Unread(
+        ("trajectory.log",),
+        "a trajectory of Open3D",
+        "write its matrices into trajectory.txt, the 16 numbers of each in one line",
+    ),
+    Unread(
+        (".traj", ".pincam"),
+        "of a recording of ARKitScenes",
+        "write its poses into groundtruth.txt as timestamp tx ty tz qx qy qz qw",
+    ),
+    Unread(
         ("camera_path.json",),
         "a camera path of nerfstudio, without images",
         "give the folder of the images, and the path with `camera_path={file}`",
@@ -157,8 +172,12 @@ _BY_CONTENT = (
 
 def unread_kind(path: Path) -> Unread | None:
     """The kind of a file by its name; None if it is of none of these."""
-    name, suffix = path.name.lower(), path.suffix.lower()
-    return next((kind for kind in UNREAD if name in kind.names or suffix in kind.names), None)
+    name = path.name.lower()
+    return next((kind for kind in UNREAD if any(_is_of(name, x) for x in kind.names)), None)
+
+
+def _is_of(name: str, known: str) -> bool:
+    return name == known or (known.startswith(".") and name.endswith(known))
 
 
 def unread_file(

@@ -263,3 +263,16 @@ def test_a_superscript_is_no_number(tmp_path):
     names = [f"train/{i}².png" for i in range(4)]
     folder = write_json(tmp_path, [name[:-4] for name in names], names, "transforms_train.json")
     assert files_of(read_capture(folder)) == names
+
+
+@pytest.mark.parametrize("where", ["name", "file"])
+def test_a_space_behind_a_name_is_a_slip_of_the_hand(tmp_path, where):
+    """In the file of poses, or in the folder."""
+    spaced = [f"{name} " for name in REAL]
+    names, real = (spaced, REAL) if where == "name" else (REAL, spaced)
+    folder = write_json(tmp_path, names, real=REAL)
+    for one, other in zip(REAL, real, strict=True):
+        (folder / one).rename(folder / other)
+    found = read_capture(folder)
+    assert files_of(found) == real
+    assert any("found under other names" in note for note in found.notes)

@@ -198,6 +198,44 @@ def test_what_else_may_be_missing(tmp_path, scenes, name, gone, sentence):
     assert sentence in refusal(folder)
 
 
+def test_a_table_without_names_of_columns_is_told_what_to_put_above(tmp_path, scenes):
+    folder = tmp_path / "scene"
+    shutil.copytree(scenes["trajectory csv"], folder)
+    path = folder / "poses.csv"
+    rows = path.read_text().splitlines()[1:]
+    path.write_text("\n".join(rows))
+    (above,) = re.findall("put (name,[a-z,]*) above its values", refusal(folder))
+    path.write_text("\n".join([above, *rows]))
+    assert read_capture(folder).num_views == 6
+
+
+@pytest.mark.parametrize("name", ["groundtruth.txt.txt", "transforms.json.txt"])
+def test_windows_hides_the_second_ending_of_a_name(tmp_path, name):
+    write_pictures(tmp_path, ["a.png", "b.png"])
+    (tmp_path / name).touch()
+    assert f"rename it to {name[:-4]}; and 2 images" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"", "is empty: copy it again"),
+        (bytes(100), "is empty: copy it again"),
+        (b"<!DOCTYPE html><html>404</html>", "is a web page or XML, not JSON"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "is what Git LFS has in place of it"),
+    ],
+)
+def test_what_is_called_json_and_is_none_is_named(tmp_path, scenes, content, what):
+    (tmp_path / "transforms.json").write_bytes(content)
+    assert what in refusal(tmp_path)
+
+
+def test_a_file_of_a_model_leads_to_the_folder_of_the_capture(scenes):
+    whole = scenes["colmap"]
+    message = refusal(whole / "sparse" / "0" / "cameras.bin")
+    assert message.endswith(f"with its poses and images, {whole}")
+
+
 @pytest.mark.parametrize("form", ["{} (1)", "{} copy", "{} - Copy", "{} - Copy (2)", "{} copy 3"])
 @pytest.mark.parametrize("name", ["llff poses_bounds.npy", "blender transforms_train.json"])
 def test_a_copy_is_told_which_name_to_have(tmp_path, scenes, name, form):
