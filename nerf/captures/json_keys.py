@@ -8,7 +8,7 @@ Source: nerfstudio `nerfstudio_dataparser.py`; instant-ngp `nerf_loader.cu`; Ble
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,8 @@ from nerf.captures.json_lens import (
 )
 from nerf.captures.json_values import Values
 from nerf.captures.lens_models import PANORAMA, model_advice
-from nerf.errors import counted, listed
+from nerf.captures.tables import changes_rays
+from nerf.errors import UserError, counted, listed
 
 _KNOWN_MODELS = (*PERSPECTIVE_MODELS, *FISHEYE_MODELS, PANORAMA)
 _F_THETA = tuple(f"ftheta_p{number}" for number in range(5))
@@ -117,6 +118,26 @@ def notes_on_keys(path: Path, content: Mapping[str, Any]) -> list[str]:
             "elevation; instant-ngp itself expects rows that are even in its sine"
         )
     return notes
+
+
+def check_unread(where: str, values: Values, known: Iterable[str]) -> None:
+    """Raises a UserError if a format that does not have such keys says more of a lens.
+
+    Args:
+      where: for the message.
+      values: of the file.
+      known: the keys that are read.
+    """
+    unread = [
+        str(key)[:50]
+        for key, value in values.items()
+        if key not in known and changes_rays(str(key)) and is_set(value)
+    ]
+    if unread:
+        raise UserError(
+            f"{where} has {listed(unread)}, which {'is' if len(unread) == 1 else 'are'} not read "
+            "and would change the rays: remove what is not meant, or write a transforms.json"
+        )
 
 
 def notes_on_lenses(lenses: Sequence[FrameLens], sizes: Sequence[tuple[int, int]]) -> list[str]:

@@ -32,11 +32,12 @@ from nerf.captures.posed_images import (
     image_length,
     make_capture,
 )
+from nerf.captures.tables import changes_rays
 from nerf.captures.xml_files import read_xml, text_head_of
 from nerf.errors import UserError, counted, listed
 
 _MAX_FILES = 20  # XML files that are looked at
-_UNREAD = ("p3", "p4", "k5", "k6")  # terms of a lens in older versions
+_READ = ("f", "cx", "cy", "b1", "b2", "k1", "k2", "k3", "k4", "p1", "p2")  # terms of a lens
 _KINDS = {"frame": False, "fisheye": True}  # whether a sensor of that type is a fisheye
 
 
@@ -187,7 +188,9 @@ def _sensor(path: Path, sensor: Element) -> _Sensor:
             "them, and export again"
         )
     unread = [
-        element.tag for element in calibration if element.tag in _UNREAD and value(element.tag)
+        element.tag
+        for element in calibration
+        if element.tag not in _READ and changes_rays(element.tag) and value(element.tag)
     ]
     if unread:
         are = "is" if len(unread) == 1 else "are"

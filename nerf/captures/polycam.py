@@ -16,6 +16,7 @@ import numpy as np
 from nerf.captures.capture import Capture, InvalidCapture
 from nerf.captures.faults import merge_faults
 from nerf.captures.files import check_inside, files_with, read_json
+from nerf.captures.json_keys import check_unread
 from nerf.captures.posed_images import (
     MAX_VIEWS,
     PosedImage,
@@ -95,6 +96,7 @@ def _read(path: Path, follow_links: bool) -> PosedImage:
     def number(key: str) -> float:
         return finite_number(content.get(key), f"{path}: {key}")
 
+    check_unread(str(path), content, (*_LENS, *(f"t_{i}{j}" for i in range(4) for j in range(4))))
     matrix = np.array([[number(f"t_{i}{j}") for j in range(4)] for i in range(3)])
     row = (*map(number, _LENS), *[0.0] * 6)
     size = tuple(image_length(content.get(key), f"{path}: {key}") for key in ("width", "height"))

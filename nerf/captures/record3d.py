@@ -19,6 +19,7 @@ from nerf.captures.capture import Capture, InvalidCapture
 from nerf.captures.faults import merge_faults
 from nerf.captures.files import check_inside, file_named, natural_key, read_json
 from nerf.captures.image_files import image_files
+from nerf.captures.json_keys import check_unread
 from nerf.captures.json_lens import camera_matrix
 from nerf.captures.posed_images import (
     MAX_VIEWS,
@@ -62,6 +63,7 @@ def read_record3d(
     poses = content.get("poses")
     if not isinstance(poses, list) or not poses or len(poses) > MAX_VIEWS:
         raise UserError(f"{path} has no list `poses`: export the recording again, with poses")
+    check_unread(str(path), content, ())
     image_folder = _images(folder) or _FOLDERS[0]
     names = _names(path, image_folder, len(poses), follow_links)
     size = (

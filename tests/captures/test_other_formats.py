@@ -353,6 +353,23 @@ def test_a_term_of_metashape_that_is_not_read_is_named(tmp_path, bent):
     assert "has p3, which is not read" in refusal(folder)
 
 
+@pytest.mark.parametrize("term", ["fx", "skew", "k6", "p4"])
+def test_terms_of_metashape_that_nobody_reads_are_not_passed_over(tmp_path, bent, term):
+    folder = write_metashape(read_capture(bent), tmp_path / "out")
+    path = folder / "cameras.xml"
+    path.write_text(path.read_text().replace("<k1>", f"<{term}>0.5</{term}><k1>"))
+    assert f"has {term}, which is not read" in refusal(folder)
+
+
+@pytest.mark.parametrize("write", [write_polycam, write_record3d])
+@pytest.mark.parametrize("key", ["k1", "distortion_coefficients", "skew"])
+def test_a_lens_that_an_app_does_not_write_is_not_passed_over(tmp_path, bundled, write, key):
+    folder = write(read_capture(bundled), tmp_path / "out")
+    for path in folder.rglob("*.json"):
+        path.write_text(json.dumps({**json.loads(path.read_text()), key: [0.1]}))
+    assert f"has {key}, which is not read and would change the rays" in refusal(folder)
+
+
 def test_all_faulty_poses_of_record3d_are_told_at_once(tmp_path, bundled):
     folder = write_record3d(read_capture(bundled), tmp_path / "out")
     content = json.loads((folder / "metadata.json").read_text())
