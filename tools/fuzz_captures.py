@@ -45,6 +45,7 @@ from tools.capture_seeds import Files, make_seeds
 codecs.lookup("unicode_escape")  # a module that would else be opened while an input is read
 
 MAX_SECONDS = 10
+_MAX_WAIT = 10 * MAX_SECONDS  # of the clock
 MAX_BYTES = 2**29
 SECRET = b"nobody may read this"
 T = TypeVar("T")
@@ -222,7 +223,9 @@ def try_one(folder: Path, cache: Path, guard: _Guard) -> str:
         raise TimeoutError
 
     signal.signal(signal.SIGALRM, stop)
-    signal.alarm(MAX_SECONDS)
+    signal.signal(signal.SIGPROF, stop)
+    signal.alarm(_MAX_WAIT)
+    signal.setitimer(signal.ITIMER_PROF, MAX_SECONDS)  # of this process, on a busy machine too
     guard.opened.clear()
     guard.is_on = True
     try:
@@ -254,6 +257,7 @@ def try_one(folder: Path, cache: Path, guard: _Guard) -> str:
     finally:
         guard.is_on = False
         signal.alarm(0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
     if guard.opened:
         outcome = f"FAULT: opened {guard.opened[0]}"
     return outcome
