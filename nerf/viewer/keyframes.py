@@ -159,8 +159,8 @@ def save_path(
       The file.
 
     Raises:
-      UserError: if there are fewer than two keyframes, too many frames, one that `--mode=render`
-        would not draw, or the name is none.
+      UserError: if there are fewer than two keyframes, too many frames, one that
+        `nerf.jobs.video.render_video` would refuse, or the name is none.
       OSError: if it cannot be written.
     """
     cameras = path_cameras(frame, keyframes, options)

@@ -77,6 +77,10 @@ def test_a_config_of_something_else_and_a_scene_that_is_not_there_come_before_th
             (tmp_path / "scene.json").write_text("{}")
         assert_is_one_sentence(show(tmp_path, *flags), sentence)
     assert_is_one_sentence(show(tmp_path), "scene.json: the record of the scene cannot be read")
+    (tmp_path / "scene.json").write_text("{")
+    with pytest.raises(UserError, match="cannot be read") as caught:
+        nerf.load_run(tmp_path)
+    assert str(caught.value).count("scene.json") == 1
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(UserError, match="is of something else than a run"):
         nerf.load_run(tmp_path)
