@@ -196,6 +196,7 @@ class SceneFacts(NamedTuple):
         no part of the settings spans one.
       has_hull: whether the visual hull of an object is known, so that rays end close to it.
       exposure_varies: whether the images show that exposure or white balance change between views.
+      knows_depth: whether the capture knows depths of the training views.
     """
 
     longer_side: int
@@ -205,6 +206,7 @@ class SceneFacts(NamedTuple):
     box: tuple[Vector, Vector] | None
     has_hull: bool = False
     exposure_varies: bool = False
+    knows_depth: bool = False
 
     @property
     def are_photographs(self) -> bool:

@@ -39,6 +39,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
+from nerf.captures.known_depths import DepthFile, PointDepths
 from nerf.captures.lens_models import HALF_PIXEL as HALF_PIXEL
 from nerf.captures.lens_models import make_lens as make_lens
 from nerf.errors import UserError, listed, printable
@@ -89,6 +90,9 @@ class Capture:
       follow_links: whether symbolic links that lead out of the folder are followed.
       up: `[3]`, unit, which way is up; None if it is not known.
       masks: `[num_views]`, which pixels are used; None for all of an image. Empty if there is none.
+      point_depths: depths of points in the views that show them; None if they are not known.
+      depth_files: `[num_views]`, the depth image of each view; None for none. Empty if there are
+        none.
     """
 
     format: str
@@ -105,6 +109,8 @@ class Capture:
     follow_links: bool = False
     masks: tuple[Mask | None, ...] = ()
     up: Array | None = None
+    point_depths: PointDepths | None = None
+    depth_files: tuple[DepthFile | None, ...] = ()
 
     @property
     def num_views(self) -> int:

@@ -21,9 +21,11 @@ from nerf.captures.capture import (
     make_lens,
     percentile_bounds,
 )
+from nerf.captures.colmap_depths import point_depths
 from nerf.captures.colmap_files import (
     Camera,
     Image,
+    Point,
     model_suffix,
     numbers_in,
     points_by_id,
@@ -100,27 +102,36 @@ def read_colmap(folder: Path, factor: int | None = None, *, follow_links: bool =
     is_panorama = [camera.model == PANORAMA for camera in camera_of_view]
     camtoworlds = _camtoworlds(images, model)
     bounds = _bounds_from_file(model, images, follow_links)
+    lens = make_lens(
+        [_intrinsics(camera) for camera in camera_of_view],
+        [camera.model.endswith("FISHEYE") for camera in camera_of_view],
+        is_panorama,
+    )
     return Capture(
         format="colmap",
         folder=folder,
         files=tuple(files),
         camtoworlds=camtoworlds,
-        lens=make_lens(
-            [_intrinsics(camera) for camera in camera_of_view],
-            [camera.model.endswith("FISHEYE") for camera in camera_of_view],
-            is_panorama,
-        ),
+        lens=lens,
         sizes=np.array([[camera.width, camera.height] for camera in camera_of_view], np.int64),
         bounds=_bounds_from_points(camtoworlds, is_panorama, images, points)
         if bounds is None
         else bounds,
-        points=np.array(list(points.values())).reshape(-1, 3),
+        points=np.array([point.position for point in points.values()]).reshape(-1, 3),
+        point_depths=point_depths(
+            camtoworlds,
+            is_panorama,
+            images,
+            camera_of_view,
+            np.mean(lens.focal, axis=-1),
+            points,
+        ),
         notes=(*point_notes, *_note_on_models(folder, model), *image_notes),
         follow_links=follow_links,
     )
 
 
-def _read_points(model: Path, follow_links: bool) -> tuple[dict[int, Array], list[str]]:
+def _read_points(model: Path, follow_links: bool) -> tuple[dict[int, Point], list[str]]:
     """The points of a model by their numbers; a file that cannot be read gives a note instead."""
     try:
         return points_by_id(model, follow_links=follow_links), []
@@ -193,7 +204,7 @@ def _bounds_from_points(
     camtoworlds: Array,
     is_panorama: Sequence[bool],
     images: Sequence[Image],
-    points: Mapping[int, Array],
+    points: Mapping[int, Point],
 ) -> Array | None:
     """Bounds `[num_views, 2]` from the points that each image shows, or from all if these are few.
 
@@ -203,10 +214,12 @@ def _bounds_from_points(
     """
     if len(points) < MIN_POINTS:
         return None
-    all_points = np.array(list(points.values()))
+    all_points = np.array([point.position for point in points.values()])
     bounds = []
     for pose, is_round, image in zip(camtoworlds, is_panorama, images, strict=True):
-        visible = [points[number] for number in image.point_ids.tolist() if number in points]
+        visible = [
+            points[number].position for number in image.point_ids.tolist() if number in points
+        ]
         positions = np.array(visible) if len(visible) >= MIN_POINTS else all_points
         with np.errstate(all="ignore"):
             away = positions - pose[:, 3]

@@ -41,6 +41,8 @@ class Image(NamedTuple):
       rotation: `[4]`, a quaternion, w first, from world to camera.
       translation: `[3]`, from world to camera.
       point_ids: `[num_points]`, the numbers of the points that the image shows; -1 for none.
+      keypoints: `[num_points, 2]`, column and row of each, the centre of a pixel at (i + 0.5,
+        j + 0.5).
     """
 
     name: str
@@ -48,6 +50,14 @@ class Image(NamedTuple):
     rotation: tuple[float, ...]
     translation: tuple[float, ...]
     point_ids: npt.NDArray[np.int64]
+    keypoints: Array
+
+
+class Point(NamedTuple):
+    """An entry of `points3D`: a position `[3]`, and its mean reprojection error in pixels."""
+
+    position: Array
+    error: float
 
 
 def read_cameras(model: Path, *, follow_links: bool = False) -> dict[int, Camera]:
@@ -82,7 +92,8 @@ def read_images(model: Path, *, follow_links: bool = False) -> list[Image]:
 
 def read_points(model: Path, *, follow_links: bool = False) -> Array:
     """Reads the points of a model, `[num_points, 3]`."""
-    return np.array(list(points_by_id(model, follow_links=follow_links).values())).reshape(-1, 3)
+    found = points_by_id(model, follow_links=follow_links).values()
+    return np.array([point.position for point in found]).reshape(-1, 3)
 
 
 def model_suffix(model: Path) -> str | None:
@@ -100,7 +111,7 @@ def _file(model: Path, part: str, suffix: str) -> Path:
     return file_named(model, name) or model / name
 
 
-def points_by_id(model: Path, *, follow_links: bool = False) -> dict[int, Array]:
+def points_by_id(model: Path, *, follow_links: bool = False) -> dict[int, Point]:
     """Reads the points of a model, by their numbers; points that are not finite are left out."""
     if model_suffix(model) == "bin":
         found = dict(
@@ -108,7 +119,7 @@ def points_by_id(model: Path, *, follow_links: bool = False) -> dict[int, Array]
         )
     else:
         found = dict(_points_in_text(_file(model, "points3D", "txt"), follow_links))
-    return {number: point for number, point in found.items() if np.isfinite(point).all()}
+    return {number: point for number, point in found.items() if np.isfinite(point.position).all()}
 
 
 # The binary form: little endian, each list after its length.
@@ -183,16 +194,18 @@ def _images_in_binary(data: _BinaryReader) -> Iterator[Image]:
         name = data.name()
         num_points = data.count(min_bytes=24)
         seen = data.array(num_points, [("xy", "<2f8"), ("id", "<i8")])
-        yield Image(name, int(camera_id), pose[:4], pose[4:], seen["id"].astype(np.int64))
+        ids, keypoints = seen["id"].astype(np.int64), seen["xy"].astype(np.float64)
+        yield Image(name, int(camera_id), pose[:4], pose[4:], ids, keypoints)
 
 
-def _points_in_binary(data: _BinaryReader) -> Iterator[tuple[int, Array]]:
+def _points_in_binary(data: _BinaryReader) -> Iterator[tuple[int, Point]]:
     for _ in range(data.count(min_bytes=51)):
         (number,) = data.read("<Q")
         point = np.array(data.read("<3d"))
-        data.skip(3 + 8)  # colour and error
+        data.skip(3)  # colour
+        (error,) = data.read("<d")
         data.skip(8 * data.count(min_bytes=8))  # the images that show it
-        yield int(number), point
+        yield int(number), Point(point, float(error))
 
 
 # The text form: one entry a line, words separated by spaces.
@@ -256,12 +269,15 @@ def _images_in_text(path: Path, follow_links: bool) -> Iterator[Image]:
         next_line, points = next(lines, (where, []))  # may be an empty line
         points = " ".join(points).split()
         ids = np.array([_integer(next_line, word) for word in points[2::3]], np.int64)
-        yield Image(words[9], camera_id, pose[:4], pose[4:], ids)
+        columns, rows = (numbers_in(next_line, points[i::3][: len(ids)]) for i in (0, 1))
+        keypoints = np.array([columns, rows], np.float64).T
+        yield Image(words[9], camera_id, pose[:4], pose[4:], ids, keypoints)
 
 
-def _points_in_text(path: Path, follow_links: bool) -> Iterator[tuple[int, Array]]:
+def _points_in_text(path: Path, follow_links: bool) -> Iterator[tuple[int, Point]]:
     for where, words in _rows(lines_of(path, follow_links=follow_links), min_words=8):
-        yield _integer(where, words[0]), np.array(numbers_in(where, words[1:4]))
+        position, (error,) = numbers_in(where, words[1:4]), numbers_in(where, words[7:8])
+        yield _integer(where, words[0]), Point(np.array(position), error)
 
 
 def _camera(

@@ -41,7 +41,6 @@ _SHUTTER = (
     *("rolling_shutter", "rolling_shutter_time"),
     *("camera_linear_velocity", "camera_angular_velocity"),
 )
-_DEPTH = ("depth_file_path", "depth_path")
 _COLOUR_TO_ALPHA = ("white_transparent", "black_transparent")
 # Keys of which something is read, or that change neither rays nor the meaning of an image.
 _OTHER_KEYS = frozenset({
@@ -53,7 +52,8 @@ _OTHER_KEYS = frozenset({
     "colmap_image_id", "orientation_override", "auto_scale_poses_override", "rotation",
     "rotation_radian", "camera", "camera_id", "frame_id", "frame_idx", "frame_index",
     "frame_number", "timestamp", "time", "name", "image_name", "img_name", "id", "uid", "index",
-    "original_fn", "dataset", "version", "date", "integer_depth_scale", "enable_depth_loading",
+    "original_fn", "dataset", "version", "date", "integer_depth_scale", "depth_file_path",
+    "depth_path", "depth_unit_scale_factor", "enable_depth_loading",
     "enable_ray_loading", "nerf_compositing", "render_aabb", "sdf", "description", "comment",
     "scene", "metadata", "bounding_box", "roi", "latlong", "equirectangular", "lens_mode",
     "num_images", "light", "exposure", "iso", "n_frames",
@@ -90,7 +90,6 @@ def notes_on_keys(path: Path, content: Mapping[str, Any]) -> list[str]:
         (_SHUTTER, "is not corrected for: each image is traced from one pose"),
         (("transform_matrix_start", "transform_matrix_end"), "is not heeded: each image is traced "
          "from its transform_matrix"),
-        (_DEPTH, "is not used yet: only the images are"),
         (_COLOUR_TO_ALPHA, "is not heeded: give the images an alpha channel"),
         (("driver_parameters",), "is not heeded: the light is taken to be the same in all images"),
         (("fisheye_crop_radius",), "is not heeded: pixels outside of the circle are trained on"),

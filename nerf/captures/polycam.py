@@ -4,9 +4,11 @@ Each keyframe has an image and a JSON file of the same name, with the pose as `t
 camera to world, rows x, y, z with y up, the axes right, up, back of Apple's ARKit; and `fx`, `fy`,
 `cx`, `cy`, `width`, `height` in pixels. If Polycam has optimised the poses, they are in
 `corrected_cameras/` with `corrected_images/`, which are read then; else those in `cameras/` and
-`images/`. Depth and confidence are not read.
+`images/`. `depth/` has depth in millimetres, PNG with 16 bits, and `confidence/` 0 where it is low;
+both are smaller than the images. Depth beyond the range of the sensor, 5 m, is not used.
 
-Source: Polycam's page "Raw data"; nerfstudio's `polycam_utils.py`.
+Source: Polycam's page "Raw data", and the section "Polycam's data format" of its tool polyform;
+nerfstudio's `polycam_utils.py`.
 """
 
 from pathlib import Path
@@ -17,6 +19,7 @@ from nerf.captures.capture import Capture, InvalidCapture
 from nerf.captures.faults import merge_faults
 from nerf.captures.files import check_inside, files_with, read_json
 from nerf.captures.json_keys import check_unread
+from nerf.captures.known_depths import LIDAR_RANGE, DepthFile
 from nerf.captures.posed_images import (
     MAX_VIEWS,
     PosedImage,
@@ -29,6 +32,8 @@ from nerf.errors import UserError
 KEYFRAMES = "keyframes"
 _FOLDERS = (("corrected_cameras", "corrected_images"), ("cameras", "images"))
 _LENS = ("fx", "fy", "cx", "cy")
+_DEPTH, _CONFIDENCE = "depth", "confidence"
+_MILLIMETRE = 1e-3
 
 
 def is_polycam(folder: Path) -> bool:
@@ -76,8 +81,6 @@ def _read_keyframes(
             "these poses are those of the phone's own tracking; Polycam's optimised ones, "
             "corrected_cameras, are not there"
         )
-    if (folder / KEYFRAMES / "depth").is_dir():
-        notes.append("depth is not read")
     return make_capture(
         "polycam",
         folder,
@@ -100,4 +103,23 @@ def _read(path: Path, follow_links: bool) -> PosedImage:
     matrix = np.array([[number(f"t_{i}{j}") for j in range(4)] for i in range(3)])
     row = (*map(number, _LENS), *[0.0] * 6)
     size = tuple(image_length(content.get(key), f"{path}: {key}") for key in ("width", "height"))
-    return PosedImage(path.stem, matrix, lambda *_: row, (size[0], size[1]))
+    depth = _depth_of(path, follow_links)
+    return PosedImage(path.stem, matrix, lambda *_: row, (size[0], size[1]), depth=depth)
+
+
+def _depth_of(path: Path, follow_links: bool) -> DepthFile | None:
+    """The depth image of a keyframe, by the file of its camera; None if it has none."""
+    file, confidence = (
+        path.parent.parent / folder / f"{path.stem}.png" for folder in (_DEPTH, _CONFIDENCE)
+    )
+    if not file.is_file():
+        return None
+    for each in (file, confidence):
+        check_inside(path.parent.parent, each, follow_links=follow_links)
+    return DepthFile(
+        file,
+        unit=_MILLIMETRE,
+        confidence=confidence if confidence.is_file() else None,
+        farthest=LIDAR_RANGE,
+        has_scale_of_poses=True,
+    )

@@ -14,6 +14,7 @@ from nerf.captures.files import natural_key, read_bytes
 from nerf.captures.image_choice import original_size
 from nerf.captures.image_names import ImageMatches, NoImagesFound, match_images, none_found
 from nerf.captures.image_paths import find_image, images_without_pose
+from nerf.captures.known_depths import DepthFile
 from nerf.errors import UserError, counted, listed
 
 IMAGE_FOLDERS = ("images", "input", "rgb", ".")  # that are looked in, in this order
@@ -34,6 +35,7 @@ class PosedImage(NamedTuple):
       size: width and height that the intrinsics are for; None for those of the original image.
       fisheye: whether the lens is a fisheye.
       panorama: whether the image is a panorama.
+      depth: its depth image; None for none.
     """
 
     name: str
@@ -42,6 +44,7 @@ class PosedImage(NamedTuple):
     size: tuple[int, int] | None = None
     fisheye: bool = False
     panorama: bool = False
+    depth: DepthFile | None = None
 
 
 def make_capture(
@@ -81,6 +84,7 @@ def make_capture(
     matched.sort(key=lambda pair: natural_key(pair[0].name))
     more = notes_on_files(missing, [file for _, file in matched])
     sizes = _sizes(matches, matched)
+    has_depth = any(image.depth is not None for image, _ in matched)
     return Capture(
         format=format,
         folder=folder,
@@ -94,6 +98,7 @@ def make_capture(
         sizes=np.array(sizes, np.int64),
         notes=(*notes, *matches.notes(), *more),
         follow_links=follow_links,
+        depth_files=tuple(image.depth for image, _ in matched) if has_depth else (),
     )
 
 

@@ -6,7 +6,9 @@ unpacked.
 The file has the poses of all frames as quaternions x, y, z, w and positions, camera to world, with
 the axes right, up, back of Apple's ARKit; the intrinsics `K`, column by column or as rows, or
 those of each frame in `perFrameIntrinsicCoeffs`: fx, fy, cx, cy; and the size of the images, `w`
-and `h`. Frame i is the image `rgb/i`. Depth and confidence are not read.
+and `h`. Frame i is the image `rgb/i`, and its depth is `depth/i.exr`, in metres. Depth beyond the
+range of the sensor, 5 m, is not used. Confidence is not read, nor is the depth of an archive,
+`rgbd/i.depth`, which is compressed with LZFSE.
 
 Source: the exports of the app ("EXR + JPG sequence"); nerfstudio's `record3d_utils.py`.
 """
@@ -21,6 +23,7 @@ from nerf.captures.files import check_inside, file_named, natural_key, read_json
 from nerf.captures.image_files import image_files
 from nerf.captures.json_keys import check_unread
 from nerf.captures.json_lens import camera_matrix
+from nerf.captures.known_depths import LIDAR_RANGE, DepthFile
 from nerf.captures.posed_images import (
     MAX_VIEWS,
     PosedImage,
@@ -33,6 +36,8 @@ from nerf.errors import UserError, counted
 
 METADATA_FILES = ("metadata.json", "metadata")
 _FOLDERS = ("rgb", "rgbd")
+_DEPTH = "depth"
+_UNITS = {".exr": 1.0, ".npy": 1.0, ".png": 1e-3}  # metres; a PNG has millimetres
 
 
 def is_record3d(folder: Path) -> bool:
@@ -83,13 +88,31 @@ def read_record3d(
             continue
         fx, fy, cx, cy = lenses[index % len(lenses)]
         row = (fx, fy, cx, cy, *[0.0] * 6)
-        images.append(PosedImage(name, camtoworld, lambda *_, row=row: row, size))
+        depth = _depth_of(folder, name, follow_links)
+        images.append(PosedImage(name, camtoworld, lambda *_, row=row: row, size, depth=depth))
     if problems:
         raise InvalidCapture(merge_faults(problems, "poses"))
-    notes = ["depth is not read"] if (folder / "depth").is_dir() else []
+    notes = []
+    if not any(image.depth for image in images) and any(
+        path.parent.glob(f"{image_folder}/*.depth")
+    ):
+        notes = [
+            f"the depth in {image_folder}/*.depth is compressed with LZFSE and not read: export "
+            'the recording as "EXR + JPG sequence" to train on it'
+        ]
     return make_capture(
         "record3d", folder, images, factor, notes, [image_folder], follow_links=follow_links
     )
+
+
+def _depth_of(folder: Path, name: str, follow_links: bool) -> DepthFile | None:
+    """The depth image of a frame by its name; None if it has none."""
+    for suffix, unit in _UNITS.items():
+        file = folder / _DEPTH / f"{name}{suffix}"
+        if file.is_file():
+            check_inside(folder, file, follow_links=follow_links)
+            return DepthFile(file, unit, farthest=LIDAR_RANGE, has_scale_of_poses=True)
+    return None
 
 
 def _names(path: Path, image_folder: str, num_poses: int, follow_links: bool) -> list[str]:

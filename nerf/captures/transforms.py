@@ -27,6 +27,7 @@ from nerf.captures.capture import (
     make_lens,
     with_points,
 )
+from nerf.captures.depth_of_frames import depth_of_frames
 from nerf.captures.faults import merge_faults
 from nerf.captures.files import natural_key, read_json
 from nerf.captures.image_choice import original_size
@@ -87,10 +88,11 @@ def read_nerfstudio(
     names = [frame.name for frame in frames]
     split, split_notes = named_split(path, content, names, [frame.file for frame in frames])
     masks, mask_notes = masks_of_frames(path, content, names, images, factor)
-    notes += [*name_notes, *images.notes(), *split_notes, *mask_notes]
+    depth_files, depth_notes = depth_of_frames(path, content, names, follow_links=follow_links)
+    notes += [*name_notes, *images.notes(), *split_notes, *mask_notes, *depth_notes]
     points = _points(folder, content, notes, follow_links=follow_links)
     capture = assemble("nerfstudio", images, frames, points, split, notes)
-    return dataclasses.replace(capture, masks=masks)
+    return dataclasses.replace(capture, masks=masks, depth_files=depth_files)
 
 
 def names_in(content: Mapping[str, Any]) -> list[str]:

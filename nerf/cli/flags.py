@@ -193,6 +193,13 @@ flags.DEFINE_enum(
     "with --mode=evaluate, score with those of each view (auto: as the run was trained)",
 )
 flags.DEFINE_enum(
+    "depth",
+    "auto",
+    ("auto", "on", "off"),
+    "train on depths that the capture knows: COLMAP's points, depth images (auto: where there are "
+    "some)",
+)
+flags.DEFINE_enum(
     "robust_loss",
     None,
     get_args(RobustLoss),

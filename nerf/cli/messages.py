@@ -18,6 +18,7 @@ FLAG_OF: Mapping[str, str] = {
     "num_threads": "threads",
     "resolution": "mesh_resolution",
     "seconds": "train_seconds",
+    "train.depth": "depth",
     "train.exposure": "exposure",
     "train.holdout": "holdout",
     "train.holdout_views": "holdout_views",

@@ -24,7 +24,7 @@ _VIDEO = {
 _TRAINING = {
     "steps", "train_seconds", "rays", "rays_per_microbatch", "steps_per_call", "lr", "resume",
     "stop_at", "save_every", "eval_every", "on_collapse", "tensorboard", "seed", "exposure",
-    "robust_loss",
+    "depth", "robust_loss",
 }  # fmt: skip
 _EXPORT = {
     "init_from", "run_dir", "out", "export", "export_frame", "export_far", "mesh_format",
@@ -69,6 +69,7 @@ _SAME_SETTING = {
     "holdout": ("train.holdout",),
     "holdout_views": ("train.holdout_views",),
     "exposure": ("train.exposure",),
+    "depth": ("train.depth",),
 }
 
 

@@ -67,6 +67,8 @@ def assignments() -> tuple[str, ...]:
         given.append(f"train.holdout={holdout()}")
     if FLAGS.mode == "train" and FLAGS.exposure != "auto":
         given.append(f"train.exposure={FLAGS.exposure}")
+    if FLAGS.mode == "train" and FLAGS.depth != "auto":
+        given.append(f"train.depth={FLAGS.depth}")
     names = holdout_views()
     if names:
         given.append(f"train.holdout_views={json.dumps(names)}")

@@ -219,6 +219,11 @@ class TrainConfig:
       distortion_loss_weight, opacity_loss_weight: see `nerf.training.loss`.
       exposure: whether exposure and white balance of the views are corrected, see
         `nerf.corrections.exposure`; fitting to a scene decides it.
+      depth: whether known depths of the capture are trained on, see `nerf.training.depth_loss`;
+        fitting to a scene decides it.
+      depth_loss_weight, depth_loss_decay: of that loss at first, and what is left of the weight at
+        the end of the run, with an exponential decay between them.
+      num_depth_rays: rays of a step through pixels of known depth, beside `num_rays`.
       robust_loss, robust_scale, robust_start, robust_anneal: see `nerf.training.robust_loss`.
     """
 
@@ -238,6 +243,10 @@ class TrainConfig:
     distortion_loss_weight: float = renamed(0.0, "distortion")
     opacity_loss_weight: float = renamed(0.0, "coverage")
     exposure: Literal["off", "on"] = "off"
+    depth: Literal["off", "on"] = "off"
+    depth_loss_weight: float = 0.05
+    depth_loss_decay: float = 0.1
+    num_depth_rays: int = 256
     robust_loss: RobustLoss = "none"
     robust_scale: float = 0.1
     robust_start: float = 10.0
@@ -264,6 +273,14 @@ class TrainConfig:
         check(
             self.opacity_loss_weight >= 0, "opacity_loss_weight", self.opacity_loss_weight, ">= 0"
         )
+        check(self.depth_loss_weight > 0, "depth_loss_weight", self.depth_loss_weight, "> 0")
+        check(
+            0 < self.depth_loss_decay <= 1,
+            "depth_loss_decay",
+            self.depth_loss_decay,
+            "> 0, at most 1",
+        )
+        check(self.num_depth_rays >= 1, "num_depth_rays", self.num_depth_rays, ">= 1")
         check(self.robust_scale > 0, "robust_scale", self.robust_scale, "> 0")
         check(self.robust_start >= 1, "robust_start", self.robust_start, ">= 1")
         check(self.robust_anneal > 0, "robust_anneal", self.robust_anneal, "> 0")

@@ -21,6 +21,7 @@ KEPT_BY_A_RUN = (
     "field.proposal.high",
     "field.total_variation_every",
     "train.exposure",
+    "train.depth",
 )
 # What a user who sets one field sets besides.
 _IMPLIED = {"train.holdout": "train.use_file_split=false"}

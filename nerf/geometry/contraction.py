@@ -61,6 +61,18 @@ class Contracted:
         """See `Space`."""
         return depth_of_contracted(t[..., None], jnp.stack([near, far], axis=-1))[..., 0]
 
+    def parameter(
+        self,
+        depth: jax.Array,
+        origins: jax.Array,
+        directions: jax.Array,
+        near: jax.Array,
+        far: jax.Array,
+    ) -> jax.Array:
+        """See `Space`."""
+        at_near, at_far, at_depth = (_linear_in_t(x) for x in (near, far, depth))
+        return (at_depth - at_near) / (at_far - at_near)
+
     def default_camera_path(self, camtoworlds: Array) -> str:
         """See `Space`."""
         return path_of_rig(camtoworlds)

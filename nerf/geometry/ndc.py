@@ -75,6 +75,17 @@ class NDC:
         """See `Space`."""
         return depth_from_ndc(t, origins, directions)
 
+    def parameter(
+        self,
+        depth: jax.Array,
+        origins: jax.Array,
+        directions: jax.Array,
+        near: jax.Array,
+        far: jax.Array,
+    ) -> jax.Array:
+        """See `Space`."""
+        return ndc_from_depth(depth, origins, directions)
+
     def default_camera_path(self, camtoworlds: Array) -> str:
         """A spiral, which stays among the cameras and looks the way they look."""
         return "spiral"
@@ -184,3 +195,25 @@ def depth_from_ndc(t: jax.Array, origins: jax.Array, directions: jax.Array) -> j
     chex.assert_shape([origins, directions], (*batch_shape, 3))
     z = -NEAR_PLANE / jnp.maximum(1.0 - t, 1e-6)
     return (z - origins[..., 2]) / directions[..., 2]
+
+
+def ndc_from_depth(depth: jax.Array, origins: jax.Array, directions: jax.Array) -> jax.Array:
+    """The inverse of `depth_from_ndc`: the parameter of a warped ray at a depth.
+
+        t = 1 + n / z,   z = origin_z + depth direction_z
+
+    Args:
+      depth: `[...]`, along the viewing axis, in scene units.
+      origins, directions: `[..., 3]` of the pinhole ray, before the warp.
+
+    Returns:
+      `[...]`, at most 1; less than 0 in front of the near plane.
+
+    >>> straight_ahead = jnp.array([[0.0, 0.0, -1.0]])
+    >>> ndc_from_depth(jnp.array([4.0]), jnp.zeros((1, 3)), straight_ahead).tolist()
+    [0.75]
+    """
+    batch_shape = depth.shape
+    chex.assert_shape([origins, directions], (*batch_shape, 3))
+    z = origins[..., 2] + depth * directions[..., 2]
+    return 1.0 + NEAR_PLANE / jnp.minimum(z, -1e-6)

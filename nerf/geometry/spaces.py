@@ -95,6 +95,16 @@ class Space(Protocol):
           `[...]`.
         """
 
+    def parameter(
+        self,
+        depth: jax.Array,
+        origins: jax.Array,
+        directions: jax.Array,
+        near: jax.Array,
+        far: jax.Array,
+    ) -> jax.Array:
+        """The inverse of `depth`: parameters `[...]` at depths `[...]`; beyond the bounds, too."""
+
     def default_camera_path(self, camtoworlds: Array) -> str:
         """The camera path, a key of `nerf.geometry.camera_paths.PATHS`, that suits the cameras."""
 

@@ -73,6 +73,17 @@ class World:
         """See `Space`; the parameter of a pinhole ray is its depth."""
         return t
 
+    def parameter(
+        self,
+        depth: jax.Array,
+        origins: jax.Array,
+        directions: jax.Array,
+        near: jax.Array,
+        far: jax.Array,
+    ) -> jax.Array:
+        """See `Space`; the depth itself."""
+        return depth
+
     def default_camera_path(self, camtoworlds: Array) -> str:
         """See `Space`."""
         return path_of_rig(camtoworlds)

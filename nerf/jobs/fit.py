@@ -14,6 +14,7 @@ from nerf.config.settings import PROPOSAL, Config, Vector
 from nerf.errors import UserError
 from nerf.field import SceneFacts
 from nerf.jobs.scene_box import scene_box
+from nerf.jobs.training_views import num_known_depths
 from nerf.scenes.scene import Scene
 from nerf.scenes.splits import Holdout
 from nerf.scenes.visual_hull import hull_box
@@ -71,6 +72,7 @@ def scene_facts(scene: Scene, config: Config, *, spans_box: bool) -> SceneFacts:
         box=box,
         has_hull=hull is not None and config.render.networks == PROPOSAL,
         exposure_varies=scene.exposure_varies,
+        knows_depth=num_known_depths(scene, scene.split(Holdout.of(config.train)).train) > 0,
     )
 
 

@@ -32,6 +32,7 @@ def run_record(trained: TrainedField, scene: Scene, *, mode: str, seed: int) -> 
         "resolution": [cameras.height, cameras.width],
         **_sizes(cameras),
         **_used_pixels(scene),
+        **_known_depths(trained, scene),
         "space": scene.space.name,
         "unit_scale": _rounded(scene.unit_scale),
         "bounds": [_rounded(bound) for bound in cameras.bounds.mean(axis=0)],
@@ -68,6 +69,17 @@ def _used_pixels(scene: Scene) -> dict[str, Any]:
     images = scene.images
     alpha = "object" if images.is_transparent else "colour" if images.background else "not used"
     return {"alpha": alpha, "used_pixels": None if images.kept is None else images.kept.count}
+
+
+def _known_depths(trained: TrainedField, scene: Scene) -> dict[str, Any]:
+    """How many depths of the training views are known, and from what; nothing where they are not
+    trained on.
+    """
+    samples = scene.depth_samples
+    if trained.config.train.depth == "off" or samples is None or trained.scene is None:
+        return {}
+    count = len(samples.of_views(trained.scene.split.train))
+    return {"known_depths": {"count": count, "source": samples.source}}
 
 
 def _rounded(value: Any) -> float:

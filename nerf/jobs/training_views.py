@@ -5,11 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from nerf.config.settings import TrainConfig
 from nerf.errors import UserError
 from nerf.scenes.image_store import ImageStore
 from nerf.scenes.kept_pixels import KeptPixels
 from nerf.scenes.scene import Scene
 from nerf.training.batch import PixelLayout, PixelRuns, TrainingViews
+from nerf.training.depth_batch import DepthTable
 
 
 def training_views(scene: Scene, indices: Sequence[int]) -> TrainingViews:
@@ -32,6 +34,46 @@ def training_views(scene: Scene, indices: Sequence[int]) -> TrainingViews:
         images.background,
         images.is_transparent,
         None if images.kept is None else _runs(images, images.kept, which),
+        depth_table(scene, which),
+    )
+
+
+def depths_in_words(scene: Scene, views: TrainingViews, config: TrainConfig) -> str:
+    """What a run that trains on depth says of it.
+
+    Raises:
+      UserError: if no depth of the training views is known.
+    """
+    if scene.depth_samples is None or views.depths is None:
+        raise UserError(
+            f'`depth="on"` needs known depths, and the scene {scene.name} has none of its training '
+            "views: COLMAP's points with the images that show them, depth images of Record3D or "
+            "Polycam, or `depth_file_path` in a transforms.json"
+        )
+    num_views = len(np.unique(views.depths.view))
+    return (
+        f"and on {len(views.depths.view):,} known depths in {num_views} of them, from "
+        f"{scene.depth_samples.source}: {config.num_depth_rays:,} more rays a step "
+        '(`depth="off"` leaves them out)'
+    )
+
+
+def num_known_depths(scene: Scene, indices: Sequence[int]) -> int:
+    """The number of depths that are known of some views."""
+    return 0 if scene.depth_samples is None else len(scene.depth_samples.of_views(indices))
+
+
+def depth_table(scene: Scene, which: npt.NDArray[np.int64]) -> DepthTable | None:
+    """The depths that are known of some views, by ascending indices; None where none is known."""
+    if scene.depth_samples is None:
+        return None
+    known = scene.depth_samples.of_views(which.tolist())
+    if len(known) == 0:
+        return None
+    return DepthTable(
+        np.searchsorted(which, known.view).astype(np.int32),
+        *(np.asarray(x, np.float32) for x in (known.column, known.row, known.depth)),
+        *(np.asarray(x, np.float32) for x in (known.sigma, known.weight)),
     )
 
 

@@ -40,7 +40,7 @@ _SAME_TO_RESUME = (
     "init_from", "seed", "precision",
 )  # fmt: skip
 _SAME_IF_GIVEN = ("sizes",)  # of views that differ in size
-_SAME_IF_KNOWN = ("alpha", "used_pixels")  # which older runs do not say
+_SAME_IF_KNOWN = ("alpha", "used_pixels", "known_depths")  # which older runs do not say
 _MAY_DIFFER = ("train.num_steps",)
 _MAY_DIFFER_ELSEWHERE = ("backend", "init_from", "seed")
 _PACKAGES = ("jax", "jaxlib", "optax", "flax", "dm-haiku", "numpy")

@@ -18,6 +18,7 @@ from nerf.runtime.cache_dir import default_cache_dir
 from nerf.runtime.events import Callback, log_event
 from nerf.scenes.alpha import AlphaOption
 from nerf.scenes.image_store import ImageStore, load_pixels, with_channels
+from nerf.scenes.known_depths import depth_samples
 from nerf.scenes.normalize import DEFAULT, NormalizeOptions, make_scene
 from nerf.scenes.scene import Scene, Source
 from nerf.scenes.used_pixels import MasksOption, select_pixels
@@ -137,7 +138,9 @@ def load_capture(
         origin=f"{capture.format}, {capture.files[0].parent}",
         options=options.normalization,
     )
-    notes += scene.exposure_notes
+    samples, depth_notes = depth_samples(capture, images, scene.unit_scale)
+    scene = dataclasses.replace(scene, depth_samples=samples)
+    notes += [*scene.exposure_notes, *depth_notes]
     return LoadedScene(scene, capture, (*capture.notes, *notes), matched.turned)
 
 

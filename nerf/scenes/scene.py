@@ -21,6 +21,7 @@ from nerf.geometry.cameras import Cameras
 from nerf.geometry.poses import scale_of
 from nerf.geometry.spaces import Space
 from nerf.geometry.upright import quarter_turns
+from nerf.scenes.depth_samples import DepthSamples
 from nerf.scenes.image_store import ImageStore
 from nerf.scenes.splits import Holdout, make_split
 
@@ -74,6 +75,7 @@ class Scene:
       background: the colour where the scene is empty, and behind transparent images.
       depth: `[num_views, height, width]` float32, exact depth along the viewing axis in scene
         units, inf for the background; None if it is not known.
+      depth_samples: depths that the capture knows at some pixels; None where it knows none.
       given_split: training and held-out views, if the files define them; else None.
       path_poses: `[num_poses, 3, 4]` float32, poses in scene units that the files have without
         images, as a camera path; None if there are none.
@@ -92,6 +94,7 @@ class Scene:
     capture_to_scene: npt.NDArray[np.float64]
     background: Background = "black"
     depth: npt.NDArray[np.float32] | None = None
+    depth_samples: DepthSamples | None = None
     given_split: Split | None = None
     path_poses: npt.NDArray[np.float32] | None = None
     folder: Path | None = None

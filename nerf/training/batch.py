@@ -15,6 +15,7 @@ from nerf.corrections.corrections import Corrections, pixel_gains
 from nerf.geometry.cameras import Cameras, pixel_cameras
 from nerf.geometry.rays import Rays, scene_rays
 from nerf.geometry.spaces import Space
+from nerf.training.depth_batch import DepthPixels, DepthTable
 
 # What each 8-bit level is in [0, 1]. A table, since a compiler would multiply by 1 / 255 instead.
 _LEVELS = np.arange(256, dtype=np.float32) / np.float32(255)
@@ -47,7 +48,7 @@ class PixelRuns(NamedTuple):
 
 @functools.partial(
     jax.tree_util.register_dataclass,
-    data_fields=("pixels", "layout", "cameras", "kept"),
+    data_fields=("pixels", "layout", "cameras", "kept", "depths"),
     meta_fields=("background", "has_opacity"),
 )
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -62,6 +63,7 @@ class TrainingViews:
       background: the colour behind transparent pixels; None if alpha is not used.
       has_opacity: whether alpha is the opacity of the scene.
       kept: the pixels of the training views that are drawn from; None for all.
+      depths: known depths of the training views; None where there are none, or they are not used.
     """
 
     pixels: jax.Array | npt.NDArray[np.uint8]
@@ -70,6 +72,7 @@ class TrainingViews:
     background: Background | None = "black"
     has_opacity: bool = False
     kept: PixelRuns | None = None
+    depths: DepthTable | None = None
 
     @property
     def num_rays(self) -> int:
@@ -98,7 +101,7 @@ class Drawn(NamedTuple):
 
 @functools.partial(
     jax.tree_util.register_dataclass,
-    data_fields=("view", "row", "column", "ray_keys", "pixels"),
+    data_fields=("view", "row", "column", "ray_keys", "pixels", "depths"),
     meta_fields=("background", "has_opacity"),
 )
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -109,6 +112,7 @@ class PixelBatch:
       view, row, column, ray_keys: `[num_rays]`, see `Drawn`.
       pixels: `[num_rays, 3 or 4]` uint8.
       background, has_opacity: see `TrainingViews`.
+      depths: `[num_depth_rays]`, further pixels whose depth is known; None without.
     """
 
     view: jax.Array
@@ -118,6 +122,7 @@ class PixelBatch:
     pixels: jax.Array
     background: Background | None = "black"
     has_opacity: bool = False
+    depths: DepthPixels | None = None
 
 
 class Batch(NamedTuple):

@@ -3,6 +3,7 @@
 Either way the same pixels are drawn, and nothing but the batch crosses from one memory to another.
 """
 
+import dataclasses
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol
 
@@ -20,6 +21,7 @@ from nerf.training.batch import (
     draw_pixels,
     with_colours,
 )
+from nerf.training.depth_batch import DepthPixels, DepthTable, draw_depths
 
 
 class DrawFn(Protocol):
@@ -57,6 +59,30 @@ def draw_on_devices(mesh: Mesh, views: TrainingViews, num_rays: int) -> DrawFn:
     # Each device draws its own rays, so nothing crosses.
     jitted = jax.jit(draw, out_shardings=NamedSharding(mesh, P(parallel.AXIS)))
     return lambda key, step: jitted(key, step, placed)
+
+
+def with_depths(draw: DrawFn, mesh: Mesh, depths: DepthTable | None, num_rays: int) -> DrawFn:
+    """Draws pixels of known depth besides, from a table on every device; nothing else changes.
+
+    Args:
+      draw: the batches without.
+      mesh: the devices; their number divides `num_rays`.
+      depths: known depths; None for none.
+      num_rays: rays of known depth.
+    """
+    if depths is None:
+        return draw
+    placed = parallel.replicate(mesh, depths)
+
+    def draw_some(key: jax.Array, step: jax.Array, depths: DepthTable) -> DepthPixels:
+        return draw_depths(jax.random.fold_in(key, step), depths, num_rays)
+
+    jitted = jax.jit(draw_some, out_shardings=NamedSharding(mesh, P(parallel.AXIS)))
+
+    def both(key: jax.Array, step: jax.Array, /) -> PixelBatch:
+        return dataclasses.replace(draw(key, step), depths=jitted(key, step, placed))
+
+    return both
 
 
 class HostDraw:

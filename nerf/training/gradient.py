@@ -1,6 +1,7 @@
 """The gradient of the loss, accumulated over microbatches; rays that meet nothing are left out."""
 
 import functools
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import chex
@@ -226,15 +227,37 @@ def _add_gradient(
     evaluated once; other gradients are small.
     """
     values, gradient = total
-    table, rows = field.table, None
-    if table is not None and config.render.networks == PROPOSAL:
-        rows = table.find(params[FINE])
-        apply = functools.partial(table.apply, total=table.find(gradient[FINE]))
-        field = field._replace(apply=apply)
+    field, add = adding_in_place(field, params, gradient, config.render)
     new_values, (new_gradient, of_parts) = _value_and_gradient(
         field, params, microbatch, config, corrected, occupancy, share
     )
-    added = jax.tree.map(
-        lambda leaf, old, new: new if leaf is rows else old + new, params, gradient, new_gradient
-    )
-    return jax.tree.map(jnp.add, values, new_values), added, of_parts
+    return jax.tree.map(jnp.add, values, new_values), add(new_gradient), of_parts
+
+
+def adding_in_place(
+    field: RadianceField, params: Params, gradient: Params, config: RenderConfig
+) -> tuple[RadianceField, Callable[[Params], Params]]:
+    """A field whose gradient can be added to another without a copy of its table.
+
+    Args:
+      field: with or without a table, see `nerf.field.Table`.
+      params: of all networks.
+      gradient: what the next gradient is added to.
+      config: the networks.
+
+    Returns:
+      The field to differentiate, and what makes the sum of its gradient.
+    """
+    table, rows = field.table, None
+    if table is not None and config.networks == PROPOSAL:
+        rows = table.find(params[FINE])
+        apply = functools.partial(table.apply, total=table.find(gradient[FINE]))
+        field = field._replace(apply=apply)
+
+    def add(new: Params) -> Params:
+        added: Params = jax.tree.map(
+            lambda leaf, old, x: x if leaf is rows else old + x, params, gradient, new
+        )
+        return added
+
+    return field, add

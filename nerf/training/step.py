@@ -5,7 +5,9 @@ which rays are drawn, so a run that stops can resume with the same results. Imag
 the devices once; from then on nothing but the batch does.
 """
 
+import dataclasses
 import functools
+import math
 from typing import Any, NamedTuple, Protocol
 
 import chex
@@ -27,7 +29,9 @@ from nerf.runtime import parallel
 from nerf.runtime.devices import IMAGE_MEMORY
 from nerf.training import health
 from nerf.training.batch import PixelBatch, TrainingViews, corrected_parts, make_batch
-from nerf.training.batch_source import make_draw
+from nerf.training.batch_source import make_draw, with_depths
+from nerf.training.depth_batch import make_depth_rays
+from nerf.training.depth_loss import with_depth_loss
 from nerf.training.gradient import loss_and_gradients
 from nerf.training.health import StepHealth
 from nerf.training.loss import BatchStats
@@ -109,7 +113,10 @@ def make_step(
       image_memory: see `nerf.training.batch_source.make_draw`.
       debug: whether values are checked, see `nerf.render.checks`; on one device.
     """
-    mesh = parallel.make_mesh(1 if debug else config.train.num_rays)
+    depths = views.depths if config.train.depth == "on" else None
+    num_rays, num_depth_rays = config.train.num_rays, config.train.num_depth_rays
+    shared_by = num_rays if depths is None else math.gcd(num_rays, num_depth_rays)
+    mesh = parallel.make_mesh(1 if debug else shared_by)
     jitted = jit_step(
         field,
         config,
@@ -120,7 +127,8 @@ def make_step(
     )
     step = checked(jitted) if debug else jitted
     platform = parallel.platform_of(mesh)
-    draw = make_draw(mesh, views, config.train.num_rays, image_memory)
+    views = dataclasses.replace(views, depths=None)
+    draw = with_depths(make_draw(mesh, views, num_rays, image_memory), mesh, depths, num_depth_rays)
     cameras = parallel.replicate(mesh, views.cameras)
 
     def steps(
@@ -193,11 +201,18 @@ def jit_step(
         share = functools.partial(
             loss_and_gradients, field, params, batch, config, microbatch_size, number
         )
+        of_views: Corrections | None = None
         if corrections is None:
-            return *share()[:3], moments, None
-        parts, pull_back = jax.vjp(functools.partial(corrected_parts, pixels), corrections)
-        *found, of_parts = share(parts)
-        return *found, moments, pull_back(of_parts)[0]
+            found = share()[:3]
+        else:
+            parts, pull_back = jax.vjp(functools.partial(corrected_parts, pixels), corrections)
+            *gradients, of_parts = share(parts)
+            found, of_views = tuple(gradients), pull_back(of_parts)[0]
+        if pixels.depths is not None:
+            rays = make_depth_rays(pixels.depths, cameras, space=space, config=config.render)
+            size = parallel.largest_divisor(len(rays.t), microbatch_size)
+            found = with_depth_loss(found, field, params, rays, config, size, progress)
+        return *found, moments, of_views
 
     everywhere = NamedSharding(mesh, PartitionSpec())
 

@@ -68,6 +68,22 @@ def test_bounds_are_depths_of_the_points(folder, reconstruction):
         np.testing.assert_allclose(bounds, [near, far], rtol=0.05)
 
 
+def test_points_are_known_in_the_images_that_show_them(folder, reconstruction):
+    """Their depths, at the keypoints as the distorted lens shows them."""
+    capture = load_folder(folder).capture
+    known, names = capture.point_depths, [file.name for file in capture.files]
+    by_name = {image.name: image for image in reconstruction.images.values()}
+    assert len(known.view) > 100
+    for view, column, row, depth in zip(*known[:4], strict=True):
+        image = by_name[names[view]]
+        expected = [
+            (image.cam_from_world() * reconstruction.points3D[seen.point3D_id].xyz)[2]
+            for seen in image.points2D
+            if seen.has_point3D() and np.allclose(seen.xy, [column + 0.5, row + 0.5], atol=1e-6)
+        ]
+        np.testing.assert_allclose(depth, expected[0], rtol=1e-9)
+
+
 def test_images_and_poses_that_do_not_match_are_listed(folder):
     names = sorted(path.name for path in (folder / "images").iterdir())
     (folder / "images" / names[2]).unlink()

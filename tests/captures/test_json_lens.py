@@ -183,7 +183,7 @@ def test_what_is_not_traced_is_refused_once(tmp_path, name, place):
 NOTED = {
     "time": ({"time": 0.5}, {"time": 0.0}, "as if nothing in it moved"),
     "shutter": ({}, {"rolling_shutter": [0, 0, 1, 0]}, "rolling_shutter of transforms.json"),
-    "depth": ({"depth_file_path": "depth/2.png"}, {}, "is not used yet"),
+    "depth": ({"depth_file_path": "depth/2.png"}, {}, "that transforms.json names"),
     "white": ({}, {"white_transparent": True}, "give the images an alpha channel"),
     "light": ({"driver_parameters": {"LightX": 1.0}}, {}, "the light is taken to be the same"),
     "angle": ({}, {"camera_angle_x": 2.0}, "contradict each other"),

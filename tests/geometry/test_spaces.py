@@ -252,3 +252,15 @@ def test_normalised_vectors_are_unit_and_keep_their_direction(scale):
 
 def test_a_zero_vector_stays_zero():
     np.testing.assert_array_equal(normalize(jnp.zeros((2, 3))), np.zeros((2, 3)))
+
+
+@every_space
+def test_the_parameter_at_a_depth_is_the_inverse_of_the_depth_at_a_parameter(space):
+    rays = rays_in(space)
+    shares = within(rays, [0.02, 0.3, 0.6, 0.9])
+    depths = depths_of(rays, shares)
+    cameras = forward_cameras(NUM)
+    origins, directions = pinhole_rays(*random_pixels(NUM), cameras)
+    near, far = jnp.asarray(cameras.bounds).T
+    found = [rays.space.parameter(x, origins, directions, near, far) for x in depths.T]
+    np.testing.assert_allclose(jnp.stack(found, axis=1), shares, rtol=1e-4, atol=1e-5)

@@ -31,6 +31,7 @@ _REALS = {
     "adam_b2": (0.0, 0.99),
     "growth": (1.0, 4.0),
     "robust_start": (1.0, 100.0),
+    "depth_loss_decay": (1e-12, 1.0),
 }
 _TUPLES = {
     "low": st.tuples(*[st.floats(-100, -1)] * 3),

@@ -1,0 +1,97 @@
+"""Reading depth images: depth along the viewing axis in the files' unit of length."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from nerf.captures.array_files import read_array
+from nerf.captures.exr import read_channel
+from nerf.captures.files import read_bytes
+from nerf.captures.image_decoding import DECODING_ERRORS
+from nerf.captures.known_depths import DepthFile
+from nerf.errors import UserError
+
+DEPTH_SUFFIXES = (".png", ".tif", ".tiff", ".npy", ".exr")
+_MAX_BYTES = 2**28
+_MAX_PIXELS = 2**26
+_CHANNELS = ("Z", "depth", "R", "Y")
+_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")
+
+
+def read_depth(depth: DepthFile, *, follow_links: bool = False) -> npt.NDArray[np.float64]:
+    """The depth image of a view.
+
+    Args:
+      depth: the file, its unit, and its confidence if there is one.
+      follow_links: whether a link that leads out of its folder is followed.
+
+    Returns:
+      `[height, width]`, in the files' unit; 0 where it is not known, not finite, not to be trusted,
+      or beyond `depth.farthest`.
+
+    Raises:
+      UserError: if a file cannot be read, is no depth image, or the confidence does not fit it.
+    """
+    values = _values(depth.file, follow_links) * depth.unit
+    with np.errstate(invalid="ignore"):
+        is_known = np.isfinite(values) & (values > 0) & (values <= depth.farthest)
+    if depth.confidence is not None:
+        confidence = _grey(depth.confidence, follow_links)
+        if confidence.shape != values.shape:
+            raise UserError(
+                f"{depth.confidence} is {_size(confidence)}, and its depth image {_size(values)}: "
+                "export both again, or remove the confidence"
+            )
+        is_known &= confidence > 0
+    return np.where(is_known, values, 0.0)
+
+
+def _values(file: Path, follow_links: bool) -> npt.NDArray[np.float64]:
+    """The numbers of a file, `[height, width]`."""
+    suffix = file.suffix.lower()
+    if suffix == ".exr":
+        return read_channel(file, _CHANNELS, follow_links=follow_links).astype(np.float64)
+    if suffix == ".npy":
+        array = read_array(file, _MAX_BYTES, follow_links=follow_links)
+        array = array[..., 0] if array.ndim == 3 and array.shape[-1] == 1 else array
+        if array.ndim != 2 or array.size == 0:
+            raise UserError(
+                f"{file} has the shape {list(array.shape)}, and a depth image has height and "
+                "width: make it again"
+            )
+        return array
+    return _grey(file, follow_links, _MODES)
+
+
+def _grey(
+    file: Path, follow_links: bool, modes: tuple[str, ...] | None = None
+) -> npt.NDArray[np.float64]:
+    """The numbers of an image with one channel; `modes` are Pillow's names of what is accepted."""
+    content = read_bytes(file, _MAX_BYTES, follow_links=follow_links)
+    try:
+        with Image.open(io.BytesIO(content), formats=("PNG", "TIFF")) as image:
+            mode, (width, height) = image.mode, image.size
+            if width * height > _MAX_PIXELS:
+                raise UserError(f"{file} is {width} x {height}, too large for a depth image")
+            if (modes is not None and mode not in modes) or len(image.getbands()) > 1:
+                raise UserError(
+                    f"{file} has no depth in 16 bits or more ({mode}), but colours or 8 bits: give "
+                    "the depth itself, as a PNG with 16 bits, e.g. in millimetres"
+                )
+            pixels: npt.NDArray[Any] = np.asarray(image)
+    except UserError:
+        raise
+    except (*DECODING_ERRORS, Image.DecompressionBombError, MemoryError) as error:
+        raise UserError(
+            f"{file} cannot be read as a depth image ({error or type(error).__name__}): copy or "
+            "export it again"
+        ) from error
+    return pixels.astype(np.float64)
+
+
+def _size(array: npt.NDArray[np.float64]) -> str:
+    return f"{array.shape[1]} x {array.shape[0]}"

@@ -1,0 +1,102 @@
+"""The depth images that a transforms.json names.
+
+    key                file                       the value 1                    source
+    `depth_file_path`  PNG or .npy                `depth_unit_scale_factor`,     nerfstudio
+                                                  0.001 if it is missing
+    `depth_path`       PNG                        `integer_depth_scale`          instant-ngp
+
+Depth is along the viewing axis. Its unit is that of the poses before `applied_scale`. Whether it is
+is checked when a scene is made, see `nerf.scenes.depth_alignment`.
+
+Source: nerfstudio's "Data conventions", `depth_dataset.py` and `nerfstudio_dataparser.py`;
+instant-ngp's `nerf_loader.cu`.
+"""
+
+from collections import ChainMap
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from nerf.captures.depth_images import DEPTH_SUFFIXES
+from nerf.captures.files import check_inside, path_inside
+from nerf.captures.json_values import Numbers
+from nerf.captures.known_depths import DepthFile
+from nerf.errors import UserError, counted, listed_shortly
+
+_MILLIMETRE = 1e-3
+_KEYS = (("depth_file_path", "depth_unit_scale_factor"), ("depth_path", "integer_depth_scale"))
+
+
+def depth_of_frames(
+    path: Path, content: Mapping[str, Any], names: Sequence[str], *, follow_links: bool = False
+) -> tuple[tuple[DepthFile | None, ...], list[str]]:
+    """The depth images of frames, and notes on those that cannot be used.
+
+    Args:
+      path: the file.
+      content: what it holds.
+      names: `[num_views]`, each frame's `file_path`.
+      follow_links: whether symbolic links that lead out of the folder are followed.
+
+    Returns:
+      `[num_views]`, None for a frame without; empty if there are none.
+    """
+    entries = {
+        entry.get("file_path"): ChainMap(entry, dict(content))
+        for entry in content["frames"]
+        if isinstance(entry, dict) and isinstance(entry.get("file_path"), str)
+    }
+    found: list[DepthFile | None] = []
+    problems: list[str] = []
+    missing: list[str] = []
+    for name in names:
+        values = entries.get(name, ChainMap({}))
+        try:
+            depth = _depth_of(path, values, follow_links)
+        except UserError as problem:
+            problems.append(str(problem))
+            depth = None
+        if depth is not None and not depth.file.is_file():
+            missing.append(depth.file.name)
+            depth = None
+        found.append(depth)
+    notes = []
+    if missing:
+        some = counted(len(missing), "depth image")
+        notes.append(f"{some} that {path.name} names are missing: {listed_shortly(missing)}")
+    if problems:
+        rest = f", and {len(problems) - 1} more like it" if len(problems) > 1 else ""
+        notes.append(f"a depth image is not used: {problems[0]}{rest}")
+    return tuple(found) if any(found) else (), notes
+
+
+def _depth_of(path: Path, values: Mapping[str, Any], follow_links: bool) -> DepthFile | None:
+    """The depth image of a frame, which may be missing; None if it names none.
+
+    Raises:
+      UserError: if its name or its unit cannot be used.
+    """
+    for key, unit_key in _KEYS:
+        name = values.get(key)
+        if not name:
+            continue
+        if not isinstance(name, str):
+            raise UserError(f"{path.name}: {key} must be a name, not {str(name)[:50]!r}")
+        relative = path_inside(path.parent, name, what="depth image")
+        if relative is None:
+            raise UserError(
+                f"{path.name}: {key} {name[:100]!r} leads out of the folder: copy the file into it"
+            )
+        file = path.parent / relative
+        check_inside(path.parent, file, follow_links=follow_links)
+        if file.suffix.lower() not in DEPTH_SUFFIXES:
+            raise UserError(
+                f"{path.name}: {key} {name[:100]!r} is none of {', '.join(DEPTH_SUFFIXES)}: "
+                "convert it"
+            )
+        numbers = Numbers(values, path.name)
+        unit = numbers(unit_key, _MILLIMETRE) * numbers("applied_scale", 1.0)
+        if not unit > 0:
+            raise UserError(f"{path.name}: {unit_key} must be more than 0: give the unit of depth")
+        return DepthFile(file, unit)
+    return None
