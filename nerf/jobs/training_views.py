@@ -48,7 +48,7 @@ def depths_in_words(scene: Scene, views: TrainingViews, config: TrainConfig) -> 
         raise UserError(
             f'`depth="on"` needs known depths, and the scene {scene.name} has none of its training '
             "views: COLMAP's points with the images that show them, depth images of Record3D or "
-            "Polycam, or `depth_file_path` in a transforms.json"
+            "Polycam, or depth_file_path in a transforms.json"
         )
     num_views = len(np.unique(views.depths.view))
     return (
