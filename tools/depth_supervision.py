@@ -108,17 +108,29 @@ def _seen(
     return column, row, depth
 
 
-def with_points(scene: nerf.Scene, num_views: int | None, num_points: int, seed: int) -> nerf.Scene:
-    """The scene with some of its training views, and points that they see."""
+def with_points(
+    scene: nerf.Scene, num_views: int | None, choice: str, num_points: int, seed: int
+) -> nerf.Scene:
+    """The scene with some of its training views, and points that they see.
+
+    Args:
+      scene: with exact depth.
+      num_views: training views; None for all.
+      choice: `even`, spread over all of them, or `left`, those farthest to the left, so that the
+        held-out views are not between them.
+      num_points, seed: see `noisy_points`.
+    """
     split = scene.split(Holdout.of(nerf.fit_config("planes", scene).train))
     train = split.train
-    if num_views is not None:
+    if num_views is not None and choice == "left":
+        train = tuple(sorted(train, key=lambda i: scene.cameras.camtoworlds[i, 0, 3])[:num_views])
+    elif num_views is not None:
         which = np.linspace(0, len(train) - 1, num_views).round().astype(int)
         train = tuple(train[i] for i in which)
     return dataclasses.replace(
         scene,
-        given_split=Split(train, split.test),
-        depth_samples=noisy_points(scene, train, num_points, seed=seed),
+        given_split=Split(tuple(sorted(train)), split.test),
+        depth_samples=noisy_points(scene, sorted(train), num_points, seed=seed),
     )
 
 
@@ -169,6 +181,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--scene", default="procedural:room")
     parser.add_argument("--field", default="planes")
     parser.add_argument("--views", default="6,all")
+    parser.add_argument("--choice", choices=("even", "left"), default="even")
     parser.add_argument("--points", type=int, default=2000)
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--eval_every", type=int, default=100)
@@ -191,7 +204,7 @@ def main(argv: Sequence[str]) -> None:
     for views in args.views.split(","):
         for seed in map(int, args.seeds.split(",")):
             num_views = None if views == "all" else int(views)
-            seen = with_points(scene, num_views, args.points, seed)
+            seen = with_points(scene, num_views, args.choice, args.points, seed)
             for setting in args.depth.split(","):
                 row(seen, args, seed, setting)
 

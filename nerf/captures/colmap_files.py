@@ -90,12 +90,6 @@ def read_images(model: Path, *, follow_links: bool = False) -> list[Image]:
     return sorted(images, key=lambda image: natural_key(image.name))
 
 
-def read_points(model: Path, *, follow_links: bool = False) -> Array:
-    """Reads the points of a model, `[num_points, 3]`."""
-    found = points_by_id(model, follow_links=follow_links).values()
-    return np.array([point.position for point in found]).reshape(-1, 3)
-
-
 def model_suffix(model: Path) -> str | None:
     """The suffix of a model's files, "bin" or "txt"; None if the folder has no model."""
     for suffix in ("bin", "txt"):

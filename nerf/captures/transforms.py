@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nerf.captures import colmap, colmap_files, image_kinds
+from nerf.captures import colmap, image_kinds
 from nerf.captures.capture import (
     Array,
     Capture,
@@ -27,6 +27,8 @@ from nerf.captures.capture import (
     make_lens,
     with_points,
 )
+from nerf.captures.colmap_beside import depths_beside, moved_points
+from nerf.captures.colmap_files import Point
 from nerf.captures.depth_of_frames import depth_of_frames
 from nerf.captures.faults import merge_faults
 from nerf.captures.files import natural_key, read_json
@@ -90,8 +92,10 @@ def read_nerfstudio(
     masks, mask_notes = masks_of_frames(path, content, names, images, factor)
     depth_files, depth_notes = depth_of_frames(path, content, names, follow_links=follow_links)
     notes += [*name_notes, *images.notes(), *split_notes, *mask_notes, *depth_notes]
-    points = _points(folder, content, notes, follow_links=follow_links)
+    model, by_id = _points(folder, content, notes, follow_links=follow_links)
+    points = np.array([point.position for point in by_id.values()]).reshape(-1, 3)
     capture = assemble("nerfstudio", images, frames, points, split, notes)
+    capture = _with_depths(capture, model, by_id)
     return dataclasses.replace(capture, masks=masks, depth_files=depth_files)
 
 
@@ -177,25 +181,36 @@ def _read_frame(
 
 
 def _points(
-    folder: Path, content: Mapping[str, Any], notes: list[str], *, follow_links: bool
-) -> Array:
-    """COLMAP's points in the frame of the poses, `[num_points, 3]`; none if there is no model.
+    folder: Path, content: Mapping[str, Any], notes: list[str], *, follow_links: bool = False
+) -> tuple[Path | None, dict[int, Point]]:
+    """COLMAP's points in the frame of the poses by their numbers, and the folder of the model; none
+    if there is no model.
 
     A model that cannot be read adds a note instead.
     """
     model = colmap.find_model(folder)
     if model is None:
-        return np.zeros((0, 3))
-    try:
-        points = colmap_files.read_points(model, follow_links=follow_links)
-    except UserError as error:
-        notes.append(f"the points of COLMAP beside {NERFSTUDIO_FILE} are not used: {error}")
-        return np.zeros((0, 3))
+        return None, {}
+    matrix = None
     if content.get("applied_transform") is not None:
         matrix = pose_matrix(content["applied_transform"], "applied_transform")
-        points = points @ matrix[:, :3].T + matrix[:, 3]
     scale = Numbers(content, NERFSTUDIO_FILE)("applied_scale", 1.0)
-    return np.asarray(points * scale)
+    try:
+        return model, moved_points(model, matrix, scale, follow_links=follow_links)
+    except UserError as error:
+        notes.append(f"the points of COLMAP beside {NERFSTUDIO_FILE} are not used: {error}")
+        return None, {}
+
+
+def _with_depths(capture: Capture, model: Path | None, points: Mapping[int, Point]) -> Capture:
+    """The capture with the depths of COLMAP's points, if they are in the frame of its poses."""
+    if model is None or not len(capture.points):
+        return capture
+    try:
+        found = depths_beside(capture, model, points)
+    except UserError:  # the file of the images, without which the points are known all the same
+        return capture
+    return dataclasses.replace(capture, point_depths=found)
 
 
 def _sizes(images: ImageMatches, frames: Sequence[Frame]) -> list[tuple[int, int]]:

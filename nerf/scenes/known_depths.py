@@ -49,7 +49,7 @@ def depth_samples(
     points = None if capture.point_depths is None else _resized(capture, sizes)
     found, notes = [], []
     if points is not None:
-        found.append(_Known(points, f"{capture.format.upper()}'s points"))
+        found.append(_Known(points, "COLMAP's points"))
     if any(capture.depth_files):
         of_images, image_notes = _of_images(capture, sizes, points)
         notes += image_notes

@@ -1,6 +1,7 @@
 """Laws of the COLMAP reader: what pycolmap wrote is read as pycolmap reads it."""
 
 import contextlib
+import json
 import struct
 
 import numpy as np
@@ -10,7 +11,7 @@ from nerf.captures.formats import read_capture
 from nerf.captures.lens_models import MODEL_IDS, MODELS
 from nerf.errors import UserError
 from nerf.scenes.loading import CaptureOptions, load_folder
-from tests.support.captures import refusal, write_pictures
+from tests.support.captures import refusal, transforms, write_pictures
 
 pytestmark = pytest.mark.slow
 
@@ -82,6 +83,41 @@ def test_points_are_known_in_the_images_that_show_them(folder, reconstruction):
             if seen.has_point3D() and np.allclose(seen.xy, [column + 0.5, row + 0.5], atol=1e-6)
         ]
         np.testing.assert_allclose(depth, expected[0], rtol=1e-9)
+
+
+def beside_transforms(folder, out, matrix, scale, moved=0.0):
+    """The same scene in a transforms.json with COLMAP's model beside it."""
+    capture = read_capture(folder)
+    out.mkdir()
+    (out / "sparse").symlink_to(folder / "sparse")
+    (out / "images").symlink_to(folder / "images")
+    poses = np.concatenate(
+        [matrix[:, :3] @ capture.camtoworlds[:, :, :3],
+         scale * (matrix[:, :3] @ capture.camtoworlds[:, :, 3:] + matrix[:, 3:] + moved)],
+        axis=-1,
+    )  # fmt: skip
+    names = [f"images/{file.name}" for file in capture.files]
+    shared = {"fl_x": 60.0, "fl_y": 60.0, "cx": 32.5, "cy": 23.0, "k1": 0.03}
+    content = transforms(
+        poses, names, **shared, applied_transform=matrix.tolist(), applied_scale=scale
+    )
+    content |= {"w": SIZE[0], "h": SIZE[1]}
+    (out / "transforms.json").write_text(json.dumps(content))
+    return read_capture(out, format="nerfstudio", follow_links=True), capture
+
+
+def test_points_beside_a_transforms_json_are_known_in_its_views(folder, tmp_path):
+    matrix = np.array([[0.0, 1, 0, 0.3], [-1, 0, 0, 0.1], [0, 0, 1, -0.2]])
+    found, expected = beside_transforms(folder, tmp_path / "ns", matrix, 0.5)
+    for one, other, factor in zip(
+        found.point_depths, expected.point_depths, (1, 1, 1, 0.5, 0.5, 1), strict=True
+    ):
+        np.testing.assert_allclose(one, factor * other, rtol=1e-6)
+
+
+def test_points_that_the_views_show_elsewhere_are_not_known(folder, tmp_path):
+    found, _ = beside_transforms(folder, tmp_path / "ns", np.eye(3, 4), 1.0, moved=0.3)
+    assert found.point_depths is None
 
 
 def test_images_and_poses_that_do_not_match_are_listed(folder):
