@@ -50,6 +50,7 @@ def make_seeds(home: Path) -> list[Files]:
         export(capture, shown, bounds, images, to, out)
         seeds.append(_in_memory(out))
     seeds.append(_with_lens_keys(seeds[EXPORT_FORMATS.index("nerfstudio")]))
+    seeds.append(_with_depth(seeds[EXPORT_FORMATS.index("nerfstudio")]))
     seeds.append({**seeds[EXPORT_FORMATS.index("colmap")], **_as_text(poses)})
     for name in ("cameras", "images", "points3D"):
         del seeds[-1][f"sparse/0/{name}.bin"]
@@ -110,6 +111,20 @@ def _with_lens_keys(seed: Files) -> Files:
     for frame, keys in zip(content["frames"], ways, strict=True):
         frame |= keys
     return {**seed, "transforms.json": json.dumps(content).encode()}
+
+
+def _with_depth(seed: Files) -> Files:
+    """A capture of nerfstudio with depth images of several kinds."""
+    content, files = json.loads(seed["transforms.json"]), dict(seed)
+    depth = np.linspace(2000, 4000, 24).reshape(4, 6)
+    for number, frame in enumerate(content["frames"]):
+        name, encoded = f"depth/{number}{('.png', '.npy')[number % 2]}", io.BytesIO()
+        if number % 2:
+            np.save(encoded, depth)
+        else:
+            Image.fromarray(depth.astype(np.uint16)).save(encoded, "PNG")
+        frame["depth_file_path"], files[name] = name, encoded.getvalue()
+    return {**files, "transforms.json": json.dumps(content).encode()}
 
 
 def _as_text(poses: np.ndarray) -> Files:

@@ -11,7 +11,8 @@ from nerf.captures.colmap_files import Camera, Image, Point
 from nerf.captures.known_depths import PointDepths
 from nerf.captures.lens_models import HALF_PIXEL
 
-_LEAST_ERROR = 0.25  # pixels, of a keypoint
+_LEAST_ERROR, _MOST_ERROR = 0.25, 1e6  # pixels, of a keypoint
+_MOST_NUMBER = 2**63
 _LEAST_SIGMA, _MOST_SIGMA = 0.003, 0.15  # of the depth
 
 
@@ -43,34 +44,35 @@ def point_depths(
     Returns:
       The depths; None if there are none.
     """
-    if not points:
+    ids = np.array(sorted(number for number in points if number < _MOST_NUMBER), np.int64)
+    if len(ids) == 0:
         return None
-    ids = np.array(sorted(points), np.int64)
     positions = np.array([points[number].position for number in ids.tolist()])
-    errors = np.array([points[number].error for number in ids.tolist()])
-    errors = np.where(np.isfinite(errors) & (errors > 0), errors, np.nan)
-    errors = np.maximum(np.nan_to_num(errors, nan=_median(errors)), _LEAST_ERROR)
+    errors = _errors([points[number].error for number in ids.tolist()])
     view, column, row, which = _seen(images, ids)
-    offset = positions[which] - camtoworlds[view, :, 3]
     with np.errstate(all="ignore"):
+        offset = positions[which] - camtoworlds[view, :, 3]
         distance = np.linalg.norm(offset, axis=-1)
         ahead = -np.sum(offset * camtoworlds[view, :, 2], axis=-1)
         depth = np.where(np.asarray(is_panorama, bool)[view], distance, ahead)
         spread = _spread(offset / distance[:, None], which, len(ids))
-        relative = errors[which] / (focals[view] * spread[which])
-    relative = np.maximum(relative, _LEAST_SIGMA)
+        relative = np.maximum(errors[which] / (focals[view] * spread[which]), _LEAST_SIGMA)
+        weight = 2.0 / (1.0 + np.square(errors[which] / errors.mean()))
     sizes = np.array([[camera.width, camera.height] for camera in cameras])[view]
-    is_inside = (column > -0.5) & (row > -0.5) & (column < sizes[:, 0]) & (row < sizes[:, 1])
-    kept = is_inside & (depth > 0) & (depth < MAX_DEPTH) & (relative < _MOST_SIGMA)
+    kept = (column > -0.5) & (row > -0.5) & (column < sizes[:, 0]) & (row < sizes[:, 1])
+    kept &= (depth > 0) & (depth < MAX_DEPTH) & (relative < _MOST_SIGMA) & (weight > 0)
     if not kept.any():
         return None
-    weight = 2.0 / (1.0 + np.square(errors[which] / errors.mean()))
-    return PointDepths(view, column, row, depth, relative * depth, weight).chosen(kept)
+    found = PointDepths(view, column, row, depth, np.zeros_like(depth), weight).chosen(kept)
+    return found._replace(sigma=relative[kept] * found.depth)
 
 
-def _median(errors: npt.NDArray[np.float64]) -> float:
-    known = errors[np.isfinite(errors)]
-    return float(np.median(known)) if len(known) else 1.0
+def _errors(given: Sequence[float]) -> npt.NDArray[np.float64]:
+    """Reprojection errors; one that is not known, or impossible, is the median of the others."""
+    errors = np.array(given)
+    is_known = np.isfinite(errors) & (errors > 0) & (errors < _MOST_ERROR)
+    usual = float(np.median(errors[is_known])) if is_known.any() else 1.0
+    return np.maximum(np.where(is_known, errors, usual), _LEAST_ERROR)
 
 
 def _seen(

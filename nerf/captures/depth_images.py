@@ -9,6 +9,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from nerf.captures.array_files import read_array
+from nerf.captures.capture import MAX_DEPTH
 from nerf.captures.exr import read_channel
 from nerf.captures.files import read_bytes
 from nerf.captures.image_decoding import DECODING_ERRORS
@@ -36,9 +37,11 @@ def read_depth(depth: DepthFile, *, follow_links: bool = False) -> npt.NDArray[n
     Raises:
       UserError: if a file cannot be read, is no depth image, or the confidence does not fit it.
     """
-    values = _values(depth.file, follow_links) * depth.unit
-    with np.errstate(invalid="ignore"):
-        is_known = np.isfinite(values) & (values > 0) & (values <= depth.farthest)
+    with np.errstate(all="ignore"):
+        values = _values(depth.file, follow_links) * depth.unit
+        is_known = (
+            np.isfinite(values) & (values > 0) & (values < MAX_DEPTH) & (values <= depth.farthest)
+        )
     if depth.confidence is not None:
         confidence = _grey(depth.confidence, follow_links)
         if confidence.shape != values.shape:

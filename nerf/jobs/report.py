@@ -106,6 +106,9 @@ def _facts(run: RunSummary) -> list[tuple[str, str]]:
     if isinstance(bounds, list) and len(bounds) == 2:
         values.append(("bounds", f"{bounds[0]} to {bounds[1]} scene units, the mean of all views"))
     values.append(("parameters", f"from {record.get('init_from', 'unknown')}"))
+    known = mapping(record.get("known_depths"))
+    if isinstance(known.get("count"), int):
+        values.append(("known depths", f"{known['count']:,}, from {known.get('source')}"))
     if run.corrected:
         values.append(("scores", f"the views are corrected for {run.corrected}"))
     notes = record.get("notes")

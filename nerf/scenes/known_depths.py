@@ -22,6 +22,7 @@ _MAX_SAMPLES = 2**21  # of a scene
 _MAX_OF_IMAGE = 2**14  # pixels of a depth image that are used, on a grid
 # Of 1 / depth, off the line between its neighbours: the depth at an edge is that of neither side.
 _BEND = 0.03
+_NEAREST = 1e-9  # in the files' unit, of a pixel of a depth image
 _ERROR = 0.01  # of the depth, its standard deviation in a depth image
 
 
@@ -60,25 +61,32 @@ def depth_samples(
     joined = PointDepths._make(
         np.concatenate(each) for each in zip(*(known.depths for known in found), strict=True)
     )
-    joined = _where_used(joined, images)
-    if len(joined.view) == 0:
-        return None, notes
-    if len(joined.view) > _MAX_SAMPLES:
-        which = np.linspace(0, len(joined.view) - 1, _MAX_SAMPLES).astype(np.int64)
-        joined = joined.chosen(which)
     source = " and ".join(known.source for known in found)
-    samples = DepthSamples(
-        joined.view.astype(np.int32),
-        joined.column.astype(np.float32),
-        joined.row.astype(np.float32),
-        (joined.depth * unit_scale).astype(np.float32),
-        (joined.sigma * unit_scale).astype(np.float32),
-        joined.weight.astype(np.float32),
-        source,
-    )
+    samples = _samples(_where_used(joined, images), unit_scale, source)
+    if len(samples) == 0:
+        return None, notes
     num_views = len(np.unique(samples.view))
     notes.append(f"{len(samples):,} depths in {counted(num_views, 'view')} are known from {source}")
     return samples, notes
+
+
+def _samples(depths: PointDepths, unit_scale: float, source: str) -> DepthSamples:
+    """Depths in scene units that float32 can hold; an even choice where there are very many."""
+    if len(depths.view) > _MAX_SAMPLES:
+        which = np.linspace(0, len(depths.view) - 1, _MAX_SAMPLES).astype(np.int64)
+        depths = depths.chosen(which)
+    with np.errstate(all="ignore"):
+        samples = DepthSamples(
+            depths.view.astype(np.int32),
+            depths.column.astype(np.float32),
+            depths.row.astype(np.float32),
+            (depths.depth * unit_scale).astype(np.float32),
+            (depths.sigma * unit_scale).astype(np.float32),
+            depths.weight.astype(np.float32),
+            source,
+        )
+    is_good = np.isfinite(samples.depth + samples.weight) & (samples.depth > 0)
+    return samples.chosen(is_good & (samples.sigma > 0))
 
 
 def _resized(capture: Capture, sizes: npt.NDArray[np.int64]) -> PointDepths:
@@ -196,7 +204,7 @@ def _is_smooth(depth: Floats) -> npt.NDArray[np.bool_]:
     On a plane, 1 / depth is linear in the pixel.
     """
     is_smooth = depth > 0
-    inverse = 1.0 / np.where(is_smooth, depth, np.inf)
+    inverse = 1.0 / np.where(is_smooth, np.maximum(depth, _NEAREST), np.inf)
     for axis in (0, 1):
         of_rows, x = (np.moveaxis(each, axis, 0) for each in (is_smooth, inverse))
         bend = np.abs(x[2:] + x[:-2] - 2.0 * x[1:-1])

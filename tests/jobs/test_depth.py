@@ -91,6 +91,10 @@ def test_a_run_says_on_which_depths_it_trains_and_its_folder_does(whole):
     record = json.loads((trained.run_dir / "config.json").read_text())
     assert record["known_depths"] == {"count": 5, "source": "tests"}
     assert record["config"]["train"]["depth"] == "on"
+    nerf.write_report(trained.run_dir, callback=ignore_event)
+    page = (trained.run_dir / "report.html").read_text()
+    assert "known depths" in page
+    assert "5, from tests" in page
 
 
 def test_a_run_does_not_resume_with_other_depths(meadow, config, whole, tmp_path):
