@@ -11,7 +11,7 @@ from nerf.scenes.depth_scale import align, scale_by_views
 from nerf.scenes.loading import CaptureOptions, load_folder
 from tests.support.captures import convert, write_procedural
 
-HEIGHT, WIDTH = 24, 32
+HEIGHT, WIDTH, NUM_VIEWS = 24, 32, 36
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def courtyard(tmp_path_factory):
     home = tmp_path_factory.mktemp("courtyard")
     llff = write_procedural(home / "llff", "courtyard", HEIGHT, WIDTH)
     views = procedural.render_views("courtyard", HEIGHT, WIDTH, supersample=1)
-    return convert(llff, "nerfstudio", home / "ns"), views.depth
+    return convert(llff, "nerfstudio", home / "ns"), views.depth[:NUM_VIEWS]
 
 
 def with_depth(courtyard, tmp_path, unit=1e-3, factors=None, **keys):
@@ -30,7 +30,7 @@ def with_depth(courtyard, tmp_path, unit=1e-3, factors=None, **keys):
     out = tmp_path / "scene"
     (out / "depth").mkdir(parents=True)
     (out / "images").symlink_to(folder / "images")
-    frames = sorted(content["frames"], key=lambda frame: frame["file_path"])
+    frames = sorted(content["frames"], key=lambda frame: frame["file_path"])[:NUM_VIEWS]
     factors = np.ones(len(frames)) if factors is None else factors
     for index, (frame, image, factor) in enumerate(zip(frames, depth, factors, strict=True)):
         known = np.where(np.isfinite(image), factor * image / unit, 0)
@@ -56,6 +56,7 @@ def notes_on_depth(loaded):
     return [note for note in loaded.notes if "depth" in note]
 
 
+@pytest.mark.slow
 def test_depth_images_are_known_in_scene_units_after_normalisation(courtyard, tmp_path):
     loaded = load(with_depth(courtyard, tmp_path))
     samples = loaded.scene.depth_samples
@@ -64,9 +65,10 @@ def test_depth_images_are_known_in_scene_units_after_normalisation(courtyard, tm
     np.testing.assert_allclose(samples.sigma, 0.01 * samples.depth, rtol=1e-4)
     assert (samples.column == np.round(samples.column)).all()
     (note,) = notes_on_depth(loaded)
-    assert note == f"{len(samples):,} depths in 72 views are known from depth images"
+    assert note == f"{len(samples):,} depths in 36 views are known from depth images"
 
 
+@pytest.mark.slow
 def test_pixels_at_edges_and_unknown_ones_are_left_out(courtyard, tmp_path):
     samples = load(with_depth(courtyard, tmp_path)).scene.depth_samples
     depth = courtyard[1]
@@ -84,6 +86,7 @@ def test_pixels_at_edges_and_unknown_ones_are_left_out(courtyard, tmp_path):
     assert 0.3 < len(samples) / depth.size < 1.0
 
 
+@pytest.mark.slow
 def test_smaller_images_have_the_same_depths_at_the_scaled_pixels(courtyard, tmp_path):
     folder = with_depth(courtyard, tmp_path)
     whole, half = load(folder).scene, load(folder, max_size=WIDTH // 2).scene
@@ -94,6 +97,7 @@ def test_smaller_images_have_the_same_depths_at_the_scaled_pixels(courtyard, tmp
     np.testing.assert_allclose(other.depth, one.depth, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_masks_leave_depths_out(courtyard, tmp_path):
     folder = with_depth(courtyard, tmp_path)
     mask = np.full((HEIGHT, WIDTH), 255, np.uint8)
@@ -107,6 +111,7 @@ def test_masks_leave_depths_out(courtyard, tmp_path):
 # The scale of depth images.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("factor", [0.2, 3.7])
 def test_a_wrong_scale_is_found_and_said(courtyard, tmp_path, factor):
     factors = np.full(len(courtyard[1]), factor)
@@ -119,6 +124,7 @@ def test_a_wrong_scale_is_found_and_said(courtyard, tmp_path, factor):
     assert "are known from depth images" in counted
 
 
+@pytest.mark.slow
 def test_depth_of_which_every_image_has_another_scale_is_not_used(courtyard, tmp_path):
     factors = np.exp(np.random.default_rng(0).normal(0.0, 0.7, len(courtyard[1])))
     loaded = load(with_depth(courtyard, tmp_path, factors=factors))
