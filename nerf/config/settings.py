@@ -244,8 +244,8 @@ class TrainConfig:
     opacity_loss_weight: float = renamed(0.0, "coverage")
     exposure: Literal["off", "on"] = "off"
     depth: Literal["off", "on"] = "off"
-    depth_loss_weight: float = 0.05
-    depth_loss_decay: float = 0.1
+    depth_loss_weight: float = 0.02
+    depth_loss_decay: float = 0.01
     num_depth_rays: int = 256
     robust_loss: RobustLoss = "none"
     robust_scale: float = 0.1
