@@ -136,7 +136,7 @@ def with_points(
 
 def row(scene: nerf.Scene, args: argparse.Namespace, seed: int, setting: str) -> None:
     """Trains, and prints a row."""
-    settings = dict(pair.split("=") for pair in args.set.split(",") if pair)
+    settings = dict(pair.split("=") for pair in args.settings.split(",") if pair)
     config = nerf.fit_config(
         args.field,
         scene,
@@ -163,7 +163,7 @@ def row(scene: nerf.Scene, args: argparse.Namespace, seed: int, setting: str) ->
         num,
         seed,
         setting,
-        args.set,
+        args.settings,
         f"{scored.psnr:.2f}",
         f"{scored.depth_error:.4f}",
         curve,
@@ -187,7 +187,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--eval_every", type=int, default=100)
     parser.add_argument("--seeds", default="0")
     parser.add_argument("--depth", default="off,on")
-    parser.add_argument("--set", default="", help="NAME=NUMBER,...")
+    parser.add_argument("--settings", default="", help="NAME=NUMBER,...")
     args = parser.parse_args(argv)
     show(
         "views",
