@@ -11,6 +11,7 @@ Source: Polycam's page "Raw data", and the section "Polycam's data format" of it
 nerfstudio's `polycam_utils.py`.
 """
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from nerf.captures.json_keys import check_unread
 from nerf.captures.known_depths import LIDAR_RANGE, DepthFile
 from nerf.captures.posed_images import (
     MAX_VIEWS,
+    TRAINING_CORRECTS,
     PosedImage,
     finite_number,
     image_length,
@@ -79,9 +81,9 @@ def _read_keyframes(
     if images == "images":
         notes.append(
             "these poses are those of the phone's own tracking; Polycam's optimised ones, "
-            "corrected_cameras, are not there"
+            f"corrected_cameras, are not there; {TRAINING_CORRECTS}"
         )
-    return make_capture(
+    capture = make_capture(
         "polycam",
         folder,
         found,
@@ -90,6 +92,7 @@ def _read_keyframes(
         [f"{KEYFRAMES}/{images}"],
         follow_links=follow_links,
     )
+    return dataclasses.replace(capture, poses_are_tracked=images == "images")
 
 
 def _read(path: Path, follow_links: bool) -> PosedImage:

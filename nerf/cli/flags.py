@@ -200,6 +200,13 @@ flags.DEFINE_enum(
     "some)",
 )
 flags.DEFINE_enum(
+    "poses",
+    "auto",
+    ("auto", "on", "off"),
+    "correct the pose of each view in training (auto: where a phone's own tracking found them); "
+    "with --mode=evaluate, align each view before it is scored (auto: as the run was trained)",
+)
+flags.DEFINE_enum(
     "robust_loss",
     None,
     get_args(RobustLoss),

@@ -20,6 +20,7 @@ FLAG_OF: Mapping[str, str] = {
     "seconds": "train_seconds",
     "train.depth": "depth",
     "train.exposure": "exposure",
+    "train.poses": "poses",
     "train.holdout": "holdout",
     "train.holdout_views": "holdout_views",
     "train.learning_rate": "lr",

@@ -24,7 +24,7 @@ _VIDEO = {
 _TRAINING = {
     "steps", "train_seconds", "rays", "rays_per_microbatch", "steps_per_call", "lr", "resume",
     "stop_at", "save_every", "eval_every", "on_collapse", "tensorboard", "seed", "exposure",
-    "depth", "robust_loss",
+    "poses", "depth", "robust_loss",
 }  # fmt: skip
 _EXPORT = {
     "init_from", "run_dir", "out", "export", "export_frame", "export_far", "mesh_format",
@@ -32,7 +32,7 @@ _EXPORT = {
 }  # fmt: skip
 _PAGE = {"host", "port"}
 USED_BY = {
-    "evaluate": _ALWAYS | _SCENE | _RUN | _VIDEO | _SPLIT | {"eval_views", "exposure"},
+    "evaluate": _ALWAYS | _SCENE | _RUN | _VIDEO | _SPLIT | {"eval_views", "exposure", "poses"},
     "train": _ALWAYS
     | _SCENE
     | _RUN
@@ -70,6 +70,7 @@ _SAME_SETTING = {
     "holdout_views": ("train.holdout_views",),
     "exposure": ("train.exposure",),
     "depth": ("train.depth",),
+    "poses": ("train.poses",),
 }
 
 

@@ -65,10 +65,9 @@ def assignments() -> tuple[str, ...]:
     given = list(FLAGS.set)
     if holdout() is not None:
         given.append(f"train.holdout={holdout()}")
-    if FLAGS.mode == "train" and FLAGS.exposure != "auto":
-        given.append(f"train.exposure={FLAGS.exposure}")
-    if FLAGS.mode == "train" and FLAGS.depth != "auto":
-        given.append(f"train.depth={FLAGS.depth}")
+    for name in ("exposure", "poses", "depth"):
+        if FLAGS.mode == "train" and FLAGS[name].value != "auto":
+            given.append(f"train.{name}={FLAGS[name].value}")
     names = holdout_views()
     if names:
         given.append(f"train.holdout_views={json.dumps(names)}")

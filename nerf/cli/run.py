@@ -173,6 +173,7 @@ def _score_and_draw(
         renderer=FLAGS.renderer or "exact",
         eval_views=FLAGS.eval_views,
         exposure=FLAGS.exposure if FLAGS.mode == "evaluate" else "auto",
+        poses=FLAGS.poses if FLAGS.mode == "evaluate" else "auto",
         debug=FLAGS.debug,
         callback=console,
     )

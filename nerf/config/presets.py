@@ -93,8 +93,8 @@ def fit(config: Config, facts: SceneFacts) -> Config:
     Every field gets the scene's background and the box of its proposal; where cameras look in many
     directions, a ray may meet the scene anywhere, and more samples find out where, unless the
     visual hull says it. A bounded scene has no opacity loss, since its rays may end in nothing.
-    Exposure is corrected where it varies, and depth is trained on where the capture knows it. The
-    rest is the field's own, see `nerf.field.FieldSpec`.
+    Exposure is corrected where it varies, poses where a phone tracked them, and depth is trained on
+    where the capture knows it. The rest is the field's own, see `nerf.field.FieldSpec`.
 
     Args:
       config: of a preset.
@@ -106,6 +106,8 @@ def fit(config: Config, facts: SceneFacts) -> Config:
         train = dataclasses.replace(train, exposure="on")
     if facts.knows_depth:
         train = dataclasses.replace(train, depth="on")
+    if facts.poses_are_tracked:
+        train = dataclasses.replace(train, poses="on")
     if facts.is_bounded:
         train = dataclasses.replace(train, opacity_loss_weight=0.0)
     if facts.box is not None:

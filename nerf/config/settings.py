@@ -224,6 +224,8 @@ class TrainConfig:
       depth_loss_weight, depth_loss_decay: of that loss at first, and what is left of the weight at
         the end of the run, with an exponential decay between them.
       num_depth_rays: rays of a step through pixels of known depth, beside `num_rays`.
+      poses: whether the poses of the views are corrected, see `nerf.corrections.poses`; fitting to
+        a scene decides it.
       robust_loss, robust_scale, robust_start, robust_anneal: see `nerf.training.robust_loss`.
     """
 
@@ -247,6 +249,7 @@ class TrainConfig:
     depth_loss_weight: float = 0.02
     depth_loss_decay: float = 0.01
     num_depth_rays: int = 256
+    poses: Literal["off", "on"] = "off"
     robust_loss: RobustLoss = "none"
     robust_scale: float = 0.1
     robust_start: float = 10.0

@@ -22,6 +22,7 @@ KEPT_BY_A_RUN = (
     "field.total_variation_every",
     "train.exposure",
     "train.depth",
+    "train.poses",
 )
 # What a user who sets one field sets besides.
 _IMPLIED = {"train.holdout": "train.use_file_split=false"}

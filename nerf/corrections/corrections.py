@@ -13,6 +13,11 @@ from nerf.corrections import exposure
 _GAIN_RATE, _GAIN_DECAY = 0.2, 0.1
 # Of the mean square of the logarithms of the gains, in the loss: small beside any error of colours.
 _GAIN_PRIOR = 1e-5
+# The same of poses: radians and scene units. They begin when the field shows something, and end
+# with steps that average over many.
+_POSE_RATE, _POSE_DECAY, _POSE_DELAY = 1e-3, 0.1, 0.05
+# Of the mean square of the tangents, in the loss.
+_POSE_PRIOR = 1e-2
 
 
 class Corrections(NamedTuple):
@@ -21,16 +26,22 @@ class Corrections(NamedTuple):
     Attributes:
       log_gains: `[num_views, 3]`, natural logarithms of gains in linear light, up to their mean,
         see `nerf.corrections.exposure.centred`.
+      pose_tangents: `[num_views, 6]`, rotation vectors in radians and translations in scene units,
+        up to motions of the scene as a whole, see `nerf.corrections.poses.without_gauge`.
     """
 
     log_gains: jax.Array | None = None
+    pose_tangents: jax.Array | None = None
 
 
 def identity(num_views: int, config: TrainConfig) -> Corrections | None:
     """Corrections that change nothing; None where all are off."""
-    if config.exposure == "off":
+    if config.exposure == "off" and config.poses == "off":
         return None
-    return Corrections(jnp.zeros((num_views, 3)))
+    return Corrections(
+        None if config.exposure == "off" else jnp.zeros((num_views, 3)),
+        None if config.poses == "off" else jnp.zeros((num_views, 6)),
+    )
 
 
 def pixel_gains(corrections: Corrections, view: jax.Array) -> jax.Array | None:
@@ -47,9 +58,9 @@ def pixel_gains(corrections: Corrections, view: jax.Array) -> jax.Array | None:
 
 def prior(corrections: Corrections) -> jax.Array:
     """What corrections add to the loss by themselves, `[]`: 0 at the identity."""
-    if corrections.log_gains is None:
-        return jnp.zeros(())
-    return _GAIN_PRIOR * jnp.mean(jnp.square(corrections.log_gains))
+    weighed = zip(corrections, (_GAIN_PRIOR, _POSE_PRIOR), strict=True)
+    terms = [weight * jnp.mean(jnp.square(x)) for x, weight in weighed if x is not None]
+    return sum(terms, jnp.zeros(()))
 
 
 def learning_rates(corrections: Corrections, progress: jax.Array) -> Corrections:
@@ -59,5 +70,10 @@ def learning_rates(corrections: Corrections, progress: jax.Array) -> Corrections
       corrections: of the training views.
       progress: `[]`, the share of the run that is over, in [0, 1].
     """
-    rate = _GAIN_RATE * jnp.power(jnp.float32(_GAIN_DECAY), progress)
-    return Corrections(None if corrections.log_gains is None else rate)
+    of_gains = _GAIN_RATE * jnp.power(jnp.float32(_GAIN_DECAY), progress)
+    of_poses = _POSE_RATE * jnp.power(jnp.float32(_POSE_DECAY), progress)
+    of_poses = jnp.where(progress < _POSE_DELAY, 0.0, of_poses)
+    return Corrections(
+        None if corrections.log_gains is None else of_gains,
+        None if corrections.pose_tangents is None else of_poses,
+    )

@@ -208,14 +208,18 @@ def compare_runs(folders: Sequence[str | Path]) -> Comparison:
 
 def _notes_on_corrections(runs: Sequence[RunSummary], labels: Sequence[str]) -> list[str]:
     """A note if some runs are scored after a correction of the views and others are not."""
-    scored = [(run.corrected, label) for run, label in zip(runs, labels, strict=True) if run.scores]
-    names = [label for corrected, label in scored if corrected]
-    if len({corrected for corrected, _ in scored}) < 2:
-        return []
-    return [
-        f"the views of {listed(names)} are corrected for exposure before they are scored, those of "
-        "the others are not: evaluate these with `exposure=on` to compare them"
+    scored = [
+        (run.corrected or "", label) for run, label in zip(runs, labels, strict=True) if run.scores
     ]
+    notes = []
+    for kind in ("exposure", "poses"):
+        names = [label for corrected, label in scored if kind in corrected]
+        if 0 < len(names) < len(scored):
+            notes.append(
+                f"the views of {listed(names)} are corrected for {kind} before they are scored, "
+                f"those of the others are not: evaluate these with `{kind}=on` to compare them"
+            )
+    return notes
 
 
 def _notes_on_sizes(runs: Sequence[RunSummary], labels: Sequence[str]) -> list[str]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from nerf.errors import UserError, counted, listed
 from nerf.geometry.cameras import Cameras
-from nerf.jobs import exposed
+from nerf.jobs import exposed, posed
 from nerf.jobs.draw import draw
 from nerf.jobs.renderers import Renderer, RenderMethod, scoring_renderer
 from nerf.jobs.scores import Scores, ViewScore, score_view
@@ -38,6 +38,7 @@ def evaluate(
     renderer: RenderMethod = "exact",
     eval_views: int | None = None,
     exposure: exposed.Choice = "auto",
+    poses: exposed.Choice = "auto",
     debug: bool = False,
     callback: Callback = log_event,
 ) -> Scores:
@@ -53,6 +54,8 @@ def evaluate(
         all.
       exposure: whether a view is scored with gains that fit its left half, see
         `nerf.jobs.exposed`: `on`, `off`, or `auto`, where the training corrected exposure.
+      poses: whether a view is scored from the pose that its image was taken from, see
+        `nerf.jobs.posed`: `on`, `off`, or `auto`, where the training corrected poses.
       debug: whether values are checked as well as shapes.
       callback: receives how long it is going to take, progress and scores.
 
@@ -60,10 +63,11 @@ def evaluate(
       The scores; there are none if no view is held out.
 
     Raises:
-      UserError: if `eval_views` is less than 1, `exposure` is none of the three, or held-out views
-        are those of the training.
+      UserError: if `eval_views` is less than 1, `exposure` or `poses` is none of the three, or
+        held-out views are those of the training.
     """
     corrects_exposure = exposed.is_corrected(exposure, trained.config.train)
+    aligns_poses = posed.is_aligned(poses, trained.config.train)
     target = None if folder is None else Path(folder)
     split = scene.split(Holdout.of(trained.config.train))
     if trained.scene is not None and trained.scene.name == scene.name:
@@ -77,12 +81,12 @@ def evaluate(
             chosen = scoring_renderer(
                 trained, scene, [view.camera for view in views], renderer, callback, debug=debug
             )
+            aligner = posed.ViewAligner.of(trained) if aligns_poses else None
             scores = _score_views(
-                scene, views, chosen, target, callback, corrects_exposure=corrects_exposure
+                scene, views, chosen, aligner, target, callback, corrects_exposure=corrects_exposure
             )
             method = chosen.method
-    is_corrected = any(score.gains is not None for score in scores)
-    corrected = exposed.CORRECTED if is_corrected else None
+    corrected = _corrected(scores)
     result = Scores(tuple(scores), split, (height, width), method, scene.image_names, corrected)
     if target is not None:
         run_folder.write_json(
@@ -108,6 +112,13 @@ def evaluate(
             f"{ssim_text(without.ssim)}",
         )
     return result
+
+
+def _corrected(scores: Sequence[ViewScore]) -> str | None:
+    """What was corrected before views were scored, in words; None for nothing."""
+    parts = [exposed.CORRECTED] * any(score.gains is not None for score in scores)
+    parts += [posed.CORRECTED] * any(score.camtoworld is not None for score in scores)
+    return "; ".join(parts) or None
 
 
 def _views_with_pixels(scene: Scene, indices: Sequence[int], callback: Callback) -> list[View]:
@@ -169,6 +180,7 @@ def _score_views(
     scene: Scene,
     views: Sequence[View],
     chosen: Renderer,
+    aligner: posed.ViewAligner | None,
     folder: Path | None,
     callback: Callback,
     *,
@@ -176,19 +188,23 @@ def _score_views(
 ) -> list[ViewScore]:
     scores, cameras = [], [view.camera for view in views]
     num_rays = sum(camera.height * camera.width for camera in cameras)
+    num_rays *= 1 if aligner is None else 2  # from its pose before and after
     seconds = _seconds_to_score(chosen, cameras)
     estimate = "" if seconds is None else f", about {seconds:.0f} s"
     say(callback, f"scoring {counted(len(views), 'held-out view')}, {num_rays:,} rays{estimate}")
     with Progress.of(callback, "held-out views", total=num_rays, unit="ray") as progress:
         for view in views:
             image = draw(chosen.renderer, view.camera, on_rays=progress.advance)
-            own = None
-            if corrects_exposure and view.image is not None:
-                own = exposed.with_exposure(scene, image, view.image, view.kept)
+            own = _exposed(scene, view, image) if corrects_exposure else None
+            unaligned = None
+            if aligner is not None:
+                unaligned, gains = image, None if own is None else np.log(own.gains)
+                view = dataclasses.replace(view, camera=aligner.aligned(view, gains))
+                image = draw(chosen.renderer, view.camera, on_rays=progress.advance)
+                own = _exposed(scene, view, image) if corrects_exposure else None
             opacity = image.acc if scene.space.is_bounded else np.ones_like(image.acc)
-            score = dataclasses.replace(
-                score_view(scene, view, image, own), depth_range=_depth_range(image.depth, opacity)
-            )
+            score = score_view(scene, view, image, own, unaligned)
+            score = dataclasses.replace(score, depth_range=_depth_range(image.depth, opacity))
             file = ""
             if folder is not None:
                 file = f", {_write_view(folder, scene, view, image, score, own)}"
@@ -199,6 +215,11 @@ def _score_views(
                 f"{ssim_text(score.ssim)}{_depth_text(score.depth_error)}{_mask_text(score.masked)}{file}",
             )
     return scores
+
+
+def _exposed(scene: Scene, view: View, image: RenderedImage) -> exposed.Exposed:
+    assert view.image is not None
+    return exposed.with_exposure(scene, image, view.image, view.kept)
 
 
 def _size_text(score: ViewScore) -> str:

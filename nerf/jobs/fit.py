@@ -73,6 +73,7 @@ def scene_facts(scene: Scene, config: Config, *, spans_box: bool) -> SceneFacts:
         has_hull=hull is not None and config.render.networks == PROPOSAL,
         exposure_varies=scene.exposure_varies,
         knows_depth=num_known_depths(scene, scene.split(Holdout.of(config.train)).train) > 0,
+        poses_are_tracked=scene.poses_are_tracked,
     )
 
 

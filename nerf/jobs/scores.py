@@ -41,6 +41,8 @@ class ViewScore:
         in scene units: between them, the image of the depth is coloured.
       uncorrected: the scores of the whole view as it is rendered; None where nothing is corrected.
       gains: of red, green and blue, in linear light, that the view was corrected with.
+      camtoworld: rows of the pose, in scene units, that the view was aligned to; None where it is
+        scored from the pose of the scene.
     """
 
     index: int
@@ -55,6 +57,7 @@ class ViewScore:
     depth_range: tuple[float, float] | None = None
     uncorrected: Uncorrected | None = None
     gains: tuple[float, float, float] | None = None
+    camtoworld: tuple[tuple[float, ...], ...] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -176,7 +179,11 @@ def _mean_if_all(values: Sequence[float | None]) -> float | None:
 
 
 def score_view(
-    scene: Scene, view: View, image: RenderedImage, exposed: Exposed | None = None
+    scene: Scene,
+    view: View,
+    image: RenderedImage,
+    exposed: Exposed | None = None,
+    unaligned: RenderedImage | None = None,
 ) -> ViewScore:
     """All scores of one drawn view.
 
@@ -186,13 +193,14 @@ def score_view(
       image: as it was rendered.
       exposed: the same with the view's own exposure, which is then what is scored; None where
         exposure is not corrected.
+      unaligned: as it was rendered from the pose of the scene, where `image` is from another.
     """
     assert view.image is not None
     depth = None if scene.depth is None else scene.depth[view.index]
     height, width = view.image.shape[:2]
     scored = image.rgb, view.image, view.kept
-    whole, gains = psnr_and_ssim(*scored), None
-    scores = whole
+    scores, gains = psnr_and_ssim(*scored), None
+    whole = scores if unaligned is None else psnr_and_ssim(unaligned.rgb, view.image, view.kept)
     if exposed is not None and exposed.is_known:
         red, green, blue = (float(gain) for gain in exposed.gains)
         parts = exposed.scored(exposed.rgb), exposed.scored(view.image)
@@ -208,9 +216,14 @@ def score_view(
         None if view.kept is None else float(1.0 - np.mean(view.kept)),
         ms_ssim(*scored),
         flip(*scored),
-        uncorrected=None if exposed is None else whole,
+        uncorrected=None if exposed is None and unaligned is None else whole,
         gains=gains,
+        camtoworld=None if unaligned is None else _rows(view.camera.camtoworlds),
     )
+
+
+def _rows(camtoworld: npt.ArrayLike) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(map(float, row)) for row in np.asarray(camtoworld))
 
 
 def psnr_and_ssim(

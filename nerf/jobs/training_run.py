@@ -100,8 +100,10 @@ class TrainingRun:
         if state.corrections is None:
             return None
         record = self.fresh.needed_scene()
-        names = [record.view_names[index] for index in sorted(record.split.train)]
-        return CorrectionRecord.of(jax.device_get(state.corrections.values), names)
+        views = sorted(record.split.train)
+        names = [record.view_names[index] for index in views]
+        values = jax.device_get(state.corrections.values)
+        return CorrectionRecord.of(values, names, record.cameras[np.array(views)])
 
     def _write_corrections(self, opened: OpenStore, state: TrainState) -> None:
         corrections = self._corrections(state)

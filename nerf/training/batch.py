@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from nerf.config.settings import Background, RenderConfig
 from nerf.corrections.corrections import Corrections, pixel_gains
+from nerf.corrections.poses import corrected_cameras
 from nerf.geometry.cameras import Cameras, pixel_cameras
 from nerf.geometry.rays import Rays, scene_rays
 from nerf.geometry.spaces import Space
@@ -150,10 +151,11 @@ class Corrected(NamedTuple):
     """What of a batch depends on the corrections of its views; None what does not.
 
     Attributes:
-      log_gains: see `Batch`.
+      log_gains, rays: see `Batch`.
     """
 
     log_gains: jax.Array | None = None
+    rays: Rays | None = None
 
 
 def draw_pixels(
@@ -249,7 +251,14 @@ def make_batch(
       space: the space that the field lives in.
       config: pixel and direction conventions.
     """
-    rays = scene_rays(
+    rays = _rays_through(pixels, cameras, space, config)
+    rgb, alpha = colours(pixels)
+    return Batch(rays, rgb, pixels.ray_keys, alpha)
+
+
+def _rays_through(pixels: PixelBatch, cameras: Cameras, space: Space, config: RenderConfig) -> Rays:
+    """The rays of `make_batch`."""
+    return scene_rays(
         pixels.column,
         pixels.row,
         pixel_cameras(cameras, pixels.view),
@@ -257,23 +266,40 @@ def make_batch(
         viewdir_space=config.viewdir_space,
         pixel_offset=config.pixel_offset,
     )
-    rgb, alpha = colours(pixels)
-    return Batch(rays, rgb, pixels.ray_keys, alpha)
 
 
-def corrected_parts(pixels: PixelBatch, corrections: Corrections) -> Corrected:
+def corrected_parts(
+    pixels: PixelBatch,
+    cameras: Cameras,
+    corrections: Corrections,
+    *,
+    space: Space,
+    config: RenderConfig,
+) -> Corrected:
     """What of the batch of some pixels depends on corrections, a differentiable function of them.
 
     Args:
-      pixels: `[num_rays]`.
+      pixels, cameras, space, config: see `make_batch`.
       corrections: of the training views.
     """
-    return Corrected(pixel_gains(corrections, pixels.view))
+    rays = None
+    if corrections.pose_tangents is not None:
+        corrected = corrected_cameras(cameras, corrections.pose_tangents)
+        rays = _rays_through(pixels, corrected, space, config)
+    return Corrected(pixel_gains(corrections, pixels.view), rays)
+
+
+def placed_cameras(cameras: Cameras, corrections: Corrections | None) -> Cameras:
+    """The cameras `[num_views]` where their corrections put them, without a gradient."""
+    if corrections is None or corrections.pose_tangents is None:
+        return cameras
+    return corrected_cameras(cameras, jax.lax.stop_gradient(corrections.pose_tangents))
 
 
 def with_corrected(batch: Batch, parts: Corrected) -> Batch:
     """The batch with its corrected parts in place."""
-    return batch._replace(log_gains=parts.log_gains)
+    rays = batch.rays if parts.rays is None else parts.rays
+    return batch._replace(log_gains=parts.log_gains, rays=rays)
 
 
 def sample_batch(

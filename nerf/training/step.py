@@ -28,7 +28,13 @@ from nerf.render.rays import may_skip
 from nerf.runtime import parallel
 from nerf.runtime.devices import IMAGE_MEMORY
 from nerf.training import health
-from nerf.training.batch import PixelBatch, TrainingViews, corrected_parts, make_batch
+from nerf.training.batch import (
+    PixelBatch,
+    TrainingViews,
+    corrected_parts,
+    make_batch,
+    placed_cameras,
+)
 from nerf.training.batch_source import make_draw, with_depths
 from nerf.training.depth_batch import make_depth_rays
 from nerf.training.depth_loss import with_depth_loss
@@ -205,11 +211,15 @@ def jit_step(
         if corrections is None:
             found = share()[:3]
         else:
-            parts, pull_back = jax.vjp(functools.partial(corrected_parts, pixels), corrections)
+            correct = functools.partial(
+                corrected_parts, pixels, cameras, space=space, config=config.render
+            )
+            parts, pull_back = jax.vjp(correct, corrections)
             *gradients, of_parts = share(parts)
             found, of_views = tuple(gradients), pull_back(of_parts)[0]
         if pixels.depths is not None:
-            rays = make_depth_rays(pixels.depths, cameras, space=space, config=config.render)
+            placed = placed_cameras(cameras, corrections)
+            rays = make_depth_rays(pixels.depths, placed, space=space, config=config.render)
             size = parallel.largest_divisor(len(rays.t), microbatch_size)
             found = with_depth_loss(found, field, params, rays, config, size, progress)
         return *found, moments, of_views

@@ -10,6 +10,7 @@ from nerf.corrections import exposure
 from nerf.corrections.corrections import Corrections, identity, pixel_gains, prior
 from nerf.corrections.record import CorrectionRecord
 from nerf.errors import UserError
+from tests.support.cameras import forward_cameras
 
 LEVELS = np.linspace(0.0, 1.0, 256, dtype=np.float32)
 
@@ -97,7 +98,7 @@ def test_corrections_that_are_off_are_none_and_begin_as_the_identity():
 
 def test_the_record_of_gains_is_read_as_it_was_written():
     log_gains = jnp.array([[0.5, 0.0, -0.5], [-0.5, 0.0, 0.5]])
-    record = CorrectionRecord.of(Corrections(log_gains), ["a", "b"])
+    record = CorrectionRecord.of(Corrections(log_gains), ["a", "b"], forward_cameras(2))
     again = CorrectionRecord.from_json(record.to_json())
     assert again.view_names == ("a", "b")
     np.testing.assert_allclose(again.gains, np.exp(log_gains), rtol=1e-5)

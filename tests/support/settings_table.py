@@ -53,6 +53,7 @@ TABLE = {  # field: (notebook, paper)
     "train.depth_loss_weight": (0.02, 0.02),
     "train.depth_loss_decay": (0.01, 0.01),
     "train.num_depth_rays": (256, 256),
+    "train.poses": ("off", "off"),
     "train.robust_loss": ("none", "none"),
     "train.robust_scale": (0.1, 0.1),
     "train.robust_start": (10.0, 10.0),
