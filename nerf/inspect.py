@@ -3,6 +3,7 @@
 python -m nerf.inspect FOLDER
 python -m nerf.inspect FOLDER --plot=cameras.png
 python -m nerf.inspect FOLDER --export_format=nerfstudio --out=FOLDER
+python -m nerf.inspect FOLDER --export_format=nerfstudio --out=FOLDER --corrected_by=RUN
 
 The exit status is 0 only if training can start.
 """
@@ -25,6 +26,7 @@ from nerf.cli.messages import as_flags
 from nerf.cli.modes import USED_BY_INSPECT, parse_inspect_flags
 from nerf.cli.options import capture_options, holdout, holdout_views
 from nerf.errors import UserError, listed
+from nerf.jobs.corrected_poses import with_corrected_poses
 from nerf.runtime import devices
 from nerf.runtime.cache_dir import with_home
 from nerf.scenes import loading
@@ -44,6 +46,9 @@ _HELP = {"out": "the folder to write with --export_format; it must be new or emp
 # The flags of `nerf.main` say how a folder is read.
 flags.DEFINE_string("plot", None, "draw cameras, bounds and points here, a .png file")
 flags.DEFINE_enum("export_format", None, EXPORT_FORMATS, "write the scene in another format")
+flags.DEFINE_string(
+    "corrected_by", None, "with --export_format, write the poses that this run folder has corrected"
+)
 for _name in sorted(USED_BY_INSPECT):  # for --help
     flags.declare_key_flag(_name)
 
@@ -66,6 +71,8 @@ def _run(argv: Sequence[str]) -> None:
         raise UserError("give one folder: python -m nerf.inspect FOLDER (--help lists the flags)")
     if (FLAGS.export_format is None) != (FLAGS.out is None):
         raise UserError("--export_format and --out go together: a format, and the folder to write")
+    if FLAGS.corrected_by is not None and FLAGS.export_format is None:
+        raise UserError("--corrected_by is for an export: add --export_format and --out")
     if FLAGS.plot is not None and not FLAGS.plot.lower().endswith(".png"):
         raise UserError(f"--plot={FLAGS.plot} must end with .png")
     if FLAGS.plot is not None and _is_inside(FLAGS.plot, with_home(argv[1])):
@@ -131,6 +138,10 @@ def _holdout() -> Holdout:
 def _export(loaded: LoadedScene, options: NormalizeOptions) -> None:
     """Writes the capture as --export_format into --out, with the images at their loaded size."""
     capture, scene = loaded.capture, loaded.scene
+    if FLAGS.corrected_by is not None:
+        capture, notes = with_corrected_poses(capture, with_home(FLAGS.corrected_by))
+        for note in notes:
+            print(f"note: {note}")
     heights, widths = scene.images.heights, scene.images.widths
     sizes = np.stack([widths, heights], axis=-1)
     stored_sizes = [image_files.read_header(file).size for file in capture.files]

@@ -13,9 +13,9 @@ from nerf.corrections import exposure
 _GAIN_RATE, _GAIN_DECAY = 0.2, 0.1
 # Of the mean square of the logarithms of the gains, in the loss: small beside any error of colours.
 _GAIN_PRIOR = 1e-5
-# The same of poses: radians and scene units. They begin when the field shows something, and end
+# The same of poses, in about radians. They begin when the field shows something, and end
 # with steps that average over many.
-_POSE_RATE, _POSE_DECAY, _POSE_DELAY = 1e-3, 0.1, 0.05
+_POSE_RATE, _POSE_DECAY, _POSE_DELAY = 1.5e-3, 0.3, 0.05
 # Of the mean square of the tangents, in the loss.
 _POSE_PRIOR = 1e-2
 
@@ -26,8 +26,7 @@ class Corrections(NamedTuple):
     Attributes:
       log_gains: `[num_views, 3]`, natural logarithms of gains in linear light, up to their mean,
         see `nerf.corrections.exposure.centred`.
-      pose_tangents: `[num_views, 6]`, rotation vectors in radians and translations in scene units,
-        up to motions of the scene as a whole, see `nerf.corrections.poses.without_gauge`.
+      pose_tangents: `[num_views, 6]`, see `nerf.corrections.poses.corrected_cameras`.
     """
 
     log_gains: jax.Array | None = None

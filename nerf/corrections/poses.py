@@ -1,15 +1,25 @@
 """Poses that are a little wrong: a small rotation and translation of each training view.
 
-A tangent (w, v) of a view turns its camera about its own position by the rotation vector w, and
-moves it by v; both are along the axes of the scene:
+A motion (w, u) of a view turns its camera about its own position by the rotation vector w, and
+moves it by u; both are along the axes of the scene:
 
-    R -> exp([w]x) R,   p -> p + v
+    R -> exp([w]x) R,   p -> p + u
 
-Turning, moving or scaling the whole scene and all of its cameras changes no image. Tangents that do
+What is learnt are tangents (a, b), along the axes of the camera, R; their rotation is about a point
+in front of it:
+
+    w = 0.3 R a,   u = d (R b + w x back),   d a middle depth of the scene
+
+A camera that turns about itself, and one that moves sideways, change an image nearly alike: both
+together are found slowly. About the point in front, b moves the image by about b radians, and a
+turn changes little but perspective. Pixels say little of it, and it would wander from step to step:
+so it is learnt more slowly.
+
+Turning, moving or scaling the whole scene and all of its cameras changes no image. Motions that do
 so, to first order, are taken out, so that a scene stays where it is.
 
 Source: the rotation, Rodrigues' formula; poses that are trained beside a field, Lin et al. 2021
-(BARF).
+(BARF); parameters that change images independently, Park et al. 2023 (CamP).
 """
 
 import dataclasses
@@ -21,6 +31,8 @@ import jax.numpy as jnp
 from nerf.geometry.cameras import Cameras
 
 _SMALL = 1e-3  # square of an angle, below which a series is exact to float32
+_NEAREST = 0.3  # scene units: bounds may begin at a camera, and what it sees does not
+_TURN = 0.3  # see above
 _NUM_GAUGES = 7  # of a similarity: rotation, translation, scale
 _INDEPENDENT = 1e-3  # of the length of a vector, what must be left of it without the others
 
@@ -63,12 +75,12 @@ def rotation_of(vectors: jax.Array) -> jax.Array:
     return one + first * cross + second * _product(cross, cross)
 
 
-def moved(camtoworlds: jax.Array, tangents: jax.Array) -> jax.Array:
-    """Poses after small motions; the same poses, bit for bit, where the tangents are zero.
+def moved(camtoworlds: jax.Array, motions: jax.Array) -> jax.Array:
+    """Poses after small motions; the same poses, bit for bit, where the motions are zero.
 
     Args:
       camtoworlds: `[..., 3, 4]`, scene units.
-      tangents: `[..., 6]`, a rotation vector in radians, and a translation in scene units.
+      motions: `[..., 6]`, a rotation vector in radians, and a translation in scene units.
 
     Returns:
       `[..., 3, 4]`.
@@ -79,10 +91,10 @@ def moved(camtoworlds: jax.Array, tangents: jax.Array) -> jax.Array:
     >>> abs(turned).round(3).tolist()
     [[0.0, 1.0, 0.0, 1.0], [1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]]
     """
-    chex.assert_shape(camtoworlds, (*tangents.shape[:-1], 3, 4))
-    chex.assert_axis_dimension(tangents, -1, 6)
-    rotations = _product(rotation_of(tangents[..., :3]), camtoworlds[..., :3])
-    positions = camtoworlds[..., 3] + tangents[..., 3:]
+    chex.assert_shape(camtoworlds, (*motions.shape[:-1], 3, 4))
+    chex.assert_axis_dimension(motions, -1, 6)
+    rotations = _product(rotation_of(motions[..., :3]), camtoworlds[..., :3])
+    positions = camtoworlds[..., 3] + motions[..., 3:]
     return jnp.concatenate([rotations, positions[..., None]], axis=-1)
 
 
@@ -91,30 +103,53 @@ def corrected_cameras(cameras: Cameras, tangents: jax.Array) -> Cameras:
 
     Args:
       cameras: of the training views.
-      tangents: `[num_views, 6]`, see `moved`; up to what `without_gauge` takes out.
+      tangents: `[num_views, 6]`, see `motions_of`; what `without_gauge` takes out has no effect.
     """
     camtoworlds = jnp.asarray(cameras.camtoworlds)
-    tangents = without_gauge(tangents, camtoworlds)
-    return dataclasses.replace(cameras, camtoworlds=moved(camtoworlds, tangents))
+    motions = without_gauge(motions_of(tangents, cameras), camtoworlds)
+    return dataclasses.replace(cameras, camtoworlds=moved(camtoworlds, motions))
 
 
-def without_gauge(tangents: jax.Array, camtoworlds: jax.Array) -> jax.Array:
-    """The part of tangents that changes images: without motions of the scene as a whole.
+def motions_of(tangents: jax.Array, cameras: Cameras) -> jax.Array:
+    """The motions `[num_views, 6]` of cameras that tangents of them mean, see `moved`.
 
     Args:
-      tangents: `[num_views, 6]`, see `moved`.
+      tangents: `[num_views, 6]`.
+      cameras: `[num_views]`, before the correction.
+    """
+    chex.assert_shape(tangents, (*cameras.focal.shape, 6))
+    axes = jnp.asarray(cameras.camtoworlds)[..., :3]
+    vectors, shifts = (
+        jnp.sum(axes * each[:, None, :], axis=-1) for each in (tangents[:, :3], tangents[:, 3:])
+    )
+    vectors = _TURN * vectors
+    along = middle_depth(cameras) * (shifts + jnp.cross(vectors, axes[..., 2]))
+    return jnp.concatenate([vectors, along], axis=-1)
+
+
+def middle_depth(cameras: Cameras) -> jax.Array:
+    """A depth of what the cameras see, in scene units: even in disparity between their bounds."""
+    inverse = jnp.mean(1.0 / jnp.maximum(jnp.asarray(cameras.bounds), _NEAREST), axis=-1)
+    return 1.0 / jnp.mean(inverse)
+
+
+def without_gauge(motions: jax.Array, camtoworlds: jax.Array) -> jax.Array:
+    """The part of motions that changes images: without motions of the scene as a whole.
+
+    Args:
+      motions: `[num_views, 6]`, see `moved`.
       camtoworlds: `[num_views, 3, 4]`, before the correction.
 
     Returns:
       `[num_views, 6]`, orthogonal to every similarity transform of all cameras, to first order.
     """
     for direction in _gauge(camtoworlds):
-        tangents = tangents - jnp.sum(tangents * direction) * direction
-    return tangents
+        motions = motions - jnp.sum(motions * direction) * direction
+    return motions
 
 
 def _gauge(camtoworlds: jax.Array) -> list[jax.Array]:
-    """The tangents `[num_views, 6]` of all cameras when the scene is moved, turned and scaled.
+    """The motions `[num_views, 6]` of all cameras when the scene is moved, turned and scaled.
 
     They are orthonormal; a motion that is no other than the rest of them is zero: cameras at one
     place do not see a scale, for example.

@@ -30,10 +30,9 @@ class PoseErrors(NamedTuple):
 def similarity_between(poses: npt.ArrayLike, others: npt.ArrayLike) -> Array:
     """The similarity transform that takes poses closest to others of the same cameras.
 
-    The rotation is the one nearest to what the orientations and the positions say, both with the
-    same weight; scale and translation are those of least squares of the positions then. The
-    positions alone would not do: of cameras in a row they do not say the rotation, and of a small
-    rig they say it worse than the orientations.
+    The rotation is that of the orientations; scale and translation are those of least squares of
+    the positions then. Positions say less of the rotation: nothing of that about a row of cameras,
+    and in a small rig they differ little.
 
     Args:
       poses, others: `[num_views, 3, 4]`, see `nerf.geometry.poses`.
@@ -41,7 +40,7 @@ def similarity_between(poses: npt.ArrayLike, others: npt.ArrayLike) -> Array:
     Returns:
       `[4, 4]`. The scale is 1 where all positions are the same.
 
-    Source: for points alone, Umeyama 1991, equations 40 to 42.
+    Source: for points, Umeyama 1991, equations 40 to 42.
 
     >>> poses = np.concatenate(
     ...     [np.stack([np.eye(3)] * 2), np.eye(3)[:2, :, None]], axis=-1
@@ -57,13 +56,7 @@ def similarity_between(poses: npt.ArrayLike, others: npt.ArrayLike) -> Array:
     here, there = first[..., 3] - centre, second[..., 3] - other_centre
     spread = np.sqrt(np.sum(np.square(here)) * np.sum(np.square(there)))
     has_spread = spread > (_SAME_PLACE * (1.0 + np.abs(second[..., 3]).max())) ** 2
-    product = np.einsum("vij,vkj->ik", second[..., :3], first[..., :3]) / (3 * len(first))
-    if has_spread:
-        product = product + there.T @ here / spread
-    rotation = nearest_rotations(product)
-    if np.linalg.det(rotation) < 0:
-        left, _, right = np.linalg.svd(product)
-        rotation = left @ np.diag([1.0, 1.0, -1.0]) @ right
+    rotation = nearest_rotations(np.einsum("vij,vkj->ik", second[..., :3], first[..., :3]))
     scale = 1.0
     if has_spread:
         along = float(np.sum(there * (here @ rotation.T)))

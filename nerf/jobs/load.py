@@ -49,7 +49,7 @@ def load_run(
         trained,
         run_dir=folder,
         precision=str(record.get("precision", "float32")),
-        corrections=_stored_corrections(folder),
+        corrections=stored_corrections(folder),
     )
 
 
@@ -140,7 +140,7 @@ def stored_scene(folder: Path) -> SceneRecord | None:
         raise UserError(f"{file}: {error}") from error
 
 
-def _stored_corrections(folder: Path) -> CorrectionRecord | None:
+def stored_corrections(folder: Path) -> CorrectionRecord | None:
     """The record of corrections in a run folder; None where there are none."""
     file = folder / run_folder.CORRECTIONS_FILE
     if not file.is_file():
