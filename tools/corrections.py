@@ -1,11 +1,15 @@
 """What the corrections of views are worth: runs with a fault put in, with and without correction.
 
     python -m tools.corrections exposure --scene=room,flower --steps=2000
+    python -m tools.corrections poses --scene=flower,table --steps=2000
 
-The fault is put into the training views of a bundled scene in memory: exposure changes by up to
-one stop in either direction, in linear light and clipped at 1, and the white balance with it.
-Held-out views keep their images; they are scored against those, after gains of the three channels
-that are common to all of them.
+The fault of `exposure` is put into the training views of a bundled scene in memory: exposure
+changes by up to one stop in either direction, in linear light and clipped at 1, and the white
+balance with it. Held-out views keep their images; they are scored against those, after gains of the
+three channels that are common to all of them.
+
+The fault of `poses` is that of `tools.pose_noise`. Held-out views have it too; where poses are
+corrected, they are scored from the poses that they are aligned to.
 """
 
 import argparse
@@ -19,10 +23,12 @@ import numpy.typing as npt
 
 import nerf
 from nerf.corrections import exposure
+from nerf.geometry.alignment import pose_errors
 from nerf.render import image_metrics
 from nerf.runtime.events import ignore_event
 from nerf.scenes.image_store import ImageStore
 from nerf.scenes.splits import Holdout
+from tools.pose_noise import with_pose_noise
 
 MAX_STOPS = 1.0
 WHITE_BALANCE = 0.15  # standard deviation of the logarithm of a channel's gain
@@ -69,13 +75,35 @@ def exposure_rows(name: str, args: argparse.Namespace, seed: int) -> None:
     for is_faulty in (False, True):
         seen = with_exposure_fault(scene, plain, seed) if is_faulty else scene
         for setting in ("off", "on"):
-            config = nerf.fit_config(args.field, seen, exposure=setting)
+            config = nerf.fit_config(args.field, seen, exposure=setting, **args.settings)
             start = time.monotonic()
             trained = nerf.train(seen, config, steps=args.steps, seed=seed, callback=ignore_event)
             seconds = time.monotonic() - start
             psnr = score_up_to_gains(trained, scene)
             fault = "exposure" if is_faulty else "none"
             show(name, seed, fault, f"exposure {setting}", f"{psnr:6.2f} dB", f"{seconds:.0f} s")
+
+
+def poses_rows(name: str, args: argparse.Namespace, seed: int) -> None:
+    """The same for poses, with their mean errors after a similarity alignment."""
+    scene = nerf.load_scene(f"procedural:{name}", callback=ignore_event)
+    for is_faulty in (False, True):
+        seen = with_pose_noise(scene, seed=seed) if is_faulty else scene
+        for setting in ("off", "on"):
+            config = nerf.fit_config(args.field, seen, poses=setting, **args.settings)
+            start = time.monotonic()
+            trained = nerf.train(seen, config, steps=args.steps, seed=seed, callback=ignore_event)
+            seconds = time.monotonic() - start
+            views = sorted(trained.needed_scene().split.train)
+            found, truth = (each.cameras.camtoworlds[views] for each in (seen, scene))
+            if trained.corrections is not None and trained.corrections.camtoworlds is not None:
+                found = trained.corrections.camtoworlds
+            angles, distances = pose_errors(found, truth)
+            psnr = nerf.evaluate(trained, seen, callback=ignore_event).psnr
+            errors = f"{np.degrees(angles.mean()):.3f} deg, {distances.mean():.4f}"
+            fault = "poses" if is_faulty else "none"
+            score = f"{psnr:6.2f} dB, poses off by {errors}"
+            show(name, seed, fault, f"poses {setting}", score, f"{seconds:.0f} s")
 
 
 def show(*cells: object) -> None:
@@ -85,17 +113,19 @@ def show(*cells: object) -> None:
 def main(argv: Sequence[str]) -> None:
     """Measures what the arguments ask for, and prints a table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("fault", choices=("exposure",))
+    parser.add_argument("fault", choices=("exposure", "poses"))
     parser.add_argument("--scene", default="room,flower")
     parser.add_argument("--field", default="planes")
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--rays", type=int, help="a step; those of the preset by default")
     args = parser.parse_args(argv)
+    args.settings = {} if args.rays is None else {"num_rays": args.rays}
     show("scene", "seed", "fault", "correction", "held out", "training")
     show(*["---"] * 6)
     for name in args.scene.split(","):
         for seed in range(args.seeds):
-            exposure_rows(name, args, seed)
+            {"exposure": exposure_rows, "poses": poses_rows}[args.fault](name, args, seed)
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ def with_corrected_poses(capture: Capture, run: Path) -> tuple[Capture, list[str
     for number, pose in found.items():
         if number < len(names) and number not in trained:
             poses[number] = pose
-    to_capture = np.linalg.inv(scene.capture_to_scene)
+    to_capture = np.asarray(np.linalg.inv(scene.capture_to_scene), np.float64)
     num_left = len(names) - len({*trained, *found})
     changed = dataclasses.replace(
         capture, camtoworlds=transform_poses(to_capture, poses), poses_are_tracked=False

@@ -82,7 +82,8 @@ def _hull_box(scene: Scene, config: Config) -> tuple[Vector, Vector] | None:
     if not scene.has_hull or scene.space.box is None:
         return None
     views = scene.split(Holdout.of(config.train)).train
-    box = hull_box(scene.cameras, scene.images, views, scene.space.box)
+    are_exact = config.train.poses == "off" and not scene.poses_are_tracked
+    box = hull_box(scene.cameras, scene.images, views, scene.space.box, are_exact=are_exact)
     if box is None:
         return None
     low, high = (_rounded(np.asarray(corner)) for corner in box)

@@ -224,7 +224,12 @@ class TrainingRun:
             return everywhere  # given parameters may know what is empty in another scene
         views = self.fresh.needed_scene().split.train
         occupied = visual_hull(
-            scene.cameras, scene.images, views, (grid.low, grid.high), (nx, ny, nz)
+            scene.cameras,
+            scene.images,
+            views,
+            (grid.low, grid.high),
+            (nx, ny, nz),
+            are_exact=config.train.poses == "off",
         )
         if not occupied.any():
             note(

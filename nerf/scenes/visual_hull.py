@@ -26,6 +26,7 @@ _MAX_VIEWS = 128  # that are looked at, evenly chosen
 _MIN_WITNESSES = 2  # views that must see nothing where another sees something: one may be faulty
 _MASK_SIDE = 256  # pixels are grouped, so that no side of a mask is much longer
 _MARGIN = 1.0  # pixels, for conventions of where in a pixel its ray goes through
+_POSE_MARGIN = 0.04  # of the longer side of an image, by which poses that are corrected may be off
 _NEAREST = 1e-3  # scene units, in front of a camera
 _BOX_RESOLUTION = (64, 64, 64)
 
@@ -33,7 +34,12 @@ Corners = tuple[Vector, Vector]
 
 
 def hull_box(
-    cameras: Cameras, images: ImageStore, views: Sequence[int], box: Corners
+    cameras: Cameras,
+    images: ImageStore,
+    views: Sequence[int],
+    box: Corners,
+    *,
+    are_exact: bool = True,
 ) -> Corners | None:
     """Corners of the smallest box of cells that holds the visual hull.
 
@@ -42,11 +48,12 @@ def hull_box(
       images: of all views, with alpha.
       views: indices of the views that may be looked at.
       box: corners of the box that holds the scene, in scene units.
+      are_exact: whether the poses are; else cells near an opacity are kept, too.
 
     Returns:
       Corners; None where all is empty.
     """
-    occupied = visual_hull(cameras, images, views, box, _BOX_RESOLUTION)
+    occupied = visual_hull(cameras, images, views, box, _BOX_RESOLUTION, are_exact=are_exact)
     low, high = (np.asarray(corner, np.float64) for corner in box)
     size = (high - low) / occupied.shape
     corners = []
@@ -68,11 +75,13 @@ def visual_hull(
     views: Sequence[int],
     box: Corners,
     resolution: tuple[int, int, int],
+    *,
+    are_exact: bool = True,
 ) -> npt.NDArray[np.bool_]:
     """The cells of a box that may hold something.
 
     Args:
-      cameras, images, views, box: see `hull_box`.
+      cameras, images, views, box, are_exact: see `hull_box`.
       resolution: cells along each axis.
 
     Returns:
@@ -97,7 +106,8 @@ def visual_hull(
         counts = np.pad(counts, missing, mode="edge").astype(np.int32)  # one program for all sizes
         size = np.array(alpha.shape[::-1], np.float32)
         camera = dataclasses.replace(cameras[view], height=0, width=0)
-        seen = _seen(camera, size, nodes, counts, group=group)
+        margin = np.float32(_MARGIN + (0.0 if are_exact else _POSE_MARGIN * size.max()))
+        seen = _seen(camera, size, nodes, counts, margin, group=group)
         for number_of_views, is_so in zip((whole, nothing, something), seen, strict=True):
             number_of_views += np.asarray(is_so)
     needed = min(_MIN_WITNESSES, len(chosen))
@@ -128,7 +138,13 @@ def _grouped(mask: npt.NDArray[np.bool_], group: int) -> npt.NDArray[np.bool_]:
 
 @functools.partial(jax.jit, static_argnames=("group",))
 def _seen(
-    camera: Cameras, size: jax.Array, nodes: jax.Array, counts: jax.Array, *, group: int
+    camera: Cameras,
+    size: jax.Array,
+    nodes: jax.Array,
+    counts: jax.Array,
+    margin: jax.Array,
+    *,
+    group: int,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """What a view sees of cells.
 
@@ -137,6 +153,7 @@ def _seen(
       size: `[2]`, width and height of its image in pixels.
       nodes: `[nx + 1, ny + 1, nz + 1, 3]`, corners of the cells, scene units.
       counts: `[rows + 1, columns + 1]` int32, groups with any opacity above and left of each.
+      margin: `[]`, pixels around what a cell covers that are looked at, too.
       group: pixels along one side of a group.
 
     Returns:
@@ -145,8 +162,8 @@ def _seen(
       are the pixels around the cell's corners.
     """
     pixels, is_ahead, is_known = _project(camera, size, nodes)
-    first = combine_pairs(pixels, jnp.minimum) - _MARGIN
-    last = combine_pairs(pixels, jnp.maximum) + _MARGIN
+    first = combine_pairs(pixels, jnp.minimum) - margin
+    last = combine_pairs(pixels, jnp.maximum) + margin
     is_ahead, is_known = (
         combine_pairs(is_ahead, jnp.logical_or),
         combine_pairs(is_known, jnp.logical_and),

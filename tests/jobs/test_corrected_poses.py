@@ -141,5 +141,5 @@ def test_a_run_on_another_capture_is_refused(scene, whole, tmp_path):
     other = dataclasses.replace(capture, camtoworlds=capture.camtoworlds[::-1])
     with pytest.raises(UserError, match="trained on other images or poses"):
         with_corrected_poses(other, whole.run_dir)
-    with pytest.raises(UserError, match='has no corrected poses .* train with `poses="on"`'):
+    with pytest.raises(UserError, match=r'has no corrected poses .* train with `poses="on"`'):
         with_corrected_poses(capture, tmp_path)

@@ -88,6 +88,25 @@ def test_it_holds_the_object_even_a_wire_that_is_hardly_opaque(points, lens, res
     assert hull[cells_of(points, resolution)].all()
 
 
+def test_poses_that_are_a_little_wrong_take_nothing_away_where_that_is_said():
+    cameras, resolution = orbit(), (40, 30, 20)
+    images = store(images_of_points(cameras, wire(), alpha=1))
+    positions = cameras.camtoworlds[..., 3] + 0.1 * np.random.default_rng(1).normal(
+        size=(NUM_VIEWS, 3)
+    )
+    moved = np.concatenate([cameras.camtoworlds[..., :3], positions[..., None]], axis=-1)
+    wrong = dataclasses.replace(cameras, camtoworlds=moved.astype(np.float32))
+    exact, loose = (
+        visual_hull(wrong, images, range(NUM_VIEWS), BOX, resolution, are_exact=are_exact)
+        for are_exact in (True, False)
+    )
+    where = cells_of(wire(), resolution)
+    assert exact[where].mean() < 0.5
+    assert loose[where].all()
+    assert loose[exact].all()
+    assert loose.mean() < 0.3
+
+
 def test_the_rays_of_a_wires_pixels_meet_it():
     cameras, resolution = orbit(), (39, 39, 39)
     images = images_of_points(cameras, wire(), alpha=1)
