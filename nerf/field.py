@@ -198,6 +198,7 @@ class SceneFacts(NamedTuple):
       exposure_varies: whether the images show that exposure or white balance change between views.
       knows_depth: whether the capture knows depths of the training views.
       poses_are_tracked: whether the poses are those that a phone tracked while it moved.
+      num_views: that are trained on; None if it is not known.
     """
 
     longer_side: int
@@ -209,6 +210,7 @@ class SceneFacts(NamedTuple):
     exposure_varies: bool = False
     knows_depth: bool = False
     poses_are_tracked: bool = False
+    num_views: int | None = None
 
     @property
     def are_photographs(self) -> bool:
@@ -217,6 +219,10 @@ class SceneFacts(NamedTuple):
 
 
 def _fits_any_scene(config: Config, facts: SceneFacts) -> Config:
+    return config
+
+
+def _needs_no_regularization(config: Config, num_views: int) -> Config:
     return config
 
 
@@ -230,6 +236,8 @@ class FieldSpec:
       implementations: by name of the backend.
       fit: the settings for a scene, from a preset; see `nerf.config.presets.fit` for what is done
         for every field.
+      fit_few_views: the same settings with more regularisation, given the number of training views;
+        used where `train.few_views` is on.
       spans_box: whether `fit` needs the box of the scene.
       array_names: the names of a network's arrays, given how many groups they form: the two arrays
         of a layer are one group, an array by itself is another. None where parameters cannot be
@@ -240,6 +248,7 @@ class FieldSpec:
     presets: Mapping[str, Config]
     implementations: Mapping[str, Implementation]
     fit: Callable[[Config, SceneFacts], Config] = _fits_any_scene
+    fit_few_views: Callable[[Config, int], Config] = _needs_no_regularization
     spans_box: bool = False
     array_names: Callable[[int], Sequence[ArrayName]] | None = None
 

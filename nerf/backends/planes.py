@@ -58,6 +58,8 @@ _FOR_PHOTOGRAPHS = {
     "num_features": 8,
     "resolution": (64, 48, 24),
 }
+# How much more total variation few views take: of 3 views, and of 8, in even ratios between them.
+_VARIATION_OF_3, _VARIATION_OF_8 = 100.0, 10.0
 # Of a step, which also moves all planes once; most rays of an object with a hull meet nothing.
 _RAYS_FOR_PHOTOGRAPHS, _RAYS_WITH_HULL = 4096, 8192
 
@@ -161,6 +163,17 @@ def fit(config: Config, facts: SceneFacts) -> Config:
         changes = _FOR_LARGE_IMAGES
     field = proposal_grid.fit(dataclasses.replace(field, **changes), facts)
     return dataclasses.replace(config, field=field, train=train)
+
+
+def fit_few_views(config: Config, num_views: int) -> Config:
+    """More total variation, the fewer the views: what no view shows is then filled in smoothly."""
+    assert isinstance(config.field, PlanesConfig)
+    share = (min(max(num_views, 3), 8) - 3) / 5
+    factor = _VARIATION_OF_3 * (_VARIATION_OF_8 / _VARIATION_OF_3) ** share
+    weight = config.field.total_variation_weight * factor
+    return dataclasses.replace(
+        config, field=dataclasses.replace(config.field, total_variation_weight=weight)
+    )
 
 
 def planes_shape(config: PlanesConfig) -> tuple[int, int]:
@@ -300,6 +313,7 @@ FIELD = FieldSpec(
         "nnx": Implementation("nerf.backends.nnx_planes:make", layouts.nnx),
     },
     fit=fit,
+    fit_few_views=fit_few_views,
     spans_box=True,
     array_names=array_names,
 )

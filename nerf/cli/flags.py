@@ -207,6 +207,12 @@ flags.DEFINE_enum(
     "with --mode=evaluate, align each view before it is scored (auto: as the run was trained)",
 )
 flags.DEFINE_enum(
+    "few_views",
+    "auto",
+    ("auto", "on", "off"),
+    "regularise the field more, for a scene of few views (auto: with 8 training views or fewer)",
+)
+flags.DEFINE_enum(
     "robust_loss",
     None,
     get_args(RobustLoss),

@@ -21,6 +21,7 @@ FLAG_OF: Mapping[str, str] = {
     "train.depth": "depth",
     "train.exposure": "exposure",
     "train.poses": "poses",
+    "train.few_views": "few_views",
     "train.holdout": "holdout",
     "train.holdout_views": "holdout_views",
     "train.learning_rate": "lr",

@@ -24,7 +24,7 @@ _VIDEO = {
 _TRAINING = {
     "steps", "train_seconds", "rays", "rays_per_microbatch", "steps_per_call", "lr", "resume",
     "stop_at", "save_every", "eval_every", "on_collapse", "tensorboard", "seed", "exposure",
-    "poses", "depth", "robust_loss",
+    "poses", "depth", "few_views", "robust_loss",
 }  # fmt: skip
 _EXPORT = {
     "init_from", "run_dir", "out", "export", "export_frame", "export_far", "mesh_format",
@@ -71,6 +71,7 @@ _SAME_SETTING = {
     "exposure": ("train.exposure",),
     "depth": ("train.depth",),
     "poses": ("train.poses",),
+    "few_views": ("train.few_views",),
 }
 
 

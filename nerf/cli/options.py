@@ -65,7 +65,7 @@ def assignments() -> tuple[str, ...]:
     given = list(FLAGS.set)
     if holdout() is not None:
         given.append(f"train.holdout={holdout()}")
-    for name in ("exposure", "poses", "depth"):
+    for name in ("exposure", "poses", "depth", "few_views"):
         if FLAGS.mode == "train" and FLAGS[name].value != "auto":
             given.append(f"train.{name}={FLAGS[name].value}")
     names = holdout_views()

@@ -20,6 +20,7 @@ _SAMPLES_FOR_360 = 64, 32  # of the proposal and of the field
 # Rays that end close to an object are short, and a share of even samples finds what is behind.
 _SAMPLES_WITH_HULL, _WEIGHT_FLOOR_WITH_HULL = (32, 24), 0.02
 _PROPOSAL_WITH_HULL = (64, 64, 64)  # for photographs: rays then end closer to the object
+_MOST_FEW_VIEWS = 8  # up to which more regularisation pays, see docs/corrections.md
 
 
 def all_presets() -> dict[str, Config]:
@@ -93,8 +94,9 @@ def fit(config: Config, facts: SceneFacts) -> Config:
     Every field gets the scene's background and the box of its proposal; where cameras look in many
     directions, a ray may meet the scene anywhere, and more samples find out where, unless the
     visual hull says it. A bounded scene has no opacity loss, since its rays may end in nothing.
-    Exposure is corrected where it varies, poses where a phone tracked them, and depth is trained on
-    where the capture knows it. The rest is the field's own, see `nerf.field.FieldSpec`.
+    Exposure is corrected where it varies, poses where a phone tracked them, depth is trained on where
+    the capture knows it, and few views are said to be few. The rest is the field's own, see
+    `nerf.field.FieldSpec`.
 
     Args:
       config: of a preset.
@@ -108,6 +110,8 @@ def fit(config: Config, facts: SceneFacts) -> Config:
         train = dataclasses.replace(train, depth="on")
     if facts.poses_are_tracked:
         train = dataclasses.replace(train, poses="on")
+    if facts.num_views is not None and facts.num_views <= _MOST_FEW_VIEWS:
+        train = dataclasses.replace(train, few_views="on")
     if facts.is_bounded:
         train = dataclasses.replace(train, opacity_loss_weight=0.0)
     if facts.box is not None:
@@ -123,6 +127,19 @@ def fit(config: Config, facts: SceneFacts) -> Config:
     config = dataclasses.replace(config, field=field, render=render, train=train)
     spec = _spec(config)
     return config if spec is None else spec.fit(config, facts)
+
+
+def fit_few_views(config: Config, num_views: int) -> Config:
+    """Settings with the field's own regularisation for few views, where that is on.
+
+    Args:
+      config: fitted to a scene.
+      num_views: that are trained on.
+    """
+    spec = _spec(config)
+    if config.train.few_views == "off" or spec is None:
+        return config
+    return spec.fit_few_views(config, num_views)
 
 
 def _spec(config: Config) -> field_lib.FieldSpec | None:

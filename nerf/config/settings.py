@@ -212,6 +212,8 @@ class TrainConfig:
         `holdout` and the files' own split.
       use_file_split: whether a split that the scene's files define is used. Setting `holdout` sets
         it to false.
+      num_train_views: the most views to train on, evenly chosen among those that are not held out;
+        0 for all.
       warmup_steps: in which the learning rate rises linearly from a hundredth.
       adam_b1, adam_b2: decay of the running means of the gradient and of its square (Kingma & Ba
         2015).
@@ -226,6 +228,8 @@ class TrainConfig:
       num_depth_rays: rays of a step through pixels of known depth, beside `num_rays`.
       poses: whether the poses of the views are corrected, see `nerf.corrections.poses`; fitting to
         a scene decides it.
+      few_views: whether the field is regularised for few views, see `nerf.field.FieldSpec`; fitting
+        to a scene decides it.
       robust_loss, robust_scale, robust_start, robust_anneal: see `nerf.training.robust_loss`.
     """
 
@@ -239,6 +243,7 @@ class TrainConfig:
     warmup_steps: int = 0
     holdout_views: tuple[str, ...] = ()
     use_file_split: bool = True
+    num_train_views: int = 0
     adam_b1: float = 0.9
     adam_b2: float = 0.999
     adam_eps: float = 1e-8
@@ -250,6 +255,7 @@ class TrainConfig:
     depth_loss_decay: float = 0.01
     num_depth_rays: int = 256
     poses: Literal["off", "on"] = "off"
+    few_views: Literal["off", "on"] = "off"
     robust_loss: RobustLoss = "none"
     robust_scale: float = 0.1
     robust_start: float = 10.0
@@ -263,6 +269,7 @@ class TrainConfig:
         check(self.num_rays >= 1, "num_rays", self.num_rays, ">= 1")
         check(self.num_steps >= 0, "num_steps", self.num_steps, ">= 0")
         check(self.holdout == 0 or self.holdout >= 2, "holdout", self.holdout, "0 or >= 2")
+        check(self.num_train_views >= 0, "num_train_views", self.num_train_views, ">= 0")
         check(self.warmup_steps >= 0, "warmup_steps", self.warmup_steps, ">= 0")
         for name in ("adam_b1", "adam_b2"):
             check(0 <= getattr(self, name) < 1, name, getattr(self, name), "from 0 to below 1")

@@ -20,9 +20,11 @@ KEPT_BY_A_RUN = (
     "field.proposal.low",
     "field.proposal.high",
     "field.total_variation_every",
+    "field.total_variation_weight",
     "train.exposure",
     "train.depth",
     "train.poses",
+    "train.few_views",
 )
 # What a user who sets one field sets besides.
 _IMPLIED = {"train.holdout": "train.use_file_split=false"}

@@ -47,7 +47,9 @@ def fit_to_scene(config: Config, scene: Scene, assigned: tuple[str, ...] = ()) -
     """
     asked = text.override(config, *assigned)
     facts = scene_facts(scene, asked, spans_box=presets.spans_box(asked))
-    fitted = presets.fit(config, facts)
+    fitted = text.override(presets.fit(config, facts), *assigned)
+    if facts.num_views is not None:
+        fitted = presets.fit_few_views(fitted, facts.num_views)
     return text.override(fitted, *assigned)
 
 
@@ -59,6 +61,7 @@ def scene_facts(scene: Scene, config: Config, *, spans_box: bool) -> SceneFacts:
       config: pixel conventions, networks, and which views are held out.
       spans_box: whether the settings need the box of what the cameras see.
     """
+    train = scene.split(Holdout.of(config.train)).train
     hull = _hull_box(scene, config) if spans_box else None
     box = hull
     if spans_box and hull is None:
@@ -72,8 +75,9 @@ def scene_facts(scene: Scene, config: Config, *, spans_box: bool) -> SceneFacts:
         box=box,
         has_hull=hull is not None and config.render.networks == PROPOSAL,
         exposure_varies=scene.exposure_varies,
-        knows_depth=num_known_depths(scene, scene.split(Holdout.of(config.train)).train) > 0,
+        knows_depth=num_known_depths(scene, train) > 0,
         poses_are_tracked=scene.poses_are_tracked,
+        num_views=len(train),
     )
 
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
+import numpy as np
+
 from nerf.captures.capture import Split, named_views
 from nerf.captures.files import IMAGE_SUFFIXES
 from nerf.config.settings import TrainConfig
@@ -21,16 +23,21 @@ class Holdout(NamedTuple):
       every: every N-th view, from view 0 on; 0 for none.
       views: names of views. Where there are some, nothing else counts.
       use_file_split: whether a split that the files define comes before `every`.
+      num_train: the most views to train on, evenly chosen among those not held out; 0 for all.
+        The others are neither trained on nor held out.
     """
 
     every: int
     views: tuple[str, ...] = ()
     use_file_split: bool = True
+    num_train: int = 0
 
     @classmethod
     def of(cls, config: TrainConfig) -> "Holdout":
         """What the settings of a run say."""
-        return cls(config.holdout, config.holdout_views, config.use_file_split)
+        return cls(
+            config.holdout, config.holdout_views, config.use_file_split, config.num_train_views
+        )
 
 
 def make_split(names: Sequence[str], given: Split | None, holdout: Holdout) -> Split:
@@ -44,6 +51,12 @@ def make_split(names: Sequence[str], given: Split | None, holdout: Holdout) -> S
     Raises:
       UserError: if a name is that of no view, or of several.
     """
+    split = _whole_split(names, given, holdout)
+    return split._replace(train=_evenly_chosen(split.train, holdout.num_train))
+
+
+def _whole_split(names: Sequence[str], given: Split | None, holdout: Holdout) -> Split:
+    """The split of all views."""
     if holdout.views:
         test = tuple(sorted({find_name(names, name) for name in holdout.views}))
     elif given is not None and holdout.use_file_split:
@@ -52,6 +65,20 @@ def make_split(names: Sequence[str], given: Split | None, holdout: Holdout) -> S
         test = tuple(range(0, len(names), holdout.every)) if holdout.every else ()
     held_out = frozenset(test)
     return Split(tuple(i for i in range(len(names)) if i not in held_out), test)
+
+
+def _evenly_chosen(views: tuple[int, ...], num_views: int) -> tuple[int, ...]:
+    """So many of the views, evenly, from the first to the last; all for 0.
+
+    Source: Niemeyer et al. 2022 (RegNeRF), section 4, and its published code.
+
+    >>> _evenly_chosen((1, 2, 3, 5, 6, 7), 3)
+    (1, 5, 7)
+    """
+    if num_views in (0, *range(len(views), num_views + 1)):
+        return views
+    places = np.linspace(0, len(views) - 1, num_views)
+    return tuple(views[round(place)] for place in places)
 
 
 def find_name(names: Sequence[str], wanted: str) -> int:

@@ -12,6 +12,7 @@ from nerf.config.presets import (
     PRESETS,
     QUICK,
     fit,
+    fit_few_views,
     preset,
     preset_of,
 )
@@ -114,6 +115,23 @@ def test_larger_pictures_take_finer_planes_and_more_octaves(side, levels, octave
     assert fit(QUICK, facts).field.point_encoding.num_frequencies == octaves
     for published in (NOTEBOOK, PAPER):
         assert fit(published, facts) == published
+
+
+@pytest.mark.parametrize(("num_views", "few"), [(1, "on"), (8, "on"), (9, "off"), (None, "off")])
+def test_few_views_are_those_of_eight_or_less(num_views, few):
+    facts = SceneFacts(126, "black", is_360=False, is_bounded=False, box=None, num_views=num_views)
+    for config in (PLANES, NOTEBOOK):
+        assert fit(config, facts).train.few_views == few
+
+
+def test_planes_are_smoother_with_few_views_the_mlp_is_as_ever():
+    few = override(PLANES, "train.few_views=on")
+    weights = [fit_few_views(few, n).field.total_variation_weight for n in (2, 3, 6, 8, 30)]
+    usual = PLANES.field.total_variation_weight
+    assert [weight / usual for weight in weights] == pytest.approx([100, 100, 25.1, 10, 10], 1e-2)
+    assert fit_few_views(PLANES, 3) == PLANES
+    few_for_mlp = override(NOTEBOOK, "train.few_views=on")
+    assert fit_few_views(few_for_mlp, 3) == few_for_mlp
 
 
 def test_an_unknown_preset_is_refused_with_the_known_ones():

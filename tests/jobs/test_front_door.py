@@ -250,6 +250,16 @@ def test_settings_are_overridden_by_name(meadow):
         nerf.fit_config("plane", meadow)
 
 
+def test_few_views_are_smoother_unless_one_says_otherwise(meadow):
+    def variation(**overrides):
+        return nerf.fit_config("planes", meadow, **overrides).field.total_variation_weight
+
+    usual = variation(few_views="off")
+    assert variation(few_views="on") > usual
+    assert variation(num_train_views=2) == variation(few_views="on", num_train_views=2) > usual
+    assert variation(few_views="on", total_variation_weight=0.5) == 0.5
+
+
 def test_errors_name_parameters_not_flags(meadow, config, run):
     with pytest.raises(nerf.UserError, match="`config`"):
         nerf.train(meadow)

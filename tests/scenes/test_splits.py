@@ -31,6 +31,22 @@ def test_names_come_first_then_the_files_then_every_nth(given, holdout, test, ru
 
 
 @pytest.mark.parametrize(
+    ("num_train", "train"),
+    [
+        (0, (1, 2, 3, 5, 6)),
+        (1, (1,)),
+        (2, (1, 6)),
+        (3, (1, 3, 6)),
+        (5, (1, 2, 3, 5, 6)),
+        (9, (1, 2, 3, 5, 6)),
+    ],
+)
+def test_few_training_views_are_an_even_choice_and_leave_the_held_out_ones(num_train, train):
+    split = make_split(tuple("abcdefg"), None, Holdout(4, num_train=num_train))
+    assert split == Split(train, (0, 4))
+
+
+@pytest.mark.parametrize(
     ("wanted", "index"),
     [
         ("left/002", 1),
