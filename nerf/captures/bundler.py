@@ -22,7 +22,14 @@ from pathlib import Path
 import numpy as np
 
 from nerf.captures.capture import Capture
-from nerf.captures.files import IMAGE_SUFFIXES, check_inside, files_with, link_out, read_bytes
+from nerf.captures.files import (
+    IMAGE_SUFFIXES,
+    check_inside,
+    files_with,
+    link_out,
+    read_and_not,
+    read_bytes,
+)
 from nerf.captures.files import text_of as decoded
 from nerf.captures.image_names import match_images
 from nerf.captures.posed_images import (
@@ -35,7 +42,7 @@ from nerf.captures.posed_images import (
     text_of,
 )
 from nerf.captures.xml_files import text_head_of
-from nerf.errors import UserError, counted, listed
+from nerf.errors import UserError, counted
 
 _HEADER = "# Bundle file"
 _FOLDERS = (".", "bundle")
@@ -118,7 +125,7 @@ def read_bundler(folder: Path, factor: int | None = None, *, follow_links: bool 
     paths = bundler_files(folder, follow_links=follow_links)
     if not paths:
         raise UserError(f"no .out file in {folder} that begins with {_HEADER!r}")
-    path, *others = paths
+    path = paths[0]
     cameras = _cameras(path, decoded(read_bytes(path, _MAX_BYTES, follow_links=follow_links)))
     names = _names(folder, path, len(cameras), follow_links)
     images, num_without_pose = read_each(
@@ -129,7 +136,7 @@ def read_bundler(folder: Path, factor: int | None = None, *, follow_links: bool 
     )
     if not images:
         raise UserError(f"{path} has no camera with a pose: align the images and export them again")
-    notes = [f"{path.name} is read, and not {listed(p.name for p in others)}"] if others else []
+    notes = read_and_not(paths)
     if num_without_pose:
         not_used = "camera has no pose and is not used", "cameras have no pose and are not used"
         notes.append(counted(num_without_pose, *not_used))

@@ -33,7 +33,14 @@ from nerf.captures.colmap_files import (
     read_images,
 )
 from nerf.captures.faults import merge_faults
-from nerf.captures.files import check_inside, contents, file_named, path_inside, read_lines
+from nerf.captures.files import (
+    check_inside,
+    contents,
+    file_named,
+    folder_at,
+    path_inside,
+    read_lines,
+)
 from nerf.captures.image_names import NoImagesFound, match_images, none_found
 from nerf.captures.image_paths import find_image
 from nerf.captures.lens_models import IS_ZERO, MODELS, PANORAMA, panorama_intrinsics
@@ -49,19 +56,27 @@ _INTRINSICS = ("fx", "fy", "cx", "cy", "k1", "k2", "k3", "k4", "p1", "p2")
 def find_model(folder: Path) -> Path | None:
     """The folder of the largest model of a capture; None if there is no model."""
     for name in _MODEL_FOLDERS:
-        models = models_in(folder / name)
+        place = folder_at(folder, name)
+        models = models_in(place)
         if models:
             return max(models, key=_size_of_images)
-        if model_suffix(folder / name) is not None:
-            return folder / name
+        if model_suffix(place) is not None:
+            return place
     return None
 
 
 def models_in(folder: Path) -> list[Path]:
-    """The models in a folder `sparse`: `0`, and more if COLMAP could not join all images."""
+    """The models in a folder `sparse`: `0`, and more if COLMAP could not join all images.
+
+    In a folder that is called so, a model may have any name.
+    """
     with contextlib.suppress(OSError):
         paths = sorted(path for path in folder.iterdir() if path.name.isdecimal())
-        return [path for path in paths if model_suffix(path) is not None]
+        found = [path for path in paths if model_suffix(path) is not None]
+        if not found and folder.name.lower() == "sparse":
+            others = sorted(path for path in folder.iterdir() if path.is_dir())
+            found = [path for path in others if model_suffix(path) is not None]
+        return found
     return []
 
 

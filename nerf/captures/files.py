@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path, PurePath
 from typing import Any
@@ -94,6 +94,26 @@ def file_named(folder: Path, *names: str) -> Path | None:
             if path.name.casefold() in wanted and path.is_file():
                 found.setdefault(wanted[path.name.casefold()], path)
     return found[min(found)] if found else None
+
+
+def folder_at(folder: Path, name: str) -> Path:
+    """The folder at a relative path, also in other capitals; where there is none, that path."""
+    for part in PurePath(name).parts:
+        inner = folder / part
+        if not inner.is_dir():
+            with contextlib.suppress(OSError):
+                wanted = part.casefold()
+                same = (x for x in folder.iterdir() if x.name.casefold() == wanted and x.is_dir())
+                inner = next(iter(sorted(same)), inner)
+        folder = inner
+    return folder
+
+
+def read_and_not(paths: Sequence[Path]) -> list[str]:
+    """A note on files of which the first is read, if there are several."""
+    if len(paths) < 2:
+        return []
+    return [f"{paths[0].name} is read, and not {listed(path.name for path in paths[1:])}"]
 
 
 def text_of(content: bytes) -> str:

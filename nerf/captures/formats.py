@@ -41,7 +41,7 @@ from nerf.captures.files import file_named
 from nerf.captures.glance import notes_on_cameras
 from nerf.captures.image_names import NoImagesFound
 from nerf.captures.mask_files import find_masks
-from nerf.captures.no_scene import no_scene, not_a_folder, scene_above
+from nerf.captures.no_scene import is_part, no_scene, not_a_folder, scene_above
 from nerf.captures.orientation import with_up
 from nerf.captures.transforms_files import other_transforms
 from nerf.errors import UserError
@@ -150,7 +150,7 @@ def read_capture(
         capture = FORMATS[chosen](folder, factor, follow_links=follow_links)
     except NoImagesFound as error:
         above = scene_above(folder, formats_in)
-        if above is None:
+        if above is None or not is_part(folder):
             raise
         raise UserError(
             f"{folder} has poses without images, and is a part of the scene in {above}: give that "

@@ -23,7 +23,7 @@ import numpy as np
 
 from nerf.captures.capture import Capture, InvalidCapture
 from nerf.captures.faults import merge_faults
-from nerf.captures.files import files_with
+from nerf.captures.files import files_with, read_and_not
 from nerf.captures.posed_images import (
     PosedImage,
     finite_number,
@@ -50,18 +50,19 @@ class _Sensor(NamedTuple):
     skew: float
 
 
-def metashape_file(folder: Path, *, follow_links: bool = False) -> Path | None:
-    """The XML file of cameras in a folder; None if there is none."""
+def metashape_files(folder: Path, *, follow_links: bool = False) -> list[Path]:
+    """The XML files of cameras in a folder; the first is read."""
+    found = []
     for path in files_with(folder, ".xml")[:_MAX_FILES]:
         head = text_head_of(path, follow_links=follow_links)
         if "<document" in head and "<chunk" in head:
-            return path
-    return None
+            found.append(path)
+    return found
 
 
 def is_metashape(folder: Path, *, follow_links: bool = False) -> bool:
     """Whether a folder has such a file."""
-    return metashape_file(folder, follow_links=follow_links) is not None
+    return bool(metashape_files(folder, follow_links=follow_links))
 
 
 def read_metashape(
@@ -77,14 +78,16 @@ def read_metashape(
     Raises:
       UserError: for what is missing or impossible.
     """
-    path = metashape_file(folder, follow_links=follow_links)
-    if path is None:
+    paths = metashape_files(folder, follow_links=follow_links)
+    if not paths:
         raise UserError(f"no XML file of cameras in {folder}: File > Export > Export Cameras")
+    path = paths[0]
     chunks = read_xml(path, follow_links=follow_links).findall("chunk")
     cameras = list(chunks[0].iter("camera")) if chunks else []
     if not cameras:
         raise UserError(f"{path} has no chunk with cameras: export the cameras again")
     posed, notes = _posed(path, cameras)
+    notes = [*read_and_not(paths), *notes]
     if len(chunks) > 1:
         notes.append(f"{path.name} has {len(chunks)} chunks, and only the first is read")
     sensors: dict[str, _Sensor | UserError] = {}

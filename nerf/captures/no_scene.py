@@ -15,7 +15,7 @@ from nerf.captures.incomplete import what_is_missing
 from nerf.captures.other_programs import sentence, unread_file, unread_kind
 from nerf.errors import UserError, counted, listed
 
-_TOLD_BY_CONTENT = (".xml", ".csv", ".xmp", ".out", ".txt")  # suffixes of files of poses
+_TOLD_BY_CONTENT = (".xml", ".csv", ".tsv", ".xmp", ".out", ".txt", ".json")  # suffixes of files of poses
 _FILES_OF_SCENES = (
     *("poses_bounds.npy", "transforms.json", "transforms_train.json", "metadata.json"),
     *("sparse/0", "colmap/sparse/0", "keyframes/cameras", "keyframes/corrected_cameras"),
@@ -23,7 +23,7 @@ _FILES_OF_SCENES = (
 # Folders that are parts of scenes by their names.
 _PARTS = re.compile(
     r"(images|image|input|rgbd?|frames|color|masks?|depths?|train|test|val|left|right)(_[0-9]+)?|"
-    r"keyframes|corrected_images|cameras|corrected_cameras|colmap|sparse|bundle|[0-9]"
+    r"poses?|intrinsic|keyframes|corrected_images|cameras|corrected_cameras|colmap|sparse|bundle|[0-9]"
 )
 _MAX_FOLDERS = 100  # that are searched for a scene
 _MAX_ABOVE = 3  # folders above that are searched
@@ -61,7 +61,7 @@ def no_scene(folder: Path, formats_in: Formats, *, follow_links: bool = False) -
         )
     above = scene_above(folder, formats_in)
     _, images = unposed.find_images(folder)
-    if above is not None and (not images or _PARTS.fullmatch(folder.resolve().name.lower())):
+    if above is not None and is_part(folder):
         return UserError(
             f"no scene in {folder}, which is a part of the one in {above}: give that folder"
         )
@@ -88,6 +88,11 @@ def no_scene(folder: Path, formats_in: Formats, *, follow_links: bool = False) -
         "(Metashape), a .csv or .xmp of cameras (RealityCapture), a .out of cameras "
         "(Bundler), or trajectory.txt; docs/captures.md says how to make them from photographs"
     )
+
+
+def is_part(folder: Path) -> bool:
+    """Whether a folder is called as those inside of scenes are."""
+    return _PARTS.fullmatch(folder.resolve().name.lower()) is not None
 
 
 def scene_above(folder: Path, formats_in: Formats) -> Path | None:

@@ -18,7 +18,7 @@ import numpy as np
 
 from nerf.captures.capture import Capture, InvalidCapture
 from nerf.captures.faults import merge_faults
-from nerf.captures.files import check_inside, files_with, read_json
+from nerf.captures.files import check_inside, files_with, folder_at, read_json
 from nerf.captures.json_keys import check_unread
 from nerf.captures.known_depths import LIDAR_RANGE, DepthFile
 from nerf.captures.posed_images import (
@@ -40,7 +40,8 @@ _MILLIMETRE = 1e-3
 
 def is_polycam(folder: Path) -> bool:
     """Whether a folder has the raw data of the app."""
-    return any((folder / KEYFRAMES / cameras).is_dir() for cameras, _ in _FOLDERS)
+    keyframes = folder_at(folder, KEYFRAMES)
+    return any(folder_at(keyframes, cameras).is_dir() for cameras, _ in _FOLDERS)
 
 
 def read_polycam(folder: Path, factor: int | None = None, *, follow_links: bool = False) -> Capture:
@@ -54,9 +55,11 @@ def read_polycam(folder: Path, factor: int | None = None, *, follow_links: bool 
     Raises:
       UserError: for what is missing or impossible.
     """
+    keyframes = folder_at(folder, KEYFRAMES)
     for cameras, images in _FOLDERS:
-        check_inside(folder, folder / KEYFRAMES / cameras, follow_links=follow_links)
-        paths = files_with(folder / KEYFRAMES / cameras, ".json")[:MAX_VIEWS]
+        place = folder_at(keyframes, cameras)
+        check_inside(folder, place, follow_links=follow_links)
+        paths = files_with(place, ".json")[:MAX_VIEWS]
         if paths:
             return _read_keyframes(folder, paths, images, factor, follow_links)
     raise UserError(
@@ -83,13 +86,14 @@ def _read_keyframes(
             "these poses are those of the phone's own tracking; Polycam's optimised ones, "
             f"corrected_cameras, are not there; {TRAINING_CORRECTS}"
         )
+    keyframes = folder_at(folder, KEYFRAMES)
     capture = make_capture(
         "polycam",
         folder,
         found,
         factor,
         notes,
-        [f"{KEYFRAMES}/{images}"],
+        [folder_at(keyframes, images).relative_to(folder).as_posix()],
         follow_links=follow_links,
     )
     return dataclasses.replace(capture, poses_are_tracked=images == "images")

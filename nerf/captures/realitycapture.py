@@ -21,7 +21,7 @@ from xml.etree.ElementTree import Element
 import numpy as np
 
 from nerf.captures.capture import Array, Capture
-from nerf.captures.files import check_inside, files_with
+from nerf.captures.files import check_inside, files_with, read_and_not
 from nerf.captures.posed_images import (
     IMAGE_FOLDERS,
     MAX_VIEWS,
@@ -53,11 +53,12 @@ def _header(lines: Sequence[str]) -> Header:
     return find_header(lines, _IS_OURS, _OTHER_NAMES)
 
 
-def _csv_file(folder: Path, follow_links: bool) -> Path | None:
+def _csv_files(folder: Path, follow_links: bool) -> list[Path]:
+    found = []
     for path in files_with(folder, ".csv", ".tsv")[:_MAX_FILES]:
         if _header(text_head_of(path, follow_links=follow_links).splitlines()).columns:
-            return path
-    return None
+            found.append(path)
+    return found
 
 
 def _xmp_files(folder: Path, follow_links: bool) -> list[Path]:
@@ -80,7 +81,7 @@ def _xmp_files(folder: Path, follow_links: bool) -> list[Path]:
 
 def is_realitycapture(folder: Path, *, follow_links: bool = False) -> bool:
     """Whether a folder has a file of camera parameters of the program."""
-    return _csv_file(folder, follow_links) is not None or bool(_xmp_files(folder, follow_links))
+    return bool(_csv_files(folder, follow_links) or _xmp_files(folder, follow_links))
 
 
 def read_realitycapture(
@@ -96,9 +97,10 @@ def read_realitycapture(
     Raises:
       UserError: for what is missing or impossible.
     """
-    path = _csv_file(folder, follow_links)
-    if path is not None:
-        images, notes = _read_csv(path, follow_links)
+    tables = _csv_files(folder, follow_links)
+    if tables:
+        images, notes = _read_csv(tables[0], follow_links)
+        notes = [*read_and_not(tables), *notes]
         return make_capture(
             "realitycapture", folder, images, factor, notes, follow_links=follow_links
         )
@@ -130,7 +132,8 @@ def _read_csv(path: Path, follow_links: bool) -> tuple[list[PosedImage], list[st
     if missing:
         raise UserError(
             f"{path} has no {'column' if len(missing) == 1 else 'columns'} {listed(missing)}: "
-            'export the registration as "Internal/External camera parameters"'
+            'export the registration as "Internal/External camera parameters", or give rotations '
+            "as qx, qy, qz, qw and the lens in intrinsics.json"
         )
     rows = dict(rows_of(path, lines, header))
     notes = note_on_columns(path, header, _KNOWN, list(rows.values()))

@@ -20,7 +20,7 @@ from typing import Any
 
 from nerf.captures.capture import Capture, InvalidCapture
 from nerf.captures.faults import merge_faults
-from nerf.captures.files import check_inside, file_named, natural_key, read_json
+from nerf.captures.files import check_inside, file_named, folder_at, natural_key, read_json
 from nerf.captures.image_files import image_files
 from nerf.captures.json_keys import check_unread
 from nerf.captures.json_lens import camera_matrix
@@ -48,8 +48,9 @@ def is_record3d(folder: Path) -> bool:
 
 
 def _images(folder: Path) -> str | None:
-    """The folder of images; None if there is none."""
-    return next((name for name in _FOLDERS if (folder / name).is_dir()), None)
+    """The name of the folder of images; None if there is none."""
+    found = (folder_at(folder, name) for name in _FOLDERS)
+    return next((path.name for path in found if path.is_dir()), None)
 
 
 def read_record3d(

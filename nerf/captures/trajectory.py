@@ -24,8 +24,10 @@ from nerf.captures.files import (
     check_inside,
     file_named,
     files_with,
+    folder_at,
     link_out,
     natural_key,
+    read_and_not,
 )
 from nerf.captures.image_files import advice_on_other_files, image_files
 from nerf.captures.image_times import MAX_SECONDS, image_stamps, match_by_time
@@ -60,25 +62,28 @@ _MIN_MATCHED = 0.5  # of the images, the least whose names are then taken for ti
 _MAX_FILES = 20  # CSV files that are looked at
 
 
-def trajectory_file(folder: Path, *, follow_links: bool = False) -> Path | None:
-    """The file or the folder of poses in a folder; None if there is none."""
-    path = file_named(folder, *TEXT_FILES)
-    if path is not None:
-        return path
+def trajectory_files(folder: Path, *, follow_links: bool = False) -> list[Path]:
+    """The files or the folder of poses in a folder; the first is read."""
+    named = [file_named(folder, name) for name in TEXT_FILES]
+    found = [path for path in dict.fromkeys(named) if path is not None]
+    if found:
+        return found
     for path in files_with(folder, ".csv", ".tsv")[:_MAX_FILES]:
         if header_of(_first_lines(path, follow_links)).columns:
-            return path
+            found.append(path)
+    if found:
+        return found
     for path in files_with(folder, ".txt"):  # KITTI's own names
         if re.fullmatch("[0-9][0-9]", path.stem):
             lines = _first_lines(path, follow_links)
             if lines and len(lines[0].split()) == 12:
-                return path
+                return [path]
     for name in _POSE_FOLDERS:
         if (folder / name).is_dir() and (follow_links or not link_out(folder, folder / name)):
             files = files_with(folder / name, ".txt")[:1]
             if files and is_matrix(text_head_of(files[0], follow_links=follow_links)):
-                return folder / name
-    return None
+                return [folder / name]
+    return []
 
 
 def _first_lines(path: Path, follow_links: bool) -> list[str]:
@@ -88,7 +93,7 @@ def _first_lines(path: Path, follow_links: bool) -> list[str]:
 
 def is_trajectory(folder: Path, *, follow_links: bool = False) -> bool:
     """Whether a folder has such a file."""
-    return trajectory_file(folder, follow_links=follow_links) is not None
+    return bool(trajectory_files(folder, follow_links=follow_links))
 
 
 def read_trajectory(
@@ -104,9 +109,10 @@ def read_trajectory(
     Raises:
       UserError: for what is missing or impossible.
     """
-    path = trajectory_file(folder, follow_links=follow_links)
-    if path is None:
+    paths = trajectory_files(folder, follow_links=follow_links)
+    if not paths:
         raise UserError(f"no trajectory in {folder}: name it {TEXT_FILES[1]}, or poses.csv")
+    path = paths[0]
     image_folder, names = _images(folder, follow_links)
     shared = read_intrinsics(folder, image_folder, follow_links=follow_links)
     poses, more = _poses(path, follow_links)
@@ -118,7 +124,7 @@ def read_trajectory(
         folder,
         [_posed_image(name, pose, shared) for name, pose in named],
         factor,
-        [*more, *notes, *shared.notes],
+        [*read_and_not(paths), *more, *notes, *shared.notes],
         [image_folder, "."],
         follow_links=follow_links,
     )
@@ -154,11 +160,12 @@ def _posed_image(name: str, pose: Pose, shared: SharedLens) -> PosedImage:
 def _images(folder: Path, follow_links: bool) -> tuple[str, list[str]]:
     """The folder of images, and their names in order."""
     for name in _IMAGE_FOLDERS:
-        if (folder / name).is_dir():
-            check_inside(folder, folder / name, follow_links=follow_links)
-            names = [file.name for file in image_files(folder / name)]
+        place = folder_at(folder, name)
+        if place.is_dir():
+            check_inside(folder, place, follow_links=follow_links)
+            names = [file.name for file in image_files(place)]
             if names:
-                return name, sorted(names, key=natural_key)
+                return place.relative_to(folder).as_posix(), sorted(names, key=natural_key)
     there = [folder / name for name in _IMAGE_FOLDERS if (folder / name).is_dir()]
     more = next((text for text in map(advice_on_other_files, there) if text), "")
     looked_in = ", ".join(_IMAGE_FOLDERS[:-1])

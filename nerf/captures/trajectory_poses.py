@@ -1,5 +1,6 @@
 """The poses of a trajectory: lines of TUM or KITTI, or a table; see `nerf.captures.trajectory`."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -63,7 +64,13 @@ def read_text(path: Path, text: str) -> list[Pose]:
     poses: list[Pose] = []
     problems: list[tuple[str, str]] = []
     count = None
+    order: list[int] | None = None
     for number, line in enumerate(text.splitlines(), 1):
+        if not poses and not problems:
+            named = _order(line)
+            order = named or order
+            if named and not line.lstrip().startswith("#"):
+                continue
         line = line.partition("#")[0]
         if has_decimal_commas(line.split()):
             raise UserError(
@@ -82,10 +89,24 @@ def read_text(path: Path, text: str) -> list[Pose]:
                     f"{where} has {counted(len(words), 'number')}, but each line must have 8 "
                     "(TUM: timestamp tx ty tz qx qy qz qw), 12 (KITTI: a 3x4 matrix) or 16"
                 )
-            poses.append(_pose([finite_number(word, where) for word in words], where))
+            numbers = [finite_number(word, where) for word in words]
+            numbers = [numbers[at] for at in order] if order and count == 8 else numbers
+            poses.append(_pose(numbers, where))
         except UserError as problem:
             problems.append((f"line {number}", str(problem)))
     return _checked(path, poses, problems)
+
+
+def _order(line: str) -> list[int] | None:
+    """Where the values of TUM's format are, by a line that names all of them; None for others.
+
+    >>> _order("# timestamp tx ty tz qw qx qy qz"), _order("1.0 2 3")
+    ([0, 1, 2, 3, 5, 6, 7, 4], None)
+    """
+    words = [word.lower() for word in re.findall("[A-Za-z_]+", line)]
+    words = [_OTHER_NAMES.get(word, word) for word in words]
+    wanted = ("timestamp", *_POSITION, *_QUATERNION)
+    return [words.index(word) for word in wanted] if sorted(words) == sorted(wanted) else None
 
 
 def _checked(path: Path, poses: list[Pose], problems: Sequence[tuple[str, str]]) -> list[Pose]:

@@ -153,3 +153,63 @@ def test_a_table_without_the_lens_is_told_what_to_export(tmp_path, source):
     rows = [row.split(",")[:7] for row in path.read_text().splitlines()]
     path.write_text("\n".join(map(",".join, rows)))
     assert 'has no column f: export the registration as "Internal/External' in refusal(folder)
+
+
+# Folders, and several files.
+
+FOLDERS = [
+    ("record3d", "rgb"),
+    ("polycam", "keyframes"),
+    ("polycam", "keyframes/corrected_cameras"),
+    ("trajectory tum", "rgb"),
+    ("colmap", "sparse"),
+]
+
+
+@pytest.mark.parametrize(("name", "inner"), FOLDERS)
+def test_folders_in_capitals_are_those_in_small_letters(tmp_path, source, name, inner):
+    folder, expected = write(source, name, tmp_path / "out")
+    path = folder / inner
+    path.rename(path.with_name(path.name.title()))
+    assert formats_in(folder) == [name.split(" ")[0]]
+    np.testing.assert_array_equal(read_capture(folder).camtoworlds, expected)
+
+
+def test_a_model_in_sparse_may_have_any_name(tmp_path, source):
+    folder, expected = write(source, "colmap", tmp_path / "out")
+    (folder / "sparse" / "0").rename(folder / "sparse" / "final")
+    np.testing.assert_array_equal(read_capture(folder).camtoworlds, expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "other"),
+    [
+        ("trajectory csv", "poses.csv", "poses_old.csv"),
+        ("trajectory tum", "groundtruth.txt", "trajectory.txt"),
+        ("metashape", "cameras.xml", "cameras_old.xml"),
+        ("realitycapture csv", "cameras.csv", "cameras_old.csv"),
+    ],
+)
+def test_of_several_files_of_poses_a_note_says_which_is_read(tmp_path, source, name, file, other):
+    folder, _ = write(source, name, tmp_path / "out")
+    (folder / other).write_bytes((folder / file).read_bytes())
+    assert f"{file} is read, and not {other}" in read_capture(folder).notes
+
+
+@pytest.mark.parametrize("start", ["", "# ", "#"])
+@pytest.mark.parametrize(
+    ("names", "places"),
+    [
+        ("timestamp tx ty tz qx qy qz qw", [0, 1, 2, 3, 4, 5, 6, 7]),
+        ("timestamp x y z qw qx qy qz", [0, 1, 2, 3, 7, 4, 5, 6]),
+    ],
+)
+def test_a_line_that_names_the_values_of_tum_says_their_order(
+    tmp_path, source, start, names, places
+):
+    folder, expected = write(source, "trajectory tum", tmp_path / "out")
+    path = folder / "groundtruth.txt"
+    rows = [line.split() for line in path.read_text().splitlines()[1:]]
+    lines = [" ".join(row[at] for at in places) for row in rows]
+    path.write_text("\n".join([start + names, *lines]))
+    np.testing.assert_array_equal(read_capture(folder).camtoworlds, expected)
