@@ -15,7 +15,15 @@ from nerf.captures.incomplete import what_is_missing
 from nerf.captures.other_programs import sentence, unread_file, unread_kind
 from nerf.errors import UserError, counted, listed
 
-_TOLD_BY_CONTENT = (".xml", ".csv", ".tsv", ".xmp", ".out", ".txt", ".json")  # suffixes of files of poses
+_TOLD_BY_CONTENT = (
+    ".xml",
+    ".csv",
+    ".tsv",
+    ".xmp",
+    ".out",
+    ".txt",
+    ".json",
+)  # suffixes of files of poses
 _FILES_OF_SCENES = (
     *("poses_bounds.npy", "transforms.json", "transforms_train.json", "metadata.json"),
     *("sparse/0", "colmap/sparse/0", "keyframes/cameras", "keyframes/corrected_cameras"),
