@@ -190,6 +190,7 @@ def render_path(
     fps: float,
     look: Look,
     on_rays: Callable[[int, int], None],
+    is_over: Callable[[], bool] = lambda: False,
 ) -> Path:
     """Draws a camera path as a video, under a name that no other video has or is about to have.
 
@@ -202,6 +203,8 @@ def render_path(
       look: what the frames show.
       on_rays: receives the number of rays that are drawn and that of all, tile by tile; what it
         raises ends the drawing, and no file is left.
+      is_over: whether `on_rays` is about to end the drawing, which does not rest then, see
+        `nerf.viewer.budget`.
 
     Returns:
       The .mp4 file.
@@ -215,7 +218,7 @@ def render_path(
     path, frames = _claimed_video(folder, name)
     files = [frames / f"frame_{index:05d}.png" for index in range(len(cameras))]
     try:
-        _write_frames(files, source, cameras, look, on_rays)
+        _write_frames(files, source, cameras, look, on_rays, is_over)
     except BaseException:
         shutil.rmtree(frames, ignore_errors=True)
         raise
@@ -230,15 +233,18 @@ def _write_frames(
     cameras: Sequence[Cameras],
     look: Look,
     on_rays: Callable[[int, int], None],
+    is_over: Callable[[], bool],
 ) -> None:
     num_all = sum(camera.height * camera.width for camera in cameras)
     renderer, limits, done = source.renderer(look.box), look.limits, 0
     space = source.trained.needed_space()
     for file, camera in zip(files, cameras, strict=True):
         canvas = Canvas(camera)
-        for index, pixels in source.tiles(renderer, camera):
+        for index, pixels in source.tiles(renderer, camera, is_over=is_over):
             canvas.add(index, pixels.rgb, pixels.depth, pixels.acc)
             done += len(index)
+            on_rays(done, num_all)
+        if is_over():
             on_rays(done, num_all)
         image: RenderedImage = canvas.image()
         limits = limits or depth_limits(image)

@@ -220,8 +220,10 @@ class PathPanel:
                 self._progress.content = f"frame {number} of {len(cameras)}, {left:.0f} s left"
 
         name, look = self._name.value, self._look()
-        file = render_path(self._folder, name, self._source, cameras, options.fps, look, report)
-        return file
+        return render_path(
+            *(self._folder, name, self._source, cameras, options.fps, look, report),
+            is_over=self._stops.is_set,
+        )
 
     def _draw(self) -> None:
         """Shows the keyframes and the line through them."""
