@@ -58,8 +58,8 @@ _FOR_PHOTOGRAPHS = {
     "num_features": 8,
     "resolution": (64, 48, 24),
 }
-# How much more total variation few views take: of 3 views, and of 8, in even ratios between them.
-_VARIATION_OF_3, _VARIATION_OF_8 = 100.0, 10.0
+# How much more total variation 3 views take, and 6; in even ratios between them and on to 8.
+_VARIATION_OF_3, _VARIATION_OF_6 = 100.0, 10.0
 # Of a step, which also moves all planes once; most rays of an object with a hull meet nothing.
 _RAYS_FOR_PHOTOGRAPHS, _RAYS_WITH_HULL = 4096, 8192
 
@@ -168,8 +168,8 @@ def fit(config: Config, facts: SceneFacts) -> Config:
 def fit_few_views(config: Config, num_views: int) -> Config:
     """More total variation, the fewer the views: what no view shows is then filled in smoothly."""
     assert isinstance(config.field, PlanesConfig)
-    share = (min(max(num_views, 3), 8) - 3) / 5
-    factor = _VARIATION_OF_3 * (_VARIATION_OF_8 / _VARIATION_OF_3) ** share
+    share = (min(max(num_views, 3), 8) - 3) / 3
+    factor = _VARIATION_OF_3 * (_VARIATION_OF_6 / _VARIATION_OF_3) ** share
     weight = config.field.total_variation_weight * factor
     return dataclasses.replace(
         config, field=dataclasses.replace(config.field, total_variation_weight=weight)

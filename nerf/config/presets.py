@@ -94,8 +94,8 @@ def fit(config: Config, facts: SceneFacts) -> Config:
     Every field gets the scene's background and the box of its proposal; where cameras look in many
     directions, a ray may meet the scene anywhere, and more samples find out where, unless the
     visual hull says it. A bounded scene has no opacity loss, since its rays may end in nothing.
-    Exposure is corrected where it varies, poses where a phone tracked them, depth is trained on where
-    the capture knows it, and few views are said to be few. The rest is the field's own, see
+    Exposure is corrected where it varies, poses where a phone tracked them, depth is trained on
+    where the capture knows it, and few views are said to be few. The rest is the field's own, see
     `nerf.field.FieldSpec`.
 
     Args:

@@ -17,7 +17,7 @@ from nerf.jobs.preview import Preview, preview_index, size_before
 from nerf.jobs.train_options import TrainOptions
 from nerf.jobs.trained_field import TrainedField
 from nerf.jobs.training_record import run_record
-from nerf.jobs.training_views import depths_in_words, training_views
+from nerf.jobs.training_views import corrections_in_words, depths_in_words, training_views
 from nerf.runs import run_folder
 from nerf.runs.store import OpenStore, Store
 from nerf.runtime.events import Callback, note, say
@@ -116,6 +116,8 @@ class TrainingRun:
         say(self.callback, f"training on {views.num_rays:,} rays of {num_views} views")
         if self.fresh.config.train.depth == "on":
             say(self.callback, depths_in_words(self.scene, views, self.fresh.config.train))
+        for text in corrections_in_words(self.fresh.config):
+            say(self.callback, text)
         return make_step(
             self.fresh.field,
             self.fresh.config,

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from nerf.config.settings import TrainConfig
+from nerf.config import presets
+from nerf.config.settings import Config, TrainConfig
 from nerf.errors import UserError
 from nerf.scenes.image_store import ImageStore
 from nerf.scenes.kept_pixels import KeptPixels
@@ -56,6 +57,18 @@ def depths_in_words(scene: Scene, views: TrainingViews, config: TrainConfig) -> 
         f"{scene.depth_samples.source}: {config.num_depth_rays:,} more rays a step "
         '(`depth="off"` leaves them out)'
     )
+
+
+def corrections_in_words(config: Config) -> list[str]:
+    """What a run says of each correction that it makes; nothing for one without."""
+    train, texts = config.train, []
+    if train.exposure == "on":
+        texts.append('correcting exposure and white balance of each (`exposure="off"` does not)')
+    if train.poses == "on":
+        texts.append('correcting the pose of each (`poses="off"` does not)')
+    if presets.fit_few_views(config, 3) != config:
+        texts.append('smoothing the field more, for few views (`few_views="off"` does not)')
+    return texts
 
 
 def num_known_depths(scene: Scene, indices: Sequence[int]) -> int:
