@@ -197,7 +197,6 @@ class SceneFacts(NamedTuple):
       has_hull: whether the visual hull of an object is known, so that rays end close to it.
       exposure_varies: whether the images show that exposure or white balance change between views.
       knows_depth: whether the capture knows depths of the training views.
-      poses_are_tracked: whether the poses are those that a phone tracked while it moved.
       num_views: that are trained on; None if it is not known.
     """
 
@@ -209,7 +208,6 @@ class SceneFacts(NamedTuple):
     has_hull: bool = False
     exposure_varies: bool = False
     knows_depth: bool = False
-    poses_are_tracked: bool = False
     num_views: int | None = None
 
     @property

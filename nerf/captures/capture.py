@@ -93,8 +93,6 @@ class Capture:
       point_depths: depths of points in the views that show them; None if they are not known.
       depth_files: `[num_views]`, the depth image of each view; None for none. Empty if there are
         none.
-      poses_are_tracked: whether the poses are those that a phone tracked while it moved, which
-        nothing has refined since.
     """
 
     format: str
@@ -113,7 +111,6 @@ class Capture:
     up: Array | None = None
     point_depths: PointDepths | None = None
     depth_files: tuple[DepthFile | None, ...] = ()
-    poses_are_tracked: bool = False
 
     @property
     def num_views(self) -> int:

@@ -11,7 +11,6 @@ Source: Polycam's page "Raw data", and the section "Polycam's data format" of it
 nerfstudio's `polycam_utils.py`.
 """
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +22,6 @@ from nerf.captures.json_keys import check_unread
 from nerf.captures.known_depths import LIDAR_RANGE, DepthFile
 from nerf.captures.posed_images import (
     MAX_VIEWS,
-    TRAINING_CORRECTS,
     PosedImage,
     finite_number,
     image_length,
@@ -84,10 +82,10 @@ def _read_keyframes(
     if images == "images":
         notes.append(
             "these poses are those of the phone's own tracking; Polycam's optimised ones, "
-            f"corrected_cameras, are not there; {TRAINING_CORRECTS}"
+            "corrected_cameras, are not there"
         )
     keyframes = folder_at(folder, KEYFRAMES)
-    capture = make_capture(
+    return make_capture(
         "polycam",
         folder,
         found,
@@ -96,7 +94,6 @@ def _read_keyframes(
         [folder_at(keyframes, images).relative_to(folder).as_posix()],
         follow_links=follow_links,
     )
-    return dataclasses.replace(capture, poses_are_tracked=images == "images")
 
 
 def _read(path: Path, follow_links: bool) -> PosedImage:

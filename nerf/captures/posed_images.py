@@ -47,10 +47,6 @@ class PosedImage(NamedTuple):
     depth: DepthFile | None = None
 
 
-# Of poses that a phone has tracked.
-TRAINING_CORRECTS = 'training corrects them, unless `poses="off"`'
-
-
 def make_capture(
     format: str,
     folder: Path,

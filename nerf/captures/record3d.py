@@ -13,7 +13,6 @@ range of the sensor, 5 m, is not used. Confidence is not read, nor is the depth 
 Source: the exports of the app ("EXR + JPG sequence"); nerfstudio's `record3d_utils.py`.
 """
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,6 @@ from nerf.captures.json_lens import camera_matrix
 from nerf.captures.known_depths import LIDAR_RANGE, DepthFile
 from nerf.captures.posed_images import (
     MAX_VIEWS,
-    TRAINING_CORRECTS,
     PosedImage,
     finite_numbers,
     image_length,
@@ -95,7 +93,7 @@ def read_record3d(
         images.append(PosedImage(name, camtoworld, lambda *_, row=row: row, size, depth=depth))
     if problems:
         raise InvalidCapture(merge_faults(problems, "poses"))
-    notes = [f"these poses are those of the phone's own tracking; {TRAINING_CORRECTS}"]
+    notes = []
     if not any(image.depth for image in images) and any(
         path.parent.glob(f"{image_folder}/*.depth")
     ):
@@ -103,10 +101,9 @@ def read_record3d(
             f"the depth in {image_folder}/*.depth is compressed with LZFSE and not read: export "
             'the recording as "EXR + JPG sequence" to train on it'
         )
-    capture = make_capture(
+    return make_capture(
         "record3d", folder, images, factor, notes, [image_folder], follow_links=follow_links
     )
-    return dataclasses.replace(capture, poses_are_tracked=True)
 
 
 def _depth_of(folder: Path, name: str, follow_links: bool) -> DepthFile | None:

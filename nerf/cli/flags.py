@@ -203,7 +203,7 @@ flags.DEFINE_enum(
     "poses",
     "auto",
     ("auto", "on", "off"),
-    "correct the pose of each view in training (auto: where a phone's own tracking found them); "
+    "correct the pose of each view in training (auto: off, which is better for poses of COLMAP); "
     "with --mode=evaluate, align each view before it is scored (auto: as the run was trained)",
 )
 flags.DEFINE_enum(

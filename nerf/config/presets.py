@@ -94,9 +94,8 @@ def fit(config: Config, facts: SceneFacts) -> Config:
     Every field gets the scene's background and the box of its proposal; where cameras look in many
     directions, a ray may meet the scene anywhere, and more samples find out where, unless the
     visual hull says it. A bounded scene has no opacity loss, since its rays may end in nothing.
-    Exposure is corrected where it varies, poses where a phone tracked them, depth is trained on
-    where the capture knows it, and few views are said to be few. The rest is the field's own, see
-    `nerf.field.FieldSpec`.
+    Exposure is corrected where it varies, depth is trained on where the capture knows it, and few
+    views are said to be few. The rest is the field's own, see `nerf.field.FieldSpec`.
 
     Args:
       config: of a preset.
@@ -108,8 +107,6 @@ def fit(config: Config, facts: SceneFacts) -> Config:
         train = dataclasses.replace(train, exposure="on")
     if facts.knows_depth:
         train = dataclasses.replace(train, depth="on")
-    if facts.poses_are_tracked:
-        train = dataclasses.replace(train, poses="on")
     if facts.num_views is not None and facts.num_views <= _MOST_FEW_VIEWS:
         train = dataclasses.replace(train, few_views="on")
     if facts.is_bounded:

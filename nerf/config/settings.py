@@ -226,8 +226,7 @@ class TrainConfig:
       depth_loss_weight, depth_loss_decay: of that loss at first, and what is left of the weight at
         the end of the run, with an exponential decay between them.
       num_depth_rays: rays of a step through pixels of known depth, beside `num_rays`.
-      poses: whether the poses of the views are corrected, see `nerf.corrections.poses`; fitting to
-        a scene decides it.
+      poses: whether the poses of the views are corrected, see `nerf.corrections.poses`.
       few_views: whether the field is regularised for few views, see `nerf.field.FieldSpec`; fitting
         to a scene decides it.
       robust_loss, robust_scale, robust_start, robust_anneal: see `nerf.training.robust_loss`.

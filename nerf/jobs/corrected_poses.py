@@ -59,9 +59,7 @@ def with_corrected_poses(capture: Capture, run: Path) -> tuple[Capture, list[str
             poses[number] = pose
     to_capture = np.asarray(np.linalg.inv(scene.capture_to_scene), np.float64)
     num_left = len(names) - len({*trained, *found})
-    changed = dataclasses.replace(
-        capture, camtoworlds=transform_poses(to_capture, poses), poses_are_tracked=False
-    )
+    changed = dataclasses.replace(capture, camtoworlds=transform_poses(to_capture, poses))
     return changed, [
         f"{counted(num_left, 'view')} without a corrected pose: not trained on, and not scored"
     ] * (num_left > 0)

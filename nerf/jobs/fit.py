@@ -76,7 +76,6 @@ def scene_facts(scene: Scene, config: Config, *, spans_box: bool) -> SceneFacts:
         has_hull=hull is not None and config.render.networks == PROPOSAL,
         exposure_varies=scene.exposure_varies,
         knows_depth=num_known_depths(scene, train) > 0,
-        poses_are_tracked=scene.poses_are_tracked,
         num_views=len(train),
     )
 
@@ -86,7 +85,7 @@ def _hull_box(scene: Scene, config: Config) -> tuple[Vector, Vector] | None:
     if not scene.has_hull or scene.space.box is None:
         return None
     views = scene.split(Holdout.of(config.train)).train
-    are_exact = config.train.poses == "off" and not scene.poses_are_tracked
+    are_exact = config.train.poses == "off"
     box = hull_box(scene.cameras, scene.images, views, scene.space.box, are_exact=are_exact)
     if box is None:
         return None

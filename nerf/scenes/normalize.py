@@ -108,7 +108,6 @@ def make_scene(
         path_poses=None
         if capture.path_poses is None
         else transform_poses(normalized.capture_to_scene, capture.path_poses).astype(np.float32),
-        poses_are_tracked=capture.poses_are_tracked,
     )
 
 

@@ -82,7 +82,6 @@ class Scene:
       folder: the folder it was loaded from; None for a bundled scene (never stored in a run
         folder).
       notes: what the check of the capture said when it was loaded.
-      poses_are_tracked: whether the poses are those that a phone tracked while it moved.
     """
 
     name: str
@@ -100,7 +99,6 @@ class Scene:
     path_poses: npt.NDArray[np.float32] | None = None
     folder: Path | None = None
     notes: tuple[str, ...] = ()
-    poses_are_tracked: bool = False
 
     @property
     def truth_name(self) -> str:
