@@ -20,10 +20,11 @@ from nerf.cli import options
 from nerf.cli.console import Console
 from nerf.cli.exits import exit_on_error
 from nerf.cli.flags import FLAGS, run_command
+from nerf.cli.job import join_job, left_job
 from nerf.cli.modes import parse_flags
 from nerf.cli.run import run_mode
 from nerf.errors import UserError
-from nerf.runtime import compile_cache, devices, parallel
+from nerf.runtime import compile_cache, devices
 from nerf.runtime.interrupts import interrupt_at_once
 
 flags.adopt_module_key_flags(command_line)  # for --help
@@ -38,11 +39,11 @@ def main(argv: Sequence[str], started: float | None = None) -> None:
     """
     started = time.monotonic() if started is None else started
     console = Console()
-    with exit_on_error(resume_command=_same_command()):
+    with left_job(), exit_on_error(resume_command=_same_command()):
         if len(argv) > 1:
             raise UserError(f"unexpected argument {argv[1]!r}: everything is a --flag=value")
         options.check_names()
-        parallel.use_all_cores()
+        join_job(console, _same_command())
         devices.check_platforms()
         unwritable = compile_cache.enable() if FLAGS.compile_cache else None
         if unwritable is not None:

@@ -31,6 +31,9 @@ class Console:
     Args:
       stream: for progress, see `nerf.runtime.progress`; None means stderr.
       defined: the flags that messages may name.
+
+    Attributes:
+      is_silent: whether nothing is printed, as in all processes of a job but the first.
     """
 
     def __init__(self, stream: TextIO | None = None, defined: flags.FlagValues = flags.FLAGS):
@@ -38,8 +41,11 @@ class Console:
         self._defined = defined
         self._bar: tqdm.tqdm[None] | None = None
         self._task = ""
+        self.is_silent = False
 
     def __call__(self, event: Event) -> None:
+        if self.is_silent:
+            return
         if isinstance(event, Message):
             self.print(f"note: {event.text}" if event.is_note else event.text)
         elif isinstance(event, Progress):
@@ -49,6 +55,8 @@ class Console:
 
     def print(self, text: str) -> None:
         """Prints a line above the bar."""
+        if self.is_silent:
+            return
         tqdm.tqdm.write(as_flags(text, self._defined), file=sys.stdout)
         sys.stdout.flush()
 

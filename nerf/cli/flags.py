@@ -15,6 +15,7 @@ from nerf.config.settings import PRECISIONS, RobustLoss
 from nerf.export.frames import FRAMES
 from nerf.geometry.spaces import SPACES
 from nerf.runtime.devices import IMAGE_MEMORY
+from nerf.runtime.processes import START_SECONDS
 from nerf.scenes.alpha import ALPHA_OPTIONS
 from nerf.scenes.loading import MAX_SIZE
 from nerf.scenes.used_pixels import MASKS_OPTIONS
@@ -252,6 +253,35 @@ flags.DEFINE_integer(
     "seed", 0, "seed of the random key of training", lower_bound=0, upper_bound=_MAX_COUNT
 )
 
+# Several processes.
+flags.DEFINE_bool(
+    "distributed",
+    False,
+    "train with the other processes of a job of Slurm, Open MPI or Kubernetes, which JAX detects",
+)
+flags.DEFINE_string(
+    "coordinator",
+    None,
+    "train with other processes, of which the one with --process_id=0 answers at this HOST:PORT",
+)
+flags.DEFINE_integer(
+    "num_processes",
+    None,
+    "the number of processes that train together",
+    lower_bound=1,
+    upper_bound=_MAX_COUNT,
+)
+flags.DEFINE_integer(
+    "process_id",
+    None,
+    "the number of this process, from 0; process 0 writes the run folder",
+    lower_bound=0,
+    upper_bound=_MAX_COUNT,
+)
+flags.DEFINE_float(
+    "start_seconds", START_SECONDS, "how long a process waits for the others at the start"
+)
+
 # Rendering.
 flags.DEFINE_integer(
     "eval_views",
@@ -344,7 +374,7 @@ flags.DEFINE_integer(
     upper_bound=2**16 - 1,
 )
 
-for _name in ("near", "far", "train_seconds", "lr", "export_far"):
+for _name in ("near", "far", "train_seconds", "lr", "export_far", "start_seconds"):
     flags.register_validator(
         _name,
         lambda value: value is None or 0.0 < value < math.inf,

@@ -7,6 +7,7 @@ from absl import flags
 from nerf.cli import flags as basic
 from nerf.cli.exits import exit_on_error
 from nerf.errors import UserError, listed
+from nerf.runtime.processes import JobOptions
 
 FLAGS = flags.FLAGS
 
@@ -31,6 +32,7 @@ _EXPORT = {
     "mesh_resolution", "mesh_faces", "num_points",
 }  # fmt: skip
 _PAGE = {"host", "port"}
+_JOB = {"distributed", "coordinator", "num_processes", "process_id", "start_seconds"}
 USED_BY = {
     "evaluate": _ALWAYS | _SCENE | _RUN | _VIDEO | _SPLIT | {"eval_views", "exposure", "poses"},
     "train": _ALWAYS
@@ -40,6 +42,7 @@ USED_BY = {
     | _TRAINING
     | _SPLIT
     | _PAGE
+    | _JOB
     | {"eval_views", "viewer"},
     "render": _ALWAYS | _SCENE | _RUN | _VIDEO,
     "convert": _ALWAYS | _SCENE | {"init_from", "out"},
@@ -185,8 +188,36 @@ def _check_mode() -> None:
     for name in sorted(_PAGE):
         if FLAGS.mode == "train" and FLAGS[name].present and not FLAGS.viewer:
             raise UserError(f"--{name} is that of the viewer's page: add --viewer, or leave it out")
+    job = job_options()
+    job.check()
+    if job.is_given:
+        _check_job()
     if FLAGS.mode == "render" and FLAGS.video_frames == 0:
         raise UserError("--mode=render makes nothing but the video, and --video_frames=0 is none")
+
+
+def job_options() -> JobOptions:
+    """How this process finds the others of its job."""
+    if FLAGS.mode != "train":  # a flagfile may give the flags to other modes
+        return JobOptions()
+    return JobOptions(
+        FLAGS.distributed,
+        FLAGS.coordinator,
+        FLAGS.num_processes,
+        FLAGS.process_id,
+        FLAGS.start_seconds,
+    )
+
+
+def _check_job() -> None:
+    """Refuses what works in one process alone."""
+    alone = {"viewer": FLAGS.viewer, "debug": FLAGS.debug}
+    given = [name for name, is_on in alone.items() if is_on]
+    if given:
+        raise UserError(
+            f"{_named(given)} works with one process alone: leave it out, or leave out "
+            "--distributed and --coordinator"
+        )
 
 
 def _typed(argv: Sequence[str]) -> set[str]:

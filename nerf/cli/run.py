@@ -14,6 +14,7 @@ from nerf.cli.flags import FLAGS
 from nerf.cli.training_viewer import check_viewer, training_viewer
 from nerf.config.settings import TrainConfig
 from nerf.errors import UserError
+from nerf.jobs import several
 from nerf.jobs.evaluate import evaluate
 from nerf.jobs.load import load_params, save_params
 from nerf.jobs.load_scene import load_scene
@@ -26,7 +27,7 @@ from nerf.jobs.video import render_video
 from nerf.jobs.video_files import check_output
 from nerf.render.rays import abstract_networks
 from nerf.runs import parameters, run_folder
-from nerf.runtime import devices
+from nerf.runtime import devices, exchange, processes
 from nerf.scenes.describe import image_sizes
 from nerf.scenes.scene import Scene
 from nerf.scenes.splits import Holdout
@@ -54,17 +55,17 @@ def run_mode(console: Console, started: float) -> None:
             export.write(console, trained)
             return
     check_viewer()
-    scene = load_scene_of_flags(console)
+    scene = exchange.everyone(lambda: load_scene_of_flags(console))
     folder = options.run_dir(scene)
-    initial = options.initial_field(scene, folder)
+    initial = exchange.everyone(lambda: options.initial_field(scene, folder))
     _check_scene(console, scene, folder, initial)
     if FLAGS.mode == "train":
         config = options.fresh_config(scene) if initial is None else initial.config
         fresh = new_field(scene, config, FLAGS.backend, FLAGS.field, initial, FLAGS.precision)
-    run_folder.prepare(folder)  # everything else is checked by now
-    with run_folder.locked(folder):
+    with several.opened_folder(folder):  # everything else is checked by now
         if FLAGS.mode == "train":
             _train(console, scene, folder, initial, fresh, started)
+            exchange.meet()  # the first process is needed to the end
         else:
             assert initial is not None
             if FLAGS.mode == "export":
@@ -136,7 +137,8 @@ def _train(
             "without it resumes"
         )
         return
-    _score_and_draw(console, scene, folder, trained, video_options.file(scene, folder))
+    if processes.is_first():
+        _score_and_draw(console, scene, folder, trained, video_options.file(scene, folder))
 
 
 def _show(console: Console, scene: Scene, folder: Path, trained: TrainedField) -> None:

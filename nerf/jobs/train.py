@@ -9,8 +9,10 @@ from pathlib import Path
 from nerf import field as field_lib
 from nerf.config.settings import Config
 from nerf.errors import UserError, listed
+from nerf.jobs import several
 from nerf.jobs.load import stored_scene
 from nerf.jobs.new_field import new_field
+from nerf.jobs.same_job import check_same
 from nerf.jobs.train_options import DEFAULT_OPTIONS, TrainOptions
 from nerf.jobs.trained_field import TrainedField
 from nerf.jobs.training_charts import write_training_charts
@@ -18,7 +20,7 @@ from nerf.jobs.training_run import TrainingRun
 from nerf.runs import run_folder
 from nerf.runs.run_folder import settings_to_resume
 from nerf.runs.store import FolderStore, MemoryStore
-from nerf.runtime import devices
+from nerf.runtime import devices, exchange
 from nerf.runtime.events import Callback, Event, StopTraining, log_event, note
 from nerf.scenes.record import SceneRecord
 from nerf.scenes.scene import Scene
@@ -73,9 +75,10 @@ def train(
     kept: list[str] = []
     started = time.monotonic() if options.started is None else options.started
     heard, was_stopped = _stoppable(callback)
+    several.check_debug(debug=options.debug)
     if config is not None and run_dir is not None and options.resume:
-        resumed_from = getattr(init_from, "run_dir", None)
-        config, kept = _as_begun(config, (run_dir, resumed_from))
+        folders = (run_dir, getattr(init_from, "run_dir", None))
+        config, kept = several.config_from_first(config, lambda asked: _as_begun(asked, folders))
     fresh = new_field(scene, config, backend, field, init_from, options.precision)
     if steps is not None:
         fresh = dataclasses.replace(fresh, config=_with_steps(fresh.config, steps))
@@ -83,12 +86,12 @@ def train(
     if not fresh.needed_scene().split.test:  # nothing to score
         loop_config = loop_config._replace(eval_every=0)
     run = TrainingRun(scene, fresh, seed, options, loop_config, heard, was_stopped, started)
+    check_same(run.record(), scene)
     with fresh.matmul_precision():
         if run_dir is None:
             return run.train(MemoryStore(), returns_on_interrupt=True)
         folder = Path(run_dir)
-        run_folder.prepare(folder)
-        with run_folder.locked(folder):
+        with several.opened_folder(folder):
             resume_from = None if init_from is None else init_from.run_dir
             return _train_in_folder(run, folder, resume_from, kept)
 
@@ -142,6 +145,22 @@ def _train_in_folder(
       kept: settings of the run that differ from those that were asked for; they are told once
         nothing forbids to resume.
     """
+    store = several.shared_store(lambda: _open_store(run, folder, resume_from, kept))
+    trained = run.train(store)
+
+    def finish() -> None:
+        assert isinstance(store, FolderStore)
+        store.save_params(trained.params, trained.step or 0)  # which a killed run may lack
+        write_training_charts(folder, trained, run.scene, run.callback)
+
+    exchange.first_does(finish)
+    return dataclasses.replace(trained, run_dir=folder)
+
+
+def _open_store(
+    run: TrainingRun, folder: Path, resume_from: Path | None, kept: Sequence[str]
+) -> FolderStore:
+    """The store of a run, after all that may keep it from resuming; see `_train_in_folder`."""
     record = run.record()
     if run_folder.holds_training(folder) and not run.options.resume:
         aside = run_folder.set_aside(folder, run_folder.REPLACED)
@@ -164,17 +183,13 @@ def _train_in_folder(
     if kept:
         note(run.callback, f"the run keeps its own {', '.join(kept)}")
     run_folder.write_json(folder / run_folder.SCENE_FILE, run.fresh.needed_scene().to_json())
-    store = FolderStore(
+    return FolderStore(
         folder,
         run.fresh.header(),
         run.callback,
         resume_from=resume_from,
         tensorboard=run.options.tensorboard,
     )
-    trained = run.train(store)
-    store.save_params(trained.params, trained.step or 0)  # which a run that was killed may lack
-    write_training_charts(folder, trained, run.scene, run.callback)
-    return dataclasses.replace(trained, run_dir=folder)
 
 
 def _check_same_scene(folder: Path, now: SceneRecord) -> None:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from nerf.config.settings import PROPOSAL
 from nerf.corrections.record import CorrectionRecord
 from nerf.errors import UserError
+from nerf.jobs import several
 from nerf.jobs.preview import Preview, preview_index, size_before
 from nerf.jobs.train_options import TrainOptions
 from nerf.jobs.trained_field import TrainedField
@@ -20,6 +21,7 @@ from nerf.jobs.training_record import run_record
 from nerf.jobs.training_views import corrections_in_words, depths_in_words, training_views
 from nerf.runs import run_folder
 from nerf.runs.store import OpenStore, Store
+from nerf.runtime import exchange, global_arrays, processes
 from nerf.runtime.events import Callback, note, say
 from nerf.runtime.interrupts import Interrupted, interrupt_between_steps
 from nerf.scenes.scene import Scene
@@ -92,6 +94,7 @@ class TrainingRun:
                     f"{collapse}. Restarting from another key, restart {restarts + 1} of "
                     f"{MAX_RESTARTS}; what collapsed is {where}",
                 )
+        state = global_arrays.local(state)
         trained = self.fresh.with_params(jax.device_get(state.params), int(state.step))
         return dataclasses.replace(trained, corrections=self._corrections(state))
 
@@ -140,6 +143,7 @@ class TrainingRun:
                 fresh = self._fresh_state(store)
                 first = opened.first_state(fresh, self.loop_config.goal)
                 first = self._carved(first) if first is fresh else first
+                first = several.state_from_first(first)
                 self._write_corrections(opened, first)
                 state = self._loop(opened, step_fn, first, interrupted)
         except Interrupted:
@@ -155,7 +159,7 @@ class TrainingRun:
         interrupted: loop.AskFn,
     ) -> TrainState:
         """The training loop, with this run's store, preview and callback."""
-        before = opened.metrics_before()
+        before = exchange.value_from_first(opened.metrics_before())
 
         def should_stop() -> bool:
             return interrupted() or self.was_stopped()
@@ -173,24 +177,32 @@ class TrainingRun:
             self.options,
             size_before(before, self.scene.cameras[preview_index(self.fresh.needed_scene())]),
         )
-        return loop.train(
+        hooks = loop.Hooks(
+            save,
+            opened.wait,
+            preview.evaluate,
+            preview.plan,
+            should_stop,
+            lambda state, step: self.options.watch(state.params, step),
+        )
+        together = None
+        if processes.count() > 1:
+            together = several.Together(interrupted, self.was_stopped, self.started)
+            step_fn, hooks = together.step_fn(step_fn), together.hooks(hooks)
+        state = loop.train(
             step_fn,
             state,
             num_rays=self.fresh.config.train.num_rays,
             log=opened,
             config=self.loop_config,
-            hooks=loop.Hooks(
-                save,
-                opened.wait,
-                preview.evaluate,
-                preview.plan,
-                should_stop,
-                lambda state, step: self.options.watch(state.params, step),
-            ),
+            hooks=hooks,
             callback=self.callback,
-            seconds_before=_seconds_before(before, self.started),
+            seconds_before=exchange.value_from_first(_seconds_before(before, self.started)),
             evaluate_first=self._evaluates_first(int(state.step), before),
         )
+        if together is not None:
+            together.check_interrupted()
+        return state
 
     def _evaluates_first(self, first_step: int, before: Sequence[Mapping[str, Any]]) -> bool:
         given = first_step > 0 or self.fresh.params is not None

@@ -22,6 +22,7 @@ import orbax.checkpoint as ocp
 from nerf.errors import UserError, listed
 from nerf.runs import parameters
 from nerf.runs.orbax_messages import abandoned_reads_silent, collect_abandoned, orbax_silent
+from nerf.runtime import processes
 from nerf.training.state import TrainState
 
 FOLDER = "checkpoints"
@@ -48,7 +49,7 @@ class Checkpoints:
         self._run_dir = run_dir
         self._folder = (run_dir / FOLDER).absolute()
         self._best_folder = (run_dir / BEST_FOLDER).absolute()
-        options = ocp.CheckpointManagerOptions(max_to_keep=_KEPT, create=True)
+        options = ocp.CheckpointManagerOptions(max_to_keep=_KEPT, **_of_one_process(self._folder))
         self._silence = contextlib.ExitStack()  # what goes wrong is raised as well
         self._silence.enter_context(orbax_silent())
         self._manager = ocp.CheckpointManager(self._folder, options=options)
@@ -141,7 +142,9 @@ class Checkpoints:
     def _best_manager(self) -> ocp.CheckpointManager:
         if self._best is None:
             options = ocp.CheckpointManagerOptions(
-                max_to_keep=_KEPT_BEST, create=True, best_fn=lambda metrics: metrics[_SCORE]
+                max_to_keep=_KEPT_BEST,
+                best_fn=lambda metrics: metrics[_SCORE],
+                **_of_one_process(self._best_folder),
             )
             self._best = ocp.CheckpointManager(self._best_folder, options=options)
         return self._best
@@ -176,6 +179,19 @@ def read_state(run_dir: Path, like: TrainState) -> TrainState:
     options = ocp.CheckpointManagerOptions(read_only=True)
     with orbax_silent(), ocp.CheckpointManager(folder, options=options) as manager:
         return _newest_whole(manager, folder, like)[0]
+
+
+def _of_one_process(folder: Path) -> dict[str, Any]:
+    """Options under which Orbax makes a folder, and in a job does not wait for other processes."""
+    if processes.count() == 1:
+        return {"create": True}
+    folder.mkdir(parents=True, exist_ok=True)
+    alone = ocp.options.MultiprocessingOptions(
+        primary_host=processes.index(),
+        active_processes={processes.index()},
+        barrier_sync_key_prefix=folder.name,
+    )
+    return {"create": False, "multiprocessing_options": alone}
 
 
 def _newest_whole(
@@ -256,8 +272,10 @@ def _to_tree(state: TrainState) -> dict[str, Any]:
     They are copies on one device: those on several Orbax would cut into slices first.
     """
     given = {name: part for name, part in state._asdict().items() if part is not None}
-    tree = jax.device_get({**given, "key": jax.random.key_data(state.key)})
+    tree: dict[str, Any] = jax.device_get({**given, "key": jax.random.key_data(state.key)})
     tree["checksum"] = np.array(_checksum(tree), np.uint32)
+    if processes.count() > 1:  # Orbax takes arrays of one process for a mistake
+        return tree
     copies: dict[str, Any] = jax.device_put(tree, jax.local_devices()[0])
     return copies
 

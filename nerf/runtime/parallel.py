@@ -16,6 +16,8 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from nerf.runtime import processes
+
 T = TypeVar("T")
 
 AXIS = "rays"
@@ -36,8 +38,12 @@ def usable_cores() -> int:
         return os.cpu_count() or 1
 
 
-def use_all_cores() -> None:
+def use_all_cores(num_processes: int = 1, at_least: int = 1) -> None:
     """Makes each CPU core a separate device.
+
+    Args:
+      num_processes: that share this machine's cores.
+      at_least: devices, also on fewer cores.
 
     It has an effect only before JAX is used for the first time. A number of devices that is set
     already (`JAX_NUM_CPU_DEVICES`, `XLA_FLAGS`) stays.
@@ -48,7 +54,7 @@ def use_all_cores() -> None:
     if is_set or jax.__version_info__ < _FIRST_JAX_WITH_TIMEOUT_FLAG:
         return
     with contextlib.suppress(RuntimeError):  # JAX is in use already
-        jax.config.update("jax_num_cpu_devices", usable_cores())
+        jax.config.update("jax_num_cpu_devices", max(at_least, usable_cores() // num_processes))
         if _TIMEOUT_FLAG not in flags:
             os.environ["XLA_FLAGS"] = f"{flags} --{_TIMEOUT_FLAG}=1000000".strip()
 
@@ -104,11 +110,13 @@ def row_shardings(mesh: Mesh, tree: Any) -> Any:
 
     Returns:
       A tree of shardings: large arrays by rows, where they can be cut evenly, others replicated.
+      In a job of several processes, all are replicated: each process has the whole state.
     """
+    may_cut = mesh.size > 1 and not processes.is_distributed()
 
     def sharding(x: Any) -> NamedSharding:
         is_large = x.ndim > 0 and x.size >= _MIN_SHARDED and x.shape[0] % mesh.size == 0
-        return NamedSharding(mesh, P(AXIS) if is_large and mesh.size > 1 else P())
+        return NamedSharding(mesh, P(AXIS) if is_large and may_cut else P())
 
     return jax.tree.map(sharding, tree)
 

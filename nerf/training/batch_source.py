@@ -12,7 +12,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from nerf.runtime import devices, parallel
+from nerf.runtime import devices, global_arrays, parallel
 from nerf.training.batch import (
     Drawn,
     PixelBatch,
@@ -44,14 +44,14 @@ def make_draw(mesh: Mesh, views: TrainingViews, num_rays: int, image_memory: flo
       image_memory: the largest share of a device's memory for the images. If they are larger, they
         stay on the host.
     """
-    limit = image_memory * devices.device_memory(mesh.devices.flat[0])
+    limit = image_memory * devices.device_memory(mesh.local_devices[0])
     on_devices = views.pixels.nbytes <= limit
     return draw_on_devices(mesh, views, num_rays) if on_devices else HostDraw(mesh, views, num_rays)
 
 
 def draw_on_devices(mesh: Mesh, views: TrainingViews, num_rays: int) -> DrawFn:
     """Draws from images on every device; those of a CPU have them in common."""
-    placed = parallel.replicate(mesh, views, may_alias=True)
+    placed = global_arrays.replicate(mesh, views, may_alias=True)
 
     def draw(key: jax.Array, step: jax.Array, views: TrainingViews) -> PixelBatch:
         return draw_batch(jax.random.fold_in(key, step), views, num_rays)
@@ -86,13 +86,17 @@ def with_depths(draw: DrawFn, mesh: Mesh, depths: DepthTable | None, num_rays: i
 
 
 class HostDraw:
-    """Draws from images on the host with NumPy; one thread draws the next batch ahead of time."""
+    """Draws from images on the host with NumPy; one thread draws the next batch ahead of time.
+
+    Of several processes, each reads the colours of its own rays alone.
+    """
 
     def __init__(self, mesh: Mesh, views: TrainingViews, num_rays: int):
         self._views = views
         self._pixels = np.asarray(views.pixels)
         self._sharding = NamedSharding(mesh, P(parallel.AXIS))
-        self._device = mesh.devices.flat[0]
+        self._mesh, self._device = mesh, mesh.local_devices[0]
+        self._own = global_arrays.own_rows(mesh, num_rays)
         self._which = jax.device_put((views.layout, views.kept), self._device)
         self._draw = jax.jit(
             lambda key, step, layout, kept: draw_pixels(
@@ -119,6 +123,11 @@ class HostDraw:
     def _batch(self, key: jax.Array, step: int) -> PixelBatch:
         number = jax.device_put(np.int32(step), self._device)
         drawn: Drawn = self._draw(key, number, *self._which)
+        if global_arrays.spans_processes(self._mesh):
+            drawn = jax.tree.map(lambda x: x[self._own], drawn)
+            colours = self._pixels[np.asarray(drawn.position)]
+            own = with_colours(drawn, colours, self._views)
+            return global_arrays.from_own_rows(own, self._mesh)
         colours = self._pixels[np.asarray(drawn.position)]
         batch: PixelBatch = jax.device_put(
             with_colours(drawn, colours, self._views), self._sharding

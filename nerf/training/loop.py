@@ -104,6 +104,7 @@ class Hooks(NamedTuple):
       should_stop: asked between two steps.
       watch: receives the state and its step after each call of the device, which takes over the
         state's buffers at the next: what it keeps it must copy.
+      clock: the time in seconds; None means `time.monotonic`.
     """
 
     save: SaveFn
@@ -112,6 +113,7 @@ class Hooks(NamedTuple):
     plan: PlanFn = lambda rays_per_second, seconds: 0.0
     should_stop: AskFn = lambda: False
     watch: Callable[[TrainState, int], None] = lambda state, step: None
+    clock: Callable[[], float] | None = None
 
 
 def train(
@@ -147,7 +149,7 @@ def train(
       UserError: from the hooks.
     """
     first_step, score = int(state.step), None
-    meter = Meter(num_rays, first_step, seconds_before, config.max_seconds)
+    meter = Meter(num_rays, first_step, seconds_before, config.max_seconds, hooks.clock)
     scores_done = config.score_number(meter.seconds)
     with _progress(callback, config, first_step, meter) as progress:
         if evaluate_first and config.evaluates_at(first_step) and config.max_seconds is None:
@@ -223,9 +225,10 @@ def _read(state: TrainState, metrics: Metrics, meter: Meter) -> dict[str, float]
 
 def _evaluate(state: TrainState, hooks: Hooks, log: MetricsWriter, meter: Meter) -> float | None:
     """Writes the held-out scores of a state; returns the PSNR, or None if there is none."""
-    start = time.monotonic()
+    clock = hooks.clock or time.monotonic
+    start = clock()
     scores = hooks.evaluate(state)
-    meter.note_score(time.monotonic() - start)
+    meter.note_score(clock() - start)
     if scores is None:
         return None
     log.write(int(state.step), {**scores, "seconds": round(meter.seconds, 3)})

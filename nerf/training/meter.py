@@ -62,10 +62,18 @@ class Meter:
     The first step of a process compiles it, so its reading has no rate.
     """
 
-    def __init__(self, num_rays: int, step: int, seconds_before: float, max_seconds: float | None):
+    def __init__(
+        self,
+        num_rays: int,
+        step: int,
+        seconds_before: float,
+        max_seconds: float | None,
+        clock: Callable[[], float] | None = None,
+    ):
+        self._clock = clock or time.monotonic
         self._num_rays, self._first_step = num_rays, step
         self._max_seconds = max_seconds
-        self._start = time.monotonic()
+        self._start = self._clock()
         self._before = seconds_before
         self._last_step, self._last_time = step, self._start
         self._last_done: float | None = None
@@ -74,7 +82,7 @@ class Meter:
     @property
     def seconds(self) -> float:
         """Of the whole run, over all its processes, without lost steps."""
-        return self._before + time.monotonic() - self._start
+        return self._before + self._clock() - self._start
 
     def time_budget(self, before: int, step: int, num_steps: int) -> TimeBudget | None:
         """How far a run of limited time is at the steps from `before` to `step`.
@@ -91,7 +99,7 @@ class Meter:
 
     def rate(self, step: int) -> dict[str, float]:
         """Steps and rays a second since the last call; nothing at the first step."""
-        now = time.monotonic()
+        now = self._clock()
         if step == self._first_step + 1:
             self._last_step, self._last_time = step, now
             return {}
@@ -102,7 +110,7 @@ class Meter:
     def note_call(self) -> None:
         """Notes that a call of the device has returned; the first has compiled the step."""
         if self._costs.first_call is None:
-            self._costs.first_call = time.monotonic() - self._start
+            self._costs.first_call = self._clock() - self._start
 
     def may_score(self, plan: PlanFn, step: int, *, is_last: bool) -> bool:
         """Whether one more held-out score keeps all of them within their part of limited time.
@@ -115,7 +123,7 @@ class Meter:
             return True
         if steps < _STEPS_BEFORE_SCORES and not is_last:
             return False
-        spent = time.monotonic() - self._start - costs.scoring - costs.saving
+        spent = self._clock() - self._start - costs.scoring - costs.saving
         if steps > 1:
             spent, steps = spent - (costs.first_call or 0.0), steps - 1
         return costs.allow_score(plan, self._num_rays * steps / max(spent, 1e-9), is_last=is_last)
@@ -123,7 +131,7 @@ class Meter:
     def may_save(self) -> bool:
         """Whether one more state, and the last, may be saved up to now in limited time."""
         costs = self._costs
-        seconds = time.monotonic() - self._start
+        seconds = self._clock() - self._start
         return costs.limit is None or (
             costs.saving + 2 * costs.last_save <= _MAX_SAVE_FRACTION * seconds
         )
@@ -131,9 +139,9 @@ class Meter:
     @contextlib.contextmanager
     def saving(self, *, scored: bool) -> Iterator[None]:
         """Measures the time to save a state; that of a scored one counts as scoring."""
-        start = time.monotonic()
+        start = self._clock()
         yield
-        seconds = time.monotonic() - start
+        seconds = self._clock() - start
         self._costs.last_save = seconds
         if scored:
             self._costs.scoring += seconds

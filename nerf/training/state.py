@@ -16,7 +16,7 @@ from nerf.config.settings import PROPOSAL, Config
 from nerf.corrections.corrections import Corrections, identity
 from nerf.field import Params, RadianceField
 from nerf.render.rays import init_params
-from nerf.runtime import parallel
+from nerf.runtime import global_arrays, parallel
 from nerf.runtime.devices import default_platform
 from nerf.training import health
 from nerf.training.health import Health
@@ -121,5 +121,8 @@ def state_shardings(mesh: Mesh, state: TrainState) -> TrainState:
 
 def place_state(mesh: Mesh, state: TrainState) -> TrainState:
     """The state on the devices of a mesh, see `state_shardings`."""
-    placed: TrainState = jax.device_put(state, state_shardings(mesh, state))
+    shardings = state_shardings(mesh, state)
+    if global_arrays.spans_processes(mesh):
+        return global_arrays.place(state, shardings)
+    placed: TrainState = jax.device_put(state, shardings)
     return placed

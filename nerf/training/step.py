@@ -20,12 +20,13 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from nerf.config.settings import Config, RenderConfig
 from nerf.corrections.corrections import Corrections, prior
 from nerf.corrections.corrections import learning_rates as correction_rates
+from nerf.errors import UserError
 from nerf.field import Params, RadianceField
 from nerf.geometry.cameras import Cameras
 from nerf.geometry.spaces import Space
 from nerf.render.checks import checked
 from nerf.render.rays import may_skip
-from nerf.runtime import parallel
+from nerf.runtime import fixed_order, global_arrays, parallel, processes
 from nerf.runtime.devices import IMAGE_MEMORY
 from nerf.training import health
 from nerf.training.batch import (
@@ -106,7 +107,7 @@ def make_step(
     image_memory: float = IMAGE_MEMORY,
     debug: bool = False,
 ) -> StepFn:
-    """The compiled training step, on all devices.
+    """The compiled training step, on all devices; those of all processes where there are several.
 
     Args:
       field: what is trained.
@@ -118,24 +119,39 @@ def make_step(
         fewer rays than `CPU_RAYS_PER_MICROBATCH`.
       image_memory: see `nerf.training.batch_source.make_draw`.
       debug: whether values are checked, see `nerf.render.checks`; on one device.
+
+    Raises:
+      UserError: in a job of several processes, if their devices cannot share the rays evenly, or
+        known depths are trained on.
     """
     depths = views.depths if config.train.depth == "on" else None
     num_rays, num_depth_rays = config.train.num_rays, config.train.num_depth_rays
     shared_by = num_rays if depths is None else math.gcd(num_rays, num_depth_rays)
-    mesh = parallel.make_mesh(1 if debug else shared_by)
+    shards = None
+    if processes.is_distributed():
+        if depths is not None:
+            raise UserError(
+                "known depths are used by one process alone: train without them in a job of "
+                "several, with `train.depth=off`"
+            )
+        mesh = global_arrays.mesh_of_all(num_rays)
+        shards = fixed_order.num_shards(num_rays, mesh.size)
+    else:
+        mesh = parallel.make_mesh(1 if debug else shared_by)
     jitted = jit_step(
         field,
         config,
         mesh,
         space=space,
         rays_per_microbatch=rays_per_microbatch,
+        num_shards=shards,
         debug=debug,
     )
     step = checked(jitted) if debug else jitted
     platform = parallel.platform_of(mesh)
     views = dataclasses.replace(views, depths=None)
     draw = with_depths(make_draw(mesh, views, num_rays, image_memory), mesh, depths, num_depth_rays)
-    cameras = parallel.replicate(mesh, views.cameras)
+    cameras = global_arrays.replicate(mesh, views.cameras)
 
     def steps(
         state: TrainState, num_steps: int = 1, budget: TimeBudget | None = None, /
@@ -154,8 +170,8 @@ def make_step(
 
 def _share_done(mesh: Mesh, budget: TimeBudget, number: int) -> jax.Array:
     """The share of the run that is over before one of several steps, on the mesh."""
-    done = np.float32(budget.done) + np.float32(number) * np.float32(budget.per_step)
-    placed: jax.Array = jax.device_put(done, NamedSharding(mesh, PartitionSpec()))
+    done: Any = np.float32(budget.done) + np.float32(number) * np.float32(budget.per_step)
+    placed: jax.Array = global_arrays.replicate(mesh, done)
     return placed
 
 
@@ -166,6 +182,7 @@ def jit_step(
     *,
     space: Space,
     rays_per_microbatch: int | None = None,
+    num_shards: int | None = None,
     platform: str | None = None,
     debug: bool = False,
 ) -> Any:
@@ -174,6 +191,8 @@ def jit_step(
     Args:
       field, config, space, rays_per_microbatch, debug: see `make_step`.
       mesh: the devices.
+      num_shards: into how many shards the rays are cut, for a result that does not depend on the
+        number of devices, see `nerf.runtime.fixed_order`; None cuts them by devices.
       platform: where the program will run; None for the platform of the mesh. It can be lowered
         for another platform, see `jax.stages.Traced.lower`.
 
@@ -184,12 +203,12 @@ def jit_step(
       of limited time that is over, or None.
     """
     platform = platform or parallel.platform_of(mesh)
-    rays_per_device = config.train.num_rays // mesh.size
+    rays_at_once = config.train.num_rays // (num_shards or mesh.size)
     if rays_per_microbatch is None and platform != "cpu" and may_skip(field, config.render, space):
-        rays_per_microbatch = max(1, rays_per_device // _ACCELERATOR_MICROBATCHES)
+        rays_per_microbatch = max(1, rays_at_once // _ACCELERATOR_MICROBATCHES)
     optimizer, schedule = make_optimizer(config.train), learning_rate(config.train)
     microbatch_size = parallel.choose_microbatch_size(
-        rays_per_device,
+        rays_at_once,
         rays_per_microbatch,
         on_cpu=cpu_rays_per_microbatch(config.render),
         platform=platform,
@@ -234,7 +253,10 @@ def jit_step(
         values = state.corrections and state.corrections.values
         values_at = jax.tree.map(lambda _: everywhere, values)
         shardings = (everywhere, stats_at, rows, everywhere, values_at)
-        all_shares = parallel.shard(mesh, one_share, average=True, shardings=shardings)
+        if num_shards is None:
+            all_shares = parallel.shard(mesh, one_share, average=True, shardings=shardings)
+        else:
+            all_shares = fixed_order.mean_in_fixed_order(mesh, one_share, num_shards)
         progress = share_of_run(config.train, state.step, done)
         loss, stats, gradient, moments, of_views = all_shares(
             (state.params, cameras, state.step, progress, values), batch

@@ -1,0 +1,205 @@
+"""What processes of a job tell each other beside gradients: bytes, decisions, errors.
+
+Each function is called by all processes in the same order, and returns when all have called it. A
+process that is lost ends the others, see `nerf.runtime.processes`.
+"""
+
+import contextlib
+import functools
+import json
+import os
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import jax
+import numpy as np
+import numpy.typing as npt
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from nerf.errors import UserError, counted, listed
+from nerf.runtime import processes
+
+_AXIS = "processes"
+_BLOCK = 2**22  # bytes that travel at once
+
+T = TypeVar("T")
+A = TypeVar("A")
+
+
+def join(
+    options: processes.JobOptions,
+    resume_command: str | None = None,
+    spell: processes.SpellFn = str,
+) -> str:
+    """Joins the job of several processes, see `nerf.runtime.processes.start`.
+
+    Returns:
+      How many processes, machines and devices there are, for people.
+    """
+    processes.start(options, resume_command, spell)
+    with _no_output_of_gloo():
+        hosts = len(set(texts(socket.gethostname())))  # and they all meet, see `_gather`
+    return (
+        f"{counted(processes.count(), 'process', 'processes')} on {counted(hosts, 'machine')}, "
+        f"{counted(jax.device_count(), 'device')}"
+    )
+
+
+@contextlib.contextmanager
+def _no_output_of_gloo() -> Iterator[None]:
+    """Within the block, nothing goes to stdout, on which gloo says when it has connected."""
+    sys.stdout.flush()
+    with open(os.devnull, "wb") as nowhere:
+        kept = os.dup(1)
+        os.dup2(nowhere.fileno(), 1)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 1)
+            os.close(kept)
+
+
+def gathered(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """An array of every process, which has the same shape on all, `[num_processes, ...]`.
+
+    The bits arrive as they are: all types travel as pieces of four bytes.
+    """
+    values = np.asarray(values)
+    if processes.count() == 1:
+        return values[None]
+    words = np.frombuffer(_padded(values.tobytes()), np.uint32)
+    found = [row.tobytes()[: values.nbytes] for row in _gathered_words(words)]
+    return np.stack([np.frombuffer(row, values.dtype).reshape(values.shape) for row in found])
+
+
+def _gathered_words(words: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
+    """`[num_processes, num_words]`; every process gives the row of its first device."""
+    mesh, gather = _gather()
+    sharding = NamedSharding(mesh, P(_AXIS))
+    rows = [jax.device_put(words[None], device) for device in mesh.local_devices]
+    shape = (mesh.size, *words.shape)
+    everyones = gather(jax.make_array_from_single_device_arrays(shape, sharding, rows))
+    whole = np.asarray(jax.block_until_ready(everyones).addressable_data(0))
+    return whole[:: mesh.size // processes.count()]
+
+
+@functools.cache
+def _gather() -> tuple[Mesh, Callable[[jax.Array], jax.Array]]:
+    """The devices of all processes, and a program that gives every device the rows of all.
+
+    It is the same group of devices as in training: gloo gives the members of a group half a minute
+    to meet for the first time, so they do that at the start, and not when they have compiled.
+    """
+    found = sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
+    mesh = Mesh(np.array(found), (_AXIS,))
+
+    def gather(rows: jax.Array) -> jax.Array:
+        everyones: jax.Array = jax.lax.all_gather(rows, _AXIS, tiled=True)
+        return everyones
+
+    mapped = jax.shard_map(gather, mesh=mesh, in_specs=P(_AXIS), out_specs=P(), check_vma=False)
+    return mesh, jax.jit(mapped)
+
+
+def from_first(data: bytes | None) -> bytes:
+    """What the first process gives; of the others, `data` does not count."""
+    if processes.count() == 1:
+        return data or b""
+    own = data or b"" if processes.is_first() else b""
+    size = int(gathered(np.array(len(own), np.int64))[0])
+    parts = []
+    for start in range(0, size, _BLOCK):  # every device holds a block of every process
+        block = np.zeros(min(_BLOCK, size - start), np.uint8)
+        if processes.is_first():
+            block = np.frombuffer(own[start : start + _BLOCK], np.uint8)
+        parts.append(gathered(block)[0].tobytes())
+    return b"".join(parts)
+
+
+def value_from_first(value: Any) -> Any:
+    """A value that JSON can say, as the first process has it."""
+    if processes.count() == 1:
+        return value
+    return json.loads(from_first(json.dumps(value).encode() if processes.is_first() else None))
+
+
+def texts(text: str) -> list[str]:
+    """A text of every process, in their order."""
+    if processes.count() == 1:
+        return [text]
+    own = text.encode()
+    longest = int(gathered(np.array(len(own), np.int64)).max())
+    block = np.zeros(longest + 8, np.uint8)
+    block[:8] = np.frombuffer(np.array(len(own), np.int64).tobytes(), np.uint8)
+    block[8 : 8 + len(own)] = np.frombuffer(own, np.uint8)
+    rows = gathered(block)
+    sizes = [int(np.frombuffer(row[:8].tobytes(), np.int64)[0]) for row in rows]
+    return [row[8 : 8 + size].tobytes().decode() for row, size in zip(rows, sizes, strict=True)]
+
+
+def everyone(function: Callable[[], T]) -> T:
+    """The result of a function that each process calls; if one has an error, all have it.
+
+    Raises:
+      UserError: the own one, or that of another process with its number.
+    """
+    if processes.count() == 1:
+        return function()
+    result, error = _attempt(function)
+    told = texts("" if error is None else str(error) or repr(error))
+    if error is not None:
+        raise error
+    wrong = [f"process {number}: {text}" for number, text in enumerate(told) if text]
+    if wrong:
+        raise UserError(f"another process cannot start: {listed(wrong)}")
+    assert result is not None
+    return result[0]
+
+
+def first_does(function: Callable[[], T]) -> T | None:
+    """The result of a function that the first process calls alone; None in the others.
+
+    Raises:
+      UserError: in all processes, if the first has it.
+    """
+    return everyone(function if processes.is_first() else lambda: None)
+
+
+def meet() -> None:
+    """Returns when all processes are here, however long that takes."""
+    gathered(np.zeros(1, np.uint32))
+
+
+def tree_from_first(tree: A) -> A:
+    """A tree of arrays on the host as the first process has it, to the bit.
+
+    Args:
+      tree: of NumPy arrays, with the same shapes and types on all processes.
+    """
+    if processes.count() == 1:
+        return tree
+    leaves, structure = jax.tree.flatten(tree)
+    arrays = [np.asarray(leaf) for leaf in leaves]
+    data = b"".join(x.tobytes() for x in arrays) if processes.is_first() else None
+    sent, start, found = from_first(data), 0, []
+    for x in arrays:
+        part = sent[start : start + x.nbytes]
+        found.append(np.frombuffer(part, x.dtype).reshape(x.shape).copy())
+        start += x.nbytes
+    whole: A = jax.tree.unflatten(structure, found)
+    return whole
+
+
+def _attempt(function: Callable[[], T]) -> tuple[tuple[T] | None, UserError | OSError | None]:
+    try:
+        return (function(),), None
+    except (UserError, OSError) as error:  # what a sentence is told of
+        return None, error
+
+
+def _padded(data: bytes) -> bytes:
+    """With zeros to a multiple of four bytes."""
+    return data + b"\0" * (-len(data) % 4)

@@ -1,0 +1,58 @@
+"""One process of a job that trains a tiny MLP of some backends, and prints the losses of its steps.
+
+    python -m tests.support.job_losses --backends=flax --coordinator=HOST:PORT --num_processes=N
+
+with `--process_id=I`.
+"""
+
+import json
+import sys
+
+import jax
+import numpy as np
+
+from nerf.config import presets
+from nerf.config import text as config_text
+from nerf.field import make_field
+from nerf.runtime import exchange, processes
+from nerf.training.state import init_state
+from nerf.training.step import make_step
+from tests.support.cameras import cameras_at_origin, ndc_of, views_from_origin
+
+NUM_STEPS = 50
+SETTINGS = config_text.override(
+    presets.NOTEBOOK,
+    *("field.width=16", "field.rgb_width=8", "field.num_layers=2", "field.skip_layer=1"),
+    *("render.num_coarse=8", "render.num_fine=8", "train.num_rays=32"),
+)
+
+
+def losses(backend):
+    """The loss of each step, on rays of one small view."""
+    views = views_from_origin(np.random.default_rng(0).random((1, 5, 6, 3), np.float32))
+    field = make_field(backend, "mlp", SETTINGS.field)
+    step = make_step(field, SETTINGS, views, space=ndc_of(cameras_at_origin(1, 5, 6)))
+    state, found = init_state(field, SETTINGS, jax.random.key(1)), []
+    for _ in range(NUM_STEPS):
+        state, metrics = step(state, 1)
+        found.append(float(metrics.loss))
+    return found
+
+
+def main():
+    given = dict(argument.removeprefix("--").split("=", 1) for argument in sys.argv[1:])
+    exchange.join(
+        processes.JobOptions(
+            False,
+            given["coordinator"],
+            int(given["num_processes"]),
+            int(given["process_id"]),
+        )
+    )
+    print(json.dumps({backend: losses(backend) for backend in given["backends"].split(",")}))
+    exchange.meet()
+    processes.say_nothing()
+
+
+if __name__ == "__main__":
+    main()
