@@ -165,7 +165,7 @@ def _cut(path, size):
 
 def _without_poses(folder):
     (folder / "poses_bounds.npy").unlink()
-    return "has 5 images and no poses (poses_bounds.npy, transforms.json"
+    return "which has 5 images and no poses"
 
 
 def _fewer_images(folder):
