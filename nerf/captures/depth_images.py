@@ -1,6 +1,7 @@
 """Reading depth images: depth along the viewing axis in the files' unit of length."""
 
 import io
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from nerf.captures import image_kinds
 from nerf.captures.array_files import read_array
 from nerf.captures.capture import MAX_DEPTH
 from nerf.captures.exr import read_channel
@@ -19,6 +21,8 @@ from nerf.errors import UserError
 DEPTH_SUFFIXES = (".png", ".tif", ".tiff", ".npy", ".exr")
 _MAX_BYTES = 2**28
 _MAX_PIXELS = 2**26
+_NOTHING = 1e9  # of a float, from which on it means that nothing was seen, as 1e10 does for Blender
+_NOTHING_IN_16_BITS = 2**16 - 1
 _CHANNELS = ("Z", "depth", "R", "Y")
 _MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")
 
@@ -32,16 +36,17 @@ def read_depth(depth: DepthFile, *, follow_links: bool = False) -> npt.NDArray[n
 
     Returns:
       `[height, width]`, in the files' unit; 0 where it is not known, not finite, not to be trusted,
-      or beyond `depth.farthest`.
+      beyond `depth.farthest`, or a value that programs write where they see nothing: 65535 in 16
+      bits, and what is at least 1e9.
 
     Raises:
       UserError: if a file cannot be read, is no depth image, or the confidence does not fit it.
     """
     with np.errstate(all="ignore"):
-        values = _values(depth.file, follow_links) * depth.unit
-        is_known = (
-            np.isfinite(values) & (values > 0) & (values < MAX_DEPTH) & (values <= depth.farthest)
-        )
+        numbers = _values(depth.file, follow_links)
+        values = numbers * depth.unit
+        is_known = np.isfinite(values) & (values > 0) & (values < MAX_DEPTH)
+        is_known &= (values <= depth.farthest) & (numbers < _NOTHING)
     if depth.confidence is not None:
         confidence = _grey(depth.confidence, follow_links)
         if confidence.shape != values.shape:
@@ -75,8 +80,17 @@ def _grey(
 ) -> npt.NDArray[np.float64]:
     """The numbers of an image with one channel; `modes` are Pillow's names of what is accepted."""
     content = read_bytes(file, _MAX_BYTES, follow_links=follow_links)
+    kind = image_kinds.kind_of(content[: image_kinds.HEAD_BYTES])
+    if kind.decoders and kind.name not in ("PNG", "TIFF"):
+        raise UserError(
+            f"{file} is {kind.name}, and a depth image is a PNG or TIFF with 16 bits or more, .npy "
+            "or OpenEXR: give the depth itself"
+        )
     try:
-        with Image.open(io.BytesIO(content), formats=("PNG", "TIFF")) as image:
+        with (
+            warnings.catch_warnings(action="ignore"),
+            Image.open(io.BytesIO(content), formats=("PNG", "TIFF")) as image,
+        ):
             mode, (width, height) = image.mode, image.size
             if width * height > _MAX_PIXELS:
                 raise UserError(f"{file} is {width} x {height}, too large for a depth image")
@@ -93,7 +107,10 @@ def _grey(
             f"{file} cannot be read as a depth image ({error or type(error).__name__}): copy or "
             "export it again"
         ) from error
-    return pixels.astype(np.float64)
+    numbers = pixels.astype(np.float64)
+    if kind.name == "PNG" or pixels.dtype.itemsize == 2:
+        numbers[numbers == _NOTHING_IN_16_BITS] = 0.0
+    return numbers
 
 
 def _size(array: npt.NDArray[np.float64]) -> str:

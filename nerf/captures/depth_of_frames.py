@@ -14,11 +14,11 @@ instant-ngp's `nerf_loader.cu`.
 
 from collections import ChainMap
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from nerf.captures.depth_images import DEPTH_SUFFIXES
-from nerf.captures.files import check_inside, path_inside
+from nerf.captures.files import check_inside, folder_at, path_inside
 from nerf.captures.json_values import Numbers
 from nerf.captures.known_depths import DepthFile
 from nerf.errors import UserError, counted, listed_shortly
@@ -57,7 +57,7 @@ def depth_of_frames(
             problems.append(str(problem))
             depth = None
         if depth is not None and not depth.file.is_file():
-            missing.append(depth.file.name)
+            missing.append(depth.file.relative_to(path.parent).as_posix())
             depth = None
         found.append(depth)
     notes = []
@@ -82,14 +82,13 @@ def _depth_of(path: Path, values: Mapping[str, Any], follow_links: bool) -> Dept
             continue
         if not isinstance(name, str):
             raise UserError(f"{path.name}: {key} must be a name, not {str(name)[:50]!r}")
-        relative = path_inside(path.parent, name, what="depth image")
-        if relative is None:
+        file = _find(path.parent, name)
+        if file is None:
             raise UserError(
                 f"{path.name}: {key} {name[:100]!r} leads out of the folder: copy the file into it"
             )
-        file = path.parent / relative
         check_inside(path.parent, file, follow_links=follow_links)
-        if file.suffix.lower() not in DEPTH_SUFFIXES:
+        if file.is_file() and file.suffix.lower() not in DEPTH_SUFFIXES:
             raise UserError(
                 f"{path.name}: {key} {name[:100]!r} is none of {', '.join(DEPTH_SUFFIXES)}: "
                 "convert it"
@@ -100,3 +99,22 @@ def _depth_of(path: Path, values: Mapping[str, Any], follow_links: bool) -> Dept
             raise UserError(f"{path.name}: {unit_key} must be more than 0: give the unit of depth")
         return DepthFile(file, unit)
     return None
+
+
+def _find(folder: Path, name: str) -> Path | None:
+    """The file that a name means: as it is given, or by the end of its path, also in other capitals
+    and with a suffix of depth; where there is none, the path as it is given, or None outside.
+
+    One folder of the path must be there: its last part alone is often the name of the image.
+    """
+    parts = [
+        p for p in PurePosixPath(name.replace("\\", "/")).parts if p.strip("/.") and ":" not in p
+    ]
+    for start in range(max(1, len(parts) - 1)):
+        place = folder_at(folder, "/".join(parts[start:-1])).joinpath(*parts[-1:])
+        for suffix in ("", *DEPTH_SUFFIXES):
+            file = place.with_name(place.name + suffix)
+            if file.is_file():
+                return file
+    relative = path_inside(folder, name, what="depth image")
+    return None if relative is None else folder / relative

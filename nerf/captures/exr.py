@@ -140,7 +140,9 @@ def _pixels(content: bytes, header: _Header, wanted: str) -> npt.NDArray[np.floa
         count = min(lines, header.height - first)
         if first < 0 or count <= 0 or size < 0:
             raise ValueError("a block is not in the image")
-        data = _unpacked(content[offset + 8 :][:size], header.compression, count * line_bytes)
+        data = _unpacked(
+            content[offset + 8 : offset + 8 + size], header.compression, count * line_bytes
+        )
         rows = np.frombuffer(data, np.uint8).reshape(count, line_bytes)
         chosen = np.ascontiguousarray(rows[:, before : before + header.width * dtype.itemsize])
         image[first : first + count] = chosen.view(dtype).astype(np.float32)

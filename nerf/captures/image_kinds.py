@@ -74,7 +74,7 @@ _SIGNATURES: tuple[tuple[bytes, Kind], ...] = (
     (b"8BPS", Kind("Photoshop's PSD")),
     (b"qoif", Kind("QOI")),
     (b"DDS ", Kind("DDS")),
-    *((b"P%d" % n, Kind("PNM")) for n in range(1, 8)),
+    *((b"P%d%c" % (n, c), Kind("PNM")) for n in range(1, 8) for c in b" \t\r\n"),
     (b"PF\n", Kind("PFM")),
     (b"Pf\n", Kind("PFM")),
     (b"FUJIFILMCCD-RAW", RAW),

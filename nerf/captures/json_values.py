@@ -76,6 +76,8 @@ def pose_matrix(rows: Any, where: str) -> Array:
         raise UserError(f"{where} contains NaN or infinity: make the poses again")
     if len(matrix) == 4 and _is_transposed(matrix):
         raise UserError(f"{where} has the position in its last row: transpose it, {advice}")
+    if len(matrix) == 4 and not np.allclose(matrix[3], (0.0, 0.0, 0.0, 1.0), atol=1e-3):
+        raise UserError(f"{where} has a last row that is not 0, 0, 0, 1: {advice}")
     return matrix[:3]
 
 

@@ -43,6 +43,7 @@ def named_split(
     relative = [file.relative_to(path.parent) for file in files]
     for found in listed_stems.values():
         strange = index_of_names(relative, found.difference(stems))
+        found.difference_update(strange)
         found.update(stems[index] for index in strange.values())
     held_out = listed_stems["test"] or listed_stems["val"]
     to_train = listed_stems["train"] if lists["train"] is not None else {*stems} - held_out

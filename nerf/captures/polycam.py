@@ -113,8 +113,9 @@ def _read(path: Path, follow_links: bool) -> PosedImage:
 
 def _depth_of(path: Path, follow_links: bool) -> DepthFile | None:
     """The depth image of a keyframe, by the file of its camera; None if it has none."""
+    keyframes = path.parent.parent
     file, confidence = (
-        path.parent.parent / folder / f"{path.stem}.png" for folder in (_DEPTH, _CONFIDENCE)
+        folder_at(keyframes, folder) / f"{path.stem}.png" for folder in (_DEPTH, _CONFIDENCE)
     )
     if not file.is_file():
         return None

@@ -109,7 +109,7 @@ def read_record3d(
 def _depth_of(folder: Path, name: str, follow_links: bool) -> DepthFile | None:
     """The depth image of a frame by its name; None if it has none."""
     for suffix, unit in _UNITS.items():
-        file = folder / _DEPTH / f"{name}{suffix}"
+        file = folder_at(folder, _DEPTH) / f"{name}{suffix}"
         if file.is_file():
             check_inside(folder, file, follow_links=follow_links)
             return DepthFile(file, unit, farthest=LIDAR_RANGE, has_scale_of_poses=True)
@@ -125,6 +125,8 @@ def _names(path: Path, image_folder: str, num_poses: int, follow_links: bool) ->
     stems = sorted((file.stem for file in image_files(place)), key=natural_key)
     if stems and all(stem.isdecimal() for stem in stems):
         by_number = {int(stem[:18]): stem for stem in stems}
+        if sorted(by_number) == [*range(1, num_poses + 1)]:  # as ffmpeg numbers frames
+            return stems
         return [by_number.get(index, str(index)) for index in range(num_poses)]
     if len(stems) != num_poses:
         raise UserError(

@@ -145,6 +145,8 @@ def _of_images(
         notes.append(f"a depth image is not used: {problems[0]}{rest}")
     depths = _on_grids(read, capture, sizes)
     if depths is None:
+        if read:
+            notes.append("no pixel of the depth images has a known depth: they are not used")
         return None, notes
     alignment, how = find_alignment(depths, read, capture, sizes, points)
     if alignment is None:
@@ -166,7 +168,8 @@ def _fitting(file: DepthFile, capture: Capture, view: int) -> Floats:
     """The depth image of a view, whose aspect ratio must be that of its lens."""
     depth = read_depth(file, follow_links=capture.follow_links)
     (rows, columns), (width, height) = depth.shape, capture.sizes[view]
-    if min(abs(rows * width / columns - height), abs(columns * height / rows - width)) > 2.0:
+    pixel = max(2.0, width / columns, height / rows)  # of the depth image, which may be rounded
+    if min(abs(rows * width / columns - height), abs(columns * height / rows - width)) > pixel:
         raise UserError(
             f"{file.file} is {columns} x {rows}, which does not have the aspect ratio of its "
             f"image, {width} x {height}: make it again"

@@ -253,3 +253,10 @@ def test_no_other_decoder_runs_whatever_a_file_is_called(tmp_path, monkeypatch):
     with pytest.raises(UnreadableImage, match="which is PostScript"):
         read_pixels(tmp_path / "a.tif")
     assert decoders_of(kind_of(b"%!PS-Adobe")) == ()
+
+
+@pytest.mark.parametrize(
+    ("head", "name"), [(b"P5\n4 4\n255\n", "PNM"), (b"P2: 7.0e+02 0.0", "text, not an image")]
+)
+def test_the_calibration_of_kitti_is_no_image(head, name):
+    assert kind_of(head).name == name

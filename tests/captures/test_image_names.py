@@ -184,7 +184,9 @@ def test_smaller_copies_are_chosen_for_images_under_other_names(tmp_path, write,
 def test_a_split_may_name_images_otherwise_than_the_frames(tmp_path):
     names = [f"/home/me/images/view_{i}.png" for i in range(4)]
     lists = {"train_filenames": REAL[:3], "test_filenames": ["view_3.jpg"]}
-    assert read_capture(write_json(tmp_path, names, **lists)).split == ((0, 1, 2), (3,))
+    capture = read_capture(write_json(tmp_path, names, **lists))
+    assert capture.split == ((0, 1, 2), (3,))
+    assert not any("of no image" in note for note in capture.notes)
     files = list_images(tmp_path).images
     assert index_of_names(files, ["C:\\view_2.png", "view_9", ""]) == {"C:\\view_2.png": 2}
 

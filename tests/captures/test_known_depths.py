@@ -153,6 +153,15 @@ def test_what_is_not_known_or_not_to_be_trusted_is_zero(tmp_path):
     np.testing.assert_array_equal(depth, [[0, 0, 0], [0, 1.0, 1.5]])
 
 
+def test_what_programs_write_where_they_see_nothing_is_no_depth(tmp_path):
+    np.save(tmp_path / "depth.npy", np.array([[1e10, 2.0], [3.0, 1e9]]))
+    np.testing.assert_array_equal(
+        read_depth(DepthFile(tmp_path / "depth.npy", 1e-3)), [[0, 2e-3], [3e-3, 0]]
+    )
+    file = png(tmp_path, np.array([[65535, 65534], [1, 0]], np.uint16))
+    np.testing.assert_allclose(read_depth(DepthFile(file, 1e-3)), [[0, 65.534], [1e-3, 0]])
+
+
 @pytest.mark.parametrize(
     ("values", "said"),
     [
@@ -235,7 +244,20 @@ def test_depth_of_a_transforms_json_has_the_unit_of_its_keys(tmp_path, keys, uni
         np.testing.assert_allclose(read_depth(file), unit * millimetres(number))
     assert capture.depth_files[3:] == (None, None, None)
     (note,) = (note for note in capture.notes if "depth" in note)
-    assert note == "1 depth image that transforms.json names are missing: 3.png"
+    assert note == "1 depth image that transforms.json names are missing: depth/3.png"
+
+
+@pytest.mark.parametrize(
+    "name", ["C:\\scan\\depth\\0.png", "/other/scan/depth/0.png", "depth/0", "depth/0.png"]
+)
+def test_a_depth_image_is_found_by_the_end_of_its_path_and_without_suffix(tmp_path, name):
+    folder = write_nerfstudio(
+        tmp_path / "ns", change=lambda content: content["frames"][0].update(depth_file_path=name)
+    )
+    png(folder / "Depth", millimetres(0), "0.png")
+    capture = read_capture(folder)
+    assert capture.depth_files[0].file == folder / "Depth" / "0.png"
+    assert not any("depth" in note for note in capture.notes)
 
 
 def test_a_depth_image_outside_of_the_folder_is_not_read(tmp_path):

@@ -381,6 +381,19 @@ def test_all_faulty_poses_of_record3d_are_told_at_once(tmp_path, bundled):
     assert "3 poses have this fault" in message
 
 
+def test_record3ds_images_may_be_numbered_from_one(tmp_path, bundled):
+    folder = write_record3d(read_capture(bundled), tmp_path / "out")
+    expected = read_capture(folder)
+    images = sorted((folder / "rgb").iterdir(), key=lambda file: int(file.stem), reverse=True)
+    for file in images:
+        file.rename(file.with_stem(str(int(file.stem) + 1)))
+    found = read_capture(folder)
+    np.testing.assert_array_equal(found.camtoworlds, expected.camtoworlds)
+    assert [int(file.stem) - 1 for file in found.files] == [
+        int(file.stem) for file in expected.files
+    ]
+
+
 def test_record3d_may_have_rows_of_k_and_be_an_unpacked_archive(tmp_path, bundled):
     """The app's archive has `metadata`, without an ending, and `rgbd/`."""
     folder = write_record3d(read_capture(bundled), tmp_path / "out")

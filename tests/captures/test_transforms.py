@@ -124,6 +124,7 @@ def without(*keys):
 NAN_POSE = [[float("nan"), 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
 SKEWED = [[2.0, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
 MIRRORED = [[-1.0, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
+HALF = [[1.0, 0, 0, 4], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 0.5]]
 
 
 @pytest.mark.parametrize(
@@ -142,6 +143,7 @@ MIRRORED = [[-1.0, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
         (with_frame(transform_matrix=NAN_POSE), "NaN or infinity"),
         (with_frame(transform_matrix=SKEWED), "not perpendicular unit vectors"),
         (with_frame(transform_matrix=MIRRORED), "mirrors"),
+        (with_frame(transform_matrix=HALF), "last row that is not 0, 0, 0, 1"),
         (with_frame(fl_x="wide"), "fl_x must be a number"),
         (with_frame(fl_x=-1.0), "focal length that is not between"),
         (with_frame(fl_x=10**400), "must be finite"),
