@@ -103,8 +103,10 @@ def _check_run(run: Path) -> None:
 
 def _check_json(file: Path) -> None:
     try:
-        json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise ValueError("it holds no JSON object")
+    except (ValueError, RecursionError) as error:
         raise UserError(
             f"{file} is damaged ({error}): bring it back from a copy, or train the run anew"
         ) from error

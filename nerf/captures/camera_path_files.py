@@ -19,6 +19,7 @@ from nerf.captures.camera_path_values import (
     MAX_FRAMES,
     CameraPathFile,
     angle_of,
+    check_last_rows,
     checked_poses,
     frames_of,
     matrix_of,
@@ -137,4 +138,6 @@ def _numpy_poses(path: Path) -> Array:
         raise UserError(f"{path} must be an array [n, 3, 4] or [n, 4, 4], not {list(poses.shape)}")
     if len(poses) > MAX_FRAMES:
         raise UserError(f"{path} has more than {MAX_FRAMES:,} frames: remove some")
+    if poses.shape[1] == 4:
+        check_last_rows(poses[:, 3], str(path))
     return poses[:, :3]

@@ -60,7 +60,18 @@ def matrix_of(values: Any, where: str) -> Array:
     if len(flat) not in (12, 16):
         raise UserError(f"{where} does not have 16 numbers: {advice}")
     numbers = [finite(value, where) for value in flat]
+    if len(flat) == 16:
+        check_last_rows(np.array(numbers[12:]), where)
     return np.array(numbers[:12]).reshape(3, 4)
+
+
+def check_last_rows(rows: Array, where: str) -> None:
+    """Raises a UserError unless the last rows `[..., 4]` of 4x4 matrices are 0, 0, 0, 1."""
+    if not np.allclose(rows, (0.0, 0.0, 0.0, 1.0), atol=1e-3):
+        raise UserError(
+            f"{where}: the last row of a camera-to-world matrix is 0, 0, 0, 1: if the position is "
+            "in it, transpose the matrix"
+        )
 
 
 def angle_of(value: Any, where: str, degrees: float) -> float:

@@ -40,7 +40,7 @@ NERFSTUDIO_TRANSFORM = "dataparser_transforms.json"
 CAPTURE_FRAME = "capture"
 _COORDINATES = "coordinates and unit of length of the capture's own files; right, up, back"
 _FPS, _TRANSITION_SECONDS = 30.0, 0.5  # of files that do not say them, as in nerfstudio
-_MAX_SECONDS = 1e6
+_MIN_SECONDS, _MAX_SECONDS = 1e-3, 1e6
 _MIN_SCALE = 1e-9
 _SAME_ASPECT = 0.01  # of two aspects that differ by less
 
@@ -203,8 +203,10 @@ def _transitions(
         is_own = bool(frames[number].get("override_transition_enabled")) and own is not None
         where = f"{path}, keyframe {number}: the transition"
         value = finite(own if is_own else usual, where)
-        if not 0.0 < value <= _MAX_SECONDS:
-            raise UserError(f"{where} must take more than 0 seconds, not {value:g}")
+        if not _MIN_SECONDS <= value <= _MAX_SECONDS:
+            raise UserError(
+                f"{where} must take {_MIN_SECONDS:g} to {_MAX_SECONDS:,.0f} seconds, not {value:g}"
+            )
         seconds.append(value)
     return np.array(seconds)
 
@@ -229,10 +231,13 @@ def _aspect(path: Path, frames: Sequence[Mapping[str, Any]]) -> float | None:
     ]
     if not found:
         return None
-    if not min(found) >= 0.01 or max(found) > 100 or max(found) > (1 + _SAME_ASPECT) * min(found):
+    low, high = min(found), max(found)
+    if not low >= 0.01 or high > 100:
+        raise UserError(f"{path} has aspects from {low:g} to {high:g}: give 0.01 to 100")
+    if high > (1 + _SAME_ASPECT) * low:
         raise UserError(
-            f"{path} has aspects from {min(found):g} to {max(found):g}: a video has one of 0.01 to "
-            "100"
+            f"{path} has aspects from {low:g} to {high:g}: all frames of a video have one size, so "
+            "give all the same aspect"
         )
     return found[0]
 

@@ -40,8 +40,8 @@ def check_flags() -> None:
     ]
     if useless:
         raise UserError(
-            f"--export={','.join(kinds)} has no use for {listed(useless)}: leave out "
-            f"{'it' if len(useless) == 1 else 'them'}, or write more kinds"
+            f"--export={','.join(kinds)} has no use for {listed(useless)}: leave "
+            f"{'it' if len(useless) == 1 else 'them'} out, or write more kinds"
         )
 
 
@@ -90,7 +90,7 @@ def write(console: Console, trained: TrainedField, folder: Path | None = None) -
     """
     run_dir = folder or trained.run_dir
     assert run_dir is not None
-    out = Path(FLAGS.out) if FLAGS.out else run_dir / FOLDER
+    out = Path(FLAGS.out).expanduser() if FLAGS.out else run_dir / FOLDER
     export_all(
         trained,
         out,

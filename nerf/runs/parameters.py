@@ -195,7 +195,10 @@ def _read_safetensors(path: Path) -> tuple[Params, Header]:
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except Exception as error:  # besides its own, for types of number that NumPy lacks
         reason = " ".join(str(error).split())
-        raise UserError(f"{path} is damaged or not a safetensors file ({reason})") from error
+        raise UserError(
+            f"{path} is damaged or not a safetensors file ({reason}): bring it back from a copy, or "
+            "train anew"
+        ) from error
     if _HEADER_KEY not in metadata:
         raise UserError(
             f"{path} has no header {_HEADER_KEY!r}: it was not written by this program, so what "

@@ -101,7 +101,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         params = path.parent / parameters.FILE_NAME
         kept = f", with `init_from={params}` to keep the parameters" if params.is_file() else ""

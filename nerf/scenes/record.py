@@ -141,7 +141,11 @@ class SceneRecord:
                 path_poses=_path_from_json(values.get("path_poses")),
             )
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-            raise UserError(f"the record of the scene cannot be read ({error!r})") from error
+            reason = f"it lacks {error}" if isinstance(error, KeyError) else error
+            raise UserError(
+                f"the record of the scene cannot be read ({reason}): bring it back from a copy, or "
+                "train the run anew"
+            ) from error
 
 
 def _path_from_json(values: Any) -> npt.NDArray[np.float32] | None:

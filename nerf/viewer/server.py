@@ -240,7 +240,7 @@ def _notes(host: str, asked: int, found: int) -> list[str]:
     notes = []
     if found != asked:
         notes.append(f"port {asked} is in use: the page is at port {found}")
-    if host in _ALL_ADDRESSES:
+    if host not in _THIS_MACHINE:
         notes.append(
             f"`host={host}`: everyone who reaches this machine can see the page and write files "
             "into its folder"

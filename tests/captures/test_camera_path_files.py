@@ -92,7 +92,9 @@ def test_keyframes_of_an_older_version_share_the_seconds_of_the_path(tmp_path):
     [
         ({"keyframes": []}, "no frames in camera_path"),
         ({"keyframes": keyframes_only()["keyframes"][:1]}, "one keyframe, and a path needs two"),
-        ({"default_transition_sec": 0}, "keyframe 1: the transition must take more than 0"),
+        ({"default_transition_sec": 0}, "keyframe 1: the transition must take 0.001 to 1,000,000"),
+        ({"default_transition_sec": 1e-200}, "must take 0.001 to 1,000,000 seconds, not 1e-200"),
+        ({"keyframes": [{"matrix": [*[0] * 12, 5, 6, 7, 1]}] * 2}, "transpose the matrix"),
         ({"default_transition_sec": 1e6}, "frames at 10 frames a second: 1 to 100,000 are drawn"),
         ({"smoothness_value": 2}, "smoothness_value must be 0 to 1"),
         ({"keyframes": [{}, {}]}, "keyframe 0: matrix does not have 16"),
@@ -103,6 +105,12 @@ def test_damage_of_keyframes_is_one_sentence(tmp_path, more, said):
     path = write(tmp_path / "a.json", {**keyframes_only(), **more})
     with pytest.raises(UserError, match=said):
         read_camera_path(path)
+
+
+def test_an_array_of_transposed_matrices_is_refused(tmp_path):
+    np.save(tmp_path / "path.npy", np.stack([matrix.T for matrix in four_rows(POSES)]))
+    with pytest.raises(UserError, match="transpose the matrix"):
+        read_camera_path(tmp_path / "path.npy")
 
 
 def test_a_path_of_nerfstudio_has_size_rate_and_field_of_view(tmp_path):
@@ -188,7 +196,7 @@ def set_frame(key, value):
     return lambda content: content["camera_path"][3].__setitem__(key, value)
 
 
-SCALED = (2 * np.eye(4)).ravel().tolist()
+SCALED = np.diag([2.0, 2, 2, 1]).ravel().tolist()
 MIRRORED = np.diag([1.0, 1, -1, 1]).ravel().tolist()
 
 
