@@ -196,8 +196,8 @@ def _read_safetensors(path: Path) -> tuple[Params, Header]:
     except Exception as error:  # besides its own, for types of number that NumPy lacks
         reason = " ".join(str(error).split())
         raise UserError(
-            f"{path} is damaged or not a safetensors file ({reason}): bring it back from a copy, or "
-            "train anew"
+            f"{path} is damaged or not a safetensors file ({reason}): bring it back from a copy, "
+            "or train anew"
         ) from error
     if _HEADER_KEY not in metadata:
         raise UserError(
