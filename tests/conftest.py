@@ -22,10 +22,21 @@ os.environ["NERF_CACHE_DIR"] = tempfile.mkdtemp(prefix="nerf-test-cache-")
 import jax
 import pytest
 
+from tests.support.long_tests import is_long
 from tests.support.signals import SIGNALS
 
 BACKENDS = ["haiku", "flax", "nnx"]
 CONVENTIONS = ["notebook", "paper", "planes"]  # presets: two of the field `mlp`, one of `planes`
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leaves out what only the long form has; `NERF_LONG_TESTS=1` runs it."""
+    if os.environ.get("NERF_LONG_TESTS"):
+        return
+    left_out = [item for item in items if is_long(item.nodeid)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not is_long(item.nodeid)]
 
 
 def pytest_unconfigure():
@@ -57,6 +68,14 @@ def implementation(request):
 @pytest.fixture
 def key():
     return jax.random.key(0)
+
+
+@pytest.fixture(scope="module")
+def fast_compilation():
+    """For modules that compile many small programs, which need not be fast."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
 
 
 def _data_dir():

@@ -11,8 +11,10 @@ from nerf.captures.files import file_named, files_with, read_bytes, text_of
 from nerf.errors import UserError, listed
 
 NERFSTUDIO_FILE = "transforms.json"
-# Of Blender's split, whose other parts must be there too, and of paths to render.
-_NOT_ALONE = ("transforms_train", "transforms_test", "transforms_val", "camera_path")
+# Of Blender's split, whose other parts must be there too, of paths to render, and of our own depth maps.
+_NOT_ALONE = (
+    "transforms_train", "transforms_test", "transforms_val", "camera_path", "depth_cameras",
+)  # fmt: skip
 _MAX_FILES = 20  # that are looked into
 
 

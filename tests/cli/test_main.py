@@ -289,8 +289,8 @@ def test_render_makes_the_video_and_leaves_the_scores(run_dir, backend, scene, t
     after = contents(folder)
     made = "video-interpolate.mp4"  # the run's own shows a spiral
     changed = {name for name in after if after[name] != before.get(name)}
-    assert changed - {"report.html"} == {made}
-    assert set(after) == set(before) | {made}
+    assert changed - {"report.html"} == {made, "videos.json"}  # which says of which path it is
+    assert set(after) == set(before) | {made, "videos.json"}
     assert out.splitlines()[-1].endswith(f"the video is {folder / made}")
 
 

@@ -18,7 +18,7 @@ from nerf.render.images import make_exact_program, render_image
 from nerf.render.rays import render_rays
 from tests.support.cameras import cameras_at_origin
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("fast_compilation")]
 
 CONFIGS = {
     config.preset: dataclasses.replace(config.render, num_coarse=48, num_fine=64)

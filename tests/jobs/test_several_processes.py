@@ -1,11 +1,10 @@
 """Several processes train one field: results, the run folder, and what happens if one is lost.
 
-The processes are real ones, on a loopback address. Each compiles its programs, so some tests run only
-where NERF_LONG_TESTS is set.
+The processes are real ones, on a loopback address. Each compiles its programs, so some are
+of the long form alone, see `tests.support.long_tests`.
 """
 
 import json
-import os
 import signal
 import time
 
@@ -20,7 +19,6 @@ pytestmark = pytest.mark.slow
 
 FLAGS = ("--mode=train", "--video_frames=0", "--steps=60", "--save_every=10", *TINY)
 MOST_SECONDS_AFTER_A_LOSS = 150
-LONG = pytest.mark.skipif("NERF_LONG_TESTS" not in os.environ, reason="NERF_LONG_TESTS is unset")
 
 
 def flags(scene, run_dir, *more):
@@ -51,10 +49,7 @@ def undisturbed(scene, tmp_path_factory):
     ("backend", "counts"),
     [
         ("flax", [(1, 2), (2, 1)]),
-        *(
-            pytest.param(name, [(1, 2), (2, 1), (4, 1)], marks=LONG)
-            for name in ("haiku", "flax", "nnx")
-        ),
+        *((name, [(1, 2), (2, 1), (4, 1)]) for name in ("haiku", "flax", "nnx")),
     ],
 )
 def test_losses_do_not_depend_on_the_number_of_processes(tmp_path, backend, counts):
@@ -87,7 +82,7 @@ def test_the_first_process_writes_and_prints(undisturbed):
     assert (run_dir / "eval.json").is_file()
 
 
-@pytest.mark.parametrize("victim", [0, pytest.param(1, marks=LONG)])
+@pytest.mark.parametrize("victim", [0, 1])
 def test_a_killed_process_ends_the_others_and_the_same_command_resumes(
     scene, tmp_path, undisturbed, victim
 ):

@@ -1,0 +1,34 @@
+"""Which tests run only where NERF_LONG_TESTS is set, since they take long and repeat others.
+
+Each is another combination of a law that the short form tests as well: another backend of what does
+not depend on the backend, another size, another victim.
+"""
+
+import re
+
+LONG = (
+    r"test_interpolation\.py::test_both_gradients.*\[(1|40)-",
+    r"test_interpolation\.py::test_every_form.*\[a grid\]",
+    r"test_contraction\.py::test_planes_go_on.*\[empty\]",
+    r"test_contraction\.py::test_(density_counts|gradients_are_finite).*\[paper\]",
+    r"test_contraction\.py::test_a_white_background.*\[0\.0-",
+    r"test_main_train\.py::test_a_(collapse|restart).*\[nnx\]",
+    r"test_parallel\.py::test_a_step_is_the_same.*\[(haiku|nnx)-(1|12)\]",
+    r"test_parallel\.py::test_whether_moments.*\[(haiku|nnx)-False\]",
+    r"test_depth_loss\.py::test_microbatches.*\[notebook\]",
+    r"test_depth_loss\.py::test_without_the_setting.*\[notebook\]",
+    r"test_depth_loss\.py::test_every_implementation.*\[(haiku|nnx)-(notebook|paper)\]",
+    r"test_depth_loss\.py::test_the_gradient_is_that.*\[paper",
+    r"test_corrected_poses\.py::test_every_backend.*\[haiku\]",
+    r"test_pose_corrections\.py::test_the_gradient_of_tangents.*\[world-16",
+    r"test_several_processes\.py::test_losses.*\[(haiku|nnx|flax-counts2)",
+    r"test_several_processes\.py::test_a_killed.*\[1\]",
+    r"test_several_processes\.py::test_a_signal_to_one",
+    r"test_several_processes\.py::test_a_process_that_cannot_start",
+)
+_LONG = re.compile("|".join(LONG))
+
+
+def is_long(nodeid: str) -> bool:
+    """Whether the test of this name is one of them."""
+    return _LONG.search(nodeid) is not None
