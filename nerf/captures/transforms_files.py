@@ -11,7 +11,7 @@ from nerf.captures.files import file_named, files_with, read_bytes, text_of
 from nerf.errors import UserError, listed
 
 NERFSTUDIO_FILE = "transforms.json"
-# Of Blender's split, whose other parts must be there too, of paths to render, and of our own depth maps.
+# Parts of Blender's split, of which others must be there, paths to render, depth maps of an export.
 _NOT_ALONE = (
     "transforms_train", "transforms_test", "transforms_val", "camera_path", "depth_cameras",
 )  # fmt: skip
