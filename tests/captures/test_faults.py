@@ -82,7 +82,9 @@ def test_poses_of_colmap_are_one_sentence(tmp_path):
 def test_impossible_cameras_are_counted(tmp_path):
     def change(content):
         for frame in content["frames"]:
-            frame["transform_matrix"] = (2 * np.array(frame["transform_matrix"])).tolist()
+            frame["transform_matrix"] = (
+                np.diag([2.0, 2, 2, 1]) @ frame["transform_matrix"]
+            ).tolist()
 
     (problem,) = problems_of(write_nerfstudio(tmp_path, orbit_poses(NUM_VIEWS), change))
     assert problem.startswith("68 views, the first 0 (view_0), 1 (view_1), 2 (view_2), have")

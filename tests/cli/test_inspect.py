@@ -147,4 +147,4 @@ def test_help_lists_the_flags_that_the_command_uses_and_no_other():
     shown = set(
         re.findall(r"^  --(?:\[no\])?(\w+):", inspect_in_a_process("--help")[1], re.MULTILINE)
     )
-    assert shown == {"plot", "export_format", *modes.USED_BY_INSPECT}
+    assert shown == {"plot", "export_format", "corrected_by", *modes.USED_BY_INSPECT}

@@ -84,7 +84,7 @@ def test_images_without_poses_are_pointed_to_the_command(tmp_path, place):
     folder = tmp_path / "photos"
     before = contents(tmp_path)
     ended = call(f"--scene={folder}", "--mode=train", f"--run_dir={tmp_path / 'run'}")
-    assert_is_one_sentence(ended, "has 4 images and no poses (poses_bounds.npy")
+    assert_is_one_sentence(ended, "has 4 images and no poses")
     assert f"find the poses with python -m nerf.pose {folder}" in ended.err
     assert contents(tmp_path) == before
 
