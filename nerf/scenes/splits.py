@@ -73,7 +73,7 @@ def _evenly_chosen(views: tuple[int, ...], num_views: int) -> tuple[int, ...]:
     Source: Niemeyer et al. 2022 (RegNeRF), section 4, and its published code.
 
     >>> _evenly_chosen((1, 2, 3, 5, 6, 7), 3)
-    (1, 5, 7)
+    (1, 3, 7)
     """
     if num_views in (0, *range(len(views), num_views + 1)):
         return views
