@@ -13,9 +13,10 @@ from pathlib import Path
 
 from absl import flags
 
+from nerf.cli.commands import run_command
 from nerf.cli.console import Console
 from nerf.cli.exits import exit_on_error, fail
-from nerf.cli.flags import FLAGS, run_command
+from nerf.cli.flags import FLAGS
 from nerf.cli.modes import parse_compare_flags
 from nerf.errors import UserError
 from nerf.jobs.compare import SORT_KEYS, compare_runs

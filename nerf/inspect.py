@@ -20,8 +20,9 @@ from nerf.captures import formats, image_files, survey
 from nerf.captures.capture import MIN_VIEWS, InvalidCapture
 from nerf.captures.export import EXPORT_FORMATS, ExportImages, export
 from nerf.captures.sized_lenses import scaled_lens
+from nerf.cli.commands import run_command
 from nerf.cli.exits import exit_on_error
-from nerf.cli.flags import FLAGS, run_command
+from nerf.cli.flags import FLAGS
 from nerf.cli.messages import as_flags
 from nerf.cli.modes import USED_BY_INSPECT, parse_inspect_flags
 from nerf.cli.options import capture_options, holdout, holdout_views

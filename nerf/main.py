@@ -17,9 +17,10 @@ from absl import flags
 import nerf
 from nerf.cli import flags as command_line
 from nerf.cli import options
+from nerf.cli.commands import run_command
 from nerf.cli.console import Console
 from nerf.cli.exits import exit_on_error
-from nerf.cli.flags import FLAGS, run_command
+from nerf.cli.flags import FLAGS
 from nerf.cli.job import join_job, left_job
 from nerf.cli.modes import parse_flags
 from nerf.cli.run import run_mode

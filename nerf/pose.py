@@ -16,9 +16,10 @@ from pathlib import Path
 from absl import flags
 
 from nerf.captures.survey import survey_line
+from nerf.cli.commands import run_command
 from nerf.cli.console import Console
 from nerf.cli.exits import exit_on_error
-from nerf.cli.flags import FLAGS, run_command  # which define --out, --max_size and --seed
+from nerf.cli.flags import FLAGS  # which define --out, --max_size and --seed
 from nerf.cli.modes import parse_pose_flags
 from nerf.errors import UserError
 from nerf.posing.find import find_poses

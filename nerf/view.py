@@ -19,9 +19,10 @@ from pathlib import Path
 from absl import flags
 
 from nerf.cli import flags as command_line
+from nerf.cli.commands import run_command
 from nerf.cli.console import Console
 from nerf.cli.exits import exit_on_error
-from nerf.cli.flags import FLAGS, run_command
+from nerf.cli.flags import FLAGS
 from nerf.cli.modes import parse_view_flags
 from nerf.cli.run import load_scene_of_flags
 from nerf.errors import UserError, listed

@@ -102,10 +102,14 @@ def _depth_of(path: Path, values: Mapping[str, Any], follow_links: bool) -> Dept
 
 
 def _find(folder: Path, name: str) -> Path | None:
-    """The file that a name means: as it is given, or by the end of its path, also in other capitals
-    and with a suffix of depth; where there is none, the path as it is given, or None outside.
+    """The file that a name means.
 
-    One folder of the path must be there: its last part alone is often the name of the image.
+    The name is tried as it is given, then without its first folders, each time also with the
+    suffixes of depth images and with folders in other capitals. The last part of a path is not
+    tried by itself, since the colour image often has the same name.
+
+    Returns:
+      The file. If none exists, the path as it is given, or None if that leads out of the folder.
     """
     parts = [
         p for p in PurePosixPath(name.replace("\\", "/")).parts if p.strip("/.") and ":" not in p

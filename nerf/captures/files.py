@@ -83,7 +83,7 @@ def files_with(folder: Path, *suffixes: str) -> list[Path]:
 
 
 def file_named(folder: Path, *names: str) -> Path | None:
-    """The first file of some names in a folder; where there is none, one in other capitals."""
+    """The first of several names that a folder has; other capitals count if none has these."""
     for name in names:
         if (folder / name).exists():
             return folder / name
@@ -97,7 +97,7 @@ def file_named(folder: Path, *names: str) -> Path | None:
 
 
 def folder_at(folder: Path, name: str) -> Path:
-    """The folder at a relative path, also in other capitals; where there is none, that path."""
+    """The folder at a relative path; other capitals count if none has these. It may not exist."""
     for part in PurePath(name).parts:
         inner = folder / part
         if not inner.is_dir():

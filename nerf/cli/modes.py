@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 from absl import flags
 
-from nerf.cli import flags as basic
+from nerf.cli import commands
 from nerf.cli.exits import exit_on_error
 from nerf.errors import UserError, listed
 from nerf.runtime.processes import JobOptions
@@ -80,7 +80,7 @@ _SAME_SETTING = {
 
 def parse_flags(argv: Sequence[str]) -> list[str]:
     """Reads and checks the flags of `nerf.main`, for `app.run`; a mistake ends with a sentence."""
-    rest = basic.parse_flags(argv)
+    rest = commands.parse_flags(argv)
     with exit_on_error():
         used = USED_BY[FLAGS.mode]
         if FLAGS.mode == "convert" and FLAGS.init_from != "pretrained":
@@ -112,7 +112,7 @@ def parse_compare_flags(argv: Sequence[str]) -> list[str]:
 
 
 def _parse(argv: Sequence[str], user: str, used: Collection[str]) -> list[str]:
-    rest = basic.parse_flags(argv)
+    rest = commands.parse_flags(argv)
     with exit_on_error():
         for note in check_combination(argv, user, used):
             print(f"note: {note}")

@@ -66,8 +66,8 @@ def evaluate(
       UserError: if `eval_views` is less than 1, `exposure` or `poses` is none of the three, or
         held-out views are those of the training.
     """
-    corrects_exposure = exposed.is_corrected(exposure, trained.config.train)
-    aligns_poses = posed.is_aligned(poses, trained.config.train)
+    corrects_exposure = exposed.is_corrected("exposure", exposure, trained.config.train)
+    aligns_poses = exposed.is_corrected("poses", poses, trained.config.train)
     target = None if folder is None else Path(folder)
     split = scene.split(Holdout.of(trained.config.train))
     if trained.scene is not None and trained.scene.name == scene.name:

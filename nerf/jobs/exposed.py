@@ -19,14 +19,16 @@ from nerf.scenes.scene import Scene
 CORRECTED = "exposure and white balance: gains fitted on the left half, scored on the right half"
 
 Choice = Literal["auto", "on", "off"]
+Correction = Literal["exposure", "poses"]
 Floats = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 
 
-def is_corrected(choice: Choice, config: TrainConfig) -> bool:
-    """Whether held-out views are scored with their own exposure.
+def is_corrected(name: Correction, choice: Choice, config: TrainConfig) -> bool:
+    """Whether held-out views are scored with a correction of their own.
 
     Args:
+      name: of the correction, and of its setting.
       choice: `on`, `off`, or `auto`: as the training views were.
       config: of the training.
 
@@ -34,8 +36,9 @@ def is_corrected(choice: Choice, config: TrainConfig) -> bool:
       UserError: if `choice` is another word.
     """
     if choice not in get_args(Choice):
-        raise UserError(f"`exposure` must be auto, on or off, not {choice!r}")
-    return choice == "on" or (choice == "auto" and config.exposure == "on")
+        raise UserError(f"`{name}` must be auto, on or off, not {choice!r}")
+    settings: dict[Correction, str] = {"exposure": config.exposure, "poses": config.poses}
+    return choice == "on" or (choice == "auto" and settings[name] == "on")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

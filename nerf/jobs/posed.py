@@ -11,33 +11,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nerf.config.settings import TrainConfig
-from nerf.errors import UserError
 from nerf.geometry.alignment import similarity_between
 from nerf.geometry.cameras import Cameras
 from nerf.geometry.poses import transform_poses
-from nerf.jobs.exposed import Choice
 from nerf.jobs.trained_field import TrainedField
 from nerf.render.find_pose import PoseFinder
 from nerf.runtime import parallel
 from nerf.scenes.scene import View
 
 CORRECTED = "poses: aligned on the whole image, with the field fixed"
-
-
-def is_aligned(choice: Choice, config: TrainConfig) -> bool:
-    """Whether held-out views are aligned before they are scored.
-
-    Args:
-      choice: `on`, `off`, or `auto`: where the training corrected poses.
-      config: of the training.
-
-    Raises:
-      UserError: if `choice` is another word.
-    """
-    if choice not in ("auto", "on", "off"):
-        raise UserError(f"`poses` must be auto, on or off, not {choice!r}")
-    return choice == "on" or (choice == "auto" and config.poses == "on")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

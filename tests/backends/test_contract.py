@@ -12,13 +12,7 @@ from nerf.backends.convert import differences
 from nerf.field import FieldOutput, abstract_params
 from tests.support.fields import make, random_inputs, random_params, small
 
-
-@pytest.fixture(scope="module", autouse=True)
-def fast_compilation_options():
-    """Most of the time of these tests would go to the compiler."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
+pytestmark = pytest.mark.usefixtures("fast_compilation")
 
 
 @pytest.fixture

@@ -184,14 +184,6 @@ def test_all_backends_say_the_same_of_a_point(name, config, haiku_params, key):
             assert np.ptp(first.density) > 0.1
 
 
-@pytest.fixture
-def fast_compilation_options():
-    """Nearly all the time of these tests would go to the compiler."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
 def training_views():
     """Three views of a smooth picture; numbers repeat from call to call."""
     v, u = np.mgrid[0:1:6j, 0:1:8j]
@@ -206,7 +198,7 @@ SPACE = NDC.of_views(focal=8.0, height=6, width=8)
 
 
 def test_all_backends_have_the_same_loss_and_gradient(
-    name, config, haiku_params, key, fast_compilation_options
+    name, config, haiku_params, key, fast_compilation
 ):
     batch = sample_batch(key, training_views(), num_rays=32, space=SPACE, config=config.render)
     results = {}
@@ -227,7 +219,7 @@ def test_all_backends_have_the_same_loss_and_gradient(
 
 @pytest.mark.slow
 def test_ten_steps_of_any_backend_lead_to_the_same_parameters(
-    name, config, haiku_params, key, fast_compilation_options
+    name, config, haiku_params, key, fast_compilation
 ):
     views = training_views()
     ends = {}

@@ -13,13 +13,7 @@ from nerf.config.presets import PRESETS
 from nerf.field import abstract_params, make_field
 from tests.support.fields import drawn_params, in_layout, random_inputs, random_params, small
 
-
-@pytest.fixture(scope="module", autouse=True)
-def fast_compilation_options():
-    """Most of the time of these tests would go to the compiler."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
+pytestmark = pytest.mark.usefixtures("fast_compilation")
 
 
 @pytest.fixture(params=["notebook", "paper"])

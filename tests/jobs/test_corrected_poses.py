@@ -15,24 +15,12 @@ from nerf.errors import UserError
 from nerf.geometry.alignment import pose_errors
 from nerf.geometry.poses import transform_poses
 from nerf.jobs.corrected_poses import with_corrected_poses
-from nerf.jobs.posed import is_aligned, similarity_to_corrected
+from nerf.jobs.posed import similarity_to_corrected
 from nerf.runtime.events import ignore_event
 from nerf.scenes.loading import load_folder
 from tests.jobs.test_front_door import TINY
 
-pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module", autouse=True)
-def fast_compilation():
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
-@pytest.fixture(scope="module")
-def meadow(scene):
-    return nerf.load_scene(scene)
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("fast_compilation")]
 
 
 def train(meadow, folder, *, steps=4, backend="flax", **options):
@@ -96,14 +84,7 @@ def test_scores_say_that_views_are_aligned_and_what_they_are_without(meadow, who
     assert written["psnr"] >= plain.psnr
 
 
-def test_views_are_aligned_as_the_run_was_trained_unless_one_says_otherwise(whole):
-    on = whole.config.train
-    off = dataclasses.replace(on, poses="off")
-    assert [is_aligned("auto", each) for each in (off, on)] == [False, True]
-    assert is_aligned("on", off)
-    assert not is_aligned("off", on)
-    with pytest.raises(UserError, match="`poses` must be auto, on or off, not 'yes'"):
-        is_aligned("yes", on)
+def test_corrected_poses_stay_where_the_scene_is(whole):
     np.testing.assert_allclose(similarity_to_corrected(whole), np.eye(4), atol=0.01)
 
 

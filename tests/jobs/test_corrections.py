@@ -10,19 +10,7 @@ import nerf
 from nerf.runtime.events import ignore_event
 from tests.jobs.test_front_door import TINY
 
-pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module", autouse=True)
-def fast_compilation():
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
-@pytest.fixture(scope="module")
-def meadow(scene):
-    return nerf.load_scene(scene)
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("fast_compilation")]
 
 
 @pytest.fixture(scope="module")

@@ -13,20 +13,14 @@ from nerf.runtime.events import Message, ignore_event
 from nerf.scenes.depth_samples import DepthSamples
 from tests.jobs.test_front_door import TINY
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("fast_compilation")]
 
 STEPS = 4
 
 
-@pytest.fixture(scope="module", autouse=True)
-def fast_compilation():
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def plain(scene):
+    """Without known depths."""
     return nerf.load_scene(scene)
 
 

@@ -1,5 +1,6 @@
 """Laws of held-out views with their own exposure: what is looked at, and what is scored."""
 
+import dataclasses
 import types
 
 import numpy as np
@@ -63,10 +64,11 @@ def test_the_background_of_an_object_keeps_its_colour(image):
     np.testing.assert_allclose(own.rgb[0], 1.0, atol=1e-6)
 
 
-def test_views_are_corrected_as_those_of_the_training_unless_one_says_otherwise():
-    off, on = PLANES.train, PLANES.train.__class__(**{**vars(PLANES.train), "exposure": "on"})
-    assert [is_corrected("auto", each) for each in (off, on)] == [False, True]
-    assert is_corrected("on", off)
-    assert not is_corrected("off", on)
-    with pytest.raises(UserError, match="`exposure` must be auto, on or off, not 'yes'"):
-        is_corrected("yes", on)
+@pytest.mark.parametrize("name", ["exposure", "poses"])
+def test_views_are_corrected_as_those_of_the_training_unless_one_says_otherwise(name):
+    off, on = PLANES.train, dataclasses.replace(PLANES.train, **{name: "on"})
+    assert [is_corrected(name, "auto", each) for each in (off, on)] == [False, True]
+    assert is_corrected(name, "on", off)
+    assert not is_corrected(name, "off", on)
+    with pytest.raises(UserError, match=f"`{name}` must be auto, on or off, not 'yes'"):
+        is_corrected(name, "yes", on)

@@ -15,7 +15,7 @@ import nerf
 from nerf.runtime.events import Message, Preview, Progress, StepMetrics
 from tests.support.command_line import call_well, contents, train_flags
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("fast_compilation")]
 
 TINY = {
     "field.width": 16,
@@ -26,19 +26,6 @@ TINY = {
     "num_fine": 8,
     "num_rays": 32,
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def fast_compilation():
-    """A tiny field needs no fast code."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
-@pytest.fixture(scope="module")
-def meadow(scene):
-    return nerf.load_scene(scene)
 
 
 @pytest.fixture(scope="module")

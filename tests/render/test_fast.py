@@ -19,15 +19,7 @@ from nerf.render.fast import Sampling
 from nerf.render.images import make_exact_program
 from nerf.render.rays import render_rays
 
-pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(autouse=True)
-def fast_compilation():
-    """Nearly all time would go to the compiler, and tiny inputs need no fast code."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("fast_compilation")]
 
 
 CONFIGS = {config.preset: config.render for config in (NOTEBOOK, PAPER)}

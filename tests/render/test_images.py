@@ -18,7 +18,7 @@ from nerf.render.images import image_rays, make_exact_program, render_image
 from nerf.render.rays import init_params, render_rays
 from tests.support.cameras import cameras_at_origin, ndc_of, space_of
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("fast_compilation")]
 
 PRESETS = {
     config.preset: dataclasses.replace(config.render, num_coarse=8, num_fine=8)
@@ -30,14 +30,6 @@ POSE = np.array(  # turned about all three axes, beside the origin
     [[0.96, -0.0896, 0.2653, 0.2], [0.0, 0.9475, 0.32, -0.1], [-0.28, -0.3072, 0.9096, 0.3]],
     np.float32,
 )
-
-
-@pytest.fixture(autouse=True)
-def fast_compilation():
-    """Nearly all time would go to the compiler, and tiny inputs need no fast code."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 CENTRE = np.array([-0.8, -1.3, -3.3], np.float32)  # on the camera's axis, but for rounding

@@ -16,7 +16,7 @@ from nerf.geometry.rays import Rays, normalize
 from nerf.geometry.world import World
 from nerf.render.rays import evaluate_field_along_rays, init_params, render_rays
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("fast_compilation")]
 
 PRESETS = {
     config.preset: dataclasses.replace(config.render, num_coarse=8, num_fine=12)
@@ -26,14 +26,6 @@ TINY = dataclasses.replace(
     PAPER.field, width=16, rgb_width=8, num_layers=2, skip_layer=1, density_noise=3.0
 )
 SCALES = {"shared": 3.0, "coarse": 3.0, "fine": 1.5}
-
-
-@pytest.fixture(autouse=True)
-def fast_compilation():
-    """Nearly all time would go to the compiler, and tiny inputs need no fast code."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 def waves(xp, scale, points, viewdirs):

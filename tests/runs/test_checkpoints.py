@@ -28,17 +28,10 @@ from nerf.training.step import make_step
 from tests.support.cameras import cameras_at_origin, ndc_of, views_from_origin
 from tests.support.full_disk import full_disk
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("fast_compilation")]
 
 PRESETS = ["notebook", "paper"]
 HEIGHT, WIDTH = 3, 4
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _fast_compilation():
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 def tiny(preset, width=8):

@@ -19,17 +19,10 @@ from tests.conftest import BACKENDS
 from tests.support.cameras import ndc_of, views_from_origin
 from tests.support.fields import make, other, small_config
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("fast_compilation")]
 
 PRESETS = ["notebook", "paper", "quick", "planes"]
 VIEWS = views_from_origin(jax.random.uniform(jax.random.key(5), (1, 3, 4, 3)))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _fast_compilation():
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 def tiny(preset):

@@ -13,16 +13,9 @@ from nerf.training.step import make_step
 from tests.support.cameras import cameras_at_origin, ndc_of, views_from_origin
 from tests.training.test_step import HEIGHT, WIDTH, tiny
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("fast_compilation")]
 
 PRESETS = ["notebook", "paper", "quick"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _fast_compilation():
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @functools.cache

@@ -25,16 +25,9 @@ from nerf.training.step import make_step
 from tests.render.test_skipping import CONFIG, all_rays, batch_of, carved_params, fog_field
 from tests.support.cameras import space_of, training_views
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("fast_compilation")]
 
 HEIGHT, WIDTH = 12, 16
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _fast_compilation():
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 def _waves(params, points, viewdirs, /, *, key=None):

@@ -22,18 +22,11 @@ from nerf.training.state import init_state
 from nerf.training.step import make_step
 from tests.support.cameras import ndc_of, space_of, training_views, views_from_origin
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("fast_compilation")]
 
 NUM_VIEWS, HEIGHT, WIDTH = 3, 4, 5
 NUM_PIXELS = NUM_VIEWS * HEIGHT * WIDTH
 PRESETS = ["notebook", "paper"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _fast_compilation():
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 def tiny(preset, **train):
