@@ -8,11 +8,8 @@ import pytest
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
-from nerf.captures.capture import InvalidCapture
-from nerf.captures.export import ExportImages, export
 from nerf.captures.formats import FORMATS, formats_in, read_capture
 from nerf.captures.image_files import read_image
-from nerf.captures.sized_lenses import scaled_lens
 from nerf.errors import UserError
 from nerf.scenes.loading import CaptureOptions, load_folder
 from tests.support.captures import (
@@ -20,7 +17,6 @@ from tests.support.captures import (
     orbit_poses,
     refusal,
     write_nerfstudio,
-    write_procedural,
 )
 from tools.other_formats import (
     WRITERS,
@@ -36,17 +32,6 @@ from tools.other_formats import (
 
 LENS = {"fl_x": 10.0, "fl_y": 10.0, "cx": 6.7, "cy": 3.8, "k1": 0.05, "k2": -0.02}
 BENT = {**LENS, "p1": 0.004, "p2": -0.006}
-
-
-@pytest.fixture(scope="module")
-def bundled(tmp_path_factory):
-    """A bundled scene without bounds, which most of these formats cannot express."""
-    home = tmp_path_factory.mktemp("bundled")
-    capture = read_capture(write_procedural(home / "llff", "table"))
-    sizes = np.tile([[16, 12]], (capture.num_views, 1))
-    pixels = ExportImages(sizes, capture.files, lambda i: read_image(capture.files[i]))
-    export(capture, scaled_lens(capture, 12, 16), None, pixels, "nerfstudio", home / "ns")
-    return home / "ns"
 
 
 @pytest.fixture(scope="module")
@@ -118,25 +103,6 @@ def test_every_format_is_written_by_this_test_or_by_export():
     from nerf.captures.export import EXPORT_FORMATS
 
     assert {name.split(" ")[0] for name in WRITERS} | set(EXPORT_FORMATS) == set(FORMATS)
-
-
-def test_record3d_with_intrinsics_for_each_frame(tmp_path, bundled):
-    folder = write_record3d(read_capture(bundled), tmp_path / "out", per_frame=True)
-    assert_same_rays(load(folder), load(bundled))
-
-
-def test_polycam_without_corrected_poses_is_read_with_a_note(tmp_path, bundled):
-    folder = write_polycam(read_capture(bundled), tmp_path / "out", corrected=False)
-    assert any("the phone's own tracking" in note for note in read_capture(folder).notes)
-    assert_same_rays(load(folder), load(bundled))
-
-
-def test_corrected_poses_of_polycam_are_preferred(tmp_path, bundled):
-    capture = read_capture(bundled)
-    folder = write_polycam(capture, tmp_path / "out")
-    other = orbit_poses(capture.num_views)
-    write_polycam(type(capture)(**{**vars(capture), "camtoworlds": other}), folder, corrected=False)
-    assert_same_rays(load(folder), load(bundled))
 
 
 def test_tum_images_may_be_listed_in_a_file(tmp_path, bundled):
@@ -284,19 +250,6 @@ def test_faults_are_told_in_one_sentence(tmp_path, bundled, name, file, old, new
     assert sentence in refusal(folder)
 
 
-def test_faults_of_all_keyframes_are_told(tmp_path, bundled):
-    folder = write_polycam(read_capture(bundled), tmp_path / "out")
-    for path in sorted((folder / "keyframes" / "corrected_cameras").iterdir())[:2]:
-        content = json.loads(path.read_text())
-        content["t_00"] = None
-        path.write_text(json.dumps(content))
-    with pytest.raises(InvalidCapture) as caught:
-        read_capture(folder)
-    (problem,) = caught.value.problems  # once, with both files
-    assert "2 keyframes have this fault: view_000.json, view_001.json" in problem
-    assert all("t_00 must be a number" in problem for problem in caught.value.problems)
-
-
 def test_a_folder_that_is_not_there_has_no_format(tmp_path):
     assert formats_in(tmp_path / "nothing") == []
 
@@ -368,43 +321,3 @@ def test_a_lens_that_an_app_does_not_write_is_not_passed_over(tmp_path, bundled,
     for path in folder.rglob("*.json"):
         path.write_text(json.dumps({**json.loads(path.read_text()), key: [0.1]}))
     assert f"has {key}, which is not read and would change the rays" in refusal(folder)
-
-
-def test_all_faulty_poses_of_record3d_are_told_at_once(tmp_path, bundled):
-    folder = write_record3d(read_capture(bundled), tmp_path / "out")
-    content = json.loads((folder / "metadata.json").read_text())
-    for index in (2, 5, 7):
-        content["poses"][index][:4] = [0, 0, 0, 0]
-    (folder / "metadata.json").write_text(json.dumps(content))
-    message = refusal(folder)
-    assert "pose 2" in message
-    assert "3 poses have this fault" in message
-
-
-def test_record3ds_images_may_be_numbered_from_one(tmp_path, bundled):
-    folder = write_record3d(read_capture(bundled), tmp_path / "out")
-    expected = read_capture(folder)
-    images = sorted((folder / "rgb").iterdir(), key=lambda file: int(file.stem), reverse=True)
-    for file in images:
-        file.rename(file.with_stem(str(int(file.stem) + 1)))
-    found = read_capture(folder)
-    np.testing.assert_array_equal(found.camtoworlds, expected.camtoworlds)
-    assert [int(file.stem) - 1 for file in found.files] == [
-        int(file.stem) for file in expected.files
-    ]
-
-
-def test_record3d_may_have_rows_of_k_and_be_an_unpacked_archive(tmp_path, bundled):
-    """The app's archive has `metadata`, without an ending, and `rgbd/`."""
-    folder = write_record3d(read_capture(bundled), tmp_path / "out")
-    expected = read_capture(folder)
-    content = json.loads((folder / "metadata.json").read_text())
-    content["K"] = np.reshape(content["K"], (3, 3)).T.tolist()
-    (folder / "metadata").write_text(json.dumps(content))
-    (folder / "metadata.json").unlink()
-    (folder / "rgb").rename(folder / "rgbd")
-    (folder / "rgbd" / "0.depth").write_bytes(b"lzfse")
-    found = read_capture(folder)
-    np.testing.assert_array_equal(found.camtoworlds, expected.camtoworlds)
-    np.testing.assert_array_equal(found.lens.focal, expected.lens.focal)
-    np.testing.assert_array_equal(found.lens.centre, expected.lens.centre)

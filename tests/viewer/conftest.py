@@ -1,3 +1,6 @@
+import socket
+import threading
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -9,7 +12,9 @@ from nerf.geometry.world import World
 from nerf.jobs.trained_field import TrainedField
 from nerf.scenes.record import SceneRecord
 from nerf.scenes.scene import Split
+from nerf.viewer.server import Viewer
 from tests.support.cameras import forward_cameras
+from tests.support.viser_client import ViserClient
 
 
 def meadow():
@@ -63,3 +68,37 @@ def ball():
         provenance="",
         origin="",
     )
+
+
+@pytest.fixture
+def open_page(ball, tmp_path):
+    """Opens pages, which are closed after the test."""
+    opened = []
+
+    def start(*arguments, **options):
+        options = {"folder": tmp_path / "files", "port": any_port(), **options}
+        opened.append(Viewer(ball, *arguments, **options))
+        return opened[-1]
+
+    yield start
+    for page in opened:
+        assert page.close()
+        assert page.close()  # a second time does nothing
+    assert not [t for t in threading.enumerate() if t.name.startswith("nerf-viewer")]
+
+
+def any_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture
+def page(open_page):
+    return open_page()
+
+
+@pytest.fixture
+def window(page):
+    with ViserClient(page.address) as client:
+        yield client

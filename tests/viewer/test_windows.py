@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import socket
 import threading
 
 import imageio.v3 as iio
@@ -13,52 +12,11 @@ from nerf.errors import UserError
 from nerf.geometry.poses import similarity, transform_poses
 from nerf.jobs.video_frames import video_frames
 from nerf.viewer.cameras import PageFrame, home_index, window_fov
-from nerf.viewer.origins import may_connect
-from nerf.viewer.server import Viewer
 from tests.support.viser_client import SECONDS, ViserClient
 from tests.viewer.conftest import meadow
 
 RED, BLUE = (1.0, 0.1, 0.0), (0.0, 0.1, 1.0)
 BEHIND = (0.0, 0.0, 0.0, 1.0)  # a quaternion: it looks along +z, away from the ball
-
-
-@pytest.fixture
-def open_page(ball, tmp_path):
-    """Opens pages, which are closed after the test."""
-    opened = []
-
-    def start(*arguments, **options):
-        options = {"folder": tmp_path / "files", "port": _any_port(), **options}
-        opened.append(Viewer(ball, *arguments, **options))
-        return opened[-1]
-
-    yield start
-    for page in opened:
-        assert page.close()
-        assert page.close()  # a second time does nothing
-    assert not [t for t in threading.enumerate() if t.name.startswith("nerf-viewer")]
-
-
-def _any_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-@pytest.fixture
-def page(open_page):
-    return open_page()
-
-
-@pytest.fixture
-def window(page):
-    with ViserClient(page.address) as client:
-        yield client
-
-
-def reaches(host, port):
-    with socket.socket() as probe:
-        return probe.connect_ex((host, port)) == 0
 
 
 def wait_for(is_so):
@@ -69,73 +27,6 @@ def wait_for(is_so):
             return
         done.wait(0.02)
     raise AssertionError("it took too long")
-
-
-def test_by_default_only_this_machine_opens_the_page(page):
-    host, port = page.address.removeprefix("http://").split(":")
-    assert host == "127.0.0.1"
-    assert reaches("127.0.0.1", int(port))
-    assert not reaches(
-        "127.0.0.2", int(port)
-    )  # an address of this machine, as is that of its network
-    assert page.notes == []
-
-
-def test_on_every_address_if_told_and_with_a_warning(open_page):
-    page = open_page(host="0.0.0.0")
-    assert page.address.startswith("http://127.0.0.1:")
-    assert reaches("127.0.0.2", int(page.address.rpartition(":")[2]))
-    assert "everyone who reaches this machine" in page.notes[0]
-
-
-def test_a_second_page_takes_the_next_port_and_says_so(open_page):
-    port = _any_port()
-    first, second = open_page(port=port), open_page(port=port)
-    assert first.address != second.address
-    assert second.notes == [f"port {port} is in use: the page is at port {second.address[17:]}"]
-
-
-def test_nobody_can_give_the_page_to_the_public(page, window, monkeypatch):
-    opened = []
-    monkeypatch.setattr("viser._viser.ViserTunnel", lambda *a, **k: opened.append(a))
-    assert not window.of("ThemeConfigurationMessage")[-1]["show_share_button"]
-    window.send("ShareUrlRequest")
-    start = len(window.messages)
-    window.look((0.5, 0.0, 0.0))
-    window.sharp(start)
-    assert opened == []
-    assert window.of("ShareUrlUpdated") == []
-
-
-@pytest.mark.parametrize(("origin", "is_let_in"), [("http://a.example", False), (None, True)])
-def test_a_page_of_another_site_is_shown_nothing(page, origin, is_let_in):
-    client = ViserClient(page.address, origin=origin or page.address)
-    client.look()
-    if is_let_in:
-        client.sharp()
-    with ViserClient(page.address):  # it came later, and has its image
-        assert page.num_windows == 1 + is_let_in
-        assert bool(client.images()) == is_let_in
-        assert bool(client.of("GuiButtonMessage")) == is_let_in
-    client.close()
-
-
-@pytest.mark.parametrize(
-    ("origin", "host", "is_local", "is_let_in"),
-    [
-        ("http://localhost:9000", "localhost:9000", True, True),  # a forwarded port
-        ("http://localhost:9000", "localhost:8080", True, False),
-        ("http://other.example:80", "other.example:80", True, False),  # a name of this machine
-        ("http://lab.example:80", "lab.example:80", False, True),
-        ("http://other.example", "lab.example:80", False, False),
-        ("null", "localhost:8080", True, False),
-        ("http://[", "localhost:8080", True, False),
-        (None, "anything", True, True),  # no browser
-    ],
-)
-def test_only_the_page_itself_may_connect(origin, host, is_local, is_let_in):
-    headers = {"Host": host, **({} if origin is None else {"Origin": origin})}
-    assert may_connect(headers, is_local=is_local) == is_let_in
 
 
 def test_the_first_image_shows_the_field_and_moving_changes_it(window):
