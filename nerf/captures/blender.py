@@ -15,9 +15,11 @@ import numpy as np
 
 from nerf.captures.camera_checks import MAX_POSITION
 from nerf.captures.capture import Array, Capture, Mask, Split
+from nerf.captures.depth_of_frames import depth_of_frames
 from nerf.captures.files import file_named, read_json
 from nerf.captures.image_names import ImageMatches, match_images, none_found
 from nerf.captures.json_values import pose_matrix
+from nerf.captures.known_depths import DepthFile
 from nerf.captures.masks import masks_of_frames
 from nerf.captures.transforms import MAX_FRAMES, Frame, assemble, names_in, read_frames
 from nerf.errors import UserError
@@ -52,6 +54,7 @@ def read_blender(folder: Path, factor: int | None = None, *, follow_links: bool 
     images = match_images(folder, names, factor, follow_links=follow_links)
     frames: list[Frame] = []
     masks: list[Mask | None] = []
+    depth_files: list[DepthFile | None] = []
     notes: list[str] = []
     path_poses: Array | None = None
     for name, content in contents.items():
@@ -64,9 +67,11 @@ def read_blender(folder: Path, factor: int | None = None, *, follow_links: bool 
         more_frames, more_notes = read_frames(path, content, part, images)
         names = [frame.name for frame in more_frames]
         more_masks, mask_notes = masks_of_frames(path, content, names, images, factor)
+        more_depth, depth_notes = depth_of_frames(path, content, names, follow_links=follow_links)
         frames += more_frames
         masks += more_masks
-        notes += [*more_notes, *mask_notes]
+        depth_files += more_depth or [None] * len(names)
+        notes += [*more_notes, *mask_notes, *depth_notes]
         if part == "test":
             break
     notes += images.notes()
@@ -77,7 +82,9 @@ def read_blender(folder: Path, factor: int | None = None, *, follow_links: bool 
             for part in ("train", "test")
         )
         split = Split(train, test)
-    capture = assemble("blender", images, frames, np.zeros((0, 3)), split, notes)
+    capture = assemble(
+        "blender", images, frames, np.zeros((0, 3)), split, notes, depth_files=depth_files
+    )
     return dataclasses.replace(capture, path_poses=path_poses, masks=tuple(masks))
 
 

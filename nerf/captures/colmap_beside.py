@@ -20,6 +20,7 @@ from nerf.captures.colmap_files import (
 )
 from nerf.captures.known_depths import PointDepths
 from nerf.captures.lens_models import HALF_PIXEL
+from nerf.errors import UserError
 from nerf.geometry.lenses import pixels
 
 _NUM_COMPARED = 300  # keypoints of an image
@@ -59,10 +60,11 @@ def depths_beside(capture: Capture, model: Path, points: Mapping[int, Point]) ->
       points: of the model, in the coordinates of the poses.
 
     Returns:
-      The depths; None where no name fits, or the points are not where the views show them.
+      The depths; None where no image of the model has the name of a view, or shows points.
 
     Raises:
-      UserError: if a file is damaged.
+      UserError: if a file is damaged, or the views do not show the points where the images of the
+        model do.
     """
     cameras = read_cameras(model, follow_links=capture.follow_links)
     by_name = {
@@ -85,7 +87,9 @@ def depths_beside(capture: Capture, model: Path, points: Mapping[int, Point]) ->
     found = point_depths(
         capture.camtoworlds, capture.is_panorama.tolist(), images, of_views, focals, points
     )
-    return None if found is None or not _fits(capture, images, points) else found
+    if found is not None and not _fits(capture, images, points):
+        raise UserError("its images have other poses")
+    return found
 
 
 def _fits(capture: Capture, images: list[Image], points: Mapping[int, Point]) -> bool:

@@ -76,7 +76,7 @@ def export(
     as_png = export_format == "blender"  # its readers add this suffix to the names
     names = _names(capture, images, keep_order=export_format == "llff", as_png=as_png)
     task = ExportTask(capture, lens, bounds, images.sizes, names, out)
-    notes = [*check(task), *_lost_path(capture)]
+    notes = [*check(task), *_lost_path(capture), *_lost_depth(capture)]
     try:
         for index, name in enumerate(names):
             _write_image(out / IMAGES / name, images, index)
@@ -174,6 +174,12 @@ def _lost_path(capture: Capture) -> list[str]:
         return []
     poses = counted(len(capture.path_poses), "pose")
     return [f"the camera path of {poses} without images is not written"]
+
+
+def _lost_depth(capture: Capture) -> list[str]:
+    """A note if depths are known, which are not written."""
+    is_known = capture.point_depths is not None or any(capture.depth_files)
+    return ["the known depths of the views are not written"] if is_known else []
 
 
 _WRITERS = {

@@ -94,8 +94,11 @@ def _converted_copy(folder: Path, path: Path, follow_links: bool) -> Path | None
     return None
 
 
-def images_without_pose(files: Iterable[Path]) -> list[str]:
-    """Names of the other images in the folders of `files`, which are the images with a pose."""
+def images_without_pose(files: Iterable[Path], depth: Iterable[Path] = ()) -> list[str]:
+    """Names of the other images in the folders of `files`, which are the images with a pose.
+
+    Depth images are none of them.
+    """
     used = {file.with_suffix("") for file in files}
     found = [
         path
@@ -103,7 +106,10 @@ def images_without_pose(files: Iterable[Path]) -> list[str]:
         for path in sorted(folder.iterdir())
         if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith((".", DYNAMIC_MASK))
     ]
-    return [path.name for path in found if path.with_suffix("") not in used]
+    of_depth = frozenset(depth)
+    return [
+        path.name for path in found if path.with_suffix("") not in used and path not in of_depth
+    ]
 
 
 def scaled_folders(folder: Path) -> list[Path]:

@@ -38,6 +38,7 @@ from nerf.captures.image_paths import images_without_pose
 from nerf.captures.json_keys import check_lens_keys, notes_on_keys, notes_on_lenses
 from nerf.captures.json_lens import FrameLens, intrinsics, read_lens
 from nerf.captures.json_values import Numbers, near_and_far, pose_matrix
+from nerf.captures.known_depths import DepthFile
 from nerf.captures.masks import masks_of_frames
 from nerf.captures.named_splits import named_split
 from nerf.captures.posed_images import note_on_images_without_pose
@@ -94,9 +95,8 @@ def read_nerfstudio(
     notes += [*name_notes, *images.notes(), *split_notes, *mask_notes, *depth_notes]
     model, by_id = _points(folder, content, notes, follow_links=follow_links)
     points = np.array([point.position for point in by_id.values()]).reshape(-1, 3)
-    capture = assemble("nerfstudio", images, frames, points, split, notes)
-    capture = _with_depths(capture, model, by_id)
-    return dataclasses.replace(capture, masks=masks, depth_files=depth_files)
+    capture = assemble("nerfstudio", images, frames, points, split, notes, depth_files=depth_files)
+    return dataclasses.replace(_with_depths(capture, model, by_id), masks=masks)
 
 
 def names_in(content: Mapping[str, Any]) -> list[str]:
@@ -208,8 +208,9 @@ def _with_depths(capture: Capture, model: Path | None, points: Mapping[int, Poin
         return capture
     try:
         found = depths_beside(capture, model, points)
-    except UserError:  # the file of the images, without which the points are known all the same
-        return capture
+    except UserError as error:  # the points are known all the same
+        note = f"the depths of COLMAP's points beside {NERFSTUDIO_FILE} are not used: {error}"
+        return dataclasses.replace(capture, notes=(*capture.notes, note))
     return dataclasses.replace(capture, point_depths=found)
 
 
@@ -238,6 +239,8 @@ def assemble(
     points: Array,
     split: Split | None,
     notes: Sequence[str],
+    *,
+    depth_files: Sequence[DepthFile | None] = (),
 ) -> Capture:
     """Makes a capture of frames. Sizes that the file lacks are read from the images' headers."""
     sizes = _sizes(images, frames)
@@ -245,7 +248,8 @@ def assemble(
     check_shared_lenses(str(images.folder), lenses, sizes)
     rows = [intrinsics(lens, size) for lens, size in zip(lenses, sizes, strict=True)]
     notes = [*notes, *notes_on_lenses(lenses, sizes)]
-    without_pose = images_without_pose(frame.file for frame in frames)
+    depth = [each.file for each in depth_files if each is not None]
+    without_pose = images_without_pose([frame.file for frame in frames], depth)
     if without_pose:
         notes = [*notes, note_on_images_without_pose(without_pose)]
     bounds = [frame.bounds for frame in frames]
@@ -264,5 +268,6 @@ def assemble(
         split=split,
         notes=tuple(notes),
         follow_links=images.follow_links,
+        depth_files=tuple(depth_files) if any(depth_files) else (),
     )
     return with_points(capture, points) if len(points) else capture

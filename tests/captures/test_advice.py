@@ -1,17 +1,16 @@
 """The advice of docs/captures.md is good: each row's fault is made, and what the row says mends it.
 
-A new row of "Error messages" needs a case in tests/support/advice_on_files.py,
-advice_on_formats.py or advice_on_cameras.py; a new row of "What is read, and what is refused" needs
-one in test_kinds_of_captures.py.
+A new row of "Error messages" needs a case in one of the files tests/support/advice_on_*.py; a new row
+of "What is read, and what is refused" needs one in test_kinds_of_captures.py.
 """
 
 import pytest
 
-from tests.support import advice_on_cameras, advice_on_files, advice_on_formats
+from tests.support import advice_on_cameras, advice_on_depth, advice_on_files, advice_on_formats
 from tests.support.advice import CASES, is_said, messages_in, table_of, try_out
 
 assert advice_on_cameras, advice_on_files  # which fill `CASES`
-assert advice_on_formats
+assert advice_on_depth, advice_on_formats
 
 pytestmark = pytest.mark.slow
 

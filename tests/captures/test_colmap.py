@@ -118,6 +118,7 @@ def test_points_beside_a_transforms_json_are_known_in_its_views(folder, tmp_path
 def test_points_that_the_views_show_elsewhere_are_not_known(folder, tmp_path):
     found, _ = beside_transforms(folder, tmp_path / "ns", np.eye(3, 4), 1.0, moved=0.3)
     assert found.point_depths is None
+    assert any("are not used: its images have other poses" in note for note in found.notes)
 
 
 def test_images_and_poses_that_do_not_match_are_listed(folder):

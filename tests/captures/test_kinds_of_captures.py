@@ -12,7 +12,7 @@ from tests.captures.test_blender_without_images import write_blender
 from tests.captures.test_masks import write_masks
 from tests.captures.test_orientation import stored
 from tests.captures.test_orientation import write as write_turned
-from tests.support import advice_on_cameras, advice_on_files, advice_on_formats
+from tests.support import advice_on_cameras, advice_on_depth, advice_on_files, advice_on_formats
 from tests.support.advice import CASES, is_said, messages_in, table_of, try_out
 from tests.support.captures import (
     HEIGHT,
@@ -23,10 +23,10 @@ from tests.support.captures import (
     write_pictures,
 )
 from tests.support.llff_folder import change_poses, write_garden
-from tools.other_formats import write_bundler, write_csv, write_kitti
+from tools.other_formats import write_bundler, write_csv, write_kitti, write_record3d
 
 assert advice_on_cameras, advice_on_files  # which fill `CASES`
-assert advice_on_formats
+assert advice_on_depth, advice_on_formats
 
 pytestmark = pytest.mark.slow
 
@@ -46,6 +46,7 @@ KINDS = {
         "which is not read"
     ],
     "`cameras.json` of gaussian-splatting without its images": CASES["whose images are not there"],
+    "depth that a network has guessed": CASES["the depth images are not used"],
     "decimal commas between commas or spaces": CASES["decimal commas"],
     "a column that changes rays and is not known": CASES["is not read, and changes the rays"],
     "one lens without a size for portrait and landscape": CASES["has one lens without w and h"],
@@ -122,6 +123,15 @@ def other_axes(tmp_path, monkeypatch):
         "if the matrices were world to camera",
     ):
         yield next(CASES[row](tmp_path / row, monkeypatch))
+
+
+@kind("depth images of Record3D, Polycam, `transforms.json` and Blender's files; COLMAP's points")
+def measured_depth(tmp_path, monkeypatch):
+    folder = write_record3d(read_capture(write_nerfstudio(tmp_path / "seed")), tmp_path / "scene")
+    (folder / "depth").mkdir()
+    depth = np.linspace(2.0, 3.0, WIDTH)[None] * np.ones((HEIGHT, 1))
+    np.save(folder / "depth" / "0.npy", depth)
+    yield folder
 
 
 @kind("a Blender export without test images")

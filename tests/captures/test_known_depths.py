@@ -13,10 +13,12 @@ from nerf.captures.colmap_depths import point_depths
 from nerf.captures.colmap_files import Camera, Point
 from nerf.captures.colmap_files import Image as ColmapImage
 from nerf.captures.depth_images import read_depth
+from nerf.captures.export import ExportImages, export
 from nerf.captures.exr import read_channel
 from nerf.captures.formats import read_capture
 from nerf.captures.known_depths import LIDAR_RANGE, DepthFile
 from nerf.errors import UserError
+from tests.captures.test_blender_without_images import write_blender
 from tests.support.captures import HEIGHT, WIDTH, orbit_poses, write_nerfstudio
 from tools.other_formats import write_polycam, write_record3d
 
@@ -267,6 +269,32 @@ def test_a_depth_image_outside_of_the_folder_is_not_read(tmp_path):
     assert capture.depth_files == ()
     (note,) = (note for note in capture.notes if "depth" in note)
     assert "leads out of the folder" in note
+
+
+def test_depth_beside_the_images_is_no_image_without_a_pose(tmp_path):
+    folder = write_nerfstudio(
+        tmp_path / "ns",
+        change=lambda content: content["frames"][0].update(depth_file_path="images/0.depth.png"),
+    )
+    png(folder / "images", millimetres(0), "0.depth.png")
+    capture = read_capture(folder)
+    assert capture.depth_files[0].file.name == "0.depth.png"
+    assert capture.notes == ()
+
+
+def test_depth_of_a_blender_capture_is_read_and_its_export_says_that_it_is_lost(tmp_path):
+    folder = write_blender(tmp_path / "scene", train=(orbit_poses(5), True))
+    path = folder / "transforms_train.json"
+    content = json.loads(path.read_text())
+    content["frames"][3]["depth_file_path"] = "depth/3.png"
+    path.write_text(json.dumps(content))
+    png(folder / "depth", millimetres(3), "3.png")
+    capture = read_capture(folder)
+    assert [file is not None for file in capture.depth_files] == [i == 3 for i in range(5)]
+    np.testing.assert_allclose(read_depth(capture.depth_files[3]), 1e-3 * millimetres(3))
+    images = ExportImages(capture.sizes, capture.files, lambda index: None)
+    notes = export(capture, capture.lens, None, images, "nerfstudio", tmp_path / "out")
+    assert "the known depths of the views are not written" in notes
 
 
 # COLMAP's points.

@@ -18,7 +18,13 @@ from nerf.geometry.cameras import Cameras
 from nerf.geometry.world import World
 from nerf.render.find_pose import PoseFinder
 from nerf.render.images import make_exact_program, render_image
-from nerf.training.batch import Corrected, corrected_parts, draw_batch, make_batch
+from nerf.training.batch import (
+    Corrected,
+    corrected_parts,
+    draw_batch,
+    make_batch,
+    placed_cameras,
+)
 from nerf.training.gradient import loss_and_gradient, loss_and_gradients
 from nerf.training.state import init_state
 from nerf.training.step import make_step
@@ -176,3 +182,19 @@ def test_off_and_on_at_the_start_take_the_same_step(images):
     np.testing.assert_array_equal(states[0][1].loss, states[1][1].loss)
     assert states[0][0].corrections is None
     np.testing.assert_array_equal(states[1][0].corrections.values.pose_tangents, 0.0)
+
+
+def test_known_depths_are_those_of_the_corrected_cameras_and_leave_these_alone():
+    cameras = rig()
+    assert placed_cameras(cameras, None) is cameras
+    assert placed_cameras(cameras, Corrections(log_gains=jnp.zeros((6, 3)))) is cameras
+    tangents = jax.random.normal(jax.random.key(1), (6, 6)) * 0.05
+
+    def poses(tangents):
+        return placed_cameras(cameras, Corrections(pose_tangents=tangents)).camtoworlds
+
+    expected = corrected_cameras(cameras, tangents).camtoworlds
+    np.testing.assert_array_equal(poses(tangents), expected)
+    assert not np.allclose(expected, cameras.camtoworlds, atol=1e-3)
+    slope = jax.grad(lambda tangents: jnp.sum(jnp.square(poses(tangents))))(tangents)
+    np.testing.assert_array_equal(slope, 0.0)
