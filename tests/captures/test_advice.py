@@ -1,7 +1,7 @@
 """The advice of docs/captures.md is good: each row's fault is made, and what the row says mends it.
 
-A new row of "Error messages" needs a case in one of the files tests/support/advice_on_*.py; a new row
-of "What is read, and what is refused" needs one in test_kinds_of_captures.py.
+A new row of "Error messages" needs a case in one of the files tests/support/advice_on_*.py; a new
+row of "What is read, and what is refused" needs one in test_kinds_of_captures.py.
 """
 
 import pytest
