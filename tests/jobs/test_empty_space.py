@@ -98,7 +98,7 @@ def test_a_run_that_resumes_is_the_run_that_was_not_stopped(table, config, tmp_p
 
 
 def test_images_that_leave_no_place_are_noted_and_nothing_is_skipped(table, config, monkeypatch):
-    def nothing(cameras, images, views, box, resolution):
+    def nothing(cameras, images, views, box, resolution, are_exact):
         return np.zeros(resolution, bool)
 
     monkeypatch.setattr(training_run, "visual_hull", nothing)
