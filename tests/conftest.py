@@ -9,12 +9,14 @@ from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")  # before JAX is imported
 os.environ["NERF_OFFLINE"] = "1"
-# Nothing is left in the user's cache folder. Many tests compile the same tiny programs, so all
-# processes of a session share one cache of them, which the first process makes.
+# Nothing is left in the user's cache folder. Many tests compile the same tiny programs, so each
+# worker shares a cache of them with the programs that it starts. A cache of all workers needs JAX's
+# lock, which comes with a limit of its size, and then each addition looks at all files.
 if is_first := "NERF_TEST_COMPILED" not in os.environ:
     os.environ["NERF_TEST_COMPILED"] = tempfile.mkdtemp(prefix="nerf-test-compiled-")
-os.environ["JAX_COMPILATION_CACHE_DIR"] = os.environ["NERF_TEST_COMPILED"]
-os.environ["JAX_COMPILATION_CACHE_MAX_SIZE"] = str(2**33)  # with a limit, JAX locks the cache
+os.environ["JAX_COMPILATION_CACHE_DIR"] = os.path.join(
+    os.environ["NERF_TEST_COMPILED"], os.environ.get("PYTEST_XDIST_WORKER", "one")
+)
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
 os.environ["JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES"] = "none"
 os.environ["NERF_CACHE_DIR"] = tempfile.mkdtemp(prefix="nerf-test-cache-")
