@@ -98,6 +98,7 @@ def _on_axes(capture: Capture) -> list[str]:
     poses = capture.camtoworlds
     flip = np.diag([1.0, -1.0, -1.0, 1.0]) if uses_opencv else np.eye(4)
     given, inverse = meeting_of_axes(poses), meeting_of_axes(_inverse(poses @ flip) @ flip)
+    transposed = meeting_of_axes(_with_transposed_rotations(poses @ flip) @ flip)
     if given.is_clear and given.behind >= _AIMED_FRACTION and _seems_flipped(poses, given):
         return [
             "the cameras look away from the point where their axes meet, and are upside down: if "
@@ -113,6 +114,15 @@ def _on_axes(capture: Capture) -> list[str]:
         return [
             "the axes of the cameras would meet in one point if the matrices were world to camera: "
             f"if they should, invert each matrix ({matrix} is camera to world){then}"
+        ]
+    if transposed.is_clear and transposed.is_sharp and not given.is_clear:
+        then = ""
+        if transposed.ahead < _AIMED_FRACTION:
+            then = f"{_FLIP_TOO} (the axes are {others})"
+        return [
+            "the axes of the cameras would meet in one point if the rotations were transposed: if "
+            "they should, transpose the first three rows and columns of each matrix, and leave the "
+            f"position as it is{then}"
         ]
     return []
 
@@ -144,6 +154,11 @@ def _inverse(poses: Array) -> Array:
     """The inverses of `[num_views, 3, 4]` rigid transforms."""
     rotations = np.swapaxes(poses[:, :, :3], 1, 2)
     return np.concatenate([rotations, -rotations @ poses[:, :, 3:]], axis=-1)
+
+
+def _with_transposed_rotations(poses: Array) -> Array:
+    """`[num_views, 3, 4]` poses with the rotations of world to camera, and their positions."""
+    return np.concatenate([np.swapaxes(poses[:, :, :3], 1, 2), poses[:, :, 3:]], axis=-1)
 
 
 def _on_equal_poses(capture: Capture) -> list[str]:

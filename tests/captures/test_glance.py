@@ -122,7 +122,12 @@ def opencv(poses):
     return poses @ np.diag([1.0, -1.0, -1.0, 1.0])
 
 
+def transposed(poses):
+    return np.concatenate([np.swapaxes(poses[:, :, :3], 1, 2), poses[:, :, 3:]], axis=-1)
+
+
 FLIPPED, INVERTED = "the axes are OpenCV's", "world to camera"
+TRANSPOSED = "if the rotations were transposed"
 WRONG = {
     "orbit_opencv": (opencv(orbit()), FLIPPED),
     "rough orbit_opencv": (opencv(orbit(noise=0.1)), FLIPPED),
@@ -133,6 +138,10 @@ WRONG = {
     "hemisphere_w2c": (inverse(hemisphere()), INVERTED),
     "forward_w2c": (inverse(forward()), INVERTED),
     "orbit_w2c of OpenCV": (inverse(opencv(orbit(noise=0.05))), INVERTED),
+    "orbit, transposed": (transposed(orbit()), TRANSPOSED),
+    "hemisphere, transposed": (transposed(hemisphere() + np.array([0, 0, 0, 0.5])), TRANSPOSED),
+    "half an orbit, y up, transposed": (transposed(y_up(orbit(arc=np.pi))), TRANSPOSED),
+    "orbit of OpenCV, transposed": (transposed(opencv(orbit(noise=0.05))), TRANSPOSED),
 }
 
 
