@@ -1,7 +1,12 @@
-"""Whether depth images have the scale of the poses: by points, or by comparing views."""
+"""Whether depth images have the scale of the poses: by points, or by comparing views.
+
+In the same way it is found whether they hold depth along the viewing axis, as they should, or the
+distance from the camera, which is sqrt(1 + slope^2) times that.
+"""
 
 import itertools
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +23,22 @@ from nerf.scenes.depth_scale import Alignment, align, scale_by_views
 Floats = npt.NDArray[np.float64]
 
 _NUM_COMPARED = 20_000  # pixels
+_DISTANCE = 0.5  # of the spread as depths, the most as distances, for which they are taken
+
+
+class Found(NamedTuple):
+    """How the depths of images become those of the scene.
+
+    Attributes:
+      alignment: None where it cannot be found.
+      words: to what the depths are aligned, or why they are not.
+      lengths: `[num_depths]`, the distance from the camera at depth 1, where the images clearly
+        hold distances; else None.
+    """
+
+    alignment: Alignment | None
+    words: str
+    lengths: Floats | None = None
 
 
 def find_alignment(
@@ -26,7 +47,7 @@ def find_alignment(
     capture: Capture,
     sizes: npt.NDArray[np.int64],
     points: PointDepths | None,
-) -> tuple[Alignment | None, str]:
+) -> Found:
     """How the depths of images become those of the scene.
 
     Args:
@@ -35,47 +56,73 @@ def find_alignment(
       capture: poses and lenses.
       sizes: `[num_views, 2]`, width and height of the scene's images.
       points: depths of points, which have the scale of the poses; None for none.
-
-    Returns:
-      The alignment, and to what they are aligned; where that cannot be found, None and the reason.
     """
-    advice = "give depth in the unit of the poses, or train without"
-    alignment = None if points is None else align(*_pairs(read, sizes, points))
-    if alignment is not None:
-        if alignment.is_good:
-            return alignment, "fit COLMAP's points"
-        return None, (
-            "they do not fit COLMAP's points under one scale and shift (the rest differs by "
-            f"{alignment.spread:.0%}), as depth that is guessed from single images does: {advice}"
-        )
+    widths, heights = sizes.T
+    lens = scaled_lens(capture, heights, widths)
     files = [file for file in capture.depth_files if file is not None]
     has_scale_of_poses = all(file.has_scale_of_poses for file in files)
-    found = _by_views(depths, read, capture, sizes)
-    if found is not None and not found.is_good:
-        return None, (
-            f"they contradict each other under every scale (by {found.spread:.0%}), as depth that "
-            f"is guessed from single images does: {advice}"
-        )
-    if found is None and not has_scale_of_poses:
-        return None, (
-            "the views do not overlap enough to check their scale, or hardly differ in position, "
-            f"and there are no points: {advice}"
-        )
-    return found or Alignment(1.0, 0.0, 0.0), "agree between the views"
+    may_be_distance = lens.panorama is None and not has_scale_of_poses
+    advice = "give depth in the unit of the poses, or train without"
+    found, is_distance = None, False
+    words = "fit COLMAP's points"
+    fault = "they do not fit COLMAP's points under one scale and shift (the rest differs by {:.0%})"
+    if points is not None:
+        ours, theirs, used = _pairs(read, sizes, points)
+        found = align(ours, theirs)
+        if found is not None and may_be_distance:
+            length = _lengths(_slopes(points.chosen(used), lens))
+            found, is_distance = _better(found, align(ours, theirs * length))
+    if found is None and lens.panorama is None:
+        words = "agree between the views"
+        fault = "they contradict each other under every scale (by {:.0%})"
+        views = _Views(depths, read, capture, sizes, lens)
+        found = views.alignment(is_distance=False)
+        if found is not None and may_be_distance:
+            found, is_distance = _better(found, views.alignment(is_distance=True))
+    if found is None and has_scale_of_poses:
+        found = Alignment(1.0, 0.0, 0.0)
+    if found is None:
+        reason = "the views do not overlap enough to check their scale, or hardly differ in "
+        return Found(None, f"{reason}position, and there are no points: {advice}")
+    if not found.is_good:
+        guessed = "as depth that is guessed from single images does"
+        return Found(None, f"{fault.format(found.spread)}, {guessed}: {advice}")
+    return Found(found, words, _lengths(_slopes(depths, lens)) if is_distance else None)
+
+
+def _better(of_depth: Alignment, of_distance: Alignment | None) -> tuple[Alignment, bool]:
+    """The alignment of what the images hold, and whether that is the distance from the camera."""
+    if of_distance is None or not of_distance.spread < _DISTANCE * of_depth.spread:
+        return of_depth, False
+    return (of_distance, True) if of_distance.is_good else (of_depth, False)
+
+
+def _slopes(depths: PointDepths, lens: lenses.Lens) -> Floats:
+    """`[num_depths, 2]`: the slopes of the rays through pixels, right and down."""
+    each = jax.tree.map(lambda x: jnp.asarray(np.asarray(x)[depths.view]), lens)
+    columns, rows = jnp.asarray(depths.column), jnp.asarray(depths.row)
+    return np.asarray(jax.jit(lenses.slopes)(columns, rows, each), np.float64)
+
+
+def _lengths(slopes: Floats) -> Floats:
+    """The distance from the camera at depth 1."""
+    return np.asarray(np.sqrt(1.0 + np.sum(np.square(slopes), axis=-1)))
 
 
 def _pairs(
     read: Mapping[int, Floats], sizes: npt.NDArray[np.int64], points: PointDepths
-) -> tuple[Floats, Floats]:
-    """Depths of the images and of points at the same pixels, where both are known."""
-    ours, theirs = [], []
+) -> tuple[Floats, Floats, npt.NDArray[np.int64]]:
+    """Depths of the images and of points at the same pixels, where both are known; and the indices
+    of these points.
+    """
+    ours, used = [np.zeros(0)], [np.zeros(0, np.int64)]
     for view, depth in read.items():
-        which = points.view == view
+        which = np.flatnonzero(points.view == view)
         at = _interpolated(depth, points.column[which], points.row[which], sizes[view])
-        known = at > 0
-        ours.append(at[known])
-        theirs.append(points.depth[which][known])
-    return (np.concatenate(ours), np.concatenate(theirs)) if ours else (np.zeros(0), np.zeros(0))
+        ours.append(at[at > 0])
+        used.append(which[at > 0])
+    indices = np.concatenate(used)
+    return np.concatenate(ours), points.depth[indices], indices
 
 
 def _interpolated(
@@ -106,54 +153,64 @@ def _interpolated(
     return np.where(is_known, total / np.where(is_known, inverse, 1.0), 0.0)
 
 
-def _by_views(
-    depths: PointDepths,
-    read: Mapping[int, Floats],
-    capture: Capture,
-    sizes: npt.NDArray[np.int64],
-) -> Alignment | None:
-    """The scale under which the depths of one view are those of its neighbours."""
-    widths, heights = sizes.T
-    lens = scaled_lens(capture, heights, widths)
-    if lens.panorama is not None:
-        return None
-    rng = np.random.default_rng(0)
-    which = rng.permutation(len(depths.view))[:_NUM_COMPARED]
-    neighbours = _neighbours(capture, sorted(read))
-    which = which[neighbours[depths.view[which]] != depths.view[which]]
-    if len(which) == 0:
-        return None
-    view = depths.view[which]
-    each = jax.tree.map(lambda x: jnp.asarray(np.asarray(x)[view]), lens)
-    slopes = np.asarray(
-        jax.jit(lenses.slopes)(
-            jnp.asarray(depths.column[which]), jnp.asarray(depths.row[which]), each
-        ),
-        np.float64,
-    )
-    local = np.stack([slopes[:, 0], -slopes[:, 1], -np.ones(len(view))], axis=-1)
-    steps = np.einsum("pij,pj->pi", capture.camtoworlds[view][:, :, :3], local)
-    origins = capture.camtoworlds[view][:, :, 3]
-    other = neighbours[view]
-    poses = capture.camtoworlds[other]
-    focal, centre = np.asarray(lens.focal)[other], np.asarray(lens.centre)[other]
+class _Views:
+    """Some pixels of depth images, and a neighbour of the view of each to compare them with."""
 
-    def compared(scale: float) -> tuple[Floats, Floats]:
+    def __init__(
+        self,
+        depths: PointDepths,
+        read: Mapping[int, Floats],
+        capture: Capture,
+        sizes: npt.NDArray[np.int64],
+        lens: lenses.Lens,
+    ):
+        self._read, self._sizes = read, sizes
+        neighbours = _neighbours(capture, sorted(read))
+        which = np.random.default_rng(0).permutation(len(depths.view))[:_NUM_COMPARED]
+        which = which[neighbours[depths.view[which]] != depths.view[which]]
+        chosen = depths.chosen(which)
+        self._depth = chosen.depth
+        slopes = _slopes(chosen, lens) if len(which) else np.zeros((0, 2))
+        self._length = _lengths(slopes)
+        local = np.stack([slopes[:, 0], -slopes[:, 1], -np.ones(len(which))], axis=-1)
+        poses = capture.camtoworlds[chosen.view]
+        self._origins = poses[:, :, 3]
+        self._steps = np.einsum("pij,pj->pi", poses[:, :, :3], local)
+        self._other = neighbours[chosen.view]
+        self._poses = capture.camtoworlds[self._other]
+        self._focal = np.asarray(lens.focal)[self._other]
+        self._centre = np.asarray(lens.centre)[self._other]
+
+    def alignment(self, *, is_distance: bool) -> Alignment | None:
+        """The scale under which the depths of one view are those of its neighbours.
+
+        Args:
+          is_distance: whether the images hold the distance from the camera.
+        """
+        if len(self._depth) == 0:
+            return None
+        return scale_by_views(
+            lambda scale: self._compared(scale, is_distance=is_distance), len(self._depth)
+        )
+
+    def _compared(self, scale: float, *, is_distance: bool) -> tuple[Floats, Floats]:
         """Depths of the points in the neighbours, and those of the neighbours' own images."""
-        points = origins + scale * depths.depth[which][:, None] * steps
-        seen = np.einsum("pji,pj->pi", poses[:, :, :3], points - poses[:, :, 3])
+        depth = self._depth / self._length if is_distance else self._depth
+        points = self._origins + scale * depth[:, None] * self._steps
+        seen = np.einsum("pji,pj->pi", self._poses[:, :, :3], points - self._poses[:, :, 3])
         z = -seen[:, 2]
-        ahead = z > 0
         with np.errstate(all="ignore"):
-            pixels = seen[:, :2] * [1, -1] / z[:, None] * focal + centre
+            pixels = seen[:, :2] * [1, -1] / z[:, None] * self._focal + self._centre
+        is_ahead = (z > 0) & np.isfinite(pixels).all(axis=-1)
         own = np.zeros(len(z))
-        for index in np.unique(other).tolist():
-            of = np.flatnonzero((other == index) & ahead & np.isfinite(pixels).all(axis=-1))
-            own[of] = _interpolated(read[index], pixels[of, 0], pixels[of, 1], sizes[index])
+        for index in np.unique(self._other).tolist():
+            of = np.flatnonzero((self._other == index) & is_ahead)
+            own[of] = _interpolated(
+                self._read[index], pixels[of, 0], pixels[of, 1], self._sizes[index]
+            )
         known = own > 0
-        return z[known], scale * own[known]
-
-    return scale_by_views(compared, len(which))
+        theirs = np.linalg.norm(seen, axis=-1) if is_distance else z
+        return theirs[known], scale * own[known]
 
 
 def _neighbours(capture: Capture, views: Sequence[int]) -> npt.NDArray[np.int64]:

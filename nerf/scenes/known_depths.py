@@ -11,6 +11,7 @@ from nerf.captures.known_depths import DepthFile, PointDepths
 from nerf.captures.lens_models import HALF_PIXEL
 from nerf.errors import UserError, counted
 from nerf.scenes.alpha import OPAQUE_FROM
+from nerf.scenes.clamped_depths import without_clamped
 from nerf.scenes.depth_alignment import find_alignment
 from nerf.scenes.depth_samples import DepthSamples
 from nerf.scenes.image_store import ImageStore
@@ -143,21 +144,29 @@ def _of_images(
     if problems:
         rest = f", and {len(problems) - 1} more like it" if len(problems) > 1 else ""
         notes.append(f"a depth image is not used: {problems[0]}{rest}")
+    read, clamped = without_clamped(read, capture)
+    notes += clamped
     depths = _on_grids(read, capture, sizes)
     if depths is None:
         if read:
             notes.append("no pixel of the depth images has a known depth: they are not used")
         return None, notes
-    alignment, how = find_alignment(depths, read, capture, sizes, points)
+    alignment, words, lengths = find_alignment(depths, read, capture, sizes, points)
     if alignment is None:
-        return None, [*notes, f"the depth images are not used: {how}"]
+        return None, [*notes, f"the depth images are not used: {words}"]
+    if lengths is not None:
+        notes.append(
+            "the depth images hold distances from the camera, not depths along its axis: read so, "
+            f"they {words} much better"
+        )
     if alignment.is_needed:
         shift = f" and shifted by {alignment.shift:.3g}" if alignment.shift else ""
         notes.append(
-            f"the depth images are scaled by {alignment.scale:.4g}{shift} to {how}: their scale is "
-            "not that of the poses"
+            f"the depth images are scaled by {alignment.scale:.4g}{shift} to {words}: their scale "
+            "is not that of the poses"
         )
     depth = alignment.scale * depths.depth + alignment.shift
+    depth = depth if lengths is None else depth / lengths
     relative = max(_ERROR, alignment.spread) if alignment.is_needed else _ERROR
     kept = depth > 0
     aligned = depths._replace(depth=depth, sigma=relative * depth)

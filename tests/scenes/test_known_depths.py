@@ -1,12 +1,16 @@
 """Laws of the depths of a scene: those of the files in scene units, at the pixels of its images."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from nerf import procedural
+from nerf.captures.formats import read_capture
+from nerf.geometry.poses import look_at
+from nerf.scenes.clamped_depths import without_clamped
 from nerf.scenes.depth_scale import align, scale_by_views
 from nerf.scenes.loading import CaptureOptions, load_folder
 from tests.support.captures import convert, write_procedural
@@ -132,6 +136,56 @@ def test_depth_of_which_every_image_has_another_scale_is_not_used(courtyard, tmp
     (note,) = notes_on_depth(loaded)
     assert note.startswith("the depth images are not used: they contradict each other under every")
     assert note.endswith("give depth in the unit of the poses, or train without")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("factor", [1.0, 0.2])
+def test_distances_from_the_camera_are_read_as_such(courtyard, tmp_path, factor):
+    capture = read_capture(courtyard[0])
+    (fx, fy), (cx, cy) = np.asarray(capture.lens.focal)[0], np.asarray(capture.lens.centre)[0]
+    across, down = (np.arange(WIDTH) - cx) / fx, (np.arange(HEIGHT)[:, None] - cy) / fy
+    lengths = np.sqrt(1 + across**2 + down**2)
+    loaded = load(with_depth(courtyard, tmp_path, factors=[factor * lengths] * NUM_VIEWS))
+    notes = notes_on_depth(loaded)
+    assert any("distances from the camera, not depths along its axis" in note for note in notes)
+    assert any("scaled by" in note for note in notes) == (factor != 1.0)
+    samples = loaded.scene.depth_samples
+    expected = loaded.scene.unit_scale * traced(courtyard[1], samples)
+    assert abs(np.median(samples.depth / expected) - 1.0) < 0.03
+    even = samples.depth / expected / np.median(samples.depth / expected)
+    assert np.percentile(np.abs(even - 1.0), 90) < 0.01
+
+
+def looking(turns):
+    """A capture of cameras at places on a line across, each turned about the vertical axis."""
+    backs = [np.array([np.sin(turn), 0.0, np.cos(turn)]) for turn in turns]
+    places = [np.array([0.3 * number, 0.0, 0.0]) for number in range(len(turns))]
+    up = np.array([0.0, 1.0, 0.0])
+    poses = np.stack([look_at(b, up, p) for b, p in zip(backs, places, strict=True)])
+    return SimpleNamespace(camtoworlds=poses)
+
+
+@pytest.mark.parametrize(
+    ("turns", "share", "is_clamped"),
+    [
+        ([0.0, 0.2, 0.4], 0.25, True),
+        ([0.0, 0.0, 0.0], 0.25, False),  # a wall that faces all cameras
+        ([0.0, 0.2, 0.4], 0.0, False),
+    ],
+)
+def test_pixels_at_the_value_of_a_clamp_are_not_used(turns, share, is_clamped):
+    rng = np.random.default_rng(0)
+    read = {view: rng.uniform(1.0, 9.9, (20, 30)) for view in range(3)}
+    for depth in read.values():
+        depth[: round(20 * share)] = 10.0
+        depth[-1] = 0.0
+    read[0][10, 10] = 10.0
+    found, notes = without_clamped(read, looking(turns))
+    for view, depth in read.items():
+        expected = np.where(depth == 10.0, 0.0, depth) if is_clamped else depth
+        np.testing.assert_array_equal(found[view], expected)
+    said = "26% of the known pixels of the depth images have exactly the greatest depth, 10, as"
+    assert [note.startswith(said) for note in notes] == [True] * is_clamped
 
 
 def test_scale_and_shift_are_found_beside_gross_errors():

@@ -42,6 +42,20 @@ def guessed_depth(tmp_path, monkeypatch):
     yield folder
 
 
+@advises("have exactly the greatest depth")
+def clamped_depth(tmp_path, monkeypatch):
+    depths = random_depths(4)
+    for depth in depths:
+        depth //= 4
+        depth[:5] = 10_000
+    folder = write_depth(tmp_path / "scene", depths)
+    yield folder
+    for number, depth in enumerate(depths):
+        depth[:5] = 0
+        Image.fromarray(depth).save(folder / "depth" / f"{number}.png")
+    yield folder
+
+
 @advises("has no depth in 16 bits or more")
 def depth_in_8_bits(tmp_path, monkeypatch):
     folder = write_depth(tmp_path / "scene", random_depths(2))
