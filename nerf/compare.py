@@ -9,7 +9,6 @@ the status is 1, and what is known is shown and written all the same.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from absl import flags
 
@@ -18,13 +17,15 @@ from nerf.cli.console import Console
 from nerf.cli.exits import exit_on_error, fail
 from nerf.cli.flags import FLAGS
 from nerf.cli.modes import parse_compare_flags
+from nerf.cli.path_flags import define_path
 from nerf.errors import UserError
 from nerf.jobs.compare import SORT_KEYS, compare_runs
+from nerf.runtime.cache_dir import with_home
 
 _HELP = {"out": "also write a page with the table and the views here, a .html file"}
 
-flags.DEFINE_string("csv", None, "also write the table here, as CSV")
-flags.DEFINE_string("json", None, "also write the table here, as JSON")
+define_path("csv", None, "also write the table here, as CSV")
+define_path("json", None, "also write the table here, as JSON")
 flags.DEFINE_enum("sort", None, SORT_KEYS, "the best run first (default: in the order given)")
 flags.declare_key_flag("out")
 
@@ -43,7 +44,7 @@ def _run(argv: Sequence[str]) -> None:
     if FLAGS.out is not None and not FLAGS.out.lower().endswith((".html", ".htm")):
         raise UserError(f"--out={FLAGS.out} must end with .html: it is one page for a browser")
     console = Console()
-    found = compare_runs([Path(folder).expanduser() for folder in argv[1:]])
+    found = compare_runs([with_home(folder) for folder in argv[1:]])
     if FLAGS.sort is not None:
         found = found.sorted_by(FLAGS.sort)
     console.print(found.table())

@@ -26,6 +26,7 @@ from nerf.cli.flags import FLAGS
 from nerf.cli.messages import as_flags
 from nerf.cli.modes import USED_BY_INSPECT, parse_inspect_flags
 from nerf.cli.options import capture_options, holdout, holdout_views
+from nerf.cli.path_flags import define_path
 from nerf.errors import UserError, listed
 from nerf.jobs.corrected_poses import with_corrected_poses
 from nerf.runtime import devices
@@ -45,9 +46,9 @@ _HOLDOUT = 16  # of the default presets
 _HELP = {"out": "the folder to write with --export_format; it must be new or empty"}
 
 # The flags of `nerf.main` say how a folder is read.
-flags.DEFINE_string("plot", None, "draw cameras, bounds and points here, a .png file")
+define_path("plot", None, "draw cameras, bounds and points here, a .png file")
 flags.DEFINE_enum("export_format", None, EXPORT_FORMATS, "write the scene in another format")
-flags.DEFINE_string(
+define_path(
     "corrected_by", None, "with --export_format, write the poses that this run folder has corrected"
 )
 for _name in sorted(USED_BY_INSPECT):  # for --help
@@ -126,7 +127,7 @@ def _run(argv: Sequence[str]) -> None:
 
 def _is_inside(file: str, folder: Path) -> bool:
     """Whether a file that may not exist yet lies in a folder."""
-    return Path(file).expanduser().resolve().is_relative_to(folder.resolve())
+    return Path(file).resolve().is_relative_to(folder.resolve())
 
 
 def _holdout() -> Holdout:
@@ -140,7 +141,7 @@ def _export(loaded: LoadedScene, options: NormalizeOptions) -> None:
     """Writes the capture as --export_format into --out, with the images at their loaded size."""
     capture, scene = loaded.capture, loaded.scene
     if FLAGS.corrected_by is not None:
-        capture, notes = with_corrected_poses(capture, with_home(FLAGS.corrected_by))
+        capture, notes = with_corrected_poses(capture, Path(FLAGS.corrected_by))
         for note in notes:
             print(f"note: {note}")
     heights, widths = scene.images.heights, scene.images.widths

@@ -25,6 +25,7 @@ from nerf.errors import UserError
 from nerf.posing.find import find_poses
 from nerf.posing.options import CAMERA_MODELS, MATCHERS, MAX_SIZE, MIN_IMAGES, PoseOptions
 from nerf.posing.result import summary
+from nerf.runtime.cache_dir import with_home
 from nerf.runtime.interrupts import interrupt_at_once
 
 OUT_FOLDER = "posed"
@@ -76,8 +77,8 @@ def _run(argv: Sequence[str]) -> None:
             "give one folder of images, or one video: python -m nerf.pose FOLDER_OR_VIDEO (--help "
             "lists the flags)"
         )
-    source = Path(argv[1]).expanduser()
-    out = Path(FLAGS.out).expanduser() if FLAGS.out else default_out(source)
+    source = with_home(argv[1])
+    out = Path(FLAGS.out) if FLAGS.out else default_out(source)
     console = Console()
     found = find_poses(source, out, _options(), callback=console)
     for name, value in summary(found):

@@ -30,6 +30,7 @@ from nerf.jobs.load import load_run
 from nerf.jobs.trained_field import TrainedField
 from nerf.runs import run_folder
 from nerf.runtime import compile_cache, devices, parallel
+from nerf.runtime.cache_dir import with_home
 from nerf.runtime.interrupts import Interrupted, interrupt_at_once, wait_for_interrupt
 from nerf.scenes.names import check_name
 from nerf.scenes.record import SceneRecord
@@ -51,7 +52,7 @@ def main(argv: Sequence[str]) -> None:
         unwritable = compile_cache.enable() if FLAGS.compile_cache else None
         if unwritable is not None:
             console.print(f"note: {unwritable}")
-        _show(Path(argv[1]).expanduser(), console)
+        _show(with_home(argv[1]), console)
 
 
 def _show(run: Path, console: Console) -> None:
@@ -60,7 +61,7 @@ def _show(run: Path, console: Console) -> None:
         check_name(FLAGS.scene, FLAGS.data_dir)
     trained = load_run(run)
     trained.needed_space()
-    folder = Path(FLAGS.out).expanduser() if FLAGS.out else run / FOLDER
+    folder = Path(FLAGS.out) if FLAGS.out else run / FOLDER
     if folder.exists() and not folder.is_dir():
         raise UserError(f"`out={folder}` is a file: give a folder for camera paths and videos")
     viewer = Viewer(

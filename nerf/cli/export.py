@@ -90,7 +90,7 @@ def write(console: Console, trained: TrainedField, folder: Path | None = None) -
     """
     run_dir = folder or trained.run_dir
     assert run_dir is not None
-    out = Path(FLAGS.out).expanduser() if FLAGS.out else run_dir / FOLDER
+    out = Path(FLAGS.out) if FLAGS.out else run_dir / FOLDER
     export_all(
         trained,
         out,

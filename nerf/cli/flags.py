@@ -7,6 +7,7 @@ from absl import flags
 
 from nerf.captures.formats import FORMATS
 from nerf.captures.orientation import UP_OPTIONS
+from nerf.cli.path_flags import define_path
 from nerf.config.settings import PRECISIONS, RobustLoss
 from nerf.export.frames import FRAMES
 from nerf.geometry.spaces import SPACES
@@ -48,10 +49,8 @@ flags.DEFINE_bool("compile_cache", True, "store compiled programs in the user's 
 flags.DEFINE_bool("debug", False, "check values (finite, sorted, in range) as well as shapes")
 
 # The scene.
-flags.DEFINE_string(
-    "scene", "flower", "a folder, a name, llff:NAME or procedural:NAME[@WIDTHxHEIGHT]"
-)
-flags.DEFINE_string("data_dir", None, "where named scenes lie ($NERF_DATA_DIR, else data/llff)")
+define_path("scene", "flower", "a folder, a name, llff:NAME or procedural:NAME[@WIDTHxHEIGHT]")
+define_path("data_dir", None, "where named scenes lie ($NERF_DATA_DIR, else data/llff)")
 flags.DEFINE_enum(
     "format",
     None,
@@ -130,15 +129,15 @@ flags.DEFINE_bool("offline", False, "make no network attempt (so does NERF_OFFLI
 flags.DEFINE_string("download_url", None, "base address to download the published scenes from")
 
 # The parameters and the run.
-flags.DEFINE_string(
+define_path(
     "init_from",
     None,
     "pretrained, none, a run folder, a published params folder or a .safetensors file "
     "(train: none; else the run folder's own parameters, else pretrained); training resumes from "
     "a run folder of any backend with its optimiser and step, and starts anew from a file",
 )
-flags.DEFINE_string("run_dir", None, "where results go (runs/SCENE-SOURCE-BACKEND-FIELD)")
-flags.DEFINE_string(
+define_path("run_dir", None, "where results go (runs/SCENE-SOURCE-BACKEND-FIELD)")
+define_path(
     "out",
     None,
     "convert: a .safetensors file, or a folder (published layout); export: a folder "
@@ -283,7 +282,7 @@ flags.DEFINE_enum(
     "exact, or fast, which places samples by a grid of densities (exact for scores; fast for the "
     "video and previews)",
 )
-flags.DEFINE_string(
+define_path(
     "camera_path",
     None,
     "camera path of the video: interpolate, orbit, spiral, training (the training views in order), "
@@ -291,7 +290,7 @@ flags.DEFINE_string(
     "of the scene's files: nerfstudio's camera_path.json, a transforms.json, or a .npy array "
     "[n, 3, 4] (default: test where there are such poses, else what suits the cameras)",
 )
-flags.DEFINE_string(
+define_path(
     "nerfstudio_transform",
     None,
     "dataparser_transforms.json of the nerfstudio run whose viewer wrote --camera_path (the one "

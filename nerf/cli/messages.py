@@ -28,7 +28,10 @@ FLAG_OF: Mapping[str, str] = {
     "train.num_rays": "rays",
     "train.num_steps": "steps",
 }
-_IN_BACKTICKS = re.compile(r"`(?P<name>[a-z_][\w.]*)(?:=(?P<value>[^`]*))?`")
+# A word of its own: names of files may have backticks, too.
+_IN_BACKTICKS = re.compile(
+    r"(?<![^\s(])`(?P<name>[a-z_][\w.]*)(?:=(?P<value>[^`]*))?`(?=[,.:;)?!]*(?:\s|$))"
+)
 _QUOTED = re.compile(r"""(["'])(?P<text>.*)\1""", re.DOTALL)
 
 

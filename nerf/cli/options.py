@@ -23,6 +23,7 @@ from nerf.jobs.trained_field import TrainedField, check_not_trained_on
 from nerf.jobs.video_frames import KNOWN_PATHS, check_path
 from nerf.runs import parameters, run_folder
 from nerf.runtime import devices
+from nerf.runtime.cache_dir import with_home
 from nerf.scenes.loading import CaptureOptions
 from nerf.scenes.normalize import NormalizeOptions
 from nerf.scenes.scene import Scene
@@ -42,6 +43,7 @@ def check_names() -> None:
     presets.preset_of(FLAGS.field, FLAGS.preset)
     video_size()
     video_options.content()
+    video_options.check_length()
     check_path(FLAGS.camera_path, video_options.nerfstudio_transform())
 
 
@@ -90,7 +92,7 @@ def holdout_views() -> tuple[str, ...]:
     names = given.split(",")
     if given.lower().endswith(".txt"):
         try:
-            names = Path(given).expanduser().read_text(encoding="utf-8-sig").splitlines()
+            names = with_home(given).read_text(encoding="utf-8-sig").splitlines()
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
             raise UserError(

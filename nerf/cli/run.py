@@ -213,7 +213,7 @@ def _convert(console: Console) -> None:
         raise UserError("--mode=convert needs --init_from: the parameters to convert")
     if FLAGS.init_from == "none":
         raise UserError("--init_from=none gives no parameters, and only --mode=train needs none")
-    out = Path(FLAGS.out).expanduser()
+    out = Path(FLAGS.out)
     if out.suffix != ".safetensors" and FLAGS.backend != convert.PUBLISHED_LAYOUT:
         raise UserError(
             f"--out={out} names a folder, and the published layout holds {convert.PUBLISHED_LAYOUT}"

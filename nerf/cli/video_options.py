@@ -1,16 +1,19 @@
 """What the flags of the video become: what it shows, and where it goes."""
 
+import os
 from pathlib import Path
 from typing import Any
 
 from nerf.cli import video_names
 from nerf.cli.flags import FLAGS, VIDEO_FORMATS
 from nerf.cli.video_names import free_stem
-from nerf.errors import UserError
+from nerf.errors import UserError, printable
 from nerf.jobs.video import CONTENTS
 from nerf.jobs.video_frames import KNOWN_PATHS, default_path
 from nerf.runs import run_folder
 from nerf.scenes.scene import Scene
+
+_MAX_BYTES = 200  # of a name of a file, which has 255 with what is put before and behind it
 
 
 def content() -> list[str]:
@@ -61,6 +64,23 @@ def remember(scene: Scene, video: Path) -> str | None:
     if video.stem == usual:
         return None
     return f"{usual}{video.suffix} shows another path of this name, so this video is {video.name}"
+
+
+def check_length() -> None:
+    """Refuses a file of a camera path whose name is too long for that of its video.
+
+    Raises:
+      UserError: with what to do.
+    """
+    path = FLAGS.camera_path
+    if path is None or path in KNOWN_PATHS or FLAGS.mode == "train":  # then it is video.mp4
+        return
+    name = Path(path).name
+    if len(os.fsencode(name)) > _MAX_BYTES:
+        raise UserError(
+            f"--camera_path: the name {printable(name[:20])}... has {len(name)} letters, too many "
+            f"for a video that is named after it: give the file a name of at most {_MAX_BYTES}"
+        )
 
 
 def _stem(path: str) -> str:

@@ -97,7 +97,7 @@ def load_scene(
         folder = with_home(bare)
         return _load(folder, None, options, cache_dir, callback)
     sources = _Sources(
-        data_dir=data_dir or Path(os.environ.get("NERF_DATA_DIR") or DEFAULT_DATA_DIR),
+        data_dir=data_dir or with_home(str(os.environ.get("NERF_DATA_DIR") or DEFAULT_DATA_DIR)),
         cache_dir=cache_dir,
         offline=offline or _is_set("NERF_OFFLINE"),
         base_url=base_url or download.BASE_URL,
@@ -127,7 +127,7 @@ def check_name(name: str, data_dir: str | Path | None = None) -> None:
         if not with_home(bare).exists():
             raise UserError(f"`scene={name}` does not exist: give the folder of a scene, or a name")
         return
-    folder = Path(data_dir or os.environ.get("NERF_DATA_DIR") or DEFAULT_DATA_DIR)
+    folder = with_home(str(data_dir or os.environ.get("NERF_DATA_DIR") or DEFAULT_DATA_DIR))
     known = known_names(folder, download.read_manifest())
     if bare not in known and not (bare and (folder / bare).is_dir()):
         raise UserError(

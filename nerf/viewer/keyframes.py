@@ -30,7 +30,8 @@ from nerf.viewer.source import FieldSource
 MIN_SIDE, MAX_SIDE = 16, 4096  # of a frame in pixels
 _MAX_FRAMES = 10_000
 _FOV = np.radians([1.0, 170.0])  # of a frame
-_NAME = re.compile(r"[\w][\w. -]{0,79}")
+_MAX_LETTERS, _MAX_BYTES = 80, 200  # of a name; a file's has 255 bytes with its ending
+_NAME = re.compile(r"[\w][\w. -]*")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -309,6 +310,11 @@ def check_name(name: str, suffix: str) -> str:
       UserError: if it is none, or leads to another folder.
     """
     plain = name.strip().removesuffix(suffix).strip()
+    if len(plain) > _MAX_LETTERS or len(plain.encode(errors="replace")) > _MAX_BYTES:
+        raise UserError(
+            f"the name has {len(plain)} letters, too many for a file: give at most {_MAX_LETTERS}, "
+            "or fewer where they are not Latin"
+        )
     if not _NAME.fullmatch(plain) or plain.endswith("."):
         raise UserError(
             f"{name!r} is no name of a file: use letters, digits, spaces, points, - and _"

@@ -57,6 +57,7 @@ def test_parameters_become_flags(message, shown):
         "pip install 'jax[cuda12]'",
         "`pip install tensorboardX`",
         "an odd ` in a name, near the end",
+        "no image /scan/view`near`1.png, `near`.png or a`near`: copy it",
         "``",
     ],
 )
