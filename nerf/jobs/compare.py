@@ -252,7 +252,7 @@ def _faults(runs: Sequence[RunSummary], labels: Sequence[str]) -> list[str]:
     faults = []
     lost = {
         run_folder.EVAL_FILE: "scores are not known",
-        METRICS_FILE: "steps and time are not known",
+        METRICS_FILE: "the time and a part of the curves are not known",
         run_folder.SCENE_FILE: "the run can be neither drawn nor exported",
         parameters.FILE_NAME: "the run can be neither drawn nor exported",
     }

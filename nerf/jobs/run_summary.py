@@ -1,7 +1,7 @@
 """What a run folder says of its run, read without its parameters: settings, curves, scores."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ class RunSummary:
       record: of `config.json`.
       scores: of `eval.json`; None where there is none that can be read.
       lines: of `metrics.jsonl`; none where nothing was trained in the folder.
-      damaged: names of files that are there and cannot be read.
+      damaged: names of files that are there and cannot be read, or end too early.
     """
 
     folder: Path
@@ -78,8 +78,12 @@ class RunSummary:
 
     @property
     def seconds(self) -> float | None:
-        """The seconds of training up to `step`; None where it was not trained in this folder."""
+        """The seconds of training up to `step`; None where it was not trained in this folder, or
+        the file ends too early.
+        """
         step = self.step
+        if self.lines and _end_early(self.lines, self.scores):
+            return None
         upto = [line for line in self.lines if step is None or (finite(line["step"]) or 0) <= step]
         known = [s for line in upto if (s := finite(line.get("seconds"))) is not None]
         return known[-1] if known else None
@@ -150,7 +154,7 @@ def _read(folder: Path) -> RunSummary:
     lines = _lines(folder)
     is_damaged = {
         run_folder.EVAL_FILE: scores is None,
-        metrics.METRICS_FILE: not lines,
+        metrics.METRICS_FILE: not lines or _end_early(lines, scores),
         run_folder.SCENE_FILE: not _is_scene(folder / run_folder.SCENE_FILE),
         parameters.FILE_NAME: not parameters.is_whole(folder / parameters.FILE_NAME),
     }
@@ -183,6 +187,12 @@ def _lines(folder: Path) -> tuple[Mapping[str, Any], ...]:
         return tuple(metrics.read(folder))
     except (OSError, RecursionError):
         return ()
+
+
+def _end_early(lines: Sequence[Mapping[str, Any]], scores: Mapping[str, Any] | None) -> bool:
+    """Whether metrics end before the step that is scored, as those of a file that was cut do."""
+    scored = finite((scores or {}).get("step"))
+    return scored is not None and (finite(lines[-1].get("step")) or 0) < scored
 
 
 def _holds(path: Path) -> bool:

@@ -35,6 +35,10 @@ _TRIED_PORTS = 100
 _ALL_ADDRESSES = ("0.0.0.0", "::", "")
 _THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
 _JOIN_SECONDS = 5.0
+_REFUSED = (
+    "This page was opened at an address that is not the viewer's, so it shows nothing. Open it at "
+    "the address that the program has printed, or forward its port to localhost."
+)
 _SECONDS_BETWEEN_UPDATES = 2.0  # of a field that is trained
 
 
@@ -119,7 +123,8 @@ class Viewer:
         self._windows: dict[int, Window] = {}
         self._ending: list[Window] = []  # closed, each with a thread that ends after its tile
         self._lock = threading.Lock()
-        self._is_closed = False
+        self._is_closed = self._has_refused = False
+        self._say = say
         self._watched = -math.inf
         self._photographs = Photographs(self._record, load_photographs, say)
         found = free_port(host, port)
@@ -174,7 +179,14 @@ class Viewer:
     def _connected(self, client: "viser.ClientHandle") -> None:
         headers = request_headers(self._server, client.client_id)
         if not may_connect(headers, is_local=self._is_local):
-            return  # it gets neither images nor controls
+            client.gui.add_markdown(_REFUSED)  # it gets neither images nor controls
+            if not self._has_refused:
+                self._has_refused = True
+                self._say(
+                    "a page of another address than the viewer's is shown nothing: open "
+                    f"{self.address}, or forward its port to localhost"
+                )
+            return
         window = self._make_window(
             client, self.source, self._record, self._photographs, self._folder
         )

@@ -141,7 +141,7 @@ def test_damaged_files_are_faults_and_the_rest_is_shown(runs):
     found = compare_runs(runs)
     assert found.faults == (
         "eval.json is damaged, so scores are not known: worse",
-        "metrics.jsonl is damaged, so steps and time are not known: better",
+        "metrics.jsonl is damaged, so the time and a part of the curves are not known: better",
     )
     assert [row["status"] for row in found.rows] == ["damaged", "finished"]
     assert found.rows[0]["seconds"] == 20.0

@@ -140,6 +140,9 @@ def test_metrics_that_cannot_be_read_are_damaged_and_none_are_not(run):
     assert read_run(run).damaged == ()
     (run / "metrics.jsonl").write_text("nonsense\n")
     assert read_run(run).damaged == ("metrics.jsonl",)
+    (run / "metrics.jsonl").write_text('{"step": 50, "seconds": 10.0}\n{"step": 1')  # of 100
+    found = read_run(run)
+    assert (found.damaged, found.step, found.seconds) == (("metrics.jsonl",), 100, None)
     (run / "metrics.jsonl").unlink()
     found = read_run(run)
     assert (found.damaged, found.seconds, found.num_rays) == ((), None, None)

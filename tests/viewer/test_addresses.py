@@ -50,7 +50,7 @@ def test_nobody_can_give_the_page_to_the_public(page, window, monkeypatch):
 
 
 @pytest.mark.parametrize(("origin", "is_let_in"), [("http://a.example", False), (None, True)])
-def test_a_page_of_another_site_is_shown_nothing(page, origin, is_let_in):
+def test_a_page_of_another_site_is_shown_nothing_but_why(page, origin, is_let_in):
     client = ViserClient(page.address, origin=origin or page.address)
     client.look()
     if is_let_in:
@@ -59,6 +59,8 @@ def test_a_page_of_another_site_is_shown_nothing(page, origin, is_let_in):
         assert page.num_windows == 1 + is_let_in
         assert bool(client.images()) == is_let_in
         assert bool(client.of("GuiButtonMessage")) == is_let_in
+    texts = [str(message) for message in client.of("GuiMarkdownMessage")]
+    assert any("not the viewer's" in text for text in texts) == (not is_let_in)
     client.close()
 
 
