@@ -79,7 +79,39 @@ def _as_other_programs_leave_them(others: dict[str, Files], nerfstudio: Files) -
     copied = {f"Masks/{name[7:]}": x for name, x in nerfstudio.items() if name.endswith(".png")}
     copied |= nerfstudio
     copied["transforms (1).json"] = copied.pop("transforms.json")
-    return [bundler, archive, table, kitti, copied]
+    polycam = {name.removeprefix("keyframes/"): x for name, x in others["polycam"].items()}
+    held_out = json.loads(nerfstudio["transforms.json"])
+    held_out["test_frames"] = [held_out["frames"].pop()]
+    apart = {**nerfstudio, "transforms.json": json.dumps(held_out).encode()}
+    return [bundler, archive, table, kitti, copied, polycam, apart, *_trajectories(others)]
+
+
+def _trajectories(others: dict[str, Files]) -> list[Files]:
+    """Trajectories with depth images, and with the names of images, timestamps or tables."""
+    kitti, tum = others["trajectory kitti"], others["trajectory tum"]
+    images = [x for name, x in sorted(kitti.items()) if name.endswith(".png")]
+    encoded = io.BytesIO()
+    Image.fromarray(np.full((4, 6), 3000, np.uint16)).save(encoded, "PNG")
+    depth, poses = encoded.getvalue(), kitti["poses.txt"].decode().splitlines()
+    replica: Files = {"traj.txt": kitti["poses.txt"]}
+    camera = {"w": 6, "h": 4, "fx": 6.0, "fy": 6.0, "cx": 2.5, "cy": 1.5, "scale": 6553.5}
+    replica["cam_params.json"] = json.dumps({"camera": camera}).encode()
+    scans: Files = {"intrinsics.txt": b"6 3 2 0.\n0. 0. 0.\n0.\n1.\n4 6\n"}
+    named: Files = {"camera_matrix.csv": b"6, 0, 2.5\n0, 6, 1.5\n0, 0, 1\n"}
+    for number, (image, pose) in enumerate(zip(images, poses, strict=True)):
+        replica |= {f"results/frame{number}.png": image, f"results/depth{number}.png": depth}
+        scans |= {f"frame-{number}.color.png": image, f"frame-{number}.depth.png": depth}
+        scans[f"frame-{number}.pose.txt"] = f"{pose} 0 0 0 1".encode()
+        named |= {f"rgb/{number + 1}.png": image, f"depth/{number + 1}.png": depth}
+        named[f"confidence/{number + 1}.png"] = depth
+    named["my_trajectory.txt"] = "\n".join(f"{n}.png {x}" for n, x in enumerate(poses)).encode()
+    columns = ",".join(f"m{row}{column}" for row in range(3) for column in range(4))
+    rows = [f"{number + 1}.png,{pose.replace(' ', ',')}" for number, pose in enumerate(poses)]
+    table = {name: x for name, x in named.items() if name != "my_trajectory.txt"}
+    table["poses.csv"] = "\n".join([f"image,{columns}", *rows]).encode()
+    stamps = sorted(name[4:-4] for name in tum if name.startswith("rgb/"))
+    timed = {f"depth/{stamp}1.png": depth for stamp in stamps}
+    return [replica, scans, named, table, {**tum, **timed}]
 
 
 def _with_images(seed: Files, image: Image.Image, suffix: str) -> Files:

@@ -86,6 +86,20 @@ def write_polycam(capture: Capture, out: Path, corrected: bool = True) -> Path:
     return out
 
 
+def write_scanner_app(capture: Capture, out: Path) -> Path:
+    suffix = capture.files[0].suffix
+    names = [f"frame_{index:05d}" for index in range(capture.num_views)]
+    copy_images(capture, out, [f"{name}{suffix}" for name in names])
+    for index, name in enumerate(names):
+        fx, fy, cx, cy = pinhole(capture, index)
+        matrix = np.eye(4)
+        matrix[:3] = capture.camtoworlds[index]
+        content = {"cameraPoseARFrame": matrix.ravel().tolist(), "frame_index": index}
+        content |= {"intrinsics": [fx, 0.0, cx, 0.0, fy, cy, 0.0, 0.0, 1.0]}
+        (out / f"{name}.json").write_text(json.dumps(content))
+    return out
+
+
 def write_metashape(capture: Capture, out: Path, more: str = "") -> Path:
     """`more` is put after the cameras."""
     copy_images(capture, out / "images")
@@ -302,6 +316,7 @@ def write_gaussian_splatting(capture: Capture, out: Path) -> Path:
 WRITERS: dict[str, tuple[Writer, bool]] = {
     "record3d": (write_record3d, False),
     "polycam": (write_polycam, False),
+    "scanner_app": (write_scanner_app, False),
     "metashape": (write_metashape, True),
     "realitycapture csv": (write_realitycapture_csv, True),
     "realitycapture xmp": (write_realitycapture_xmp, True),

@@ -74,6 +74,15 @@ def check_last_rows(rows: Array, where: str) -> None:
         )
 
 
+def true_or_false(value: Any, where: str) -> bool:
+    """A truth value, also as a number or a word; a missing one is False."""
+    known = {"": False, "0": False, "false": False, "none": False, "1": True, "true": True}
+    word = str("" if value is None else value).strip().lower()
+    if word not in known:
+        raise UserError(f"{where} must be true or false, not {str(value)[:50]!r}")
+    return known[word]
+
+
 def angle_of(value: Any, where: str, degrees: float) -> float:
     """A field of view in degrees; `degrees` are in one unit of the value."""
     if value is None:

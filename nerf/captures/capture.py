@@ -13,6 +13,8 @@ conventions differ between formats, and the readers, and no other part of the pr
     COLMAP       world to camera    right, down, forward        (i + .5, j + .5)  cx, cy
     Record3D     camera to world    right, up, back             (i + .5, j + .5)  cx, cy
     Polycam      camera to world    right, up, back             (i + .5, j + .5)  cx, cy
+    3D Scanner   camera to world    right, up, back             (i + .5, j + .5)  cx, cy
+     App
     Metashape    camera to world    right, down, forward        (i + .5, j + .5)  middle + cx, cy
     RealityCapture
      CSV         heading,           right, up, back             (i + .5, j + .5)  middle + px, py

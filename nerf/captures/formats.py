@@ -6,7 +6,8 @@
     nerfstudio   transforms.json (nerfstudio, instant-ngp)
     colmap       sparse/0 or colmap/sparse/0
     record3d     metadata.json and rgb/
-    polycam      keyframes/cameras or keyframes/corrected_cameras
+    polycam      keyframes/cameras or keyframes/corrected_cameras, or these without keyframes/
+    scanner_app  frame_00000.json and so on (3D Scanner App)
     metashape    an .xml file of cameras
     realitycapture   a .csv file of cameras, or .xmp files beside the images
     bundler      a .out file of cameras, and a list of the images
@@ -31,6 +32,7 @@ from nerf.captures import (
     polycam,
     realitycapture,
     record3d,
+    scanner_app,
     trajectory,
     transforms,
     unposed,
@@ -67,6 +69,7 @@ FORMATS: dict[str, Reader] = {
     "colmap": colmap.read_colmap,
     "record3d": record3d.read_record3d,
     "polycam": polycam.read_polycam,
+    "scanner_app": scanner_app.read_scanner_app,
     "metashape": metashape.read_metashape,
     "realitycapture": realitycapture.read_realitycapture,
     "bundler": bundler.read_bundler,
@@ -79,7 +82,6 @@ _IS_IN: dict[str, Callable[[Path], bool]] = {  # they open no file
     "nerfstudio": lambda folder: file_named(folder, transforms.NERFSTUDIO_FILE) is not None,
     "colmap": lambda folder: colmap.find_model(folder) is not None,
     "record3d": record3d.is_record3d,
-    "polycam": polycam.is_polycam,
 }
 
 
@@ -89,6 +91,8 @@ class _Opens(Protocol):
 
 
 _IS_INSIDE: dict[str, _Opens] = {
+    "polycam": polycam.is_polycam,
+    "scanner_app": scanner_app.is_scanner_app,
     "metashape": metashape.is_metashape,
     "realitycapture": realitycapture.is_realitycapture,
     "bundler": bundler.is_bundler,
@@ -108,6 +112,8 @@ def formats_in(folder: Path, *, follow_links: bool = False) -> list[str]:
     }
     if not found and other_transforms(folder, follow_links=follow_links):
         return ["nerfstudio"]
+    if not found and realitycapture.is_incomplete(folder, follow_links=follow_links):
+        return ["realitycapture"]
     return [name for name in FORMATS if name in found]
 
 

@@ -33,7 +33,7 @@ _SUFFIXES = (
     *(".webp", ".tif", ".tiff", ".bmp", ".avif", ".heic", ".heif", ".gif", ".exr", ".ppm"),
     *(".dng", ".cr2", ".cr3", ".nef", ".arw", ".raw"),
 )
-_NO_VIEWS = re.compile("mask|depth|normal|semantic|segment|confidence")  # names of folders
+NO_VIEWS = re.compile("mask|depth|normal|semantic|segment|confidence")  # names of folders
 _PARTS = ("train", "val", "test")  # folders of Blender, which have the same names in each
 
 Parts = tuple[str, ...]
@@ -131,19 +131,22 @@ def _with_copies_of_other_suffixes(entries: Iterable[Entry]) -> list[Entry]:
     return joined
 
 
-def index_of_names(files: Sequence[PurePath], names: Iterable[str]) -> dict[str, int]:
+def index_of_names(files: Sequence[PurePath], names: Iterable[str]) -> dict[str, list[int]]:
     """Which of some images a list of names means, e.g. a split's; names of no image are left out.
 
     Args:
       files: the paths of the images, relative to one folder.
       names: in whatever form.
+
+    Returns:
+      The indices of the images that fit each name equally well, by the name.
     """
     index, numbers = ImageIndex(files), {path: number for number, path in enumerate(files)}
     found = {name: index.find(parts_of(name)) for name in names}
     return {
-        name: numbers[copy_of(fitting[0][1], None)]
+        name: sorted(numbers[copy_of(entry, None)] for _, entry in fitting)
         for name, fitting in found.items()
-        if len(fitting) == 1
+        if fitting
     }
 
 
@@ -233,7 +236,7 @@ def is_named(path: PurePath, relative: PurePath) -> bool:
 def _may_stand_for(named: Parts, parts: Parts) -> bool:
     """Whether an image in such folders can be meant: not a mask, nor of another part of a split."""
     asked = {part.lower() for part in named[:-1]}
-    if any(_NO_VIEWS.search(part.lower()) and part.lower() not in asked for part in parts[:-1]):
+    if any(NO_VIEWS.search(part.lower()) and part.lower() not in asked for part in parts[:-1]):
         return False
     ends = [path[-2].lower() if len(path) > 1 else "" for path in (named, parts)]
     return ends[0] == ends[1] or not all(end in _PARTS for end in ends)

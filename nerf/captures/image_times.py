@@ -10,14 +10,17 @@ from nerf.captures.posed_images import MAX_VIEWS, text_of
 
 MAX_SECONDS = 0.02  # between an image and its pose, as the TUM benchmark's own tools have it
 _MAX_NEAR = 20  # poses before and after an image that it is compared with
-_ASSOCIATION_FILES = ("rgb.txt", "associations.txt")
+ASSOCIATION_FILES = ("rgb.txt", "associations.txt")
+_MAX_TIME = 1e11  # seconds, the year 5138: greater numbers are in smaller units
+_SMALLER_UNITS = (1e-3, 1e-6, 1e-9)
+_GAPS = (2e-3, 60.0)  # seconds from an image to the next
 
 
 def image_stamps(
-    folder: Path, image_folder: str, names: Sequence[str], follow_links: bool
+    folder: Path, names: Sequence[str], lists: Sequence[str], follow_links: bool
 ) -> list[tuple[float, str]]:
-    """Timestamps of images, from a file that lists them or from their names."""
-    for name in _ASSOCIATION_FILES:
+    """Timestamps of images, from the first of some files that lists them or from their names."""
+    for name in lists:
         if (folder / name).is_file():
             text = text_of(folder / name, follow_links=follow_links)
             lines = [line.split() for line in text.splitlines()[:MAX_VIEWS]]
@@ -34,6 +37,46 @@ def _stamp(word: str, name: str) -> tuple[float, str] | None:
     except ValueError:
         return None
     return (value, name) if np.isfinite(value) else None
+
+
+def in_seconds(times: Sequence[float]) -> list[float]:
+    """Times since 1970 in seconds, which may be in milli-, micro- or nanoseconds; others as given.
+
+    >>> in_seconds([1403636579763555584.0]), in_seconds([1305031102.1, 0.5])
+    ([1403636579.7635555], [1305031102.1, 0.5])
+    """
+    middle, unit = float(np.median(np.abs(times))) if len(times) else 0.0, 1.0
+    while middle * unit > _MAX_TIME:
+        unit *= 1e-3
+    return [time * unit for time in times] if unit < 1.0 else list(times)
+
+
+def match_in_any_unit(
+    stamps: Sequence[tuple[float, str]], times: Sequence[float]
+) -> dict[int, int]:
+    """As `match_by_time`, where the timestamps of the images may be in a smaller unit.
+
+    That of times since 1970 is known. Of times since the start, the unit is that with which more
+    images have a pose.
+    """
+    order = np.argsort(times, kind="stable").tolist()
+    seconds = in_seconds([times[index] for index in order])
+    of_images = in_seconds([time for time, _ in stamps])
+    best = match_by_time(_with_times(stamps, of_images), seconds)
+    with np.errstate(all="ignore"):
+        gap = float(np.median(np.diff(np.sort(of_images)))) if len(stamps) > 1 else 0.0
+    for unit in _SMALLER_UNITS:
+        if _GAPS[0] <= gap * unit <= _GAPS[1]:
+            scaled = [time * unit for time in of_images]
+            found = match_by_time(_with_times(stamps, scaled), seconds)
+            best = found if len(found) > len(best) else best
+    return {image: order[pose] for image, pose in best.items()}
+
+
+def _with_times(
+    stamps: Sequence[tuple[float, str]], times: Sequence[float]
+) -> list[tuple[float, str]]:
+    return [(time, name) for time, (_, name) in zip(times, stamps, strict=True)]
 
 
 def match_by_time(stamps: Sequence[tuple[float, str]], times: Sequence[float]) -> dict[int, int]:

@@ -2,12 +2,14 @@
 
     intrinsics.json   as in transforms.json, see `nerf.captures.json_lens`; fx, fy, width, height
                       and Open3D's intrinsic_matrix are other names of its keys
+    cam_params.json   of Replica: the same, but its cx and cy are measured as in the text files
     intrinsics.txt    fx fy cx cy, perhaps followed by k1 k2 p1 p2 or k1 k2 p1 p2 k3; or these with
-                      their names, `fx: 60`; or a matrix of 3x3 or 4x4
+                      their names, `fx: 60`; or a matrix of 3x3 or 4x4, also as camera_matrix.csv;
+                      or SRN's f cx cy 0, an origin, two numbers more, height and width
     calib.txt         KITTI's; of its matrices P0 to P3 the one of the folder of images
 
-In the JSON file cx and cy are measured from the corner of the first pixel, in the text files from
-its centre, as OpenCV, TUM and KITTI do. All numbers are in pixels.
+In the other JSON files cx and cy are measured from the corner of the first pixel, in the text files
+from its centre, as OpenCV, TUM and KITTI do. All numbers are in pixels.
 
 KITTI's poses are those of camera 0. The last column p of another camera's P = K [I | K^-1 p] says
 where it is in the frame of camera 0: at -K^-1 p, whose x is -P03 / fx.
@@ -34,8 +36,13 @@ from nerf.captures.posed_images import finite_number, finite_numbers, image_leng
 from nerf.captures.tables import has_decimal_commas
 from nerf.errors import UserError, counted, listed
 
-JSON_FILES = ("intrinsics.json", "camera_intrinsics.json", "camera_intrinsic.json")
-TEXT_FILES = ("intrinsics.txt", "intrinsic_color.txt", "camera.txt", "K.txt")
+_REPLICA_FILE = "cam_params.json"
+_JSON_FILES = ("intrinsics.json", "camera_intrinsics.json", "camera_intrinsic.json")
+JSON_FILES = (*_JSON_FILES, _REPLICA_FILE)
+TEXT_FILES = (
+    *("intrinsics.txt", "intrinsic_color.txt", "camera.txt", "K.txt"),
+    "camera_matrix.csv",  # of Stray Scanner
+)
 KITTI_FILE = "calib.txt"
 _KITTI_IMAGES = {"image_0": "P0", "image_1": "P1", "image_2": "P2", "image_3": "P3"}
 _OTHER_NAMES = {
@@ -46,8 +53,10 @@ _OTHER_NAMES = {
 _GROUPS = ("intrinsics", "camera", "camera_intrinsics", "color", "rgb")  # with the values inside
 _TEXT_KEYS = ("fx", "fy", "cx", "cy", "k1", "k2", "p1", "p2", "k3")
 _SIZE_KEYS = {"w": "w", "width": "w", "h": "h", "height": "h"}
+_DEPTH_SCALES = ("depth_scale", "png_depth_scale", "depthmapfactor")  # what is 1 m
 _HARMLESS = ("fps", "rgb", "bf", "type")  # of the settings of SLAM programs
 _PAIR = re.compile(r"([A-Za-z_][\w.]*)\s*[:=]\s*(\S+)")
+_NUM_OF_SRN = 11  # numbers, of which cx, cy are measured from the corner
 _NO_FOCAL = (math.nan, math.nan)
 
 
@@ -59,12 +68,14 @@ class SharedLens(NamedTuple):
       file: where it is from.
       notes: for the user.
       offset: `[3]`, the position of the camera in the frame of its poses; right, up, back.
+      depth_unit: the value 1 of a depth image in metres, if the file says it.
     """
 
     lens: FrameLens
     file: Path
     notes: tuple[str, ...] = ()
     offset: Array = np.zeros(3)
+    depth_unit: float | None = None
 
 
 def read_intrinsics(folder: Path, image_folder: str, *, follow_links: bool = False) -> SharedLens:
@@ -99,6 +110,8 @@ def read_intrinsics(folder: Path, image_folder: str, *, follow_links: bool = Fal
 def _of_json(path: Path, follow_links: bool) -> SharedLens:
     """The lens of a JSON file, by the rules of a transforms.json."""
     values = _renamed(read_json(path, follow_links=follow_links))
+    is_replica = path.name.lower() == _REPLICA_FILE
+    depth_unit = _depth_unit(values, (*_DEPTH_SCALES, *(["scale"] if is_replica else [])))
     as_frame: dict[str, Any] = {**values, "frames": [{}]}
     check_lens_keys(path, as_frame)
     lens = read_lens(ChainMap(values), str(path))
@@ -106,7 +119,17 @@ def _of_json(path: Path, follow_links: bool) -> SharedLens:
         raise UserError(f"{path} has one of w and h: give both, in pixels")
     notes = notes_on_keys(path, as_frame)
     notes += notes_on_lenses([lens], [lens.size]) if min(lens.size) > 0 else []
-    return SharedLens(lens, path, tuple(notes))
+    if is_replica:
+        cx, cy = lens.centre
+        lens = lens._replace(centre=(cx + HALF_PIXEL, cy + HALF_PIXEL))
+    return SharedLens(lens, path, tuple(notes), depth_unit=depth_unit)
+
+
+def _depth_unit(values: dict[str, Any], keys: Sequence[str]) -> float | None:
+    """The value 1 of a depth image, by the first of some keys, all of which are taken out."""
+    scales = [values.pop(key) for key in list(values) if key.lower() in keys]
+    known = [x for x in scales if isinstance(x, (int, float)) and 1e-9 < x < 1e9]
+    return None if not known else 1.0 / known[0] if known[0] >= 1.0 else float(known[0])
 
 
 def _renamed(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -137,6 +160,11 @@ def _of_text(path: Path, follow_links: bool) -> SharedLens:
         side = 3 if len(numbers) == 9 else 4
         pinhole = numbers[0], numbers[side + 1], numbers[2], numbers[side + 2]
         return SharedLens(_from_centres(pinhole), path)
+    if len(numbers) == _NUM_OF_SRN and not any(numbers[3:7]):
+        focal, cx, cy = numbers[:3]
+        height, width = (image_length(number, str(path)) for number in numbers[-2:])
+        pinhole = focal, focal, cx - HALF_PIXEL, cy - HALF_PIXEL
+        return SharedLens(_from_centres(pinhole, size=(width, height)), path)
     if len(numbers) in (4, 8, 9):
         return SharedLens(_from_centres(numbers[:4], numbers[4:]), path)
     raise UserError(
@@ -150,6 +178,7 @@ def _of_pairs(path: Path, named: Sequence[tuple[str, str]]) -> SharedLens:
     values: dict[str, float] = {}
     unknown: list[str] = []
     size = {"w": 0, "h": 0}
+    scales: dict[str, Any] = {}
     for name, word in named:
         key = name.rpartition(".")[2].lower()
         where, word = f"{path}: {name}", word.strip("\"',;")
@@ -157,6 +186,8 @@ def _of_pairs(path: Path, named: Sequence[tuple[str, str]]) -> SharedLens:
             values[key] = finite_number(word, where)
         elif key in _SIZE_KEYS:
             size[_SIZE_KEYS[key]] = image_length(word, where)
+        elif key in _DEPTH_SCALES:
+            scales[key] = finite_number(word, where)
         elif key not in _HARMLESS:
             unknown.append(name)
     if unknown:
@@ -171,7 +202,8 @@ def _of_pairs(path: Path, named: Sequence[tuple[str, str]]) -> SharedLens:
     if (size["w"] > 0) != (size["h"] > 0):
         raise UserError(f"{path} has one of width and height: give both, in pixels")
     pinhole, distortion = [[values.get(k, 0.0) for k in keys] for keys in _split(_TEXT_KEYS)]
-    return SharedLens(_from_centres(pinhole, distortion, (size["w"], size["h"])), path)
+    lens = _from_centres(pinhole, distortion, (size["w"], size["h"]))
+    return SharedLens(lens, path, depth_unit=_depth_unit(scales, _DEPTH_SCALES))
 
 
 def _split(keys: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:

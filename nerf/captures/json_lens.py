@@ -43,6 +43,7 @@ MATRIX_KEYS = ("K", "intrinsics")
 _PINHOLE = ("fx", "fy", "cx", "cy")
 _DISTORTION = ("k1", "k2", "k3", "k4", "p1", "p2")
 _DEFAULT_MODEL = "OPENCV"
+_NOTHING = ("", "false", "none", "null", "0")
 _MAX_ROUNDING = 0.01  # of the angles of panoramas
 _MAX_SKEW = 1e-3  # of the focal length: pixels are never slanted more
 
@@ -159,9 +160,8 @@ def lens_model(values: Values) -> str:
     name = model_name(values)
     if name == PANORAMA:
         return "panorama"
-    return (
-        "fisheye" if name in FISHEYE_MODELS or values.get("is_fisheye") is True else "perspective"
-    )
+    is_fisheye = name in FISHEYE_MODELS or is_set(values.get("is_fisheye"))
+    return "fisheye" if is_fisheye else "perspective"
 
 
 def model_name(values: Values) -> str:
@@ -171,7 +171,14 @@ def model_name(values: Values) -> str:
 
 
 def is_set(value: Any, max_depth: int = 3) -> bool:
-    """Whether a value of JSON says anything: it is not null, false, zero or a list of such."""
+    """Whether a value of JSON says anything: it is not null, false, zero, or a list of such; words
+    count as what they mean.
+
+    >>> is_set([0, None]), is_set("false"), is_set("OPENCV")
+    (False, False, True)
+    """
+    if isinstance(value, str):
+        return value.strip().lower() not in _NOTHING
     if isinstance(value, list) and max_depth:
         return any(is_set(each, max_depth - 1) for each in value)
     return value is not None and value is not False and value != 0

@@ -59,8 +59,13 @@ def _number(value: Any, what: str) -> float:
 
 
 def pose_matrix(rows: Any, where: str) -> Array:
-    """A matrix `[3, 4]` from the rows of a 3x4 or 4x4 matrix in JSON. `where` is for messages."""
+    """A matrix `[3, 4]` from a 3x4 or 4x4 matrix in JSON, as rows or one list of numbers.
+
+    `where` is for messages.
+    """
     advice = "it must be a 4x4 camera-to-world matrix"
+    if isinstance(rows, list) and len(rows) in (12, 16) and not any(map(_is_list, rows)):
+        rows = [rows[at : at + 4] for at in range(0, len(rows), 4)]
     if not isinstance(rows, list) or len(rows) not in (3, 4):
         raise UserError(f"{where} is missing or does not have 4 rows: {advice}")
     if not all(isinstance(row, list) and len(row) == 4 for row in rows):
@@ -79,6 +84,10 @@ def pose_matrix(rows: Any, where: str) -> Array:
     if len(matrix) == 4 and not np.allclose(matrix[3], (0.0, 0.0, 0.0, 1.0), atol=1e-3):
         raise UserError(f"{where} has a last row that is not 0, 0, 0, 1: {advice}")
     return matrix[:3]
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list)
 
 
 def _is_transposed(matrix: Array) -> bool:

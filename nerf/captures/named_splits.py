@@ -25,7 +25,8 @@ def named_split(
       The split, None if the file has no lists; and a note if a list is not used.
 
     Raises:
-      UserError: if a list is none, or no view is left to train on or to test.
+      UserError: if a list is none, a name is that of several images, or no view is left to train on
+        or to test.
     """
     lists = {key: content.get(f"{key}_filenames") for key in ("train", "val", "test")}
     if lists["test"] is None and lists["val"] is None:
@@ -41,10 +42,17 @@ def named_split(
         listed_stems[key] = {_stem(name) for name in given or ()}
     stems = [_stem(name) for name in names]
     relative = [file.relative_to(path.parent) for file in files]
-    for found in listed_stems.values():
+    for key, found in listed_stems.items():
         strange = index_of_names(relative, found.difference(stems))
+        for name, indices in strange.items():
+            if len(indices) > 1:
+                raise UserError(
+                    f"{path}: {name!r} in {key}_filenames may be each of "
+                    f"{listed(relative[index].as_posix() for index in indices)}: give more of its "
+                    "path"
+                )
         found.difference_update(strange)
-        found.update(stems[index] for index in strange.values())
+        found.update(stems[index] for indices in strange.values() for index in indices)
     held_out = listed_stems["test"] or listed_stems["val"]
     to_train = listed_stems["train"] if lists["train"] is not None else {*stems} - held_out
     train = tuple(i for i, stem in enumerate(stems) if stem in to_train)

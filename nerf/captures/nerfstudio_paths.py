@@ -25,6 +25,7 @@ from nerf.captures.camera_path_values import (
     checked_poses,
     frames_of,
     matrix_of,
+    true_or_false,
 )
 from nerf.captures.capture import Array
 from nerf.captures.files import read_json
@@ -56,7 +57,7 @@ def read_nerfstudio_path(path: Path, content: Mapping[str, Any]) -> CameraPathFi
     Raises:
       UserError: if it is damaged, or has cameras that are not drawn.
     """
-    kind = content.get("camera_type", "perspective")
+    kind = content.get("camera_type") or "perspective"
     if kind != "perspective":
         raise UserError(f"{path}: camera_type {kind!r} is not drawn: choose perspective")
     size, fps = _size(path, content), _frame_rate(path, content)
@@ -154,7 +155,9 @@ def _cameras(
     for number, frame in enumerate(frames):
         where = f"{path}, {word} {number}"
         poses.append(matrix_of(frame.get(key), f"{where}: {key}"))
-        angles.append(angle_of(frame.get("fov", content.get("default_fov")), where, 1.0))
+        angle = frame.get("fov")
+        angle = content.get("default_fov") if angle is None else angle
+        angles.append(angle_of(angle, where, 1.0))
     return checked_poses(np.stack(poses), path, word), np.array(angles)
 
 
@@ -167,8 +170,8 @@ def _interpolated(
     if len(frames) < 2:
         raise UserError(f"{path} has one keyframe, and a path needs two: add one")
     poses, fov = _cameras(path, frames, "matrix", "keyframe", content)
-    is_loop = bool(content.get("is_cycle", False))
-    tension = finite(content.get("smoothness_value", 0.0), f"{path}: smoothness_value")
+    is_loop = true_or_false(content.get("is_cycle"), f"{path}: is_cycle")
+    tension = finite(content.get("smoothness_value") or 0.0, f"{path}: smoothness_value")
     if not 0.0 <= tension <= 1.0:
         raise UserError(f"{path}: smoothness_value must be 0 to 1, not {tension:g}")
     seconds = _transitions(path, content, frames, is_loop=is_loop)
@@ -200,8 +203,9 @@ def _transitions(
     seconds = []
     for number in numbers:
         own = frames[number].get("override_transition_sec")
-        is_own = bool(frames[number].get("override_transition_enabled")) and own is not None
         where = f"{path}, keyframe {number}: the transition"
+        enabled = frames[number].get("override_transition_enabled")
+        is_own = own is not None and true_or_false(enabled, f"{where}: override_transition_enabled")
         value = finite(own if is_own else usual, where)
         if not _MIN_SECONDS <= value <= _MAX_SECONDS:
             raise UserError(

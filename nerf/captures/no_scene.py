@@ -92,9 +92,10 @@ def no_scene(folder: Path, formats_in: Formats, *, follow_links: bool = False) -
         f"no scene in {folder} ({contents(folder)}): it must contain "
         "poses_bounds.npy (LLFF), transforms_train.json (Blender), "
         "transforms.json (nerfstudio, instant-ngp), sparse/0 (COLMAP), "
-        "metadata.json and rgb (Record3D), keyframes (Polycam), an .xml of cameras "
-        "(Metashape), a .csv or .xmp of cameras (RealityCapture), a .out of cameras "
-        "(Bundler), or trajectory.txt; docs/captures.md says how to make them from photographs"
+        "metadata.json and rgb (Record3D), keyframes (Polycam), frame_00000.json (3D Scanner "
+        "App), an .xml of cameras (Metashape), a .csv or .xmp of cameras (RealityCapture), a .out "
+        "of cameras (Bundler), or trajectory.txt; docs/captures.md says how to make them from "
+        "photographs"
     )
 
 

@@ -12,6 +12,7 @@ from nerf.captures.xml_files import text_head_of
 from nerf.errors import UserError
 
 _MAX_FILES = 20  # that are looked into
+_FOLDERS = ("images", "cams", "opensfm", "mav0")  # of images, of MVSNet, OpenDroneMap and EuRoC
 _RESULT = (
     "it is a result and holds no images: give the folder of the images that it was made from, or "
     "find their poses with python -m nerf.pose FOLDER"
@@ -112,6 +113,24 @@ UNREAD = (
         "write its matrices into trajectory.txt, the 16 numbers of each in one line",
     ),
     Unread(
+        ("camera_trajectory.json",),
+        "a trajectory of Open3D",
+        "write the inverse of each extrinsic into trajectory.txt, the 16 numbers of a matrix in "
+        "one line, row by row",
+    ),
+    Unread(
+        ("pair.txt",),
+        "of a capture of MVSNet or BlendedMVS",
+        "write the inverse of each extrinsic into poses.txt, the name of its image and the 16 "
+        "numbers in one line",
+    ),
+    Unread(
+        ("state_groundtruth_estimate0",),
+        "of a recording of EuRoC",
+        "its poses are those of the IMU, so write those of a camera into groundtruth.txt as "
+        "timestamp tx ty tz qx qy qz qw",
+    ),
+    Unread(
         (".traj", ".pincam"),
         "of a recording of ARKitScenes",
         "write its poses into groundtruth.txt as timestamp tx ty tz qx qy qz qw",
@@ -167,6 +186,12 @@ _BY_CONTENT = (
         "a table of angles omega, phi, kappa",
         "export the cameras as COLMAP's or Bundler's files instead, whose lenses are known",
     ),
+    Unread(
+        ("latitude", ",lat,", ",lon,", "gpslat"),
+        "a table of positions by GPS",
+        "they are too inexact to train on, so find the poses with python -m nerf.pose and the "
+        "folder of the images",
+    ),
 )
 
 
@@ -183,12 +208,12 @@ def _is_of(name: str, known: str) -> bool:
 def unread_file(
     folder: Path, *, has_images: bool = False, follow_links: bool = False
 ) -> str | None:
-    """What is said of the first file in a folder, or in its images/, that is not read.
+    """What is said of the first file in a folder, or in its images/ and the like, that is not read.
 
     Kinds that may have poses come first; where there are images, others say nothing.
     """
     best: tuple[int, str] | None = None
-    for place in (folder, folder / "images"):
+    for place in (folder, *(folder / name for name in _FOLDERS)):
         for path in _paths(place):
             kind = unread_kind(path)
             if kind is None or (has_images and not kind.has_poses):
@@ -200,7 +225,7 @@ def unread_file(
     for path in files_with(folder, ".xml", ".txt", ".csv")[:_MAX_FILES]:
         head = text_head_of(path, follow_links=follow_links).lower()
         for kind in _BY_CONTENT:
-            if kind.names[0] in head:
+            if any(name in head for name in kind.names):
                 return sentence(path, kind)
     return None
 
@@ -209,7 +234,7 @@ def _paths(folder: Path) -> list[Path]:
     try:
         check_inside(folder.parent, folder)
         paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-        return [path for path in paths if path.is_file()]
+        return [path for path in paths if path.is_file() or path.parent.name == "mav0"]
     except (OSError, UserError):
         return []
 

@@ -1,4 +1,4 @@
-"""Captures of the app Polycam, as its raw data: a folder `keyframes/`.
+"""Captures of the app Polycam, as its raw data: a folder `keyframes/`, or what is in it.
 
 Each keyframe has an image and a JSON file of the same name, with the pose as `t_00` to `t_23`,
 camera to world, rows x, y, z with y up, the axes right, up, back of Apple's ARKit; and `fx`, `fy`,
@@ -17,7 +17,7 @@ import numpy as np
 
 from nerf.captures.capture import Capture, InvalidCapture
 from nerf.captures.faults import merge_faults
-from nerf.captures.files import check_inside, files_with, folder_at, read_json
+from nerf.captures.files import check_inside, files_with, folder_at, link_out, read_json
 from nerf.captures.json_keys import check_unread
 from nerf.captures.known_depths import LIDAR_RANGE, DepthFile
 from nerf.captures.posed_images import (
@@ -27,6 +27,7 @@ from nerf.captures.posed_images import (
     image_length,
     make_capture,
 )
+from nerf.captures.xml_files import text_head_of
 from nerf.errors import UserError
 
 KEYFRAMES = "keyframes"
@@ -36,24 +37,37 @@ _DEPTH, _CONFIDENCE = "depth", "confidence"
 _MILLIMETRE = 1e-3
 
 
-def is_polycam(folder: Path) -> bool:
-    """Whether a folder has the raw data of the app."""
+def is_polycam(folder: Path, *, follow_links: bool = False) -> bool:
+    """Whether a folder has the raw data of the app, or is its folder `keyframes`."""
     keyframes = folder_at(folder, KEYFRAMES)
-    return any(folder_at(keyframes, cameras).is_dir() for cameras, _ in _FOLDERS)
+    if any(folder_at(keyframes, cameras).is_dir() for cameras, _ in _FOLDERS):
+        return True
+    for cameras, images in _FOLDERS:
+        place = folder_at(folder, cameras)
+        if place.is_dir() and folder_at(folder, images).is_dir() and not link_out(folder, place):
+            heads = files_with(place, ".json")[:1]
+            return any('"t_00"' in text_head_of(x, follow_links=follow_links) for x in heads)
+    return False
+
+
+def _keyframes(folder: Path) -> Path:
+    """The folder of the folders of cameras and images."""
+    inner = folder_at(folder, KEYFRAMES)
+    return inner if inner.is_dir() else folder
 
 
 def read_polycam(folder: Path, factor: int | None = None, *, follow_links: bool = False) -> Capture:
     """Reads the cameras of all keyframes and finds their images.
 
     Args:
-      folder: contains `keyframes/`.
+      folder: contains `keyframes/`, or the folders in it.
       factor: not used: the app makes no smaller copies.
       follow_links: whether symbolic links that lead out of the folder are followed.
 
     Raises:
       UserError: for what is missing or impossible.
     """
-    keyframes = folder_at(folder, KEYFRAMES)
+    keyframes = _keyframes(folder)
     for cameras, images in _FOLDERS:
         place = folder_at(keyframes, cameras)
         check_inside(folder, place, follow_links=follow_links)
@@ -84,7 +98,7 @@ def _read_keyframes(
             "these poses are those of the phone's own tracking; Polycam's optimised ones, "
             "corrected_cameras, are not there"
         )
-    keyframes = folder_at(folder, KEYFRAMES)
+    keyframes = _keyframes(folder)
     return make_capture(
         "polycam",
         folder,

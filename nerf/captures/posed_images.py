@@ -82,7 +82,8 @@ def make_capture(
         )
     _check_distinct(matched)
     matched.sort(key=lambda pair: natural_key(pair[0].name))
-    more = notes_on_files(missing, [file for _, file in matched])
+    depth = [image.depth.file for image, _ in matched if image.depth is not None]
+    more = notes_on_files(missing, [file for _, file in matched], depth)
     sizes = _sizes(matches, matched)
     has_depth = any(image.depth is not None for image, _ in matched)
     return Capture(
@@ -166,13 +167,18 @@ def _check_distinct(matched: Iterable[tuple[PosedImage, Path]]) -> None:
         raise InvalidCapture(merge_faults(problems, "images"))
 
 
-def notes_on_files(missing: Sequence[str], files: Sequence[Path]) -> list[str]:
-    """Notes on poses without an image, by their names, and on images without a pose."""
+def notes_on_files(
+    missing: Sequence[str], files: Sequence[Path], depth: Sequence[Path] = ()
+) -> list[str]:
+    """Notes on poses without an image, by their names, and on images without a pose.
+
+    Depth images are none of these.
+    """
     notes = []
     if missing:
         left_out = "pose has no image and is left out", "poses have no image and are left out"
         notes.append(f"{counted(len(missing), *left_out)}: {listed(missing)}")
-    without_pose = images_without_pose(files)
+    without_pose = images_without_pose(files, depth)
     if without_pose:
         notes.append(note_on_images_without_pose(without_pose))
     return notes

@@ -44,6 +44,7 @@ _OTHER_NAMES = {"yaw": "heading", "f_35mm": "f", "px_norm": "px", "py_norm": "py
 _DISTORTION = ("k1", "k2", "k3", "k4", "t1", "t2")
 _KNOWN = (*_NEEDED, "px", "py", *_DISTORTION)
 _IS_OURS = ("name", "heading", "pitch", "roll")  # columns that no other table of poses has
+_OF_GPS = ("latitude", "lat", "longitude", "lon", "lng")  # columns that this program never writes
 _NAMESPACE = "capturingreality.com/ns/xcr"
 _MODELS = ("perspective", "brown3", "brown3t2", "brown4", "brown4t2")
 
@@ -53,10 +54,12 @@ def _header(lines: Sequence[str]) -> Header:
     return find_header(lines, _IS_OURS, _OTHER_NAMES)
 
 
-def _csv_files(folder: Path, follow_links: bool) -> list[Path]:
+def _csv_files(folder: Path, follow_links: bool, *, whole: bool) -> list[Path]:
+    """The tables of cameras with all columns, or those that lack some."""
     found = []
     for path in files_with(folder, ".csv", ".tsv")[:_MAX_FILES]:
-        if _header(text_head_of(path, follow_links=follow_links).splitlines()).columns:
+        columns = _header(text_head_of(path, follow_links=follow_links).splitlines()).columns
+        if columns and set(_OF_GPS).isdisjoint(columns) and whole == (set(_NEEDED) <= set(columns)):
             found.append(path)
     return found
 
@@ -81,7 +84,17 @@ def _xmp_files(folder: Path, follow_links: bool) -> list[Path]:
 
 def is_realitycapture(folder: Path, *, follow_links: bool = False) -> bool:
     """Whether a folder has a file of camera parameters of the program."""
-    return bool(_csv_files(folder, follow_links) or _xmp_files(folder, follow_links))
+    tables = _csv_files(folder, follow_links, whole=True)
+    return bool(tables or _xmp_files(folder, follow_links))
+
+
+def is_incomplete(folder: Path, *, follow_links: bool = False) -> bool:
+    """Whether a folder has a table of headings that lacks other columns.
+
+    It may be the program's, exported without the lens; or it has the positions of a GPS beside the
+    poses of another program.
+    """
+    return bool(_csv_files(folder, follow_links, whole=False))
 
 
 def read_realitycapture(
@@ -97,7 +110,9 @@ def read_realitycapture(
     Raises:
       UserError: for what is missing or impossible.
     """
-    tables = _csv_files(folder, follow_links)
+    tables = _csv_files(folder, follow_links, whole=True)
+    if not tables and not _xmp_files(folder, follow_links):
+        tables = _csv_files(folder, follow_links, whole=False)
     if tables:
         images, notes = _read_csv(tables[0], follow_links)
         notes = [*read_and_not(tables), *notes]

@@ -67,6 +67,11 @@ def read_record3d(
     path = file_named(folder, *METADATA_FILES) or folder / METADATA_FILES[0]
     content = read_json(path, follow_links=follow_links)
     poses = content.get("poses")
+    if poses is None and (folder / "dataset.json").is_file():
+        raise UserError(
+            f"{folder} is a capture of Nerfies or HyperNeRF, which is not read: write its cameras "
+            "as a transforms.json; things that move are trained on as if they stood still"
+        )
     if not isinstance(poses, list) or not poses or len(poses) > MAX_VIEWS:
         raise UserError(f"{path} has no list `poses`: export the recording again, with poses")
     check_unread(str(path), content, ())

@@ -3,36 +3,49 @@
     TUM     timestamp tx ty tz qx qy qz qw     a line for each pose
     KITTI   3x4 matrix, row by row             a line for each image, in the order of their names
     4x4     4x4 matrix, row by row             likewise
-    pose/   a file with a matrix for each image, called as the image (ScanNet, NSVF)
+    pose/   a file with a matrix for each image, called as the image (ScanNet, NSVF); or
+            NAME.pose.txt beside NAME.color.png (7-Scenes)
     CSV     columns of those names, and `name` of the image instead of a timestamp, if you like
 
 All are camera to world with the axes right, down, forward. TUM's timestamps are matched to the
 images by `rgb.txt` (timestamp, file name) if it is there, else by the names of the images, which
-are then timestamps too; a pose and an image belong together if they are at most 0.02 s apart. If
-the names are no such numbers, there must be one pose for each image, in the order of their names.
+are then timestamps too, perhaps in nanoseconds; a pose and an image belong together if they are at
+most 0.02 s apart. If the names are no such numbers, there must be one pose for each image, in the
+order of their names. A line may also begin with the name of its image, and have a pose of TUM
+without a timestamp or a matrix behind it. Depth images are found by `nerf.captures.depth_beside`.
 The lens is in a file beside them, see `nerf.captures.intrinsics_file`.
 
 Source: the pages of the TUM RGB-D benchmark, "File formats", and of the KITTI odometry benchmark.
 """
 
 import re
-from collections.abc import Sequence
+import shlex
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from nerf.captures.capture import Capture
+from nerf.captures.depth_beside import depth_beside, is_depth_name
 from nerf.captures.files import (
     check_inside,
     file_named,
     files_with,
     folder_at,
+    has_image_suffix,
     link_out,
     natural_key,
     read_and_not,
 )
 from nerf.captures.image_files import advice_on_other_files, image_files
-from nerf.captures.image_times import MAX_SECONDS, image_stamps, match_by_time
+from nerf.captures.image_index import NO_VIEWS
+from nerf.captures.image_times import (
+    ASSOCIATION_FILES,
+    MAX_SECONDS,
+    image_stamps,
+    match_in_any_unit,
+)
 from nerf.captures.intrinsics_file import SharedLens, read_intrinsics
 from nerf.captures.json_lens import intrinsics
+from nerf.captures.known_depths import DepthFile
 from nerf.captures.posed_images import (
     PosedImage,
     make_capture,
@@ -41,12 +54,14 @@ from nerf.captures.posed_images import (
 from nerf.captures.shared_lenses import check_shared_lenses
 from nerf.captures.trajectory_poses import (
     Pose,
+    are_poses,
     header_of,
     is_matrix,
     read_csv,
     read_folder,
     read_text,
 )
+from nerf.captures.unposed import is_video
 from nerf.captures.xml_files import text_head_of
 from nerf.errors import UserError, counted
 
@@ -59,7 +74,9 @@ _IMAGE_FOLDERS = (
 )  # fmt: skip
 _POSE_FOLDERS = ("pose", "poses")
 _MIN_MATCHED = 0.5  # of the images, the least whose names are then taken for timestamps
-_MAX_FILES = 20  # CSV files that are looked at
+_MAX_FILES = 20  # that are looked at
+_OF_POSES = re.compile("traj|pose|ground_?truth|odom|(k?f|keyframes?)_.*", re.I)  # other names
+_OF_7_SCENES = ".pose.txt"
 
 
 def trajectory_files(folder: Path, *, follow_links: bool = False) -> list[Path]:
@@ -78,6 +95,13 @@ def trajectory_files(folder: Path, *, follow_links: bool = False) -> list[Path]:
             lines = _first_lines(path, follow_links)
             if lines and len(lines[0].split()) == 12:
                 return [path]
+    texts = files_with(folder, ".txt")
+    if any(path.name.lower().endswith(_OF_7_SCENES) for path in texts):
+        return [folder]
+    found = [path for path in texts if _OF_POSES.search(path.stem)][:_MAX_FILES]
+    found = [path for path in found if are_poses(_first_lines(path, follow_links))]
+    if found:
+        return found
     for name in _POSE_FOLDERS:
         if (folder / name).is_dir() and (follow_links or not link_out(folder, folder / name)):
             files = files_with(folder / name, ".txt")[:1]
@@ -117,14 +141,22 @@ def read_trajectory(
     shared = read_intrinsics(folder, image_folder, follow_links=follow_links)
     poses, more = _poses(path, follow_links)
     is_timed = all(pose.timestamp is not None and pose.name is None for pose in poses)
-    stamps = image_stamps(folder, image_folder, names, follow_links) if is_timed else []
+    stamps = image_stamps(folder, names, ASSOCIATION_FILES, follow_links) if is_timed else []
     named, notes = _match(path, poses, folder / image_folder, names, stamps)
+    depths, depth_notes = depth_beside(
+        folder,
+        image_folder,
+        [name for name, _ in named],
+        stamps,
+        shared.depth_unit,
+        follow_links=follow_links,
+    )
     capture = make_capture(
         "trajectory",
         folder,
-        [_posed_image(name, pose, shared) for name, pose in named],
+        [_posed_image(name, pose, shared, depths.get(name)) for name, pose in named],
         factor,
-        [*read_and_not(paths), *more, *notes, *shared.notes],
+        [*read_and_not(paths), *more, *notes, *depth_notes, *shared.notes],
         [image_folder, "."],
         follow_links=follow_links,
     )
@@ -143,7 +175,7 @@ def _poses(path: Path, follow_links: bool) -> tuple[list[Pose], list[str]]:
     return read_text(path, text), []
 
 
-def _posed_image(name: str, pose: Pose, shared: SharedLens) -> PosedImage:
+def _posed_image(name: str, pose: Pose, shared: SharedLens, depth: DepthFile | None) -> PosedImage:
     """The image of a pose, seen through the lens of all."""
     lens, camtoworld = shared.lens, pose.camtoworld.copy()
     camtoworld[:, 3] += camtoworld[:, :3] @ shared.offset
@@ -154,6 +186,7 @@ def _posed_image(name: str, pose: Pose, shared: SharedLens) -> PosedImage:
         lens.size if min(lens.size) > 0 else None,
         lens.model == "fisheye",
         lens.model == "panorama",
+        depth,
     )
 
 
@@ -163,16 +196,63 @@ def _images(folder: Path, follow_links: bool) -> tuple[str, list[str]]:
         place = folder_at(folder, name)
         if place.is_dir():
             check_inside(folder, place, follow_links=follow_links)
-            names = [file.name for file in image_files(place)]
+            every = [file.name for file in image_files(place)]
+            names = [name for name in every if not is_depth_name(name)] or every
             if names:
                 return place.relative_to(folder).as_posix(), sorted(names, key=natural_key)
+    others = [place for place in _folders(folder) if image_files(place)]
+    if len(others) == 1:
+        check_inside(folder, others[0], follow_links=follow_links)
+        names = [file.name for file in image_files(others[0])]
+        return others[0].name, sorted(names, key=natural_key)
     there = [folder / name for name in _IMAGE_FOLDERS if (folder / name).is_dir()]
     more = next((text for text in map(advice_on_other_files, there) if text), "")
     looked_in = ", ".join(_IMAGE_FOLDERS[:-1])
+    for video in sorted(path for path in folder.iterdir() if is_video(path)):
+        frames = shlex.quote(str(folder / "rgb"))
+        raise UserError(
+            f"no images in {folder}, but a video, {video.name}: write its frames, `mkdir {frames} "
+            f"&& ffmpeg -i {shlex.quote(str(video))} -start_number 0 {frames}/%06d.png`"
+        )
     raise UserError(f"no images in {folder}: put them into one of {looked_in}{more}")
 
 
+def _folders(folder: Path) -> list[Path]:
+    """The folders in a folder that may have images, whatever they are called."""
+    paths = sorted(path for path in folder.iterdir() if path.is_dir() and not path.is_symlink())
+    names = (path.name.lower() for path in paths)
+    return [
+        path
+        for path, name in zip(paths, names, strict=True)
+        if not name.startswith(".") and not NO_VIEWS.search(name)
+    ]
+
+
 # Which image belongs to which pose.
+
+
+def _from_one(
+    named: Sequence[tuple[str, Pose]], names: Sequence[str]
+) -> tuple[list[tuple[str, Pose]], list[str]]:
+    """Poses with their names; those that count from 0 with images that count from 1, as ffmpeg
+    does, and a note.
+    """
+    numbers = [int(stem) if stem.isdecimal() else -1 for stem in _stems(name for name, _ in named)]
+    of_images = [int(stem) if stem.isdecimal() else -1 for stem in _stems(names)]
+    if not names or sorted(numbers) != [*range(len(names))]:
+        return list(named), []
+    if sorted(of_images) != [*range(1, len(names) + 1)]:
+        return list(named), []
+    by_number = dict(zip(of_images, names, strict=True))
+    note = "the images count from 1 and their poses from 0: the first image has pose 0"
+    moved = zip(numbers, named, strict=True)
+    return [(by_number[number + 1], pose) for number, (_, pose) in moved], [note]
+
+
+def _stems(names: Iterable[str]) -> list[str]:
+    """The bare names of images without their suffix, which may be long ones of no number."""
+    bare = (name.replace("\\", "/").rpartition("/")[2] for name in names)
+    return [(Path(name).stem if has_image_suffix(name) else name)[:18] for name in bare]
 
 
 def _match(
@@ -199,11 +279,10 @@ def _match(
             "name the images of all"
         )
     if named:
-        return named, []
+        return _from_one(named, names)
     if stamps:
-        ordered = sorted(poses, key=lambda pose: pose.timestamp or 0.0)
-        pairs = match_by_time(stamps, [pose.timestamp or 0.0 for pose in ordered])
-        matched = [(stamps[image][1], ordered[pose]) for image, pose in pairs.items()]
+        pairs = match_in_any_unit(stamps, [pose.timestamp or 0.0 for pose in poses])
+        matched = [(stamps[image][1], poses[pose]) for image, pose in pairs.items()]
         if len(matched) > _MIN_MATCHED * len(stamps):  # fewer may be numbers that are no times
             note = f"poses and images are matched to within {MAX_SECONDS} s by their timestamps"
             return matched, [note] if len(matched) < len(stamps) else []

@@ -26,18 +26,59 @@ from nerf.captures.tables import (
 )
 from nerf.errors import UserError, counted, listed
 
+_LENGTHS = (8, 12, 13, 16, 17)  # words of a line
+_NUMBERS = ("id", "index", "frame_id", "frame_index")  # that say nothing of a pose
+_BESIDE = ".pose"  # of 7-Scenes, whose poses lie beside the images
 _POSITION = ("tx", "ty", "tz")
 _QUATERNION = ("qx", "qy", "qz", "qw")
-_KNOWN = ("name", "timestamp", *_POSITION, *_QUATERNION, "id", "index", "frame_id", "frame_index")
+# Columns of 3x4 matrices, row by row, and those of a fourth row.
+_MATRICES = (
+    *(
+        tuple(f"{name}{row}{column}" for row in range(first, first + 3) for column in columns)
+        for name in ("m", "m_", "t", "t_")
+        for first in (0, 1)
+        for columns in [range(first, first + 4)]
+    ),
+    *(
+        tuple(
+            x
+            for row, place in zip(range(first, first + 3), _POSITION, strict=True)
+            for x in (*(f"{name}{row}{column}" for column in range(first, first + 3)), place)
+        )
+        for name in ("r", "r_", "m", "m_")
+        for first in (0, 1)
+    ),
+)
+_LAST_ROWS = tuple(
+    f"{n}{row}{c}" for n in ("m", "m_", "t", "t_") for row in (3, 4) for c in range(5)
+)
+_KNOWN = ("name", "timestamp", *_POSITION, *_QUATERNION, *_NUMBERS)
 _OTHER_NAMES = {
     **dict.fromkeys(("file", "filename", "file_name", "file_path", "filepath", "path"), "name"),
     **dict.fromkeys(("image", "image_name", "image_path", "image_file", "img", "img_name"), "name"),
     **dict.fromkeys(("img_path", "frame", "rgb", "rgb_path", "label"), "name"),
-    **dict.fromkeys(("time", "timestamp_s"), "timestamp"),
+    **dict.fromkeys(("time", "timestamp_s", "stamp", "ts", "time_s"), "timestamp"),
+    **dict.fromkeys(("timestamp_ns", "timestamp_us", "timestamp_ms", "time_ns"), "timestamp"),
     **dict.fromkeys(("x", "pos_x"), "tx"),
     **dict.fromkeys(("y", "pos_y"), "ty"),
     **dict.fromkeys(("z", "pos_z"), "tz"),
 }
+
+
+class _Order(NamedTuple):
+    """Where the values of a line are.
+
+    Attributes:
+      places: of timestamp or name, position and quaternion.
+      num_words: of a line.
+    """
+
+    places: list[int]
+    num_words: int
+
+    def of(self, words: Sequence[str]) -> Sequence[str]:
+        """The words in the order of TUM; none if they are not as many."""
+        return [words[at] for at in self.places] if len(words) == self.num_words else []
 
 
 class Pose(NamedTuple):
@@ -56,15 +97,23 @@ class Pose(NamedTuple):
 
 def header_of(lines: Sequence[str]) -> Header:
     """The names of the columns of a table of poses; none if it is not one."""
-    return find_header(lines, (*_POSITION, *_QUATERNION), _OTHER_NAMES, within=1)
+    for needed in ((*_POSITION, *_QUATERNION), *_MATRICES):
+        header = find_header(lines, needed, _OTHER_NAMES, within=1)
+        if header.columns:
+            return header
+    return header
 
 
 def read_text(path: Path, text: str) -> list[Pose]:
-    """The poses of the text of a file in TUM's or KITTI's format."""
+    """The poses of the text of a file in TUM's or KITTI's format.
+
+    The name of an image may stand in place of TUM's timestamp; its name, number or timestamp before
+    a matrix.
+    """
     poses: list[Pose] = []
     problems: list[tuple[str, str]] = []
     count = None
-    order: list[int] | None = None
+    order: _Order | None = None
     for number, line in enumerate(text.splitlines(), 1):
         if not poses and not problems:
             named = _order(line)
@@ -81,32 +130,51 @@ def read_text(path: Path, text: str) -> list[Pose]:
             continue
         if len(poses) + len(problems) >= MAX_VIEWS:
             raise UserError(f"{path} has more than {MAX_VIEWS:,} poses: remove some")
-        count = count or len(words)
+        if count is None:
+            count = len(words)
+            order = order if order is not None and order.num_words == count else None
         where = f"{path}, line {number}"
         try:
-            if len(words) != count or count not in (8, 12, 16):
+            if len(words) != count or count not in (
+                _LENGTHS if order is None else (order.num_words,)
+            ):
                 raise UserError(
                     f"{where} has {counted(len(words), 'number')}, but each line must have 8 "
-                    "(TUM: timestamp tx ty tz qx qy qz qw), 12 (KITTI: a 3x4 matrix) or 16"
+                    "(TUM: timestamp tx ty tz qx qy qz qw), 12 (KITTI: a 3x4 matrix) or 16; the "
+                    "name of an image may stand in place of the timestamp, or before a matrix"
                 )
-            numbers = [finite_number(word, where) for word in words]
-            numbers = [numbers[at] for at in order] if order and count == 8 else numbers
-            poses.append(_pose(numbers, where))
+            poses.append(_pose_of_line(words if order is None else order.of(words), where))
         except UserError as problem:
             problems.append((f"line {number}", str(problem)))
     return _checked(path, poses, problems)
 
 
-def _order(line: str) -> list[int] | None:
+def _pose_of_line(words: Sequence[str], where: str) -> Pose:
+    """The pose of a line, and the name or the timestamp of its image where it begins with one."""
+    first, rest = (None, words) if len(words) in (12, 16) else (words[0], words[1:])
+    pose = _pose([finite_number(word, where) for word in rest], where)
+    if first is None:
+        return pose
+    try:
+        float(first)
+    except ValueError:
+        return pose._replace(name=first.strip("\"'"))
+    return pose._replace(timestamp=finite_number(first, where))
+
+
+def _order(line: str) -> _Order | None:
     """Where the values of TUM's format are, by a line that names all of them; None for others.
 
-    >>> _order("# timestamp tx ty tz qw qx qy qz"), _order("1.0 2 3")
+    >>> _order("# timestamp tx ty tz qw qx qy qz").places, _order("1.0 2 3")
     ([0, 1, 2, 3, 5, 6, 7, 4], None)
     """
     words = [word.lower() for word in re.findall("[A-Za-z_]+", line)]
     words = [_OTHER_NAMES.get(word, word) for word in words]
-    wanted = ("timestamp", *_POSITION, *_QUATERNION)
-    return [words.index(word) for word in wanted] if sorted(words) == sorted(wanted) else None
+    for first in ("timestamp", "name"):
+        wanted = (first, *_POSITION, *_QUATERNION)
+        if sorted(word for word in words if word not in _NUMBERS) == sorted(wanted):
+            return _Order([words.index(word) for word in wanted], len(words))
+    return None
 
 
 def _checked(path: Path, poses: list[Pose], problems: Sequence[tuple[str, str]]) -> list[Pose]:
@@ -119,24 +187,49 @@ def _checked(path: Path, poses: list[Pose], problems: Sequence[tuple[str, str]])
 
 
 def _pose(numbers: Sequence[float], where: str) -> Pose:
-    if len(numbers) == 8:
-        matrix = pose_of_quaternion(numbers[4:], numbers[1:4], where)
-        return Pose(from_opencv(matrix), timestamp=numbers[0])
+    """The pose of a position and a quaternion, or of a matrix 3x4 or 4x4."""
+    if len(numbers) == 7:
+        return Pose(from_opencv(pose_of_quaternion(numbers[3:], numbers[:3], where)))
     return Pose(from_opencv(np.array(numbers).reshape(-1, 4)))
 
 
+def are_poses(lines: Sequence[str]) -> bool:
+    """Whether the first line that is no comment is one that `read_text` reads.
+
+    >>> are_poses(["# poses", "1.5 0 0 0 0 0 0 1"]), are_poses(["1.5 rgb/1.5.png"])
+    (True, False)
+    """
+    order = next((found for line in lines[:1] if (found := _order(line))), None)
+    for line in lines[0 if order is None or lines[0].lstrip().startswith("#") else 1 :]:
+        words = line.partition("#")[0].replace(",", " ").replace(";", " ").split()
+        if not words:
+            continue
+        words = words if order is None else list(order.of(words))
+        try:
+            _pose_of_line(words if len(words) in _LENGTHS else [], "")
+        except (UserError, IndexError):
+            return False
+        return True
+    return False
+
+
 def is_matrix(text: str) -> bool:
-    """Whether a text is a matrix of 3x4 or 4x4."""
+    """Whether a text is a matrix of 3x4 or 4x4, in as many lines or in one."""
     rows = [line.split() for line in text.splitlines() if line.strip()]
+    if len(rows) == 1:
+        return len(rows[0]) in (12, 16)
     return len(rows) in (3, 4) and all(len(row) == 4 for row in rows)
 
 
 def read_folder(folder: Path, *, follow_links: bool = False) -> tuple[list[Pose], list[str]]:
     """The poses of a folder with a matrix for each image, in a file of its name; and notes.
 
-    A matrix that is not finite is that of an image whose place was lost.
+    NAME.pose.txt is that of NAME.color.png. A matrix that is not finite is that of an image whose
+    place was lost.
     """
     paths = sorted(files_with(folder, ".txt"), key=lambda path: natural_key(path.name))
+    beside = [path for path in paths if path.stem.lower().endswith(_BESIDE)]
+    paths = beside or paths
     poses: list[Pose] = []
     problems: list[tuple[str, str]] = []
     lost: list[str] = []
@@ -150,7 +243,8 @@ def read_folder(folder: Path, *, follow_links: bool = False) -> tuple[list[Pose]
                 lost.append(path.name)
                 continue
             numbers = [finite_number(word, str(path)) for word in words]
-            poses.append(_pose(numbers, str(path))._replace(name=path.stem))
+            name = f"{path.stem[: -len(_BESIDE)]}.color" if beside else path.stem
+            poses.append(_pose(numbers, str(path))._replace(name=name))
         except UserError as problem:
             problems.append((path.name, str(problem)))
     if problems:
@@ -167,20 +261,21 @@ def read_csv(path: Path, text: str) -> tuple[list[Pose], list[str]]:
     header = header_of(lines)
     rows = dict(rows_of(path, lines, header))
     columns = _with_names(header.columns, list(rows.values()))
-    notes = note_on_columns(path, header._replace(columns=columns), _KNOWN, list(rows.values()))
+    matrix = next((keys for keys in _MATRICES if set(keys) <= set(columns)), None)
+    matrix = None if set(_QUATERNION) <= set(columns) else matrix
+    known = (*_KNOWN, *(matrix or ()), *(_LAST_ROWS if matrix else ()))
+    notes = note_on_columns(path, header._replace(columns=columns), known, list(rows.values()))
     poses, problems = [], []
     for number, words in rows.items():
         row = dict(zip(columns, words, strict=False))
         where = f"{path}, line {number}"
         try:
-            position, rotation = (
-                [finite_number(row.get(key), f"{where}: {key}") for key in keys]
-                for keys in (_POSITION, _QUATERNION)
-            )
-            matrix = from_opencv(pose_of_quaternion(rotation, position, where))
+            keys = matrix or (*_POSITION, *_QUATERNION)
+            numbers = [finite_number(row.get(key), f"{where}: {key}") for key in keys]
             stamp = row.get("timestamp")
             timestamp = None if stamp is None else finite_number(stamp, f"{where}: timestamp")
-            poses.append(Pose(matrix, timestamp, (row.get("name") or "").strip() or None))
+            name = (row.get("name") or "").strip() or None
+            poses.append(_pose(numbers, where)._replace(timestamp=timestamp, name=name))
         except UserError as problem:
             problems.append((f"line {number}", str(problem)))
     return _checked(path, poses, problems), notes

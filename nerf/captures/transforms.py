@@ -84,7 +84,7 @@ def read_nerfstudio(
       UserError: with everything that is missing or impossible.
     """
     path, name_notes = transforms_file(folder, follow_links=follow_links)
-    content = read_json(path, follow_links=follow_links)
+    content, left_out = _with_test_frames(path, read_json(path, follow_links=follow_links))
     names = names_in(content)
     images = match_images(folder, names, factor, follow_links=follow_links)
     frames, notes = read_frames(path, content, "", images)
@@ -92,11 +92,36 @@ def read_nerfstudio(
     split, split_notes = named_split(path, content, names, [frame.file for frame in frames])
     masks, mask_notes = masks_of_frames(path, content, names, images, factor)
     depth_files, depth_notes = depth_of_frames(path, content, names, follow_links=follow_links)
-    notes += [*name_notes, *images.notes(), *split_notes, *mask_notes, *depth_notes]
+    notes += [*name_notes, *left_out, *images.notes(), *split_notes, *mask_notes, *depth_notes]
     model, by_id = _points(folder, content, notes, follow_links=follow_links)
     points = np.array([point.position for point in by_id.values()]).reshape(-1, 3)
     capture = assemble("nerfstudio", images, frames, points, split, notes, depth_files=depth_files)
     return dataclasses.replace(_with_depths(capture, model, by_id), masks=masks)
+
+
+def _with_test_frames(path: Path, content: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """A file without the frames that it calls bad, and with those of `test_frames` as held-out ones
+    (ScanNet++); and a note.
+    """
+    lists = [content.get("frames"), content.get("test_frames")]
+    frames, held_out = [list(x) if isinstance(x, list) else None for x in lists]
+    if frames is None or not any(isinstance(x, dict) for x in (*frames, *(held_out or ()))):
+        return content, []
+    bad = [x for x in (*frames, *(held_out or ())) if _is_bad(x)]
+    if held_out is None and not bad:
+        return content, []
+    good = [[x for x in each if not _is_bad(x)] for each in (frames, held_out or [])]
+    content = {**content, "frames": good[0] + good[1]}
+    content.pop("test_frames", None)
+    if good[1]:
+        content.setdefault("test_filenames", names_in({"frames": good[1]}))
+    left_out = "frame that is_bad is left out", "frames that are is_bad are left out"
+    names = names_in({"frames": bad})
+    return content, [f"{counted(len(bad), *left_out)}: {listed(names)}"] if bad else []
+
+
+def _is_bad(frame: Any) -> bool:
+    return isinstance(frame, dict) and frame.get("is_bad") is True
 
 
 def names_in(content: Mapping[str, Any]) -> list[str]:

@@ -87,10 +87,22 @@ def test_keyframes_of_an_older_version_share_the_seconds_of_the_path(tmp_path):
     assert len(read_camera_path(write(tmp_path / "a.json", content)).poses) == 40
 
 
+@pytest.mark.parametrize(("word", "is_loop"), [("false", False), ("True", True), (None, False)])
+def test_truth_may_be_a_word_and_a_missing_angle_is_the_usual_one(tmp_path, word, is_loop):
+    content = keyframes_only(is_cycle=word, default_fov=40.0)
+    for frame in content["keyframes"]:
+        frame |= {"fov": None, "override_transition_enabled": "false"}
+        frame["override_transition_sec"] = 7.0
+    found = read_camera_path(write(tmp_path / "a.json", content))
+    assert len(found.poses) == 10 * (len(content["keyframes"]) - 1 + is_loop)
+    np.testing.assert_allclose(found.fov, 40.0)
+
+
 @pytest.mark.parametrize(
     ("more", "said"),
     [
         ({"keyframes": []}, "no frames in camera_path"),
+        ({"is_cycle": "perhaps"}, "is_cycle must be true or false, not 'perhaps'"),
         ({"keyframes": keyframes_only()["keyframes"][:1]}, "one keyframe, and a path needs two"),
         ({"default_transition_sec": 0}, "keyframe 1: the transition must take 0.001 to 1,000,000"),
         ({"default_transition_sec": 1e-200}, "must take 0.001 to 1,000,000 seconds, not 1e-200"),

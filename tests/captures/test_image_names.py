@@ -11,7 +11,14 @@ from nerf.captures.formats import read_capture
 from nerf.captures.image_index import index_of_names, list_images
 from nerf.captures.image_names import match_images
 from nerf.errors import UserError, printable
-from tests.support.captures import HEIGHT, WIDTH, orbit_poses, transforms, write_pictures
+from tests.support.captures import (
+    HEIGHT,
+    WIDTH,
+    orbit_poses,
+    refusal,
+    transforms,
+    write_pictures,
+)
 
 REAL = [f"images/view_{i}.png" for i in range(4)]
 
@@ -188,7 +195,16 @@ def test_a_split_may_name_images_otherwise_than_the_frames(tmp_path):
     assert capture.split == ((0, 1, 2), (3,))
     assert not any("of no image" in note for note in capture.notes)
     files = list_images(tmp_path).images
-    assert index_of_names(files, ["C:\\view_2.png", "view_9", ""]) == {"C:\\view_2.png": 2}
+    assert index_of_names(files, ["C:\\view_2.png", "view_9", ""]) == {"C:\\view_2.png": [2]}
+
+
+def test_a_split_that_names_one_of_two_images_is_refused_with_both(tmp_path):
+    names = [f"images/{side}/{i}.png" for side in ("left", "right") for i in range(2)]
+    write_pictures(tmp_path, names)
+    folder = write_json(tmp_path, names, test_filenames=["right/0.png", "1.png"])
+    message = refusal(folder)
+    said = "'1' in test_filenames may be each of images/left/1.png, images/right/1.png: give more"
+    assert said in message
 
 
 def test_names_that_lead_out_are_not_read_and_the_message_says_what_is_there(tmp_path):

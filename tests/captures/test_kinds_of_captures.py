@@ -47,6 +47,7 @@ KINDS = {
     ],
     "`cameras.json` of gaussian-splatting without its images": CASES["whose images are not there"],
     "depth that a network has guessed": CASES["the depth images are not used"],
+    "depth images that stop at one greatest value": CASES["have exactly the greatest depth"],
     "decimal commas between commas or spaces": CASES["decimal commas"],
     "a column that changes rays and is not known": CASES["is not read, and changes the rays"],
     "one lens without a size for portrait and landscape": CASES["has one lens without w and h"],
@@ -116,16 +117,20 @@ def bounds_of_0(tmp_path, monkeypatch):
     yield folder, {"near": 1.0, "far": 9.0}
 
 
-@kind("axes of OpenCV, matrices from world to camera")
+@kind("axes of OpenCV, matrices from world to camera, transposed rotations")
 def other_axes(tmp_path, monkeypatch):
     for row in (
         "look away from the point where their axes meet",
         "if the matrices were world to camera",
+        "if the rotations were transposed",
     ):
         yield next(CASES[row](tmp_path / row, monkeypatch))
 
 
-@kind("depth images of Record3D, Polycam, `transforms.json` and Blender's files; COLMAP's points")
+@kind(
+    "depth images of Record3D, Polycam, `transforms.json`, Blender's files and trajectories; "
+    "COLMAP's points"
+)
 def measured_depth(tmp_path, monkeypatch):
     folder = write_record3d(read_capture(write_nerfstudio(tmp_path / "seed")), tmp_path / "scene")
     (folder / "depth").mkdir()
@@ -214,6 +219,13 @@ def tables(tmp_path, monkeypatch):
     (folder / "POSES.CSV").write_text(path.read_text().replace(",", "\t"), encoding="utf-16")
     path.unlink()
     yield folder
+
+
+@kind("positions of a GPS in a table")
+def positions_of_a_gps(tmp_path, monkeypatch):
+    write_pictures(tmp_path, ["images/a.png", "images/b.png"])
+    (tmp_path / "gps.csv").write_text("name,latitude,longitude,altitude\na.png,48.1,11.5,520\n")
+    yield tmp_path
 
 
 @kind("masks that belong to no image")

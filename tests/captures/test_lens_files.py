@@ -198,3 +198,13 @@ def test_the_last_column_of_kitti_s_matrix_says_where_its_camera_is(tmp_path, so
     local = pose[:, :3].T @ (point[:3] - pose[:, 3])
     ray = np.asarray(directions(np.float32(u / depth), np.float32(v / depth), lens))
     np.testing.assert_allclose(ray / -ray[2], local / -local[2], atol=1e-5)
+
+
+@pytest.mark.parametrize("key", ["is_fisheye", "latlong"])
+@pytest.mark.parametrize(
+    ("value", "is_true"), [(1, True), ("True", True), ("false", False), ("0", False)]
+)
+def test_truth_may_be_a_word_or_a_number(folder, key, value, is_true):
+    capture = read_capture(with_json(folder, **LENS, w=WIDTH, h=HEIGHT, **{key: value}))
+    found = capture.lens.fisheye if key == "is_fisheye" else capture.is_panorama
+    assert np.asarray(found).tolist() == [is_true] * capture.num_views

@@ -23,6 +23,18 @@ def test_polycam_without_corrected_poses_is_read_with_a_note(tmp_path, bundled):
     assert_same_rays(load(folder), load(bundled))
 
 
+@pytest.mark.parametrize("corrected", [True, False])
+def test_polycams_folders_may_lie_at_the_top(tmp_path, bundled, corrected):
+    folder = write_polycam(read_capture(bundled), tmp_path / "out", corrected=corrected)
+    expected = read_capture(folder)
+    for inner in sorted((folder / "keyframes").iterdir()):
+        inner.rename(folder / inner.name)
+    (folder / "keyframes").rmdir()
+    found = read_capture(folder)
+    assert (found.format, found.names) == ("polycam", expected.names)
+    np.testing.assert_array_equal(found.camtoworlds, expected.camtoworlds)
+
+
 def test_corrected_poses_of_polycam_are_preferred(tmp_path, bundled):
     capture = read_capture(bundled)
     folder = write_polycam(capture, tmp_path / "out")

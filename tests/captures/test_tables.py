@@ -155,6 +155,29 @@ def test_a_table_without_the_lens_is_told_what_to_export(tmp_path, source):
     assert 'has no column f: export the registration as "Internal/External' in refusal(folder)
 
 
+GPS = {
+    "name,latitude,longitude,alt,heading,pitch,roll": "48.1,11.5,520,10,0,0",
+    "name,x,y,alt,yaw,pitch,roll": "4e5,5e6,520,10,0,0",
+}
+
+
+@pytest.mark.parametrize("columns", GPS)
+@pytest.mark.parametrize("name", ["trajectory tum", "realitycapture xmp", "bundler"])
+def test_positions_of_a_gps_do_not_hide_poses(tmp_path, source, name, columns):
+    folder, expected = write(source, name, tmp_path / "out")
+    (folder / "gps.csv").write_text(f"{columns}\nview_0.png,{GPS[columns]}\n")
+    assert formats_in(folder) == [name.split(" ")[0]]
+    np.testing.assert_array_equal(read_capture(folder).camtoworlds, expected)
+
+
+def test_positions_of_a_gps_alone_are_said_to_be_no_poses(tmp_path):
+    columns = next(iter(GPS))
+    (tmp_path / "gps.csv").write_text(f"{columns}\nview_0.png,{GPS[columns]}\n")
+    message = refusal(tmp_path)
+    assert "gps.csv is a table of positions by GPS" in message
+    assert "python -m nerf.pose" in message
+
+
 # Folders, and several files.
 
 FOLDERS = [

@@ -1,11 +1,15 @@
-"""Laws of matching the timestamps of images and poses."""
+"""Laws of trajectories: which image and which depth image belong to a pose."""
+
+import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from nerf.captures.depth_images import read_depth
 from nerf.captures.formats import read_capture
-from tests.support.captures import orbit_poses, refusal, write_nerfstudio
-from tools.other_formats import write_csv, write_kitti, write_pose_folder, write_tum
+from tests.support.captures import HEIGHT, WIDTH, orbit_poses, refusal, write_nerfstudio
+from tools.other_formats import tum_rows, write_csv, write_kitti, write_pose_folder, write_tum
 
 
 def test_a_pose_belongs_to_the_nearest_image_alone(tmp_path):
@@ -72,3 +76,119 @@ def test_matrices_that_are_not_finite_are_left_out_and_other_text_is_refused(tmp
     np.testing.assert_allclose(found.camtoworlds[:3], source.camtoworlds[:3], atol=1e-9)
     (folder / "pose" / "view_4.txt").write_text("1 2 3")
     assert "view_4.txt is no 3x4 or 4x4 matrix" in refusal(folder)
+
+
+def renamed(folder, name):
+    """Calls images, in order, by what a function makes of their timestamps."""
+    for path in sorted(folder.iterdir()):
+        path.rename(path.with_name(f"{name(float(path.stem))}{path.suffix}"))
+
+
+START = 1_305_031_102.0  # of `write_tum`
+
+
+@pytest.mark.parametrize(("unit", "since"), [(1e9, 0.0), (1e6, 0.0), (1e3, 0.0), (1e9, START)])
+def test_images_may_be_called_by_smaller_units_than_seconds(tmp_path, unit, since):
+    source = read_capture(write_nerfstudio(tmp_path / "ns"))
+    folder = write_tum(source, tmp_path / "out")
+    renamed(folder / "rgb", lambda time: f"{round((time - since) * unit):019d}")
+    path = folder / "groundtruth.txt"
+    _, *lines = path.read_text().splitlines()
+    rows = [line.split(" ", 1) for line in lines]
+    path.write_text("\n".join(f"{float(time) - since!r} {rest}" for time, rest in rows))
+    found = read_capture(folder)
+    np.testing.assert_allclose(found.camtoworlds, source.camtoworlds, atol=1e-9)
+    assert found.notes == ()
+
+
+@pytest.mark.parametrize("count", [7, 12, 16])
+@pytest.mark.parametrize("of", ["file", "stem", "number"])
+def test_a_line_may_begin_with_the_name_or_the_number_of_its_image(tmp_path, count, of):
+    """In any order of the lines."""
+    source = read_capture(write_nerfstudio(tmp_path / "ns"))
+    folder = write_kitti(source, tmp_path / "out", rows=4)
+    rows = [line.split()[:count] for line in (folder / "poses.txt").read_text().splitlines()]
+    if count == 7:
+        rows = [map(repr, map(float, row[1:])) for row in tum_rows(source, range(len(rows)))]
+    if of == "number":
+        for number, file in enumerate(source.files):
+            (folder / "image_2" / file.name).rename(folder / "image_2" / f"{number:06d}.png")
+    first = {"file": lambda i: source.files[i].name, "stem": lambda i: source.files[i].stem}
+    lines = [f"{first.get(of, str)(i)} {' '.join(row)}" for i, row in enumerate(rows)]
+    (folder / "poses.txt").write_text("\n".join(reversed(lines)))
+    found = read_capture(folder)
+    np.testing.assert_allclose(found.camtoworlds, source.camtoworlds, atol=1e-9)
+    assert found.notes == ()
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_images_may_count_from_one_and_poses_from_zero(tmp_path, first):
+    source = read_capture(write_nerfstudio(tmp_path / "ns"))
+    folder = write_pose_folder(source, tmp_path / "out")
+    for number, file in enumerate(source.files):
+        (folder / "color" / file.name).rename(folder / "color" / f"{number + first}.png")
+        path = folder / "pose" / f"{file.stem}.txt"
+        path.rename(path.with_stem(str(number)))
+    found = read_capture(folder)
+    np.testing.assert_allclose(found.camtoworlds, source.camtoworlds, atol=1e-9)
+    assert [note[:23] for note in found.notes] == ["the images count from 1"] * first
+
+
+# Depth images.
+
+
+def write_depths(folder, names, first=1000):
+    folder.mkdir(exist_ok=True)
+    for number, name in enumerate(names):
+        pixels = np.full((HEIGHT, WIDTH), first + number, np.uint16)
+        Image.fromarray(pixels).save(folder / name)
+
+
+def assert_depths(capture, unit):
+    """Those of `write_depths`, one for each view."""
+    assert len(capture.depth_files) == capture.num_views
+    for number, file in enumerate(capture.depth_files):
+        np.testing.assert_allclose(read_depth(file), (1000 + number) * unit)
+    assert not any("depth" in note or "no pose" in note for note in capture.notes)
+
+
+def test_replica_has_images_and_depths_in_one_folder(tmp_path):
+    source = read_capture(write_nerfstudio(tmp_path / "ns", cx=5.5, cy=4.25))
+    folder = write_kitti(source, tmp_path / "out", rows=4)
+    (folder / "poses.txt").rename(folder / "traj.txt")
+    images = (folder / "image_2").rename(folder / "results")
+    for number, file in enumerate(sorted(images.iterdir())):
+        file.rename(images / f"frame{number:06d}.png")
+    write_depths(images, [f"depth{i:06d}.png" for i in range(source.num_views)])
+    (folder / "calib.txt").unlink()
+    camera = {"w": WIDTH, "h": HEIGHT, "fx": 10.0, "fy": 10.0, "cx": 5.0, "cy": 3.75}
+    (folder / "cam_params.json").write_text(json.dumps({"camera": {**camera, "scale": 6553.5}}))
+    found = read_capture(folder)
+    np.testing.assert_allclose(found.camtoworlds, source.camtoworlds, atol=1e-9)
+    np.testing.assert_allclose(found.lens.centre, source.lens.centre)
+    assert_depths(found, 1 / 6553.5)
+
+
+@pytest.mark.parametrize("write", [write_csv, write_pose_folder, write_kitti])
+def test_depths_beside_images_are_found_by_their_names(tmp_path, write):
+    source = read_capture(write_nerfstudio(tmp_path / "ns"))
+    folder = write(source, tmp_path / "out")
+    write_depths(folder / "Depth", [f"{file.stem}.png" for file in source.files])
+    assert_depths(read_capture(folder), 1e-3)
+    (folder / "Depth").rename(folder / "scratch")
+    write_depths(folder / "depth", [f"z{i}.png" for i in range(3)])
+    (note,) = [note for note in read_capture(folder).notes if "depth" in note]
+    assert "the depth images in depth are not used: none is called like an image" in note
+
+
+@pytest.mark.parametrize("listed", [False, True])
+def test_depths_of_tum_are_found_by_their_timestamps(tmp_path, listed):
+    source = read_capture(write_nerfstudio(tmp_path / "ns"))
+    folder = write_tum(source, tmp_path / "out")
+    stamps = [START + 0.1 * i + 0.004 for i in range(source.num_views)]
+    names = [f"z{i}.png" if listed else f"{t:.6f}.png" for i, t in enumerate(stamps)]
+    write_depths(folder / "depth", names)
+    if listed:
+        lines = [f"{time:.6f} depth/{name}" for time, name in zip(stamps, names, strict=True)]
+        (folder / "depth.txt").write_text("# depth maps\n" + "\n".join(lines))
+    assert_depths(read_capture(folder), 1 / 5000)

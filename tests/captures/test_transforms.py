@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from nerf.captures.formats import read_capture
 from nerf.scenes.loading import CaptureOptions, load_folder
 from nerf.scenes.normalize import NormalizeOptions
 from tests.support.captures import (
@@ -101,6 +102,17 @@ def test_black_or_white_behind_transparent_images(tmp_path):
     np.testing.assert_allclose(alpha, alpha[..., :1].repeat(3, -1), atol=1e-6)
     assert alpha.min() >= 0
     assert alpha.max() > 0.5
+
+
+@pytest.mark.parametrize("count", [12, 16])
+def test_a_matrix_may_be_one_list_of_numbers(tmp_path, count):
+    def change(content):
+        for frame in content["frames"]:
+            frame["transform_matrix"] = np.ravel(frame["transform_matrix"]).tolist()[:count]
+
+    expected = read_capture(write_nerfstudio(tmp_path / "rows"))
+    found = read_capture(write_nerfstudio(tmp_path / "list", change=change))
+    np.testing.assert_array_equal(found.camtoworlds, expected.camtoworlds)
 
 
 # What is wrong.

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from nerf.scenes.loading import load_folder
-from tests.captures.test_glance import inverse, lit, opencv, orbit
+from tests.captures.test_glance import inverse, lit, opencv, orbit, transposed
 from tests.captures.test_odd_captures import write_points
 from tests.support.advice import advises, sentence
 from tests.support.captures import (
@@ -62,6 +62,18 @@ def matrices_from_world_to_camera(tmp_path, monkeypatch):
     folder = write(tmp_path, inverse(orbit(NUM_VIEWS)))
     yield folder
     yield rewrite(folder, np.linalg.inv)
+
+
+@advises("if the rotations were transposed")
+def transposed_rotations(tmp_path, monkeypatch):
+    folder = write(tmp_path, transposed(orbit(NUM_VIEWS)))
+    yield folder
+
+    def mended(matrix):
+        matrix[:3, :3] = matrix[:3, :3].T.copy()
+        return matrix
+
+    yield rewrite(folder, mended)
 
 
 @advises("is it in millimetres, or a share of the width")
