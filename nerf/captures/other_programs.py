@@ -103,11 +103,6 @@ UNREAD = (
         "qz qw",
     ),
     Unread(
-        (".pose.txt",),
-        "a pose of 7-Scenes",
-        "move such files into pose/ and the images into images/, both called by their number",
-    ),
-    Unread(
         ("trajectory.log",),
         "a trajectory of Open3D",
         "write its matrices into trajectory.txt, the 16 numbers of each in one line",

@@ -25,8 +25,10 @@ from nerf.captures.tables import (
     rows_of,
 )
 from nerf.errors import UserError, counted, listed
+from nerf.geometry.poses import are_orthonormal
 
-_LENGTHS = (8, 12, 13, 16, 17)  # words of a line
+_NUMBERED = (13, 17)  # words of a line with a matrix behind another one
+_LENGTHS = (8, 12, 16, *_NUMBERED)
 _NUMBERS = ("id", "index", "frame_id", "frame_index")  # that say nothing of a pose
 _BESIDE = ".pose"  # of 7-Scenes, whose poses lie beside the images
 _POSITION = ("tx", "ty", "tz")
@@ -138,15 +140,19 @@ def read_text(path: Path, text: str) -> list[Pose]:
             if len(words) != count or count not in (
                 _LENGTHS if order is None else (order.num_words,)
             ):
-                raise UserError(
-                    f"{where} has {counted(len(words), 'number')}, but each line must have 8 "
-                    "(TUM: timestamp tx ty tz qx qy qz qw), 12 (KITTI: a 3x4 matrix) or 16; the "
-                    "name of an image may stand in place of the timestamp, or before a matrix"
-                )
+                raise _wrong_number(words, where)
             poses.append(_pose_of_line(words if order is None else order.of(words), where))
         except UserError as problem:
             problems.append((f"line {number}", str(problem)))
     return _checked(path, poses, problems)
+
+
+def _wrong_number(words: Sequence[str], where: str) -> UserError:
+    return UserError(
+        f"{where} has {counted(len(words), 'number')}, but each line must have 8 (TUM: timestamp "
+        "tx ty tz qx qy qz qw), 12 (KITTI: a 3x4 matrix) or 16; the name of an image may stand in "
+        "place of the timestamp, or before a matrix"
+    )
 
 
 def _pose_of_line(words: Sequence[str], where: str) -> Pose:
@@ -159,6 +165,8 @@ def _pose_of_line(words: Sequence[str], where: str) -> Pose:
         float(first)
     except ValueError:
         return pose._replace(name=first.strip("\"'"))
+    if len(words) in _NUMBERED and not are_orthonormal(pose.camtoworld[None, :, :3]).all():
+        raise _wrong_number(words, where)  # the number is not before the matrix
     return pose._replace(timestamp=finite_number(first, where))
 
 
