@@ -242,6 +242,8 @@ def rows_gradient_by_sorting(
     num_factors: int,
 ) -> jax.Array:
     """`rows_gradient_in_blocks`, but what goes to one row is summed before it is added to it."""
+    if len(gradient) == 0:
+        return total
     parts = _additions(found, unit, gradient, texels, num_factors)
     index = jnp.concatenate([index.reshape(-1) for index, _, _ in parts])
     added = jnp.concatenate(

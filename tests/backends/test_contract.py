@@ -10,7 +10,7 @@ import pytest
 from benchmarks.work import equations
 from nerf.backends.convert import differences
 from nerf.field import FieldOutput, abstract_params
-from tests.support.fields import make, random_inputs, random_params, small
+from tests.support.fields import compiled, make, random_inputs, random_params, small
 
 pytestmark = pytest.mark.usefixtures("fast_compilation")
 
@@ -27,7 +27,7 @@ def config(implementation):
 
 @pytest.fixture
 def field(backend, config):
-    return make(backend, config)
+    return compiled(backend, config)
 
 
 @pytest.fixture
@@ -83,8 +83,8 @@ def test_density_does_not_depend_on_the_viewing_direction_and_rgb_does(field, pa
     assert np.abs(front.rgb - back.rgb).max() > 1e-2
 
 
-def test_parameters_may_lie_on_the_host(field, params):
-    inputs = random_inputs(4)
+def test_parameters_may_lie_on_the_host(backend, config, params):
+    field, inputs = make(backend, config), random_inputs(4)
     expected = field.apply(params, *inputs)
     found = field.apply(jax.device_get(params), *inputs)
     jax.tree.map(np.testing.assert_array_equal, found, expected)
@@ -118,7 +118,8 @@ def test_parameters_are_plain_dictionaries_of_arrays(field, params):
 
     check(field.init(jax.random.key(0)), jax.Array)
     check(abstract_params(field), jax.ShapeDtypeStruct)
-    gradient = jax.grad(lambda params: jnp.sum(field.apply(params, *random_inputs(3)).rgb))(params)
+    inputs = random_inputs(3)
+    gradient = jax.jit(jax.grad(lambda params: jnp.sum(field.apply(params, *inputs).rgb)))(params)
     check(gradient, jax.Array)
     assert differences(gradient, params) == []
 
@@ -149,7 +150,7 @@ def test_every_layer_multiplies_in_the_type_asked_for(backend, config, params):
 
 def test_fresh_parameters_do_not_depend_on_the_type(backend, config, key):
     made = [
-        make(backend, dataclasses.replace(config, compute_dtype=dtype)).init(key)
+        compiled(backend, dataclasses.replace(config, compute_dtype=dtype)).init(key)
         for dtype in ("float32", "bfloat16")
     ]
     jax.tree.map(np.testing.assert_array_equal, *made)
@@ -165,7 +166,7 @@ def test_gradients_in_bfloat16_are_float32_and_nearly_right(backend, config, par
             output = field.apply(params, *inputs)
             return jnp.mean(output.rgb) + jnp.mean(output.density)
 
-        gradients.append(jax.tree.leaves(jax.grad(loss)(params)))
+        gradients.append(jax.tree.leaves(jax.jit(jax.grad(loss))(params)))
     norm = np.sqrt(sum(np.sum(np.square(leaf)) for leaf in gradients[0]))
     for exact, rough in zip(*gradients, strict=True):
         assert rough.dtype == jnp.float32

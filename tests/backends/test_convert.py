@@ -167,7 +167,7 @@ def test_all_backends_say_the_same_of_a_point(name, config, haiku_params, key):
             continue
         for noise_key in (None, key):
             first, *others = (
-                field.apply(
+                jax.jit(field.apply)(
                     convert({"shared": tree}, name, "haiku", backend)["shared"],
                     points,
                     viewdirs,
@@ -185,13 +185,13 @@ def test_all_backends_say_the_same_of_a_point(name, config, haiku_params, key):
 
 
 def training_views():
-    """Three views of a smooth picture; numbers repeat from call to call."""
+    """Three views of a smooth image; numbers repeat from call to call."""
     v, u = np.mgrid[0:1:6j, 0:1:8j]
-    pictures = [np.stack([u, v, 0.5 + 0.4 * np.sin(3 * u + i)], axis=-1) for i in range(3)]
+    images = [np.stack([u, v, 0.5 + 0.4 * np.sin(3 * u + i)], axis=-1) for i in range(3)]
     matrices = np.tile(np.eye(3, 4), (3, 1, 1))
     matrices[:, 0, 3] = [-0.1, 0.0, 0.1]
     cameras = Cameras.pinhole(matrices, focal=8.0, height=6, width=8, near=1.3, far=8.0)
-    return views_of(np.asarray(pictures), cameras)
+    return views_of(np.asarray(images), cameras)
 
 
 SPACE = NDC.of_views(focal=8.0, height=6, width=8)

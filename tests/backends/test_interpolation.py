@@ -98,7 +98,8 @@ def test_at_a_texel_it_is_that_texel(texels):
 def test_the_gradient_gives_each_texel_its_share(texels):
     """The shares of one place add up to one, and they are what the place takes from each row."""
     rows, unit = random_rows(texels, num_features=1), random_places(texels, num_points=1)
-    shares = jax.grad(lambda rows: jnp.sum(interpolate(rows, unit, texels)))(jnp.asarray(rows))
+    gradient = jax.jit(jax.grad(lambda rows: jnp.sum(interpolate(rows, unit, texels))))
+    shares = gradient(jnp.asarray(rows))
     assert shares.min() >= 0
     assert float(jnp.sum(shares)) == pytest.approx(len(texels), rel=1e-5)
     assert np.count_nonzero(shares) <= len(texels) * 2 ** len(texels[0])
@@ -131,8 +132,10 @@ def test_both_gradients_are_those_of_the_plain_form(texels, num_factors, num_poi
         found = function(rows, unit, texels, num_factors=num_factors)
         return jnp.sum(jnp.sin(found))
 
-    expected = jax.grad(functools.partial(loss, plainly), (0, 1))(rows, unit)
-    found = jax.grad(functools.partial(loss, interpolation.interpolate), (0, 1))(rows, unit)
+    expected, found = (
+        jax.jit(jax.grad(functools.partial(loss, function), (0, 1)))(rows, unit)
+        for function in (plainly, interpolation.interpolate)
+    )
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_allclose(one, other, rtol=2e-4, atol=1e-4)
 
@@ -149,7 +152,10 @@ def test_every_form_of_the_gradient_is_the_same(texels, num_factors):
     index, share = interpolation.corners(unit, texels)
     found = jnp.sum(share[..., None] * rows[index], axis=1)
     one, other = (
-        form(total, found, unit, gradient, texels=texels, num_factors=num_factors) for form in forms
+        jax.jit(functools.partial(form, texels=texels, num_factors=num_factors))(
+            total, found, unit, gradient
+        )
+        for form in forms
     )
     np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
 
@@ -167,7 +173,7 @@ def test_the_gradient_is_added_to_a_total():
             )
             return jnp.sum(found)
 
-        return jax.grad(loss)(rows)
+        return jax.jit(jax.grad(loss))(rows)
 
     np.testing.assert_allclose(gradient(total), total + gradient(None), atol=1e-5)
 

@@ -224,7 +224,7 @@ def persistent():
         (pickle.dumps({"a": 0}) + b"\0" * (1 << 20), "too large"),
     ],
     ids=[
-        "empty", "text", "picture", "array file", "arrays inside", "no stop", "cut short", "float",
+        "empty", "text", "image", "array file", "arrays inside", "no stop", "cut short", "float",
         "none", "bool", "list", "huge integer", "bytes as key", "tuple as key", "not zero",
         "integer as key", "an integer", "a string", "nine levels", "300 levels", "200000 levels",
         "never filled", "deep tuple as key", "billion laughs", "cycle", "EXT1", "EXT2", "EXT4",

@@ -14,7 +14,7 @@ import nerf
 from benchmarks import dataset_table, datasets, published, suites
 from nerf.runtime.events import ignore_event
 from nerf.runtime.interrupts import Interrupted
-from tests.support.captures import orbit_poses, transforms, write_pictures
+from tests.support.captures import orbit_poses, transforms, write_images
 from tests.support.command_line import (
     SMALL_PLANES,
     assert_is_one_sentence,
@@ -40,7 +40,7 @@ def write_blender(folder, *parts):
     """A transparent capture with the files of these parts, two views each."""
     for part in parts:
         names = [f"{part}/r_{i}.png" for i in range(2)]
-        write_pictures(folder, names, size=(16, 12), channels=4)
+        write_images(folder, names, size=(16, 12), channels=4)
         content = transforms(orbit_poses(2), names, w=16, h=12)
         (folder / f"transforms_{part}.json").write_text(json.dumps(content))
     return folder

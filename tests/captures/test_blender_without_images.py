@@ -22,7 +22,7 @@ from tests.support.captures import (
     orbit_poses,
     refusal,
     transforms,
-    write_pictures,
+    write_images,
 )
 
 
@@ -31,7 +31,7 @@ def write_blender(folder, **parts):
     for part, (poses, has_images) in parts.items():
         names = [f"{part}/r_{i}.png" for i in range(len(poses))]
         if has_images:
-            write_pictures(folder, names)
+            write_images(folder, names)
         folder.mkdir(exist_ok=True)
         content = transforms(poses, [name[:-4] for name in names])
         (folder / f"transforms_{part}.json").write_text(json.dumps(content))

@@ -11,7 +11,7 @@ from nerf.captures.formats import read_capture
 from nerf.captures.lens_models import MODEL_IDS, MODELS
 from nerf.errors import UserError
 from nerf.scenes.loading import CaptureOptions, load_folder
-from tests.support.captures import refusal, transforms, write_pictures
+from tests.support.captures import refusal, transforms, write_images
 
 pytestmark = pytest.mark.slow
 
@@ -37,7 +37,7 @@ def folder(request, reconstruction, tmp_path):
     write = {"bin": reconstruction.write_binary, "txt": reconstruction.write_text}
     write[request.param](str(model))
     names = [f"images/{image.name}" for image in reconstruction.images.values()]
-    write_pictures(tmp_path / "scene", names, size=SIZE)
+    write_images(tmp_path / "scene", names, size=SIZE)
     return tmp_path / "scene"
 
 
@@ -124,7 +124,7 @@ def test_points_that_the_views_show_elsewhere_are_not_known(folder, tmp_path):
 def test_images_and_poses_that_do_not_match_are_listed(folder):
     names = sorted(path.name for path in (folder / "images").iterdir())
     (folder / "images" / names[2]).unlink()
-    write_pictures(folder, ["images/extra.png"], size=SIZE)
+    write_images(folder, ["images/extra.png"], size=SIZE)
     loaded = load_folder(folder)
     assert loaded.scene.num_views == 7
     assert any(f"no image and is left out: {names[2]}" in note for note in loaded.notes)
@@ -138,7 +138,7 @@ def test_images_may_be_smaller_than_colmaps(folder):
     whole = load_folder(folder).scene
     (folder / "images").rename(folder / "images_2")
     names = [path.name for path in (folder / "images_2").iterdir()]
-    write_pictures(folder, [f"images_2/{name}" for name in names], size=(32, 24))
+    write_images(folder, [f"images_2/{name}" for name in names], size=(32, 24))
     half = load_folder(folder).scene
     assert half.images.stack().shape[1:3] == (24, 32)
     np.testing.assert_allclose(half.cameras.lens.focal, 0.5 * whole.cameras.lens.focal)
@@ -267,14 +267,14 @@ def write_text(
     model.mkdir(parents=True)
     for name, text in (("cameras", cameras), ("images", images), ("points3D", points)):
         (model / f"{name}.txt").write_text(f"# a comment\n{text}\n")
-    write_pictures(folder, ["images/a.png", "images/b.png"], size=SIZE)
+    write_images(folder, ["images/a.png", "images/b.png"], size=SIZE)
     return folder
 
 
 def test_names_may_contain_spaces_and_folders(tmp_path):
     poses = "1 1 0 0 0 0 0 0 1 left eye/a b.png\n1 2 3\n2 1 0 0 0 1 0 0 1 b.png\n\n"
     folder = write_text(tmp_path, images=poses)
-    write_pictures(folder, ["images/left eye/a b.png"], size=SIZE)
+    write_images(folder, ["images/left eye/a b.png"], size=SIZE)
     loaded = load_folder(folder, CaptureOptions(factor=1))
     assert set(loaded.scene.image_names) == {"left eye/a b", "b"}
 

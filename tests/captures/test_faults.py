@@ -7,7 +7,7 @@ from nerf.captures.capture import InvalidCapture, counted_views
 from nerf.captures.faults import merge_faults
 from nerf.captures.formats import read_capture
 from nerf.scenes.loading import load_folder
-from tests.support.captures import convert, orbit_poses, write_nerfstudio, write_pictures
+from tests.support.captures import convert, orbit_poses, write_images, write_nerfstudio
 
 NUM_VIEWS = 68
 
@@ -60,7 +60,7 @@ def test_distinct_faults_stay_distinct(tmp_path):
 
 def test_images_of_a_wrong_size_are_one_sentence(tmp_path):
     folder = write_nerfstudio(tmp_path)
-    write_pictures(folder, [f"images/view_{i}.png" for i in range(5)], size=(30, 8))
+    write_images(folder, [f"images/view_{i}.png" for i in range(5)], size=(30, 8))
     (problem,) = problems_of(folder, load_folder)
     assert "aspect ratio" in problem
     assert "5 images have this fault: view_0.png, view_1.png, view_2.png, and 2 more" in problem

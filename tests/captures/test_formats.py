@@ -21,8 +21,8 @@ from tests.support.captures import (
     forward_poses,
     orbit_poses,
     refusal,
+    write_images,
     write_nerfstudio,
-    write_pictures,
     write_procedural,
 )
 
@@ -169,11 +169,11 @@ def test_max_size_bounds_the_longer_side(tmp_path):
 def test_smaller_copies_are_read_where_they_have_the_right_size(tmp_path):
     folder = write_nerfstudio(tmp_path)
     names = [f"images_2/view_{i}.png" for i in range(6)]
-    write_pictures(folder, names, size=(WIDTH // 2, HEIGHT // 2), seed=7)
+    write_images(folder, names, size=(WIDTH // 2, HEIGHT // 2), seed=7)
     loaded = load_folder(folder, CaptureOptions(factor=2), cache_dir=tmp_path / "cache")
     assert loaded.capture.files[0].parent.name == "images_2"
     np.testing.assert_allclose(loaded.scene.cameras.focal, 5.0)
-    write_pictures(folder, names, size=(WIDTH // 3, HEIGHT // 3))
+    write_images(folder, names, size=(WIDTH // 3, HEIGHT // 3))
     loaded = load_folder(folder, CaptureOptions(factor=2), cache_dir=tmp_path / "cache")
     assert loaded.capture.files[0].parent.name == "images"
     assert loaded.scene.images.stack().shape[1:3] == (HEIGHT // 2, WIDTH // 2)
@@ -192,7 +192,7 @@ def test_images_of_different_sizes_are_read_as_they_are(tmp_path):
         content["frames"][1] |= {"w": HEIGHT, "h": WIDTH}
 
     folder = write_nerfstudio(tmp_path, change=change)
-    write_pictures(folder, ["images/view_1.png"], size=(HEIGHT, WIDTH))
+    write_images(folder, ["images/view_1.png"], size=(HEIGHT, WIDTH))
     sizes = [image.shape[:2] for image in load_folder(folder).scene.images]
     assert sizes == [(HEIGHT, WIDTH), (WIDTH, HEIGHT), *[(HEIGHT, WIDTH)] * 4]
 

@@ -17,7 +17,7 @@ from tests.support.captures import (
     orbit_poses,
     refusal,
     transforms,
-    write_pictures,
+    write_images,
 )
 
 REAL = [f"images/view_{i}.png" for i in range(4)]
@@ -25,7 +25,7 @@ REAL = [f"images/view_{i}.png" for i in range(4)]
 
 def write_json(folder, names, real=REAL, file="transforms.json", encoding="utf-8", **shared):
     """A transforms.json with names of images, and images with the real names."""
-    write_pictures(folder, real)
+    write_images(folder, real)
     content = transforms(orbit_poses(len(names)), names, **shared)
     (folder / file).write_bytes(json.dumps(content, ensure_ascii=False).encode(encoding))
     return folder
@@ -33,7 +33,7 @@ def write_json(folder, names, real=REAL, file="transforms.json", encoding="utf-8
 
 def write_colmap(folder, names, real=REAL, encoding="utf-8"):
     """COLMAP's text files with names of images, and images with the real names."""
-    write_pictures(folder, real)
+    write_images(folder, real)
     model = folder / "sparse" / "0"
     model.mkdir(parents=True)
     lines = [f"{i} 1 0 0 0 {i} 0 0 1 {name}\n\n" for i, name in enumerate(names)]
@@ -200,7 +200,7 @@ def test_a_split_may_name_images_otherwise_than_the_frames(tmp_path):
 
 def test_a_split_that_names_one_of_two_images_is_refused_with_both(tmp_path):
     names = [f"images/{side}/{i}.png" for side in ("left", "right") for i in range(2)]
-    write_pictures(tmp_path, names)
+    write_images(tmp_path, names)
     folder = write_json(tmp_path, names, test_filenames=["right/0.png", "1.png"])
     message = refusal(folder)
     said = "'1' in test_filenames may be each of images/left/1.png, images/right/1.png: give more"
@@ -208,7 +208,7 @@ def test_a_split_that_names_one_of_two_images_is_refused_with_both(tmp_path):
 
 
 def test_names_that_lead_out_are_not_read_and_the_message_says_what_is_there(tmp_path):
-    write_pictures(tmp_path, [f"secret_{i}.png" for i in range(4)])
+    write_images(tmp_path, [f"secret_{i}.png" for i in range(4)])
     for name in ("../secret_{}.png", f"{tmp_path}/secret_{{}}.png", "C:\\secret_{}.png"):
         folder = write_json(tmp_path / "scene", [name.format(i) for i in range(4)])
         with pytest.raises(InvalidCapture) as caught:
@@ -250,7 +250,7 @@ def test_names_in_text_keep_their_spaces(tmp_path, space):
 def test_names_that_are_not_utf_8_are_found(tmp_path):
     names = [f"caf\udce9 {i}.png" for i in range(4)]
     real = [f"images/{name}" for name in names]
-    folder = write_pictures(tmp_path, real) or tmp_path
+    folder = write_images(tmp_path, real) or tmp_path
     write_colmap(folder, ["x.png"], [])
     lines = [f"{i} 1 0 0 0 {i} 0 0 1 {name}\n\n" for i, name in enumerate(names)]
     path = folder / "sparse" / "0" / "images.txt"

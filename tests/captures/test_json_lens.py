@@ -11,7 +11,7 @@ from nerf.captures.json_lens import intrinsics, read_lens
 from nerf.errors import UserError
 from nerf.scenes.loading import CaptureOptions, load_folder
 from nerf.scenes.normalize import NormalizeOptions
-from tests.support.captures import forward_poses, orbit_poses, transforms, write_pictures
+from tests.support.captures import forward_poses, orbit_poses, transforms, write_images
 
 SIZE = (64, 48)
 FX, FY, CX, CY = 60.0, 58.0, 31.0, 25.0
@@ -102,7 +102,7 @@ def folder_of(folder, *, size=SIZE, poses=None, frame=None, **shared):
     """A capture with the keys of a file, and those of its third frame."""
     poses = orbit_poses() if poses is None else poses
     names = [f"images/{i}.png" for i in range(len(poses))]
-    write_pictures(folder, names, size=size)
+    write_images(folder, names, size=size)
     content = transforms(poses, names, **{"w": size[0], "h": size[1], **shared})
     content = {key: value for key, value in content.items() if value is not None}
     content["frames"][2] |= frame or {}

@@ -19,8 +19,8 @@ from tests.support.captures import (
     WIDTH,
     convert,
     orbit_poses,
+    write_images,
     write_nerfstudio,
-    write_pictures,
 )
 from tests.support.llff_folder import change_poses, write_garden
 from tools.other_formats import write_bundler, write_csv, write_kitti, write_record3d
@@ -90,7 +90,7 @@ def sizes(tmp_path, monkeypatch):
         content["frames"][0] |= {"w": HEIGHT, "h": WIDTH}
 
     folder = write_nerfstudio(tmp_path, change=change)
-    write_pictures(folder, ["images/view_0.png"], size=(HEIGHT, WIDTH))
+    write_images(folder, ["images/view_0.png"], size=(HEIGHT, WIDTH))
     yield folder
 
 
@@ -167,7 +167,7 @@ def a_phone_held_upright(tmp_path, monkeypatch):
 
 @kind("images without poses, a video")
 def no_poses(tmp_path, monkeypatch):
-    write_pictures(tmp_path / "photos", ["a.png", "b.png"])
+    write_images(tmp_path / "photos", ["a.png", "b.png"])
     (tmp_path / "walk.mp4").write_bytes(b"\0\0\0\x18ftypmp42")
     yield tmp_path / "photos"
     yield tmp_path / "walk.mp4"
@@ -223,7 +223,7 @@ def tables(tmp_path, monkeypatch):
 
 @kind("positions of a GPS in a table")
 def positions_of_a_gps(tmp_path, monkeypatch):
-    write_pictures(tmp_path, ["images/a.png", "images/b.png"])
+    write_images(tmp_path, ["images/a.png", "images/b.png"])
     (tmp_path / "gps.csv").write_text("name,latitude,longitude,altitude\na.png,48.1,11.5,520\n")
     yield tmp_path
 

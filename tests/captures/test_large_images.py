@@ -10,7 +10,7 @@ from PIL import Image
 from nerf.captures import image_choice, image_decoding, image_files
 from nerf.captures.image_files import read_image, read_pixels, read_scaled, shrink
 from nerf.scenes.loading import load_folder
-from tests.support.captures import HEIGHT, WIDTH, refusal, write_nerfstudio, write_pictures
+from tests.support.captures import HEIGHT, WIDTH, refusal, write_images, write_nerfstudio
 
 MEASURE = """
 import resource, sys
@@ -87,7 +87,7 @@ def test_a_large_jpeg_is_decoded_smaller_and_looks_the_same(tmp_path, monkeypatc
 def test_a_smaller_copy_is_read_where_the_original_is_too_large(tmp_path, monkeypatch):
     folder = write_nerfstudio(tmp_path)
     names = [f"images_2/view_{i}.png" for i in range(6)]
-    write_pictures(folder, names, size=(WIDTH // 2, HEIGHT // 2), seed=1)
+    write_images(folder, names, size=(WIDTH // 2, HEIGHT // 2), seed=1)
     as_if_large(monkeypatch, large=WIDTH * HEIGHT - 1, most=WIDTH * HEIGHT - 1)
     loaded = load_folder(folder)
     assert any("copies in images_2 are used" in note for note in loaded.notes)

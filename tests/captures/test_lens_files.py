@@ -8,7 +8,7 @@ import pytest
 
 from nerf.captures.formats import read_capture
 from nerf.geometry.lenses import directions
-from tests.support.captures import HEIGHT, WIDTH, refusal, write_nerfstudio, write_pictures
+from tests.support.captures import HEIGHT, WIDTH, refusal, write_images, write_nerfstudio
 from tools.other_formats import write_csv, write_kitti, write_tum
 
 LENS = {"fl_x": 10.0, "fl_y": 9.0, "cx": 6.7, "cy": 3.8}
@@ -153,7 +153,7 @@ def test_a_text_file_that_cannot_be_understood_is_refused(folder, text, sentence
 
 
 def turn_one(folder):
-    write_pictures(folder, ["images/view_0.png"], size=(HEIGHT, WIDTH))
+    write_images(folder, ["images/view_0.png"], size=(HEIGHT, WIDTH))
     return folder
 
 
@@ -175,7 +175,7 @@ def test_a_lens_text_is_refused_for_portrait_and_landscape(tmp_path, source):
     folder = write_tum(source, tmp_path / "out")
     (folder / "intrinsics.txt").write_text("10 9 6.2 3.3")
     image = sorted((folder / "rgb").iterdir())[0]
-    write_pictures(folder, [f"rgb/{image.name}"], size=(HEIGHT, WIDTH))
+    write_images(folder, [f"rgb/{image.name}"], size=(HEIGHT, WIDTH))
     assert "intrinsics.txt has one lens without w and h" in refusal(folder)
 
 

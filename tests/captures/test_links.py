@@ -11,7 +11,7 @@ from nerf.captures.export import EXPORT_FORMATS
 from nerf.captures.formats import read_capture
 from nerf.errors import UserError
 from nerf.scenes.loading import CaptureOptions, load_folder
-from tests.support.captures import convert, write_nerfstudio, write_pictures
+from tests.support.captures import convert, write_images, write_nerfstudio
 from tools.other_formats import WRITERS
 
 
@@ -88,7 +88,7 @@ def test_links_inside_the_folder_need_no_flag(folder):
 @pytest.mark.parametrize("name", ["../secret.png", "{}/secret.png", "images/../../secret.png"])
 def test_a_name_leads_out_in_no_case(tmp_path, name):
     """Links are the user's own; a name may come with a capture from anywhere."""
-    write_pictures(tmp_path, ["secret.png"])
+    write_images(tmp_path, ["secret.png"])
 
     def change(content):
         content["frames"][2]["file_path"] = name.format(tmp_path)
@@ -134,7 +134,7 @@ def test_a_loop_of_links_is_no_image(tmp_path, follow_links):
 def test_smaller_copies_beside_a_linked_folder(tmp_path):
     """A copy of a wrong size is replaced by its original, which is behind the link."""
     folder = write_nerfstudio(tmp_path / "scene")
-    write_pictures(folder, [f"images_2/view_{i}.png" for i in range(6)], size=(3, 2))
+    write_images(folder, [f"images_2/view_{i}.png" for i in range(6)], size=(3, 2))
     move_out(folder, "images")
     loaded = load_folder(folder, CaptureOptions(factor=2, follow_links=True))
     assert any("so the originals are used" in note for note in loaded.notes)

@@ -114,7 +114,7 @@ def test_images_are_sorted_by_name_whatever_their_ending(tmp_path: Path) -> None
 
 def test_hidden_files_and_other_files_are_ignored(folder: Path) -> None:
     for name in (".hidden.png", "._image000.png", "Thumbs.db", "notes.txt"):
-        (folder / "images_32" / name).write_bytes(b"not a picture")
+        (folder / "images_32" / name).write_bytes(b"not an image")
     assert load_llff(folder).num_views == 5
 
 
@@ -160,8 +160,8 @@ def several_sizes(folder: Path) -> None:
     for images, scale in (("images", 32), ("images_4", 8), ("images_8x", 4)):
         (folder / images).mkdir()
         for i in range(5):
-            picture = Image.new("RGB", (WIDTH * scale, HEIGHT * scale), (10 * i,) * 3)
-            picture.save(folder / images / f"{i}.png")
+            image = Image.new("RGB", (WIDTH * scale, HEIGHT * scale), (10 * i,) * 3)
+            image.save(folder / images / f"{i}.png")
 
 
 def test_a_factor_without_a_folder_scales_larger_images(folder: Path) -> None:

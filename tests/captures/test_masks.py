@@ -18,8 +18,8 @@ from tests.support.captures import (
     convert,
     orbit_poses,
     refusal,
+    write_images,
     write_nerfstudio,
-    write_pictures,
     write_procedural,
 )
 
@@ -114,7 +114,7 @@ def test_images_without_a_mask_are_used_whole(tmp_path):
 
 def test_a_name_that_could_mean_two_images_masks_neither(tmp_path):
     names = ["images/left/0.png", "images/right/0.png", "images/left/1.png"]
-    write_pictures(tmp_path, names)
+    write_images(tmp_path, names)
     from tests.support.captures import transforms
 
     content = transforms(orbit_poses(3), names)

@@ -16,7 +16,7 @@ from nerf.errors import UserError
 from nerf.posing.find import find_poses
 from tests.captures.test_blender_without_images import write_blender
 from tests.captures.test_tables import with_bounds
-from tests.support.captures import convert, orbit_poses, refusal, write_nerfstudio, write_pictures
+from tests.support.captures import convert, orbit_poses, refusal, write_images, write_nerfstudio
 from tools.other_formats import WRITERS
 
 
@@ -51,7 +51,7 @@ def test_from_every_folder_inside_a_capture_its_own_is_named(scenes, name):
 
 def test_only_folders_called_as_parts_of_scenes_are_taken_for_such(tmp_path):
     folder = write_nerfstudio(tmp_path / "scene")
-    write_pictures(folder / "holiday", ["a.png", "b.png"])
+    write_images(folder / "holiday", ["a.png", "b.png"])
     message = refusal(folder / "holiday")
     assert f"if they are of the scene in {folder}, give that folder, else find the poses" in message
 
@@ -98,7 +98,7 @@ def test_what_is_not_read_is_named_with_what_to_do(tmp_path, name):
 
 @pytest.mark.parametrize("kind", [kind for kind in UNREAD if kind.has_poses], ids=lambda k: k.what)
 def test_beside_images_both_ways_are_said(tmp_path, kind):
-    write_pictures(tmp_path, ["images/a.png", "images/b.png"])
+    write_images(tmp_path, ["images/a.png", "images/b.png"])
     (tmp_path / named(kind.names[0]).upper()).touch()
     message = refusal(tmp_path)
     assert f"is {kind.what}, which is not read" in message
@@ -106,7 +106,7 @@ def test_beside_images_both_ways_are_said(tmp_path, kind):
 
 
 def test_results_beside_images_say_nothing(tmp_path):
-    write_pictures(tmp_path, ["a.png", "b.png"])
+    write_images(tmp_path, ["a.png", "b.png"])
     for name in ("mesh.obj", "points.ply", "a.dng"):
         (tmp_path / name).touch()
     assert "which has 2 images and no poses: find the poses with" in refusal(tmp_path)
@@ -214,7 +214,7 @@ def test_a_table_without_names_of_columns_is_told_what_to_put_above(tmp_path, sc
 
 @pytest.mark.parametrize("name", ["groundtruth.txt.txt", "transforms.json.txt"])
 def test_windows_hides_the_second_ending_of_a_name(tmp_path, name):
-    write_pictures(tmp_path, ["a.png", "b.png"])
+    write_images(tmp_path, ["a.png", "b.png"])
     (tmp_path / name).touch()
     assert f"rename it to {name[:-4]}; and 2 images" in refusal(tmp_path)
 

@@ -17,8 +17,8 @@ from tests.support.captures import (
     forward_poses,
     orbit_poses,
     refusal,
+    write_images,
     write_nerfstudio,
-    write_pictures,
 )
 
 pytestmark = pytest.mark.slow
@@ -55,7 +55,7 @@ def test_lists_may_name_nothing(tmp_path, name):
 
 
 def test_a_name_of_nothing_stays_in_the_folder(tmp_path):
-    write_pictures(tmp_path, ["scene.png"])
+    write_images(tmp_path, ["scene.png"])
 
     def change(content):
         content["frames"][0]["file_path"] = "."
@@ -73,7 +73,7 @@ def without_sizes(content):
 
 def smaller_copies(folder, factor):
     names = [f"images_{factor}/view_{i}.png" for i in range(6)]
-    write_pictures(folder, names, size=(WIDTH // factor, HEIGHT // factor))
+    write_images(folder, names, size=(WIDTH // factor, HEIGHT // factor))
 
 
 def test_a_focal_length_without_a_size_is_that_of_the_originals(tmp_path):
@@ -110,7 +110,7 @@ def test_a_named_split_holds_for_smaller_copies_and_dotted_names(tmp_path):
     for i in range(6):
         (folder / "images" / f"view_{i}.png").rename(folder / f"{names[i]}.png")
     copies = [name.replace("images", "images_2") + ".png" for name in names]
-    write_pictures(folder, copies, size=(WIDTH // 2, HEIGHT // 2))
+    write_images(folder, copies, size=(WIDTH // 2, HEIGHT // 2))
     for factor in (1, 2):
         assert load_folder(folder, CaptureOptions(factor=factor)).scene.split(16) == (
             (0, 1, 2, 3),
@@ -175,7 +175,7 @@ def test_a_matrix_with_a_little_scale_becomes_a_rotation(tmp_path):
     ("lens", "is_noted"),
     [
         ({"fl_x": 10.0, "k1": -0.02}, False),
-        ({"fl_x": 7.0, "k1": -0.55}, True),  # turns back inside of the picture
+        ({"fl_x": 7.0, "k1": -0.55}, True),  # turns back inside of the image
         ({"fl_x": WIDTH / np.pi, "camera_model": "OPENCV_FISHEYE"}, True),
     ],
 )
@@ -249,7 +249,7 @@ def test_images_that_differ_in_their_ending_alone_are_all_written(tmp_path, to):
         content["frames"][1]["file_path"] = "images/view_0.jpg"
 
     folder = write_nerfstudio(tmp_path / "a", poses=poses, change=change)
-    write_pictures(folder, ["images/view_0.jpg"], seed=5)
+    write_images(folder, ["images/view_0.jpg"], seed=5)
     out = convert(folder, to, tmp_path / "b")
     assert load_folder(out).scene.num_views == 4
     assert len(list((out / "images").iterdir())) == 4

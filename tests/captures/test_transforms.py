@@ -15,8 +15,8 @@ from tests.support.captures import (
     orbit_poses,
     refusal,
     transforms,
+    write_images,
     write_nerfstudio,
-    write_pictures,
 )
 
 pytestmark = pytest.mark.slow
@@ -75,7 +75,7 @@ def test_blender_holds_out_its_test_views(tmp_path):
     poses = orbit_poses(8)
     for part, numbers in (("train", range(5)), ("test", range(5, 7)), ("val", range(7, 8))):
         names = [f"{part}/r_{i}" for i in numbers]
-        write_pictures(tmp_path, [f"{name}.png" for name in names], channels=4)
+        write_images(tmp_path, [f"{name}.png" for name in names], channels=4)
         content = {"camera_angle_x": 0.7, **transforms(poses[list(numbers)], names)}
         for key in ("fl_x", "w", "h"):
             del content[key]
@@ -194,7 +194,7 @@ def test_frames_without_an_image_are_left_out_with_a_note(tmp_path):
     loaded = load_folder(folder)
     assert loaded.scene.num_views == 5
     assert any("images/view_3.png" in note for note in loaded.notes)
-    write_pictures(folder, ["images/extra.jpg"])
+    write_images(folder, ["images/extra.jpg"])
     assert any("no pose and is not used: extra.jpg" in x for x in load_folder(folder).notes)
     for path in (folder / "images").iterdir():
         path.unlink()

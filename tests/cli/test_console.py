@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from nerf.cli.console import print_anything
-from tests.support.captures import write_nerfstudio, write_pictures
+from tests.support.captures import write_images, write_nerfstudio
 
 NAMES = ("caf\udce9.png", "写真.png", "a\nb.png", "🙂.png")
 
@@ -35,7 +35,7 @@ def test_a_stream_of_another_program_stays(monkeypatch):
 @pytest.mark.parametrize("module", ["nerf.inspect", "nerf.main"])
 def test_commands_print_every_name(tmp_path, encoding, module):
     folder = write_nerfstudio(tmp_path / "scène_写_\udce9$x$")
-    write_pictures(folder, [f"images/{name}" for name in NAMES])
+    write_images(folder, [f"images/{name}" for name in NAMES])
     arguments = {
         "nerf.inspect": [folder, f"--plot={tmp_path / 'plot.png'}"],
         "nerf.main": [f"--scene={folder}", "--init_from=pretrained"],  # there is none

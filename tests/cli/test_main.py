@@ -50,8 +50,8 @@ def test_a_training_run_leaves_everything_behind(run_dir):
         "video.mp4",
     ]
     assert sorted(path.name for path in (run_dir / "renders").iterdir()) == view
-    with Image.open(run_dir / "renders" / "view_000.png") as picture:
-        assert picture.size == (WIDTH, HEIGHT)
+    with Image.open(run_dir / "renders" / "view_000.png") as image:
+        assert image.size == (WIDTH, HEIGHT)
     depth = np.load(run_dir / "renders" / "view_000_depth.npy")
     assert depth.shape == (HEIGHT, WIDTH)
     assert np.isfinite(depth).all()
@@ -99,11 +99,11 @@ def test_eval_json_has_the_documented_keys(run_dir, backend):
     assert result["step"] == 4
 
 
-def test_the_score_is_that_of_the_picture_on_disk(run_dir, scene):
-    with Image.open(run_dir / "renders" / "view_000.png") as picture:
-        rendered = np.asarray(picture) / 255
-    with Image.open(scene / "images" / "image000.png") as picture:
-        truth = np.asarray(picture) / 255
+def test_the_score_is_that_of_the_image_on_disk(run_dir, scene):
+    with Image.open(run_dir / "renders" / "view_000.png") as image:
+        rendered = np.asarray(image) / 255
+    with Image.open(scene / "images" / "image000.png") as image:
+        truth = np.asarray(image) / 255
     psnr = -10 * np.log10(np.mean((rendered - truth) ** 2))
     assert scores(run_dir)["psnr"] == pytest.approx(psnr, abs=0.05)  # 8 bits a channel
 

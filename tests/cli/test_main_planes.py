@@ -61,8 +61,8 @@ def test_a_run_of_some_time_ends_with_it_and_leaves_everything_behind(trained):
     previews = list((run_dir / "progress").glob("*.png"))
     assert len(previews) == num_scores
     for file in previews:
-        with Image.open(file) as picture:
-            assert picture.size == (16, 12)
+        with Image.open(file) as image:
+            assert image.size == (16, 12)
 
 
 def test_the_box_is_that_of_the_scene_and_kept(trained):
@@ -139,11 +139,11 @@ def test_parameters_of_another_field_are_refused(scene, trained, tmp_path):
     assert_is_one_sentence(ended, "the parameters are of the field 'planes': add --field=planes")
 
 
-def test_wider_pictures_take_finer_planes(scene, tmp_path):
+def test_wider_images_take_finer_planes(scene, tmp_path):
     wide = shutil.copytree(scene, tmp_path / "wide")
     for path in (wide / "images").iterdir():
-        with Image.open(path) as picture:
-            larger = picture.resize((192, 144))
+        with Image.open(path) as image:
+            larger = image.resize((192, 144))
         larger.save(path)
     found = []
     for folder in (scene, wide):

@@ -104,7 +104,7 @@ def test_twice_half_a_run_equals_a_whole_one(trained, backend, scene, tmp_path):
     shown = ["step_0000002.png", "step_0000004.png"]
     assert sorted(path.name for path in (tmp_path / "there" / "progress").iterdir()) == shown
     with Image.open(tmp_path / "there" / "contact_sheet.png") as sheet:
-        assert sheet.size[0] > 3 * 480  # two pictures and the truth
+        assert sheet.size[0] > 3 * 480  # two images and the truth
 
 
 def test_noresume_puts_the_earlier_run_aside_whole(run_dir, backend, scene, tmp_path):
@@ -186,7 +186,7 @@ def test_a_restart_that_is_well_goes_to_the_end(scene, backend, tmp_path, monkey
     assert scores(folder)["step"] == 4
 
 
-def test_tensorboard_gets_the_readings_and_the_pictures(scene, tmp_path):
+def test_tensorboard_gets_the_readings_and_the_images(scene, tmp_path):
     folder = tmp_path / "run"
     flags = train_flags(scene, "flax", "--video_frames=0", f"--run_dir={folder}", "--eval_every=2")
     call_well(*flags, "--tensorboard")

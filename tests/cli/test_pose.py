@@ -12,7 +12,7 @@ import pytest
 
 from nerf import main as nerf_main
 from nerf.cli import modes
-from tests.support.captures import write_nerfstudio, write_pictures
+from tests.support.captures import write_images, write_nerfstudio
 from tests.support.command_line import assert_is_one_sentence, call, contents
 from tests.support.textured_corner import write_corner_photos
 
@@ -80,7 +80,7 @@ def test_ctrl_c_ends_at_once_and_says_how_to_continue(tmp_path):
 
 @pytest.mark.parametrize("place", ["photos", "photos/images", "photos/day"])
 def test_images_without_poses_are_pointed_to_the_command(tmp_path, place):
-    write_pictures(tmp_path, [f"{place}/{i}.png" for i in range(4)])
+    write_images(tmp_path, [f"{place}/{i}.png" for i in range(4)])
     folder = tmp_path / "photos"
     before = contents(tmp_path)
     ended = call(f"--scene={folder}", "--mode=train", f"--run_dir={tmp_path / 'run'}")
@@ -107,14 +107,14 @@ def test_the_folder_above_a_scene_is_not_taken_for_photographs(tmp_path):
 
 
 def test_inspect_points_to_the_command(tmp_path):
-    write_pictures(tmp_path, [f"{i}.png" for i in range(4)])
+    write_images(tmp_path, [f"{i}.png" for i in range(4)])
     status, _, err = run("nerf.inspect", ".", cwd=tmp_path)
     assert status == 1
     assert "find the poses with python -m nerf.pose ." in err
 
 
 def test_a_mistake_is_one_sentence_in_the_words_of_the_command_line(tmp_path):
-    write_pictures(tmp_path, [f"photos/{i}.png" for i in range(4)])
+    write_images(tmp_path, [f"photos/{i}.png" for i in range(4)])
     for arguments, said in (
         ([], "give one folder of images, or one video"),
         (["photos", "--near=1"], "nerf.pose does not use --near"),

@@ -108,7 +108,7 @@ def test_more_levels_than_memory_holds_are_refused():
     [(12, (2, 2.7), 7), (126, (2, 2.7), 7), (178, (2, 2.7), 7), (179, (3, 2.0), 8),
      (504, (3, 2.0), 9), (505, (4, 2.0), 9), (1008, (4, 2.0), 10)],
 )  # fmt: skip
-def test_larger_pictures_take_finer_planes_and_more_octaves(side, levels, octaves):
+def test_larger_images_take_finer_planes_and_more_octaves(side, levels, octaves):
     facts = SceneFacts(side, "black", is_360=False, is_bounded=False, box=None)
     planes = fit(PLANES, facts).field
     assert (planes.num_levels, planes.growth) == levels

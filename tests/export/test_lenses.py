@@ -12,7 +12,7 @@ from nerf.export.frames import Frame
 from nerf.geometry.cameras import Cameras
 from nerf.geometry.lenses import Lens
 from nerf.geometry.poses import similarity
-from tests.support.captures import orbit_poses, write_pictures
+from tests.support.captures import orbit_poses, write_images
 
 HEIGHT, WIDTH = 20, 40
 BENT = [0.1, -0.02, 0.003, 0.0, 0.004, -0.002]
@@ -52,7 +52,7 @@ def test_cameras_are_read_back_as_they_were(kind, tmp_path):
     frame = Frame.of("capture", np.linalg.inv(to_scene))  # files in half the unit
     named = {f"view_{i}": camera_of(kind, pose) for i, pose in enumerate(poses)}
     write_cameras(tmp_path / "transforms.json", named, frame, 0.1, pixel_offset=0.5)
-    write_pictures(tmp_path, [f"{name}.png" for name in named], size=(WIDTH, HEIGHT))
+    write_images(tmp_path, [f"{name}.png" for name in named], size=(WIDTH, HEIGHT))
     capture = read_capture(tmp_path)
     np.testing.assert_allclose(capture.camtoworlds, frame.poses(poses), atol=1e-6)
     found, lens = capture.lens, named["view_0"].lens

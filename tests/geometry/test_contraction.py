@@ -124,8 +124,8 @@ def test_a_walls_depth_is_told_in_scene_units(distance):
     wall = RadianceField(lambda key, /: {}, apply)
     camera = cameras_at_origin(1, 3, 3, focal=8.0, near=0.1, far=1e3)[0]
     renderer = make_exact_program(wall, config, Contracted()).with_params(PARAMS)
-    picture = render_image(renderer, camera)
-    np.testing.assert_allclose(picture.depth[1, 1], distance, rtol=0.1)
+    image = render_image(renderer, camera)
+    np.testing.assert_allclose(image.depth[1, 1], distance, rtol=0.1)
 
 
 @pytest.mark.parametrize("preset", CONFIGS)

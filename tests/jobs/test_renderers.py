@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def trained(scene, tmp_path_factory):
-    """A run whose field is as smooth as its pictures."""
+    """A run whose field is as smooth as its images."""
     folder = tmp_path_factory.mktemp("runs") / "short"
     call_well(
         *arguments(scene, folder), "--mode=train", "--steps=30", "--video_frames=0", "--lr=0.01"
@@ -24,7 +24,7 @@ def trained(scene, tmp_path_factory):
 
 @pytest.fixture
 def always_worth_it(monkeypatch):
-    """As if the tiny pictures were large."""
+    """As if the tiny images were large."""
     monkeypatch.setattr(renderers, "_MIN_EVALUATIONS", 1)
     monkeypatch.setattr(renderers, "_MIN_PREVIEW_EVALUATIONS", 1)
     monkeypatch.setattr(renderers, "_RESOLUTIONS", ((24, 24, 24),))
@@ -63,14 +63,14 @@ def test_a_method_that_is_asked_for_serves_everything(scene, trained, tmp_path, 
     np.testing.assert_allclose(scores["psnr"], exact_scores["psnr"], atol=0.1)
 
 
-def test_a_small_picture_is_not_worth_preparing_for(scene, trained, tmp_path):
+def test_a_small_image_is_not_worth_preparing_for(scene, trained, tmp_path):
     out, scores, _ = evaluate(scene, trained, tmp_path / "small", "--renderer=fast")
     assert scores["renderer"] == "exact"
     assert "rendering fast" not in out
 
 
 @pytest.mark.usefixtures("always_worth_it")
-def test_where_few_samples_do_not_suffice_pictures_are_exact(scene, trained, tmp_path, monkeypatch):
+def test_where_few_samples_do_not_suffice_images_are_exact(scene, trained, tmp_path, monkeypatch):
     monkeypatch.setattr(renderers.fast, "MIN_PSNR", 300.0)
     out, scores, _ = evaluate(scene, trained, tmp_path / "exact", "--renderer=fast")
     assert scores["renderer"] == "exact"

@@ -30,20 +30,20 @@ ODD = [
 def test_a_chart_is_drawn_whatever_the_metrics_hold(tmp_path, lines):
     path = tmp_path / "training.png"
     charts.write_training_chart(path, lines, "meadow (procedural), flax mlp")
-    with Image.open(path) as picture:
-        assert picture.size == (1200, 500)
-        picture.load()
+    with Image.open(path) as image:
+        assert image.size == (1200, 500)
+        image.load()
     assert [file.name for file in tmp_path.iterdir()] == ["training.png"]
 
 
 def test_what_is_shown_depends_on_the_readings_and_the_scores(tmp_path):
-    pictures = []
+    images = []
     for number, lines in enumerate((readings(400), readings(300), readings(400) + SCORES)):
         path = tmp_path / f"{number}.png"
         charts.write_training_chart(path, lines, "meadow")
-        pictures.append(np.asarray(Image.open(path)))
-    assert not np.array_equal(pictures[0], pictures[1])
-    assert not np.array_equal(pictures[0], pictures[2])
+        images.append(np.asarray(Image.open(path)))
+    assert not np.array_equal(images[0], images[1])
+    assert not np.array_equal(images[0], images[2])
 
 
 def test_a_series_holds_the_numbers_alone():

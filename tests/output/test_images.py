@@ -73,7 +73,7 @@ def test_colours_are_even_in_the_inverse_of_depth():
     depth = (1.0 / np.maximum(disparity, 1e-6)).astype(np.float32)[None]
     colours = images.colorize_depth(depth)[0]
     twice = images.colorize_depth(2 * depth)[0]
-    np.testing.assert_allclose(colours, twice, atol=1e-4)  # the picture's own range
+    np.testing.assert_allclose(colours, twice, atol=1e-4)  # the image's own range
     np.testing.assert_allclose(colours[50], np.divide((181.5, 55, 120.5), 255), atol=1e-3)
 
 

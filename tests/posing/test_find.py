@@ -18,7 +18,7 @@ from nerf.posing.options import PoseOptions
 from nerf.posing.out_folder import open_out
 from nerf.posing.sources import camera_groups, copy_images
 from nerf.runtime.events import Message, Progress, ignore_event
-from tests.support.captures import write_nerfstudio, write_pictures
+from tests.support.captures import write_images, write_nerfstudio
 from tests.support.command_line import contents
 from tests.support.textured_corner import FOCAL, write_corner_photos
 
@@ -62,7 +62,7 @@ def test_what_is_not_there_is_named(tmp_path):
 
 
 def test_one_image_is_not_taken_for_a_video(tmp_path):
-    write_pictures(tmp_path, ["a.png"])
+    write_images(tmp_path, ["a.png"])
     assert "is one image" in refusal(tmp_path / "a.png", tmp_path / "out")
 
 
@@ -75,7 +75,7 @@ def test_a_file_that_is_no_video_leaves_nothing_behind(tmp_path):
 @pytest.mark.parametrize(("names", "said"), [([], "has no images"), (["a.png", "b.png"], "a.png")])
 def test_too_few_images_are_refused_with_what_is_there(tmp_path, names, said):
     (tmp_path / "photos").mkdir()
-    write_pictures(tmp_path / "photos", names)
+    write_images(tmp_path / "photos", names)
     message = refusal(tmp_path / "photos", tmp_path / "out")
     assert said in message
     assert "at least 3 images" in message
@@ -88,7 +88,7 @@ def test_a_folder_with_poses_is_refused(tmp_path):
 
 
 def test_images_that_cannot_be_read_are_named_or_left_out(tmp_path):
-    write_pictures(tmp_path, [f"photos/{i}.png" for i in range(5)])
+    write_images(tmp_path, [f"photos/{i}.png" for i in range(5)])
     (tmp_path / "photos" / "3.png").write_bytes(b"not an image")
     (tmp_path / "copies").mkdir()
     root, names = find_images(tmp_path / "photos")
@@ -105,15 +105,15 @@ def test_images_that_cannot_be_read_are_named_or_left_out(tmp_path):
 @pytest.mark.parametrize("place", ["", "images", "day/one"])
 def test_images_are_found_where_people_put_them(tmp_path, place):
     good = [f"{place}/{n}" if place else n for n in ("img 9.JPG", "img 10.jpg", "ü.png")]
-    write_pictures(tmp_path, good)
-    write_pictures(tmp_path, ["masks/a.png", ".thumbs/b.png", "images_4/c.png"])
+    write_images(tmp_path, good)
+    write_images(tmp_path, ["masks/a.png", ".thumbs/b.png", "images_4/c.png"])
     (tmp_path / "notes.txt").write_text("no image")
     root, names = find_images(tmp_path)
     assert [(root / name).relative_to(tmp_path).as_posix() for name in names] == good
 
 
 def test_a_link_that_leads_out_of_the_folder_is_not_followed(tmp_path):
-    write_pictures(tmp_path, ["secret.png", *(f"photos/{i}.png" for i in range(3))])
+    write_images(tmp_path, ["secret.png", *(f"photos/{i}.png" for i in range(3))])
     os.symlink(tmp_path / "secret.png", tmp_path / "photos" / "link.png")
     assert find_images(tmp_path / "photos")[1] == ("0.png", "1.png", "2.png")
 
@@ -121,7 +121,7 @@ def test_a_link_that_leads_out_of_the_folder_is_not_followed(tmp_path):
 def test_names_that_colmap_or_a_file_cannot_hold_become_others(tmp_path):
     (tmp_path / "photos").mkdir()
     (tmp_path / "copies").mkdir()
-    write_pictures(tmp_path, ["photos/a\nb.png", "photos/a_b.png"])
+    write_images(tmp_path, ["photos/a\nb.png", "photos/a_b.png"])
     raw = os.fsencode(tmp_path / "photos") + b"/c\xff.png"
     shutil.copyfile(tmp_path / "photos" / "a_b.png", raw)
     root, names = find_images(tmp_path / "photos")
@@ -132,8 +132,8 @@ def test_names_that_colmap_or_a_file_cannot_hold_become_others(tmp_path):
 
 
 def test_images_of_one_size_and_focal_length_share_a_lens(tmp_path):
-    write_pictures(tmp_path, ["0.png", "1.png"])
-    write_pictures(tmp_path, ["2.png"], size=(8, 12))
+    write_images(tmp_path, ["0.png", "1.png"])
+    write_images(tmp_path, ["2.png"], size=(8, 12))
     for name, focal in (("3.jpg", 24), ("4.jpg", 24), ("5.jpg", 77)):
         exif = Image.Exif()
         exif.get_ifd(0x8769)[0x920A] = focal
@@ -181,7 +181,7 @@ def test_files_of_others_are_never_replaced(tmp_path, name, overwrite):
     ("out", "source"), [("a/photos/out", "a/photos"), ("a", "a/photos"), ("a", "a")]
 )
 def test_results_never_go_into_the_folder_of_the_images(tmp_path, out, source):
-    write_pictures(tmp_path, [f"a/photos/{i}.png" for i in range(3)])
+    write_images(tmp_path, [f"a/photos/{i}.png" for i in range(3)])
     before = contents(tmp_path)
     assert "a folder outside of it" in refusal(tmp_path / source, tmp_path / out)
     assert contents(tmp_path) == before

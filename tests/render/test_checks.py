@@ -239,7 +239,7 @@ def programs():
     }
 
 
-def picture(program, params=PARAMS, camera=CAMERA):
+def drawn(program, params=PARAMS, camera=CAMERA):
     return images.render_image(program.with_params(params), camera)
 
 
@@ -256,20 +256,20 @@ def test_only_with_debug_does_the_renderer_refuse_a_fields_impossible_values(
     programs, change, message
 ):
     params = {"shared": PARAMS["shared"] | change}
-    picture(programs[False], params)
+    drawn(programs[False], params)
     with pytest.raises(AssertionError, match=message):
-        picture(programs[True], params)
+        drawn(programs[True], params)
 
 
 def test_only_with_debug_does_the_renderer_refuse_rays_that_run_backwards(programs):
     backwards = dataclasses.replace(CAMERA, bounds=CAMERA.bounds[::-1])
-    picture(programs[False], camera=backwards)
+    drawn(programs[False], camera=backwards)
     with pytest.raises(AssertionError, match="t_vals are not sorted"):
-        picture(programs[True], camera=backwards)
+        drawn(programs[True], camera=backwards)
 
 
-def test_debug_does_not_change_the_picture(programs):
-    plain, debugged = (picture(programs[debug]) for debug in (False, True))
+def test_debug_does_not_change_the_image(programs):
+    plain, debugged = (drawn(programs[debug]) for debug in (False, True))
     for found, expected in zip(debugged, plain, strict=True):
         np.testing.assert_allclose(found, expected, atol=1e-6)
     middle = plain.acc[3, 4]  # whose ray is as long as the bounds are apart

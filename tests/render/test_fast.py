@@ -84,7 +84,7 @@ def test_the_grid_holds_the_density_of_the_middles_of_its_cells():
     np.testing.assert_allclose(density_grid.density_at(grid, points), grid.density, rtol=1e-4)
 
 
-def test_the_grid_is_of_the_network_that_draws_the_picture():
+def test_the_grid_is_of_the_network_that_draws_the_image():
     def apply(params, points, viewdirs, /, *, key=None):
         return FieldOutput(points, jnp.broadcast_to(params, points.shape[:-1]))
 
@@ -198,10 +198,10 @@ PIXELS = [(VIEW, np.arange(0, 24 * 32, 3, dtype=np.int32))]
 
 
 @pytest.mark.parametrize("microbatch", [8, 100, 1024])
-def test_a_picture_does_not_depend_on_the_microbatch(microbatch):
+def test_an_image_does_not_depend_on_the_microbatch(microbatch):
     config = CONFIGS["notebook"]
     whole = (PARAMS, grid_of(BLOB, config))
-    pictures = [
+    images = [
         images.render_image(
             fast.make_fast_program(
                 BLOB, config, World(), Sampling(16), rays_per_microbatch=rays_per_microbatch
@@ -210,8 +210,8 @@ def test_a_picture_does_not_depend_on_the_microbatch(microbatch):
         )
         for rays_per_microbatch in (microbatch, 64)
     ]
-    assert pictures[0].acc.max() > 0.9
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), *pictures)
+    assert images[0].acc.max() > 0.9
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), *images)
 
 
 def choose(field, truth_of=None):
@@ -227,7 +227,7 @@ def choose(field, truth_of=None):
     return choice
 
 
-def test_as_few_samples_are_chosen_as_come_close_to_exact_pictures():
+def test_as_few_samples_are_chosen_as_come_close_to_exact_images():
     choice = choose(BLOB)
     assert choice.suffices
     assert choice.psnr >= fast.MIN_PSNR
@@ -235,7 +235,7 @@ def test_as_few_samples_are_chosen_as_come_close_to_exact_pictures():
 
 
 def test_photographs_ask_for_more_samples():
-    """Beside a photograph that the exact picture equals, any difference is a loss."""
+    """Beside a photograph that the exact image equals, any difference is a loss."""
     choice = choose(BLOB, lambda exact: exact + 1e-4)
     assert choice.loss > fast.MAX_LOSS
     assert not choice.suffices

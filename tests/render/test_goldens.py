@@ -1,4 +1,4 @@
-"""Field, cameras and pictures of the published flower agree with what its own code computed.
+"""Field, cameras and images of the published flower agree with what its own code computed.
 
 The spiral, the loaded poses, and rays that are made from pixels one by one are compared where
 their laws are: in the tests of the camera paths and of the LLFF loader.
@@ -78,7 +78,7 @@ def test_the_field_agrees_with_the_published_one(flower_dir, goldens, backend):
     assert found.density.max() > 10
 
 
-def test_the_rays_of_a_picture_agree_with_the_published_ones(scene, goldens):
+def test_the_rays_of_an_image_agree_with_the_published_ones(scene, goldens):
     expected = goldens("rays_view_000")
     for space, prefix in ((World(), ""), (scene.space, "ndc_")):
         rays = image_rays(scene.cameras[0], space=space, config=NOTEBOOK.render)
@@ -98,7 +98,7 @@ def test_the_spiral_of_the_loaded_poses_agrees_with_the_published_one(scene, gol
 
 
 @pytest.fixture(scope="module")
-def pictures(flower_dir, scene):
+def drawn(flower_dir, scene):
     """The four views through one backend, whole."""
     field, params = published(flower_dir, WHOLE)
     program = make_exact_program(field, NOTEBOOK.render, scene.space)
@@ -107,13 +107,13 @@ def pictures(flower_dir, scene):
 
 
 @pytest.mark.parametrize("index", sorted(PHOTOGRAPHS))
-def test_pictures_agree_with_the_published_ones(pictures, goldens, index):
-    assert agreement(pictures[index], goldens("render")[f"view_{index:03d}"]) >= 45
+def test_images_agree_with_the_published_ones(drawn, goldens, index):
+    assert agreement(drawn[index], goldens("render")[f"view_{index:03d}"]) >= 45
 
 
 @pytest.mark.parametrize(("index", "expected"), sorted(PHOTOGRAPHS.items()))
-def test_pictures_score_what_was_published(pictures, scene, index, expected):
-    assert agreement(pictures[index], scene.images[index]) == pytest.approx(expected, abs=0.1)
+def test_images_score_what_was_published(drawn, scene, index, expected):
+    assert agreement(drawn[index], scene.images[index]) == pytest.approx(expected, abs=0.1)
 
 
 def test_the_held_out_views_are_those_of_the_preset(scene):
@@ -123,8 +123,8 @@ def test_the_held_out_views_are_those_of_the_preset(scene):
 
 
 @pytest.mark.parametrize("backend", [name for name in BACKENDS if name != WHOLE])
-def test_the_other_backends_make_the_same_pictures(flower_dir, scene, pictures, goldens, backend):
-    """Every 16th pixel of each view: whole pictures would take as long as all the rest."""
+def test_the_other_backends_make_the_same_images(flower_dir, scene, drawn, goldens, backend):
+    """Every 16th pixel of each view: whole images would take as long as all the rest."""
     field, params = published(flower_dir, backend)
     render = jax.jit(
         lambda rays: jax.lax.map(
@@ -140,4 +140,4 @@ def test_the_other_backends_make_the_same_pictures(flower_dir, scene, pictures, 
         found = np.asarray(render(rays)).reshape(-1, 3)
         golden = goldens("render")[f"view_{index:03d}"].reshape(-1, 3)[chosen]
         assert agreement(found, golden) >= 45
-        assert agreement(found, pictures[index].reshape(-1, 3)[chosen]) >= 60
+        assert agreement(found, drawn[index].reshape(-1, 3)[chosen]) >= 60

@@ -10,7 +10,7 @@ from nerf.render.image_metrics import depth_error, psnr, ssim
 
 @pytest.fixture
 def pair():
-    """A random picture and a blurred, noisy copy of it, `[14, 17, 3]`."""
+    """A random image and a blurred, noisy copy of it, `[14, 17, 3]`."""
     rng = np.random.default_rng(0)
     image = rng.uniform(size=(14, 17, 3)).astype(np.float32)
     copy = 0.7 * image + 0.3 * np.roll(image, 1, axis=1) + rng.normal(0, 0.05, image.shape)
@@ -36,13 +36,13 @@ def test_psnr_averages_the_squares_and_not_the_decibels():
     assert psnr(image, truth) == pytest.approx(-10 * math.log10(0.03), abs=1e-5)
 
 
-def test_equal_pictures_have_an_infinite_psnr_and_ssim_one(pair):
+def test_equal_images_have_an_infinite_psnr_and_ssim_one(pair):
     image, _ = pair
     assert psnr(image, image) == math.inf
     assert ssim(image, image) == pytest.approx(1.0, abs=1e-6)
 
 
-def test_ssim_of_two_constant_pictures_compares_their_luminance():
+def test_ssim_of_two_constant_images_compares_their_luminance():
     a, b = np.full((12, 12, 3), 0.25, np.float32), np.full((12, 12, 3), 0.75, np.float32)
     luminance = (2 * 0.25 * 0.75 + 0.01**2) / (0.25**2 + 0.75**2 + 0.01**2)
     assert ssim(a, b) == pytest.approx(luminance, abs=1e-4)
@@ -77,17 +77,17 @@ def test_ssim_agrees_with_a_slow_loop(pair):
 
 
 @pytest.mark.parametrize(("height", "width"), [(10, 20), (20, 10)])
-def test_a_picture_smaller_than_the_window_has_no_ssim(height, width):
+def test_an_image_smaller_than_the_window_has_no_ssim(height, width):
     image = np.zeros((height, width, 3), np.float32)
     assert math.isnan(ssim(image, image))
 
 
-def test_the_smallest_picture_with_an_ssim():
+def test_the_smallest_image_with_an_ssim():
     image = np.zeros((11, 11, 3), np.float32)
     assert ssim(image, image) == pytest.approx(1.0)
 
 
-def test_pictures_of_two_sizes_are_refused():
+def test_images_of_two_sizes_are_refused():
     small, large = np.zeros((12, 12, 3), np.float32), np.zeros((12, 13, 3), np.float32)
     for measure in (psnr, ssim):
         with pytest.raises(AssertionError):

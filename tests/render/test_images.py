@@ -1,4 +1,4 @@
-"""Whole pictures, and a third field, an analytic sphere, to show that any field can be rendered."""
+"""Whole images, and a third field, an analytic sphere, to show that any field can be rendered."""
 
 import dataclasses
 import functools
@@ -77,7 +77,7 @@ def camera(height, width):
 
 
 def render(field, config, space, params, view, progress=None, **options):
-    """A picture by the exact renderer."""
+    """An image by the exact renderer."""
     renderer = make_exact_program(field, config, space, **options).with_params(params)
     return render_image(renderer, view, progress=progress)
 
@@ -104,8 +104,8 @@ def test_a_third_field_renders_to_its_closed_form(preset, sphere, key):
     fine = jax.jit(functools.partial(render_rays, sphere, config=config))(params, rays).fine
     assert_is_the_sphere(config, rays, *map(np.asarray, (fine.rgb, fine.depth, fine.acc)))
 
-    picture = render(sphere, config, World(), params, view)
-    flat = (picture.rgb.reshape(-1, 3), picture.depth.ravel(), picture.acc.ravel())
+    image = render(sphere, config, World(), params, view)
+    flat = (image.rgb.reshape(-1, 3), image.depth.ravel(), image.acc.ravel())
     assert_is_the_sphere(config, rays, *flat)
 
 
@@ -114,23 +114,23 @@ def test_the_third_field_is_gone_after_its_test():
 
 
 @pytest.mark.parametrize("space", ["world", "ndc", "contracted"])
-def test_a_picture_is_its_rays_one_by_one(backend, space, key):
+def test_an_image_is_its_rays_one_by_one(backend, space, key):
     field, config, view = make_field(backend, "mlp", TINY), PRESETS["paper"], camera(3, 5)
     params = init_params(field, config, key)
-    picture = render(field, config, space_of(space, view), params, view)
+    image = render(field, config, space_of(space, view), params, view)
     render_some = jax.jit(functools.partial(render_rays, field, config=config))
     rays = jax.tree.map(np.asarray, image_rays(view, space=space_of(space, view), config=config))
     for row in range(3):
         for column in range(5):
             ray = jax.tree.map(lambda x, n=row * 5 + column: x[n : n + 1], rays)
             fine = render_some(params, ray).fine
-            np.testing.assert_allclose(picture.rgb[row, column], fine.rgb[0], atol=1e-5)
-            np.testing.assert_allclose(picture.acc[row, column], fine.acc[0], atol=1e-5)
+            np.testing.assert_allclose(image.rgb[row, column], fine.rgb[0], atol=1e-5)
+            np.testing.assert_allclose(image.acc[row, column], fine.acc[0], atol=1e-5)
             if space == "world":
-                np.testing.assert_allclose(picture.depth[row, column], fine.depth[0], rtol=1e-5)
+                np.testing.assert_allclose(image.depth[row, column], fine.depth[0], rtol=1e-5)
 
 
-def test_neither_microbatches_nor_tiles_change_the_picture(sphere, key):
+def test_neither_microbatches_nor_tiles_change_the_image(sphere, key):
     config, view = PRESETS["notebook"], camera(7, 13)
     params = init_params(sphere, config, key)
     expected = render(sphere, config, World(), params, view, rays_per_microbatch=91)
@@ -153,16 +153,16 @@ def test_neither_microbatches_nor_tiles_change_the_picture(sphere, key):
 
 
 @pytest.mark.parametrize("lens", [None, Lens(np.full(2, 14.0), np.array([6.1, 3.2]))])
-def test_some_pixels_are_those_of_the_picture(sphere, key, lens):
+def test_some_pixels_are_those_of_the_image(sphere, key, lens):
     config, view = PRESETS["notebook"], dataclasses.replace(camera(7, 13), lens=lens)
     program = make_exact_program(sphere, config, World(), rays_per_microbatch=4, rays_per_tile=8)
     renderer = program.with_params(init_params(sphere, config, key))
-    picture = render_image(renderer, view)
+    image = render_image(renderer, view)
     index = np.random.default_rng(0).permutation(7 * 13)[:50]
     found = renderer.pixels(view, index)
-    np.testing.assert_array_equal(found.rgb, picture.rgb.reshape(-1, 3)[index])
-    np.testing.assert_array_equal(found.depth, picture.depth.reshape(-1)[index])
-    np.testing.assert_array_equal(found.acc, picture.acc.reshape(-1)[index])
+    np.testing.assert_array_equal(found.rgb, image.rgb.reshape(-1, 3)[index])
+    np.testing.assert_array_equal(found.depth, image.depth.reshape(-1)[index])
+    np.testing.assert_array_equal(found.acc, image.acc.reshape(-1)[index])
 
 
 def test_one_compilation_whatever_the_resolution(sphere, key):
@@ -206,7 +206,7 @@ def test_microbatches_beyond_the_image_are_not_evaluated(key):
     assert len(calls) == 2 * 4  # the coarse and the new samples of 40 rays
 
 
-def test_progress_counts_the_rays_of_the_picture(sphere, key):
+def test_progress_counts_the_rays_of_the_image(sphere, key):
     config, calls = PRESETS["notebook"], []
     num_devices = len(jax.local_devices())
     render(

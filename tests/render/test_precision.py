@@ -59,7 +59,7 @@ def flower():
     return scene, folder
 
 
-def picture(backend, dtype):
+def drawn(backend, dtype):
     """One view of the bundled flower, with the shipped parameters."""
     scene, folder = flower()
     config = config_text.override(
@@ -75,15 +75,15 @@ def picture(backend, dtype):
     return np.asarray(render(params))
 
 
-def test_a_picture_in_bfloat16_is_nearly_the_one_in_float32(backend):
-    exact, rough = (picture(backend, dtype) for dtype in ("float32", "bfloat16"))
+def test_an_image_in_bfloat16_is_nearly_the_one_in_float32(backend):
+    exact, rough = (drawn(backend, dtype) for dtype in ("float32", "bfloat16"))
     assert rough.dtype == np.float32
     assert not np.array_equal(rough, exact)
     assert psnr(rough, exact) > 40.0  # a CPU rounds less often than it may: 70 dB there
 
 
 def test_all_backends_agree_in_bfloat16():
-    first, *others = (picture(backend, "bfloat16") for backend in BACKENDS)
+    first, *others = (drawn(backend, "bfloat16") for backend in BACKENDS)
     assert min(psnr(other, first) for other in others) > 45.0
 
 

@@ -1,4 +1,4 @@
-"""Laws of a proposal: its histogram against the field's, the samples it leads to, the picture."""
+"""Laws of a proposal: its histogram against the field's, the samples it leads to, the image."""
 
 import dataclasses
 
@@ -134,7 +134,7 @@ def test_keys_move_edges_by_up_to_half_a_share(key):
     assert moved.std() == pytest.approx(12**-0.5, rel=0.05)
 
 
-# The picture.
+# The image.
 
 
 @pytest.mark.parametrize("randomised", [False, True])
@@ -162,7 +162,7 @@ def test_samples_gather_where_the_proposal_is_dense():
     np.testing.assert_allclose(seen.depth, np.full(5, 0.95), atol=0.1)
 
 
-def test_the_picture_teaches_the_field_and_the_mismatch_the_proposal():
+def test_the_image_teaches_the_field_and_the_mismatch_the_proposal():
     def field(scale, proposed_scale):
         return field_of(
             lambda points: scale * jnp.abs(points[..., 2]),
@@ -173,9 +173,9 @@ def test_the_picture_teaches_the_field_and_the_mismatch_the_proposal():
         return render_rays(field(*scales), PARAMS, rays_along_z(), RENDER)
 
     scales = (jnp.array(2.0), jnp.array(0.1))
-    by_picture = jax.grad(lambda s: jnp.sum(rendered(s).fine.rgb))(scales)
+    by_image = jax.grad(lambda s: jnp.sum(rendered(s).fine.rgb))(scales)
     by_mismatch = jax.grad(lambda s: jnp.sum(rendered(s).proposal_loss))(scales)
-    assert [bool(g != 0) for g in by_picture] == [True, False]
+    assert [bool(g != 0) for g in by_image] == [True, False]
     assert [bool(g != 0) for g in by_mismatch] == [False, True]
 
 

@@ -127,7 +127,7 @@ def test_light_comes_from_occupied_cells_alone():
     assert np.abs(np.asarray(fine.acc) - expected).mean() < 0.01
 
 
-def test_a_picture_is_its_rays_whatever_the_tiles():
+def test_an_image_is_its_rays_whatever_the_tiles():
     field, rays = fog_field(), all_rays()
     params = carved_params(field)
     fine = render_rays(field, params, rays, CONFIG.render).fine

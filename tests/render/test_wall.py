@@ -87,9 +87,9 @@ def test_training_finds_the_wall(backend, name, preset):
     between = np.eye(3, 4, dtype=np.float32)
     between[:2, 3] = 0.15, 0.0
     program = make_exact_program(field, config.render, SPACE)
-    picture = render_image(program.with_params(state.params), cameras_at(between))
-    assert psnr(picture.rgb, wall(between[:2, 3])) > decibels
-    assert np.median(picture.depth) == pytest.approx(DISTANCE, rel=off)
+    image = render_image(program.with_params(state.params), cameras_at(between))
+    assert psnr(image.rgb, wall(between[:2, 3])) > decibels
+    assert np.median(image.depth) == pytest.approx(DISTANCE, rel=off)
 
 
 @every_case

@@ -163,7 +163,7 @@ def test_a_file_cut_anywhere_is_refused(file):
 @pytest.mark.parametrize(
     "content",
     [b"\x89PNG\r\n\x1a\n" + bytes(100), b"\xff" * 200, b"PK\x03\x04" + bytes(60), b"{}"],
-    ids=["picture", "ones", "archive", "JSON"],
+    ids=["image", "ones", "archive", "JSON"],
 )
 def test_a_file_of_another_kind_is_refused(file, content):
     file.write_bytes(content)

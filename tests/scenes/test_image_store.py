@@ -10,7 +10,7 @@ from nerf.runtime import devices
 from nerf.scenes import image_store
 from nerf.scenes.image_store import ImageStore
 from nerf.scenes.loading import CaptureOptions, load_folder
-from tests.support.captures import HEIGHT, WIDTH, write_nerfstudio, write_pictures
+from tests.support.captures import HEIGHT, WIDTH, write_images, write_nerfstudio
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def test_images_that_changed_are_read_again(tmp_path):
     folder, cache = write_nerfstudio(tmp_path / "capture"), tmp_path / "cache"
     options = CaptureOptions(image_memory=0.0)
     before = load_folder(folder, options, cache_dir=cache).scene.images
-    write_pictures(folder, ["images/view_1.png"], seed=9)
+    write_images(folder, ["images/view_1.png"], seed=9)
     after = load_folder(folder, options, cache_dir=cache).scene.images
     np.testing.assert_array_equal(after[0], before[0])
     assert not np.array_equal(after[1], before[1])

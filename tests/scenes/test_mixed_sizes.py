@@ -23,8 +23,8 @@ from tests.support.captures import (
     convert,
     forward_poses,
     refusal,
+    write_images,
     write_nerfstudio,
-    write_pictures,
 )
 from tests.support.mixed_sizes import KINDS, boxes, part, write_mixed, write_uniform
 
@@ -174,7 +174,7 @@ def test_ndc_reaches_to_the_sides_of_the_widest_view(folders, kind):
 def test_the_box_around_an_object_does_not_depend_on_the_number_of_pixels(tmp_path):
     folder = write_nerfstudio(tmp_path, channels=4)
     whole = load(folder)
-    write_pictures(folder, ["images/view_2.png"], size=(6, 4), channels=4)
+    write_images(folder, ["images/view_2.png"], size=(6, 4), channels=4)
     mixed = load(folder)
     assert (mixed.space.name, mixed.view(2).image.shape) == ("world", (4, 6, 3))
     np.testing.assert_array_equal(mixed.capture_to_scene, whole.capture_to_scene)
@@ -187,7 +187,7 @@ def test_the_rays_of_each_view_are_checked_at_its_own_size(tmp_path):
         content["frames"][0] |= {"w": 12, "h": 8, "cx": 6, "cy": 4}
 
     folder = write_nerfstudio(tmp_path, change=change, k1=-1.0, w=6, h=4, cx=3, cy=2)
-    write_pictures(folder, [f"images/view_{i}.png" for i in range(1, 6)], size=(6, 4))
+    write_images(folder, [f"images/view_{i}.png" for i in range(1, 6)], size=(6, 4))
     loaded = load_folder(folder)
     (note,) = (note for note in loaded.notes if "wrong ray" in note)
     fraction = fraction_without_ray(loaded.scene.view(0).camera.lens, 8, 12)
@@ -246,7 +246,7 @@ def test_smaller_copies_of_some_images_are_read_at_their_size(tmp_path):
     """One lens for 12 x 8, and two images that are half as large."""
     folder = write_nerfstudio(tmp_path, poses=forward_poses())
     whole = load(folder)
-    write_pictures(folder, ["images/view_1.png", "images/view_3.png"], size=(6, 4))
+    write_images(folder, ["images/view_1.png", "images/view_3.png"], size=(6, 4))
     mixed = load(folder)
     assert mixed.cameras.image_sizes.tolist() == [[8, 12], [4, 6], [8, 12], [4, 6], [8, 12]]
     for index in range(5):

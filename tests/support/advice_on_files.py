@@ -24,8 +24,8 @@ from tests.support.captures import (
     WIDTH,
     convert,
     orbit_poses,
+    write_images,
     write_nerfstudio,
-    write_pictures,
 )
 from tools.other_formats import write_csv
 
@@ -114,9 +114,9 @@ def two_names_of_an_image(tmp_path, monkeypatch):
 
     folder = write_nerfstudio(tmp_path, change=change)
     shutil.rmtree(folder / "images")
-    write_pictures(folder, [f"all/view_{i}.png" for i in range(1, 6)])
+    write_images(folder, [f"all/view_{i}.png" for i in range(1, 6)])
     yield folder
-    write_pictures(folder, ["other/view_1.png"])
+    write_images(folder, ["other/view_1.png"])
     rename_in_file(folder, "/a/view_1", "other/view_1")
     rename_in_file(folder, "/b/view_1", "all/view_1")
     yield folder
@@ -158,7 +158,7 @@ def poses_without_images(tmp_path, monkeypatch):
     folder = convert(write_nerfstudio(tmp_path / "seed"), "colmap", tmp_path / "scene")
     for path in images_of(folder)[:2]:
         path.rename(tmp_path / path.name)
-    write_pictures(folder, ["images/new_1.png", "images/new_2.png"])
+    write_images(folder, ["images/new_1.png", "images/new_2.png"])
     yield folder
     for path in sorted(tmp_path.glob("*.png")):
         path.rename(folder / "images" / path.name)
@@ -196,7 +196,7 @@ def sizes_that_llff_cannot_express(tmp_path, monkeypatch):
         content["frames"][0] |= {"w": 2 * WIDTH, "h": HEIGHT}
 
     folder = write_nerfstudio(tmp_path / "scene", change=change)
-    write_pictures(folder, ["images/view_0.png"], size=(2 * WIDTH, HEIGHT))
+    write_images(folder, ["images/view_0.png"], size=(2 * WIDTH, HEIGHT))
     yield lambda: [str(convert(folder, "llff", tmp_path / "llff"))]
     yield convert(folder, "nerfstudio", tmp_path / "nerfstudio")
 
@@ -204,7 +204,7 @@ def sizes_that_llff_cannot_express(tmp_path, monkeypatch):
 @advises("billion pixels")
 def too_many_pixels(tmp_path, monkeypatch):
     folder = write_nerfstudio(tmp_path)
-    write_pictures(folder, [f"images/view_{i}.png" for i in range(6)], size=(96, 64))
+    write_images(folder, [f"images/view_{i}.png" for i in range(6)], size=(96, 64))
     monkeypatch.setattr(image_sizes, "MAX_PIXELS", 6 * 48 * 32)
     yield folder
     assert load_folder(folder, inspect_options(max_size=48)).scene.images.stack().shape[2] == 48
@@ -223,7 +223,7 @@ def images_that_are_not_read(tmp_path, monkeypatch):
     one = write_nerfstudio(tmp_path / "one")
     (one / "images" / "view_3.png").write_bytes(b"")
     yield one  # copy it again
-    write_pictures(one, ["images/view_3.png"])
+    write_images(one, ["images/view_3.png"])
     assert load_folder(one).notes == ()
     named = write_nerfstudio(tmp_path / "named")
     gifs(named)
@@ -243,7 +243,7 @@ def images_that_are_not_read(tmp_path, monkeypatch):
 @advises("larger than ... pixels")
 def images_that_are_too_large(tmp_path, monkeypatch):
     folder = write_nerfstudio(tmp_path, w=96, h=64)
-    write_pictures(folder, [f"images/view_{i}.png" for i in range(6)], size=(96, 64))
+    write_images(folder, [f"images/view_{i}.png" for i in range(6)], size=(96, 64))
     for module in (image_files, image_decoding, image_choice):
         monkeypatch.setattr(module, "LARGE", 96 * 64 - 1, raising=False)
     monkeypatch.setattr(image_decoding, "MAX_PIXELS", 96 * 64 - 1)

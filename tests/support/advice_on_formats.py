@@ -13,7 +13,7 @@ from nerf.captures.formats import read_capture
 from nerf.captures.image_files import read_image
 from nerf.captures.sized_lenses import scaled_lens
 from tests.support.advice import advises, sentence
-from tests.support.captures import HEIGHT, WIDTH, convert, write_nerfstudio, write_pictures
+from tests.support.captures import HEIGHT, WIDTH, convert, write_images, write_nerfstudio
 from tools.other_formats import (
     write_csv,
     write_gaussian_splatting,
@@ -114,7 +114,7 @@ def one_lens_for_portrait_and_landscape(tmp_path, monkeypatch):
     capture = read_capture(folder)
     (folder / "intrinsics.json").unlink()
     (folder / "intrinsics.txt").write_text("10 10 5.5 3.5")
-    write_pictures(folder, ["images/view_0.png"], size=(HEIGHT, WIDTH))
+    write_images(folder, ["images/view_0.png"], size=(HEIGHT, WIDTH))
     yield folder
     sizes = np.array([[HEIGHT, WIDTH], *[[WIDTH, HEIGHT]] * 5])
     lens = scaled_lens(capture, sizes[:, 1], sizes[:, 0])

@@ -39,7 +39,7 @@ def forward_poses(num_views=5, seed=0):
     )
 
 
-def write_pictures(folder, names, *, size=(WIDTH, HEIGHT), channels=3, seed=0):
+def write_images(folder, names, *, size=(WIDTH, HEIGHT), channels=3, seed=0):
     rng = np.random.default_rng(seed)
     for name in names:
         pixels = rng.integers(0, 256, (size[1], size[0], channels), np.uint8)
@@ -64,7 +64,7 @@ def write_nerfstudio(folder, poses=None, change=lambda content: None, channels=3
     """A folder with transforms.json and noise for images."""
     poses = orbit_poses() if poses is None else poses
     names = [f"images/view_{i}.png" for i in range(len(poses))]
-    write_pictures(folder, names, channels=channels)
+    write_images(folder, names, channels=channels)
     content = transforms(poses, names, **shared)
     change(content)
     (folder / "transforms.json").write_text(json.dumps(content))
@@ -117,9 +117,9 @@ def assert_same(first, second, atol=1e-4):
             jax.tree.leaves(rays[name]), jax.tree.leaves(expected[name]), strict=True
         ):
             np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=atol)
-    pictures = {name.split("/")[-1]: x for name, x in zip(one.image_names, one.images, strict=True)}
+    expected = {name.split("/")[-1]: x for name, x in zip(one.image_names, one.images, strict=True)}
     for name, image in zip(other.image_names, other.images, strict=True):
-        np.testing.assert_array_equal(image, pictures[name.split("/")[-1]])
+        np.testing.assert_array_equal(image, expected[name.split("/")[-1]])
 
 
 def refusal(folder, **options):

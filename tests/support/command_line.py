@@ -74,8 +74,8 @@ def write_scene(folder, num_views=NUM_VIEWS):
         pose[:, 4] = HEIGHT, WIDTH, WIDTH
         rows.append([*pose.ravel(), 2.0, 8.0])
         rgb = np.stack([0.5 + 0.4 * np.sin(3 * u + x), 0.5 + 0.4 * np.cos(3 * v), u * v], axis=-1)
-        picture = Image.fromarray(np.round(rgb * 255).astype(np.uint8))
-        picture.save(folder / "images" / f"image{index:03d}.png")
+        image = Image.fromarray(np.round(rgb * 255).astype(np.uint8))
+        image.save(folder / "images" / f"image{index:03d}.png")
     np.save(folder / "poses_bounds.npy", np.array(rows))
     return folder
 

@@ -1,5 +1,7 @@
 """What the tests of fields share: small settings, random parameters, random inputs."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -52,6 +54,16 @@ def small(preset, *assignments):
 
 def make(backend, config):
     return make_field(backend, name_of(config), config)
+
+
+@functools.cache
+def compiled(backend, config):
+    """The same field; its functions are compiled once for all tests, and not operation by operation."""
+    field = make(backend, config)
+    proposal = field.proposal._replace(
+        init=jax.jit(field.proposal.init), density=jax.jit(field.proposal.density)
+    )
+    return field._replace(init=jax.jit(field.init), apply=jax.jit(field.apply), proposal=proposal)
 
 
 def draw(shapes, seed=0):

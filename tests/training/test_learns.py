@@ -38,7 +38,7 @@ def learner(backend, preset):
 
 
 def learn(backend, preset, seed, num_steps):
-    """Parameters and losses after a few steps on one picture, dark on the left."""
+    """Parameters and losses after a few steps on one image, dark on the left."""
     settings, field, step, _ = learner(backend, preset)
     state, losses = init_state(field, settings, jax.random.key(seed)), []
     for _ in range(num_steps):
