@@ -26,6 +26,11 @@ def forms(now: Result, earlier: Result) -> list[str]:
     return _ratios(*map(_form_seconds, (now, earlier)))
 
 
+def scaling(now: Result, earlier: Result) -> list[str]:
+    """Ratios of the median seconds of steps, sums and meetings of each layout."""
+    return _ratios(*map(_scaling_seconds, (now, earlier)))
+
+
 def quality(now: Result, earlier: Result) -> list[str]:
     """Differences of PSNR and SSIM after each time, of each field."""
     return _differences(*map(_quality_points, (now, earlier)))
@@ -105,6 +110,16 @@ def _form_seconds(result: Result) -> dict[str, float]:
         for case in result["cases"]
         for name, seconds in case["forms"].items()
         for what, spread in seconds.items()
+    }
+
+
+def _scaling_seconds(result: Result) -> dict[str, float]:
+    return {
+        f"{case['preset']}, {case['num_rays']} rays, {run['layout']}, {run['what']}": run[
+            "seconds"
+        ]["median"]
+        for case in result["cases"]
+        for run in case["runs"]
     }
 
 

@@ -174,6 +174,61 @@ def gather_forms(figures: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def scaling(figures: dict[str, Any]) -> str:
+    """One preset: seconds, efficiency over processes, the parts of a step, and many GPUs."""
+    load = figures["load_average"]
+    lines = [
+        f"{figures['preset']}, {figures['num_rays']} rays a step, {figures['backend']}, "
+        f"{figures['cores']} cores, load average {load['before']} before and {load['after']} "
+        f"after: {figures['buffer_bytes'] / 1e6:.2f} MB are added a step",
+        f"  {'layout':<30}{'what':<24}{'seconds (min - max)':<32}{'n':>5}",
+        *(
+            f"  {run['layout']:<30}{run['what']:<24}{_range(run['seconds'])}"
+            for run in figures["runs"]
+        ),
+        f"  {'scaling':<10}{'processes':>10}{'rays':>8}{'efficiency (min - max)':>28}"
+        f"{'predicted':>11}{'MB sent':>9}{'in a ring':>11}",
+    ]
+    for row in figures["scaling"]:
+        found, predicted = row["efficiency"], row["predicted"]
+        spread = f"{found['median']:.1%} ({found['min']:.1%} - {found['max']:.1%})"
+        lines.append(
+            f"  {row['kind']:<10}{row['processes']:>10}{row['num_rays']:>8}{spread:>28}"
+            f"{'' if predicted is None else f'{predicted:.1%}':>11}{row['bytes_sent'] / 1e6:>9.2f}"
+            f"{row['bytes_of_a_ring'] / 1e6:>11.2f}"
+        )
+    beside = zip(figures["devices_to_processes"], figures["parts"], strict=True)
+    for row, parts in beside:
+        lines.append(
+            f"  {row['processes']} processes reach {row['median']:.1%} ({row['min']:.1%} - "
+            f"{row['max']:.1%}) of one process with as many devices; of their step of "
+            f"{1e3 * parts['step']:.1f} ms, the sum alone takes {1e3 * parts['sum']:.2f} ms and "
+            f"the meeting {1e3 * parts['meeting']:.2f} ms"
+        )
+    return "\n".join([*lines, *_gpus(figures["gpus"])])
+
+
+def _gpus(figures: dict[str, Any] | None) -> list[str]:
+    """Predicted efficiency of many GPUs."""
+    if figures is None:
+        return []
+    lines = [
+        f"  predicted for GPUs of {figures['assumed_rays_per_second']:,.0f} rays/s (assumed); sum "
+        "by a ring / in pairs:",
+        f"  {'link':<12}{'GPUs':>6}{'sum':>22}{'strong':>18}{'weak':>18}{'rays for 90 %':>15}",
+    ]
+    for row in figures["predictions"]:
+        sums = f"{1e3 * row['ring_seconds']:.3f} / {1e3 * row['doubling_seconds']:.3f} ms"
+        strong, weak = (
+            f"{row[kind]:.1%} / {row[f'{kind}_in_pairs']:.1%}" for kind in ("strong", "weak")
+        )
+        lines.append(
+            f"  {row['link']:<12}{row['num_gpus']:>6}{sums:>22}{strong:>18}{weak:>18}"
+            f"{row['rays_for_90_percent']:>15,.0f}"
+        )
+    return lines
+
+
 COLLAPSE_HEADING = (
     "| preset | learning rate x | prevention | collapsed | unnoticed | false alarms | "
     "last noticed at step | median PSNR |\n| --- | --- | --- | --- | --- | --- | --- | --- |"
