@@ -181,9 +181,10 @@ def scaling(figures: dict[str, Any]) -> str:
         f"{figures['preset']}, {figures['num_rays']} rays a step, {figures['backend']}, "
         f"{figures['cores']} cores, load average {load['before']} before and {load['after']} "
         f"after: {figures['buffer_bytes'] / 1e6:.2f} MB are added a step",
-        f"  {'layout':<30}{'what':<24}{'seconds (min - max)':<32}{'n':>5}",
+        f"  {'layout':<30}{'what':<24}{'seconds (min - max)':<32}{'n':>5}{'CPU seconds':>13}",
         *(
             f"  {run['layout']:<30}{run['what']:<24}{_range(run['seconds'])}"
+            f"{run['cpu_seconds']['median']:>13.4g}"
             for run in figures["runs"]
         ),
         f"  {'scaling':<10}{'processes':>10}{'rays':>8}{'efficiency (min - max)':>28}"
@@ -199,12 +200,14 @@ def scaling(figures: dict[str, Any]) -> str:
         )
     beside = zip(figures["devices_to_processes"], figures["parts"], strict=True)
     for row, parts in beside:
-        lines.append(
+        step, total, meeting = (1e3 * parts[name] for name in ("step", "sum", "meeting"))
+        lines += [
             f"  {row['processes']} processes reach {row['median']:.1%} ({row['min']:.1%} - "
-            f"{row['max']:.1%}) of one process with as many devices; of their step of "
-            f"{1e3 * parts['step']:.1f} ms, the sum alone takes {1e3 * parts['sum']:.2f} ms and "
-            f"the meeting {1e3 * parts['meeting']:.2f} ms"
-        )
+            f"{row['max']:.1%}) of one process with as many devices, by CPU time "
+            f"{row['cpu']['median']:.1%}",
+            f"    of a step of {step:.1f} ms, the sum alone takes {total:.2f} ms and the meeting "
+            f"{meeting:.2f} ms",
+        ]
     return "\n".join([*lines, *_gpus(figures["gpus"])])
 
 

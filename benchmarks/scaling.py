@@ -79,7 +79,7 @@ class Plan(NamedTuple):
 class Worker(Protocol):
     """What does a piece of work in all processes of a layout, see `scaling_jobs.Job`."""
 
-    def do(self, what: str, repeats: int) -> None: ...
+    def do(self, what: str, repeats: int) -> float: ...
 
 
 def main(argv: Sequence[str]) -> None:
@@ -173,7 +173,8 @@ def _rays(config: Config, layout: Layout, kind: str) -> int:
     return num_rays if kind == STRONG else (num_rays // 2) * num_devices
 
 
-Readings = Mapping[tuple[Layout, str], Sequence[float]]
+Key = tuple[Layout, str]  # a layout, and a piece of work
+Readings = Mapping[Key, Sequence[float]]
 
 
 def measure(
@@ -188,7 +189,8 @@ def measure(
       plan: readings.
     """
     load = load_average()
-    readings, repeats = _read(_contenders(jobs, config, num_bytes), plan)
+    measured = _read(jobs, config, num_bytes, plan)
+    readings = measured.seconds
     counts = [layout.num_processes for layout in jobs if layout.is_job]
     num_cores = len(scaling_jobs.usable_cores())
     cost, link = _fitted(readings, config, num_bytes)
@@ -207,8 +209,9 @@ def measure(
                 "cores": [
                     scaling_jobs.cores_of(layout, number) for number in range(layout.num_processes)
                 ],
-                "repeats": repeats[layout, what],
-                "seconds": {**timing.spread(found)._asdict(), "readings": list(found)},
+                "repeats": measured.repeats[layout, what],
+                "seconds": _with_readings(found),
+                "cpu_seconds": _with_readings(measured.cpu_seconds[layout, what]),
             }
             for (layout, what), found in readings.items()
         ],
@@ -218,7 +221,12 @@ def measure(
             for number in several
         ],
         "devices_to_processes": [
-            {"processes": number, **_beside_devices(readings, config, number)} for number in several
+            {
+                "processes": number,
+                **_beside_devices(readings, config, number),
+                "cpu": _beside_devices(measured.cpu_seconds, config, number),
+            }
+            for number in several
         ],
         "parts": [
             {"processes": number, **_parts(readings, config, number, num_bytes)}
@@ -230,41 +238,58 @@ def measure(
     }
 
 
-def _contenders(
-    jobs: Mapping[Layout, Worker], config: Config, num_bytes: int
-) -> dict[tuple[Layout, str], timing.Contender]:
-    found: dict[tuple[Layout, str], timing.Contender] = {}
-    for layout, job in jobs.items():
-        rays = {_rays(config, layout, STRONG), _rays(config, layout, WEAK)}
-        works = [step_of(number) for number in sorted(rays)]
-        if layout.is_job and layout.num_processes > 1:
-            works += [sum_of(SMALL_BYTES), sum_of(num_bytes), MEET]
-        for what in works:
-            found[layout, what] = _contender(job, what)
-    return found
+def _works(layout: Layout, config: Config, num_bytes: int) -> list[str]:
+    """What a layout does: steps, and a job of several processes also the parts of one."""
+    rays = {_rays(config, layout, STRONG), _rays(config, layout, WEAK)}
+    steps = [step_of(number) for number in sorted(rays)]
+    is_several = layout.is_job and layout.num_processes > 1
+    return [*steps, sum_of(SMALL_BYTES), sum_of(num_bytes), MEET] if is_several else steps
 
 
-def _contender(job: Worker, what: str) -> timing.Contender:
-    return lambda repeats: job.do(what, repeats)
+class Measured(NamedTuple):
+    """Seconds of each piece of work in each round, on the clock and of CPU time; repetitions."""
+
+    seconds: dict[Key, list[float]]
+    cpu_seconds: dict[Key, list[float]]
+    repeats: dict[Key, int]
 
 
-def _read(
-    contenders: Mapping[tuple[Layout, str], timing.Contender], plan: Plan
-) -> tuple[dict[tuple[Layout, str], list[float]], dict[tuple[Layout, str], int]]:
-    """Compiles and warms up, then lets all take turns; seconds, and repetitions of a reading."""
-    names = {f"{layout.name}: {what}": (layout, what) for layout, what in contenders}
-    by_name = {name: contenders[key] for name, key in names.items()}
-    for contender in by_name.values():
-        contender(1)
-    repeats = {
-        name: timing.choose_repeats(timing.seconds(contender, 1), plan.window)
-        for name, contender in by_name.items()
+def _read(jobs: Mapping[Layout, Worker], config: Config, num_bytes: int, plan: Plan) -> Measured:
+    """Compiles and warms up, then lets all take turns."""
+    keys = {
+        f"{layout.name}: {what}": (layout, what)
+        for layout in jobs
+        for what in _works(layout, config, num_bytes)
     }
-    readings = timing.take_turns(by_name, repeats, plan.readings)
-    return (
-        {key: readings[name] for name, key in names.items()},
-        {key: repeats[name] for name, key in names.items()},
+    of_cpu: dict[str, list[float]] = {name: [] for name in keys}
+
+    def contender(name: str) -> timing.Contender:
+        layout, what = keys[name]
+
+        def do(repeats: int) -> None:
+            of_cpu[name].append(jobs[layout].do(what, repeats) / repeats)
+
+        return do
+
+    contenders = {name: contender(name) for name in keys}
+    for first in contenders.values():
+        first(1)
+    repeats = {
+        name: timing.choose_repeats(timing.seconds(each, 1), plan.window)
+        for name, each in contenders.items()
+    }
+    for found in of_cpu.values():
+        found.clear()
+    seconds = timing.take_turns(contenders, repeats, plan.readings)
+    return Measured(
+        {key: seconds[name] for name, key in keys.items()},
+        {key: of_cpu[name] for name, key in keys.items()},
+        {key: repeats[name] for name, key in keys.items()},
     )
+
+
+def _with_readings(found: Sequence[float]) -> dict[str, Any]:
+    return {**timing.spread(found)._asdict(), "readings": list(found)}
 
 
 def _fitted(

@@ -54,21 +54,29 @@ class Job:
         self.layout = layout
         self._processes = started
 
-    def do(self, what: str, repeats: int) -> None:
-        """Returns when all processes have done a piece of work `repeats` times."""
-        self._tell(json.dumps({"what": what, "repeats": repeats}))
-        self.wait()
+    def do(self, what: str, repeats: int) -> float:
+        """Returns when all processes have done a piece of work `repeats` times.
 
-    def wait(self) -> None:
-        """Returns when all processes have answered.
+        Returns:
+          The seconds of CPU time that it took in all processes together.
+        """
+        self._tell(json.dumps({"what": what, "repeats": repeats}))
+        return self.wait()
+
+    def wait(self) -> float:
+        """Returns when all processes have answered: the sum of what they say.
 
         Raises:
           UserError: if one of them has ended.
         """
+        total = 0.0
         for process in self._processes:
             assert process.stdout is not None
-            if not process.stdout.readline():
+            line = process.stdout.readline()
+            if not line:
                 raise self._ended()
+            total += float(line)
+        return total
 
     def _tell(self, line: str) -> None:
         for process in self._processes:

@@ -1,7 +1,9 @@
 """One process of those that `benchmarks.scaling` measures; it does what lines on its input ask for.
 
 The first line is a `Setup` as JSON; each line after it asks for repetitions of one piece of work.
-The answer to a line is a line, once the work is done in this process.
+The answer to a line is a line, once the work is done in this process: the seconds of CPU time that
+it took, of all threads. What waits for another process takes none, and so does what another program
+keeps from a core.
 """
 
 import json
@@ -18,7 +20,7 @@ from benchmarks.synthetic_views import SPACE, make_views
 from nerf.config import text as config_text
 from nerf.config.settings import Config
 from nerf.field import RadianceField, make_field
-from nerf.runtime import exchange, fixed_order, global_arrays, processes
+from nerf.runtime import compile_cache, exchange, fixed_order, global_arrays, processes
 from nerf.training.lockstep import Lockstep
 from nerf.training.state import init_state
 from nerf.training.step import make_step
@@ -123,14 +125,15 @@ def _meet(repeats: int) -> None:
 def answer(lines: IO[str], answers: IO[str]) -> None:
     """Reads the setup and does what each line asks for, to the end of the lines."""
     setup = Setup(**json.loads(next(lines)))
+    compile_cache.enable()
     if setup.job is not None:
         exchange.join(processes.JobOptions(False, *setup.job))
     contenders = make_contenders(setup)
-    print("ready", file=answers, flush=True)
+    print(json.dumps(time.process_time()), file=answers, flush=True)
     for line in lines:
-        asked = json.loads(line)
+        asked, began = json.loads(line), time.process_time()
         contenders[asked["what"]](asked["repeats"])
-        print("done", file=answers, flush=True)
+        print(json.dumps(time.process_time() - began), file=answers, flush=True)
     exchange.meet()
     processes.say_nothing()
 

@@ -23,6 +23,7 @@ LONG = (
     r"test_depth_loss\.py::test_the_gradient_is_that.*\[paper",
     r"test_corrected_poses\.py::test_every_backend.*\[haiku\]",
     r"test_pose_corrections\.py::test_the_gradient_of_tangents.*\[world-16",
+    r"test_cluster\.py::test_a_job_of_slurm",
     r"test_scaling\.py::test_processes_are_measured.*\[counts1",
     r"test_several_processes\.py::test_losses.*\[(haiku|nnx|flax-counts2)",
     r"test_several_processes\.py::test_a_killed.*\[1\]",
