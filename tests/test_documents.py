@@ -26,7 +26,10 @@ PAGES = [
     *sorted((ROOT / "docs").glob("*.md")),
 ]
 # Lines of code that are for other programs.
-OTHER_PROGRAMS = ("colmap ", "ffmpeg ", "pip ", "mkdir ", "    --ImageReader", "make ")
+OTHER_PROGRAMS = (
+    *("colmap ", "ffmpeg ", "pip ", "mkdir ", "    --ImageReader", "make "),
+    *("sbatch ", "srun ", "mpirun ", "kubectl ", "#SBATCH "),
+)
 
 page = pytest.mark.parametrize("page", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
 

@@ -220,7 +220,8 @@ def _initialize(options: JobOptions) -> None:
         )
     except (ValueError, TypeError, RuntimeError, OSError) as error:
         say_nothing()
-        if options.is_detected and options.coordinator is None:
+        is_alone = isinstance(error, ValueError)  # what JAX raises where it has found no job
+        if options.is_detected and options.coordinator is None and is_alone:
             raise UserError(
                 "`distributed=True` finds no job of Slurm, Open MPI or Kubernetes around this "
                 "process: start it with srun or mpirun, or give `coordinator`, `num_processes` and "

@@ -66,6 +66,25 @@ def test_no_coordinator_is_waited_for_the_stated_time():
             processes.start(options)
 
 
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (ValueError("coordinator_address should be defined."), "finds no job of Slurm, Open MPI"),
+        (
+            RuntimeError("Kubernetes API Error: 403 - Forbidden\nIt appears that"),
+            r"could not be joined \(Kubernetes API Error: 403 - Forbidden\)",
+        ),
+    ],
+)
+def test_a_job_that_cannot_be_read_is_told_from_none(monkeypatch, error, reason):
+    def initialize(*_, **__):
+        raise error
+
+    monkeypatch.setattr(jax.distributed, "initialize", initialize)
+    with pytest.raises(UserError, match=reason):
+        processes._initialize(JobOptions(is_detected=True))
+
+
 def test_a_port_that_is_in_use_is_refused():
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
