@@ -163,7 +163,8 @@ def buffer_bytes(backend: str, field: str, config: Config) -> int:
     """Bytes that are added over all processes in a step: the gradient, the loss, statistics."""
     made = field_lib.make_field(backend, field, config.field)
     params = jax.eval_shape(lambda key: init_params(made, config.render, key), jax.random.key(0))
-    return 4 * (sum(x.size for x in jax.tree.leaves(params)) + _NUMBERS_BESIDE_GRADIENT)
+    num_parameters: int = sum(x.size for x in jax.tree.leaves(params))
+    return 4 * (num_parameters + _NUMBERS_BESIDE_GRADIENT)
 
 
 def _rays(config: Config, layout: Layout, kind: str) -> int:
