@@ -242,17 +242,19 @@ flags.DEFINE_integer(
 flags.DEFINE_bool(
     "distributed",
     False,
-    "train with the other processes of a job of Slurm, Open MPI or Kubernetes, which JAX detects",
+    "share the work with the other processes of a job of Slurm, Open MPI or Kubernetes, which JAX "
+    "detects",
 )
 flags.DEFINE_string(
     "coordinator",
     None,
-    "train with other processes, of which the one with --process_id=0 answers at this HOST:PORT",
+    "share the work with other processes, of which the one with --process_id=0 answers at this "
+    "HOST:PORT",
 )
 flags.DEFINE_integer(
     "num_processes",
     None,
-    "the number of processes that train together",
+    "the number of processes that share the work",
     lower_bound=1,
     upper_bound=_MAX_COUNT,
 )

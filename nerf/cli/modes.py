@@ -33,8 +33,16 @@ _EXPORT = {
 }  # fmt: skip
 _PAGE = {"host", "port"}
 _JOB = {"distributed", "coordinator", "num_processes", "process_id", "start_seconds"}
+# What processes that draw images together must have the same of, beside settings and parameters.
+IN_STEP = frozenset({"mode", "eval_views", "exposure", "poses"} | _VIDEO)
 USED_BY = {
-    "evaluate": _ALWAYS | _SCENE | _RUN | _VIDEO | _SPLIT | {"eval_views", "exposure", "poses"},
+    "evaluate": _ALWAYS
+    | _SCENE
+    | _RUN
+    | _VIDEO
+    | _SPLIT
+    | _JOB
+    | {"eval_views", "exposure", "poses"},
     "train": _ALWAYS
     | _SCENE
     | _RUN
@@ -44,7 +52,7 @@ USED_BY = {
     | _PAGE
     | _JOB
     | {"eval_views", "viewer"},
-    "render": _ALWAYS | _SCENE | _RUN | _VIDEO,
+    "render": _ALWAYS | _SCENE | _RUN | _VIDEO | _JOB,
     "convert": _ALWAYS | _SCENE | {"init_from", "out"},
     "export": _ALWAYS | _SCENE | _EXPORT,
 }
@@ -198,7 +206,7 @@ def _check_mode() -> None:
 
 def job_options() -> JobOptions:
     """How this process finds the others of its job."""
-    if FLAGS.mode != "train":  # a flagfile may give the flags to other modes
+    if not USED_BY[FLAGS.mode] >= _JOB:  # a flagfile may give the flags to other modes
         return JobOptions()
     return JobOptions(
         FLAGS.distributed,

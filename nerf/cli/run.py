@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -11,6 +12,7 @@ from nerf.captures.capture import named_views
 from nerf.cli import export, options, video_options
 from nerf.cli.console import Console
 from nerf.cli.flags import FLAGS
+from nerf.cli.modes import IN_STEP
 from nerf.cli.training_viewer import check_viewer, training_viewer
 from nerf.config.settings import TrainConfig
 from nerf.errors import UserError
@@ -20,6 +22,7 @@ from nerf.jobs.load import load_params, save_params
 from nerf.jobs.load_scene import load_scene
 from nerf.jobs.new_field import new_field
 from nerf.jobs.report import try_report
+from nerf.jobs.same_job import check_same
 from nerf.jobs.train import train
 from nerf.jobs.trained_field import TrainedField
 from nerf.jobs.training_record import run_record
@@ -55,6 +58,7 @@ def run_mode(console: Console, started: float) -> None:
             export.write(console, trained)
             return
     check_viewer()
+    check_same({f"--{name}": FLAGS[name].value for name in sorted(IN_STEP)})
     scene = exchange.everyone(lambda: load_scene_of_flags(console))
     folder = options.run_dir(scene)
     initial = exchange.everyone(lambda: options.initial_field(scene, folder))
@@ -65,13 +69,13 @@ def run_mode(console: Console, started: float) -> None:
     with several.opened_folder(folder):  # everything else is checked by now
         if FLAGS.mode == "train":
             _train(console, scene, folder, initial, fresh, started)
-            exchange.meet()  # the first process is needed to the end
         else:
             assert initial is not None
             if FLAGS.mode == "export":
                 export.write(console, initial, folder)
                 return
             _show(console, scene, folder, initial)
+        exchange.meet()  # the first process is needed to the end
 
 
 def load_scene_of_flags(console: Console) -> Scene:
@@ -137,37 +141,50 @@ def _train(
             "without it resumes"
         )
         return
-    if processes.is_first():
-        _score_and_draw(console, scene, folder, trained, video_options.file(scene, folder))
+    _score_and_draw(console, scene, folder, trained, video_options.file(scene, folder))
 
 
 def _show(console: Console, scene: Scene, folder: Path, trained: TrainedField) -> None:
     """The modes `evaluate` and `render`."""
     _print_header(console, scene, folder, trained)
-    video, own_video = video_options.file(scene, folder), Path(run_folder.VIDEO_FILE).stem
-    if not run_folder.holds_training(folder):  # a training run has written its own
-        record = run_record(trained, scene, mode=FLAGS.mode, seed=FLAGS.seed)
-        record |= {"renderer": FLAGS.renderer or "default", **options.video_record(scene)}
-        if video.stem != own_video and (own := video_options.recorded(folder)) is not None:
-            record["video"] = own
-        run_folder.write_json(folder / run_folder.CONFIG_FILE, record)
-        scene_record = trained.needed_scene().to_json()
-        run_folder.write_json(folder / run_folder.SCENE_FILE, scene_record)
-        if FLAGS.mode == "evaluate":
-            save_params(folder / parameters.FILE_NAME, trained)
+    record = run_record(trained, scene, mode=FLAGS.mode, seed=FLAGS.seed)
+    record |= {"renderer": FLAGS.renderer or "default", **options.video_record(scene)}
+    check_same({**record, "parameters": parameters.checksum(trained.params)}, scene)
+    video = video_options.file(scene, folder)
+    exchange.first_does(lambda: _write_records(scene, folder, trained, video, record))
     if FLAGS.mode == "evaluate":
         _score_and_draw(console, scene, folder, trained, video)
     else:
         _draw_video(console, scene, video, trained)
-        try_report(folder, console)
+        _report(console, folder)
         console.print(f"everything is in {folder}, the video is {video}")
+
+
+def _write_records(
+    scene: Scene, folder: Path, trained: TrainedField, video: Path, record: dict[str, Any]
+) -> None:
+    """Writes what a run folder says of itself, unless a training run has written its own."""
+    if run_folder.holds_training(folder):
+        return
+    own_video = Path(run_folder.VIDEO_FILE).stem
+    if video.stem != own_video and (own := video_options.recorded(folder)) is not None:
+        record["video"] = own
+    run_folder.write_json(folder / run_folder.CONFIG_FILE, record)
+    run_folder.write_json(folder / run_folder.SCENE_FILE, trained.needed_scene().to_json())
+    if FLAGS.mode == "evaluate":
+        save_params(folder / parameters.FILE_NAME, trained)
+
+
+def _report(console: Console, folder: Path) -> None:
+    if processes.is_first():
+        try_report(folder, console)
 
 
 def _score_and_draw(
     console: Console, scene: Scene, folder: Path, trained: TrainedField, video: Path
 ) -> None:
     if options.num_frames() != 0:
-        check_output(video)  # before time is spent on images
+        exchange.first_does(lambda: check_output(video))  # before time is spent on images
     scores = evaluate(
         trained,
         scene,
@@ -180,7 +197,7 @@ def _score_and_draw(
         callback=console,
     )
     _draw_video(console, scene, video, trained)
-    try_report(folder, console)
+    _report(console, folder)
     renders = folder / run_folder.RENDERS_FOLDER
     images = f", the images are in {renders}" if scores.views else ""
     console.print(f"everything is in {folder}{images}")
@@ -188,7 +205,7 @@ def _score_and_draw(
 
 def _draw_video(console: Console, scene: Scene, video: Path, trained: TrainedField) -> None:
     if options.num_frames() != 0:
-        note = video_options.remember(scene, video)
+        note = exchange.first_does(lambda: video_options.remember(scene, video))
         if note is not None:
             console.print(f"note: {note}")
         render_video(

@@ -9,9 +9,16 @@ from nerf.errors import UserError
 from nerf.geometry.cameras import Cameras
 from nerf.jobs.trained_field import TrainedField
 from nerf.render.images import RenderedImage, render_image
-from nerf.render.tiles import ImageRenderer
+from nerf.render.tiles import WHOLE, ImageRenderer, Share
+from nerf.runtime import exchange, processes
 from nerf.runtime.events import Callback, Progress, log_event
 from nerf.scenes.scene import View
+
+OnRays = Callable[[int], None]
+
+
+def _ignore(num_rays: int) -> None:
+    del num_rays
 
 
 def render_view(
@@ -70,7 +77,8 @@ def draw(
     renderer: ImageRenderer,
     camera: Cameras,
     *,
-    on_rays: Callable[[int], None] = lambda num_rays: None,
+    on_rays: OnRays = _ignore,
+    share: Share = WHOLE,
 ) -> RenderedImage:
     """Draws one camera's view.
 
@@ -78,6 +86,7 @@ def draw(
       renderer: of a field's parameters.
       camera: one camera, with its bounds.
       on_rays: receives, tile by tile, the number of rays that were added to what is done.
+      share: the part of the image that is drawn, see `nerf.render.images.render_image`.
     """
     done = 0
 
@@ -86,4 +95,39 @@ def draw(
         on_rays(num_done - done)
         done = num_done
 
-    return render_image(renderer, camera, progress=progress)
+    return render_image(renderer, camera, progress=progress, share=share)
+
+
+def draw_together(
+    renderer: ImageRenderer, camera: Cameras, *, on_rays: OnRays = _ignore
+) -> RenderedImage:
+    """Draws one camera's view, of which each process of a job draws a share.
+
+    All processes call it, with the same camera and parameters, and all get the whole image. Each
+    pixel is what one process alone would draw. With one process, it is `draw`.
+
+    Args:
+      renderer, camera, on_rays: see `draw`; `on_rays` is called as often in each process.
+    """
+    share = Share(processes.index(), processes.count())
+    image = draw(renderer, camera, on_rays=on_rays, share=share)
+    if share.num_processes == 1:
+        return image
+    shape, num_pixels = (camera.height, camera.width), camera.height * camera.width
+    shares = [
+        renderer.program.pixels_of(share._replace(process=number), num_pixels)
+        for number in range(share.num_processes)
+    ]
+    values = np.concatenate(
+        [image.rgb, image.depth[..., None], image.acc[..., None]], axis=-1
+    ).reshape(num_pixels, -1)
+    own = np.zeros((max(map(len, shares)), values.shape[-1]), np.float32)
+    own[: len(shares[share.process])] = values[shares[share.process]]
+    for pixels, found in zip(shares, exchange.gathered(own), strict=True):
+        values[pixels] = found[: len(pixels)]
+    rgb, depth, acc = values[:, :3], values[:, 3], values[:, 4]
+    return RenderedImage(
+        np.ascontiguousarray(rgb).reshape(*shape, 3),
+        np.ascontiguousarray(depth).reshape(shape),
+        np.ascontiguousarray(acc).reshape(shape),
+    )

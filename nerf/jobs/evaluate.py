@@ -12,13 +12,14 @@ import numpy as np
 from nerf.errors import UserError, counted, listed
 from nerf.geometry.cameras import Cameras
 from nerf.jobs import exposed, posed
-from nerf.jobs.draw import draw
+from nerf.jobs.draw import draw_together
 from nerf.jobs.renderers import Renderer, RenderMethod, scoring_renderer
 from nerf.jobs.scores import Scores, ViewScore, score_view
 from nerf.jobs.trained_field import TrainedField, check_not_trained_on
 from nerf.output import images
 from nerf.render.images import RenderedImage
 from nerf.runs import run_folder
+from nerf.runtime import exchange, processes
 from nerf.runtime.events import Callback, Progress, log_event, say, ssim_text
 from nerf.scenes.scene import Scene, View
 from nerf.scenes.splits import Holdout
@@ -43,6 +44,9 @@ def evaluate(
     callback: Callback = log_event,
 ) -> Scores:
     """Draws and scores the held-out views of a scene.
+
+    In a job of several processes all call it: each draws a share of every image, the first one
+    scores and writes them, and all get the scores.
 
     Args:
       trained: what is scored.
@@ -88,12 +92,15 @@ def evaluate(
             method = chosen.method
     corrected = _corrected(scores)
     result = Scores(tuple(scores), split, (height, width), method, scene.image_names, corrected)
-    if target is not None:
-        run_folder.write_json(
-            target / run_folder.EVAL_FILE, result.to_json(**_labels(trained, scene))
-        )
+
+    def write(folder: Path) -> None:
+        labels = _labels(trained, scene)
+        run_folder.write_json(folder / run_folder.EVAL_FILE, result.to_json(**labels))
         indices = [view.index for view in views]
-        _remove_other_views(target / run_folder.RENDERS_FOLDER, indices)
+        _remove_other_views(folder / run_folder.RENDERS_FOLDER, indices)
+
+    if target is not None:
+        exchange.first_does(lambda: write(target))
     if not views:
         say(callback, "nothing is scored" if split.test else _NONE_HELD_OUT)
         return result
@@ -161,7 +168,7 @@ def _seconds_to_score(chosen: Renderer, cameras: Sequence[Cameras]) -> float | N
     chosen.renderer.pixels(camera, index)
     start = time.monotonic()
     chosen.renderer.pixels(camera, index)
-    return (time.monotonic() - start) * num_rays / len(order)
+    return (time.monotonic() - start) * num_rays / len(order) / processes.count()
 
 
 def _labels(trained: TrainedField, scene: Scene) -> dict[str, Any]:
@@ -194,14 +201,15 @@ def _score_views(
     say(callback, f"scoring {counted(len(views), 'held-out view')}, {num_rays:,} rays{estimate}")
     with Progress.of(callback, "held-out views", total=num_rays, unit="ray") as progress:
         for view in views:
-            image = draw(chosen.renderer, view.camera, on_rays=progress.advance)
-            own = _exposed(scene, view, image) if corrects_exposure else None
+            image = draw_together(chosen.renderer, view.camera, on_rays=progress.advance)
             unaligned = None
             if aligner is not None:
-                unaligned, gains = image, None if own is None else np.log(own.gains)
-                view = dataclasses.replace(view, camera=aligner.aligned(view, gains))
-                image = draw(chosen.renderer, view.camera, on_rays=progress.advance)
-                own = _exposed(scene, view, image) if corrects_exposure else None
+                unaligned = image
+                view = _aligned(aligner, scene, view, image, corrects_exposure=corrects_exposure)
+                image = draw_together(chosen.renderer, view.camera, on_rays=progress.advance)
+            if not processes.is_first():
+                continue  # and begin with the next view, while the first one scores this one
+            own = _exposed(scene, view, image) if corrects_exposure else None
             opacity = image.acc if scene.space.is_bounded else np.ones_like(image.acc)
             score = score_view(scene, view, image, own, unaligned)
             score = dataclasses.replace(score, depth_range=_depth_range(image.depth, opacity))
@@ -214,7 +222,27 @@ def _score_views(
                 f"{view.label}{_size_text(score)}: PSNR {score.psnr:.2f} dB, "
                 f"{ssim_text(score.ssim)}{_depth_text(score.depth_error)}{_mask_text(score.masked)}{file}",
             )
-    return scores
+    values = exchange.value_from_first([dataclasses.asdict(score) for score in scores])
+    return scores if processes.is_first() else [ViewScore.from_json(each) for each in values]
+
+
+def _aligned(
+    aligner: posed.ViewAligner,
+    scene: Scene,
+    view: View,
+    image: RenderedImage,
+    *,
+    corrects_exposure: bool,
+) -> View:
+    """The view from where its image was taken, as the first process finds it."""
+
+    def find() -> Cameras:
+        own = _exposed(scene, view, image) if corrects_exposure else None
+        return aligner.aligned(view, None if own is None else np.log(own.gains))
+
+    camera = exchange.first_does(find) or view.camera
+    pose = exchange.tree_from_first(np.asarray(camera.camtoworlds))
+    return dataclasses.replace(view, camera=dataclasses.replace(camera, camtoworlds=pose))
 
 
 def _exposed(scene: Scene, view: View, image: RenderedImage) -> exposed.Exposed:

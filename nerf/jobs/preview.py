@@ -11,7 +11,7 @@ import numpy.typing as npt
 from nerf.captures.image_files import shrink
 from nerf.field import Params
 from nerf.geometry.cameras import Cameras
-from nerf.jobs.draw import draw
+from nerf.jobs.draw import draw_together
 from nerf.jobs.exposed import with_exposure
 from nerf.jobs.renderers import preview_renderer
 from nerf.jobs.scores import Uncorrected, psnr_and_ssim
@@ -21,7 +21,7 @@ from nerf.output.images import turned
 from nerf.render.images import RenderedImage
 from nerf.render.tiles import ImageRenderer
 from nerf.runs.store import OpenStore
-from nerf.runtime import events
+from nerf.runtime import events, processes
 from nerf.runtime.events import Callback
 from nerf.scenes.record import SceneRecord
 from nerf.scenes.scene import Scene, View
@@ -43,7 +43,8 @@ class Preview:
       scene: with the images to score against.
       store: keeps the images.
       callback: receives them.
-      should_stop: asked between two tiles of the image.
+      should_stop: asked between two tiles of the image; of several processes, each asks as often,
+        and all get the same answer.
       options: which renderer is used, and whether values are checked.
       size: height and width of the previews, the same for all of a run, so that their scores can
         be compared; None before the first one is drawn.
@@ -113,7 +114,10 @@ class Preview:
         )
 
     def evaluate(self, state: TrainState) -> dict[str, float] | None:
-        """Held-out PSNR and SSIM of the view; None if training was asked to stop."""
+        """Held-out PSNR and SSIM of the view; None if training was asked to stop.
+
+        In a job of several processes all call it, and the first one scores the view.
+        """
 
         def check_stop(_: int) -> None:
             if self.should_stop():
@@ -121,8 +125,10 @@ class Preview:
 
         try:
             renderer = self._prepare(state.params)
-            image = draw(renderer, self._camera, on_rays=check_stop)
+            image = draw_together(renderer, self._camera, on_rays=check_stop)
         except InterruptedError:
+            return None
+        if not processes.is_first():
             return None
         step, index, truth = int(state.step), self._view.index, self._truth
         psnr, ssim = self._scores(image)

@@ -16,8 +16,10 @@ from nerf.geometry.cameras import Cameras, stack_cameras
 from nerf.jobs.scene_box import scene_box
 from nerf.jobs.trained_field import TrainedField
 from nerf.render import fast
+from nerf.render.fast import SamplingChoice
 from nerf.render.images import DepthKind, make_exact_program
 from nerf.render.tiles import ImageRenderer, TileProgram
+from nerf.runtime import exchange
 from nerf.runtime.events import Callback, say
 from nerf.scenes.record import SceneRecord
 from nerf.scenes.scene import Scene
@@ -176,10 +178,14 @@ def _fast_or_exact(
     box = scene_box(trained.needed_space(), config, stack_cameras(cameras), record.cameras)
     resolution = _resolution(trained, num_pixels)
     grid = fast.make_density_grid_builder(trained.field, config, box, resolution)(params)
-    pixels, truth = compared_pixels(record, scene)
-    choice = fast.choose_sampling(
-        trained.field, params, config, grid, pixels, exact.renderer, record.space, truth
-    )
+
+    def choose() -> SamplingChoice:
+        pixels, truth = compared_pixels(record, scene)
+        return fast.choose_sampling(
+            trained.field, params, config, grid, pixels, exact.renderer, record.space, truth
+        )
+
+    choice = SamplingChoice.of(exchange.value_from_first(exchange.first_does(choose)))
     num_samples, seconds = choice.sampling.num_samples, time.monotonic() - start
     found = f"images are {choice.psnr:.1f} dB from exact ones, found in {seconds:.0f} s"
     if not choice.suffices:

@@ -56,6 +56,8 @@ def image_facts(scene: Scene) -> dict[str, str]:
     facts = {"number of images": str(len(images)), "cameras": _digest(*_arrays(scene.cameras))}
     if images.kept is not None:
         facts["masks"] = _digest(*_arrays((images.kept.starts, images.kept.ends)))
+    if scene.depth_samples is not None:
+        facts["known depths"] = _digest(*_arrays(vars(scene.depth_samples)))
     sizes = zip(images.heights, images.widths, images.offsets, scene.image_names, strict=True)
     for height, width, offset, name in sizes:
         pixels = images.pixels[offset : offset + height * width]

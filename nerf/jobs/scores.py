@@ -1,7 +1,7 @@
 """Scores of views and of a scene, and their JSON form."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,6 +21,11 @@ class Uncorrected(NamedTuple):
 
     psnr: float
     ssim: float
+
+
+def _as_tuples(value: Any) -> Any:
+    """A value of JSON with tuples for its lists."""
+    return tuple(map(_as_tuples, value)) if isinstance(value, list) else value
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +63,22 @@ class ViewScore:
     uncorrected: Uncorrected | None = None
     gains: tuple[float, float, float] | None = None
     camtoworld: tuple[tuple[float, ...], ...] | None = None
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "ViewScore":
+        """The score of which `dataclasses.asdict` went through JSON.
+
+        >>> import json
+        >>> score = ViewScore(
+        ...     3, "b", 20.0, 0.5, gains=(1.0, 0.5, 2.0), uncorrected=Uncorrected(9, 1)
+        ... )
+        >>> ViewScore.from_json(json.loads(json.dumps(dataclasses.asdict(score)))) == score
+        True
+        """
+        found = {name: _as_tuples(value) for name, value in values.items()}
+        if found["uncorrected"] is not None:
+            found["uncorrected"] = Uncorrected(*found["uncorrected"])
+        return cls(**found)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -27,6 +27,7 @@ from nerf.training.state import TrainState
 from nerf.training.step import StepFn
 
 _STOPPED, _INTERRUPTED = 1, 2  # what a process was asked, by its callback or by a signal
+_TILES_BETWEEN_MEETINGS = 8  # of a preview; the processes meet in milliseconds
 
 
 class FollowerStore(MemoryStore):
@@ -119,13 +120,20 @@ class Together:
             return _INTERRUPTED if interrupted() else _STOPPED if was_stopped() else 0
 
         self.lockstep = Lockstep(asked, started)
+        self._num_tiles = 0
+
+    def should_stop_drawing(self) -> bool:
+        """Whether a preview is to be left; all processes ask after each tile of it."""
+        self._num_tiles += 1
+        if self._num_tiles % _TILES_BETWEEN_MEETINGS == 0:
+            self.lockstep.meet()
+        return self.lockstep.should_stop()
 
     def step_fn(self, step_fn: StepFn) -> StepFn:
         return self.lockstep.step_fn(step_fn)
 
     def hooks(self, hooks: Hooks) -> Hooks:
-        """The hooks of a loop, given those of one process: the first one scores and saves."""
-        is_first = processes.is_first()
+        """The hooks of a loop, given those of one process; all processes call each of them."""
 
         def here(state: TrainState) -> TrainState:
             return global_arrays.local(state)
@@ -133,7 +141,7 @@ class Together:
         return self.lockstep.hooks(
             hooks._replace(
                 save=lambda state, score: hooks.save(here(state), score),
-                evaluate=lambda state: hooks.evaluate(here(state)) if is_first else None,
+                evaluate=lambda state: hooks.evaluate(here(state)),
                 watch=lambda state, step: hooks.watch(here(state), step),
             )
         )

@@ -168,12 +168,15 @@ class TrainingRun:
             opened.save(state, score)
             self._write_corrections(opened, state)
 
+        together = None
+        if processes.count() > 1:
+            together = several.Together(interrupted, self.was_stopped, self.started)
         preview = Preview(
             self.fresh,
             self.scene,
             opened,
             self.callback,
-            should_stop,
+            should_stop if together is None else together.should_stop_drawing,
             self.options,
             size_before(before, self.scene.cameras[preview_index(self.fresh.needed_scene())]),
         )
@@ -185,9 +188,7 @@ class TrainingRun:
             should_stop,
             lambda state, step: self.options.watch(state.params, step),
         )
-        together = None
-        if processes.count() > 1:
-            together = several.Together(interrupted, self.was_stopped, self.started)
+        if together is not None:
             step_fn, hooks = together.step_fn(step_fn), together.hooks(hooks)
         state = loop.train(
             step_fn,

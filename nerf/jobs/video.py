@@ -14,6 +14,7 @@ from nerf.jobs.trained_field import TrainedField
 from nerf.jobs.video_files import check_output, write_frames
 from nerf.jobs.video_frames import path_to_file, video_frames
 from nerf.output.video import ENDINGS, frames_per_second, max_fps
+from nerf.runtime import exchange
 from nerf.runtime.events import Callback, log_event, note, say
 from nerf.scenes.scene import Scene
 
@@ -35,6 +36,9 @@ def render_video(
     callback: Callback = log_event,
 ) -> None:
     """Draws a camera path as a video, or as a folder of frames.
+
+    In a job of several processes all call it: each draws a share of every frame, and the first one
+    writes.
 
     Args:
       trained: what is drawn, with the cameras of its scene.
@@ -111,8 +115,12 @@ def _outputs(path: Path, content: str | Sequence[str]) -> dict[str, Path]:
         name: path if name == "rgb" else path.with_name(f"{path.stem}_{name}{path.suffix}")
         for name in contents
     }
-    for out in outputs.values():
-        check_output(out)
+
+    def check() -> None:
+        for out in outputs.values():
+            check_output(out)
+
+    exchange.first_does(check)
     return outputs
 
 

@@ -8,12 +8,13 @@ import numpy as np
 
 from nerf.errors import UserError, counted, listed_shortly
 from nerf.geometry.cameras import Cameras
-from nerf.jobs.draw import draw
+from nerf.jobs.draw import draw_together
 from nerf.jobs.renderers import Renderer
 from nerf.output import images
 from nerf.output.video import check_video_encoder, write_video
 from nerf.render.images import RenderedImage
 from nerf.runs import run_folder
+from nerf.runtime import exchange
 from nerf.runtime.events import Callback, Progress
 
 _FRAME = re.compile(r"frame_\d+\.png")
@@ -50,6 +51,9 @@ def write_frames(
 ) -> None:
     """Draws frames once and writes a video, or a folder of frames, for each content.
 
+    In a job of several processes all call it: each draws a share of every frame, and the first one
+    writes.
+
     Args:
       outputs: for `rgb`, `depth` and `opacity`, where they go, see `check_output`.
       cameras: one for each frame, of one size.
@@ -60,15 +64,26 @@ def write_frames(
     Raises:
       UserError: if the encoding fails; the frames are not removed then.
     """
-    frames = _frame_files(outputs, len(cameras))
+    frames = exchange.first_does(lambda: _frame_files(outputs, len(cameras)))
     num_rays = sum(camera.height * camera.width for camera in cameras)
     task = f"video, {counted(len(cameras), 'frame')}"
     ranges = []
     with Progress.of(callback, task, total=num_rays, unit="ray") as progress:
         for index, camera in enumerate(cameras):
-            image = draw(chosen.renderer, camera, on_rays=progress.advance)
-            _write_frame({name: files[index] for name, files in frames.items()}, image)
-            ranges.append(images.disparity_range(image.depth, image.acc))
+            image = draw_together(chosen.renderer, camera, on_rays=progress.advance)
+            if frames is not None:
+                _write_frame({name: files[index] for name, files in frames.items()}, image)
+                ranges.append(images.disparity_range(image.depth, image.acc))
+    exchange.first_does(lambda: _finish(outputs, frames or {}, ranges, fps))
+
+
+def _finish(
+    outputs: Mapping[str, Path],
+    frames: Mapping[str, Sequence[Path]],
+    ranges: Sequence[tuple[float, float]],
+    fps: float | None,
+) -> None:
+    """Makes videos of the frames that are drawn."""
     if "depth" in frames:
         _colour_depth(frames["depth"], [each for each in ranges if each[1] > 0])
     for name, path in outputs.items():

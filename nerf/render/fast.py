@@ -15,7 +15,7 @@ within the interval of a sample.
 import functools
 import operator
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -86,6 +86,12 @@ class SamplingChoice(NamedTuple):
     psnr: float
     loss: float
     suffices: bool
+
+    @classmethod
+    def of(cls, values: Any) -> "SamplingChoice":
+        """The choice that went through JSON, or one as it is."""
+        sampling, *rest = values
+        return cls(Sampling(*sampling), *rest)
 
 
 def make_density_grid_builder(

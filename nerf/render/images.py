@@ -19,8 +19,10 @@ from nerf.geometry.spaces import Space
 from nerf.render.checks import check_rendering
 from nerf.render.rays import known_occupancy, may_skip, render_rays
 from nerf.render.tiles import (
+    WHOLE,
     ImageRenderer,
     RenderRaysFn,
+    Share,
     TileProgram,
     TileSize,
     choose_tile_size,
@@ -179,7 +181,11 @@ def image_rays(camera: Cameras, *, space: Space, config: RenderConfig) -> Rays:
 
 
 def render_image(
-    renderer: ImageRenderer, camera: Cameras, *, progress: Progress | None = None
+    renderer: ImageRenderer,
+    camera: Cameras,
+    *,
+    progress: Progress | None = None,
+    share: Share = WHOLE,
 ) -> RenderedImage:
     """Renders one view.
 
@@ -187,15 +193,19 @@ def render_image(
       renderer: a compiled renderer with its parameters, e.g.
         `make_exact_program(...).with_params(params)`; for every view and resolution.
       camera: one camera; its size is that of the image.
-      progress: called after each tile, with the number of rays done and the number of all rays.
+      progress: called after each tile, with the number of rays done and the number of all rays;
+        those of other shares count as if they were drawn at the same rate.
+      share: the part of the image that is drawn; the other pixels are 0.
     """
-    num_rays, done = camera.height * camera.width, 0
-    rgb = np.empty((num_rays, 3), np.float32)
-    depth, acc = np.empty(num_rays, np.float32), np.empty(num_rays, np.float32)
-    for index, pixels in renderer.tiles(camera):
+    num_rays, per_tile = (
+        camera.height * camera.width,
+        share.num_processes * len(renderer.program.order()),
+    )
+    rgb = np.zeros((num_rays, 3), np.float32)
+    depth, acc = np.zeros(num_rays, np.float32), np.zeros(num_rays, np.float32)
+    for number, (index, pixels) in enumerate(renderer.tiles(camera, share=share), start=1):
         rgb[index], depth[index], acc[index] = pixels
-        done += len(index)
         if progress is not None:
-            progress(done, num_rays)
+            progress(min(number * per_tile, num_rays), num_rays)
     shape = (camera.height, camera.width)
     return RenderedImage(rgb.reshape(*shape, 3), depth.reshape(shape), acc.reshape(shape))

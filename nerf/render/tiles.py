@@ -214,6 +214,23 @@ def jit_tile(
 Values = tuple[jax.Array, jax.Array, jax.Array]  # rgb, t and acc
 
 
+class Share(NamedTuple):
+    """The part of an image that one of several processes draws; by default all of it.
+
+    Microbatches go in turn to the devices of all processes, which must have as many each.
+
+    Attributes:
+      process: the number of the process, from 0.
+      num_processes: how many there are.
+    """
+
+    process: int = 0
+    num_processes: int = 1
+
+
+WHOLE = Share()
+
+
 def _map_first_microbatches(
     function: Callable[[Rays], Values], rays: Rays, otherwise: Values, size: int, num: jax.Array
 ) -> Values:
@@ -277,12 +294,20 @@ class TileProgram:
         """
         return ImageRenderer(self, parallel.replicate(self.mesh, params), self._shard(self.order()))
 
-    def order(self) -> npt.NDArray[np.int32]:
+    def order(self, share: Share = WHOLE) -> npt.NDArray[np.int32]:
         """Pixels of the first tile, device by device; microbatches go to the devices in turn."""
         microbatch, num_microbatches = self.size
-        index = np.arange(self.mesh.size * microbatch * num_microbatches, dtype=np.int32)
-        by_device = index.reshape(num_microbatches, self.mesh.size, microbatch).swapaxes(0, 1)
-        return by_device.reshape(-1)
+        num_devices, first = self.mesh.size * share.num_processes, self.mesh.size * share.process
+        index = np.arange(num_devices * microbatch * num_microbatches, dtype=np.int32)
+        by_device = index.reshape(num_microbatches, num_devices, microbatch).swapaxes(0, 1)
+        return by_device[first : first + self.mesh.size].reshape(-1)
+
+    def pixels_of(self, share: Share, num_pixels: int) -> npt.NDArray[np.int32]:
+        """The pixels of an image that a share has, in the order in which they are drawn."""
+        order = self.order(share)
+        starts = np.arange(0, num_pixels, share.num_processes * len(order), dtype=np.int32)
+        index = (starts[:, None] + order[None]).reshape(-1)
+        return index[index < num_pixels]
 
     def _shard(self, index: npt.NDArray[np.int32]) -> jax.Array:
         placed: jax.Array = jax.device_put(index, NamedSharding(self.mesh, P(parallel.AXIS)))
@@ -304,7 +329,7 @@ class ImageRenderer:
     first: jax.Array
 
     def tiles(
-        self, camera: Cameras, *, is_ahead: bool = True
+        self, camera: Cameras, *, is_ahead: bool = True, share: Share = WHOLE
     ) -> Iterator[tuple[npt.NDArray[np.int32], RenderedPixels]]:
         """Renders an image, tile by tile.
 
@@ -315,15 +340,18 @@ class ImageRenderer:
           camera: one camera; its size is that of the image.
           is_ahead: whether the devices begin a tile before the one before is taken. Without it,
             they do nothing between two tiles.
+          share: the part of the image that is drawn. There are as many tiles for each share.
 
         Yields:
           Indices `[num_pixels]` of a tile's pixels, row by row, and the pixels, on the host.
         """
         num_pixels = camera.height * camera.width
         whole = (self.replicated, parallel.replicate(self.program.mesh, PixelGrid.of(camera)))
-        order = self.program.order()
+        order = self.program.order(share)
         index, waiting = self.first, None
-        for start in range(0, num_pixels, len(order)):
+        for start in range(0, num_pixels, share.num_processes * len(order)):
+            if share.num_processes > 1:
+                index = self.program._shard(order + start)
             pixels, index = self.program.run(whole, index)
             if not is_ahead:
                 yield _fetch(order + start, pixels, num_pixels)

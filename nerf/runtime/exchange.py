@@ -23,7 +23,8 @@ from nerf.errors import UserError, counted, listed
 from nerf.runtime import processes
 
 _AXIS = "processes"
-_BLOCK = 2**22  # bytes that travel at once
+_BLOCK = 2**22  # bytes of each process that travel at once
+_WORD = 4  # bytes of the type in which all others travel
 
 T = TypeVar("T")
 A = TypeVar("A")
@@ -68,22 +69,30 @@ def gathered(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     The bits arrive as they are: all types travel as pieces of four bytes.
     """
     values = np.asarray(values)
-    if processes.count() == 1:
-        return values[None]
-    words = np.frombuffer(_padded(values.tobytes()), np.uint32)
-    found = [row.tobytes()[: values.nbytes] for row in _gathered_words(words)]
+    if processes.count() == 1 or values.size == 0:
+        return np.repeat(values[None], processes.count(), axis=0)
+    data = values.tobytes()
+    words = np.frombuffer(data + b"\0" * (-len(data) % _WORD), np.uint32)
+    size = _BLOCK // _WORD
+    blocks = [_gathered_words(words[at : at + size]) for at in range(0, len(words), size)]
+    found = [row.tobytes()[: len(data)] for row in np.concatenate(blocks, axis=1)]
     return np.stack([np.frombuffer(row, values.dtype).reshape(values.shape) for row in found])
 
 
 def _gathered_words(words: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
-    """`[num_processes, num_words]`; every process gives the row of its first device."""
+    """`[num_processes, num_words]`; each device of a process gives a part of its row."""
     mesh, gather = _gather()
     sharding = NamedSharding(mesh, P(_AXIS))
-    rows = [jax.device_put(words[None], device) for device in mesh.local_devices]
-    shape = (mesh.size, *words.shape)
+    num_local = len(mesh.local_devices)
+    padded = np.pad(words, (0, -len(words) % num_local)).reshape(num_local, -1)
+    rows = [
+        jax.device_put(part[None], device)
+        for part, device in zip(padded, mesh.local_devices, strict=True)
+    ]
+    shape = (mesh.size, padded.shape[-1])
     everyones = gather(jax.make_array_from_single_device_arrays(shape, sharding, rows))
     whole = np.asarray(jax.block_until_ready(everyones).addressable_data(0))
-    return whole[:: mesh.size // processes.count()]
+    return whole.reshape(processes.count(), -1)[:, : len(words)]
 
 
 @functools.cache
@@ -111,7 +120,7 @@ def from_first(data: bytes | None) -> bytes:
     own = data or b"" if processes.is_first() else b""
     size = int(gathered(np.array(len(own), np.int64))[0])
     parts = []
-    for start in range(0, size, _BLOCK):  # every device holds a block of every process
+    for start in range(0, size, _BLOCK):  # else the others would send as many bytes at once
         block = np.zeros(min(_BLOCK, size - start), np.uint8)
         if processes.is_first():
             block = np.frombuffer(own[start : start + _BLOCK], np.uint8)
@@ -145,6 +154,7 @@ def everyone(function: Callable[[], T]) -> T:
 
     Raises:
       UserError: the own one, or that of another process with its number.
+      OSError: the own one.
     """
     if processes.count() == 1:
         return function()
@@ -154,7 +164,7 @@ def everyone(function: Callable[[], T]) -> T:
         raise error
     wrong = [f"process {number}: {text}" for number, text in enumerate(told) if text]
     if wrong:
-        raise UserError(f"another process cannot start: {listed(wrong)}")
+        raise UserError(f"another process ended with an error: {listed(wrong)}")
     assert result is not None
     return result[0]
 
@@ -198,8 +208,3 @@ def _attempt(function: Callable[[], T]) -> tuple[tuple[T] | None, UserError | OS
         return (function(),), None
     except (UserError, OSError) as error:  # what a sentence is told of
         return None, error
-
-
-def _padded(data: bytes) -> bytes:
-    """With zeros to a multiple of four bytes."""
-    return data + b"\0" * (-len(data) % 4)

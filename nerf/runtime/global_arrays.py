@@ -14,30 +14,25 @@ from nerf.runtime import parallel, processes
 T = TypeVar("T")
 
 
-def mesh_of_all(num_rays: int) -> Mesh:
+def mesh_of_all(num_rays: int, num_depth_rays: int = 0) -> Mesh:
     """A mesh of the devices of all processes, those of one process side by side.
 
     Args:
       num_rays: that the devices share.
+      num_depth_rays: further rays, of known depth, that they share as well.
 
     Raises:
-      UserError: if the processes have different numbers of devices, or the rays cannot be shared
-        evenly.
+      UserError: if the rays cannot be shared evenly.
     """
     found = sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
-    counts = np.bincount([device.process_index for device in found])
-    if len(set(counts.tolist())) > 1:
-        listed = ", ".join(str(count) for count in counts)
-        raise UserError(
-            f"all processes must have as many devices, and they have {listed}: give each the same "
-            "with JAX_NUM_CPU_DEVICES or CUDA_VISIBLE_DEVICES"
-        )
-    if num_rays % len(found):
-        raise UserError(
-            f"`train.num_rays={num_rays}` cannot be shared evenly by "
-            f"{counted(len(found), 'device')} of {counted(len(counts), 'process', 'processes')}: "
-            f"give a multiple of {len(found)}"
-        )
+    for name, number in (("num_rays", num_rays), ("num_depth_rays", num_depth_rays)):
+        if number % len(found):
+            raise UserError(
+                f"`train.{name}={number}` cannot be shared evenly by "
+                f"{counted(len(found), 'device')} of "
+                f"{counted(processes.count(), 'process', 'processes')}: give a multiple of "
+                f"{len(found)}"
+            )
     return Mesh(np.array(found), (parallel.AXIS,))
 
 

@@ -5,6 +5,7 @@ by NCCL between GPUs) and notices when one is lost. Here is how a process joins 
 says where that fails, and how it leaves.
 """
 
+import collections
 import contextlib
 import ipaddress
 import os
@@ -181,11 +182,23 @@ def start(options: JobOptions, resume_command: str | None = None, spell: SpellFn
             f"`num_processes={options.num_processes}` here, but the first process knows of "
             f"{found}: {_UNFIT}"
         )
+    _check_devices()
     hint = f"; to resume, on all processes: {resume_command}" if resume_command else ""
     _say_at_end(
         f"process {index()} of {count()} ended without a word: it was killed, or another process "
         f"of the run was lost; what was saved is kept{hint}"
     )
+
+
+def _check_devices() -> None:
+    """Refuses processes with different numbers of devices."""
+    counts = collections.Counter(device.process_index for device in jax.devices())
+    if len(set(counts.values())) > 1:
+        numbers = ", ".join(str(counts[number]) for number in sorted(counts))
+        raise UserError(
+            f"all processes must have as many devices, and they have {numbers}: give each the same "
+            "with JAX_NUM_CPU_DEVICES or CUDA_VISIBLE_DEVICES"
+        )
 
 
 def _say_at_end(text: str) -> None:

@@ -72,7 +72,7 @@ def with_depths(draw: DrawFn, mesh: Mesh, depths: DepthTable | None, num_rays: i
     """
     if depths is None:
         return draw
-    placed = parallel.replicate(mesh, depths)
+    placed = global_arrays.replicate(mesh, depths)
 
     def draw_some(key: jax.Array, step: jax.Array, depths: DepthTable) -> DepthPixels:
         return draw_depths(jax.random.fold_in(key, step), depths, num_rays)

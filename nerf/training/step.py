@@ -20,7 +20,6 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from nerf.config.settings import Config, RenderConfig
 from nerf.corrections.corrections import Corrections, prior
 from nerf.corrections.corrections import learning_rates as correction_rates
-from nerf.errors import UserError
 from nerf.field import Params, RadianceField
 from nerf.geometry.cameras import Cameras
 from nerf.geometry.spaces import Space
@@ -121,21 +120,15 @@ def make_step(
       debug: whether values are checked, see `nerf.render.checks`; on one device.
 
     Raises:
-      UserError: in a job of several processes, if their devices cannot share the rays evenly, or
-        known depths are trained on.
+      UserError: in a job of several processes, if their devices cannot share the rays evenly.
     """
     depths = views.depths if config.train.depth == "on" else None
     num_rays, num_depth_rays = config.train.num_rays, config.train.num_depth_rays
     shared_by = num_rays if depths is None else math.gcd(num_rays, num_depth_rays)
     shards = None
     if processes.is_distributed():
-        if depths is not None:
-            raise UserError(
-                "known depths are used by one process alone: train without them in a job of "
-                "several, with `train.depth=off`"
-            )
-        mesh = global_arrays.mesh_of_all(num_rays)
-        shards = fixed_order.num_shards(num_rays, mesh.size)
+        mesh = global_arrays.mesh_of_all(num_rays, 0 if depths is None else num_depth_rays)
+        shards = fixed_order.num_shards(shared_by, mesh.size)
     else:
         mesh = parallel.make_mesh(1 if debug else shared_by)
     jitted = jit_step(

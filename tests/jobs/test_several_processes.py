@@ -5,6 +5,7 @@ of the long form alone, see `tests.support.long_tests`.
 """
 
 import json
+import shutil
 import signal
 import time
 
@@ -13,11 +14,12 @@ import pytest
 
 from nerf.runs import metrics, parameters
 from tests.support import job
-from tests.support.command_line import TINY, run_process
+from tests.support.command_line import TINY, call_well, contents, run_process
 
 pytestmark = pytest.mark.slow
 
 FLAGS = ("--mode=train", "--video_frames=0", "--steps=60", "--save_every=10", *TINY)
+VIDEO = ("--video_frames=3", "--video_format=frames", "--video_content=rgb,depth")
 MOST_SECONDS_AFTER_A_LOSS = 150
 
 
@@ -39,9 +41,9 @@ def checksum(run_dir):
 
 @pytest.fixture(scope="module")
 def undisturbed(scene, tmp_path_factory):
-    """A run of two processes that nobody disturbed, and how they ended."""
+    """A run of two processes that nobody disturbed, with all its images, and how they ended."""
     folder = tmp_path_factory.mktemp("several")
-    ended = job.run(folder, *flags(scene, folder / "calm"))
+    ended = job.run(folder, *flags(scene, folder / "calm", "--eval_every=60", *VIDEO))
     return folder / "calm", ended
 
 
@@ -79,7 +81,50 @@ def test_the_first_process_writes_and_prints(undisturbed):
     steps = [line["step"] for line in metrics.read(run_dir) if "loss" in line]
     assert steps == sorted(set(steps))
     assert steps[-1] == 60
-    assert (run_dir / "eval.json").is_file()
+
+
+def images_and_scores(run_dir):
+    """The bytes of all files that a run draws or scores."""
+    names = ("renders/", "video", "eval.json")
+    return {name: x for name, x in contents(run_dir).items() if name.startswith(names)}
+
+
+def without_images(run_dir, copy):
+    """A copy of a run folder without what it has drawn."""
+    ignored = shutil.ignore_patterns("renders", "video*", "eval.json")
+    shutil.copytree(run_dir, copy, ignore=ignored)
+    return copy
+
+
+@pytest.mark.parametrize("num_processes", [1, 2])
+def test_images_and_scores_are_those_of_one_process(scene, tmp_path, undisturbed, num_processes):
+    """Two processes drew them after they had trained; now one does, or again two."""
+    expected = images_and_scores(undisturbed[0])
+    again = without_images(undisturbed[0], tmp_path / "again")
+    command = ("--mode=evaluate", f"--scene={scene}", f"--run_dir={again}", *VIDEO)
+    if num_processes == 1:
+        call_well(*command)
+    else:
+        ended = job.run(tmp_path, *command)
+        assert [each.status for each in ended] == [0, 0], ended[0].err + ended[1].err
+        assert (ended[1].out, ended[1].err) == ("", "")
+    found = images_and_scores(again)
+    assert sorted(found) == sorted(expected)
+    assert {name.split("/")[0] for name in found} == {
+        "renders",
+        "video",
+        "video_depth",
+        "eval.json",
+    }
+    for name, content in expected.items():
+        assert found[name] == content, name
+
+
+def test_the_last_preview_is_the_view_as_it_is_scored(undisturbed):
+    drawn = contents(undisturbed[0])
+    (preview,) = [x for name, x in drawn.items() if name.startswith("progress/")]
+    scored = json.loads(drawn["eval.json"])["views"]
+    assert preview == drawn[f"renders/view_{scored[len(scored) // 2]['index']:03d}.png"]
 
 
 @pytest.mark.parametrize("victim", [0, 1])
@@ -134,7 +179,7 @@ def test_a_process_that_cannot_start_is_named_by_the_others(scene, tmp_path):
         more={1: (f"--scene={tmp_path / 'nowhere'}",)}.items(),
     )
     assert [each.status for each in ended] == [1, 1]
-    assert ended[0].err.startswith("error: another process cannot start: process 1: ")
+    assert ended[0].err.startswith("error: another process ended with an error: process 1: ")
     assert "nowhere" in ended[1].err
 
 

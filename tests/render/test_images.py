@@ -16,6 +16,7 @@ from nerf.geometry.lenses import Lens
 from nerf.geometry.world import World
 from nerf.render.images import image_rays, make_exact_program, render_image
 from nerf.render.rays import init_params, render_rays
+from nerf.render.tiles import Share
 from tests.support.cameras import cameras_at_origin, ndc_of, space_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("fast_compilation")]
@@ -163,6 +164,29 @@ def test_some_pixels_are_those_of_the_image(sphere, key, lens):
     np.testing.assert_array_equal(found.rgb, image.rgb.reshape(-1, 3)[index])
     np.testing.assert_array_equal(found.depth, image.depth.reshape(-1)[index])
     np.testing.assert_array_equal(found.acc, image.acc.reshape(-1)[index])
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_shares_of_a_picture_are_the_picture_to_the_bit(sphere, key, count):
+    """Each of several processes draws its share; here one after the other."""
+    config, view = PRESETS["notebook"], camera(9, 13)
+    program = make_exact_program(sphere, config, World(), rays_per_microbatch=4, rays_per_tile=8)
+    renderer = program.with_params(init_params(sphere, config, key))
+    whole, done, num_drawn = render_image(renderer, view), [], np.zeros(9 * 13, int)
+    for index in range(count):
+        share, calls = Share(index, count), []
+        image = render_image(
+            renderer, view, share=share, progress=lambda n, _, calls=calls: calls.append(n)
+        )
+        own = program.pixels_of(share, 9 * 13)
+        num_drawn[own] += 1
+        for ours, theirs in zip(image, whole, strict=True):
+            ours, theirs = (x.reshape(9 * 13, -1) for x in (ours, theirs))
+            np.testing.assert_array_equal(ours[own], theirs[own])
+        done.append(calls)
+    assert (num_drawn == 1).all()
+    assert all(calls == done[0] for calls in done)
+    assert done[0][-1] == 9 * 13
 
 
 def test_one_compilation_whatever_the_resolution(sphere, key):

@@ -1,10 +1,13 @@
 """One process of a job that trains a tiny MLP of some backends, and prints the losses of its steps.
 
+It trains on images and on known depths.
+
     python -m tests.support.job_losses --backends=flax --coordinator=HOST:PORT --num_processes=N
 
 with `--process_id=I`.
 """
 
+import dataclasses
 import json
 import sys
 
@@ -15,6 +18,7 @@ from nerf.config import presets
 from nerf.config import text as config_text
 from nerf.field import make_field
 from nerf.runtime import exchange, processes
+from nerf.training.depth_batch import DepthTable
 from nerf.training.state import init_state
 from nerf.training.step import make_step
 from tests.support.cameras import cameras_at_origin, ndc_of, views_from_origin
@@ -24,12 +28,23 @@ SETTINGS = config_text.override(
     presets.NOTEBOOK,
     *("field.width=16", "field.rgb_width=8", "field.num_layers=2", "field.skip_layer=1"),
     *("render.num_coarse=8", "render.num_fine=8", "train.num_rays=32"),
+    *("train.depth=on", "train.num_depth_rays=8"),
 )
+
+
+def known_depths(rng, num=12):
+    """Depths at some pixels of the view."""
+    depth = rng.uniform(1.5, 4.0, num).astype(np.float32)
+    column, row = (rng.uniform(0.0, size - 1, num).astype(np.float32) for size in (6, 5))
+    ones = np.ones(num, np.float32)
+    return DepthTable(np.zeros(num, np.int32), column, row, depth, 0.05 * ones, ones)
 
 
 def losses(backend):
     """The loss of each step, on rays of one small view."""
-    views = views_from_origin(np.random.default_rng(0).random((1, 5, 6, 3), np.float32))
+    rng = np.random.default_rng(0)
+    views = views_from_origin(rng.random((1, 5, 6, 3), np.float32))
+    views = dataclasses.replace(views, depths=known_depths(rng))
     field = make_field(backend, "mlp", SETTINGS.field)
     step = make_step(field, SETTINGS, views, space=ndc_of(cameras_at_origin(1, 5, 6)))
     state, found = init_state(field, SETTINGS, jax.random.key(1)), []
