@@ -14,7 +14,7 @@ from nerf.geometry.spaces import SPACES
 from nerf.runtime.devices import IMAGE_MEMORY
 from nerf.runtime.processes import START_SECONDS
 from nerf.scenes.alpha import ALPHA_OPTIONS
-from nerf.scenes.loading import MAX_SIZE
+from nerf.scenes.loading import MAX_SIZE, SHARD_OPTIONS
 from nerf.scenes.used_pixels import MASKS_OPTIONS
 
 MODES = ("evaluate", "train", "render", "convert", "export")
@@ -264,6 +264,13 @@ flags.DEFINE_integer(
     "the number of this process, from 0; process 0 writes the run folder",
     lower_bound=0,
     upper_bound=_MAX_COUNT,
+)
+flags.DEFINE_enum(
+    "shard_images",
+    "auto",
+    list(SHARD_OPTIONS),
+    "whether each process reads only the images that it trains on (auto: where they are larger "
+    "than --image_memory)",
 )
 flags.DEFINE_float(
     "start_seconds", START_SECONDS, "how long a process waits for the others at the start"

@@ -32,7 +32,14 @@ _EXPORT = {
     "mesh_resolution", "mesh_faces", "num_points",
 }  # fmt: skip
 _PAGE = {"host", "port"}
-_JOB = {"distributed", "coordinator", "num_processes", "process_id", "start_seconds"}
+_JOB = {
+    "distributed",
+    "coordinator",
+    "num_processes",
+    "process_id",
+    "start_seconds",
+    "shard_images",
+}
 # What processes that draw images together must have the same of, beside settings and parameters.
 IN_STEP = frozenset({"mode", "eval_views", "exposure", "poses"} | _VIDEO)
 USED_BY = {
@@ -67,7 +74,7 @@ USED_BY_COMPARE = frozenset({"out"})
 _OF_THE_MODES = set().union(*USED_BY.values())  # absl's own flags serve all
 _OF_FOLDERS = (
     "data_dir", "format", "factor", "max_size", "space", "near", "far", "background", "alpha",
-    "masks", "up", "follow_links",
+    "masks", "up", "follow_links", "shard_images",
 )  # fmt: skip
 # Flags that set what `--set` can set, too.
 _SAME_SETTING = {

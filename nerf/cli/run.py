@@ -96,6 +96,7 @@ def load_scene_of_flags(console: Console) -> Scene:
         masks=FLAGS.masks,
         up=FLAGS.up,
         image_memory=FLAGS.image_memory,
+        shard_images=FLAGS.shard_images,
         follow_links=FLAGS.follow_links,
         offline=FLAGS.offline,
         download_url=FLAGS.download_url,

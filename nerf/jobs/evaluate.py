@@ -129,8 +129,13 @@ def _corrected(scores: Sequence[ViewScore]) -> str | None:
 
 
 def _views_with_pixels(scene: Scene, indices: Sequence[int], callback: Callback) -> list[View]:
-    """The views of which masks leave something to score."""
-    views = [scene.view(index) for index in indices]
+    """The views of which masks leave something to score, still without their images."""
+    views = [
+        View(
+            index, scene.image_names[index], scene.cameras[index], None, scene.images.kept_of(index)
+        )
+        for index in indices
+    ]
     is_blank = [view.kept is not None and not view.kept.any() for view in views]
     if any(is_blank):
         labels = [view.label for view, blank in zip(views, is_blank, strict=True) if blank]
@@ -209,6 +214,7 @@ def _score_views(
                 image = draw_together(chosen.renderer, view.camera, on_rays=progress.advance)
             if not processes.is_first():
                 continue  # and begin with the next view, while the first one scores this one
+            view = _with_image(scene, view)
             own = _exposed(scene, view, image) if corrects_exposure else None
             opacity = image.acc if scene.space.is_bounded else np.ones_like(image.acc)
             score = score_view(scene, view, image, own, unaligned)
@@ -229,7 +235,7 @@ def _score_views(
 def _aligned(
     aligner: posed.ViewAligner,
     scene: Scene,
-    view: View,
+    without_image: View,
     image: RenderedImage,
     *,
     corrects_exposure: bool,
@@ -237,12 +243,18 @@ def _aligned(
     """The view from where its image was taken, as the first process finds it."""
 
     def find() -> Cameras:
+        view = _with_image(scene, without_image)
         own = _exposed(scene, view, image) if corrects_exposure else None
         return aligner.aligned(view, None if own is None else np.log(own.gains))
 
-    camera = exchange.first_does(find) or view.camera
+    camera = exchange.first_does(find) or without_image.camera
     pose = exchange.tree_from_first(np.asarray(camera.camtoworlds))
-    return dataclasses.replace(view, camera=dataclasses.replace(camera, camtoworlds=pose))
+    camera = dataclasses.replace(camera, camtoworlds=pose)
+    return dataclasses.replace(without_image, camera=camera)
+
+
+def _with_image(scene: Scene, view: View) -> View:
+    return dataclasses.replace(view, image=scene.images[view.index])
 
 
 def _exposed(scene: Scene, view: View, image: RenderedImage) -> exposed.Exposed:

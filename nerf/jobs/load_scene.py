@@ -10,7 +10,7 @@ from nerf.runtime.devices import IMAGE_MEMORY
 from nerf.runtime.events import Callback, log_event, note
 from nerf.scenes import names
 from nerf.scenes.alpha import AlphaOption
-from nerf.scenes.loading import MAX_SIZE, CaptureOptions
+from nerf.scenes.loading import MAX_SIZE, CaptureOptions, ShardOption
 from nerf.scenes.normalize import NormalizeOptions
 from nerf.scenes.scene import Scene
 from nerf.scenes.used_pixels import MasksOption
@@ -33,6 +33,7 @@ def load_scene(
     masks: MasksOption = "auto",
     up: str = "auto",
     image_memory: float = IMAGE_MEMORY,
+    shard_images: ShardOption = "auto",
     follow_links: bool = False,
     offline: bool = False,
     download_url: str | None = None,
@@ -56,6 +57,8 @@ def load_scene(
       up: which way is up, an axis of the files such as `z` or `-y`; `auto` finds it.
       image_memory: the largest share of the machine's memory, 0 to 1, for the images; larger ones
         are mapped into memory from the cache.
+      shard_images: in a job of several processes, whether each reads only the images that it
+        trains on: `on`, `off`, or `auto`, where they are larger than `image_memory`.
       follow_links: whether symbolic links that lead out of the folder are followed.
       offline: makes no network attempt; so does `NERF_OFFLINE=1`.
       download_url: base address of the published scenes; None means their own repository.
@@ -65,7 +68,18 @@ def load_scene(
       UserError: if there is no such scene, or its data are broken.
     """
     _check_bundled(
-        str(name), format, factor, max_size, space, near, far, background, alpha, masks, up
+        str(name),
+        format,
+        factor,
+        max_size,
+        space,
+        near,
+        far,
+        background,
+        alpha,
+        masks,
+        up,
+        shard_images,
     )
     resolved = names.load_scene(
         str(name),
@@ -80,6 +94,7 @@ def load_scene(
             masks=masks,
             up=up,
             image_memory=image_memory,
+            shard_images=shard_images,
             follow_links=follow_links,
         ),
         base_url=download_url,
@@ -94,10 +109,10 @@ def _check_bundled(name: str, *options: object) -> None:
     """Refuses options that the bundled scenes do not use."""
     labels = (
         "format", "factor", "max_size", "space", "near", "far", "background", "alpha", "masks",
-        "up",
+        "up", "shard_images",
     )  # fmt: skip
     defaults = dict.fromkeys(labels) | dict.fromkeys(("alpha", "masks", "up"), "auto")
-    defaults |= {"max_size": MAX_SIZE}
+    defaults |= {"max_size": MAX_SIZE, "shard_images": "auto"}
     given = [
         label for label, value in zip(labels, options, strict=True) if value != defaults[label]
     ]

@@ -70,7 +70,7 @@ class Preview:
         Returns:
           The seconds that a preview takes at that rate.
         """
-        self.planned = size_within(self._view.camera, int(rays_per_second * seconds))
+        self.planned = size_within(self._whole_camera, int(rays_per_second * seconds))
         height, width = self.size or self.planned
         return height * width / rays_per_second
 
@@ -79,9 +79,14 @@ class Preview:
         return self.scene.view(preview_index(self.fresh.needed_scene()))
 
     @functools.cached_property
+    def _whole_camera(self) -> Cameras:
+        """The camera of the view itself."""
+        return self.scene.cameras[preview_index(self.fresh.needed_scene())]
+
+    @functools.cached_property
     def _camera(self) -> Cameras:
         """The camera of the previews, of their size."""
-        camera = self._view.camera
+        camera = self._whole_camera
         self.size = self.size or self.planned or size_within(camera, MAX_PIXELS)
         if self.size == (camera.height, camera.width):
             return camera

@@ -50,7 +50,7 @@ def check_same(record: Mapping[str, Any], scene: Scene | None = None) -> None:
 def image_facts(scene: Scene) -> dict[str, str]:
     """Of each view, the size and a digest of its pixels as they are trained on, and of the cameras.
 
-    Each process digests the images that it has read.
+    Images that are not read yet, since each process reads its own, have no digest.
     """
     images = scene.images
     facts = {"number of images": str(len(images)), "cameras": _digest(*_arrays(scene.cameras))}
@@ -58,10 +58,13 @@ def image_facts(scene: Scene) -> dict[str, str]:
         facts["masks"] = _digest(*_arrays((images.kept.starts, images.kept.ends)))
     if scene.depth_samples is not None:
         facts["known depths"] = _digest(*_arrays(vars(scene.depth_samples)))
+    facts["images"] = "all are read" if images.read is None else "each process reads its own"
     sizes = zip(images.heights, images.widths, images.offsets, scene.image_names, strict=True)
     for height, width, offset, name in sizes:
-        pixels = images.pixels[offset : offset + height * width]
-        facts[f"image {name}"] = f"{width}x{height}, digest {_digest(pixels.tobytes())}"
+        facts[f"image {name}"] = f"{width}x{height}"
+        if images.read is None:
+            pixels = images.pixels[offset : offset + height * width]
+            facts[f"image {name}"] += f", digest {_digest(pixels.tobytes())}"
     return facts
 
 

@@ -21,7 +21,7 @@ from nerf.jobs.training_record import run_record
 from nerf.jobs.training_views import corrections_in_words, depths_in_words, training_views
 from nerf.runs import run_folder
 from nerf.runs.store import OpenStore, Store
-from nerf.runtime import exchange, global_arrays, processes
+from nerf.runtime import exchange, fixed_order, global_arrays, processes
 from nerf.runtime.events import Callback, note, say
 from nerf.runtime.interrupts import Interrupted, interrupt_between_steps
 from nerf.scenes.scene import Scene
@@ -114,9 +114,14 @@ class TrainingRun:
             opened.write_json(run_folder.CORRECTIONS_FILE, corrections.to_json())
 
     def _make_step(self) -> StepFn:
-        views = training_views(self.scene, self.fresh.needed_scene().split.train)
+        indices, config = self.fresh.needed_scene().split.train, self.fresh.config
+        num_strata = fixed_order.num_shards(config.train.num_rays, jax.device_count())
+        views = exchange.everyone(
+            lambda: training_views(self.scene, indices, num_strata=num_strata)
+        )
         num_views = len(views.layout.offsets)
-        say(self.callback, f"training on {views.num_rays:,} rays of {num_views} views")
+        shared = "" if views.share is None else ", of which each process reads its own"
+        say(self.callback, f"training on {views.num_rays:,} rays of {num_views} views{shared}")
         if self.fresh.config.train.depth == "on":
             say(self.callback, depths_in_words(self.scene, views, self.fresh.config.train))
         for text in corrections_in_words(self.fresh.config):

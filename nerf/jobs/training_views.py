@@ -8,24 +8,36 @@ import numpy.typing as npt
 from nerf.config import presets
 from nerf.config.settings import Config, TrainConfig
 from nerf.errors import UserError
+from nerf.runtime import processes
 from nerf.scenes.image_store import ImageStore
 from nerf.scenes.kept_pixels import KeptPixels
 from nerf.scenes.scene import Scene
-from nerf.training.batch import PixelLayout, PixelRuns, TrainingViews
+from nerf.training.batch import (
+    PixelLayout,
+    PixelRuns,
+    PixelShare,
+    TrainingViews,
+    pixels_of_strata,
+)
 from nerf.training.depth_batch import DepthTable
 
 
-def training_views(scene: Scene, indices: Sequence[int]) -> TrainingViews:
+def training_views(scene: Scene, indices: Sequence[int], *, num_strata: int = 1) -> TrainingViews:
     """The pixels of a scene, which are not copied, and the cameras of some views.
 
     Args:
-      scene: with its images.
+      scene: with its images. Where it has none, since each process of a job reads its own, these
+        are read now.
       indices: the views to draw from.
+      num_strata: in how many strata pixels are drawn where each process reads its own, see
+        `nerf.training.batch.draw_pixels`; a multiple of the number of processes.
 
     Raises:
-      UserError: if their masks leave no pixel.
+      UserError: if their masks leave no pixel, or an image cannot be read.
     """
     images, which = scene.images, np.array(sorted(indices))
+    if images.read is not None:
+        return _own_views(scene, which, num_strata)
     return TrainingViews(
         images.pixels,
         PixelLayout(
@@ -36,6 +48,28 @@ def training_views(scene: Scene, indices: Sequence[int]) -> TrainingViews:
         images.is_transparent,
         None if images.kept is None else _runs(images, images.kept, which),
         depth_table(scene, which),
+    )
+
+
+def _own_views(scene: Scene, which: npt.NDArray[np.int64], num_strata: int) -> TrainingViews:
+    """The training views with the pixels that this process of a job draws from."""
+    images = scene.images
+    assert images.read is not None
+    heights, widths = images.heights[which], images.widths[which]
+    ends = np.cumsum(heights * widths)
+    offsets = ends - heights * widths
+    own = range(processes.index(), processes.index() + 2)
+    first, end = (number * num_strata // processes.count() for number in own)
+    first_pixel, end_pixel = pixels_of_strata(first, end, num_strata, int(ends[-1]))
+    first_view, last_view = np.searchsorted(ends, [first_pixel, end_pixel - 1], side="right")
+    return TrainingViews(
+        images.read(which[first_view : last_view + 1].tolist()),
+        PixelLayout(*(x.astype(np.int32) for x in (offsets, heights, widths))),
+        scene.cameras[which],
+        images.background,
+        images.is_transparent,
+        depths=depth_table(scene, which),
+        share=PixelShare(num_strata, int(offsets[first_view])),
     )
 
 

@@ -7,7 +7,7 @@ take four times the memory.
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +38,8 @@ class ImageStore:
       is_transparent: whether alpha is known to be the opacity of the scene; else transparent
         pixels just show the background.
       kept: the pixels that are trained on and scored; None for all.
+      read: reads the pixels of some views, `[num_pixels, 3 or 4]`, by their indices, where
+        `pixels` holds none, since each process of a job reads its own; else None.
 
     >>> two = ImageStore.of(np.full((2, 3, 4, 3), 255, np.uint8))
     >>> len(two), two[1].shape, float(two[1].min()), two.offsets.tolist()
@@ -50,6 +52,7 @@ class ImageStore:
     background: Background | None = "black"
     is_transparent: bool = False
     kept: KeptPixels | None = None
+    read: Callable[[Sequence[int]], Bytes] | None = None
 
     @classmethod
     def of(
@@ -89,6 +92,8 @@ class ImageStore:
     def bytes_of(self, index: int) -> Bytes:
         """The pixels of a view as they are stored, `[height, width, 3 or 4]`."""
         start, height, width = (int(x[index]) for x in (self.offsets, self.heights, self.widths))
+        if self.read is not None:
+            return self.read([index]).reshape(height, width, -1)
         return self.pixels[start : start + height * width].reshape(height, width, -1)
 
     def kept_of(self, index: int) -> npt.NDArray[np.bool_] | None:

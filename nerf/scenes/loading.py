@@ -1,28 +1,29 @@
 """Loading a folder as a scene: reads the capture, loads its images, and normalises it."""
 
 import dataclasses
-from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from nerf.captures import scaled_images
 from nerf.captures.capture import Capture
 from nerf.captures.formats import read_capture
 from nerf.captures.image_sizes import MatchedImages, check_lenses, match_sizes, target_sizes
 from nerf.errors import UserError
-from nerf.runtime import devices
+from nerf.runtime import devices, processes
 from nerf.runtime.cache_dir import default_cache_dir
 from nerf.runtime.events import Callback, log_event
 from nerf.scenes.alpha import AlphaOption
-from nerf.scenes.image_store import ImageStore, load_pixels, with_channels
+from nerf.scenes.image_reader import ImageReader
+from nerf.scenes.image_store import ImageStore, empty_pixels
 from nerf.scenes.known_depths import depth_samples
 from nerf.scenes.normalize import DEFAULT, NormalizeOptions, make_scene
 from nerf.scenes.scene import Scene, Source
 from nerf.scenes.used_pixels import MasksOption, select_pixels
 
+ShardOption = Literal["auto", "on", "off"]
+SHARD_OPTIONS: tuple[ShardOption, ...] = get_args(ShardOption)
 MAX_SIZE = 1008  # pixels of the longer side of an image, by default
 
 
@@ -41,6 +42,9 @@ class CaptureOptions:
       masks: `auto` leaves out the pixels that masks say; `ignore` reads no masks.
       image_memory: the largest share of the machine's memory for the images; larger ones are
         written to the cache and mapped into memory.
+      shard_images: whether each process of a job reads only the images that it trains on: `on`,
+        `off`, or `auto`, where they are larger than `image_memory` and have neither masks nor
+        alpha.
       follow_links: whether symbolic links that lead out of the folder are followed.
     """
 
@@ -52,6 +56,7 @@ class CaptureOptions:
     alpha: AlphaOption = "auto"
     masks: MasksOption = "auto"
     image_memory: float = devices.IMAGE_MEMORY
+    shard_images: ShardOption = "auto"
     follow_links: bool = False
 
 
@@ -151,42 +156,46 @@ def _load_images(
     cache_dir: Path,
     callback: Callback,
 ) -> ImageStore:
-    """The images in one array: in memory, or mapped from the cache if they are large."""
-    capture, sizes, turned, has_alpha = matched
+    """The images in one array, in memory or mapped from the cache if they are large; or none of
+    them, if each process of a job reads its own.
+    """
     ignore_alpha = options.alpha == "ignore"
-    channels = 4 if has_alpha and not ignore_alpha else 3
-    num_pixels = int(targets.prod(axis=1).sum())
-    background = options.normalization.background or "white"
-    file = None
-    if num_pixels * channels > options.image_memory * devices.host_memory():
-        ignored = ["alpha is ignored"] * ignore_alpha
-        identities = tuple(scaled_images.file_identity(file) for file in capture.files)
-        name = scaled_images.cache_name((identities, turned, targets.tolist(), channels, *ignored))
-        file = cache_dir / "images" / f"{name}.npy"
-
-    def read() -> Iterator[npt.NDArray[np.uint8]]:
-        for image in scaled_images.load_pixels(
-            capture.files,
-            sizes,
-            turned,
-            targets,
-            cache_dir / "scaled",
-            callback,
-            ignore_alpha=ignore_alpha,
-        ):
-            yield with_channels(image, channels)
-
-    try:
-        pixels = load_pixels(read, num_pixels, channels, file)
-    except MemoryError as error:
-        width, height = targets[0].tolist()
-        raise UserError(
-            f"{capture.num_views} images of {width} x {height} do not fit into the memory: give a "
-            "smaller `max_size`, or a larger `factor`"
-        ) from error
-    return ImageStore(
-        pixels,
-        targets[:, 1],
-        targets[:, 0],
-        background,
+    channels = 4 if matched.is_transparent and not ignore_alpha else 3
+    reader = ImageReader(
+        matched, targets, channels, ignore_alpha, cache_dir, options.image_memory, callback
     )
+    background = options.normalization.background or "white"
+    sizes = targets[:, 1], targets[:, 0]
+    if _are_sharded(reader, options):
+        return ImageStore(empty_pixels(0, channels), *sizes, background, read=reader.some)
+    return ImageStore(reader.all(), *sizes, background)
+
+
+def _are_sharded(reader: ImageReader, options: CaptureOptions) -> bool:
+    """Whether each process of a job reads its own images alone, see `CaptureOptions`.
+
+    Raises:
+      UserError: if that is asked for and cannot be.
+    """
+    asked = options.shard_images
+    if asked not in SHARD_OPTIONS:
+        known = ", ".join(SHARD_OPTIONS)
+        raise UserError(f"unknown `shard_images` {asked!r}: choose one of {known}")
+    if asked == "off" or (asked == "auto" and not processes.is_distributed()):
+        return False
+    if not processes.is_distributed():
+        raise UserError(
+            '`shard_images="on"` shares the images over the processes of a job: start several '
+            "processes, or leave it out"
+        )
+    uses_masks = options.masks == "auto" and any(reader.matched.capture.masks)
+    if not uses_masks and reader.channels == 3:
+        is_large = reader.num_bytes > options.image_memory * devices.host_memory()
+        return asked == "on" or is_large
+    if asked == "on":
+        raise UserError(
+            "`shard_images` works on images without masks and without alpha: use all pixels with "
+            '`masks="ignore"` and `alpha="ignore"`, or let every process read all images with '
+            '`shard_images="off"`'
+        )
+    return False

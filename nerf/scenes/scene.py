@@ -128,7 +128,11 @@ class Scene:
 
     @functools.cached_property
     def exposure_notes(self) -> tuple[str, ...]:
-        """What the images show of exposure or white balance that change between views, if any."""
+        """What the images show of exposure or white balance that change between views, if any; of
+        images that no process reads as a whole, nothing is known.
+        """
+        if self.images.read is not None:
+            return ()
         poses = np.asarray(self.cameras.camtoworlds, np.float64)
         images = [self.images.bytes_of(index) for index in range(len(self.images))]
         return tuple(

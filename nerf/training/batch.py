@@ -47,10 +47,22 @@ class PixelRuns(NamedTuple):
     totals: jax.Array | npt.NDArray[np.int32]
 
 
+class PixelShare(NamedTuple):
+    """The pixels that one process of a job has; the training pixels are in strata.
+
+    Attributes:
+      num_strata: see `draw_pixels`.
+      first: the number of its first pixel, among those of all training views.
+    """
+
+    num_strata: int
+    first: int
+
+
 @functools.partial(
     jax.tree_util.register_dataclass,
     data_fields=("pixels", "layout", "cameras", "kept", "depths"),
-    meta_fields=("background", "has_opacity"),
+    meta_fields=("background", "has_opacity", "share"),
 )
 @dataclasses.dataclass(frozen=True, eq=False)
 class TrainingViews:
@@ -65,6 +77,7 @@ class TrainingViews:
       has_opacity: whether alpha is the opacity of the scene.
       kept: the pixels of the training views that are drawn from; None for all.
       depths: known depths of the training views; None where there are none, or they are not used.
+      share: which of the pixels of the training views are in `pixels`; None for all.
     """
 
     pixels: jax.Array | npt.NDArray[np.uint8]
@@ -74,6 +87,7 @@ class TrainingViews:
     has_opacity: bool = False
     kept: PixelRuns | None = None
     depths: DepthTable | None = None
+    share: PixelShare | None = None
 
     @property
     def num_rays(self) -> int:
@@ -159,21 +173,34 @@ class Corrected(NamedTuple):
 
 
 def draw_pixels(
-    key: jax.Array, layout: PixelLayout, num_rays: int, kept: PixelRuns | None = None
+    key: jax.Array,
+    layout: PixelLayout,
+    num_rays: int,
+    kept: PixelRuns | None = None,
+    num_strata: int = 1,
 ) -> Drawn:
     """Draws pixels uniformly from all pixels of all views, with replacement.
+
+    With `num_strata`, the pixels are cut into so many parts of one size, in their order, and the
+    rays too: the rays of a part are drawn uniformly from the pixels of that part. A pixel at the
+    border of two parts is in both, with its share in each. So each pixel is expected as often as
+    without strata, and the mean of a loss over the rays has the same expectation.
 
     Args:
       key: for the pixels and for the rays' own keys.
       layout: of at least one view; with `kept`, by ascending offsets.
-      num_rays: the number of rays.
+      num_rays: the number of rays, a multiple of `num_strata`.
       kept: the pixels to draw from; None for all.
+      num_strata: 1 where only some pixels are kept.
     """
     offsets, heights, widths = (jnp.asarray(x) for x in layout)
     chex.assert_equal_shape([offsets, heights, widths])
     ends = jnp.cumsum(heights * widths)
     pixel_key, ray_key = jax.random.split(key)
     number = jax.random.randint(pixel_key, (num_rays,), 0, ends[-1])
+    if num_strata > 1:
+        assert kept is None
+        number = in_strata(number, ends[-1], num_strata)
     view = jnp.searchsorted(ends, number, side="right")
     position = offsets[view] + number - (ends - heights * widths)[view]
     if kept is not None:
@@ -181,6 +208,38 @@ def draw_pixels(
         view = jnp.searchsorted(offsets, position, side="right") - 1
     row, column = jnp.divmod(position - offsets[view], widths[view])
     return Drawn(view, row, column, position, jax.random.split(ray_key, num_rays))
+
+
+def in_strata(number: jax.Array, total: jax.Array, num_strata: int) -> jax.Array:
+    """The pixel (s N + r) // S of each ray, of N pixels in S strata.
+
+    Args:
+      number: `[num_rays]` int32, r, uniform from 0 to N - 1. The first rays are of the first
+        stratum, and so on.
+      total: `[]` int32, N.
+      num_strata: S, a divisor of the number of rays.
+
+    >>> in_strata(jnp.array([0, 2, 0, 2]), jnp.int32(3), 2).tolist()
+    [0, 1, 1, 2]
+    """
+    (num_rays,) = number.shape
+    stratum = jnp.arange(num_rays, dtype=number.dtype) // (num_rays // num_strata)
+    whole, rest = jnp.divmod(total, num_strata)  # s N itself may be more than an int32 holds
+    return stratum * whole + (stratum * rest + number) // num_strata
+
+
+def pixels_of_strata(first: int, end: int, num_strata: int, total: int) -> tuple[int, int]:
+    """The first pixel of some strata, and the one after their last.
+
+    Args:
+      first, end: the strata are `first` to `end - 1`.
+      num_strata: how many there are.
+      total: the number of all pixels.
+
+    >>> pixels_of_strata(0, 1, 2, 3), pixels_of_strata(1, 2, 2, 3)
+    ((0, 2), (1, 3))
+    """
+    return first * total // num_strata, (end * total - 1) // num_strata + 1
 
 
 def _instead_of_masked(key: jax.Array, position: jax.Array, kept: PixelRuns) -> jax.Array:

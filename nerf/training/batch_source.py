@@ -42,10 +42,10 @@ def make_draw(mesh: Mesh, views: TrainingViews, num_rays: int, image_memory: flo
       views: NumPy arrays.
       num_rays: rays of a batch.
       image_memory: the largest share of a device's memory for the images. If they are larger, they
-        stay on the host.
+        stay on the host; so do those of which each process has its own.
     """
     limit = image_memory * devices.device_memory(mesh.local_devices[0])
-    on_devices = views.pixels.nbytes <= limit
+    on_devices = views.share is None and views.pixels.nbytes <= limit
     return draw_on_devices(mesh, views, num_rays) if on_devices else HostDraw(mesh, views, num_rays)
 
 
@@ -94,13 +94,15 @@ class HostDraw:
     def __init__(self, mesh: Mesh, views: TrainingViews, num_rays: int):
         self._views = views
         self._pixels = np.asarray(views.pixels)
+        self._first = 0 if views.share is None else views.share.first
+        num_strata = 1 if views.share is None else views.share.num_strata
         self._sharding = NamedSharding(mesh, P(parallel.AXIS))
         self._mesh, self._device = mesh, mesh.local_devices[0]
         self._own = global_arrays.own_rows(mesh, num_rays)
         self._which = jax.device_put((views.layout, views.kept), self._device)
         self._draw = jax.jit(
             lambda key, step, layout, kept: draw_pixels(
-                jax.random.fold_in(key, step), layout, num_rays, kept
+                jax.random.fold_in(key, step), layout, num_rays, kept, num_strata
             )
         )
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="batches")
@@ -125,11 +127,10 @@ class HostDraw:
         drawn: Drawn = self._draw(key, number, *self._which)
         if global_arrays.spans_processes(self._mesh):
             drawn = jax.tree.map(lambda x: x[self._own], drawn)
-            colours = self._pixels[np.asarray(drawn.position)]
-            own = with_colours(drawn, colours, self._views)
-            return global_arrays.from_own_rows(own, self._mesh)
-        colours = self._pixels[np.asarray(drawn.position)]
-        batch: PixelBatch = jax.device_put(
-            with_colours(drawn, colours, self._views), self._sharding
-        )
+            return global_arrays.from_own_rows(self._coloured(drawn), self._mesh)
+        batch: PixelBatch = jax.device_put(self._coloured(drawn), self._sharding)
         return batch
+
+    def _coloured(self, drawn: Drawn) -> PixelBatch:
+        colours = self._pixels[np.asarray(drawn.position) - self._first]
+        return with_colours(drawn, colours, self._views)

@@ -20,6 +20,7 @@ GIVEN = {
     "masks": "ignore",
     "up": "z",
     "image_memory": 0.25,
+    "shard_images": "off",
     "follow_links": True,
     "offline": True,
     "download_url": None,

@@ -194,7 +194,10 @@ def test_a_masked_view_is_scored_over_what_is_left_and_says_so():
 
 def test_views_of_which_a_mask_leaves_nothing_are_not_scored():
     masks = {0: np.zeros((2, 3), bool), 5: np.ones((2, 3), bool), 7: None}
-    scene = SimpleNamespace(view=lambda i: View(i, f"v{i}", None, None, masks[i]))
+    images = SimpleNamespace(kept_of=masks.get)
+    scene = SimpleNamespace(
+        image_names={i: f"v{i}" for i in masks}, cameras=dict.fromkeys(masks), images=images
+    )
     said = []
     views = _views_with_pixels(scene, [0, 5, 7], said.append)
     assert [view.index for view in views] == [5, 7]

@@ -8,6 +8,7 @@ import json
 import shutil
 import signal
 import time
+import zlib
 
 import numpy as np
 import pytest
@@ -68,9 +69,9 @@ def test_losses_do_not_depend_on_the_number_of_processes(tmp_path, backend, coun
         assert [each.status for each in ended] == [0] * num_processes, ended[-1].err
         found += [json.loads(each.out.splitlines()[-1]) for each in ended]
     for other in found[1:]:
-        losses = other[backend]
-        assert min(losses) < losses[0]
-        np.testing.assert_allclose(losses, found[0][backend], rtol=1e-5)
+        for name in (backend, "sharded"):
+            assert min(other[name]) < other[name][0]
+            np.testing.assert_allclose(other[name], found[0][name], rtol=1e-5)
 
 
 def test_the_first_process_writes_and_prints(undisturbed):
@@ -105,7 +106,7 @@ def test_images_and_scores_are_those_of_one_process(scene, tmp_path, undisturbed
     if num_processes == 1:
         call_well(*command)
     else:
-        ended = job.run(tmp_path, *command)
+        ended = job.run(tmp_path, *command, "--shard_images=on")
         assert [each.status for each in ended] == [0, 0], ended[0].err + ended[1].err
         assert (ended[1].out, ended[1].err) == ("", "")
     found = images_and_scores(again)
@@ -181,6 +182,23 @@ def test_a_process_that_cannot_start_is_named_by_the_others(scene, tmp_path):
     assert [each.status for each in ended] == [1, 1]
     assert ended[0].err.startswith("error: another process ended with an error: process 1: ")
     assert "nowhere" in ended[1].err
+
+
+def test_each_process_reads_its_own_images(scene, tmp_path):
+    """Of the training views 1 to 4, process 1 has the last two."""
+    shutil.copytree(scene, tmp_path / "scene")
+    file = tmp_path / "scene/images/image004.png"
+    content = bytearray(file.read_bytes())
+    chunk = content.index(b"IDAT")
+    end = chunk + 4 + int.from_bytes(content[chunk - 4 : chunk])
+    content[chunk + 10 : end] = bytes(end - chunk - 10)  # no checksum is wrong, but the pixels are
+    content[end : end + 4] = zlib.crc32(content[chunk:end]).to_bytes(4)
+    file.write_bytes(content)
+    ended = job.run(tmp_path, *flags(tmp_path / "scene", tmp_path / "run"), "--shard_images=on")
+    assert [each.status for each in ended] == [1, 1]
+    assert ended[0].err.startswith("error: another process ended with an error: process 1: ")
+    assert ended[1].err.startswith("error: ")
+    assert all("image004" in each.err for each in ended)
 
 
 def test_a_process_that_never_comes_is_waited_for_a_stated_time(scene, tmp_path):

@@ -1,6 +1,7 @@
 """One process of a job that trains a tiny MLP of some backends, and prints the losses of its steps.
 
-It trains on images and on known depths.
+It trains on images and on known depths; with the first backend once more where each process has
+only its own pixels.
 
     python -m tests.support.job_losses --backends=flax --coordinator=HOST:PORT --num_processes=N
 
@@ -17,7 +18,8 @@ import numpy as np
 from nerf.config import presets
 from nerf.config import text as config_text
 from nerf.field import make_field
-from nerf.runtime import exchange, processes
+from nerf.runtime import exchange, fixed_order, processes
+from nerf.training.batch import PixelShare, pixels_of_strata
 from nerf.training.depth_batch import DepthTable
 from nerf.training.state import init_state
 from nerf.training.step import make_step
@@ -40,11 +42,22 @@ def known_depths(rng, num=12):
     return DepthTable(np.zeros(num, np.int32), column, row, depth, 0.05 * ones, ones)
 
 
-def losses(backend):
+def own_pixels(views):
+    """The views with the pixels that this process draws from, and no other."""
+    num_strata = fixed_order.num_shards(SETTINGS.train.num_rays, jax.device_count())
+    own = (processes.index(), processes.index() + 1)
+    first, end = (number * num_strata // processes.count() for number in own)
+    low, high = pixels_of_strata(first, end, num_strata, len(views.pixels))
+    share = PixelShare(num_strata, low)
+    return dataclasses.replace(views, pixels=views.pixels[low:high], share=share)
+
+
+def losses(backend, *, sharded=False):
     """The loss of each step, on rays of one small view."""
     rng = np.random.default_rng(0)
     views = views_from_origin(rng.random((1, 5, 6, 3), np.float32))
     views = dataclasses.replace(views, depths=known_depths(rng))
+    views = own_pixels(views) if sharded else views
     field = make_field(backend, "mlp", SETTINGS.field)
     step = make_step(field, SETTINGS, views, space=ndc_of(cameras_at_origin(1, 5, 6)))
     state, found = init_state(field, SETTINGS, jax.random.key(1)), []
@@ -64,7 +77,9 @@ def main():
             int(given["process_id"]),
         )
     )
-    print(json.dumps({backend: losses(backend) for backend in given["backends"].split(",")}))
+    backends = given["backends"].split(",")
+    found = {backend: losses(backend) for backend in backends}
+    print(json.dumps({**found, "sharded": losses(backends[0], sharded=True)}))
     exchange.meet()
     processes.say_nothing()
 

@@ -10,7 +10,15 @@ import pytest
 
 from nerf.runtime import parallel
 from nerf.training import batch_source
-from nerf.training.batch import PixelLayout, PixelRuns, TrainingViews, draw_batch, draw_pixels
+from nerf.training.batch import (
+    PixelLayout,
+    PixelRuns,
+    TrainingViews,
+    draw_batch,
+    draw_pixels,
+    in_strata,
+    pixels_of_strata,
+)
 from nerf.training.state import init_state, state_shardings
 from nerf.training.step import make_step
 from tests.support.cameras import cameras_at_origin, ndc_of, training_views
@@ -92,6 +100,35 @@ def test_only_kept_pixels_are_drawn_and_each_of_them(key):
     width = np.array([4, 5])[view]
     np.testing.assert_array_equal(drawn.row, within // width)
     np.testing.assert_array_equal(drawn.column, within % width)
+
+
+@pytest.mark.parametrize("num_strata", [2, 3, 8])
+@pytest.mark.parametrize("total", [8, 13, 30])
+def test_each_pixel_has_the_same_share_of_all_strata(num_strata, total):
+    """Of all numbers that can be drawn, in all strata; so every mean is that of a uniform draw."""
+    numbers = jnp.tile(jnp.arange(total), num_strata)
+    found = np.asarray(in_strata(numbers, jnp.int32(total), num_strata))
+    np.testing.assert_array_equal(np.bincount(found, minlength=total), num_strata)
+    for stratum, own in enumerate(found.reshape(num_strata, total)):
+        first, end = pixels_of_strata(stratum, stratum + 1, num_strata, total)
+        assert (own.min(), own.max()) == (first, end - 1)
+
+
+def test_numbers_near_the_largest_do_not_overflow():
+    total = 2**31 - 70
+    numbers = jnp.full(8, total - 1, jnp.int32)
+    found = np.asarray(in_strata(numbers, jnp.int32(total), 8)).tolist()
+    assert found == [(stratum * total + total - 1) // 8 for stratum in range(8)]
+
+
+def test_strata_change_neither_keys_nor_what_a_pixel_is(views, key):
+    plain, drawn = (draw_pixels(key, views.layout, 240, num_strata=n) for n in (1, 4))
+    keys, same = (jax.random.key_data(x.ray_keys) for x in (drawn, plain))
+    np.testing.assert_array_equal(keys, same)
+    position = (np.asarray(drawn.view) * HEIGHT + drawn.row) * WIDTH + drawn.column
+    np.testing.assert_array_equal(drawn.position, position)
+    total, parts = NUM_VIEWS * HEIGHT * WIDTH, position.reshape(4, -1)
+    assert all((part * 4 // total == n).all() for n, part in enumerate(parts))
 
 
 def test_a_mask_that_keeps_all_draws_the_same_pixels_as_none(views, key):
