@@ -1,5 +1,6 @@
 """Drawing one view of a trained field."""
 
+import itertools
 import operator
 from collections.abc import Callable
 
@@ -15,6 +16,7 @@ from nerf.runtime.events import Callback, Progress, log_event
 from nerf.scenes.scene import View
 
 OnRays = Callable[[int], None]
+_TILES_BETWEEN_MEETINGS = 8  # of a CPU, a few seconds' work; to meet takes milliseconds
 
 
 def _ignore(num_rays: int) -> None:
@@ -110,9 +112,16 @@ def draw_together(
       renderer, camera, on_rays: see `draw`; `on_rays` is called as often in each process.
     """
     share = Share(processes.index(), processes.count())
-    image = draw(renderer, camera, on_rays=on_rays, share=share)
     if share.num_processes == 1:
-        return image
+        return draw(renderer, camera, on_rays=on_rays)
+    tiles = itertools.count(1)
+
+    def meet(num_rays: int) -> None:
+        on_rays(num_rays)
+        if next(tiles) % _TILES_BETWEEN_MEETINGS == 0:
+            exchange.meet()  # which fails soon after another process has ended
+
+    image = draw(renderer, camera, on_rays=meet, share=share)
     shape, num_pixels = (camera.height, camera.width), camera.height * camera.width
     shares = [
         renderer.program.pixels_of(share._replace(process=number), num_pixels)
