@@ -58,7 +58,7 @@ def make(backend, config):
 
 @functools.cache
 def compiled(backend, config):
-    """The same field, whose functions are compiled once for all tests, not operation by operation."""
+    """The same field, compiled once for all tests, as a whole and not operation by operation."""
     field = make(backend, config)
     proposal = field.proposal._replace(
         init=jax.jit(field.proposal.init), density=jax.jit(field.proposal.density)
