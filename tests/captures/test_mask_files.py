@@ -45,7 +45,8 @@ def test_masks_are_found_in_every_format_that_other_programs_write(
     paths = []
     for index, file in enumerate(read_capture(folder).files):
         images = file.parent
-        root = folder / place.format(above=images.parent, images=images)
+        above = folder if images == folder else images.parent
+        root = folder / place.format(above=above, images=images)
         root.mkdir(exist_ok=True)
         path = root / form.format(stem=file.stem, name=file.name)
         Image.fromarray(black_block(index)).save(path, format="png")

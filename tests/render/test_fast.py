@@ -201,7 +201,7 @@ PIXELS = [(VIEW, np.arange(0, 24 * 32, 3, dtype=np.int32))]
 def test_an_image_does_not_depend_on_the_microbatch(microbatch):
     config = CONFIGS["notebook"]
     whole = (PARAMS, grid_of(BLOB, config))
-    images = [
+    found = [
         images.render_image(
             fast.make_fast_program(
                 BLOB, config, World(), Sampling(16), rays_per_microbatch=rays_per_microbatch
@@ -210,8 +210,8 @@ def test_an_image_does_not_depend_on_the_microbatch(microbatch):
         )
         for rays_per_microbatch in (microbatch, 64)
     ]
-    assert images[0].acc.max() > 0.9
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), *images)
+    assert found[0].acc.max() > 0.9
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), *found)
 
 
 def choose(field, truth_of=None):
