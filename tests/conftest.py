@@ -14,12 +14,12 @@ os.environ["NERF_OFFLINE"] = "1"
 # lock, which comes with a limit of its size, and then each addition looks at all files.
 if is_first := "NERF_TEST_COMPILED" not in os.environ:
     os.environ["NERF_TEST_COMPILED"] = tempfile.mkdtemp(prefix="nerf-test-compiled-")
+    os.environ["NERF_CACHE_DIR"] = tempfile.mkdtemp(prefix="nerf-test-cache-")  # traced scenes
 os.environ["JAX_COMPILATION_CACHE_DIR"] = os.path.join(
     os.environ["NERF_TEST_COMPILED"], os.environ.get("PYTEST_XDIST_WORKER", "one")
 )
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
 os.environ["JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES"] = "none"
-os.environ["NERF_CACHE_DIR"] = tempfile.mkdtemp(prefix="nerf-test-cache-")
 
 import jax
 import pytest
@@ -42,9 +42,9 @@ def pytest_collection_modifyitems(config, items):
 
 
 def pytest_unconfigure():
-    shutil.rmtree(os.environ["NERF_CACHE_DIR"], ignore_errors=True)
     if is_first:
-        shutil.rmtree(os.environ["NERF_TEST_COMPILED"], ignore_errors=True)
+        for name in ("NERF_TEST_COMPILED", "NERF_CACHE_DIR"):
+            shutil.rmtree(os.environ[name], ignore_errors=True)
 
 
 # As the program does it, so that the tests run what users run.
