@@ -46,9 +46,9 @@ def in_seconds(times: Sequence[float]) -> list[float]:
     ([1403636579.7635555], [1305031102.1, 0.5])
     """
     middle, unit = float(np.median(np.abs(times))) if len(times) else 0.0, 1.0
-    while middle * unit > _MAX_TIME:
-        unit *= 1e-3
-    return [time * unit for time in times] if unit < 1.0 else list(times)
+    while middle / unit > _MAX_TIME:
+        unit *= 1e3
+    return [time / unit for time in times]
 
 
 def match_in_any_unit(
