@@ -209,8 +209,9 @@ def _say_at_end(text: str) -> None:
 def _configure() -> None:
     # Eigen cuts the sums in a matrix product by the number of its threads, which is that of the
     # cores if nothing else is said: then the bits would depend on how many cores a process has.
-    # There is at least one thread a device, so this is the number for up to two devices; more
-    # threads cost time where a process has one core (8: two processes were at 53 % instead of 87 %).
+    # There is at least one thread a device, so this is the number for up to two devices. More
+    # threads cost time where a process has one core: with 8, two processes reached 53 % of one
+    # process with two devices, with 2 they reach 87 %.
     os.environ.setdefault("NPROC", str(_THREADS))
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     with contextlib.suppress(AttributeError):  # our own handler of SIGTERM saves on all processes
