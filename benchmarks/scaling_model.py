@@ -230,7 +230,7 @@ class Prediction(NamedTuple):
 
 
 def gpu_cost(rays_per_second: float, num_rays: int, num_bytes: int) -> StepCost:
-    """The cost of a step on a GPU that takes so many rays a second in steps of `num_rays`.
+    """The cost of a step on a GPU of a given speed, in rays a second, with `num_rays` a step.
 
     What each GPU spends is the time in which its memory moves the arrays of Adam.
     """

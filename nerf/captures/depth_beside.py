@@ -126,7 +126,7 @@ def _by_name(files: Sequence[Path], names: Sequence[str]) -> Mapping[str, Path]:
 
 
 def _key(name: str) -> str:
-    """What tells a name from others: its number, or what is left without the usual words."""
+    """The part of a name that differs from file to file: its number, or all but the usual words."""
     bare = PurePosixPath(name.replace("\\", "/")).name
     if has_image_suffix(bare) or bare.lower().endswith(DEPTH_SUFFIXES):
         bare = bare.rpartition(".")[0]

@@ -6,8 +6,11 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from nerf.captures.files import check_inside
+
 Floats = npt.NDArray[np.float64]
 
+_MILLIMETRE = 1e-3
 LIDAR_RANGE = 5.0  # metres, beyond which the depth of a phone is a guess
 
 
@@ -52,3 +55,27 @@ class DepthFile(NamedTuple):
     confidence: Path | None = None
     farthest: float = np.inf
     has_scale_of_poses: bool = False
+
+
+def lidar_depth(
+    file: Path, confidence: Path, root: Path, *, follow_links: bool
+) -> DepthFile | None:
+    """The depth image of a phone, in millimetres; None if there is none.
+
+    Args:
+      file: where it would be.
+      confidence: where its confidence would be.
+      root: the folder out of which neither may lead.
+      follow_links: whether symbolic links that lead out of the folder are followed.
+    """
+    if not file.is_file():
+        return None
+    for each in (file, confidence):
+        check_inside(root, each, follow_links=follow_links)
+    return DepthFile(
+        file,
+        unit=_MILLIMETRE,
+        confidence=confidence if confidence.is_file() else None,
+        farthest=LIDAR_RANGE,
+        has_scale_of_poses=True,
+    )

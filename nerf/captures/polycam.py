@@ -19,7 +19,7 @@ from nerf.captures.capture import Capture, InvalidCapture
 from nerf.captures.faults import merge_faults
 from nerf.captures.files import check_inside, files_with, folder_at, link_out, read_json
 from nerf.captures.json_keys import check_unread
-from nerf.captures.known_depths import LIDAR_RANGE, DepthFile
+from nerf.captures.known_depths import DepthFile, lidar_depth
 from nerf.captures.posed_images import (
     MAX_VIEWS,
     PosedImage,
@@ -34,7 +34,6 @@ KEYFRAMES = "keyframes"
 _FOLDERS = (("corrected_cameras", "corrected_images"), ("cameras", "images"))
 _LENS = ("fx", "fy", "cx", "cy")
 _DEPTH, _CONFIDENCE = "depth", "confidence"
-_MILLIMETRE = 1e-3
 
 
 def is_polycam(folder: Path, *, follow_links: bool = False) -> bool:
@@ -131,14 +130,4 @@ def _depth_of(path: Path, follow_links: bool) -> DepthFile | None:
     file, confidence = (
         folder_at(keyframes, folder) / f"{path.stem}.png" for folder in (_DEPTH, _CONFIDENCE)
     )
-    if not file.is_file():
-        return None
-    for each in (file, confidence):
-        check_inside(path.parent.parent, each, follow_links=follow_links)
-    return DepthFile(
-        file,
-        unit=_MILLIMETRE,
-        confidence=confidence if confidence.is_file() else None,
-        farthest=LIDAR_RANGE,
-        has_scale_of_poses=True,
-    )
+    return lidar_depth(file, confidence, keyframes, follow_links=follow_links)

@@ -13,9 +13,9 @@ Source: exports of the app; SDFStudio's `process_data/process_arkit_to_sdfstudio
 from pathlib import Path
 
 from nerf.captures.capture import Capture
-from nerf.captures.files import check_inside, files_with, read_json
+from nerf.captures.files import files_with, read_json
 from nerf.captures.json_values import pose_matrix
-from nerf.captures.known_depths import LIDAR_RANGE, DepthFile
+from nerf.captures.known_depths import DepthFile, lidar_depth
 from nerf.captures.posed_images import (
     MAX_VIEWS,
     PosedImage,
@@ -27,7 +27,6 @@ from nerf.captures.xml_files import text_head_of
 from nerf.errors import UserError, counted
 
 _PREFIX, _POSE = "frame_", "cameraPoseARFrame"
-_MILLIMETRE = 1e-3
 _MAX_FILES = 5  # that are looked into
 
 
@@ -86,14 +85,4 @@ def _depth_of(path: Path, follow_links: bool) -> DepthFile | None:
     """The depth image of a frame; None if it has none."""
     number = path.stem[len(_PREFIX) :]
     file, confidence = (path.with_name(f"{name}_{number}.png") for name in ("depth", "conf"))
-    if not file.is_file():
-        return None
-    for each in (file, confidence):
-        check_inside(path.parent, each, follow_links=follow_links)
-    return DepthFile(
-        file,
-        unit=_MILLIMETRE,
-        confidence=confidence if confidence.is_file() else None,
-        farthest=LIDAR_RANGE,
-        has_scale_of_poses=True,
-    )
+    return lidar_depth(file, confidence, path.parent, follow_links=follow_links)

@@ -28,7 +28,7 @@ FLAG_OF: Mapping[str, str] = {
     "train.num_rays": "rays",
     "train.num_steps": "steps",
 }
-# A word of its own: names of files may have backticks, too.
+# Only as a separate word, because the name of a file may contain backticks.
 _IN_BACKTICKS = re.compile(
     r"(?<![^\s(])`(?P<name>[a-z_][\w.]*)(?:=(?P<value>[^`]*))?`(?=[,.:;)?!]*(?:\s|$))"
 )

@@ -123,7 +123,7 @@ class Together:
         self._num_tiles = 0
 
     def should_stop_drawing(self) -> bool:
-        """Whether a preview is to be left; all processes ask after each tile of it."""
+        """Whether to give up a preview; all processes ask this after each of its tiles."""
         self._num_tiles += 1
         if self._num_tiles % _TILES_BETWEEN_MEETINGS == 0:
             self.lockstep.meet()

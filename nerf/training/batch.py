@@ -181,10 +181,10 @@ def draw_pixels(
 ) -> Drawn:
     """Draws pixels uniformly from all pixels of all views, with replacement.
 
-    With `num_strata`, the pixels are cut into so many parts of one size, in their order, and the
-    rays too: the rays of a part are drawn uniformly from the pixels of that part. A pixel at the
-    border of two parts is in both, with its share in each. So each pixel is expected as often as
-    without strata, and the mean of a loss over the rays has the same expectation.
+    The pixels, in their order, are cut into `num_strata` equal parts, and so are the rays: those of
+    each part are drawn uniformly from its pixels. A pixel on a border belongs to both parts, to
+    each with its share. On average, each pixel is thus drawn as often as without strata, and the
+    mean of a loss over the rays has the same expectation.
 
     Args:
       key: for the pixels and for the rays' own keys.
