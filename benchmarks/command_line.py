@@ -83,6 +83,19 @@ def define_readings(defined: flags.FlagValues, default: int, old_name: str | Non
         flags.DEFINE_alias(old_name, "readings", flag_values=defined)
 
 
+def define_window(defined: flags.FlagValues, default: float) -> None:
+    """Defines how long a reading lasts."""
+    flags.DEFINE_float(
+        "window",
+        default,
+        "seconds that a reading lasts at least, so that it contains several short steps",
+        lower_bound=0.0,
+        upper_bound=3600.0,
+        flag_values=defined,
+    )
+    require_finite(defined, "window")
+
+
 def define_precision(defined: flags.FlagValues, *, several: bool) -> None:
     """`--precision` of matrix products: one, or several with commas in between."""
     text = "precision of matrix products"

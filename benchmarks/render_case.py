@@ -21,8 +21,9 @@ from nerf.jobs.load_scene import load_scene
 from nerf.jobs.renderers import compared_pixels
 from nerf.jobs.scene_box import scene_box
 from nerf.render import fast, image_metrics
+from nerf.render.image_renderer import ImageRenderer, TileProgram
 from nerf.render.images import make_exact_program, render_image
-from nerf.render.tiles import ImageRenderer, PixelGrid, TileProgram
+from nerf.render.tiles import PixelGrid
 from nerf.runtime import parallel
 from nerf.scenes.record import SceneRecord
 from nerf.scenes.scene import Scene

@@ -55,15 +55,7 @@ flags.DEFINE_multi_string(
     "one setting by its dotted name, e.g. --set=field.width=32; may be repeated",
     flag_values=FLAGS,
 )
-flags.DEFINE_float(
-    "window",
-    0.5,
-    "seconds that a reading lasts at least, so that it contains several short steps",
-    lower_bound=0.0,
-    upper_bound=3600.0,
-    flag_values=FLAGS,
-)
-command_line.require_finite(FLAGS, "window")
+command_line.define_window(FLAGS, default=0.5)
 
 
 class Plan(NamedTuple):

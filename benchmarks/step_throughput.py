@@ -68,15 +68,7 @@ flags.DEFINE_integer(
     upper_bound=command_line.MAX_READINGS,
     flag_values=FLAGS,
 )
-flags.DEFINE_float(
-    "window",
-    0.1,
-    "seconds that a reading lasts at least, so that it contains several short steps",
-    lower_bound=0.0,
-    upper_bound=3600.0,
-    flag_values=FLAGS,
-)
-command_line.require_finite(FLAGS, "window")
+command_line.define_window(FLAGS, default=0.1)
 flags.DEFINE_integer(
     "seed",
     0,

@@ -9,8 +9,8 @@ import numpy as np
 from nerf.errors import UserError
 from nerf.geometry.cameras import Cameras
 from nerf.jobs.trained_field import TrainedField
+from nerf.render.image_renderer import WHOLE, ImageRenderer, Share
 from nerf.render.images import RenderedImage, render_image
-from nerf.render.tiles import WHOLE, ImageRenderer, Share
 from nerf.runtime import exchange, processes
 from nerf.runtime.events import Callback, Progress, log_event
 from nerf.scenes.scene import View

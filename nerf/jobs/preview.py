@@ -18,8 +18,8 @@ from nerf.jobs.scores import Uncorrected, psnr_and_ssim
 from nerf.jobs.train_options import TrainOptions
 from nerf.jobs.trained_field import TrainedField
 from nerf.output.images import turned
+from nerf.render.image_renderer import ImageRenderer
 from nerf.render.images import RenderedImage
-from nerf.render.tiles import ImageRenderer
 from nerf.runs.store import OpenStore
 from nerf.runtime import events, processes
 from nerf.runtime.events import Callback

@@ -17,8 +17,8 @@ from nerf.jobs.scene_box import scene_box
 from nerf.jobs.trained_field import TrainedField
 from nerf.render import fast
 from nerf.render.fast import SamplingChoice
+from nerf.render.image_renderer import ImageRenderer, TileProgram
 from nerf.render.images import DepthKind, make_exact_program
-from nerf.render.tiles import ImageRenderer, TileProgram
 from nerf.runtime import exchange
 from nerf.runtime.events import Callback, say
 from nerf.scenes.record import SceneRecord

@@ -16,8 +16,8 @@ from nerf.corrections.record import CorrectionRecord
 from nerf.errors import UserError
 from nerf.field import Params, RadianceField
 from nerf.geometry.spaces import Space
+from nerf.render.image_renderer import ImageRenderer, TileProgram
 from nerf.render.images import make_exact_program
-from nerf.render.tiles import ImageRenderer, TileProgram
 from nerf.runs import parameters
 from nerf.runs.parameters import Header
 from nerf.scenes.record import SceneRecord

@@ -30,9 +30,10 @@ from nerf.geometry.rays import Rays, positions
 from nerf.geometry.spaces import Space
 from nerf.render import density_grid, image_metrics, sampling, volume
 from nerf.render.density_grid import DensityGrid
+from nerf.render.image_renderer import ImageRenderer, TileProgram
 from nerf.render.images import DepthKind, map_microbatches, with_depth
 from nerf.render.rays import evaluate_field_along_rays
-from nerf.render.tiles import ImageRenderer, RenderRaysFn, TileProgram, TileSize, choose_tile_size
+from nerf.render.tiles import RenderRaysFn, TileSize, choose_tile_size
 from nerf.runtime import devices, parallel
 
 RESOLUTION = (192, 192, 128)

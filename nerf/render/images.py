@@ -17,16 +17,9 @@ from nerf.geometry.occupancy import Occupancy
 from nerf.geometry.rays import Rays, scene_rays
 from nerf.geometry.spaces import Space
 from nerf.render.checks import check_rendering
+from nerf.render.image_renderer import WHOLE, ImageRenderer, Share, TileProgram
 from nerf.render.rays import known_occupancy, may_skip, render_rays
-from nerf.render.tiles import (
-    WHOLE,
-    ImageRenderer,
-    RenderRaysFn,
-    Share,
-    TileProgram,
-    TileSize,
-    choose_tile_size,
-)
+from nerf.render.tiles import RenderRaysFn, TileSize, choose_tile_size
 from nerf.render.volume import Composite, with_peak_depth
 from nerf.runtime import devices
 

@@ -9,7 +9,7 @@ core or the memory of an accelerator, and leaves out those that have no pixel of
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import chex
@@ -17,15 +17,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
-from jax.sharding import Mesh, NamedSharding
-from jax.sharding import PartitionSpec as P
+from jax.sharding import Mesh
 
 from nerf.config.settings import RenderConfig
 from nerf.geometry.cameras import Cameras, pinhole_rays
 from nerf.geometry.occupancy import Occupancy
 from nerf.geometry.rays import Rays, scene_rays
 from nerf.geometry.spaces import Space
-from nerf.render.checks import checked
 from nerf.render.rays import meets_something, render_nothing
 from nerf.render.volume import Composite
 from nerf.runtime import parallel
@@ -41,6 +39,7 @@ _ACCELERATOR_EVALUATIONS_PER_MICROBATCH = 2**21
 RenderRaysFn = Callable[[Any, Rays, Occupancy | None], Composite]
 # Where the scene can be, from the same; None where nothing is known to be empty.
 OccupancyFn = Callable[[Any], Occupancy | None]
+Values = tuple[jax.Array, jax.Array, jax.Array]  # rgb, t and acc
 
 
 class RenderedPixels(NamedTuple):
@@ -211,26 +210,6 @@ def jit_tile(
     return parallel.jit_sharded(mesh, one_share, platform=platform, debug=debug)
 
 
-Values = tuple[jax.Array, jax.Array, jax.Array]  # rgb, t and acc
-
-
-class Share(NamedTuple):
-    """The part of an image that one of several processes draws; by default all of it.
-
-    Microbatches go in turn to the devices of all processes, which must have as many each.
-
-    Attributes:
-      process: the number of the process, from 0.
-      num_processes: how many there are.
-    """
-
-    process: int = 0
-    num_processes: int = 1
-
-
-WHOLE = Share()
-
-
 def _map_first_microbatches(
     function: Callable[[Rays], Values], rays: Rays, otherwise: Values, size: int, num: jax.Array
 ) -> Values:
@@ -245,160 +224,3 @@ def _map_first_microbatches(
 
     rgb, t, acc = jax.lax.fori_loop(0, num, step, results)
     return rgb.reshape(-1, 3), t.reshape(-1), acc.reshape(-1)
-
-
-@dataclasses.dataclass(frozen=True)
-class TileProgram:
-    """A compiled renderer of tiles, for any parameters.
-
-    Attributes:
-      run: see `jit_tile`.
-      mesh: the devices.
-      size: of the share of one device.
-    """
-
-    run: Callable[..., tuple[RenderedPixels, jax.Array]]
-    mesh: Mesh
-    size: TileSize
-
-    @classmethod
-    def compiled(
-        cls,
-        render_rays: RenderRaysFn,
-        config: RenderConfig,
-        space: Space,
-        size: TileSize,
-        *,
-        find_occupancy: OccupancyFn | None = None,
-        debug: bool = False,
-    ) -> "TileProgram":
-        """For all local devices; for one with `debug`. See `jit_tile`."""
-        mesh = parallel.make_mesh(1) if debug else all_devices()
-        jitted = jit_tile(
-            render_rays,
-            config,
-            space,
-            mesh,
-            size,
-            platform=parallel.platform_of(mesh),
-            find_occupancy=find_occupancy,
-            debug=debug,
-        )
-        return cls(checked(jitted) if debug else jitted, mesh, size)
-
-    def with_params(self, params: Any) -> "ImageRenderer":
-        """The renderer of these parameters; those that are not yet on the devices go there now.
-
-        Args:
-          params: the field's parameters, and what else the program needs, e.g. a grid of densities.
-        """
-        return ImageRenderer(self, parallel.replicate(self.mesh, params), self._shard(self.order()))
-
-    def order(self, share: Share = WHOLE) -> npt.NDArray[np.int32]:
-        """Pixels of the first tile, device by device; microbatches go to the devices in turn."""
-        microbatch, num_microbatches = self.size
-        num_devices, first = self.mesh.size * share.num_processes, self.mesh.size * share.process
-        index = np.arange(num_devices * microbatch * num_microbatches, dtype=np.int32)
-        by_device = index.reshape(num_microbatches, num_devices, microbatch).swapaxes(0, 1)
-        return by_device[first : first + self.mesh.size].reshape(-1)
-
-    def pixels_of(self, share: Share, num_pixels: int) -> npt.NDArray[np.int32]:
-        """The pixels of an image that a share has, in the order in which they are drawn."""
-        order = self.order(share)
-        starts = np.arange(0, num_pixels, share.num_processes * len(order), dtype=np.int32)
-        index = (starts[:, None] + order[None]).reshape(-1)
-        return index[index < num_pixels]
-
-    def _shard(self, index: npt.NDArray[np.int32]) -> jax.Array:
-        placed: jax.Array = jax.device_put(index, NamedSharding(self.mesh, P(parallel.AXIS)))
-        return placed
-
-
-@dataclasses.dataclass(frozen=True)
-class ImageRenderer:
-    """A compiled renderer with parameters that are on its devices.
-
-    Attributes:
-      program: the compiled program.
-      replicated: what every device has a copy of, the parameters among it.
-      first: indices of the first tile of an image, on the devices.
-    """
-
-    program: TileProgram
-    replicated: Any
-    first: jax.Array
-
-    def tiles(
-        self, camera: Cameras, *, is_ahead: bool = True, share: Share = WHOLE
-    ) -> Iterator[tuple[npt.NDArray[np.int32], RenderedPixels]]:
-        """Renders an image, tile by tile.
-
-        A tile is fetched while the devices are busy with the next; nothing else crosses but the
-        camera.
-
-        Args:
-          camera: one camera; its size is that of the image.
-          is_ahead: whether the devices begin a tile before the one before is taken. Without it,
-            they do nothing between two tiles.
-          share: the part of the image that is drawn. There are as many tiles for each share.
-
-        Yields:
-          Indices `[num_pixels]` of a tile's pixels, row by row, and the pixels, on the host.
-        """
-        num_pixels = camera.height * camera.width
-        whole = (self.replicated, parallel.replicate(self.program.mesh, PixelGrid.of(camera)))
-        order = self.program.order(share)
-        index, waiting = self.first, None
-        for start in range(0, num_pixels, share.num_processes * len(order)):
-            if share.num_processes > 1:
-                index = self.program._shard(order + start)
-            pixels, index = self.program.run(whole, index)
-            if not is_ahead:
-                yield _fetch(order + start, pixels, num_pixels)
-                continue
-            if waiting is not None:
-                yield _fetch(*waiting, num_pixels)
-            waiting = (order + start, pixels)
-        if waiting is not None:
-            yield _fetch(*waiting, num_pixels)
-
-    def pixels(self, camera: Cameras, index: npt.NDArray[np.int32]) -> RenderedPixels:
-        """Renders some pixels of an image.
-
-        Args:
-          camera: one camera.
-          index: `[num_pixels]`, which pixels, row by row.
-
-        Returns:
-          The pixels, on the host.
-        """
-        whole = (self.replicated, parallel.replicate(self.program.mesh, PixelGrid.of(camera)))
-        order, parts = self.program.order(), []
-        for start in range(0, len(index), len(order)):
-            some = index[start : start + len(order)]
-            beyond = np.full(len(order) - len(some), camera.height * camera.width, np.int32)
-            tile = np.concatenate([some.astype(np.int32), beyond])[order]
-            pixels, _ = self.program.run(whole, self.program._shard(tile))
-            parts.append(_in_order(*_fetch(order, pixels, len(some))))
-        joined: RenderedPixels = jax.tree.map(lambda *each: np.concatenate(each), *parts)
-        return joined
-
-
-def all_devices() -> Mesh:
-    """A mesh of all local devices."""
-    return parallel.make_mesh(len(jax.local_devices()))
-
-
-def _fetch(
-    index: npt.NDArray[np.int32], pixels: RenderedPixels, num_pixels: int
-) -> tuple[npt.NDArray[np.int32], RenderedPixels]:
-    """Fetches a tile; without the pixels whose index is not below `num_pixels`."""
-    fetched, inside = jax.device_get(pixels), index < num_pixels
-    return index[inside], RenderedPixels(*(each[inside] for each in fetched))
-
-
-def _in_order(index: npt.NDArray[np.int32], pixels: RenderedPixels) -> RenderedPixels:
-    """Pixels sorted by their index."""
-    order = np.argsort(index)
-    ordered: RenderedPixels = jax.tree.map(lambda x: x[order], pixels)
-    return ordered

@@ -12,9 +12,9 @@ from nerf.geometry.occupancy import Occupancy
 from nerf.geometry.rays import Rays
 from nerf.geometry.spaces import Space
 from nerf.jobs.trained_field import TrainedField
+from nerf.render.image_renderer import TileProgram
 from nerf.render.images import exact_tile_size
 from nerf.render.rays import known_occupancy, render_rays
-from nerf.render.tiles import TileProgram
 from nerf.render.volume import Composite
 from nerf.runtime import devices
 from nerf.viewer.cameras import PIXEL_OFFSET

@@ -10,7 +10,8 @@ import numpy.typing as npt
 from nerf.field import Params
 from nerf.geometry.cameras import Cameras
 from nerf.jobs.trained_field import TrainedField
-from nerf.render.tiles import ImageRenderer, RenderedPixels, TileProgram
+from nerf.render.image_renderer import ImageRenderer, TileProgram
+from nerf.render.tiles import RenderedPixels
 from nerf.runtime import parallel
 from nerf.viewer.budget import DrawingBudget
 from nerf.viewer.crop import EVERYTHING, Box, cropping_program

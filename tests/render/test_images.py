@@ -14,9 +14,9 @@ from nerf.field import FieldOutput, RadianceField, make_field, register
 from nerf.geometry.cameras import Cameras
 from nerf.geometry.lenses import Lens
 from nerf.geometry.world import World
+from nerf.render.image_renderer import Share
 from nerf.render.images import image_rays, make_exact_program, render_image
 from nerf.render.rays import init_params, render_rays
-from nerf.render.tiles import Share
 from tests.support.cameras import cameras_at_origin, ndc_of, space_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("fast_compilation")]
