@@ -13,6 +13,7 @@ from nerf.errors import UserError, listed
 
 MAX_BYTES = 2**26  # of a JSON file
 DYNAMIC_MASK = "dynamic_mask_"  # instant-ngp's masks lie beside their images
+MAX_FOLDERS = 100  # in a folder, that are searched for a scene
 _MAX_NAME = 1024  # characters
 _MAX_CONTENTS = 10_000  # entries of a folder that are looked at for a message
 ALWAYS_READ = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
@@ -94,6 +95,15 @@ def file_named(folder: Path, *names: str) -> Path | None:
             if path.name.casefold() in wanted and path.is_file():
                 found.setdefault(wanted[path.name.casefold()], path)
     return found[min(found)] if found else None
+
+
+def folders_in(folder: Path) -> list[Path]:
+    """The folders in a folder, without hidden ones and links; not all if there are many."""
+    with contextlib.suppress(OSError):
+        paths = (path for path in folder.iterdir() if not path.name.startswith("."))
+        found = sorted(path for path in paths if path.is_dir() and not path.is_symlink())
+        return found[:MAX_FOLDERS]
+    return []
 
 
 def folder_at(folder: Path, name: str) -> Path:

@@ -17,6 +17,7 @@
 The first format whose file is found is read, unless the user chooses another.
 """
 
+import contextlib
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
@@ -45,7 +46,7 @@ from nerf.captures.image_names import NoImagesFound
 from nerf.captures.mask_files import find_masks
 from nerf.captures.no_scene import is_part, no_scene, not_a_folder, scene_above
 from nerf.captures.orientation import with_up
-from nerf.captures.transforms_files import other_transforms
+from nerf.captures.transforms_files import other_transforms, transforms_beside_images
 from nerf.errors import UserError
 
 
@@ -114,6 +115,8 @@ def formats_in(folder: Path, *, follow_links: bool = False) -> list[str]:
         return ["nerfstudio"]
     if not found and realitycapture.is_incomplete(folder, follow_links=follow_links):
         return ["realitycapture"]
+    if not found and transforms_beside_images(folder):
+        return ["nerfstudio"]
     return [name for name in FORMATS if name in found]
 
 
@@ -154,12 +157,12 @@ def read_capture(
     chosen = format or found[0]
     try:
         capture = FORMATS[chosen](folder, factor, follow_links=follow_links)
-    except NoImagesFound as error:
-        above = scene_above(folder, formats_in)
-        if above is None or not is_part(folder):
+    except UserError as error:
+        whole = _whole_scene(folder, chosen, error, follow_links)
+        if whole is None:
             raise
         raise UserError(
-            f"{folder} has poses without images, and is a part of the scene in {above}: give that "
+            f"{folder} has poses without images, and is a part of the scene in {whole}: give that "
             "folder"
         ) from error
     capture = _with_bounds(capture, near, far)
@@ -175,6 +178,20 @@ def read_capture(
         note = f'read as {chosen}; `format="{others[0]}"` reads the other files in the folder'
         capture = dataclasses.replace(capture, notes=(*capture.notes, note))
     return capture
+
+
+def _whole_scene(folder: Path, format: str, error: UserError, follow_links: bool) -> Path | None:
+    """The folder that has the images too, for a folder of poses that cannot be read alone."""
+    if isinstance(error, NoImagesFound) and is_part(folder):
+        return scene_above(folder, formats_in)
+    above = folder.parent if folder.name else folder.resolve().parent
+    files = transforms_beside_images(above) if format == "nerfstudio" else []
+    if not any(path.parent.resolve() == folder.resolve() for path in files):
+        return None
+    with contextlib.suppress(UserError):
+        FORMATS[format](above, follow_links=follow_links)
+        return above
+    return None
 
 
 def _with_bounds(capture: Capture, near: float | None, far: float | None) -> Capture:

@@ -133,8 +133,8 @@ def match_images(
     renamed = []
     for name, entry in found.items():
         files[name] = folder / copy_of(entry, factor)
-        relative = missing[name]
-        if relative is None or not is_named(copy_of(entry, factor), relative):
+        allowed = [missing[name], None if root == "." else PurePath(*parts_of(name))]
+        if not any(x is not None and is_named(copy_of(entry, factor), x) for x in allowed):
             renamed.append(name)
     faults |= {
         name: f"{fault}: name it relative to {folder}" for name, fault in more_faults.items()

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from nerf.captures import unposed
-from nerf.captures.files import check_inside, contents
+from nerf.captures.files import MAX_FOLDERS, check_inside, contents, folders_in
 from nerf.captures.incomplete import what_is_missing
 from nerf.captures.other_programs import sentence, unread_file, unread_kind
 from nerf.errors import UserError, counted, listed
@@ -33,7 +33,6 @@ _PARTS = re.compile(
     r"(images|image|input|rgbd?|frames|color|masks?|depths?|train|test|val|left|right)(_[0-9]+)?|"
     r"poses?|intrinsic|keyframes|corrected_images|cameras|corrected_cameras|colmap|sparse|bundle|[0-9]"
 )
-_MAX_FOLDERS = 100  # that are searched for a scene
 _MAX_ABOVE = 3  # folders above that are searched
 
 Formats = Callable[[Path], list[str]]
@@ -128,25 +127,17 @@ def check_links(folder: Path, follow_links: bool) -> None:
     """Raises a UserError if a file that may be one of a format is a link out of the folder."""
     with contextlib.suppress(OSError):
         paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in _TOLD_BY_CONTENT)
-        for path in paths[:_MAX_FOLDERS]:
+        for path in paths[:MAX_FOLDERS]:
             check_inside(folder, path, follow_links=follow_links)
 
 
 def _scenes_below(folder: Path, formats_in: Formats) -> list[str]:
     """The folders in a folder that have a scene; else those in these."""
     found: list[str] = []
-    paths = _folders(folder)
+    paths = folders_in(folder)
     for _ in range(2):
         found = [str(path) for path in paths if formats_in(path)]
         if found:
             break
-        paths = [inner for path in paths for inner in _folders(path)][:_MAX_FOLDERS]
+        paths = [inner for path in paths for inner in folders_in(path)][:MAX_FOLDERS]
     return found
-
-
-def _folders(folder: Path) -> list[Path]:
-    with contextlib.suppress(OSError):
-        paths = (path for path in folder.iterdir() if not path.name.startswith("."))
-        found = sorted(path for path in paths if path.is_dir() and not path.is_symlink())
-        return found[:_MAX_FOLDERS]
-    return []

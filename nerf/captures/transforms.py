@@ -86,12 +86,14 @@ def read_nerfstudio(
     path, name_notes = transforms_file(folder, follow_links=follow_links)
     content, left_out = _with_test_frames(path, read_json(path, follow_links=follow_links))
     names = names_in(content)
-    images = match_images(folder, names, factor, follow_links=follow_links)
+    root = path.parent.relative_to(folder).as_posix()
+    images = match_images(folder, names, factor, root=root, follow_links=follow_links)
     frames, notes = read_frames(path, content, "", images)
     names = [frame.name for frame in frames]
     split, split_notes = named_split(path, content, names, [frame.file for frame in frames])
-    masks, mask_notes = masks_of_frames(path, content, names, images, factor)
-    depth_files, depth_notes = depth_of_frames(path, content, names, follow_links=follow_links)
+    beside = folder / path.name  # where masks and depth images are looked for
+    masks, mask_notes = masks_of_frames(beside, content, names, images, factor)
+    depth_files, depth_notes = depth_of_frames(beside, content, names, follow_links=follow_links)
     notes += [*name_notes, *left_out, *images.notes(), *split_notes, *mask_notes, *depth_notes]
     model, by_id = _points(folder, content, notes, follow_links=follow_links)
     points = np.array([point.position for point in by_id.values()]).reshape(-1, 3)

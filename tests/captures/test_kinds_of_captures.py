@@ -191,11 +191,16 @@ def a_missing_file(tmp_path, monkeypatch):
     yield folder
 
 
-@kind("a `transforms.json` under another name, as browsers name a second copy")
-def a_second_copy(tmp_path, monkeypatch):
-    folder = write_nerfstudio(tmp_path)
-    (folder / "transforms.json").rename(folder / "transforms (1).json")
-    yield folder
+@kind(
+    "a `transforms.json` under another name, as browsers name a second copy, or in a folder beside "
+    "that of the images"
+)
+def a_transforms_file_elsewhere(tmp_path, monkeypatch):
+    for name in ("transforms (1).json", "poses/transforms.json"):
+        folder = write_nerfstudio(tmp_path / name[:5])
+        (folder / "poses").mkdir()
+        (folder / "transforms.json").rename(folder / name)
+        yield folder
 
 
 @kind("several `.out` files of Bundler")

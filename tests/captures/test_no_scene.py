@@ -279,7 +279,36 @@ def test_several_transforms_files_are_listed(tmp_path, scenes):
     path.rename(folder / "transforms (2).json")
     message = refusal(folder)
     assert "transforms (1).json, transforms (2).json in" in message
-    assert "rename the right one to transforms.json" in message
+    assert f"move or copy the right one to {folder / 'transforms.json'}" in message
+
+
+@pytest.mark.parametrize("name", ["images/{}", "../images/{}", "{}", "./../images/{}"])
+def test_a_transforms_file_in_a_folder_beside_the_images_is_read(tmp_path, scenes, name):
+    folder, expected = tmp_path / "scene", read_capture(scenes["nerfstudio"])
+    shutil.copytree(scenes["nerfstudio"], folder)
+    content = json.loads((folder / "transforms.json").read_text())
+    for frame in content["frames"]:
+        frame["file_path"] = name.format(frame["file_path"].rpartition("/")[2])
+    (folder / "poses").mkdir()
+    (folder / "transforms.json").unlink()
+    (folder / "poses" / "transforms.json").write_text(json.dumps(content))
+    capture = read_capture(folder)
+    np.testing.assert_array_equal(capture.camtoworlds, expected.camtoworlds)
+    assert [x.name for x in capture.files] == [x.name for x in expected.files]
+    assert "poses/transforms.json is read as transforms.json, which is not there" in capture.notes
+    assert ("are found under other names" in str(capture.notes)) == (name == "{}")
+    advice = f"is a part of the scene in {folder}: give that folder"
+    assert advice in refusal(folder / "poses")
+
+
+def test_another_scene_beside_images_is_not_taken_for_a_part(tmp_path, scenes):
+    shutil.copytree(scenes["nerfstudio"], tmp_path / "one")
+    shutil.copytree(scenes["nerfstudio"], tmp_path / "two")
+    for path in (tmp_path / "one" / "images").iterdir():
+        path.unlink()
+    for number, path in enumerate(sorted((tmp_path / "two" / "images").iterdir())):
+        path.rename(path.with_name(f"other_{number}.png"))
+    assert "none of the" in refusal(tmp_path / "one")
 
 
 def test_a_transforms_file_of_another_name_does_not_replace_another_format(tmp_path, scenes):
