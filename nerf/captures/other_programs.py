@@ -182,6 +182,11 @@ _BY_CONTENT = (
         "export the cameras as COLMAP's or Bundler's files instead, whose lenses are known",
     ),
     Unread(
+        ("camera position [x y z w p q r]",),
+        "a list of Cambridge Landmarks",
+        "it has no lenses, so find the poses with python -m nerf.pose and the folder of the images",
+    ),
+    Unread(
         ("latitude", ",lat,", ",lon,", "gpslat"),
         "a table of positions by GPS",
         "they are too inexact to train on, so find the poses with python -m nerf.pose and the "

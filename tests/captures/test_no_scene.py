@@ -117,6 +117,12 @@ def test_results_beside_images_say_nothing(tmp_path):
     [
         ("block.xml", "<BlocksExchange version='3.2'>", "a block of ContextCapture"),
         ("cameras.txt", "image X Y Z Omega Phi Kappa\n", "a table of angles omega, phi, kappa"),
+        (
+            "dataset_train.txt",
+            "Visual Landmark Dataset V1\nImageFile, Camera Position [X Y Z W P Q R]\n\n"
+            "seq1/frame00001.png 25.3 -16.8 1.7 0.7 0.5 -0.3 -0.3\n",
+            "a list of Cambridge Landmarks",
+        ),
     ],
 )
 def test_some_kinds_are_told_by_what_they_say(tmp_path, name, text, what):
