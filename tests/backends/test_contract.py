@@ -12,8 +12,6 @@ from nerf.backends.convert import differences
 from nerf.field import FieldOutput, abstract_params
 from tests.support.fields import compiled, make, random_inputs, random_params, small
 
-pytestmark = pytest.mark.usefixtures("fast_compilation")
-
 
 @pytest.fixture
 def backend(implementation):

@@ -197,9 +197,7 @@ def training_views():
 SPACE = NDC.of_views(focal=8.0, height=6, width=8)
 
 
-def test_all_backends_have_the_same_loss_and_gradient(
-    name, config, haiku_params, key, fast_compilation
-):
+def test_all_backends_have_the_same_loss_and_gradient(name, config, haiku_params, key):
     batch = sample_batch(key, training_views(), num_rays=32, space=SPACE, config=config.render)
     results = {}
     for backend, field in fields(config).items():
@@ -218,9 +216,7 @@ def test_all_backends_have_the_same_loss_and_gradient(
 
 
 @pytest.mark.slow
-def test_ten_steps_of_any_backend_lead_to_the_same_parameters(
-    name, config, haiku_params, key, fast_compilation
-):
+def test_ten_steps_of_any_backend_lead_to_the_same_parameters(name, config, haiku_params, key):
     views = training_views()
     ends = {}
     for backend, field in fields(config).items():

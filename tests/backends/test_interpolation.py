@@ -11,8 +11,6 @@ import pytest
 from nerf.backends import interpolation
 from nerf.backends.interpolation import num_rows
 
-pytestmark = pytest.mark.usefixtures("fast_compilation")
-
 TABLES = {
     "a line": [(5,)],
     "a plane": [(4, 7)],

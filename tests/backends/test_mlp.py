@@ -13,8 +13,6 @@ from nerf.config.presets import PRESETS
 from nerf.field import abstract_params, make_field
 from tests.support.fields import drawn_params, in_layout, random_inputs, random_params, small
 
-pytestmark = pytest.mark.usefixtures("fast_compilation")
-
 
 @pytest.fixture(params=["notebook", "paper"])
 def preset(request):

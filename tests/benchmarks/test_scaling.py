@@ -103,7 +103,7 @@ def test_the_table_and_the_comparison_name_every_reading(figures):
 
 
 @pytest.mark.parametrize(("preset", "field"), [("notebook", "mlp"), ("planes", "planes")])
-def test_the_bytes_are_those_that_a_step_passes_on(preset, field, fast_compilation):
+def test_the_bytes_are_those_that_a_step_passes_on(preset, field):
     tiny = TINY_MLP if field == "mlp" else ("field.resolution=[8, 6, 4]", "field.width=8")
     config = text.override(presets.preset(preset), *tiny, "train.num_rays=64")
     mesh = Mesh(np.array(jax.devices()[:2]), (parallel.AXIS,))
@@ -116,7 +116,7 @@ def test_the_bytes_are_those_that_a_step_passes_on(preset, field, fast_compilati
     assert scaling.buffer_bytes("flax", field, config) == 4 * int(passed)
 
 
-def test_a_process_answers_when_it_has_done_what_it_was_asked(fast_compilation):
+def test_a_process_answers_when_it_has_done_what_it_was_asked():
     setup = Setup("mlp", "flax", text.to_json(CONFIG), [64], [SMALL_BYTES], None)
     asked = [{"what": what, "repeats": 2} for what in (step_of(64), sum_of(SMALL_BYTES), MEET)]
     lines = "\n".join(map(json.dumps, [setup._asdict(), *asked])) + "\n"

@@ -15,10 +15,10 @@ from nerf.geometry.contraction import Contracted, contract, depth_of_contracted
 from nerf.geometry.rays import Rays, positions
 from nerf.geometry.world import World
 from nerf.render.images import make_exact_program, render_image
-from nerf.render.rays import render_rays
 from tests.support.cameras import cameras_at_origin
+from tests.support.compiled import render_rays
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("fast_compilation")]
+pytestmark = pytest.mark.slow
 
 CONFIGS = {
     config.preset: dataclasses.replace(config.render, num_coarse=48, num_fine=64)
@@ -31,7 +31,7 @@ far_points = st.lists(st.floats(-1e6, 1e6, width=32), min_size=3, max_size=3)
 @given(far_points)
 def test_everything_is_brought_into_the_box_along_its_own_direction(point):
     point = np.float32(point)
-    found = np.asarray(contract(jnp.asarray(point)[None]))[0]
+    found = np.asarray(jax.jit(contract)(point[None]))[0]
     size = np.abs(point).max()
     expected = point / 2 if size <= 1 else (1 - 0.5 / size) * point / size
     np.testing.assert_allclose(found, expected, atol=1e-6)
@@ -41,7 +41,7 @@ def test_everything_is_brought_into_the_box_along_its_own_direction(point):
 def test_the_border_of_the_inner_half_is_smooth():
     """Value and slope agree from both sides, so that gradients have no step there."""
     slope = jax.vmap(jax.grad(lambda x: contract(x * jnp.array([1.0, 0.5, -0.2]))[0]))
-    found = slope(jnp.array([0.999, 1.001]))
+    found = jax.jit(slope)(jnp.array([0.999, 1.001]))
     np.testing.assert_allclose(found, 0.5, atol=2e-3)
 
 
@@ -49,7 +49,7 @@ def test_the_border_of_the_inner_half_is_smooth():
 @pytest.mark.parametrize("far", [6.0, 1e3])
 def test_depth_rises_from_near_to_far_evenly_and_then_evenly_in_its_inverse(near, far):
     t = jnp.linspace(0.0, 1.0, 33)[None]
-    depth = np.asarray(depth_of_contracted(t, jnp.array([[near, far]])))[0]
+    depth = np.asarray(jax.jit(depth_of_contracted)(t, jnp.array([[near, far]])))[0]
     np.testing.assert_allclose(depth[[0, -1]], [near, far], rtol=1e-3)
     assert (np.diff(depth) > 0).all()
     even = np.where(depth < 2, depth / 4, 1 - 1 / depth)
@@ -105,7 +105,7 @@ def test_gradients_are_finite(preset):
         rendering = render_rays(fog(density), PARAMS, straight_away(), CONFIGS[preset])
         return jnp.sum(rendering.fine.rgb) + jnp.sum(rendering.proposal_loss)
 
-    value, slope = jax.value_and_grad(loss)(jnp.float32(1.5))
+    value, slope = jax.jit(jax.value_and_grad(loss))(jnp.float32(1.5))
     assert np.isfinite(value)
     assert np.isfinite(slope)
     assert slope != 0
@@ -148,9 +148,9 @@ def test_planes_go_on_beyond_their_box_or_end_there(beyond, key):
     )
     field = flax_planes.make(config)
     points = jnp.array([[0.0, 0.0, 0.99], [0.0, 0.0, 1.01], [0.0, -3.0, 0.0]])
-    params = field.init(key)
-    seen = field.apply(params, points, points).density
-    proposed = field.proposal.density(field.proposal.init(key), points)
+    params, of_proposal = jax.jit(lambda: (field.init(key), field.proposal.init(key)))()
+    seen = jax.jit(field.apply)(params, points, points).density
+    proposed = jax.jit(field.proposal.density)(of_proposal, points)
     for density in (seen, proposed):
         assert density[0] > 0
         assert ((density[1:] > 0) == (beyond == "border")).all()

@@ -20,7 +20,7 @@ from nerf.runtime.events import ignore_event
 from nerf.scenes.loading import load_folder
 from tests.jobs.test_front_door import TINY
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("fast_compilation")]
+pytestmark = pytest.mark.slow
 
 
 def train(meadow, folder, *, steps=4, backend="flax", **options):

@@ -10,7 +10,7 @@ import nerf
 from nerf.runtime.events import ignore_event
 from tests.jobs.test_front_door import TINY
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("fast_compilation")]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

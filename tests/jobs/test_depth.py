@@ -13,7 +13,7 @@ from nerf.runtime.events import Message, ignore_event
 from nerf.scenes.depth_samples import DepthSamples
 from tests.jobs.test_front_door import TINY
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("fast_compilation")]
+pytestmark = pytest.mark.slow
 
 STEPS = 4
 

@@ -15,7 +15,7 @@ import nerf
 from nerf.runtime.events import Message, Preview, Progress, StepMetrics
 from tests.support.command_line import call_well, contents, train_flags
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("fast_compilation")]
+pytestmark = pytest.mark.slow
 
 TINY = {
     "field.width": 16,

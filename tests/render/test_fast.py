@@ -19,7 +19,7 @@ from nerf.render.fast import Sampling
 from nerf.render.images import make_exact_program
 from nerf.render.rays import render_rays
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("fast_compilation")]
+pytestmark = pytest.mark.slow
 
 
 CONFIGS = {config.preset: config.render for config in (NOTEBOOK, PAPER)}

@@ -20,7 +20,7 @@ from nerf.runs import parameters
 from nerf.scenes.loading import load_folder
 from tests.conftest import BACKENDS
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("usual_compilation")]
 
 HELD_OUT = {0: 22.26, 16: 23.14, 32: 24.20}  # dB against the photographs
 TRAINED_ON = {20: 28.86}

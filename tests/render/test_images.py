@@ -19,7 +19,7 @@ from nerf.render.images import image_rays, make_exact_program, render_image
 from nerf.render.rays import init_params, render_rays
 from tests.support.cameras import cameras_at_origin, ndc_of, space_of
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("fast_compilation")]
+pytestmark = pytest.mark.slow
 
 PRESETS = {
     config.preset: dataclasses.replace(config.render, num_coarse=8, num_fine=8)

@@ -23,7 +23,7 @@ from nerf.training.step import make_step
 from tests.conftest import BACKENDS
 from tests.support.cameras import cameras_at_origin, ndc_of, views_from_origin
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("fast_compilation")]
+pytestmark = pytest.mark.slow
 
 PRESETS = ["notebook", "paper", "quick"]
 BFLOAT16 = "field.compute_dtype=bfloat16"

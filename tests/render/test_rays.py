@@ -16,7 +16,7 @@ from nerf.geometry.rays import Rays, normalize
 from nerf.geometry.world import World
 from nerf.render.rays import evaluate_field_along_rays, init_params, render_rays
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("fast_compilation")]
+pytestmark = pytest.mark.slow
 
 PRESETS = {
     config.preset: dataclasses.replace(config.render, num_coarse=8, num_fine=12)

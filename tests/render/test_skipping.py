@@ -23,7 +23,7 @@ from nerf.training.gradient import loss_and_gradient
 from nerf.training.loss import photometric_loss
 from nerf.training.state import init_state
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("fast_compilation")]
+pytestmark = pytest.mark.slow
 
 GRID = GridConfig(resolution=(9, 9, 9), outside="empty")
 SPACE = World.cube(1.0)

@@ -28,7 +28,7 @@ from nerf.training.step import make_step
 from tests.support.cameras import cameras_at_origin, ndc_of, views_from_origin
 from tests.support.full_disk import full_disk
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("fast_compilation")]
+pytestmark = pytest.mark.slow
 
 PRESETS = ["notebook", "paper"]
 HEIGHT, WIDTH = 3, 4

@@ -19,7 +19,7 @@ from tests.conftest import BACKENDS
 from tests.support.cameras import ndc_of, views_from_origin
 from tests.support.fields import make, other, small_config
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("fast_compilation")]
+pytestmark = pytest.mark.slow
 
 PRESETS = ["notebook", "paper", "quick", "planes"]
 VIEWS = views_from_origin(jax.random.uniform(jax.random.key(5), (1, 3, 4, 3)))

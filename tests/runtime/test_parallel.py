@@ -22,7 +22,7 @@ from nerf.training.step import make_step
 from tests.support.cameras import cameras_at_origin, ndc_of, views_from_origin
 from tests.support.fields import small_config
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("usual_compilation")]
 
 REPOSITORY = Path(__file__).parents[2]
 TINY = ("width=16", "rgb_width=8", "num_layers=2", "skip_layer=1")

@@ -28,7 +28,7 @@ from tests.support.captures import (
 )
 from tests.support.mixed_sizes import KINDS, boxes, part, write_mixed, write_uniform
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("fast_compilation")]
+pytestmark = pytest.mark.slow
 
 CONFIG = NOTEBOOK.render
 SCENES = ["flower", "table", "courtyard"]  # NDC, a box, contracted space

@@ -20,7 +20,7 @@ from nerf.training.step import make_step
 from tests.render.test_skipping import CONFIG, all_rays, batch_of, carved_params, fog_field
 from tests.support.cameras import ndc_of, views_from_origin
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("fast_compilation")]
+pytestmark = pytest.mark.slow
 
 
 def found(batch, microbatch, parts=None):

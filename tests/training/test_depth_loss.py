@@ -22,8 +22,6 @@ from nerf.training.step import make_step
 from tests.support.cameras import space_of, training_views
 from tests.support.fields import make, small_config
 
-pytestmark = pytest.mark.usefixtures("fast_compilation")
-
 NUM, HEIGHT, WIDTH = 8, 6, 8
 T_VALS = jnp.linspace(0.0, 1.0, 101)[None]
 MOST = float(np.log1p(1.0 / lib._FLOOR))

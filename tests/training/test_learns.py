@@ -13,7 +13,7 @@ from nerf.training.step import make_step
 from tests.support.cameras import cameras_at_origin, ndc_of, views_from_origin
 from tests.training.test_step import HEIGHT, WIDTH, tiny
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("fast_compilation")]
+pytestmark = pytest.mark.slow
 
 PRESETS = ["notebook", "paper", "quick"]
 

@@ -31,7 +31,7 @@ from nerf.training.step import make_step
 from tests.render.test_skipping import CONFIG, all_rays, batch_of, carved_params, fog_field
 from tests.support.cameras import space_of, training_views
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("fast_compilation")]
+pytestmark = pytest.mark.slow
 
 HEIGHT, WIDTH = 12, 16
 

@@ -1,7 +1,6 @@
 """Laws of one training step: what is drawn, the loss, its gradient, Adam, and what is random."""
 
 import dataclasses
-import functools
 
 import jax
 import jax.numpy as jnp
@@ -13,16 +12,16 @@ from nerf.config import presets
 from nerf.config import text as config_text
 from nerf.field import FieldOutput, RadianceField, make_field
 from nerf.geometry.cameras import Cameras
-from nerf.render.images import image_rays, make_exact_program, render_image
-from nerf.training.batch import Batch, sample_batch
-from nerf.training.gradient import loss_and_gradient
-from nerf.training.loss import photometric_loss
+from nerf.render.images import make_exact_program, render_image
+from nerf.training import loss as loss_lib
+from nerf.training.batch import Batch
 from nerf.training.optimizer import TimeBudget, learning_rate
 from nerf.training.state import init_state
 from nerf.training.step import make_step
 from tests.support.cameras import ndc_of, space_of, training_views, views_from_origin
+from tests.support.compiled import image_rays, loss_and_gradient, photometric_loss, sample_batch
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("fast_compilation")]
+pytestmark = pytest.mark.slow
 
 NUM_VIEWS, HEIGHT, WIDTH = 3, 4, 5
 NUM_PIXELS = NUM_VIEWS * HEIGHT * WIDTH
@@ -209,12 +208,7 @@ def test_the_gradient_of_one_colour_is_its_distance_from_the_mean(
 
 def assert_grouping_does_not_matter(field, settings, batch, key, sizes):
     params = init_state(field, settings, key).params
-    whole, *others = (
-        jax.jit(
-            functools.partial(loss_and_gradient, field, config=settings, rays_per_microbatch=n)
-        )(params, batch)
-        for n in sizes
-    )
+    whole, *others = (loss_and_gradient(field, params, batch, settings, n) for n in sizes)
     scale = max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(whole[2]))
     assert scale > 1e-3
     for other in others:
@@ -335,7 +329,7 @@ def test_keys_reach_the_field_in_training_and_never_in_evaluation(views, cameras
     field = RadianceField(MIST.init, apply)
     params = init_state(field, settings, key).params
     batch = draw(views, key, 12, preset)
-    jax.eval_shape(lambda: photometric_loss(field, params, batch, settings))
+    jax.eval_shape(lambda: loss_lib.photometric_loss(field, params, batch, settings))
     assert len(keys) == 2
     assert all(key is not None for key in keys)
     keys.clear()
