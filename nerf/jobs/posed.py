@@ -17,6 +17,7 @@ from nerf.geometry.poses import transform_poses
 from nerf.jobs.trained_field import TrainedField
 from nerf.render.find_pose import PoseFinder
 from nerf.runtime import parallel
+from nerf.scenes.record import SceneRecord
 from nerf.scenes.scene import View
 
 CORRECTED = "poses: aligned on the whole image, with the field fixed"
@@ -53,6 +54,23 @@ class ViewAligner:
         camera = dataclasses.replace(view.camera, camtoworlds=start.astype(np.float32))
         pixels = self.finder.choose(view.image, view.kept, log_gains)
         return dataclasses.replace(camera, camtoworlds=self.finder.find(camera, pixels))
+
+
+def scene_as_trained(trained: TrainedField) -> SceneRecord:
+    """The scene of a field with the cameras that it is of: training views where they are corrected,
+    the others moved as these are on average.
+    """
+    scene, corrections = trained.needed_scene(), trained.corrections
+    if corrections is None or corrections.camtoworlds is None:
+        return scene
+    before = np.asarray(scene.cameras.camtoworlds, np.float64)
+    poses = transform_poses(similarity_to_corrected(trained), before)
+    index = {name: number for number, name in enumerate(scene.view_names)}
+    for name, pose in zip(corrections.view_names, corrections.camtoworlds, strict=True):
+        if name in index:
+            poses[index[name]] = pose
+    cameras = dataclasses.replace(scene.cameras, camtoworlds=poses.astype(np.float32))
+    return dataclasses.replace(scene, cameras=cameras)
 
 
 def similarity_to_corrected(trained: TrainedField) -> npt.NDArray[np.float64]:

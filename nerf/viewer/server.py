@@ -18,6 +18,7 @@ import numpy as np
 
 from nerf.errors import UserError
 from nerf.field import Params
+from nerf.jobs.posed import scene_as_trained
 from nerf.jobs.trained_field import TrainedField
 from nerf.scenes.record import SceneRecord
 from nerf.scenes.scene import Scene
@@ -117,7 +118,7 @@ class Viewer:
         from nerf.viewer.window import Window
 
         self._make_window = Window
-        self._record: SceneRecord = trained.needed_scene()
+        self._record: SceneRecord = scene_as_trained(trained)
         self.source = FieldSource(trained, in_training=in_training)
         self._folder, self._is_local = folder, host in _THIS_MACHINE
         self._windows: dict[int, Window] = {}
@@ -126,7 +127,7 @@ class Viewer:
         self._is_closed = self._has_refused = False
         self._say = say
         self._watched = -math.inf
-        self._photographs = Photographs(self._record, load_photographs, say)
+        self._photographs = Photographs(trained.needed_scene(), load_photographs, say)
         found = free_port(host, port)
         self._server = _start(host, found, trained)
         found = self._server.get_port()
@@ -232,7 +233,7 @@ def _start(host: str, port: int, trained: TrainedField) -> "viser.ViserServer":
     server.gui.main_panel.dock_right()  # beside the image, not over it
     server.gui.set_panel_label(f"{trained.scene_name}, {trained.field_name}")
     server.scene.set_up_direction("+y")
-    _set_initial_camera(server, trained.needed_scene())
+    _set_initial_camera(server, scene_as_trained(trained))
     return server
 
 

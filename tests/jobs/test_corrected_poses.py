@@ -15,7 +15,7 @@ from nerf.errors import UserError
 from nerf.geometry.alignment import pose_errors
 from nerf.geometry.poses import transform_poses
 from nerf.jobs.corrected_poses import with_corrected_poses
-from nerf.jobs.posed import similarity_to_corrected
+from nerf.jobs.posed import scene_as_trained, similarity_to_corrected
 from nerf.runtime.events import ignore_event
 from nerf.scenes.loading import load_folder
 from tests.jobs.test_front_door import TINY
@@ -86,6 +86,19 @@ def test_scores_say_that_views_are_aligned_and_what_they_are_without(meadow, who
 
 def test_corrected_poses_stay_where_the_scene_is(whole):
     np.testing.assert_allclose(similarity_to_corrected(whole), np.eye(4), atol=0.01)
+
+
+def test_the_cameras_that_a_viewer_shows_are_the_corrected_ones(whole):
+    """Held-out views, which have no correction of their own, move with the scene."""
+    record, shown = whole.needed_scene(), scene_as_trained(whole)
+    views = sorted(record.split.train)
+    assert [record.view_names[view] for view in views] == list(whole.corrections.view_names)
+    np.testing.assert_array_equal(shown.cameras.camtoworlds[views], whole.corrections.camtoworlds)
+    others = list(record.split.test)
+    moved = transform_poses(similarity_to_corrected(whole), record.cameras.camtoworlds[others])
+    np.testing.assert_allclose(shown.cameras.camtoworlds[others], moved, atol=1e-6)
+    assert not np.array_equal(shown.cameras.camtoworlds, record.cameras.camtoworlds)
+    assert scene_as_trained(dataclasses.replace(whole, corrections=None)) is record
 
 
 def exported(capture, loaded, export_format, out):
