@@ -21,6 +21,8 @@ from absl import flags
 
 from benchmarks import charts, command_line, compare, list_flags, report
 from benchmarks.render_case import Plan, Setting, measure
+from nerf.config import presets
+from nerf.config import text as config_text
 from nerf.config.settings import PRECISIONS
 from nerf.errors import UserError
 
@@ -72,8 +74,9 @@ def make_plan() -> Plan:
     """What the flags ask for.
 
     Raises:
-      UserError: if a backend or field is unknown, or the size is not one.
+      UserError: if a backend, field or setting is unknown, or the size is not one.
     """
+    config_text.override(presets.preset_of(FLAGS.field, None), *FLAGS.set)  # before a scene is read
     settings = tuple(
         Setting(scene, backend, precision)
         for scene in FLAGS.scene

@@ -15,13 +15,6 @@ os.environ["NERF_OFFLINE"] = "1"
 if is_first := "NERF_TEST_COMPILED" not in os.environ:
     os.environ["NERF_TEST_COMPILED"] = tempfile.mkdtemp(prefix="nerf-test-compiled-")
     os.environ["NERF_CACHE_DIR"] = tempfile.mkdtemp(prefix="nerf-test-cache-")  # traced scenes
-    # Tests compile many small programs. Without most optimisations, and by XLA's older way to make
-    # code, which all versions of JAX have that are admitted, they are compiled in a third of the
-    # time. The long form compiles as users' runs do.
-    if not os.environ.get("NERF_LONG_TESTS"):
-        flags = os.environ.get("XLA_FLAGS", "")
-        os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_use_fusion_emitters=false".strip()
-        os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
 os.environ["JAX_COMPILATION_CACHE_DIR"] = os.path.join(
     os.environ["NERF_TEST_COMPILED"], os.environ.get("PYTEST_XDIST_WORKER", "one")
 )
@@ -32,15 +25,17 @@ import jax
 import pytest
 
 from tests.support.long_tests import is_long
+from tests.support.quick_compilation import compile_quickly
 from tests.support.signals import SIGNALS
 
+IS_QUICK = not os.environ.get("NERF_LONG_TESTS")
 BACKENDS = ["haiku", "flax", "nnx"]
 CONVENTIONS = ["notebook", "paper", "planes"]  # presets: two of the field `mlp`, one of `planes`
 
 
 def pytest_collection_modifyitems(config, items):
     """Leaves out what only the long form has; `NERF_LONG_TESTS=1` runs it."""
-    if os.environ.get("NERF_LONG_TESTS"):
+    if not IS_QUICK:
         return
     left_out = [item for item in items if is_long(item.nodeid)]
     if left_out:
@@ -61,6 +56,7 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 # Two backends agree to float32 rounding only where an accelerator does not fall back to TF32.
 jax.config.update("jax_default_matmul_precision", "float32")
+compile_quickly(IS_QUICK)
 
 
 @pytest.fixture(params=BACKENDS)
@@ -79,13 +75,12 @@ def key():
     return jax.random.key(0)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def usual_compilation():
-    """For modules whose programs must be fast, or are compared more closely than without it."""
-    before = jax.config.jax_disable_most_optimizations
-    jax.config.update("jax_disable_most_optimizations", False)
+    """For programs that must be fast, or are compared more closely than others."""
+    compile_quickly(False)
     yield
-    jax.config.update("jax_disable_most_optimizations", before)
+    compile_quickly(IS_QUICK)
 
 
 def _data_dir():

@@ -57,7 +57,9 @@ def test_training_begins_anew_from_the_other_backends_parameters(run_dir, backen
     assert "init_from was 'parameters with the checksum" in ended.err
 
 
-def test_a_run_goes_on_in_the_other_backend_without_a_jump(trained, backend, scene, tmp_path):
+def test_a_run_goes_on_in_the_other_backend_without_a_jump(
+    trained, backend, scene, tmp_path, usual_compilation
+):
     """Optimiser, step, learning rate and key go along, so rays and losses are the same."""
     whole, half, rest = (tmp_path / name for name in ("whole", "half", "rest"))
     settings = ("--steps=12", "--lr=1e-3", "--video_frames=0", "--eval_every=3")

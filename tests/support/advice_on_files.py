@@ -52,7 +52,7 @@ def the_folder_above_or_below(tmp_path, monkeypatch):
 
 @advises("none of the N images ... is there")
 def images_in_another_place(tmp_path, monkeypatch):
-    folder = write_nerfstudio(tmp_path / "scene")
+    folder = write_nerfstudio(tmp_path / "scenes" / "scene")
     elsewhere = shutil.move(folder / "images", tmp_path / "elsewhere")
     yield folder
     (place,) = re.findall(r"put them into (\S+)$", sentence(folder))
@@ -63,9 +63,9 @@ def images_in_another_place(tmp_path, monkeypatch):
 
 @advises("leads out of ..., and no image below it has this name")
 def names_of_another_place(tmp_path, monkeypatch):
-    folder = write_nerfstudio(tmp_path / "scene")
+    folder = write_nerfstudio(tmp_path / "scenes" / "scene")
     outside = shutil.move(folder / "images", tmp_path / "photos")
-    rename_in_file(folder, '"images/', '"../photos/')
+    rename_in_file(folder, '"images/', '"../../photos/')
     yield folder
     shutil.copytree(outside, folder / "photos")
     yield folder
