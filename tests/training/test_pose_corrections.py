@@ -179,7 +179,7 @@ def test_off_and_on_at_the_start_take_the_same_step(images):
         step = make_step(WAVES, config, views, space=World())
         state, metrics = step(init_state(WAVES, config, jax.random.key(0), num_views=6), 1)
         states.append((state, metrics))
-    np.testing.assert_allclose(states[0][1].loss, states[1][1].loss, rtol=1e-6)
+    np.testing.assert_allclose(states[0][1].loss, states[1][1].loss, rtol=1e-5)
     assert states[0][0].corrections is None
     np.testing.assert_array_equal(states[1][0].corrections.values.pose_tangents, 0.0)
 
