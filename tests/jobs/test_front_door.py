@@ -79,7 +79,6 @@ def test_what_is_trained_in_memory_is_what_a_run_folder_holds(memory, run):
 def test_the_command_line_trains_the_same(memory, scene, tmp_path):
     """The command line is a thin layer on the library."""
     call_well(*train_flags(scene, "flax", f"--run_dir={tmp_path / 'run'}"))
-    jax.config.update("jax_disable_most_optimizations", True)  # which the call has reset
     trained = nerf.load_run(tmp_path / "run")
     assert trained.config == memory.config
     assert same(trained.params, memory.params)

@@ -93,13 +93,11 @@ def _ended(run):
     status = 0
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
-            jax.config.update("jax_disable_most_optimizations", True)
             run()
         except SystemExit as end:
             status = end.code
         finally:
             jax.config.update("jax_default_matmul_precision", precision)
-            jax.config.update("jax_disable_most_optimizations", False)
     return Ended(status, out.getvalue(), err.getvalue())
 
 
