@@ -42,7 +42,7 @@ def test_the_gradient_at_the_identity_is_the_cross_product():
 
 
 @pytest.mark.parametrize("name", ["ndc", "world", "contracted"])
-def test_at_the_identity_all_rays_are_the_same_bit_for_bit(name):
+def test_at_the_identity_all_rays_are_the_same_bit_for_bit(name, usual_compilation):
     cameras, (columns, rows) = forward_cameras(20), random_pixels(20)
     space = space_of(name, cameras)
 

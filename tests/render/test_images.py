@@ -115,7 +115,7 @@ def test_the_third_field_is_gone_after_its_test():
 
 
 @pytest.mark.parametrize("space", ["world", "ndc", "contracted"])
-def test_an_image_is_its_rays_one_by_one(backend, space, key):
+def test_an_image_is_its_rays_one_by_one(backend, space, key, usual_compilation):
     field, config, view = make_field(backend, "mlp", TINY), PRESETS["paper"], camera(3, 5)
     params = init_params(field, config, key)
     image = render(field, config, space_of(space, view), params, view)

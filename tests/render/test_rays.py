@@ -138,7 +138,9 @@ def test_the_coarse_outputs_are_used_again_where_one_network_serves_both(preset,
     assert seen == [(3 * num_samples, 3) for num_samples in expected]
 
 
-def test_using_the_coarse_outputs_again_equals_evaluating_all_samples(backend, key):
+def test_using_the_coarse_outputs_again_equals_evaluating_all_samples(
+    backend, key, usual_compilation
+):
     """One network twice over is two networks with the same parameters."""
     field = make_field(backend, "mlp", TINY)
     tree, rays = field.init(key), random_rays(4)
