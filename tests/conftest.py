@@ -83,6 +83,12 @@ def usual_compilation():
     compile_quickly(IS_QUICK)
 
 
+@pytest.fixture
+def unoptimised_compilation(usual_compilation):
+    """For two programs of which one does more: what both compute is then rounded alike."""
+    jax.config.update("jax_disable_most_optimizations", True)
+
+
 def _data_dir():
     if not (data_dir := os.environ.get("NERF_DATA_DIR")):
         pytest.skip("NERF_DATA_DIR is unset: no photographs")

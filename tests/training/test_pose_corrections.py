@@ -152,7 +152,7 @@ def test_the_gradient_of_tangents_is_that_of_finite_differences(images, name, mi
     np.testing.assert_allclose(slope, difference, rtol=5e-2)
 
 
-def test_with_the_same_rays_a_step_is_the_uncorrected_one_bit_for_bit():
+def test_with_the_same_rays_a_step_is_the_uncorrected_one_bit_for_bit(unoptimised_compilation):
     batch = batch_of(all_rays())
     compute = functools.partial(loss_and_gradient, fog_field(), config=CONFIG)
     plain = jax.jit(functools.partial(compute, rays_per_microbatch=60))
@@ -169,8 +169,8 @@ def test_with_the_same_rays_a_step_is_the_uncorrected_one_bit_for_bit():
     assert jnp.abs(of_parts.rays.origins).max() > 0
 
 
-def test_off_and_on_at_the_start_take_the_same_step(images):
-    """The learning rate of poses is zero at first. The two programs may round differently."""
+def test_off_and_on_at_the_start_take_the_same_step(images, unoptimised_compilation):
+    """The learning rate of poses is zero at first."""
     views = training_views(images, rig())
     states = []
     for setting in ("off", "on"):
@@ -179,7 +179,7 @@ def test_off_and_on_at_the_start_take_the_same_step(images):
         step = make_step(WAVES, config, views, space=World())
         state, metrics = step(init_state(WAVES, config, jax.random.key(0), num_views=6), 1)
         states.append((state, metrics))
-    np.testing.assert_allclose(states[0][1].loss, states[1][1].loss, rtol=1e-5)
+    np.testing.assert_array_equal(states[0][1].loss, states[1][1].loss)
     assert states[0][0].corrections is None
     np.testing.assert_array_equal(states[1][0].corrections.values.pose_tangents, 0.0)
 
