@@ -58,7 +58,7 @@ def test_training_begins_anew_from_the_other_backends_parameters(run_dir, backen
 
 
 def test_a_run_goes_on_in_the_other_backend_without_a_jump(
-    trained, backend, scene, tmp_path, usual_compilation
+    trained, backend, scene, tmp_path, unoptimised_compilation
 ):
     """Optimiser, step, learning rate and key go along, so rays and losses are the same."""
     whole, half, rest = (tmp_path / name for name in ("whole", "half", "rest"))

@@ -99,7 +99,7 @@ def without_images(run_dir, copy):
 
 @pytest.mark.parametrize("num_processes", [1, 2])
 def test_images_and_scores_are_those_of_one_process(
-    scene, tmp_path, undisturbed, num_processes, usual_compilation
+    scene, tmp_path, undisturbed, num_processes, unoptimised_compilation
 ):
     """Two processes drew them after they had trained; now one does, or again two."""
     expected = images_and_scores(undisturbed[0])
