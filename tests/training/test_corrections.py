@@ -39,7 +39,7 @@ def batches():
 
 
 @pytest.mark.parametrize("kind", ["transparent", "opaque"])
-def test_at_the_identity_a_step_is_the_uncorrected_one_bit_for_bit(kind, usual_compilation):
+def test_at_the_identity_a_step_is_the_uncorrected_one_bit_for_bit(kind, unoptimised_compilation):
     batch = batches()[kind]
     compute = functools.partial(
         loss_and_gradient, fog_field(), config=CONFIG, rays_per_microbatch=60
