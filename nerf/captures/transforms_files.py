@@ -1,7 +1,7 @@
 """Which file of a folder is its transforms.json: also a copy under another name, or in a subfolder.
 
 A browser calls the second download `transforms (1).json`, and programs write `transforms_all.json`.
-Some programs write the file into a folder of its own, beside that of the images.
+Some programs write the file into one folder and the images into another beside it.
 """
 
 import json

@@ -1,9 +1,9 @@
-"""How tests compile: most of their time goes into many small programs, each of which runs briefly.
+"""Quick compilation for tests, which spend most of their time on compiling small programs.
 
-Quickly, programs are compiled without most optimisations and by XLA's older way to make code, in a
-third of the time. JAX has no setting of its own for the second; every version that is admitted has
-the function that is replaced here. The programs that tests start are compiled with the usual code,
-and so is everything in the long form.
+Most optimisations are off, and XLA's older code generator is used: this takes a third of the time.
+JAX has no setting for the code generator, so a private function of JAX is replaced, which all
+versions from 0.6.1 to 0.12.0 have. Programs that tests start, and the long form of the tests, use
+the code generator that users get.
 """
 
 import functools
