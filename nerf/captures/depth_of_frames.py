@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from nerf.captures.depth_images import DEPTH_SUFFIXES
-from nerf.captures.files import check_inside, folder_at, path_inside
+from nerf.captures.files import check_inside, folder_at, is_file, path_inside
 from nerf.captures.json_values import Numbers
 from nerf.captures.known_depths import DepthFile
 from nerf.errors import UserError, counted, listed_shortly
@@ -56,7 +56,7 @@ def depth_of_frames(
         except UserError as problem:
             problems.append(str(problem))
             depth = None
-        if depth is not None and not depth.file.is_file():
+        if depth is not None and not is_file(depth.file):
             missing.append(depth.file.relative_to(path.parent).as_posix())
             depth = None
         found.append(depth)
@@ -88,7 +88,7 @@ def _depth_of(path: Path, values: Mapping[str, Any], follow_links: bool) -> Dept
                 f"{path.name}: {key} {name[:100]!r} leads out of the folder: copy the file into it"
             )
         check_inside(path.parent, file, follow_links=follow_links)
-        if file.is_file() and file.suffix.lower() not in DEPTH_SUFFIXES:
+        if is_file(file) and file.suffix.lower() not in DEPTH_SUFFIXES:
             raise UserError(
                 f"{path.name}: {key} {name[:100]!r} is none of {', '.join(DEPTH_SUFFIXES)}: "
                 "convert it"
@@ -118,7 +118,7 @@ def _find(folder: Path, name: str) -> Path | None:
         place = folder_at(folder, "/".join(parts[start:-1])).joinpath(*parts[-1:])
         for suffix in ("", *DEPTH_SUFFIXES):
             file = place.with_name(place.name + suffix)
-            if file.is_file():
+            if is_file(file):
                 return file
     relative = path_inside(folder, name, what="depth image")
     return None if relative is None else folder / relative

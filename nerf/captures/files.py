@@ -68,6 +68,14 @@ def has_image_suffix(name: str) -> bool:
     return name.rstrip().lower().endswith(IMAGE_SUFFIXES)
 
 
+def is_file(path: Path) -> bool:
+    """Whether there is a file; False too where the name can be that of none, e.g. is too long."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def files_with(folder: Path, *suffixes: str) -> list[Path]:
     """The files in a folder with one of some suffixes, in small letters or capitals, by name.
 

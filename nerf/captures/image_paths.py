@@ -9,6 +9,7 @@ from nerf.captures.files import (
     DYNAMIC_MASK,
     IMAGE_SUFFIXES,
     check_inside,
+    is_file,
     path_inside,
 )
 from nerf.errors import UserError, listed
@@ -67,7 +68,7 @@ def image_at(
         candidates = [copy, *_other_suffixes(copy), *candidates]
     for candidate in candidates:
         paths = (candidate, *(Path(f"{candidate}{suffix}") for suffix in _suffixes(candidate)))
-        found = [path for path in paths if _is_file(path)]
+        found = [path for path in paths if is_file(path)]
         found = [path for path in found if path.suffix.lower() in ALWAYS_READ] or found
         if not found:
             continue
@@ -88,7 +89,7 @@ def _converted_copy(folder: Path, path: Path, follow_links: bool) -> Path | None
         return None
     for suffix in (".png", ".jpg", ".jpeg", *ALWAYS_READ):
         copy = path.with_suffix(suffix)
-        if _is_file(copy):
+        if is_file(copy):
             check_inside(folder, copy, follow_links=follow_links)
             return copy
     return None
@@ -145,10 +146,3 @@ def _suffixes(path: Path) -> Sequence[str]:
 def _both_cases() -> tuple[str, ...]:
     """The suffixes of images in small letters and in capitals."""
     return (*IMAGE_SUFFIXES, *(suffix.upper() for suffix in IMAGE_SUFFIXES))
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # an impossible name
-        return False

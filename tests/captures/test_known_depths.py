@@ -271,6 +271,14 @@ def test_a_depth_image_outside_of_the_folder_is_not_read(tmp_path):
     assert "leads out of the folder" in note
 
 
+def test_a_depth_image_whose_name_is_too_long_for_a_file_is_missing(tmp_path):
+    folder = write_nerfstudio(tmp_path / "ns", depth_file_path=f"depth/{'x' * 300}.png")
+    capture = read_capture(folder)
+    assert capture.depth_files == ()
+    (note,) = (note for note in capture.notes if "depth" in note)
+    assert "are missing" in note
+
+
 def test_depth_beside_the_images_is_no_image_without_a_pose(tmp_path):
     folder = write_nerfstudio(
         tmp_path / "ns",
