@@ -1,6 +1,7 @@
 """`--viewer`: the page that shows a field while it is trained."""
 
 import contextlib
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -44,6 +45,7 @@ def training_viewer(
         return
     from nerf.viewer.server import FOLDER, Viewer  # not needed, and maybe not installed, otherwise
 
+    again = f"python -m nerf.view {shlex.quote(str(folder))}"
     viewer = Viewer(
         fresh,
         lambda: scene,
@@ -51,6 +53,7 @@ def training_viewer(
         port=FLAGS.port,
         folder=folder / FOLDER,
         in_training=True,
+        at_end=f"**Training has ended**, and this page with it: `{again}` shows the field again.",
     )
     try:
         for note in viewer.notes:
@@ -59,4 +62,4 @@ def training_viewer(
         yield viewer.watch
     finally:
         viewer.close(_LONGEST_COMPILATION)
-        console.print(f"the page is closed; again: python -m nerf.view {folder}")
+        console.print(f"the page is closed; again: {again}")

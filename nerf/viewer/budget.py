@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 _SLICE = 0.05  # seconds, after which a wait looks whether it still has a purpose
-_LONGEST_REST = 20.0  # seconds, after a drawing that includes compilation
+_LONGEST_REST = 2.0  # seconds, after a drawing that includes compilation
 
 
 class DrawingBudget:

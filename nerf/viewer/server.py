@@ -36,6 +36,8 @@ _TRIED_PORTS = 100
 _ALL_ADDRESSES = ("0.0.0.0", "::", "")
 _THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
 _JOIN_SECONDS = 5.0
+_LAST_WORDS_SECONDS = 0.2  # until viser has sent them
+_AT_END = "**The page has ended** with the program that showed it."
 _REFUSED = (
     "This page was opened at an address that is not the viewer's, so it shows nothing. Open it at "
     "the address that the program has printed, or forward its port to localhost."
@@ -97,6 +99,7 @@ class Viewer:
       host, port: where the page is; the next free port where that one is in use.
       folder: where camera paths and videos go.
       in_training: whether the field is trained, see `FieldSource`.
+      at_end: what open windows say, in Markdown, when the page has ended.
       say: receives sentences for the user, while the page is shown.
 
     Raises:
@@ -112,6 +115,7 @@ class Viewer:
         port: int = PORT,
         folder: Path,
         in_training: bool = False,
+        at_end: str = _AT_END,
         say: Callable[[str], None] = lambda text: None,
     ):
         check_viser()
@@ -125,7 +129,7 @@ class Viewer:
         self._ending: list[Window] = []  # closed, each with a thread that ends after its tile
         self._lock = threading.Lock()
         self._is_closed = self._has_refused = False
-        self._say = say
+        self._say, self._at_end = say, at_end
         self._watched = -math.inf
         self._photographs = Photographs(trained.needed_scene(), load_photographs, say)
         found = free_port(host, port)
@@ -168,11 +172,14 @@ class Viewer:
             return True
         self._is_closed = True
         with self._lock:
-            windows = [*self._windows.values(), *self._ending]
-        for window in windows:
-            window.close()
+            shown, ending = list(self._windows.values()), list(self._ending)
+        for window in shown:
+            window.end(self._at_end)
+        windows = [*shown, *ending]
         until = time.monotonic() + seconds
         ended = [window.join(max(0.0, until - time.monotonic())) for window in windows]
+        if shown:
+            time.sleep(_LAST_WORDS_SECONDS)
         with _quiet():
             self._server.stop()
         return all(ended)

@@ -96,6 +96,12 @@ class Window:
         self._path.close()
         self._loop.close()
 
+    def end(self, sentence: str) -> None:
+        """The same where the page ends before the window; it is left with a sentence."""
+        self.close()
+        self._says.content = sentence
+        self._client.flush()
+
     def join(self, seconds: float) -> bool:
         """Waits for the end of its threads; whether it came."""
         return self._loop.join(seconds) and self._path.join(seconds)

@@ -66,6 +66,16 @@ def test_a_movement_is_answered_during_the_rest_of_a_refinement_and_right_after_
         assert clock.now - before == pytest.approx(rest)
 
 
+def test_an_image_is_refined_soon_after_compilation():
+    clock = Clock()
+    budget = budget_of(clock)
+    for _ in range(2):
+        before = clock.now
+        with budget.turn(is_moving=False, is_over=never):
+            assert clock.now - before <= 2.0
+            clock.draw(30.0)
+
+
 def test_a_wait_that_has_no_purpose_any_more_ends():
     clock = Clock()
     budget = budget_of(clock)

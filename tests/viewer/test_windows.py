@@ -131,6 +131,13 @@ def test_a_window_that_is_closed_stops_its_drawing(page, monkeypatch):
     assert num_tiles[0] <= 31  # of some 44
 
 
+def test_a_page_that_ends_tells_its_windows_why(open_page):
+    page = open_page(at_end="training has ended")
+    with ViserClient(page.address) as window:
+        assert page.close()
+        window.wait(lambda client: client.texts()[-1] == "training has ended")
+
+
 def test_a_click_on_a_camera_flies_there(window, ball):
     frame, start = PageFrame.of(ball.scene), len(window.messages)
     window.click("/cameras/4")
