@@ -2,16 +2,12 @@
 
 from pathlib import Path
 
-from nerf.cli import options
 from nerf.cli.console import Console
 from nerf.cli.flags import EXPORTS, FLAGS
-from nerf.config import text
 from nerf.errors import UserError, listed
 from nerf.export.files import MESH_SUFFIXES
 from nerf.jobs.export import export_all
-from nerf.jobs.load import load_run
 from nerf.jobs.trained_field import TrainedField
-from nerf.runs import run_folder
 
 FOLDER = "export"  # in the run folder
 # Flags that have a use only where one of these kinds is written.
@@ -43,38 +39,6 @@ def check_flags() -> None:
             f"--export={','.join(kinds)} has no use for {listed(useless)}: leave "
             f"{'it' if len(useless) == 1 else 'them'} out, or write more kinds"
         )
-
-
-def run_in_folder() -> TrainedField | None:
-    """The field of the run folder that `--run_dir` names; None where a scene or parameters are
-    given, too, which have to be compared.
-
-    Such a folder knows its scene, backend and field, so that no photograph and no other flag is
-    needed.
-
-    Raises:
-      UserError: if it holds no training, or another field or preset than the flags say.
-    """
-    if not FLAGS.run_dir or FLAGS.init_from or FLAGS["scene"].present:
-        return None
-    if not run_folder.holds_training(Path(FLAGS.run_dir)):
-        raise UserError(
-            f"{FLAGS.run_dir} holds no training run with checkpoints: give the folder of a run, or "
-            "--scene and --init_from"
-        )
-    trained = load_run(FLAGS.run_dir, backend=FLAGS.backend if FLAGS["backend"].present else None)
-    for name, own in (("field", trained.field_name), ("preset", trained.config.preset)):
-        if FLAGS[name].present and FLAGS[name].value != own:
-            raise UserError(f"{FLAGS.run_dir} holds the {name} {own!r}: leave out --{name}")
-    if trained.scene is None:
-        raise UserError(
-            f"{FLAGS.run_dir} does not say the cameras of its scene (scene.json): add --scene, "
-            "--field and --backend as in the training"
-        )
-    config, precision = trained.config, trained.precision
-    if FLAGS["precision"].present:
-        config, precision = options.with_flags(config), FLAGS.precision
-    return trained.with_settings(text.override(config, *options.assignments()), precision)
 
 
 def write(console: Console, trained: TrainedField, folder: Path | None = None) -> None:

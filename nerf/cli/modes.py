@@ -72,7 +72,7 @@ USED_BY_POSE = frozenset({"out", "max_size", "seed"})
 USED_BY_VIEW = frozenset(_SCENE | _PAGE | {"out", "compile_cache"})
 USED_BY_COMPARE = frozenset({"out"})
 _OF_THE_MODES = set().union(*USED_BY.values())  # absl's own flags serve all
-_OF_FOLDERS = (
+OF_FOLDERS = (
     "data_dir", "format", "factor", "max_size", "space", "near", "far", "background", "alpha",
     "masks", "up", "follow_links", "shard_images",
 )  # fmt: skip
@@ -180,7 +180,7 @@ def _check_contradictions(given: set[str]) -> None:
     if FLAGS.offline and FLAGS.download_url is not None:
         raise UserError("--offline downloads nothing, so --download_url has no use: leave one out")
     if FLAGS.scene.startswith("procedural:"):
-        useless = [name for name in _OF_FOLDERS if name in given]
+        useless = [name for name in OF_FOLDERS if name in given]
         if useless:
             raise UserError(
                 f"{_named(useless)}: the bundled scenes do not use "

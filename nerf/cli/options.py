@@ -26,6 +26,7 @@ from nerf.runtime import devices
 from nerf.runtime.cache_dir import with_home
 from nerf.scenes.loading import CaptureOptions
 from nerf.scenes.normalize import NormalizeOptions
+from nerf.scenes.record import SceneRecord
 from nerf.scenes.scene import Scene
 
 WatchFn = Callable[[Params, int], None]  # see `TrainOptions.watch`
@@ -279,7 +280,7 @@ def train_options(scene: Scene, started: float, watch: WatchFn) -> TrainOptions:
     )
 
 
-def video_record(scene: Scene) -> dict[str, Any]:
+def video_record(scene: Scene | SceneRecord) -> dict[str, Any]:
     """What `config.json` says of the video."""
     cameras = scene.cameras
     own = cameras.width, cameras.height

@@ -9,10 +9,11 @@ import numpy as np
 
 from nerf.backends import convert
 from nerf.captures.capture import named_views
-from nerf.cli import export, options, video_options
+from nerf.cli import export, options, render, video_options
 from nerf.cli.console import Console
 from nerf.cli.flags import FLAGS
 from nerf.cli.modes import IN_STEP
+from nerf.cli.run_alone import run_in_folder
 from nerf.cli.training_viewer import check_viewer, training_viewer
 from nerf.config.settings import TrainConfig
 from nerf.errors import UserError
@@ -21,16 +22,14 @@ from nerf.jobs.evaluate import evaluate
 from nerf.jobs.load import load_params, save_params
 from nerf.jobs.load_scene import load_scene
 from nerf.jobs.new_field import new_field
-from nerf.jobs.report import try_report
 from nerf.jobs.same_job import check_same
 from nerf.jobs.train import train
 from nerf.jobs.trained_field import TrainedField
 from nerf.jobs.training_record import run_record
-from nerf.jobs.video import render_video
 from nerf.jobs.video_files import check_output
 from nerf.render.rays import abstract_networks
 from nerf.runs import parameters, run_folder
-from nerf.runtime import devices, exchange, processes
+from nerf.runtime import devices, exchange
 from nerf.scenes.describe import image_sizes
 from nerf.scenes.scene import Scene
 from nerf.scenes.splits import Holdout
@@ -54,11 +53,14 @@ def run_mode(console: Console, started: float) -> None:
         return
     if FLAGS.mode == "export":
         export.check_flags()
-        if (trained := export.run_in_folder()) is not None:
+        if (trained := run_in_folder()) is not None:
             export.write(console, trained)
             return
     check_viewer()
     check_same({f"--{name}": FLAGS[name].value for name in sorted(IN_STEP)})
+    if FLAGS.mode == "render" and (alone := exchange.everyone(run_in_folder)) is not None:
+        render.render_alone(console, alone)
+        return
     scene = exchange.everyone(lambda: load_scene_of_flags(console))
     folder = options.run_dir(scene)
     initial = exchange.everyone(lambda: options.initial_field(scene, folder))
@@ -156,9 +158,7 @@ def _show(console: Console, scene: Scene, folder: Path, trained: TrainedField) -
     if FLAGS.mode == "evaluate":
         _score_and_draw(console, scene, folder, trained, video)
     else:
-        _draw_video(console, scene, video, trained)
-        _report(console, folder)
-        console.print(f"everything is in {folder}, the video is {video}")
+        render.finish(console, scene, video, trained)
 
 
 def _write_records(
@@ -174,11 +174,6 @@ def _write_records(
     run_folder.write_json(folder / run_folder.SCENE_FILE, trained.needed_scene().to_json())
     if FLAGS.mode == "evaluate":
         save_params(folder / parameters.FILE_NAME, trained)
-
-
-def _report(console: Console, folder: Path) -> None:
-    if processes.is_first():
-        try_report(folder, console)
 
 
 def _score_and_draw(
@@ -197,31 +192,11 @@ def _score_and_draw(
         debug=FLAGS.debug,
         callback=console,
     )
-    _draw_video(console, scene, video, trained)
-    _report(console, folder)
+    render.draw_video(console, scene, video, trained)
+    render.report(console, folder)
     renders = folder / run_folder.RENDERS_FOLDER
     images = f", the images are in {renders}" if scores.views else ""
     console.print(f"everything is in {folder}{images}")
-
-
-def _draw_video(console: Console, scene: Scene, video: Path, trained: TrainedField) -> None:
-    if options.num_frames() != 0:
-        note = exchange.first_does(lambda: video_options.remember(scene, video))
-        if note is not None:
-            console.print(f"note: {note}")
-        render_video(
-            trained,
-            video,
-            scene=scene,
-            camera_path=FLAGS.camera_path,
-            num_frames=options.num_frames(),
-            size=options.video_size(),
-            content=video_options.content(),
-            renderer=FLAGS.renderer,
-            nerfstudio_transform=video_options.nerfstudio_transform(),
-            debug=FLAGS.debug,
-            callback=console,
-        )
 
 
 def _convert(console: Console) -> None:

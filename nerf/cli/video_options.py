@@ -11,6 +11,7 @@ from nerf.errors import UserError, printable
 from nerf.jobs.video import CONTENTS
 from nerf.jobs.video_frames import KNOWN_PATHS, default_path
 from nerf.runs import run_folder
+from nerf.scenes.record import SceneRecord
 from nerf.scenes.scene import Scene
 
 _MAX_BYTES = 200  # of a name of a file, which has 255 with what is put before and behind it
@@ -31,7 +32,7 @@ def content() -> list[str]:
     return found
 
 
-def file(scene: Scene, folder: Path) -> Path:
+def file(scene: Scene | SceneRecord, folder: Path) -> Path:
     """Where the video goes: video.mp4, or video-NAME.mp4 for a path that is not the run's own, or
     video-NAME-2.mp4 where that shows another path of the name.
 
@@ -47,7 +48,7 @@ def file(scene: Scene, folder: Path) -> Path:
     return folder / f"{name}{ending}"
 
 
-def remember(scene: Scene, video: Path) -> str | None:
+def remember(scene: Scene | SceneRecord, video: Path) -> str | None:
     """Notes in the run folder which path a video shows.
 
     Args:
@@ -88,7 +89,7 @@ def _stem(path: str) -> str:
     return f"{Path(run_folder.VIDEO_FILE).stem}-{Path(path).stem.replace('.', '_')}"
 
 
-def _identity(scene: Scene) -> video_names.Identity:
+def _identity(scene: Scene | SceneRecord) -> video_names.Identity:
     path = FLAGS.camera_path or default_path(scene)
     transform = nerfstudio_transform()
     files = [Path(path), *([] if transform is None else [transform])]
@@ -109,7 +110,7 @@ def recorded(folder: Path) -> dict[str, Any] | None:
     return values if isinstance(values, dict) else None
 
 
-def path_name(scene: Scene) -> str:
+def path_name(scene: Scene | SceneRecord) -> str:
     """The name of the camera path; of a file without its folder, which a run folder never holds."""
     path: str = FLAGS.camera_path or default_path(scene)
     return path if path in KNOWN_PATHS else Path(path).name

@@ -1,6 +1,7 @@
 """--camera_path on the command line: files and training views; damage is said first."""
 
 import json
+import shutil
 
 import imageio_ffmpeg
 import numpy as np
@@ -82,6 +83,25 @@ def test_a_video_along_another_path_does_not_replace_that_of_the_run(trained):
         assert ended.out.splitlines()[-1].endswith(f"the video is {run / f'video-{name}.gif'}")
         assert (run / f"video-{name}_opacity.gif").is_file()
     assert (run / "video.mp4").read_bytes() == before
+
+
+def test_a_run_folder_alone_gives_the_frames_that_it_gives_with_its_scene(trained, tmp_path):
+    scene, run = trained
+    alone = ("--mode=render", f"--run_dir={run}")
+    flags = ("--camera_path=interpolate", "--video_frames=2", "--video_format=frames")
+    found = []
+    for more in ((), (f"--scene={scene}",)):
+        call_well(*alone, *flags, *more)
+        folder = run / "video-interpolate"
+        found.append({file.name: file.read_bytes() for file in folder.iterdir()})
+        shutil.rmtree(folder)
+    assert found[0] == found[1]
+    assert len(found[0]) == 2
+    assert_is_one_sentence(call(*alone, "--field=planes"), "leave out --field")
+    np.save(tmp_path / "p.npy", read_capture(scene).camtoworlds)
+    (tmp_path / "dataparser_transforms.json").write_text("{}")
+    ended = call(*alone, f"--camera_path={tmp_path / 'p.npy'}")
+    assert_is_one_sentence(ended, "is in the frame of a run of nerfstudio")
 
 
 def test_unknown_contents_are_refused_before_anything_is_drawn(trained):
