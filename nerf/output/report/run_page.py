@@ -180,8 +180,10 @@ def _curves(run: RunContent) -> Markup | None:
 
 
 def _videos(run: RunContent) -> Markup | None:
-    shown = [_video(video, is_alone=len(run.videos) == 1) for video in run.videos]
-    return joined(shown) if shown else None
+    if len(run.videos) < 2:
+        return _video(run.videos[0], is_alone=True) if run.videos else None
+    shown = [_video(video, is_alone=False) for video in run.videos]
+    return element("div", shown, class_="videos")
 
 
 def _video(video: VideoContent, *, is_alone: bool) -> Markup:

@@ -1,5 +1,6 @@
 """Pages in a real browser, from the file system: the handle moves, and nothing is fetched."""
 
+import dataclasses
 import io
 
 import numpy as np
@@ -8,6 +9,9 @@ from PIL import Image
 
 import nerf
 from nerf.jobs.compare import compare_runs
+from nerf.output.report.content import VideoContent
+from nerf.output.report.run_page import run_page
+from tests.output.report.test_run_page import RUN
 from tests.support.browser import chromium
 from tests.support.run_folders import write_run
 
@@ -146,6 +150,26 @@ def test_both_images_are_printed_side_by_side_and_no_handle(report):
     assert not report.page.locator(".pair input").first.is_visible()
     assert report.page.pdf()[:5] == b"%PDF-"
     assert report.page.locator("details").first.get_attribute("open") is not None
+
+
+def test_two_views_fit_on_a_printed_page(report):
+    report.page.emulate_media(media="print")
+    width, height = (round(mm / 25.4 * 96) for mm in (210 - 2 * 14, 297 - 2 * 16))  # A4
+    report.page.set_viewport_size({"width": width, "height": height})
+    first, second = (report.page.locator(".view").nth(number).bounding_box() for number in (0, 1))
+    assert second["y"] + second["height"] - first["y"] < height
+
+
+def test_videos_stand_beside_each_other_or_apart_on_a_telephone(browser):
+    videos = [VideoContent(f"{name}.mp4", "data:video/mp4;base64,AAAA") for name in "ab"]
+    page = browser.new_page(viewport={"width": 1000, "height": 800})
+    page.set_content(run_page(dataclasses.replace(RUN, videos=videos)))
+    names = page.locator(".videos h3")
+    assert names.nth(0).bounding_box()["y"] == names.nth(1).bounding_box()["y"]
+    page.set_viewport_size({"width": 360, "height": 640})
+    player = page.locator("video").first.bounding_box()
+    assert names.nth(1).bounding_box()["y"] > player["y"] + player["height"] + 16
+    page.close()
 
 
 def test_the_handles_of_a_comparison_move_together_and_views_are_chosen(comparison):
