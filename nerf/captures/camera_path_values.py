@@ -14,6 +14,7 @@ from nerf.geometry.poses import are_rotations, nearest_rotations
 
 MAX_FRAMES = 100_000
 _MAX_POSITION = 1e12  # in the files' unit
+_SAME_ASPECT = 0.01  # of two aspects that differ by less
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,3 +113,45 @@ def checked_poses(poses: Array, path: Path, word: str = "frame") -> Array:
             "be perpendicular unit vectors (right, up, back)"
         )
     return np.concatenate([nearest_rotations(rotations), poses[:, :, 3:]], axis=-1)
+
+
+def size_of(path: Path, content: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Width and height of the frames; None where the file has none."""
+    if content.get("render_width") is None or content.get("render_height") is None:
+        return None
+    width, height = (
+        finite(content[key], f"{path}: {key}") for key in ("render_width", "render_height")
+    )
+    if not (1 <= width < 2**15 and 1 <= height < 2**15):
+        raise UserError(f"{path}: render_width and render_height must be 1 to 32767 pixels")
+    return round(width), round(height)
+
+
+def aspect_of(path: Path, frames: Sequence[Mapping[str, Any]]) -> float | None:
+    """Width over height, which all frames of a video share; None where no frame says it."""
+    found = [
+        finite(frame["aspect"], f"{path}, frame {number}: aspect")
+        for number, frame in enumerate(frames)
+        if frame.get("aspect") is not None
+    ]
+    if not found:
+        return None
+    low, high = min(found), max(found)
+    if not low >= 0.01 or high > 100:
+        raise UserError(f"{path} has aspects from {low:g} to {high:g}: give 0.01 to 100")
+    if high > (1 + _SAME_ASPECT) * low:
+        raise UserError(
+            f"{path} has aspects from {low:g} to {high:g}: all frames of a video have one size, so "
+            "give all the same aspect"
+        )
+    return found[0]
+
+
+def frame_rate_of(path: Path, content: Mapping[str, Any]) -> float | None:
+    """Frames a second; None where the file has none."""
+    if content.get("fps") is None:
+        return None
+    fps = finite(content["fps"], f"{path}: fps")
+    if not 0.1 <= fps <= 1000:
+        raise UserError(f"{path}: fps must be 0.1 to 1000 frames a second, not {fps}")
+    return fps

@@ -22,9 +22,12 @@ from nerf.captures.camera_path_values import (
     MAX_FRAMES,
     CameraPathFile,
     angle_of,
+    aspect_of,
     checked_poses,
+    frame_rate_of,
     frames_of,
     matrix_of,
+    size_of,
     true_or_false,
 )
 from nerf.captures.capture import Array
@@ -43,7 +46,6 @@ _COORDINATES = "coordinates and unit of length of the capture's own files; right
 _FPS, _TRANSITION_SECONDS = 30.0, 0.5  # of files that do not say them, as in nerfstudio
 _MIN_SECONDS, _MAX_SECONDS = 1e-3, 1e6
 _MIN_SCALE = 1e-9
-_SAME_ASPECT = 0.01  # of two aspects that differ by less
 
 
 def is_nerfstudio_path(content: Mapping[str, Any]) -> bool:
@@ -60,7 +62,7 @@ def read_nerfstudio_path(path: Path, content: Mapping[str, Any]) -> CameraPathFi
     kind = content.get("camera_type") or "perspective"
     if kind != "perspective":
         raise UserError(f"{path}: camera_type {kind!r} is not drawn: choose perspective")
-    size, fps = _size(path, content), _frame_rate(path, content)
+    size, fps = size_of(path, content), frame_rate_of(path, content)
     notes = []
     if content.get("camera_path") or not content.get("keyframes"):
         frames = frames_of(path, content.get("camera_path"), "camera_path")
@@ -77,7 +79,7 @@ def read_nerfstudio_path(path: Path, content: Mapping[str, Any]) -> CameraPathFi
         notes.append(f"{path.name}: render_time is not used, the scene stands still")
     if content.get("crop") is not None:
         notes.append(f"{path.name}: crop is not used, the whole scene is drawn")
-    aspect = _aspect(path, frames) if size is None else None
+    aspect = aspect_of(path, frames) if size is None else None
     return CameraPathFile(poses, angles, size, fps, tuple(notes), aspect=aspect)
 
 
@@ -165,6 +167,30 @@ def _interpolated(
     path: Path, content: Mapping[str, Any], frames: Sequence[Mapping[str, Any]], fps: float
 ) -> tuple[Array, Array]:
     """Poses and fields of view of the frames between keyframes, as nerfstudio makes them."""
+    made = read_keyframes(path, content, frames)
+    num_frames = int(made.duration * fps + 1e-6)
+    if not 1 <= num_frames <= MAX_FRAMES:
+        raise UserError(
+            f"{path} lasts {made.duration:g} s, which is {num_frames:,} frames at {fps:g} frames a "
+            f"second: 1 to {MAX_FRAMES:,} are drawn"
+        )
+    found, angles = made.at(made.duration * np.arange(num_frames) / num_frames)
+    return found, np.clip(angles, 0.1, 178.0)  # a spline may lead beyond its keyframes
+
+
+def read_keyframes(
+    path: Path, content: Mapping[str, Any], frames: Sequence[Mapping[str, Any]]
+) -> "KeyframePath":
+    """The keyframes of a camera_path.json, in the frame of the file; angles in degrees.
+
+    Args:
+      path: the file, for messages.
+      content: of the file.
+      frames: its entry `keyframes`, see `frames_of`.
+
+    Raises:
+      UserError: if they are damaged, or fewer than two.
+    """
     from nerf.geometry.keyframe_paths import KeyframePath  # it imports SciPy, which takes long
 
     if len(frames) < 2:
@@ -175,15 +201,7 @@ def _interpolated(
     if not 0.0 <= tension <= 1.0:
         raise UserError(f"{path}: smoothness_value must be 0 to 1, not {tension:g}")
     seconds = _transitions(path, content, frames, is_loop=is_loop)
-    made = KeyframePath(poses, fov, seconds, is_loop, tension)
-    num_frames = int(made.duration * fps + 1e-6)
-    if not 1 <= num_frames <= MAX_FRAMES:
-        raise UserError(
-            f"{path} lasts {made.duration:g} s, which is {num_frames:,} frames at {fps:g} frames a "
-            f"second: 1 to {MAX_FRAMES:,} are drawn"
-        )
-    found, angles = made.at(made.duration * np.arange(num_frames) / num_frames)
-    return found, np.clip(angles, 0.1, 178.0)  # a spline may lead beyond its keyframes
+    return KeyframePath(poses, fov, seconds, is_loop, tension)
 
 
 def _transitions(
@@ -213,46 +231,6 @@ def _transitions(
             )
         seconds.append(value)
     return np.array(seconds)
-
-
-def _size(path: Path, content: Mapping[str, Any]) -> tuple[int, int] | None:
-    if content.get("render_width") is None or content.get("render_height") is None:
-        return None
-    width, height = (
-        finite(content[key], f"{path}: {key}") for key in ("render_width", "render_height")
-    )
-    if not (1 <= width < 2**15 and 1 <= height < 2**15):
-        raise UserError(f"{path}: render_width and render_height must be 1 to 32767 pixels")
-    return round(width), round(height)
-
-
-def _aspect(path: Path, frames: Sequence[Mapping[str, Any]]) -> float | None:
-    """Width over height, which all frames of a video share; None where no frame says it."""
-    found = [
-        finite(frame["aspect"], f"{path}, frame {number}: aspect")
-        for number, frame in enumerate(frames)
-        if frame.get("aspect") is not None
-    ]
-    if not found:
-        return None
-    low, high = min(found), max(found)
-    if not low >= 0.01 or high > 100:
-        raise UserError(f"{path} has aspects from {low:g} to {high:g}: give 0.01 to 100")
-    if high > (1 + _SAME_ASPECT) * low:
-        raise UserError(
-            f"{path} has aspects from {low:g} to {high:g}: all frames of a video have one size, so "
-            "give all the same aspect"
-        )
-    return found[0]
-
-
-def _frame_rate(path: Path, content: Mapping[str, Any]) -> float | None:
-    if content.get("fps") is None:
-        return None
-    fps = finite(content["fps"], f"{path}: fps")
-    if not 0.1 <= fps <= 1000:
-        raise UserError(f"{path}: fps must be 0.1 to 1000 frames a second, not {fps}")
-    return fps
 
 
 def in_capture_frame(

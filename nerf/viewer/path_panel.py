@@ -12,7 +12,7 @@ from nerf.captures.capture import Array
 from nerf.errors import UserError
 from nerf.runtime.events import LOGGER
 from nerf.scenes.record import SceneRecord
-from nerf.viewer.cameras import PageCamera, PageFrame
+from nerf.viewer.cameras import PageCamera, PageFrame, view_angles
 from nerf.viewer.frusta import show_unless_within
 from nerf.viewer.keyframes import (
     MAX_SIDE,
@@ -24,6 +24,7 @@ from nerf.viewer.keyframes import (
     save_path,
     usual_size,
 )
+from nerf.viewer.opened_path import opened_path
 from nerf.viewer.panel import put
 from nerf.viewer.source import FieldSource
 
@@ -82,6 +83,7 @@ class PathPanel:
         self._name = gui.add_text("Name", "path")
         self._play = gui.add_button("Play")
         save = gui.add_button("Save the path")
+        opened = gui.add_upload_button("Open a path", mime_type="application/json")
         self._render = gui.add_button("Render the video")
         self._cancel = gui.add_button("Cancel", visible=False, color="red")
         self._bar = gui.add_progress_bar(0.0, visible=False)
@@ -92,6 +94,7 @@ class PathPanel:
         self._loop.on_update(lambda event: self._draw())
         self._play.on_click(lambda event: self._start(self._run_play))
         save.on_click(lambda event: self._guarded(self.save))
+        opened.on_upload(lambda event: self._guarded(lambda: self.open(opened.value)))
         self._render.on_click(lambda event: self._start(self._run_video))
         self._cancel.on_click(lambda event: self._stops.set())
 
@@ -140,6 +143,21 @@ class PathPanel:
             self._keyframes,
             self.options(),
         )
+
+    def open(self, file: viser.UploadedFile) -> None:
+        """Takes the keyframes of a saved path in place of those that there are.
+
+        Raises:
+          UserError: see `opened_path`.
+        """
+        found = opened_path(file.name, file.content, self._record, self._frame, self.options())
+        self._keyframes, options = found.keyframes, found.options
+        values = (options.seconds, options.fps, options.is_loop, *options.size)
+        controls = (self._seconds, self._fps, self._loop, self._width, self._height)
+        for control, value in zip(controls, values, strict=True):
+            put(control, value)
+        put(self._name, Path(file.name).stem)
+        self._draw()
 
     def _start(self, run: Callable[[], Path | None]) -> None:
         """Runs something that takes long, one at a time."""
@@ -196,7 +214,7 @@ class PathPanel:
         while (passed := time.monotonic() - start) < options.seconds and not self._stops.is_set():
             camera = cameras[min(int(passed * options.fps), len(cameras) - 1)]
             wxyz, position = self._frame.to_page(camera.camtoworlds)
-            fov = _fov(camera.height, float(camera.focal))
+            _, fov = view_angles(camera)
             self._fly(now._replace(wxyz=wxyz, position=position, fov=fov))
             time.sleep(1 / 20)
 
@@ -275,14 +293,9 @@ def _segments(points: Array) -> Array:
     return np.stack([points[:-1], points[1:]], axis=1)
 
 
-def _fov(height: int, focal: float) -> float:
-    """The vertical field of view in radians."""
-    return float(2.0 * np.arctan(0.5 * height / focal))
-
-
 def _described(keyframes: list[PageCamera]) -> str:
     if not keyframes:
         return "no keyframes yet: fly somewhere and add one"
     count = len(keyframes)
-    more = " (a path needs two)" if count == 1 else ""
-    return f"{count} keyframe{'s' if count > 1 else ''}{more}; a click on one flies there"
+    what = "keyframe (a path needs two)" if count == 1 else "keyframes"
+    return f"{count} {what}; a click on one flies there"

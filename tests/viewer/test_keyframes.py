@@ -19,6 +19,7 @@ from nerf.viewer.keyframes import (
     render_path,
     save_path,
 )
+from nerf.viewer.opened_path import opened_path
 from tests.viewer.test_cameras import page_camera
 
 STOPS = [
@@ -77,6 +78,33 @@ def test_a_saved_path_is_read_as_the_same_frames(record, tmp_path):
         np.testing.assert_allclose(after.camtoworlds, before.camtoworlds, atol=1e-5)
         assert fov_of(after) == pytest.approx(fov_of(before), rel=1e-5)
         assert (after.height, after.width) == (30, 40)
+
+
+@pytest.mark.parametrize("options", [OPEN, LOOP])
+def test_a_saved_path_that_is_opened_has_its_keyframes_and_options(record, tmp_path, options):
+    frame = PageFrame.of(record)
+    file = save_path(tmp_path, "path", record, frame, STOPS, options)
+    usual = PathOptions(seconds=1.0, fps=1.0, is_loop=False, size=(16, 16))
+    found = opened_path("path.json", file.read_bytes(), record, frame, usual)
+    assert found.options == dataclasses.replace(options, seconds=pytest.approx(options.seconds))
+    for opened, stop in zip(found.keyframes, STOPS, strict=True):
+        assert opened.is_near(stop)
+        assert opened.fov == pytest.approx(stop.fov)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"{", "not valid JSON"),
+        (b"[]", "no JSON object"),
+        (b'{"keyframes": []}', "no path that this page has saved"),
+        (b'{"frame": "capture", "keyframes": [{}]}', "one keyframe"),
+        (b'{"frame": "capture", "keyframes": [%s{}]}' % (b"{}," * 200), "201 keyframes: at most"),
+    ],
+)
+def test_what_cannot_be_opened_is_refused(record, content, reason):
+    with pytest.raises(UserError, match=reason):
+        opened_path("path.json", content, record, PageFrame.of(record), OPEN)
 
 
 @pytest.mark.parametrize("options", [OPEN, LOOP])

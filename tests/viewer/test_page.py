@@ -189,6 +189,10 @@ def test_a_keyframe_path_is_saved_and_rendered_or_cancelled(shown):
     page.get_by_text(f"saved: {folder / 'path.mp4'}").wait_for()
     assert sorted(path.name for path in folder.iterdir()) == ["path.json", "path.mp4"]
     assert (folder / "path.mp4").stat().st_size > 500
+    page.get_by_role("button", name="Clear").click()
+    page.get_by_text("no keyframes yet").wait_for()
+    page.locator("input[type=file]").set_input_files(folder / "path.json")
+    page.get_by_text("2 keyframes").wait_for()
     page.get_by_label("Seconds").fill("300")
     page.keyboard.press("Enter")
     page.get_by_role("button", name="Render the video").click()
