@@ -1,6 +1,7 @@
 """One window of the page: its camera, its controls, its drawing."""
 
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -99,7 +100,8 @@ class Window:
     def end(self, sentence: str) -> None:
         """The same where the page ends before the window; it is left with a sentence."""
         self.close()
-        self._says.content = sentence
+        with warnings.catch_warnings(action="ignore"):  # viser's, where the window is gone
+            self._says.content = sentence
         self._client.flush()
 
     def join(self, seconds: float) -> bool:
