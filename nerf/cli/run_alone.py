@@ -20,7 +20,7 @@ def run_in_folder() -> TrainedField | None:
 
     Such a folder knows its scene, backend and field, so that no photograph and no other flag is
     needed. None where the flags say more of the scene or the parameters, which have to be compared,
-    and where there is no run and `--mode=render` draws pretrained parameters.
+    and where the folder holds no run and `--mode=render` draws pretrained parameters.
 
     Raises:
       UserError: if it holds no training, or another field or preset than the flags say.
@@ -28,8 +28,9 @@ def run_in_folder() -> TrainedField | None:
     of_scene = any(FLAGS[name].present for name in ("scene", *OF_FOLDERS))
     if not FLAGS.run_dir or FLAGS.init_from or of_scene:
         return None
-    if not run_folder.holds_training(Path(FLAGS.run_dir)):
-        if FLAGS.mode == "render":
+    folder = Path(FLAGS.run_dir)
+    if not run_folder.holds_training(folder):
+        if FLAGS.mode == "render" and folder.exists():
             return None
         raise UserError(
             f"{FLAGS.run_dir} holds no training run with checkpoints: give the folder of a run, or "
