@@ -29,7 +29,13 @@ BLENDER_FILE = "transforms_train.json"
 _HELD_OUT_FILES = ("transforms_test.json", "transforms_val.json")  # the first that has images
 
 
-def read_blender(folder: Path, factor: int | None = None, *, follow_links: bool = False) -> Capture:
+def read_blender(
+    folder: Path,
+    factor: int | None = None,
+    *,
+    poses: Path | None = None,
+    follow_links: bool = False,
+) -> Capture:
     """Reads `transforms_train.json` and `transforms_test.json`.
 
     If there is no file of test views, or it has no images, the views of `transforms_val.json` are
@@ -37,16 +43,18 @@ def read_blender(folder: Path, factor: int | None = None, *, follow_links: bool 
     images are a camera path, see `Capture.path_poses`.
 
     Args:
-      folder: contains the files.
+      folder: contains the files and the images.
       factor: N to read the images in `images_N`; None or 1 for the originals.
+      poses: the folder below it that has the files of poses; None if it has them itself.
       follow_links: whether symbolic links that lead out of the folder are followed.
 
     Raises:
       UserError: with everything that is missing or impossible.
     """
-    paths = {name: file_named(folder, name) for name in (BLENDER_FILE, *_HELD_OUT_FILES)}
+    place = poses or folder
+    paths = {name: file_named(place, name) for name in (BLENDER_FILE, *_HELD_OUT_FILES)}
     contents = {
-        name: read_json(path or folder / name, follow_links=follow_links)
+        name: read_json(path or place / name, follow_links=follow_links)
         for name, path in paths.items()
         if name == BLENDER_FILE or path is not None
     }
@@ -60,8 +68,9 @@ def read_blender(folder: Path, factor: int | None = None, *, follow_links: bool 
     for name, content in contents.items():
         path, part = folder / name, "train" if name == BLENDER_FILE else "test"
         if part == "test" and not _has_images(content, images):
-            poses = _poses(path, content)
-            path_poses = poses if path_poses is None and len(poses) else path_poses
+            without_image = _poses(path, content)
+            if path_poses is None and len(without_image):
+                path_poses = without_image
             notes.append(_note_without_images(name, names_in(content)))
             continue
         more_frames, more_notes = read_frames(path, content, part, images)

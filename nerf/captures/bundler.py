@@ -111,18 +111,25 @@ def is_bundler(folder: Path, *, follow_links: bool = False) -> bool:
     return bool(bundler_files(folder, follow_links=follow_links))
 
 
-def read_bundler(folder: Path, factor: int | None = None, *, follow_links: bool = False) -> Capture:
+def read_bundler(
+    folder: Path,
+    factor: int | None = None,
+    *,
+    poses: Path | None = None,
+    follow_links: bool = False,
+) -> Capture:
     """Reads the cameras and finds their images.
 
     Args:
       folder: contains the file, the list of names, and the images.
       factor: N to read the images in `images_N`; None or 1 for the originals.
+      poses: the folder below it that has the files of poses; None if it has them itself.
       follow_links: whether symbolic links that lead out of the folder are followed.
 
     Raises:
       UserError: for what is missing or impossible.
     """
-    paths = bundler_files(folder, follow_links=follow_links)
+    paths = bundler_files(poses or folder, follow_links=follow_links)
     if not paths:
         raise UserError(f"no .out file in {folder} that begins with {_HEADER!r}")
     path = paths[0]
@@ -164,8 +171,8 @@ def _lines(text: str) -> Iterator[str]:
 
 
 def _names(folder: Path, path: Path, num_cameras: int, follow_links: bool) -> list[str]:
-    """The names of the images, from a file beside that of the cameras or in the folder above."""
-    places = dict.fromkeys((path.parent, folder))
+    """The names of the images, from a file beside that of the cameras or in the folders above."""
+    places = [place for place in path.parents if place.is_relative_to(folder)]
     there = [file for place in places for file in files_with(place, *_LIST_SUFFIXES)]
     there.sort(key=lambda p: not p.name.startswith((path.name, path.stem)))  # likely ones first
     counts = []

@@ -86,18 +86,25 @@ def _size_of_images(model: Path) -> int:
     return path.stat().st_size if path is not None else 0
 
 
-def read_colmap(folder: Path, factor: int | None = None, *, follow_links: bool = False) -> Capture:
+def read_colmap(
+    folder: Path,
+    factor: int | None = None,
+    *,
+    poses: Path | None = None,
+    follow_links: bool = False,
+) -> Capture:
     """Reads the largest model of a folder and finds its images.
 
     Args:
       folder: contains the model and the images.
       factor: N to read the images in `images_N`; None or 1 for the originals.
+      poses: the folder below it that has the files of poses; None if it has them itself.
       follow_links: whether symbolic links that lead out of the folder are followed.
 
     Raises:
       UserError: if there is no model, or it is damaged or incomplete, or no image is found.
     """
-    model = find_model(folder)
+    model = find_model(poses or folder)
     if model is None:
         raise UserError(
             f"no COLMAP model in {folder}: sparse/0 or colmap/sparse/0 must contain cameras, "

@@ -21,6 +21,7 @@ from pathlib import Path, PurePosixPath
 
 from nerf.captures.depth_images import DEPTH_SUFFIXES
 from nerf.captures.files import check_inside, files_with, folder_at, has_image_suffix, link_out
+from nerf.captures.image_paths import folders_to
 from nerf.captures.image_times import image_stamps, match_by_time
 from nerf.captures.known_depths import DepthFile
 from nerf.captures.posed_images import MAX_VIEWS
@@ -68,13 +69,14 @@ def depth_beside(
       unit: the value 1 of a depth image, if the file of the lens says it.
       follow_links: whether symbolic links that lead out of the folder are followed.
     """
-    files = _files(folder, image_folder, follow_links)
+    places = folders_to(folder, image_folder)
+    files = _files(places, follow_links)
     if not files:
         return {}, []
     found = _by_name(files, names)
     usual = _MILLIMETRE
     if not found and stamps:
-        found, usual = _by_time(folder, files, stamps, follow_links), _OF_TUM
+        found, usual = _by_time(places, files, stamps, follow_links), _OF_TUM
     where = files[0].parent.relative_to(folder).as_posix()
     if not found:
         return {}, [
@@ -85,7 +87,8 @@ def depth_beside(
     for name, file in found.items():
         check_inside(folder, file, follow_links=follow_links)
         of_file = 1.0 if file.suffix.lower() in _OF_FLOATS else unit or usual
-        confidence = folder_at(folder, _CONFIDENCE) / f"{file.stem}.png"
+        beside = folder if file.parent == folder else file.parent.parent
+        confidence = folder_at(beside, _CONFIDENCE) / f"{file.stem}.png"
         has_confidence = confidence.is_file()
         if has_confidence:
             check_inside(folder, confidence, follow_links=follow_links)
@@ -96,15 +99,18 @@ def depth_beside(
     return depths, [left] if num_left else []
 
 
-def _files(folder: Path, image_folder: str, follow_links: bool) -> list[Path]:
-    """The depth images of the first place that has some."""
-    named = [folder_at(folder, name) for name in _FOLDERS]
-    others = sorted(x for x in folder.iterdir() if "depth" in x.name.lower() and x.is_dir())
-    for place in (*named, *others, folder / image_folder):
-        if not place.is_dir() or (link_out(folder, place) and not follow_links):
+def _files(places: Sequence[Path], follow_links: bool) -> list[Path]:
+    """The depth images of the first place that has some.
+
+    `places` are the folder of the capture, those on the way to the images, and that of the images.
+    """
+    named = [folder_at(place, name) for place in places for name in _FOLDERS]
+    others = [x for place in places for x in sorted(place.iterdir()) if "depth" in x.name.lower()]
+    for place in (*named, *others, places[-1]):
+        if not place.is_dir() or (link_out(places[0], place) and not follow_links):
             continue
         files = files_with(place, *DEPTH_SUFFIXES)[:MAX_VIEWS]
-        if place == folder / image_folder:
+        if place == places[-1]:
             files = [file for file in files if is_depth_name(file.name)]
         if files:
             return files
@@ -135,11 +141,14 @@ def _key(name: str) -> str:
 
 
 def _by_time(
-    folder: Path, files: Sequence[Path], stamps: Sequence[tuple[float, str]], follow_links: bool
+    places: Sequence[Path],
+    files: Sequence[Path],
+    stamps: Sequence[tuple[float, str]],
+    follow_links: bool,
 ) -> dict[str, Path]:
     """Depth images that were taken when images were."""
     by_name = {file.name: file for file in files}
-    taken = image_stamps(folder, list(by_name), (_LIST,), follow_links)
+    taken = image_stamps(places, list(by_name), (_LIST,), follow_links)
     known = sorted((time, PurePosixPath(name).name) for time, name in taken)
     known = [(time, name) for time, name in known if name in by_name]
     pairs = match_by_time(stamps, [time for time, _ in known])

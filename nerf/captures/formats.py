@@ -44,19 +44,27 @@ from nerf.captures.files import file_named
 from nerf.captures.glance import notes_on_cameras
 from nerf.captures.image_names import NoImagesFound
 from nerf.captures.mask_files import find_masks
-from nerf.captures.no_scene import is_part, no_scene, not_a_folder, scene_above
+from nerf.captures.no_scene import has_scene, is_part, no_scene, not_a_folder, scene_above
 from nerf.captures.orientation import with_up
-from nerf.captures.transforms_files import other_transforms, transforms_beside_images
+from nerf.captures.poses_beside import folders_of_images, poses_beside_images
+from nerf.captures.transforms_files import other_transforms
 from nerf.errors import UserError
 
 
 class Reader(Protocol):
     def __call__(
-        self, folder: Path, factor: int | None = None, /, *, follow_links: bool = False
+        self,
+        folder: Path,
+        factor: int | None = None,
+        /,
+        *,
+        poses: Path | None = None,
+        follow_links: bool = False,
     ) -> Capture:
         """Reads the capture in a folder, with the images of `images_N` if `factor` is N.
 
-        Symbolic links that lead out of the folder are followed only with `follow_links`.
+        The files of poses are in the folder itself, or in `poses` below it. Symbolic links that
+        lead out of the folder are followed only with `follow_links`.
 
         Raises:
           UserError: for what is missing or impossible.
@@ -115,8 +123,6 @@ def formats_in(folder: Path, *, follow_links: bool = False) -> list[str]:
         return ["nerfstudio"]
     if not found and realitycapture.is_incomplete(folder, follow_links=follow_links):
         return ["realitycapture"]
-    if not found and transforms_beside_images(folder):
-        return ["nerfstudio"]
     return [name for name in FORMATS if name in found]
 
 
@@ -152,11 +158,15 @@ def read_capture(
     if format is not None and format not in FORMATS:
         raise UserError(f"unknown format {format!r}: choose one of {', '.join(FORMATS)}")
     found = formats_in(folder, follow_links=follow_links)
+    poses = None
+    if not found if format is None else format not in found:
+        poses = poses_beside_images(folder, lambda path: _formats_in(path, format, follow_links))
+        found = formats_in(poses, follow_links=follow_links) if poses is not None else found
     if format is None and not found:
         raise no_scene(folder, formats_in, follow_links=follow_links)
     chosen = format or found[0]
     try:
-        capture = FORMATS[chosen](folder, factor, follow_links=follow_links)
+        capture = FORMATS[chosen](folder, factor, poses=poses, follow_links=follow_links)
     except UserError as error:
         whole = _whole_scene(folder, chosen, error, follow_links)
         if whole is None:
@@ -165,6 +175,9 @@ def read_capture(
             f"{folder} has poses without images, and is a part of the scene in {whole}: give that "
             "folder"
         ) from error
+    if poses is not None:
+        note = f"the poses are read from {poses.relative_to(folder).as_posix()}"
+        capture = dataclasses.replace(capture, notes=(note, *capture.notes))
     capture = _with_bounds(capture, near, far)
     masks, unused = find_masks(folder, capture.files, capture.masks, follow_links=follow_links)
     capture = dataclasses.replace(capture, masks=masks, notes=(*capture.notes, *unused))
@@ -180,17 +193,24 @@ def read_capture(
     return capture
 
 
+def _formats_in(folder: Path, format: str | None, follow_links: bool) -> list[str]:
+    """The formats in a folder; of these only `format`, unless it is None."""
+    found = formats_in(folder, follow_links=follow_links)
+    return [name for name in found if format in (None, name)]
+
+
 def _whole_scene(folder: Path, format: str, error: UserError, follow_links: bool) -> Path | None:
     """The folder that has the images too, for a folder of poses that cannot be read alone."""
     if isinstance(error, NoImagesFound) and is_part(folder):
-        return scene_above(folder, formats_in)
-    above = folder.parent if folder.name else folder.resolve().parent
-    files = transforms_beside_images(above) if format == "nerfstudio" else []
-    if not any(path.parent.resolve() == folder.resolve() for path in files):
+        above = scene_above(folder, formats_in)
+        if above is not None:
+            return above
+    if unposed.find_images(folder)[1]:
         return None
-    with contextlib.suppress(UserError):
-        FORMATS[format](above, follow_links=follow_links)
-        return above
+    for whole in folders_of_images(folder, has_scene):
+        with contextlib.suppress(UserError):
+            FORMATS[format](whole.resolve(), poses=folder.resolve(), follow_links=follow_links)
+            return whole
     return None
 
 

@@ -48,19 +48,24 @@ def is_gaussian_splatting(folder: Path, *, follow_links: bool = False) -> bool:
 
 
 def read_gaussian_splatting(
-    folder: Path, factor: int | None = None, *, follow_links: bool = False
+    folder: Path,
+    factor: int | None = None,
+    *,
+    poses: Path | None = None,
+    follow_links: bool = False,
 ) -> Capture:
     """Reads the cameras and finds their images.
 
     Args:
       folder: contains the file, and the images in a folder of them.
       factor: N to read the images in `images_N`; None or 1 for the originals.
+      poses: the folder below it that has the files of poses; None if it has them itself.
       follow_links: whether symbolic links that lead out of the folder are followed.
 
     Raises:
       UserError: for what is missing or impossible.
     """
-    path = _file(folder)
+    path = _file(poses or folder)
     entries = read_json_list(path, follow_links=follow_links)
     if not 0 < len(entries) <= MAX_VIEWS:
         raise UserError(f"{path} has {len(entries):,} cameras: there must be 1 to {MAX_VIEWS:,}")

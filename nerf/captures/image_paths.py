@@ -113,6 +113,16 @@ def images_without_pose(files: Iterable[Path], depth: Iterable[Path] = ()) -> li
     ]
 
 
+def folders_to(folder: Path, inner: str) -> list[Path]:
+    """A folder, those on the way from it to one below it, and that one.
+
+    >>> [path.as_posix() for path in folders_to(Path("scene"), "seq/rgb")]
+    ['scene', 'scene/seq', 'scene/seq/rgb']
+    """
+    parts = PurePath(inner).parts
+    return [folder.joinpath(*parts[:count]) for count in range(len(parts) + 1)]
+
+
 def scaled_folders(folder: Path) -> list[Path]:
     """The folders `images_2`, `images_4` and so on in a folder, the largest images first."""
     factors = {path: folder_factor(path.name) for path in folder.glob("images_*") if path.is_dir()}

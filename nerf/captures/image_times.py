@@ -17,12 +17,15 @@ _GAPS = (2e-3, 60.0)  # seconds from an image to the next
 
 
 def image_stamps(
-    folder: Path, names: Sequence[str], lists: Sequence[str], follow_links: bool
+    places: Sequence[Path], names: Sequence[str], lists: Sequence[str], follow_links: bool
 ) -> list[tuple[float, str]]:
-    """Timestamps of images, from the first of some files that lists them or from their names."""
-    for name in lists:
-        if (folder / name).is_file():
-            text = text_of(folder / name, follow_links=follow_links)
+    """Timestamps of images, from the first of some files that lists them or from their names.
+
+    The files may be in each of some folders.
+    """
+    for path in (place / name for name in lists for place in places):
+        if path.is_file():
+            text = text_of(path, follow_links=follow_links)
             lines = [line.split() for line in text.splitlines()[:MAX_VIEWS]]
             found = [_stamp(words[0], words[1]) for words in lines if len(words) >= 2]
             return [stamp for stamp in found if stamp is not None]

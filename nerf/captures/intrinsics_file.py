@@ -78,18 +78,21 @@ class SharedLens(NamedTuple):
     depth_unit: float | None = None
 
 
-def read_intrinsics(folder: Path, image_folder: str, *, follow_links: bool = False) -> SharedLens:
-    """Reads the first of the files that is there, in the folder or beside the images.
+def read_intrinsics(
+    folder: Path, places: Sequence[Path], *, follow_links: bool = False
+) -> SharedLens:
+    """Reads the first of the files that is there.
 
     Args:
-      folder: contains the file.
-      image_folder: where the images are; in KITTI it says which camera took them.
+      folder: of the capture.
+      places: the folders that may contain the file, in or below `folder`; the last is that of the
+        images, which in KITTI says which camera took them.
       follow_links: whether files that are links out of the folder are read.
 
     Raises:
       UserError: if there is no file, or it cannot be understood.
     """
-    for place in (folder, folder / image_folder, folder / "intrinsic"):  # of ScanNet
+    for place in (*places, *(place / "intrinsic" for place in places)):  # of ScanNet
         check_inside(folder, place, follow_links=follow_links)
         path = file_named(place, *JSON_FILES)
         if path is not None:
@@ -99,7 +102,7 @@ def read_intrinsics(folder: Path, image_folder: str, *, follow_links: bool = Fal
             return _of_text(path, follow_links)
         path = file_named(place, KITTI_FILE)
         if path is not None:
-            return _of_kitti(path, image_folder, follow_links)
+            return _of_kitti(path, places[-1].name, follow_links)
     raise UserError(
         f"the poses in {folder} come without a lens: add {JSON_FILES[0]} with "
         '{"fl_x": ..., "fl_y": ..., "cx": ..., "cy": ..., "w": ..., "h": ...} in pixels, or '

@@ -23,6 +23,7 @@ from nerf.captures.array_files import read_array
 from nerf.captures.capture import Array, Capture, counted_views, named_views
 from nerf.captures.files import IMAGE_SUFFIXES, check_inside, contents, file_named
 from nerf.captures.image_files import advice_on_other_files, image_files
+from nerf.captures.image_names import NoImagesFound
 from nerf.captures.image_paths import folder_factor
 from nerf.errors import UserError, counted, listed
 from nerf.geometry.lenses import Lens
@@ -31,19 +32,27 @@ POSES_FILE = "poses_bounds.npy"
 _MAX_BYTES = 2**28
 
 
-def read_llff(folder: Path, factor: int | None = None, *, follow_links: bool = False) -> Capture:
+def read_llff(
+    folder: Path,
+    factor: int | None = None,
+    *,
+    poses: Path | None = None,
+    follow_links: bool = False,
+) -> Capture:
     """Reads the poses and finds the images.
 
     Args:
       folder: contains `poses_bounds.npy` and `images` or `images_N`.
       factor: 1 to read `images`, N to read `images_N`; None reads the smallest images: those of the
         `images_N` with the largest N, else of `images`.
+      poses: the folder below it that has the file of poses; None if it has it itself.
       follow_links: whether symbolic links that lead out of the folder are followed.
 
     Raises:
       UserError: if anything is missing, unreadable or inconsistent.
     """
-    path = file_named(folder, POSES_FILE) or folder / POSES_FILE
+    place = poses or folder
+    path = file_named(place, POSES_FILE) or place / POSES_FILE
     poses_bounds = _read_poses_bounds(path, follow_links)
     image_folder, files = _choose_images(folder, factor, follow_links)
     _check_counts(folder, image_folder, files, len(poses_bounds))
@@ -153,7 +162,7 @@ def _choose_images(folder: Path, factor: int | None, follow_links: bool) -> tupl
     """
     folders = _image_folders(folder)
     if not folders:
-        raise UserError(
+        raise NoImagesFound(
             f"no images or images_N folder in {folder} ({contents(folder)}): put the images into "
             "a folder of that name"
         )
@@ -172,7 +181,7 @@ def _choose_images(folder: Path, factor: int | None, follow_links: bool) -> tupl
             return folders[candidate], files
     looked_in = listed(str(folders[candidate]) for candidate in smaller)
     more = advice_on_other_files(folders[smaller[0]])
-    raise UserError(
+    raise NoImagesFound(
         f"no images ({', '.join(IMAGE_SUFFIXES)}) in {looked_in} "
         f"({contents(folders[smaller[0]])}): put them there{more}"
     )

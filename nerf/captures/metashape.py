@@ -66,19 +66,24 @@ def is_metashape(folder: Path, *, follow_links: bool = False) -> bool:
 
 
 def read_metashape(
-    folder: Path, factor: int | None = None, *, follow_links: bool = False
+    folder: Path,
+    factor: int | None = None,
+    *,
+    poses: Path | None = None,
+    follow_links: bool = False,
 ) -> Capture:
     """Reads the cameras of the first chunk and finds their images by their labels.
 
     Args:
       folder: contains the file and the images.
       factor: N to read the images in `images_N`; None or 1 for the originals.
+      poses: the folder below it that has the files of poses; None if it has them itself.
       follow_links: whether symbolic links that lead out of the folder are followed.
 
     Raises:
       UserError: for what is missing or impossible.
     """
-    paths = metashape_files(folder, follow_links=follow_links)
+    paths = metashape_files(poses or folder, follow_links=follow_links)
     if not paths:
         raise UserError(f"no XML file of cameras in {folder}: File > Export > Export Cameras")
     path = paths[0]

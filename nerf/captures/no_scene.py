@@ -6,13 +6,13 @@ files of another program; there are images or a video without poses.
 
 import contextlib
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 from nerf.captures import unposed
-from nerf.captures.files import MAX_FOLDERS, check_inside, contents, folders_in
+from nerf.captures.files import MAX_FOLDERS, check_inside, contents
 from nerf.captures.incomplete import what_is_missing
 from nerf.captures.other_programs import sentence, unread_file, unread_kind
+from nerf.captures.poses_beside import Formats, as_given, below
 from nerf.errors import UserError, counted, listed
 
 _TOLD_BY_CONTENT = (
@@ -34,8 +34,6 @@ _PARTS = re.compile(
     r"poses?|intrinsic|keyframes|corrected_images|cameras|corrected_cameras|colmap|sparse|bundle|[0-9]"
 )
 _MAX_ABOVE = 3  # folders above that are searched
-
-Formats = Callable[[Path], list[str]]
 
 
 def not_a_folder(path: Path, formats_in: Formats) -> UserError:
@@ -61,11 +59,12 @@ def no_scene(folder: Path, formats_in: Formats, *, follow_links: bool = False) -
       follow_links: whether symbolic links that lead out of the folder are followed.
     """
     check_links(folder, follow_links)
-    below = _scenes_below(folder, formats_in)
-    if below:
-        return UserError(
-            f"no scene in {folder}, but there is one in {listed(below)}: give that folder"
-        )
+    inner = below(folder, formats_in)
+    found = [str(path) for path in inner.scenes or inner.poses]
+    if found:
+        there = "there is one" if len(found) == 1 else f"there are {len(found)}"
+        which = "that folder" if len(found) == 1 else "one of these folders"
+        return UserError(f"no scene in {folder}, but {there} in {listed(found)}: give {which}")
     above = scene_above(folder, formats_in)
     _, images = unposed.find_images(folder)
     if above is not None and is_part(folder):
@@ -112,14 +111,14 @@ def scene_above(folder: Path, formats_in: Formats) -> Path | None:
     for count, above in enumerate(whole.parents[:_MAX_ABOVE]):
         if above == above.parent:  # the root
             return None
-        is_scene = formats_in(above) if count == 0 else _has_scene(above)
+        is_scene = formats_in(above) if count == 0 else has_scene(above)
         if is_scene and unposed.find_images(above)[1]:
-            shown = folder.parents[count : count + 1]
-            return shown[0] if shown and shown[0].resolve() == above and shown[0].name else above
+            return as_given(folder, count)
     return None
 
 
-def _has_scene(folder: Path) -> bool:
+def has_scene(folder: Path) -> bool:
+    """Whether a folder looks like a scene by the names in it; no file is opened."""
     return any((folder / name).exists() for name in _FILES_OF_SCENES)
 
 
@@ -129,15 +128,3 @@ def check_links(folder: Path, follow_links: bool) -> None:
         paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in _TOLD_BY_CONTENT)
         for path in paths[:MAX_FOLDERS]:
             check_inside(folder, path, follow_links=follow_links)
-
-
-def _scenes_below(folder: Path, formats_in: Formats) -> list[str]:
-    """The folders in a folder that have a scene; else those in these."""
-    found: list[str] = []
-    paths = folders_in(folder)
-    for _ in range(2):
-        found = [str(path) for path in paths if formats_in(path)]
-        if found:
-            break
-        paths = [inner for path in paths for inner in folders_in(path)][:MAX_FOLDERS]
-    return found

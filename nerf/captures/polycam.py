@@ -55,18 +55,25 @@ def _keyframes(folder: Path) -> Path:
     return inner if inner.is_dir() else folder
 
 
-def read_polycam(folder: Path, factor: int | None = None, *, follow_links: bool = False) -> Capture:
+def read_polycam(
+    folder: Path,
+    factor: int | None = None,
+    *,
+    poses: Path | None = None,
+    follow_links: bool = False,
+) -> Capture:
     """Reads the cameras of all keyframes and finds their images.
 
     Args:
       folder: contains `keyframes/`, or the folders in it.
       factor: not used: the app makes no smaller copies.
+      poses: the folder below it that has the folders of cameras; None if it has them itself.
       follow_links: whether symbolic links that lead out of the folder are followed.
 
     Raises:
       UserError: for what is missing or impossible.
     """
-    keyframes = _keyframes(folder)
+    keyframes = _keyframes(poses or folder)
     for cameras, images in _FOLDERS:
         place = folder_at(keyframes, cameras)
         check_inside(folder, place, follow_links=follow_links)
@@ -97,7 +104,7 @@ def _read_keyframes(
             "these poses are those of the phone's own tracking; Polycam's optimised ones, "
             "corrected_cameras, are not there"
         )
-    keyframes = _keyframes(folder)
+    keyframes = paths[0].parent.parent
     return make_capture(
         "polycam",
         folder,

@@ -98,28 +98,34 @@ def is_incomplete(folder: Path, *, follow_links: bool = False) -> bool:
 
 
 def read_realitycapture(
-    folder: Path, factor: int | None = None, *, follow_links: bool = False
+    folder: Path,
+    factor: int | None = None,
+    *,
+    poses: Path | None = None,
+    follow_links: bool = False,
 ) -> Capture:
     """Reads the CSV file, or else the XMP files, and finds the images.
 
     Args:
       folder: contains the files and the images.
       factor: N to read the images in `images_N`; None or 1 for the originals.
+      poses: the folder below it that has the files of poses; None if it has them itself.
       follow_links: whether symbolic links that lead out of the folder are followed.
 
     Raises:
       UserError: for what is missing or impossible.
     """
-    tables = _csv_files(folder, follow_links, whole=True)
-    if not tables and not _xmp_files(folder, follow_links):
-        tables = _csv_files(folder, follow_links, whole=False)
+    place = poses or folder
+    tables = _csv_files(place, follow_links, whole=True)
+    if not tables and not _xmp_files(place, follow_links):
+        tables = _csv_files(place, follow_links, whole=False)
     if tables:
         images, notes = _read_csv(tables[0], follow_links)
         notes = [*read_and_not(tables), *notes]
         return make_capture(
             "realitycapture", folder, images, factor, notes, follow_links=follow_links
         )
-    paths = _xmp_files(folder, follow_links)
+    paths = _xmp_files(place, follow_links)
     if not paths:
         raise UserError(
             f"no camera parameters of RealityCapture in {folder}: export the registration as "

@@ -52,13 +52,18 @@ def _images(folder: Path) -> str | None:
 
 
 def read_record3d(
-    folder: Path, factor: int | None = None, *, follow_links: bool = False
+    folder: Path,
+    factor: int | None = None,
+    *,
+    poses: Path | None = None,
+    follow_links: bool = False,
 ) -> Capture:
     """Reads `metadata.json` and finds the images.
 
     Args:
       folder: contains the file and `rgb/`.
       factor: not used: the app makes no smaller copies.
+      poses: not used: the app's file and its images are in one folder.
       follow_links: whether symbolic links that lead out of the folder are followed.
 
     Raises:

@@ -41,19 +41,24 @@ def is_scanner_app(folder: Path, *, follow_links: bool = False) -> bool:
 
 
 def read_scanner_app(
-    folder: Path, factor: int | None = None, *, follow_links: bool = False
+    folder: Path,
+    factor: int | None = None,
+    *,
+    poses: Path | None = None,
+    follow_links: bool = False,
 ) -> Capture:
     """Reads the cameras of all frames and finds their images.
 
     Args:
       folder: contains the files.
       factor: not used: the app makes no smaller copies.
+      poses: the folder below it that has the files of frames; None if it has them itself.
       follow_links: whether symbolic links that lead out of the folder are followed.
 
     Raises:
       UserError: for what is missing or impossible.
     """
-    paths = _files(folder)[:MAX_VIEWS]
+    paths = _files(poses or folder)[:MAX_VIEWS]
     if not paths:
         raise UserError(f"no {_PREFIX}*.json in {folder}: export all data again")
     images, without_pose = read_each(

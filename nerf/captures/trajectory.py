@@ -26,10 +26,12 @@ from pathlib import Path
 from nerf.captures.capture import Capture
 from nerf.captures.depth_beside import depth_beside, is_depth_name
 from nerf.captures.files import (
+    MAX_FOLDERS,
     check_inside,
     file_named,
     files_with,
     folder_at,
+    folders_in,
     has_image_suffix,
     link_out,
     natural_key,
@@ -37,6 +39,8 @@ from nerf.captures.files import (
 )
 from nerf.captures.image_files import advice_on_other_files, image_files
 from nerf.captures.image_index import NO_VIEWS
+from nerf.captures.image_names import NoImagesFound
+from nerf.captures.image_paths import folders_to
 from nerf.captures.image_times import (
     ASSOCIATION_FILES,
     MAX_SECONDS,
@@ -75,6 +79,7 @@ _IMAGE_FOLDERS = (
 _POSE_FOLDERS = ("pose", "poses")
 _MIN_MATCHED = 0.5  # of the images, the least whose names are then taken for timestamps
 _MAX_FILES = 20  # that are looked at
+_MAX_DEPTH = 3  # of folders that are searched for images
 _OF_POSES = re.compile("traj|pose|ground_?truth|odom|(k?f|keyframes?)_.*", re.I)  # other names
 _OF_7_SCENES = ".pose.txt"
 
@@ -121,28 +126,34 @@ def is_trajectory(folder: Path, *, follow_links: bool = False) -> bool:
 
 
 def read_trajectory(
-    folder: Path, factor: int | None = None, *, follow_links: bool = False
+    folder: Path,
+    factor: int | None = None,
+    *,
+    poses: Path | None = None,
+    follow_links: bool = False,
 ) -> Capture:
     """Reads the poses, the images that belong to them, and the lens.
 
     Args:
       folder: contains the files and the images.
       factor: N to read the images in `images_N`; None or 1 for the originals.
+      poses: the folder below it that has the files of poses; None if it has them itself.
       follow_links: whether symbolic links that lead out of the folder are followed.
 
     Raises:
       UserError: for what is missing or impossible.
     """
-    paths = trajectory_files(folder, follow_links=follow_links)
+    paths = trajectory_files(poses or folder, follow_links=follow_links)
     if not paths:
         raise UserError(f"no trajectory in {folder}: name it {TEXT_FILES[1]}, or poses.csv")
     path = paths[0]
     image_folder, names = _images(folder, follow_links)
-    shared = read_intrinsics(folder, image_folder, follow_links=follow_links)
-    poses, more = _poses(path, follow_links)
-    is_timed = all(pose.timestamp is not None and pose.name is None for pose in poses)
-    stamps = image_stamps(folder, names, ASSOCIATION_FILES, follow_links) if is_timed else []
-    named, notes = _match(path, poses, folder / image_folder, names, stamps)
+    places = list(dict.fromkeys((poses or folder, *folders_to(folder, image_folder))))
+    shared = read_intrinsics(folder, places, follow_links=follow_links)
+    trajectory, more = _poses(path, follow_links)
+    is_timed = all(pose.timestamp is not None and pose.name is None for pose in trajectory)
+    stamps = image_stamps(places, names, ASSOCIATION_FILES, follow_links) if is_timed else []
+    named, notes = _match(path, trajectory, folder / image_folder, names, stamps)
     depths, depth_notes = depth_beside(
         folder,
         image_folder,
@@ -200,32 +211,36 @@ def _images(folder: Path, follow_links: bool) -> tuple[str, list[str]]:
             names = [name for name in every if not is_depth_name(name)] or every
             if names:
                 return place.relative_to(folder).as_posix(), sorted(names, key=natural_key)
-    others = [place for place in _folders(folder) if image_files(place)]
-    if len(others) == 1:
-        check_inside(folder, others[0], follow_links=follow_links)
-        names = [file.name for file in image_files(others[0])]
-        return others[0].name, sorted(names, key=natural_key)
+    inner = _inner_images(folder)
+    if inner is not None:
+        names = [file.name for file in image_files(inner)]
+        return inner.relative_to(folder).as_posix(), sorted(names, key=natural_key)
     there = [folder / name for name in _IMAGE_FOLDERS if (folder / name).is_dir()]
     more = next((text for text in map(advice_on_other_files, there) if text), "")
     looked_in = ", ".join(_IMAGE_FOLDERS[:-1])
     for video in sorted(path for path in folder.iterdir() if is_video(path)):
         frames = shlex.quote(str(folder / "rgb"))
-        raise UserError(
+        raise NoImagesFound(
             f"no images in {folder}, but a video, {video.name}: write its frames, `mkdir {frames} "
             f"&& ffmpeg -i {shlex.quote(str(video))} -start_number 0 {frames}/%06d.png`"
         )
-    raise UserError(f"no images in {folder}: put them into one of {looked_in}{more}")
+    raise NoImagesFound(f"no images in {folder}: put them into one of {looked_in}{more}")
 
 
-def _folders(folder: Path) -> list[Path]:
-    """The folders in a folder that may have images, whatever they are called."""
-    paths = sorted(path for path in folder.iterdir() if path.is_dir() and not path.is_symlink())
-    names = (path.name.lower() for path in paths)
-    return [
-        path
-        for path, name in zip(paths, names, strict=True)
-        if not name.startswith(".") and not NO_VIEWS.search(name)
-    ]
+def _inner_images(folder: Path) -> Path | None:
+    """The only folder of images somewhere below a folder, or the only one with a usual name."""
+    found, paths = [], [folder]
+    for _ in range(_MAX_DEPTH):
+        paths = [
+            inner
+            for path in paths
+            for inner in folders_in(path)
+            if not NO_VIEWS.search(inner.name.lower())
+        ][:MAX_FOLDERS]
+        found += [path for path in paths if image_files(path)]
+    usual = ([path for path in found if path.name.lower() == name] for name in _IMAGE_FOLDERS)
+    fitting = next((paths for paths in usual if paths), found)
+    return fitting[0] if len(fitting) == 1 else None
 
 
 # Which image belongs to which pose.

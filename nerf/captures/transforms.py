@@ -71,19 +71,24 @@ class Frame(NamedTuple):
 
 
 def read_nerfstudio(
-    folder: Path, factor: int | None = None, *, follow_links: bool = False
+    folder: Path,
+    factor: int | None = None,
+    *,
+    poses: Path | None = None,
+    follow_links: bool = False,
 ) -> Capture:
     """Reads `transforms.json`.
 
     Args:
-      folder: contains the file.
+      folder: contains the file and the images.
       factor: N to read the images in `images_N`; None or 1 for the originals.
+      poses: the folder below it that has the files of poses; None if it has them itself.
       follow_links: whether symbolic links that lead out of the folder are followed.
 
     Raises:
       UserError: with everything that is missing or impossible.
     """
-    path, name_notes = transforms_file(folder, follow_links=follow_links)
+    path, name_notes = transforms_file(poses or folder, follow_links=follow_links)
     content, left_out = _with_test_frames(path, read_json(path, follow_links=follow_links))
     names = names_in(content)
     root = path.parent.relative_to(folder).as_posix()
@@ -95,7 +100,8 @@ def read_nerfstudio(
     masks, mask_notes = masks_of_frames(beside, content, names, images, factor)
     depth_files, depth_notes = depth_of_frames(beside, content, names, follow_links=follow_links)
     notes += [*name_notes, *left_out, *images.notes(), *split_notes, *mask_notes, *depth_notes]
-    model, by_id = _points(folder, content, notes, follow_links=follow_links)
+    model = colmap.find_model(path.parent) or colmap.find_model(folder)
+    by_id = _points(model, content, notes, follow_links=follow_links)
     points = np.array([point.position for point in by_id.values()]).reshape(-1, 3)
     capture = assemble("nerfstudio", images, frames, points, split, notes, depth_files=depth_files)
     return dataclasses.replace(_with_depths(capture, model, by_id), masks=masks)
@@ -208,25 +214,23 @@ def _read_frame(
 
 
 def _points(
-    folder: Path, content: Mapping[str, Any], notes: list[str], *, follow_links: bool = False
-) -> tuple[Path | None, dict[int, Point]]:
-    """COLMAP's points in the frame of the poses by their numbers, and the folder of the model; none
-    if there is no model.
+    model: Path | None, content: Mapping[str, Any], notes: list[str], *, follow_links: bool = False
+) -> dict[int, Point]:
+    """The points of COLMAP's model in the frame of the poses by their numbers.
 
     A model that cannot be read adds a note instead.
     """
-    model = colmap.find_model(folder)
     if model is None:
-        return None, {}
+        return {}
     matrix = None
     if content.get("applied_transform") is not None:
         matrix = pose_matrix(content["applied_transform"], "applied_transform")
     scale = Numbers(content, NERFSTUDIO_FILE)("applied_scale", 1.0)
     try:
-        return model, moved_points(model, matrix, scale, follow_links=follow_links)
+        return moved_points(model, matrix, scale, follow_links=follow_links)
     except UserError as error:
         notes.append(f"the points of COLMAP beside {NERFSTUDIO_FILE} are not used: {error}")
-        return None, {}
+        return {}
 
 
 def _with_depths(capture: Capture, model: Path | None, points: Mapping[int, Point]) -> Capture:

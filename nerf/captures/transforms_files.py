@@ -1,15 +1,13 @@
-"""Which file of a folder is its transforms.json: also a copy under another name, or in a subfolder.
+"""Which file of a folder is its transforms.json: also a copy under another name.
 
 A browser calls the second download `transforms (1).json`, and programs write `transforms_all.json`.
-Some programs write the file into one folder and the images into another beside it.
 """
 
 import json
 from pathlib import Path
 from typing import Any
 
-from nerf.captures import unposed
-from nerf.captures.files import file_named, files_with, folders_in, read_bytes, text_of
+from nerf.captures.files import file_named, files_with, read_bytes, text_of
 from nerf.errors import UserError, listed
 
 NERFSTUDIO_FILE = "transforms.json"
@@ -30,24 +28,15 @@ def transforms_file(folder: Path, *, follow_links: bool = False) -> tuple[Path, 
     if path is not None:
         return path, []
     others = other_transforms(folder, follow_links=follow_links)
-    others = others or transforms_beside_images(folder)
     if len(others) > 1:
-        names = listed(path.relative_to(folder).as_posix() for path in others)
+        names = listed(path.name for path in others)
         raise UserError(
             f"{names} in {folder} may each be its transforms.json: move or copy the right one to "
             f"{folder / NERFSTUDIO_FILE}"
         )
     if not others:
         return folder / NERFSTUDIO_FILE, []
-    name = others[0].relative_to(folder).as_posix()
-    return others[0], [f"{name} is read as {NERFSTUDIO_FILE}, which is not there"]
-
-
-def transforms_beside_images(folder: Path) -> list[Path]:
-    """The files of subfolders without images, where the folder has images elsewhere."""
-    found = [file_named(inner, NERFSTUDIO_FILE) for inner in folders_in(folder)]
-    paths = [path for path in found if path is not None and not unposed.find_images(path.parent)[1]]
-    return paths if paths and unposed.find_images(folder)[1] else []
+    return others[0], [f"{others[0].name} is read as {NERFSTUDIO_FILE}, which is not there"]
 
 
 def other_transforms(folder: Path, *, follow_links: bool = False) -> list[Path]:

@@ -191,16 +191,19 @@ def a_missing_file(tmp_path, monkeypatch):
     yield folder
 
 
-@kind(
-    "a `transforms.json` under another name, as browsers name a second copy, or in a folder beside "
-    "that of the images"
-)
-def a_transforms_file_elsewhere(tmp_path, monkeypatch):
-    for name in ("transforms (1).json", "poses/transforms.json"):
-        folder = write_nerfstudio(tmp_path / name[:5])
-        (folder / "poses").mkdir()
-        (folder / "transforms.json").rename(folder / name)
-        yield folder
+@kind("a `transforms.json` under another name, as browsers name a second copy")
+def a_transforms_file_of_another_name(tmp_path, monkeypatch):
+    folder = write_nerfstudio(tmp_path)
+    (folder / "transforms.json").rename(folder / "transforms (1).json")
+    yield folder
+
+
+@kind("poses of any format in a folder beside that of the images; give the folder of both")
+def poses_in_a_folder_of_their_own(tmp_path, monkeypatch):
+    folder = write_nerfstudio(tmp_path)
+    (folder / "poses").mkdir()
+    (folder / "transforms.json").rename(folder / "poses" / "transforms.json")
+    yield folder
 
 
 @kind("several `.out` files of Bundler")

@@ -30,6 +30,10 @@ def scenes(tmp_path_factory):
     return found | {name: convert(source, name, home / name) for name in EXPORT_FORMATS}
 
 
+# Formats whose poses and images lie in one folder, as their programs write them.
+TOGETHER = {"polycam", "realitycapture xmp", "record3d"}
+
+
 # A folder inside of a capture.
 
 
@@ -301,10 +305,39 @@ def test_a_transforms_file_in_a_folder_beside_the_images_is_read(tmp_path, scene
     capture = read_capture(folder)
     np.testing.assert_array_equal(capture.camtoworlds, expected.camtoworlds)
     assert [x.name for x in capture.files] == [x.name for x in expected.files]
-    assert "poses/transforms.json is read as transforms.json, which is not there" in capture.notes
+    assert "the poses are read from poses" in capture.notes
     assert ("are found under other names" in str(capture.notes)) == (name == "{}")
     advice = f"is a part of the scene in {folder}: give that folder"
     assert advice in refusal(folder / "poses")
+
+
+@pytest.mark.parametrize("name", sorted({*WRITERS, *EXPORT_FORMATS} - TOGETHER))
+def test_poses_in_a_folder_of_their_own_are_read_with_the_images_beside_it(tmp_path, scenes, name):
+    folder, expected = tmp_path / "scene", read_capture(scenes[name])
+    shutil.copytree(scenes[name], folder)
+    poses = folder / "export" / "of poses"
+    others = [path for path in folder.iterdir() if not has_images(path)]
+    poses.mkdir(parents=True)
+    for path in others:
+        path.rename(poses / path.name)
+    capture = read_capture(folder)
+    assert (capture.format, capture.names) == (expected.format, expected.names)
+    np.testing.assert_array_equal(capture.camtoworlds, expected.camtoworlds)
+    for found, wanted in zip(capture.lens, expected.lens, strict=True):
+        np.testing.assert_array_equal(found, wanted)
+    assert capture.notes == ("the poses are read from export/of poses", *expected.notes)
+    assert read_capture(folder, format=expected.format).num_views == expected.num_views
+    assert f"is a part of the scene in {folder}: give that folder" in refusal(poses)
+    shutil.copytree(poses, folder / "export" / "older")
+    message = refusal(folder)
+    assert f"export/of poses, export/older in {folder} may each have the poses" in message
+    shutil.rmtree(folder / "export" / "older")
+    write_nerfstudio(folder / "export" / "another")
+    assert f"but there is one in {folder / 'export' / 'another'}: give that" in refusal(folder)
+
+
+def has_images(path):
+    return path.suffix == ".png" or any(path.rglob("*.png"))
 
 
 def test_another_scene_beside_images_is_not_taken_for_a_part(tmp_path, scenes):

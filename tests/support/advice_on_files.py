@@ -50,10 +50,15 @@ def the_folder_above_or_below(tmp_path, monkeypatch):
     yield folder
 
 
+def far_from(folder):
+    """A place where the images of a scene are not taken for its own."""
+    return folder.parents[2] / "photos"
+
+
 @advises("none of the N images ... is there")
 def images_in_another_place(tmp_path, monkeypatch):
-    folder = write_nerfstudio(tmp_path / "scenes" / "scene")
-    elsewhere = shutil.move(folder / "images", tmp_path / "elsewhere")
+    folder = write_nerfstudio(tmp_path / "all" / "scenes" / "scene")
+    elsewhere = shutil.move(folder / "images", far_from(folder))
     yield folder
     (place,) = re.findall(r"put them into (\S+)$", sentence(folder))
     for path in sorted(Path(elsewhere).iterdir()):
@@ -63,8 +68,8 @@ def images_in_another_place(tmp_path, monkeypatch):
 
 @advises("leads out of ..., and no image below it has this name")
 def names_of_another_place(tmp_path, monkeypatch):
-    folder = write_nerfstudio(tmp_path / "scenes" / "scene")
-    outside = shutil.move(folder / "images", tmp_path / "photos")
+    folder = write_nerfstudio(tmp_path / "all" / "scenes" / "scene")
+    outside = shutil.move(folder / "images", far_from(folder))
     rename_in_file(folder, '"images/', '"../../photos/')
     yield folder
     shutil.copytree(outside, folder / "photos")
