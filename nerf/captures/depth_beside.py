@@ -22,7 +22,7 @@ from pathlib import Path, PurePosixPath
 from nerf.captures.depth_images import DEPTH_SUFFIXES
 from nerf.captures.files import check_inside, files_with, folder_at, has_image_suffix, link_out
 from nerf.captures.image_paths import folders_to
-from nerf.captures.image_times import image_stamps, match_by_time
+from nerf.captures.image_times import image_stamps, match_in_any_unit
 from nerf.captures.known_depths import DepthFile
 from nerf.captures.posed_images import MAX_VIEWS
 from nerf.errors import counted
@@ -151,5 +151,5 @@ def _by_time(
     taken = image_stamps(places, list(by_name), (_LIST,), follow_links)
     known = sorted((time, PurePosixPath(name).name) for time, name in taken)
     known = [(time, name) for time, name in known if name in by_name]
-    pairs = match_by_time(stamps, [time for time, _ in known])
+    pairs = match_in_any_unit(stamps, [time for time, _ in known])
     return {stamps[image][1]: by_name[known[depth][1]] for image, depth in pairs.items()}

@@ -57,29 +57,29 @@ def in_seconds(times: Sequence[float]) -> list[float]:
 def match_in_any_unit(
     stamps: Sequence[tuple[float, str]], times: Sequence[float]
 ) -> dict[int, int]:
-    """As `match_by_time`, where the timestamps of the images may be in a smaller unit.
+    """As `match_by_time`, where the timestamps and the times may each be in a smaller unit.
 
-    That of times since 1970 is known. Of times since the start, the unit is that with which more
-    images have a pose.
+    That of times since 1970 is known. Of times since the start, the units are those with which more
+    images are matched.
     """
     order = np.argsort(times, kind="stable").tolist()
-    seconds = in_seconds([times[index] for index in order])
-    of_images = in_seconds([time for time, _ in stamps])
-    best = match_by_time(_with_times(stamps, of_images), seconds)
-    with np.errstate(all="ignore"):
-        gap = float(np.median(np.diff(np.sort(of_images)))) if len(stamps) > 1 else 0.0
-    for unit in _SMALLER_UNITS:
-        if _GAPS[0] <= gap * unit <= _GAPS[1]:
-            scaled = [time * unit for time in of_images]
-            found = match_by_time(_with_times(stamps, scaled), seconds)
+    ascending = _in_possible_units([times[index] for index in order])
+    names = [name for _, name in stamps]
+    best: dict[int, int] = {}
+    for of_images in _in_possible_units([time for time, _ in stamps]):
+        for of_poses in ascending:
+            found = match_by_time(list(zip(of_images, names, strict=True)), of_poses)
             best = found if len(found) > len(best) else best
     return {image: order[pose] for image, pose in best.items()}
 
 
-def _with_times(
-    stamps: Sequence[tuple[float, str]], times: Sequence[float]
-) -> list[tuple[float, str]]:
-    return [(time, name) for time, (_, name) in zip(times, stamps, strict=True)]
+def _in_possible_units(times: Sequence[float]) -> list[list[float]]:
+    """Times in seconds, by each unit that they may be in; as they are comes first."""
+    seconds = in_seconds(times)
+    with np.errstate(all="ignore"):
+        gap = float(np.median(np.diff(np.sort(seconds)))) if len(seconds) > 1 else 0.0
+    units = [unit for unit in _SMALLER_UNITS if _GAPS[0] <= gap * unit <= _GAPS[1]]
+    return [seconds, *([time * unit for time in seconds] for unit in units)]
 
 
 def match_by_time(stamps: Sequence[tuple[float, str]], times: Sequence[float]) -> dict[int, int]:

@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nerf.captures.capture import HALF_PIXEL, Array
-from nerf.captures.files import check_inside, file_named, read_json
+from nerf.captures.files import check_inside, contents, file_named, read_json
 from nerf.captures.json_keys import check_lens_keys, notes_on_keys, notes_on_lenses
 from nerf.captures.json_lens import FrameLens, read_lens
 from nerf.captures.posed_images import finite_number, finite_numbers, image_length, text_of
@@ -37,10 +37,14 @@ from nerf.captures.tables import has_decimal_commas
 from nerf.errors import UserError, counted, listed
 
 _REPLICA_FILE = "cam_params.json"
-_JSON_FILES = ("intrinsics.json", "camera_intrinsics.json", "camera_intrinsic.json")
+_JSON_FILES = (
+    *("intrinsics.json", "camera_intrinsics.json", "camera_intrinsic.json", "camera.json"),
+    *("calibration.json", "calib.json"),
+)
 JSON_FILES = (*_JSON_FILES, _REPLICA_FILE)
 TEXT_FILES = (
-    *("intrinsics.txt", "intrinsic_color.txt", "camera.txt", "K.txt"),
+    *("intrinsics.txt", "intrinsic_color.txt", "camera.txt", "K.txt", "calibration.txt"),
+    *("intrinsics.yaml", "camera.yaml", "calibration.yaml"),  # of lines `fx: 60`
     "camera_matrix.csv",  # of Stray Scanner
 )
 KITTI_FILE = "calib.txt"
@@ -53,6 +57,7 @@ _OTHER_NAMES = {
 _GROUPS = ("intrinsics", "camera", "camera_intrinsics", "color", "rgb")  # with the values inside
 _TEXT_KEYS = ("fx", "fy", "cx", "cy", "k1", "k2", "p1", "p2", "k3")
 _SIZE_KEYS = {"w": "w", "width": "w", "h": "h", "height": "h"}
+LENS_COLUMNS = (*_TEXT_KEYS, *_SIZE_KEYS)
 _DEPTH_SCALES = ("depth_scale", "png_depth_scale", "depthmapfactor")  # what is 1 m
 _HARMLESS = ("fps", "rgb", "bf", "type")  # of the settings of SLAM programs
 _PAIR = re.compile(r"([A-Za-z_][\w.]*)\s*[:=]\s*(\S+)")
@@ -92,22 +97,29 @@ def read_intrinsics(
     Raises:
       UserError: if there is no file, or it cannot be understood.
     """
-    for place in (*places, *(place / "intrinsic" for place in places)):  # of ScanNet
-        check_inside(folder, place, follow_links=follow_links)
-        path = file_named(place, *JSON_FILES)
-        if path is not None:
+    path = lens_file(folder, places, follow_links=follow_links)
+    if path is not None:
+        name = path.name.lower()
+        if name in JSON_FILES:
             return _of_json(path, follow_links)
-        path = file_named(place, *TEXT_FILES)
-        if path is not None:
-            return _of_text(path, follow_links)
-        path = file_named(place, KITTI_FILE)
-        if path is not None:
+        if name == KITTI_FILE:
             return _of_kitti(path, places[-1].name, follow_links)
+        return _of_text(path, follow_links)
     raise UserError(
-        f"the poses in {folder} come without a lens: add {JSON_FILES[0]} with "
+        f"the poses in {folder} come without a lens ({contents(folder)}): add {JSON_FILES[0]} with "
         '{"fl_x": ..., "fl_y": ..., "cx": ..., "cy": ..., "w": ..., "h": ...} in pixels, or '
         f"{TEXT_FILES[0]} with fx fy cx cy"
     )
+
+
+def lens_file(folder: Path, places: Sequence[Path], *, follow_links: bool = False) -> Path | None:
+    """The file that `read_intrinsics` reads; None if there is none."""
+    for place in (*places, *(place / "intrinsic" for place in places)):  # of ScanNet
+        check_inside(folder, place, follow_links=follow_links)
+        path = file_named(place, *JSON_FILES, *TEXT_FILES, KITTI_FILE)
+        if path is not None:
+            return path
+    return None
 
 
 def _of_json(path: Path, follow_links: bool) -> SharedLens:
@@ -150,7 +162,7 @@ def _renamed(content: Mapping[str, Any]) -> dict[str, Any]:
 
 def _of_text(path: Path, follow_links: bool) -> SharedLens:
     text = text_of(path, follow_links=follow_links)
-    lines = [line.partition("#")[0] for line in text.splitlines()]
+    lines = [line.partition("#")[0] for line in text.splitlines() if not line.startswith("%")]
     named = [pair for line in lines for pair in _PAIR.findall(line)]
     if named:
         return _of_pairs(path, named)
@@ -178,19 +190,18 @@ def _of_text(path: Path, follow_links: bool) -> SharedLens:
 
 def _of_pairs(path: Path, named: Sequence[tuple[str, str]]) -> SharedLens:
     """The lens of lines such as `fx: 60`, `fx = 60` or, of ORB-SLAM, `Camera.fx: 60`."""
-    values: dict[str, float] = {}
+    values: dict[str, str] = {}
     unknown: list[str] = []
-    size = {"w": 0, "h": 0}
     scales: dict[str, Any] = {}
     for name, word in named:
-        key = name.rpartition(".")[2].lower()
-        where, word = f"{path}: {name}", word.strip("\"',;")
-        if key in _TEXT_KEYS:
-            values[key] = finite_number(word, where)
-        elif key in _SIZE_KEYS:
-            size[_SIZE_KEYS[key]] = image_length(word, where)
+        group, _, key = name.lower().rpartition(".")
+        word = word.strip("\"',;")
+        if group and not group.startswith("camera"):  # other settings of ORB-SLAM
+            continue
+        if key in LENS_COLUMNS:
+            values[key] = word
         elif key in _DEPTH_SCALES:
-            scales[key] = finite_number(word, where)
+            scales[key] = finite_number(word, f"{path}: {name}")
         elif key not in _HARMLESS:
             unknown.append(name)
     if unknown:
@@ -199,18 +210,30 @@ def _of_pairs(path: Path, named: Sequence[tuple[str, str]]) -> SharedLens:
             f"read: give {', '.join(_TEXT_KEYS)}, width and height alone, or write "
             f"{JSON_FILES[0]} with the keys of a transforms.json"
         )
-    missing = [key for key in _TEXT_KEYS[:4] if key not in values]
-    if missing:
-        raise UserError(f"{path} has no {listed(missing)}: give fx, fy, cx, cy in pixels")
-    if (size["w"] > 0) != (size["h"] > 0):
-        raise UserError(f"{path} has one of width and height: give both, in pixels")
-    pinhole, distortion = [[values.get(k, 0.0) for k in keys] for keys in _split(_TEXT_KEYS)]
-    lens = _from_centres(pinhole, distortion, (size["w"], size["h"]))
+    lens = lens_of_words(values, str(path))
     return SharedLens(lens, path, depth_unit=_depth_unit(scales, _DEPTH_SCALES))
 
 
-def _split(keys: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
-    return keys[:4], keys[4:]
+def lens_of_words(values: Mapping[str, str], where: str) -> FrameLens:
+    """The lens of words by their names, which are some of `LENS_COLUMNS`.
+
+    Raises:
+      UserError: if one is missing or no number; `where` is for the message.
+    """
+    missing = [key for key in _TEXT_KEYS[:4] if key not in values]
+    if missing:
+        raise UserError(f"{where} has no {listed(missing)}: give fx, fy, cx, cy in pixels")
+    size = {"w": 0, "h": 0}
+    for key, side in _SIZE_KEYS.items():
+        if key in values:
+            size[side] = image_length(values[key], f"{where}: {key}")
+    if (size["w"] > 0) != (size["h"] > 0):
+        raise UserError(f"{where} has one of width and height: give both, in pixels")
+    pinhole, distortion = (
+        [finite_number(values.get(key, 0.0), f"{where}: {key}") for key in keys]
+        for keys in (_TEXT_KEYS[:4], _TEXT_KEYS[4:])
+    )
+    return _from_centres(pinhole, distortion, (size["w"], size["h"]))
 
 
 def _of_kitti(path: Path, image_folder: str, follow_links: bool) -> SharedLens:

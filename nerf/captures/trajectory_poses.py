@@ -1,7 +1,7 @@
-"""The poses of a trajectory: lines of TUM or KITTI, or a table; see `nerf.captures.trajectory`."""
+"""The poses of a trajectory: lines of TUM or KITTI; see `nerf.captures.trajectory`."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from nerf.captures.capture import Array, InvalidCapture
 from nerf.captures.faults import merge_faults
-from nerf.captures.files import IMAGE_SUFFIXES, files_with, natural_key
+from nerf.captures.files import files_with, natural_key
 from nerf.captures.posed_images import (
     MAX_VIEWS,
     finite_number,
@@ -18,44 +18,18 @@ from nerf.captures.posed_images import (
     text_of,
 )
 from nerf.captures.tables import (
-    Header,
-    find_header,
     has_decimal_commas,
-    note_on_columns,
-    rows_of,
 )
 from nerf.errors import UserError, counted, listed
 from nerf.geometry.poses import are_orthonormal
 
 _NUMBERED = (13, 17)  # words of a line with a matrix behind another one
 _LENGTHS = (8, 12, 16, *_NUMBERED)
-_NUMBERS = ("id", "index", "frame_id", "frame_index")  # that say nothing of a pose
+NUMBERS = ("id", "index", "frame_id", "frame_index")  # that say nothing of a pose
 _BESIDE = ".pose"  # of 7-Scenes, whose poses lie beside the images
-_POSITION = ("tx", "ty", "tz")
-_QUATERNION = ("qx", "qy", "qz", "qw")
-# Columns of 3x4 matrices, row by row, and those of a fourth row.
-_MATRICES = (
-    *(
-        tuple(f"{name}{row}{column}" for row in range(first, first + 3) for column in columns)
-        for name in ("m", "m_", "t", "t_")
-        for first in (0, 1)
-        for columns in [range(first, first + 4)]
-    ),
-    *(
-        tuple(
-            x
-            for row, place in zip(range(first, first + 3), _POSITION, strict=True)
-            for x in (*(f"{name}{row}{column}" for column in range(first, first + 3)), place)
-        )
-        for name in ("r", "r_", "m", "m_")
-        for first in (0, 1)
-    ),
-)
-_LAST_ROWS = tuple(
-    f"{n}{row}{c}" for n in ("m", "m_", "t", "t_") for row in (3, 4) for c in range(5)
-)
-_KNOWN = ("name", "timestamp", *_POSITION, *_QUATERNION, *_NUMBERS)
-_OTHER_NAMES = {
+POSITION = ("tx", "ty", "tz")
+QUATERNION = ("qx", "qy", "qz", "qw")
+OTHER_NAMES = {
     **dict.fromkeys(("file", "filename", "file_name", "file_path", "filepath", "path"), "name"),
     **dict.fromkeys(("image", "image_name", "image_path", "image_file", "img", "img_name"), "name"),
     **dict.fromkeys(("img_path", "frame", "rgb", "rgb_path", "label"), "name"),
@@ -64,6 +38,10 @@ _OTHER_NAMES = {
     **dict.fromkeys(("x", "pos_x"), "tx"),
     **dict.fromkeys(("y", "pos_y"), "ty"),
     **dict.fromkeys(("z", "pos_z"), "tz"),
+    "fl_x": "fx",
+    "fl_y": "fy",
+    "focal_x": "fx",
+    "focal_y": "fy",
 }
 
 
@@ -90,20 +68,13 @@ class Pose(NamedTuple):
       camtoworld: `[3, 4]`, columns right, up, back | position.
       timestamp: in seconds, if the file has one.
       name: of its image, if the file has one.
+      lens: the words of its lens by the names of their columns, if the file has some.
     """
 
     camtoworld: Array
     timestamp: float | None = None
     name: str | None = None
-
-
-def header_of(lines: Sequence[str]) -> Header:
-    """The names of the columns of a table of poses; none if it is not one."""
-    for needed in ((*_POSITION, *_QUATERNION), *_MATRICES):
-        header = find_header(lines, needed, _OTHER_NAMES, within=1)
-        if header.columns:
-            return header
-    return header
+    lens: Mapping[str, str] = {}
 
 
 def read_text(path: Path, text: str) -> list[Pose]:
@@ -144,7 +115,7 @@ def read_text(path: Path, text: str) -> list[Pose]:
             poses.append(_pose_of_line(words if order is None else order.of(words), where))
         except UserError as problem:
             problems.append((f"line {number}", str(problem)))
-    return _checked(path, poses, problems)
+    return checked(path, poses, problems)
 
 
 def _wrong_number(words: Sequence[str], where: str) -> UserError:
@@ -158,7 +129,7 @@ def _wrong_number(words: Sequence[str], where: str) -> UserError:
 def _pose_of_line(words: Sequence[str], where: str) -> Pose:
     """The pose of a line, and the name or the timestamp of its image where it begins with one."""
     first, rest = (None, words) if len(words) in (12, 16) else (words[0], words[1:])
-    pose = _pose([finite_number(word, where) for word in rest], where)
+    pose = pose_of_numbers([finite_number(word, where) for word in rest], where)
     if first is None:
         return pose
     try:
@@ -177,15 +148,15 @@ def _order(line: str) -> _Order | None:
     ([0, 1, 2, 3, 5, 6, 7, 4], None)
     """
     words = [word.lower() for word in re.findall("[A-Za-z_]+", line)]
-    words = [_OTHER_NAMES.get(word, word) for word in words]
+    words = [OTHER_NAMES.get(word, word) for word in words]
     for first in ("timestamp", "name"):
-        wanted = (first, *_POSITION, *_QUATERNION)
-        if sorted(word for word in words if word not in _NUMBERS) == sorted(wanted):
+        wanted = (first, *POSITION, *QUATERNION)
+        if sorted(word for word in words if word not in NUMBERS) == sorted(wanted):
             return _Order([words.index(word) for word in wanted], len(words))
     return None
 
 
-def _checked(path: Path, poses: list[Pose], problems: Sequence[tuple[str, str]]) -> list[Pose]:
+def checked(path: Path, poses: list[Pose], problems: Sequence[tuple[str, str]]) -> list[Pose]:
     """The poses of a file, unless lines are at fault or there is none."""
     if problems:
         raise InvalidCapture(merge_faults(problems, "lines"))
@@ -194,7 +165,7 @@ def _checked(path: Path, poses: list[Pose], problems: Sequence[tuple[str, str]])
     return poses
 
 
-def _pose(numbers: Sequence[float], where: str) -> Pose:
+def pose_of_numbers(numbers: Sequence[float], where: str) -> Pose:
     """The pose of a position and a quaternion, or of a matrix 3x4 or 4x4."""
     if len(numbers) == 7:
         return Pose(from_opencv(pose_of_quaternion(numbers[3:], numbers[:3], where)))
@@ -219,6 +190,27 @@ def are_poses(lines: Sequence[str]) -> bool:
             return False
         return True
     return False
+
+
+def are_rotations(lines: Sequence[str]) -> bool:
+    """Whether two lines or more have poses, and all have rotations: such a file is of nothing else.
+
+    >>> (
+    ...     are_rotations(["1 0 0 0 0 0.6 0 0.8"] * 3),
+    ...     are_rotations(["1 2 3 4 0.5 0.5 0.5 0.4"] * 3),
+    ... )
+    (True, False)
+    """
+    rows = [line.split() for line in lines[:-1] if line.strip() and not line.startswith("#")]
+    if len(rows) < 2 or len({len(row) for row in rows}) > 1 or len(rows[0]) not in _LENGTHS:
+        return False
+    try:
+        numbers = np.array([[float(word) for word in row[-(len(row) // 4 * 4) :]] for row in rows])
+    except ValueError:
+        return False
+    if numbers.shape[1] == 8:
+        return bool(np.allclose(np.linalg.norm(numbers[:, 4:], axis=1), 1.0, atol=1e-3))
+    return bool(are_orthonormal(numbers.reshape(len(rows), -1, 4)[:, :3, :3]).all())
 
 
 def is_matrix(text: str) -> bool:
@@ -252,7 +244,7 @@ def read_folder(folder: Path, *, follow_links: bool = False) -> tuple[list[Pose]
                 continue
             numbers = [finite_number(word, str(path)) for word in words]
             name = f"{path.stem[: -len(_BESIDE)]}.color" if beside else path.stem
-            poses.append(_pose(numbers, str(path))._replace(name=name))
+            poses.append(pose_of_numbers(numbers, str(path))._replace(name=name))
         except UserError as problem:
             problems.append((path.name, str(problem)))
     if problems:
@@ -261,43 +253,3 @@ def read_folder(folder: Path, *, follow_links: bool = False) -> tuple[list[Pose]
         raise UserError(f"no pose in {folder} is finite: record the images again")
     left_out = "pose is not finite and is left out", "poses are not finite and are left out"
     return poses, [f"{counted(len(lost), *left_out)}: {listed(lost)}"] if lost else []
-
-
-def read_csv(path: Path, text: str) -> tuple[list[Pose], list[str]]:
-    """The poses of a table, and notes on its columns."""
-    lines = text.splitlines()[: MAX_VIEWS + 1]
-    header = header_of(lines)
-    rows = dict(rows_of(path, lines, header))
-    columns = _with_names(header.columns, list(rows.values()))
-    matrix = next((keys for keys in _MATRICES if set(keys) <= set(columns)), None)
-    matrix = None if set(_QUATERNION) <= set(columns) else matrix
-    known = (*_KNOWN, *(matrix or ()), *(_LAST_ROWS if matrix else ()))
-    notes = note_on_columns(path, header._replace(columns=columns), known, list(rows.values()))
-    poses, problems = [], []
-    for number, words in rows.items():
-        row = dict(zip(columns, words, strict=False))
-        where = f"{path}, line {number}"
-        try:
-            keys = matrix or (*_POSITION, *_QUATERNION)
-            numbers = [finite_number(row.get(key), f"{where}: {key}") for key in keys]
-            stamp = row.get("timestamp")
-            timestamp = None if stamp is None else finite_number(stamp, f"{where}: timestamp")
-            name = (row.get("name") or "").strip() or None
-            poses.append(_pose(numbers, where)._replace(timestamp=timestamp, name=name))
-        except UserError as problem:
-            problems.append((f"line {number}", str(problem)))
-    return _checked(path, poses, problems), notes
-
-
-def _with_names(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple[str, ...]:
-    """The columns with the first one that holds names of images as `name`, if there is one.
-
-    Without it, poses would be matched by their order, though the file says which image each has.
-    """
-    whole = [row for row in rows if len(row) >= len(columns)]
-    for index in range(len(columns) if whole else 0):
-        words = [row[index].strip().strip('"').lower() for row in whole]
-        if all(word.endswith(IMAGE_SUFFIXES) for word in words):
-            others = ("" if column == "name" else column for column in columns)
-            return tuple("name" if at == index else column for at, column in enumerate(others))
-    return tuple(columns)

@@ -229,6 +229,23 @@ def tables(tmp_path, monkeypatch):
     yield folder
 
 
+@kind("a table with the lens of each image")
+def a_table_with_lenses(tmp_path, monkeypatch):
+    folder = write_csv(read_capture(write_nerfstudio(tmp_path / "ns")), tmp_path / "scene")
+    header, *rows = (folder / "poses.csv").read_text().splitlines()
+    lines = [f"{header},fx,fy,cx,cy", *(f"{row},10,10,5.5,3.5" for row in rows)]
+    (folder / "poses.csv").write_text("\n".join(lines))
+    (folder / "intrinsics.json").unlink()
+    yield folder
+
+
+@kind("a trajectory under another name")
+def a_trajectory_under_another_name(tmp_path, monkeypatch):
+    folder = write_kitti(read_capture(write_nerfstudio(tmp_path / "ns")), tmp_path / "scene")
+    (folder / "poses.txt").rename(folder / "estimate.txt")
+    yield folder
+
+
 @kind("positions of a GPS in a table")
 def positions_of_a_gps(tmp_path, monkeypatch):
     write_images(tmp_path, ["images/a.png", "images/b.png"])

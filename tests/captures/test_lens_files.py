@@ -76,7 +76,8 @@ def test_other_names_of_the_keys_are_known(folder, values):
 
 
 @pytest.mark.parametrize(
-    "name", ["camera_intrinsics.json", "INTRINSICS.JSON", "images/intrinsics.json"]
+    "name",
+    ["camera_intrinsics.json", "camera.json", "INTRINSICS.JSON", "images/intrinsics.json"],
 )
 def test_the_file_is_found_under_other_names_and_beside_the_images(folder, name):
     np.testing.assert_allclose(read_capture(with_json(folder, name, **LENS)).lens.focal[0], [10, 9])
@@ -121,13 +122,18 @@ def test_what_stands_in_a_group_of_intrinsics_is_not_passed_over(tmp_path):
         "fx=10 fy=9 cx=6.2 cy=3.3",
         "# of ORB-SLAM\nCamera.fx: 10.0\nCamera.fy: 9.0\nCamera.cx: 6.2\nCamera.cy: 3.3\n"
         f"Camera.width: {WIDTH}\nCamera.height: {HEIGHT}\nCamera.fps: 30.0\n",
+        "%YAML:1.0\nCamera1.fx: 10.0\nCamera1.fy: 9.0\nCamera1.cx: 6.2\nCamera1.cy: 3.3\n"
+        "Viewer.PointSize: 2\nORBextractor.nFeatures: 1000\n",
         "10 9 6.2 3.3",
         "10\t0\t6.2\n0\t9\t3.3\n0\t0\t1\n",
     ],
 )
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
-def test_a_text_file_may_name_its_numbers(folder, text, encoding):
-    (folder / "intrinsics.txt").write_text(text, encoding=encoding)
+@pytest.mark.parametrize(
+    ("encoding", "name"),
+    [("utf-8", "calibration.txt"), ("utf-8-sig", "camera.yaml"), ("utf-16", "intrinsics.txt")],
+)
+def test_a_text_file_may_name_its_numbers(folder, text, encoding, name):
+    (folder / name).write_text(text, encoding=encoding)
     expected = rays(read_capture(with_json(folder, **LENS)))
     (folder / "intrinsics.json").unlink()
     np.testing.assert_allclose(rays(read_capture(folder)), expected, atol=1e-6)
@@ -147,6 +153,32 @@ def test_a_text_file_may_name_its_numbers(folder, text, encoding):
 def test_a_text_file_that_cannot_be_understood_is_refused(folder, text, sentence):
     (folder / "intrinsics.txt").write_text(text)
     assert sentence in refusal(folder)
+
+
+# A lens for each image, in the table of the poses.
+
+
+@pytest.mark.parametrize("names", ["fx,fy,cx,cy,k1,width,height", "fl_x,fl_y,cx,cy,k1,w,h"])
+def test_a_table_may_have_the_lens_of_each_image(folder, names):
+    """Measured from the centre of a pixel, as in text files."""
+    path = folder / "poses.csv"
+    header, *rows = path.read_text().splitlines()
+    values = [f"{10 + i},9,6.2,3.3,0.0{i},{WIDTH},{HEIGHT}" for i in range(len(rows))]
+    lines = [f"{row},{more}" for row, more in zip(sorted(rows), values, strict=True)]
+    path.write_text("\n".join([f"{header},{names}", *reversed(lines)]))
+    capture = read_capture(folder)
+    for number in range(capture.num_views):
+        (folder / "intrinsics.txt").write_text(f"{10 + number} 9 6.2 3.3 0.0{number} 0 0 0")
+        path.write_text("\n".join([header, *rows]))
+        expected = read_capture(folder)
+        for found, wanted in zip(capture.lens[:4], expected.lens[:4], strict=True):
+            np.testing.assert_array_equal(found[number], wanted[number])
+    assert capture.notes == ()
+    path.write_text("\n".join([f"{header},{names}", *lines]))
+    (note,) = read_capture(folder).notes
+    assert note == "poses.csv has the lens of each image, and intrinsics.txt is not read"
+    path.write_text(path.read_text().replace("fy,", "").replace("fl_y,", "").replace(",9,", ","))
+    assert "has no fy: give fx, fy, cx, cy in pixels" in refusal(folder)
 
 
 # One lens, and images of several sizes.

@@ -134,6 +134,19 @@ def test_images_may_count_from_one_and_poses_from_zero(tmp_path, first):
     assert [note[:23] for note in found.notes] == ["the images count from 1"] * first
 
 
+@pytest.mark.parametrize("name", ["result.txt", "f_robot.tum", "est.kitti"])
+def test_a_file_of_nothing_but_poses_is_read_under_any_name(tmp_path, name):
+    source = read_capture(write_nerfstudio(tmp_path / "ns"))
+    write, old = (write_kitti, "poses.txt") if "kitti" in name else (write_tum, "groundtruth.txt")
+    folder = write(source, tmp_path / "out")
+    (folder / "boxes.txt").write_text("0 0.1 0.2 0.3 0.4 0.5 0.6 0.2\n" * 9)
+    (folder / old).rename(folder / name)
+    np.testing.assert_allclose(read_capture(folder).camtoworlds, source.camtoworlds, atol=1e-9)
+    path = folder / name
+    path.write_text(path.read_text().replace("0.", "1.", 40))  # no rotations any more
+    assert "but no poses" in refusal(folder)
+
+
 # Depth images.
 
 
@@ -192,3 +205,22 @@ def test_depths_of_tum_are_found_by_their_timestamps(tmp_path, listed):
         lines = [f"{time:.6f} depth/{name}" for time, name in zip(stamps, names, strict=True)]
         (folder / "depth.txt").write_text("# depth maps\n" + "\n".join(lines))
     assert_depths(read_capture(folder), 1 / 5000)
+
+
+@pytest.mark.parametrize("unit", [1e9, 1e6, 1e3])
+@pytest.mark.parametrize("of_poses", [True, False])
+def test_depths_called_by_smaller_units_since_the_start_are_found(tmp_path, unit, of_poses):
+    """Also where the timestamps of the poses are in that unit too."""
+    source = read_capture(write_nerfstudio(tmp_path / "ns"))
+    folder = write_tum(source, tmp_path / "out")
+    renamed(folder / "rgb", lambda time: f"{round((time - START) * unit):013d}")
+    path = folder / "groundtruth.txt"
+    rows = [line.split(" ", 1) for line in path.read_text().splitlines()[1:]]
+    times = [(float(time) - START) * (unit if of_poses else 1.0) for time, _ in rows]
+    lines = [f"{time!r} {rest}" for time, (_, rest) in zip(times, rows, strict=True)]
+    path.write_text("\n".join(lines))
+    stamps = [round((0.1 * i + 0.003) * unit) for i in range(source.num_views)]
+    write_depths(folder / "depth", [f"{stamp}.png" for stamp in stamps])
+    capture = read_capture(folder)
+    np.testing.assert_allclose(capture.camtoworlds, source.camtoworlds, atol=1e-9)
+    assert_depths(capture, 1 / 5000)
