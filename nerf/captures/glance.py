@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from scipy.spatial.transform import Rotation
 
 from nerf.captures.capture import Array, Capture, named_views
 from nerf.errors import counted
@@ -98,7 +99,6 @@ def _on_axes(capture: Capture) -> list[str]:
     poses = capture.camtoworlds
     flip = np.diag([1.0, -1.0, -1.0, 1.0]) if uses_opencv else np.eye(4)
     given, inverse = meeting_of_axes(poses), meeting_of_axes(_inverse(poses @ flip) @ flip)
-    transposed = meeting_of_axes(_with_transposed_rotations(poses @ flip) @ flip)
     if given.is_clear and given.behind >= _AIMED_FRACTION and _seems_flipped(poses, given):
         return [
             "the cameras look away from the point where their axes meet, and are upside down: if "
@@ -115,15 +115,14 @@ def _on_axes(capture: Capture) -> list[str]:
             "the axes of the cameras would meet in one point if the matrices were world to camera: "
             f"if they should, invert each matrix ({matrix} is camera to world){then}"
         ]
-    if transposed.is_clear and transposed.is_sharp and not given.is_clear:
-        then = ""
-        if transposed.ahead < _AIMED_FRACTION:
-            then = f"{_FLIP_TOO} (the axes are {others})"
-        return [
-            "the axes of the cameras would meet in one point if the rotations were transposed: if "
-            "they should, transpose the first three rows and columns of each matrix, and leave the "
-            f"position as it is{then}"
-        ]
+    for change, condition, advice in _OTHER_ROTATIONS:
+        changed = meeting_of_axes(change(poses @ flip) @ flip)
+        if changed.is_clear and changed.is_sharp and not given.is_clear:
+            then = f"{_FLIP_TOO} (the axes are {others})" * (changed.ahead < _AIMED_FRACTION)
+            return [
+                f"the axes of the cameras would meet in one point if {condition}: if they should, "
+                f"{advice}{then}"
+            ]
     return []
 
 
@@ -159,6 +158,28 @@ def _inverse(poses: Array) -> Array:
 def _with_transposed_rotations(poses: Array) -> Array:
     """`[num_views, 3, 4]` poses with the rotations of world to camera, and their positions."""
     return np.concatenate([np.swapaxes(poses[:, :, :3], 1, 2), poses[:, :, 3:]], axis=-1)
+
+
+def _with_quaternions_from_w(poses: Array) -> Array:
+    """`[num_views, 3, 4]` poses whose quaternions were w, x, y, z, and were read as x, y, z, w."""
+    quaternions = np.roll(Rotation.from_matrix(poses[:, :, :3]).as_quat(), -1, axis=-1)
+    return np.concatenate([Rotation.from_quat(quaternions).as_matrix(), poses[:, :, 3:]], axis=-1)
+
+
+# What rotations may be meant as: the poses then, when that holds, and what to do.
+_OTHER_ROTATIONS = (
+    (
+        _with_transposed_rotations,
+        "the rotations were transposed",
+        "transpose the first three rows and columns of each matrix, and leave the position as it "
+        "is",
+    ),
+    (
+        _with_quaternions_from_w,
+        "each quaternion began with w",
+        "write it last, as qx qy qz qw, or name the columns",
+    ),
+)
 
 
 def _on_equal_poses(capture: Capture) -> list[str]:

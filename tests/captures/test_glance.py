@@ -126,7 +126,14 @@ def transposed(poses):
     return np.concatenate([np.swapaxes(poses[:, :, :3], 1, 2), poses[:, :, 3:]], axis=-1)
 
 
+def with_w_first(poses):
+    """As if quaternions that begin with w were read as x, y, z, w."""
+    quaternions = np.roll(Rotation.from_matrix(poses[:, :, :3]).as_quat(), 1, axis=-1)
+    return np.concatenate([Rotation.from_quat(quaternions).as_matrix(), poses[:, :, 3:]], axis=-1)
+
+
 FLIPPED, INVERTED = "the axes are OpenCV's", "world to camera"
+W_FIRST = "if each quaternion began with w"
 TRANSPOSED = "if the rotations were transposed"
 WRONG = {
     "orbit_opencv": (opencv(orbit()), FLIPPED),
@@ -141,6 +148,9 @@ WRONG = {
     "orbit, transposed": (transposed(orbit()), TRANSPOSED),
     "hemisphere, transposed": (transposed(hemisphere() + np.array([0, 0, 0, 0.5])), TRANSPOSED),
     "half an orbit, y up, transposed": (transposed(y_up(orbit(arc=np.pi))), TRANSPOSED),
+    "orbit, w first": (with_w_first(orbit()), W_FIRST),
+    "hemisphere, y up, w first": (with_w_first(y_up(hemisphere())), W_FIRST),
+    "forward, w first": (with_w_first(forward()), W_FIRST),
     "orbit of OpenCV, transposed": (transposed(opencv(orbit(noise=0.05))), TRANSPOSED),
 }
 

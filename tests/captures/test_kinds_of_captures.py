@@ -117,12 +117,16 @@ def bounds_of_0(tmp_path, monkeypatch):
     yield folder, {"near": 1.0, "far": 9.0}
 
 
-@kind("axes of OpenCV, matrices from world to camera, transposed rotations")
+@kind(
+    "axes of OpenCV, matrices from world to camera, transposed rotations, quaternions that begin "
+    "with w"
+)
 def other_axes(tmp_path, monkeypatch):
     for row in (
         "look away from the point where their axes meet",
         "if the matrices were world to camera",
         "if the rotations were transposed",
+        "if each quaternion began with w",
     ):
         yield next(CASES[row](tmp_path / row, monkeypatch))
 

@@ -6,6 +6,7 @@ import re
 import numpy as np
 from PIL import Image
 
+from nerf.captures.formats import read_capture
 from nerf.scenes.loading import load_folder
 from tests.captures.test_glance import inverse, lit, opencv, orbit, transposed
 from tests.captures.test_odd_captures import write_points
@@ -16,6 +17,7 @@ from tests.support.captures import (
     orbit_poses,
     write_nerfstudio,
 )
+from tools.other_formats import write_tum
 
 NUM_VIEWS = 12
 
@@ -62,6 +64,18 @@ def matrices_from_world_to_camera(tmp_path, monkeypatch):
     folder = write(tmp_path, inverse(orbit(NUM_VIEWS)))
     yield folder
     yield rewrite(folder, np.linalg.inv)
+
+
+@advises("if each quaternion began with w")
+def quaternions_that_begin_with_w(tmp_path, monkeypatch):
+    capture = read_capture(write(tmp_path / "ns", orbit(NUM_VIEWS)))
+    folder = write_tum(capture, tmp_path / "scene")
+    path = folder / "groundtruth.txt"
+    rows = [line.split() for line in path.read_text().splitlines()[1:]]
+    path.write_text("\n".join(" ".join([*row[:4], row[7], *row[4:7]]) for row in rows))
+    yield folder
+    path.write_text("\n".join(" ".join(row) for row in rows))
+    yield folder
 
 
 @advises("if the rotations were transposed")
