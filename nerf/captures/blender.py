@@ -59,14 +59,15 @@ def read_blender(
         if name == BLENDER_FILE or path is not None
     }
     names = [name for content in contents.values() for name in names_in(content)]
-    images = match_images(folder, names, factor, follow_links=follow_links)
+    root = place.relative_to(folder).as_posix()
+    images = match_images(folder, names, factor, root=root, follow_links=follow_links)
     frames: list[Frame] = []
     masks: list[Mask | None] = []
     depth_files: list[DepthFile | None] = []
     notes: list[str] = []
     path_poses: Array | None = None
     for name, content in contents.items():
-        path, part = folder / name, "train" if name == BLENDER_FILE else "test"
+        path, part = place / name, "train" if name == BLENDER_FILE else "test"
         if part == "test" and not _has_images(content, images):
             without_image = _poses(path, content)
             if path_poses is None and len(without_image):
@@ -76,7 +77,7 @@ def read_blender(
         more_frames, more_notes = read_frames(path, content, part, images)
         names = [frame.name for frame in more_frames]
         more_masks, mask_notes = masks_of_frames(path, content, names, images, factor)
-        more_depth, depth_notes = depth_of_frames(path, content, names, follow_links=follow_links)
+        more_depth, depth_notes = depth_of_frames(path, content, names, images)
         frames += more_frames
         masks += more_masks
         depth_files += more_depth or [None] * len(names)

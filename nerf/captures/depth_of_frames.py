@@ -12,6 +12,7 @@ Source: nerfstudio's "Data conventions", `depth_dataset.py` and `nerfstudio_data
 instant-ngp's `nerf_loader.cu`.
 """
 
+import itertools
 from collections import ChainMap
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -19,6 +20,7 @@ from typing import Any
 
 from nerf.captures.depth_images import DEPTH_SUFFIXES
 from nerf.captures.files import check_inside, folder_at, is_file, path_inside
+from nerf.captures.image_names import ImageMatches
 from nerf.captures.json_values import Numbers
 from nerf.captures.known_depths import DepthFile
 from nerf.errors import UserError, counted, listed_shortly
@@ -28,7 +30,7 @@ _KEYS = (("depth_file_path", "depth_unit_scale_factor"), ("depth_path", "integer
 
 
 def depth_of_frames(
-    path: Path, content: Mapping[str, Any], names: Sequence[str], *, follow_links: bool = False
+    path: Path, content: Mapping[str, Any], names: Sequence[str], images: ImageMatches
 ) -> tuple[tuple[DepthFile | None, ...], list[str]]:
     """The depth images of frames, and notes on those that cannot be used.
 
@@ -36,7 +38,7 @@ def depth_of_frames(
       path: the file.
       content: what it holds.
       names: `[num_views]`, each frame's `file_path`.
-      follow_links: whether symbolic links that lead out of the folder are followed.
+      images: the images of these names.
 
     Returns:
       `[num_views]`, None for a frame without; empty if there are none.
@@ -52,12 +54,12 @@ def depth_of_frames(
     for name in names:
         values = entries.get(name, ChainMap({}))
         try:
-            depth = _depth_of(path, values, follow_links)
+            depth = _depth_of(path, values, images)
         except UserError as problem:
             problems.append(str(problem))
             depth = None
         if depth is not None and not is_file(depth.file):
-            missing.append(depth.file.relative_to(path.parent).as_posix())
+            missing.append(depth.file.relative_to(images.folder).as_posix())
             depth = None
         found.append(depth)
     notes = []
@@ -70,7 +72,7 @@ def depth_of_frames(
     return tuple(found) if any(found) else (), notes
 
 
-def _depth_of(path: Path, values: Mapping[str, Any], follow_links: bool) -> DepthFile | None:
+def _depth_of(path: Path, values: Mapping[str, Any], images: ImageMatches) -> DepthFile | None:
     """The depth image of a frame, which may be missing; None if it names none.
 
     Raises:
@@ -82,12 +84,12 @@ def _depth_of(path: Path, values: Mapping[str, Any], follow_links: bool) -> Dept
             continue
         if not isinstance(name, str):
             raise UserError(f"{path.name}: {key} must be a name, not {str(name)[:50]!r}")
-        file = _find(path.parent, name)
+        file = _find(tuple(dict.fromkeys((path.parent, images.folder))), name)
         if file is None:
             raise UserError(
                 f"{path.name}: {key} {name[:100]!r} leads out of the folder: copy the file into it"
             )
-        check_inside(path.parent, file, follow_links=follow_links)
+        check_inside(images.folder, file, follow_links=images.follow_links)
         if is_file(file) and file.suffix.lower() not in DEPTH_SUFFIXES:
             raise UserError(
                 f"{path.name}: {key} {name[:100]!r} is none of {', '.join(DEPTH_SUFFIXES)}: "
@@ -101,8 +103,8 @@ def _depth_of(path: Path, values: Mapping[str, Any], follow_links: bool) -> Dept
     return None
 
 
-def _find(folder: Path, name: str) -> Path | None:
-    """The file that a name means.
+def _find(folders: Sequence[Path], name: str) -> Path | None:
+    """The file that a name means, in one of some folders.
 
     The name is tried as it is given, then without its first folders, each time also with the
     suffixes of depth images and with folders in other capitals. The last part of a path is not
@@ -114,11 +116,14 @@ def _find(folder: Path, name: str) -> Path | None:
     parts = [
         p for p in PurePosixPath(name.replace("\\", "/")).parts if p.strip("/.") and ":" not in p
     ]
-    for start in range(max(1, len(parts) - 1)):
+    for folder, start in itertools.product(folders, range(max(1, len(parts) - 1))):
         place = folder_at(folder, "/".join(parts[start:-1])).joinpath(*parts[-1:])
         for suffix in ("", *DEPTH_SUFFIXES):
             file = place.with_name(place.name + suffix)
             if is_file(file):
                 return file
-    relative = path_inside(folder, name, what="depth image")
-    return None if relative is None else folder / relative
+    for folder in folders:
+        relative = path_inside(folder, name, what="depth image")
+        if relative is not None:
+            return folder / relative
+    return None

@@ -57,9 +57,10 @@ def masks_of_frames(
     named = {entry.get("file_path"): entry.get("mask_path") for entry in entries}
     mask_names = [named.get(name) or content.get("mask_path") for name in names]
     matches = match_images(
-        path.parent,
+        images.folder,
         [name for name in mask_names if name and isinstance(name, str)],
         factor,
+        root=path.parent.relative_to(images.folder).as_posix(),
         follow_links=images.follow_links,
         what="mask",
         others=images.files.values(),

@@ -11,7 +11,11 @@ from nerf.errors import UserError, counted, listed
 
 
 def named_split(
-    path: Path, content: Mapping[str, Any], names: Sequence[str], files: Sequence[Path]
+    path: Path,
+    content: Mapping[str, Any],
+    names: Sequence[str],
+    files: Sequence[Path],
+    folder: Path,
 ) -> tuple[Split | None, list[str]]:
     """The split that lists of file names define.
 
@@ -20,6 +24,7 @@ def named_split(
       content: what it holds: `train_filenames`, and `test_filenames` or `val_filenames`.
       names: `[num_views]`, the `file_path` of each frame.
       files: `[num_views]`, the image of each; a list may write their names otherwise.
+      folder: of the capture, which has them all.
 
     Returns:
       The split, None if the file has no lists; and a note if a list is not used.
@@ -41,7 +46,7 @@ def named_split(
             raise UserError(f"{path}: {key}_filenames must be a list of names: make it again")
         listed_stems[key] = {_stem(name) for name in given or ()}
     stems = [_stem(name) for name in names]
-    relative = [file.relative_to(path.parent) for file in files]
+    relative = [file.relative_to(folder) for file in files]
     for key, found in listed_stems.items():
         strange = index_of_names(relative, found.difference(stems))
         for name, indices in strange.items():

@@ -95,10 +95,10 @@ def read_nerfstudio(
     images = match_images(folder, names, factor, root=root, follow_links=follow_links)
     frames, notes = read_frames(path, content, "", images)
     names = [frame.name for frame in frames]
-    split, split_notes = named_split(path, content, names, [frame.file for frame in frames])
-    beside = folder / path.name  # where masks and depth images are looked for
-    masks, mask_notes = masks_of_frames(beside, content, names, images, factor)
-    depth_files, depth_notes = depth_of_frames(beside, content, names, follow_links=follow_links)
+    files = [frame.file for frame in frames]
+    split, split_notes = named_split(path, content, names, files, folder)
+    masks, mask_notes = masks_of_frames(path, content, names, images, factor)
+    depth_files, depth_notes = depth_of_frames(path, content, names, images)
     notes += [*name_notes, *left_out, *images.notes(), *split_notes, *mask_notes, *depth_notes]
     model = colmap.find_model(path.parent) or colmap.find_model(folder)
     by_id = _points(model, content, notes, follow_links=follow_links)

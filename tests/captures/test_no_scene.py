@@ -293,13 +293,21 @@ def test_several_transforms_files_are_listed(tmp_path, scenes):
 
 
 @pytest.mark.parametrize("name", ["images/{}", "../images/{}", "{}", "./../images/{}"])
-def test_a_transforms_file_in_a_folder_beside_the_images_is_read(tmp_path, scenes, name):
+@pytest.mark.parametrize(("masks", "depth"), [("masks", "depth"), ("../masks", "../depth")])
+def test_all_that_a_transforms_file_beside_the_images_names_is_found(
+    tmp_path, scenes, name, masks, depth
+):
     folder, expected = tmp_path / "scene", read_capture(scenes["nerfstudio"])
     shutil.copytree(scenes["nerfstudio"], folder)
     content = json.loads((folder / "transforms.json").read_text())
     for frame in content["frames"]:
-        frame["file_path"] = name.format(frame["file_path"].rpartition("/")[2])
+        bare = frame["file_path"].rpartition("/")[2]
+        frame |= {"file_path": name.format(bare), "mask_path": f"{masks}/{bare}"}
+        frame["depth_file_path"] = f"{depth}/{bare}"
+    content["test_filenames"] = [content["frames"][2]["file_path"], "view_4.png"]
     (folder / "poses").mkdir()
+    for place in (masks, depth):
+        shutil.copytree(folder / "images", folder / "poses" / place)
     (folder / "transforms.json").unlink()
     (folder / "poses" / "transforms.json").write_text(json.dumps(content))
     capture = read_capture(folder)
@@ -307,6 +315,10 @@ def test_a_transforms_file_in_a_folder_beside_the_images_is_read(tmp_path, scene
     assert [x.name for x in capture.files] == [x.name for x in expected.files]
     assert "the poses are read from poses" in capture.notes
     assert ("are found under other names" in str(capture.notes)) == (name == "{}")
+    assert capture.split.test == (2, 4)
+    place = (folder / "poses" / masks).resolve()
+    assert [mask.file for mask in capture.masks] == [place / x.name for x in capture.files]
+    assert {x.file.parent for x in capture.depth_files} == {(folder / "poses" / depth).resolve()}
     advice = f"is a part of the scene in {folder}: give that folder"
     assert advice in refusal(folder / "poses")
 
