@@ -18,6 +18,7 @@ from nerf.captures.capture import Array, Capture, Mask, Split
 from nerf.captures.depth_of_frames import depth_of_frames
 from nerf.captures.files import file_named, read_json
 from nerf.captures.image_names import ImageMatches, match_images, none_found
+from nerf.captures.json_names import file_with_usual_names
 from nerf.captures.json_values import pose_matrix
 from nerf.captures.known_depths import DepthFile
 from nerf.captures.masks import masks_of_frames
@@ -54,7 +55,7 @@ def read_blender(
     place = poses or folder
     paths = {name: file_named(place, name) for name in (BLENDER_FILE, *_HELD_OUT_FILES)}
     contents = {
-        name: read_json(path or place / name, follow_links=follow_links)
+        name: file_with_usual_names(read_json(path or place / name, follow_links=follow_links))
         for name, path in paths.items()
         if name == BLENDER_FILE or path is not None
     }

@@ -1,8 +1,10 @@
 """COLMAP's points beside poses in another file, as nerfstudio and instant-ngp leave them there."""
 
+import dataclasses
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,13 +20,47 @@ from nerf.captures.colmap_files import (
     read_cameras,
     read_images,
 )
+from nerf.captures.json_values import Numbers, pose_matrix
 from nerf.captures.known_depths import PointDepths
 from nerf.captures.lens_models import HALF_PIXEL
 from nerf.errors import UserError
 from nerf.geometry.lenses import pixels
 
+_FILE = "transforms.json"
 _NUM_COMPARED = 300  # keypoints of an image
 _MOST_OFF = 0.01  # of the width of the image: how far a point may be from its keypoint, as a median
+
+
+def points_beside(
+    model: Path | None, content: Mapping[str, Any], notes: list[str], *, follow_links: bool = False
+) -> dict[int, Point]:
+    """The points of COLMAP's model in the frame of the poses by their numbers.
+
+    A model that cannot be read adds a note instead.
+    """
+    if model is None:
+        return {}
+    matrix = None
+    if content.get("applied_transform") is not None:
+        matrix = pose_matrix(content["applied_transform"], "applied_transform")
+    scale = Numbers(content, _FILE)("applied_scale", 1.0)
+    try:
+        return moved_points(model, matrix, scale, follow_links=follow_links)
+    except UserError as error:
+        notes.append(f"the points of COLMAP beside {_FILE} are not used: {error}")
+        return {}
+
+
+def with_point_depths(capture: Capture, model: Path | None, points: Mapping[int, Point]) -> Capture:
+    """The capture with the depths of COLMAP's points, if they are in the frame of its poses."""
+    if model is None or not len(capture.points):
+        return capture
+    try:
+        found = depths_beside(capture, model, points)
+    except UserError as error:  # the points are known all the same
+        note = f"the depths of COLMAP's points beside {_FILE} are not used: {error}"
+        return dataclasses.replace(capture, notes=(*capture.notes, note))
+    return dataclasses.replace(capture, point_depths=found)
 
 
 def moved_points(

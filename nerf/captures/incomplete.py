@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from nerf.captures.files import file_named, files_with
+from nerf.captures.files import contents, file_named, files_with
 from nerf.errors import listed
 
 _MODEL_FOLDERS = ("sparse/0", "colmap/sparse/0", "sparse", "colmap/sparse", "colmap", ".")
@@ -63,8 +63,8 @@ def _sentences(folder: Path) -> Iterator[str]:
         )
     if lens is not None:
         yield (
-            f"{folder} has {lens.name}, but no poses: add trajectory.txt or poses.csv with the "
-            "pose of each image"
+            f"{folder} has {lens.name}, but no poses ({contents(folder)}): add trajectory.txt or "
+            "poses.csv with the pose of each image"
         )
 
 

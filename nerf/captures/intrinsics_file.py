@@ -32,6 +32,7 @@ from nerf.captures.capture import HALF_PIXEL, Array
 from nerf.captures.files import check_inside, contents, file_named, read_json
 from nerf.captures.json_keys import check_lens_keys, notes_on_keys, notes_on_lenses
 from nerf.captures.json_lens import FrameLens, read_lens
+from nerf.captures.json_names import OTHER_NAMES, with_usual_names
 from nerf.captures.posed_images import finite_number, finite_numbers, image_length, text_of
 from nerf.captures.tables import has_decimal_commas
 from nerf.errors import UserError, counted, listed
@@ -49,11 +50,7 @@ TEXT_FILES = (
 )
 KITTI_FILE = "calib.txt"
 _KITTI_IMAGES = {"image_0": "P0", "image_1": "P1", "image_2": "P2", "image_3": "P3"}
-_OTHER_NAMES = {
-    "fx": "fl_x", "fy": "fl_y", "focal_x": "fl_x", "focal_y": "fl_y",
-    "width": "w", "height": "h", "image_width": "w", "image_height": "h",
-    "intrinsic_matrix": "K", "camera_matrix": "K", "model": "camera_model",
-}  # fmt: skip
+_OTHER_NAMES = {**OTHER_NAMES, "model": "camera_model"}
 _GROUPS = ("intrinsics", "camera", "camera_intrinsics", "color", "rgb")  # with the values inside
 _TEXT_KEYS = ("fx", "fy", "cx", "cy", "k1", "k2", "p1", "p2", "k3")
 _SIZE_KEYS = {"w": "w", "width": "w", "h": "h", "height": "h"}
@@ -153,11 +150,7 @@ def _renamed(content: Mapping[str, Any]) -> dict[str, Any]:
     for group in _GROUPS:
         if isinstance(values.get(group), dict):
             values = {**values.pop(group), **values}
-    for other, key in _OTHER_NAMES.items():
-        if other in values:
-            value = values.pop(other)
-            values.setdefault(key, value)
-    return values
+    return with_usual_names(values, _OTHER_NAMES)
 
 
 def _of_text(path: Path, follow_links: bool) -> SharedLens:

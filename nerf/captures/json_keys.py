@@ -57,7 +57,7 @@ _OTHER_KEYS = frozenset({
     "enable_ray_loading", "nerf_compositing", "render_aabb", "sdf", "description", "comment",
     "scene", "metadata", "bounding_box", "roi", "latlong", "equirectangular", "lens_mode",
     "is_bad", "has_mask", "motion_blur_score", "blur_score",
-    "num_images", "light", "exposure", "iso", "n_frames",
+    "split", "num_images", "light", "exposure", "iso", "n_frames",
 })  # fmt: skip
 _MAX_DIFFERENCE = 0.02  # of focal lengths that mean the same
 

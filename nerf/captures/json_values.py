@@ -1,5 +1,6 @@
 """Values of JSON files, which may be anything: numbers, matrices, bounds."""
 
+import contextlib
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -28,11 +29,12 @@ class Numbers:
 
 
 def finite(value: Any, what: str) -> float:
-    """A finite number from JSON.
+    """A finite number from JSON, perhaps as a word.
 
     Raises:
       UserError: if it is something else; `what` is for the message.
     """
+    value = _read_word(value)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise UserError(f"{what} must be a number, not {str(value)[:50]!r}")
     try:
@@ -44,6 +46,14 @@ def finite(value: Any, what: str) -> float:
     return number
 
 
+def _read_word(value: Any) -> Any:
+    """The number that a word is; what is no such word as it is."""
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            return float(value)
+    return value
+
+
 def near_and_far(values: Values, where: str) -> tuple[float, float] | None:
     """near and far; NaN where one is not finite, which `check_cameras` judges."""
     if not {"near", "far"} <= set(values):
@@ -53,6 +63,7 @@ def near_and_far(values: Values, where: str) -> tuple[float, float] | None:
 
 
 def _number(value: Any, what: str) -> float:
+    value = _read_word(value)
     if isinstance(value, float) and not math.isfinite(value):
         return math.nan
     return finite(value, what)
@@ -70,7 +81,7 @@ def pose_matrix(rows: Any, where: str) -> Array:
         raise UserError(f"{where} is missing or does not have 4 rows: {advice}")
     if not all(isinstance(row, list) and len(row) == 4 for row in rows):
         raise UserError(f"{where} has rows that do not have 4 numbers: {advice}")
-    flat = [value for row in rows for value in row]
+    flat = [_read_word(value) for row in rows for value in row]
     if any(isinstance(value, bool) or not isinstance(value, (int, float)) for value in flat):
         raise UserError(f"{where} contains something other than numbers: {advice}")
     try:

@@ -9,6 +9,8 @@ from nerf.captures.files import IMAGE_SUFFIXES
 from nerf.captures.image_index import index_of_names
 from nerf.errors import UserError, counted, listed
 
+_HELD_OUT = ("test", "val", "validation", "eval")  # values of the key `split` of a frame
+
 
 def named_split(
     path: Path,
@@ -21,7 +23,8 @@ def named_split(
 
     Args:
       path: of the file, for messages.
-      content: what it holds: `train_filenames`, and `test_filenames` or `val_filenames`.
+      content: what it holds: `train_filenames`, and `test_filenames` or `val_filenames`; else each
+        frame may have a `split`.
       names: `[num_views]`, the `file_path` of each frame.
       files: `[num_views]`, the image of each; a list may write their names otherwise.
       folder: of the capture, which has them all.
@@ -34,6 +37,8 @@ def named_split(
         or to test.
     """
     lists = {key: content.get(f"{key}_filenames") for key in ("train", "val", "test")}
+    if lists["test"] is None and lists["val"] is None:
+        lists["test"] = _held_out_by_frame(content)
     if lists["test"] is None and lists["val"] is None:
         unused = bool(lists["train"])
         note = "train_filenames is not used, since there is no test_filenames or val_filenames"
@@ -68,6 +73,15 @@ def named_split(
             "train on, or none to test: remove them, or name images of frames"
         )
     return Split(train, test), _notes(path, stems, to_train, held_out, listed_stems)
+
+
+def _held_out_by_frame(content: Mapping[str, Any]) -> list[str] | None:
+    """The names of the frames whose `split` is one that is held out; None if there are none."""
+    frames = [frame for frame in content["frames"] if isinstance(frame, dict)]
+    names = [
+        frame.get("file_path") for frame in frames if str(frame.get("split")).lower() in _HELD_OUT
+    ]
+    return [name for name in names if isinstance(name, str)] or None
 
 
 def _notes(

@@ -87,6 +87,13 @@ UNREAD = (
         "write its cameras as a transforms.json",
     ),
     Unread(
+        ("poses.npy", "poses.npz", "c2w.npy", "cam2world.npy", "camtoworlds.npy"),
+        "an array of poses, which does not say what its axes are",
+        "write each matrix into trajectory.txt, camera to world with the axes right, down, "
+        "forward, its 16 numbers in one line",
+    ),
+    Unread((".xlsx", ".xls", ".ods"), "a spreadsheet", "save it as CSV"),
+    Unread(
         ("database.db",),
         "COLMAP's database of features, without a model",
         "run COLMAP's mapper on it, or find the poses anew with python -m nerf.pose",

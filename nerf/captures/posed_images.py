@@ -77,8 +77,8 @@ def make_capture(
     missing = [image.name for image, file in found if file is None]
     if not matched:
         raise NoImagesFound(
-            f"{none_found(missing, 'with a pose', f'in {folder}')}: put them into "
-            f"{folder / image_folders[0]}"
+            f"{none_found(missing, 'with a pose', f'in {folder}')} ({matches.there}): put them "
+            f"into {folder / image_folders[0]} under the names that the poses have"
         )
     _check_distinct(matched)
     matched.sort(key=lambda pair: natural_key(pair[0].name))

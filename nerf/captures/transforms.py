@@ -27,8 +27,7 @@ from nerf.captures.capture import (
     make_lens,
     with_points,
 )
-from nerf.captures.colmap_beside import depths_beside, moved_points
-from nerf.captures.colmap_files import Point
+from nerf.captures.colmap_beside import points_beside, with_point_depths
 from nerf.captures.depth_of_frames import depth_of_frames
 from nerf.captures.faults import merge_faults
 from nerf.captures.files import natural_key, read_json
@@ -37,7 +36,8 @@ from nerf.captures.image_names import ImageMatches, NoImagesFound, match_images,
 from nerf.captures.image_paths import images_without_pose
 from nerf.captures.json_keys import check_lens_keys, notes_on_keys, notes_on_lenses
 from nerf.captures.json_lens import FrameLens, intrinsics, read_lens
-from nerf.captures.json_values import Numbers, near_and_far, pose_matrix
+from nerf.captures.json_names import file_with_usual_names
+from nerf.captures.json_values import near_and_far, pose_matrix
 from nerf.captures.known_depths import DepthFile
 from nerf.captures.masks import masks_of_frames
 from nerf.captures.named_splits import named_split
@@ -45,7 +45,7 @@ from nerf.captures.posed_images import note_on_images_without_pose
 from nerf.captures.shared_lenses import check_shared_lenses
 from nerf.captures.transforms_files import NERFSTUDIO_FILE as NERFSTUDIO_FILE
 from nerf.captures.transforms_files import transforms_file
-from nerf.errors import UserError, counted, listed
+from nerf.errors import UserError, counted, listed, listed_shortly
 
 MAX_FRAMES = 100_000
 
@@ -89,7 +89,8 @@ def read_nerfstudio(
       UserError: with everything that is missing or impossible.
     """
     path, name_notes = transforms_file(poses or folder, follow_links=follow_links)
-    content, left_out = _with_test_frames(path, read_json(path, follow_links=follow_links))
+    content = file_with_usual_names(read_json(path, follow_links=follow_links))
+    content, left_out = _with_test_frames(path, content)
     names = names_in(content)
     root = path.parent.relative_to(folder).as_posix()
     images = match_images(folder, names, factor, root=root, follow_links=follow_links)
@@ -101,10 +102,10 @@ def read_nerfstudio(
     depth_files, depth_notes = depth_of_frames(path, content, names, images)
     notes += [*name_notes, *left_out, *images.notes(), *split_notes, *mask_notes, *depth_notes]
     model = colmap.find_model(path.parent) or colmap.find_model(folder)
-    by_id = _points(model, content, notes, follow_links=follow_links)
+    by_id = points_beside(model, content, notes, follow_links=follow_links)
     points = np.array([point.position for point in by_id.values()]).reshape(-1, 3)
     capture = assemble("nerfstudio", images, frames, points, split, notes, depth_files=depth_files)
-    return dataclasses.replace(_with_depths(capture, model, by_id), masks=masks)
+    return dataclasses.replace(with_point_depths(capture, model, by_id), masks=masks)
 
 
 def _with_test_frames(path: Path, content: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
@@ -147,7 +148,8 @@ def read_frames(
     listing = content.get("frames")
     if not isinstance(listing, list) or not listing:
         raise UserError(
-            f"{path} has no list of frames: each frame must have file_path and transform_matrix"
+            f"{path} has no list of frames{_keys_there(content)}: each frame must have file_path "
+            "and transform_matrix"
         )
     if len(listing) > MAX_FRAMES:
         raise UserError(f"{path} has more than {MAX_FRAMES:,} frames: remove some")
@@ -203,7 +205,15 @@ def _read_frame(
     """
     name = values.get("file_path")
     if not isinstance(name, str) or not name:
-        raise UserError(f"{where} has no file_path: name its image, relative to {path.name}")
+        raise UserError(
+            f"{where} has no file_path{_keys_there(values.maps[0])}: name its image, relative to "
+            f"{path.name}"
+        )
+    if values.get("transform_matrix") is None:
+        raise UserError(
+            f"{where} has no transform_matrix{_keys_there(values.maps[0])}: it must be a 4x4 "
+            "camera-to-world matrix"
+        )
     matrix = pose_matrix(values.get("transform_matrix"), f"{where}: transform_matrix")
     lens = read_lens(values, where)
     bounds = near_and_far(values, where)
@@ -213,36 +223,9 @@ def _read_frame(
     return Frame(name, file, matrix, lens, bounds, part)
 
 
-def _points(
-    model: Path | None, content: Mapping[str, Any], notes: list[str], *, follow_links: bool = False
-) -> dict[int, Point]:
-    """The points of COLMAP's model in the frame of the poses by their numbers.
-
-    A model that cannot be read adds a note instead.
-    """
-    if model is None:
-        return {}
-    matrix = None
-    if content.get("applied_transform") is not None:
-        matrix = pose_matrix(content["applied_transform"], "applied_transform")
-    scale = Numbers(content, NERFSTUDIO_FILE)("applied_scale", 1.0)
-    try:
-        return moved_points(model, matrix, scale, follow_links=follow_links)
-    except UserError as error:
-        notes.append(f"the points of COLMAP beside {NERFSTUDIO_FILE} are not used: {error}")
-        return {}
-
-
-def _with_depths(capture: Capture, model: Path | None, points: Mapping[int, Point]) -> Capture:
-    """The capture with the depths of COLMAP's points, if they are in the frame of its poses."""
-    if model is None or not len(capture.points):
-        return capture
-    try:
-        found = depths_beside(capture, model, points)
-    except UserError as error:  # the points are known all the same
-        note = f"the depths of COLMAP's points beside {NERFSTUDIO_FILE} are not used: {error}"
-        return dataclasses.replace(capture, notes=(*capture.notes, note))
-    return dataclasses.replace(capture, point_depths=found)
+def _keys_there(values: Mapping[str, Any]) -> str:
+    """The keys that are there instead of a missing one, for a message."""
+    return f" (it has {listed_shortly(values)})" if values else ""
 
 
 def _sizes(images: ImageMatches, frames: Sequence[Frame]) -> list[tuple[int, int]]:

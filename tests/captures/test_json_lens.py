@@ -34,6 +34,7 @@ def lens_of(frame, shared=None, size=SIZE):
         {"intrinsics": np.transpose(MATRIX).ravel().tolist()},
         {"intrinsics": [FX, FY, CX, CY]},
         {"intrinsics": {"fx": FX, "fy": FY, "cx": CX, "cy": CY}},
+        {"fl_x": f"{FX}", "fl_y": f" {FY} ", "cx": str(CX), "cy": CY},
         {"K": [[FX, 0, CX, 0], [0, FY, CY, 0], [0, 0, 1, 0], [0, 0, 0, 1]]},
         {
             "camera_angle_x": 2 * np.arctan(32 / FX),
@@ -203,6 +204,29 @@ def test_what_is_not_heeded_is_noted(tmp_path, name):
 def test_keys_that_nobody_knows_are_noted(tmp_path, key):
     (note,) = read_capture(folder_of(tmp_path, fl_x=FX, **{key: 0.2})).notes
     assert f"not known, and not heeded: {key};" in note
+
+
+@pytest.mark.parametrize("place", ["frame", "shared"])
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"fx": FX, "fy": FY, "cx": CX, "cy": CY, "width": 64, "height": 48},
+        {"intrinsic_matrix": MATRIX, "image_width": 64, "image_height": 48},
+        {"camera_matrix": MATRIX, "w": "64", "h": "48"},
+    ],
+)
+def test_other_names_of_lens_keys_are_known(tmp_path, place, values):
+    """And numbers that are words, and in matrices too."""
+    if place == "frame":
+        folder = folder_of(tmp_path, frame=values, size=(32, 24))
+        write_images(folder, ["images/2.png"], size=SIZE)
+    else:
+        folder = folder_of(tmp_path, **{"fl_x": None, "w": None, "h": None, **values})
+    capture = read_capture(folder)
+    np.testing.assert_array_equal(capture.lens.focal[2], [FX, FY])
+    np.testing.assert_array_equal(capture.lens.centre[2] + 0.5, [CX, CY])
+    np.testing.assert_array_equal(capture.sizes[2], SIZE)
+    assert capture.notes == ()
 
 
 def test_keys_that_change_no_ray_say_nothing(tmp_path):

@@ -233,6 +233,15 @@ def tables(tmp_path, monkeypatch):
     yield folder
 
 
+@kind(
+    "lenses under other names (`fx`, `width`, `intrinsic_matrix`, ...), numbers that are words, a "
+    "`split` in each frame"
+)
+def lenses_under_other_names(tmp_path, monkeypatch):
+    values = {"fx": "10", "fy": "10", "cx": 6, "cy": 4, "width": WIDTH, "height": HEIGHT}
+    yield write_nerfstudio(tmp_path, **values, fl_x=None, w=None, h=None)
+
+
 @kind("a table with the lens of each image")
 def a_table_with_lenses(tmp_path, monkeypatch):
     folder = write_csv(read_capture(write_nerfstudio(tmp_path / "ns")), tmp_path / "scene")

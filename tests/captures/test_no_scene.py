@@ -199,8 +199,8 @@ def test_held_out_views_of_blender_without_those_to_train_on(tmp_path, part):
     ("name", "gone", "sentence"),
     [
         ("polycam", "keyframes/corrected_cameras", "has no cameras or corrected_cameras"),
-        ("trajectory csv", "poses.csv", "has intrinsics.json, but no poses: add trajectory.txt"),
-        ("trajectory kitti", "poses.txt", "has calib.txt, but no poses: add trajectory.txt"),
+        ("trajectory csv", "poses.csv", "has intrinsics.json, but no poses ("),
+        ("trajectory kitti", "poses.txt", "has calib.txt, but no poses ("),
     ],
 )
 def test_what_else_may_be_missing(tmp_path, scenes, name, gone, sentence):

@@ -122,7 +122,8 @@ def test_the_lens_of_a_trajectory_as_numbers_or_as_a_matrix(tmp_path, text):
     source = write_nerfstudio(tmp_path / "ns")
     folder = write_csv(read_capture(source), tmp_path / "out")
     (folder / "intrinsics.json").unlink()
-    assert "come without a lens: add intrinsics.json" in refusal(folder)
+    assert "come without a lens (" in refusal(folder)
+    assert "out has images/, poses.csv): add intrinsics.json" in refusal(folder)
     (folder / "intrinsics.txt").write_text(text)
     assert_same_rays(load(folder), load(source))
 

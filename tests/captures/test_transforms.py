@@ -142,14 +142,15 @@ HALF = [[1.0, 0, 0, 4], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 0.5]]
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (without("frames"), "no list of frames"),
+        (without("frames"), "no list of frames (it has fl_x, w, h)"),
         (without("fl_x"), "no focal length"),
         (with_frame(file_path=None), "frame 2 has no file_path"),
         (with_frame(file_path="../secret.png"), "leads out of"),
         (with_frame(file_path="/etc/passwd"), "leads out of"),
         (with_frame(file_path="C:\\secret.png"), "leads out of"),
         (with_frame(file_path="images/view_1.png"), "the same image as frame 1"),
-        (with_frame(transform_matrix=None), "transform_matrix is missing"),
+        (with_frame(transform_matrix=None), "frame 2 has no transform_matrix (it has file_path"),
+        (with_frame(transform_matrix=[]), "transform_matrix is missing"),
         (with_frame(transform_matrix=[[1, 2], [3, 4], [5, 6]]), "do not have 4 numbers"),
         (with_frame(transform_matrix=[["a"] * 4] * 4), "something other than numbers"),
         (with_frame(transform_matrix=NAN_POSE), "NaN or infinity"),
@@ -209,3 +210,18 @@ def test_a_link_out_of_the_folder_is_not_followed(tmp_path):
     message = refusal(folder)
     assert f"view_2.png is a symbolic link to {outside}, which leads out of" in message
     assert "`follow_links=True`" in message
+
+
+def test_frames_may_say_themselves_which_are_held_out(tmp_path):
+    def change(content):
+        for number, frame in enumerate(content["frames"]):
+            frame["split"] = "test" if number in (1, 4) else "train"
+
+    folder = write_nerfstudio(tmp_path / "each", change=change)
+    capture = read_capture(folder)
+    assert (capture.split.train, capture.split.test) == ((0, 2, 3, 5), (1, 4))
+    assert capture.notes == ()
+    path = folder / "transforms.json"
+    lists = {"test_filenames": ["images/view_0.png"]}
+    path.write_text(json.dumps(json.loads(path.read_text()) | lists))
+    assert read_capture(folder).split.test == (0,)
