@@ -7,27 +7,24 @@ them.
 """
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from nerf.captures.capture import (
-    MAX_DEPTH,
-    MIN_POINTS,
     Array,
     Capture,
     InvalidCapture,
     make_lens,
-    percentile_bounds,
 )
+from nerf.captures.colmap_bounds import bounds_from_file, bounds_from_points
 from nerf.captures.colmap_depths import point_depths
 from nerf.captures.colmap_files import (
     Camera,
     Image,
     Point,
     model_suffix,
-    numbers_in,
     points_by_id,
     read_cameras,
     read_images,
@@ -39,7 +36,6 @@ from nerf.captures.files import (
     file_named,
     folder_at,
     path_inside,
-    read_lines,
 )
 from nerf.captures.image_names import NoImagesFound, match_images, none_found
 from nerf.captures.image_paths import find_image
@@ -49,7 +45,6 @@ from nerf.errors import UserError, listed
 
 _MODEL_FOLDERS = ("sparse", "colmap/sparse", "colmap", ".")
 _IMAGE_FOLDERS = ("images", "input", "rgb", "colmap/images", ".")
-BOUNDS_FILE = "bounds.txt"  # beside a model, our own addition; lines of image name, near and far
 _INTRINSICS = ("fx", "fy", "cx", "cy", "k1", "k2", "k3", "k4", "p1", "p2")
 
 
@@ -123,7 +118,7 @@ def read_colmap(
     camera_of_view = [cameras[image.camera_id] for image in images]
     is_panorama = [camera.model == PANORAMA for camera in camera_of_view]
     camtoworlds = _camtoworlds(images, model)
-    bounds = _bounds_from_file(model, images, follow_links)
+    bounds = bounds_from_file(model, images, follow_links)
     lens = make_lens(
         [_intrinsics(camera) for camera in camera_of_view],
         [camera.model.endswith("FISHEYE") for camera in camera_of_view],
@@ -136,7 +131,7 @@ def read_colmap(
         camtoworlds=camtoworlds,
         lens=lens,
         sizes=np.array([[camera.width, camera.height] for camera in camera_of_view], np.int64),
-        bounds=_bounds_from_points(camtoworlds, is_panorama, images, points)
+        bounds=bounds_from_points(camtoworlds, is_panorama, images, points)
         if bounds is None
         else bounds,
         points=np.array([point.position for point in points.values()]).reshape(-1, 3),
@@ -220,52 +215,6 @@ def _camtoworld(image: Image, model: Path) -> Array:
     with np.errstate(all="ignore"):
         position = -world_to_camera.T @ np.array(image.translation)
     return np.stack([right, -down, -forward, position], axis=-1)
-
-
-def _bounds_from_points(
-    camtoworlds: Array,
-    is_panorama: Sequence[bool],
-    images: Sequence[Image],
-    points: Mapping[int, Point],
-) -> Array | None:
-    """Bounds `[num_views, 2]` from the points that each image shows, or from all if these are few.
-
-    Those of panoramas are distances.
-
-    None if a view then has fewer than `MIN_POINTS` in front of it.
-    """
-    if len(points) < MIN_POINTS:
-        return None
-    all_points = np.array([point.position for point in points.values()])
-    bounds = []
-    for pose, is_round, image in zip(camtoworlds, is_panorama, images, strict=True):
-        visible = [
-            points[number].position for number in image.point_ids.tolist() if number in points
-        ]
-        positions = np.array(visible) if len(visible) >= MIN_POINTS else all_points
-        with np.errstate(all="ignore"):
-            away = positions - pose[:, 3]
-            depth = np.linalg.norm(away, axis=-1) if is_round else away @ -pose[:, 2]
-        depth = depth[(depth > 0) & (depth < MAX_DEPTH)]
-        if len(depth) < MIN_POINTS:
-            return None
-        bounds.append(percentile_bounds(depth))
-    return np.array(bounds)
-
-
-def _bounds_from_file(model: Path, images: Sequence[Image], follow_links: bool) -> Array | None:
-    """Bounds `[num_views, 2]` from `BOUNDS_FILE`; None if it is missing or lacks an image."""
-    path = model / BOUNDS_FILE
-    if not path.is_file():
-        return None
-    bounds = {}
-    for where, line in read_lines(path, follow_links=follow_links):
-        words = line.rsplit(maxsplit=2)
-        if len(words) == 3:
-            bounds[words[0].strip()] = numbers_in(where, words[1:])
-    if not all(image.name in bounds for image in images):
-        return None
-    return np.array([bounds[image.name] for image in images])
 
 
 # Finding the images.

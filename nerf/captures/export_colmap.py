@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from nerf.captures import colmap, colmap_files
+from nerf.captures import colmap_bounds, colmap_files
 from nerf.captures.capture import HALF_PIXEL, Array
 from nerf.captures.export_task import ExportTask, note_on_lost_split
 from nerf.captures.lens_models import MODEL_IDS, PANORAMA, panorama_intrinsics
@@ -64,7 +64,9 @@ def write_colmap(task: ExportTask) -> None:
             for name, (near, far) in zip(names, bounds.tolist(), strict=True)
         ]
         text = "\n".join(lines) + "\n"
-        (model / colmap.BOUNDS_FILE).write_bytes(text.encode("utf-8", errors="surrogateescape"))
+        (model / colmap_bounds.BOUNDS_FILE).write_bytes(
+            text.encode("utf-8", errors="surrogateescape")
+        )
 
 
 def _colmap_camera(lens: Lens, index: int, size: Sequence[int]) -> colmap_files.Camera:

@@ -30,12 +30,18 @@ _OPENCV = "OpenCV's (right, down, forward)"
 _OPENGL = "OpenGL's (right, up, back)"
 _FLIP_TOO = ", then change the sign of its second and third column"
 _MAX_ANGLE, _MIN_ANGLE = 130.0, 2.0  # degrees; other perspective images are hardly ever taken
+_MAX_SHAPE = 1.25  # of the two focal lengths, the longer by the shorter
 _BORDER = 0.1  # of the width or height: a lens whose axis is so near the border is unusual
 
 
 def notes_on_cameras(capture: Capture) -> list[str]:
     """Notes on poses and lenses that are possible, and unlikely to be meant."""
-    notes = [*_on_equal_poses(capture), *_on_focal_length(capture), *_on_principal_point(capture)]
+    notes = [
+        *_on_equal_poses(capture),
+        *_on_focal_length(capture),
+        *_on_shape_of_pixels(capture),
+        *_on_principal_point(capture),
+    ]
     if capture.num_views < _MIN_VIEWS or capture.is_panorama.any():
         return notes
     return [*_on_axes(capture), *_on_upside_down(capture), *notes]
@@ -243,6 +249,20 @@ def _on_focal_length(capture: Capture) -> list[str]:
                 f"degrees{_and_more(which)}: {question}"
             )
     return notes
+
+
+def _on_shape_of_pixels(capture: Capture) -> list[str]:
+    """A note if the focal lengths across and upright differ more than those of any camera do."""
+    fx, fy = np.asarray(capture.lens.focal).T
+    is_odd = (np.maximum(fx, fy) > _MAX_SHAPE * np.minimum(fx, fy)) & ~capture.is_panorama
+    if not is_odd.any():
+        return []
+    index = int(np.argmax(is_odd))
+    return [
+        f"the focal lengths of {named_views([index], capture.names)}, {fx[index]:.4g} across and "
+        f"{fy[index]:.4g} upright, differ{_and_more(is_odd)}: pixels are hardly ever so oblong; do "
+        "they belong to images of two sizes?"
+    ]
 
 
 def _on_principal_point(capture: Capture) -> list[str]:

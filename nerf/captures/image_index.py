@@ -69,7 +69,7 @@ class Rank(NamedTuple):
     Attributes:
       num_folders: how many folders at the end of the two paths agree.
       likeness: 3 if the bare names are the same, 2 but for case, Unicode form or spaces, 1 but for
-        the suffix too.
+        the suffix too, 0 but for zeros before numbers too.
       is_original: whether the image itself is there, and not only a smaller copy.
     """
 
@@ -95,7 +95,7 @@ class ImageIndex:
         self._by_stem: dict[str, list[Entry]] = defaultdict(list)
         for entry in _with_copies_of_other_suffixes(entries.values()):
             if taken.isdisjoint(entry.copies.values()):
-                self._by_stem[_folded(_stem(entry.parts[-1]))].append(entry)
+                self._by_stem[_key(entry.parts[-1])].append(entry)
 
     def find(self, parts: Parts) -> list[tuple[Rank, Entry]]:
         """The images that fit a name best: none, one, or several that fit equally well."""
@@ -104,7 +104,7 @@ class ImageIndex:
         named = canonical(parts)[0]
         fitting = [
             (_rank(named, entry), entry)
-            for entry in self._by_stem.get(_folded(_stem(parts[-1])), [])
+            for entry in self._by_stem.get(_key(parts[-1]), [])
             if _may_stand_for(named, entry.parts)
         ]
         ranks = [rank for rank, _ in fitting]
@@ -249,7 +249,7 @@ def _rank(named: Parts, entry: Entry) -> Rank:
         if _folded(one) != _folded(other):
             break
         num_folders += 1
-    likeness = 1
+    likeness = int(_folded(_stem(named[-1])) == _folded(_stem(parts[-1])))
     if _folded(named[-1]) in (_folded(parts[-1]), _folded(_stem(parts[-1]))):
         likeness = 3 if named[-1] in (parts[-1], _stem(parts[-1])) else 2
     return Rank(num_folders, likeness, 1 in entry.copies)
@@ -268,6 +268,15 @@ def _stem(name: str) -> str:
         name = stem
         stem, suffix = os.path.splitext(name)
     return name
+
+
+def _key(name: str) -> str:
+    """What all ways to write the name of an image have in common.
+
+    >>> _key("Frame_0107.PNG"), _key("frame_107")
+    ('frame_107', 'frame_107')
+    """
+    return re.sub("[0-9]+", lambda digits: digits[0].lstrip("0") or "0", _folded(_stem(name)))
 
 
 def _folded(text: str) -> str:

@@ -45,6 +45,7 @@ class ImageMatches(NamedTuple):
       faults: for names that cannot be used: what is wrong, one sentence each.
       there: what the folder has, in words for a message; empty if every name has its image.
       follow_links: whether links that lead out of the folder are followed.
+      missing: the names without an image.
     """
 
     folder: Path
@@ -53,6 +54,7 @@ class ImageMatches(NamedTuple):
     faults: Mapping[str, str] = {}
     there: str = ""
     follow_links: bool = False
+    missing: Sequence[str] = ()
 
     def file(self, name: str) -> Path | None:
         """The image of a name; None if there is none.
@@ -147,7 +149,8 @@ def match_images(
                 f"{name!r} leads out of {folder}, and no {what} below it has this name ({there}): "
                 f"copy the {what}s into the folder"
             )
-    return ImageMatches(folder, files, renamed, faults, there, follow_links)
+    without = [name for name in missing if name not in files and name not in faults]
+    return ImageMatches(folder, files, renamed, faults, there, follow_links, without)
 
 
 def none_found(names: Sequence[str], which: str, where: str) -> str:

@@ -101,9 +101,13 @@ def _notes_on_unused(
 
 
 def _may_hold_masks(path: Path, files: Sequence[Path]) -> bool:
-    """Whether a folder is called after masks, is none that is read, and no image is in it."""
+    """Whether a folder has a name of masks, is none that is read, and no image is in it."""
     name = path.name.casefold()
-    return "mask" in name and name not in _FOLDERS and not any(path in f.parents for f in files)
+    return (
+        ("mask" in name or "segment" in name)
+        and name not in _FOLDERS
+        and not any(path in f.parents for f in files)
+    )
 
 
 def _folders(folder: Path) -> list[Path]:

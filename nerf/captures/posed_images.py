@@ -1,5 +1,6 @@
 """Captures from poses that name their images: what the readers of several programs share."""
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, TypeVar
@@ -178,16 +179,39 @@ def notes_on_files(
     if missing:
         left_out = "pose has no image and is left out", "poses have no image and are left out"
         notes.append(f"{counted(len(missing), *left_out)}: {listed(missing)}")
-    without_pose = images_without_pose(files, depth)
-    if without_pose:
-        notes.append(note_on_images_without_pose(without_pose))
+    return [*notes, *notes_on_images_without_pose(files, depth, missing)]
+
+
+def notes_on_images_without_pose(
+    files: Sequence[Path], depth: Sequence[Path], missing: Sequence[str]
+) -> list[str]:
+    """Notes on images that are not used, since they have no pose.
+
+    Args:
+      files: the images with a pose.
+      depth: depth images, which are none of them.
+      missing: the names of poses without an image.
+    """
+    names = images_without_pose(files, depth)
+    if not names:
+        return []
+    not_used = "image has no pose and is not used", "images have no pose and are not used"
+    notes = [f"{counted(len(names), *not_used)}: {listed(names)}"]
+    used, first, last = (
+        sorted(map(_last_number, each)) for each in ([x.name for x in files], missing, names)
+    )
+    if first == [0] and last == [len(files) + 1] and used == [*range(1, len(files) + 1)]:
+        notes.append(
+            "the images may count from 1 and their poses from 0, so that each image has the pose "
+            "of the next: if so, rename the images"
+        )
     return notes
 
 
-def note_on_images_without_pose(names: Sequence[str]) -> str:
-    """The note on images that are not used, since they have no pose."""
-    not_used = "image has no pose and is not used", "images have no pose and are not used"
-    return f"{counted(len(names), *not_used)}: {listed(names)}"
+def _last_number(name: str) -> int:
+    """The number with which a bare name ends; -1 if there is none."""
+    found = re.search(r"([0-9]{1,9})(\.[A-Za-z]+)?$", name)
+    return int(found[1]) if found else -1
 
 
 def _sizes(

@@ -33,7 +33,6 @@ from nerf.captures.faults import merge_faults
 from nerf.captures.files import natural_key, read_json
 from nerf.captures.image_choice import original_size
 from nerf.captures.image_names import ImageMatches, NoImagesFound, match_images, none_found
-from nerf.captures.image_paths import images_without_pose
 from nerf.captures.json_keys import check_lens_keys, notes_on_keys, notes_on_lenses
 from nerf.captures.json_lens import FrameLens, intrinsics, read_lens
 from nerf.captures.json_names import file_with_usual_names
@@ -41,7 +40,7 @@ from nerf.captures.json_values import near_and_far, pose_matrix
 from nerf.captures.known_depths import DepthFile
 from nerf.captures.masks import masks_of_frames
 from nerf.captures.named_splits import named_split
-from nerf.captures.posed_images import note_on_images_without_pose
+from nerf.captures.posed_images import notes_on_images_without_pose
 from nerf.captures.shared_lenses import check_shared_lenses
 from nerf.captures.transforms_files import NERFSTUDIO_FILE as NERFSTUDIO_FILE
 from nerf.captures.transforms_files import transforms_file
@@ -263,14 +262,13 @@ def assemble(
     rows = [intrinsics(lens, size) for lens, size in zip(lenses, sizes, strict=True)]
     notes = [*notes, *notes_on_lenses(lenses, sizes)]
     depth = [each.file for each in depth_files if each is not None]
-    without_pose = images_without_pose([frame.file for frame in frames], depth)
-    if without_pose:
-        notes = [*notes, note_on_images_without_pose(without_pose)]
+    files = [frame.file for frame in frames]
+    notes = [*notes, *notes_on_images_without_pose(files, depth, images.missing)]
     bounds = [frame.bounds for frame in frames]
     capture = Capture(
         format=name,
         folder=images.folder,
-        files=tuple(frame.file for frame in frames),
+        files=tuple(files),
         camtoworlds=np.stack([frame.matrix for frame in frames]),
         lens=make_lens(
             rows,

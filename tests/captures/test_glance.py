@@ -203,6 +203,8 @@ def test_equal_poses_are_noted(tmp_path):
         ([60, 60, 0.5, 0.5], ["cx and cy shares"]),
         ([60, 60, 128, 96], ["an image of another size"]),
         ([4000, 4000, 32, 24], ["belong to a larger image"]),
+        ([60, 30, 32, 24], ["pixels are hardly ever so oblong"]),
+        ([60, 52, 32, 24], []),
         ([16, 16, 32, 24], []),  # 127 degrees
         ([60, 60, 20, 34], []),
     ],

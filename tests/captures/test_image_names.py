@@ -62,6 +62,8 @@ def files_of(capture):
         ("images/view_{}.jpg", "images/view_{}.jpg.png"),
         ("images/Säule_{}.png", unicodedata.normalize("NFD", "images/Säule_{}.png")),
         (unicodedata.normalize("NFD", "images/Säule_{}.png"), "images/Säule_{}.png"),
+        ("images/view_{}.png", "images/view_000{}.png"),
+        ("images/view_007_{}.png", "images/View_7_0{}.jpg"),
         ("images/my view {}.png", "images/my  view {}.png"),
         ("images/my%20view%20{}.png", "images/my view {}.png"),
         ("images/Säule_{}.png", "images/S\udce4ule_{}.png"),  # in Latin-1 on the disk
@@ -294,3 +296,15 @@ def test_a_space_behind_a_name_is_a_slip_of_the_hand(tmp_path, where):
     found = read_capture(folder)
     assert files_of(found) == real
     assert any("found under other names" in note for note in found.notes)
+
+
+def test_numbers_that_differ_in_more_than_zeros_before_them_are_others(tmp_path):
+    names, real = ["1.png", "10.png", "100.png", "2.png"], ["01.png", "010.png", "0100.png"]
+    capture = read_capture(write_json(tmp_path / "one", names, real))
+    assert files_of(capture) == real
+    assert any("1 frame of transforms.json has no image" in note for note in capture.notes)
+    both = write_json(tmp_path / "both", ["1.png", "001.png", "02.png"], ["1.png", "001.png"])
+    assert sorted(files_of(read_capture(both))) == ["001.png", "1.png"]
+    unclear = write_json(tmp_path / "unclear", ["1.png", "2.png"], ["01.png", "001.png", "2.png"])
+    with pytest.raises(InvalidCapture, match=r"may be each of 001\.png, 01\.png"):
+        read_capture(unclear)

@@ -32,15 +32,13 @@ pytestmark = pytest.mark.slow
 
 ROWS = {row[0]: row for row in table_of("What is read, and what is refused")}
 KINDS = {
-    "names of another computer, another case, ending or Unicode form": CASES[
+    "names of another computer, another case, ending or Unicode form, `7` for `0007`": CASES[
         "found under other names"
     ],
+    "images that count from 1, and poses from 0": CASES["may count from 1 and their poses from 0"],
     "images behind a link of your own": CASES["is a symbolic link to ..."],
     "damaged, empty or other files": CASES["cannot read the image"],
     "f-theta and other lenses that are not traced": CASES["is not traced"],
-    "focal lengths in millimetres or as a share": CASES[
-        "is it in millimetres, or a share of the width"
-    ],
     "exposure that changes": CASES["the brightness of the images changes"],
     "projects and archives of other programs, camera raw, points, meshes": CASES[
         "which is not read"
@@ -240,6 +238,15 @@ def tables(tmp_path, monkeypatch):
 def lenses_under_other_names(tmp_path, monkeypatch):
     values = {"fx": "10", "fy": "10", "cx": 6, "cy": 4, "width": WIDTH, "height": HEIGHT}
     yield write_nerfstudio(tmp_path, **values, fl_x=None, w=None, h=None)
+
+
+@kind("focal lengths in millimetres or as a share, or that differ across and upright")
+def focal_lengths(tmp_path, monkeypatch):
+    for row in (
+        "is it in millimetres, or a share of the width",
+        "pixels are hardly ever so oblong",
+    ):
+        yield next(CASES[row](tmp_path / row[:5], monkeypatch))
 
 
 @kind("a table with the lens of each image")

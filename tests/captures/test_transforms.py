@@ -212,6 +212,19 @@ def test_a_link_out_of_the_folder_is_not_followed(tmp_path):
     assert "`follow_links=True`" in message
 
 
+def test_images_that_count_from_one_and_frames_from_zero_are_noted(tmp_path):
+    """Most frames then have an image, and all of these the wrong one."""
+    folder = write_nerfstudio(tmp_path)
+    said = "may count from 1 and their poses from 0"
+    assert not any(said in note for note in read_capture(folder).notes)
+    for number in reversed(range(6)):
+        path = folder / "images" / f"view_{number}.png"
+        path.rename(path.with_name(f"view_{number + 1}.png"))
+    assert any(said in note for note in read_capture(folder).notes)
+    (folder / "images" / "view_6.png").rename(folder / "images" / "view_8.png")
+    assert not any(said in note for note in read_capture(folder).notes)
+
+
 def test_frames_may_say_themselves_which_are_held_out(tmp_path):
     def change(content):
         for number, frame in enumerate(content["frames"]):

@@ -66,6 +66,26 @@ def matrices_from_world_to_camera(tmp_path, monkeypatch):
     yield rewrite(folder, np.linalg.inv)
 
 
+@advises("pixels are hardly ever so oblong")
+def focal_lengths_that_differ(tmp_path, monkeypatch):
+    folder = write(tmp_path, orbit(NUM_VIEWS), fl_x=10.0, fl_y=5.0)
+    yield folder
+    yield rewrite(folder, fl_y=10.0)
+
+
+@advises("may count from 1 and their poses from 0")
+def images_that_count_from_one(tmp_path, monkeypatch):
+    folder = write(tmp_path, orbit(NUM_VIEWS))
+    for number in reversed(range(NUM_VIEWS)):
+        path = folder / "images" / f"view_{number}.png"
+        path.rename(path.with_name(f"view_{number + 1}.png"))
+    yield folder
+    for number in range(NUM_VIEWS):
+        path = folder / "images" / f"view_{number + 1}.png"
+        path.rename(path.with_name(f"view_{number}.png"))
+    yield folder
+
+
 @advises("if each quaternion began with w")
 def quaternions_that_begin_with_w(tmp_path, monkeypatch):
     capture = read_capture(write(tmp_path / "ns", orbit(NUM_VIEWS)))
