@@ -83,7 +83,13 @@ def _as_other_programs_leave_them(others: dict[str, Files], nerfstudio: Files) -
     held_out = json.loads(nerfstudio["transforms.json"])
     held_out["test_frames"] = [held_out["frames"].pop()]
     apart = {**nerfstudio, "transforms.json": json.dumps(held_out).encode()}
-    return [bundler, archive, table, kitti, copied, polycam, apart, *_trajectories(others)]
+    found = [bundler, archive, table, kitti, copied, polycam, apart, *_trajectories(others)]
+    return [*found, *map(_with_poses_beside, (bundler, kitti, apart, others["metashape"]))]
+
+
+def _with_poses_beside(seed: Files) -> Files:
+    """A capture whose poses are in a folder of their own."""
+    return {n if n.lower().endswith(".png") else f"export/{n}": x for n, x in seed.items()}
 
 
 def _trajectories(others: dict[str, Files]) -> list[Files]:
@@ -108,7 +114,13 @@ def _trajectories(others: dict[str, Files]) -> list[Files]:
     columns = ",".join(f"m{row}{column}" for row in range(3) for column in range(4))
     rows = [f"{number + 1}.png,{pose.replace(' ', ',')}" for number, pose in enumerate(poses)]
     table = {name: x for name, x in named.items() if name != "my_trajectory.txt"}
-    table["poses.csv"] = "\n".join([f"image,{columns}", *rows]).encode()
+    lens = [
+        "fx,fy,cx,cy,k1,width,height",
+        *[f"{6 + n},6,2.5,1.5,0.1,6,4" for n, _ in enumerate(rows)],
+    ]
+    lines = [f"image,{columns}", *rows]
+    table["poses.csv"] = "\n".join(map(",".join, zip(lines, lens, strict=True))).encode()
+    del table["camera_matrix.csv"]
     stamps = sorted(name[4:-4] for name in tum if name.startswith("rgb/"))
     timed = {f"depth/{stamp}1.png": depth for stamp in stamps}
     return [replica, scans, named, table, {**tum, **timed}]

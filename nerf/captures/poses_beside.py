@@ -54,9 +54,11 @@ def poses_beside_images(folder: Path, formats_in: Formats) -> Path | None:
         return None
     if len(found.poses) > 1:
         names = listed(path.relative_to(folder).as_posix() for path in found.poses)
+        kinds = [formats_in(path)[0] for path in found.poses]
+        choose = f", or choose `format`, {listed(kinds)}" * (len({*kinds}) == len(kinds))
         raise UserError(
             f"{names} in {folder} may each have the poses of its images: move all but the right "
-            "one to another place"
+            f"one to another place{choose}"
         )
     return found.poses[0]
 

@@ -343,6 +343,13 @@ def test_poses_in_a_folder_of_their_own_are_read_with_the_images_beside_it(tmp_p
     shutil.copytree(poses, folder / "export" / "older")
     message = refusal(folder)
     assert f"export/of poses, export/older in {folder} may each have the poses" in message
+    assert "`format`" not in message
+    shutil.rmtree(folder / "export" / "older")
+    convert(scenes["nerfstudio"], "llff", folder / "export" / "older")
+    shutil.rmtree(folder / "export" / "older" / "images")
+    if name != "llff":
+        assert "or choose `format`" in refusal(folder)
+        assert read_capture(folder, format=expected.format).num_views == expected.num_views
     shutil.rmtree(folder / "export" / "older")
     write_nerfstudio(folder / "export" / "another")
     assert f"but there is one in {folder / 'export' / 'another'}: give that" in refusal(folder)
