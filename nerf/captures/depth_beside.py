@@ -99,6 +99,18 @@ def depth_beside(
     return depths, [left] if num_left else []
 
 
+def note_on_unused_depth(folder: Path) -> list[str]:
+    """A note on a folder of depth images in a capture whose format does not name them."""
+    place = next((x for x in (folder_at(folder, name) for name in _FOLDERS) if x.is_dir()), None)
+    files = [] if place is None or link_out(folder, place) else files_with(place, *DEPTH_SUFFIXES)
+    if not files:
+        return []
+    return [
+        f"{files[0].parent.name} may hold depth images, and is not used: name each in a "
+        "transforms.json, as depth_file_path of its frame"
+    ]
+
+
 def _files(places: Sequence[Path], follow_links: bool) -> list[Path]:
     """The depth images of the first place that has some.
 

@@ -40,6 +40,7 @@ from nerf.captures import (
 )
 from nerf.captures.camera_checks import check_cameras
 from nerf.captures.capture import Capture, InvalidCapture, with_rotations
+from nerf.captures.depth_beside import note_on_unused_depth
 from nerf.captures.files import file_named
 from nerf.captures.glance import notes_on_cameras
 from nerf.captures.image_names import NoImagesFound
@@ -180,6 +181,8 @@ def read_capture(
         capture = dataclasses.replace(capture, notes=(note, *capture.notes))
     capture = _with_bounds(capture, near, far)
     masks, unused = find_masks(folder, capture.files, capture.masks, follow_links=follow_links)
+    if not capture.depth_files and not any("depth" in note for note in capture.notes):
+        unused = [*unused, *note_on_unused_depth(folder)]
     capture = dataclasses.replace(capture, masks=masks, notes=(*capture.notes, *unused))
     problems = check_cameras(capture)
     if problems:

@@ -249,6 +249,14 @@ def focal_lengths(tmp_path, monkeypatch):
         yield next(CASES[row](tmp_path / row[:5], monkeypatch))
 
 
+@kind("a folder `depth` that nothing names")
+def unnamed_depth(tmp_path, monkeypatch):
+    folder = write_nerfstudio(tmp_path)
+    (folder / "depth").mkdir()
+    Image.fromarray(np.full((HEIGHT, WIDTH), 1000, np.uint16)).save(folder / "depth" / "view_0.png")
+    yield folder
+
+
 @kind("a table with the lens of each image")
 def a_table_with_lenses(tmp_path, monkeypatch):
     folder = write_csv(read_capture(write_nerfstudio(tmp_path / "ns")), tmp_path / "scene")

@@ -387,3 +387,19 @@ def test_points_that_are_seen_from_one_place_have_no_depth():
 def test_a_transforms_json_that_names_no_depth_has_none(plain):
     assert read_capture(plain).depth_files == ()
     assert json.loads((plain / "transforms.json").read_text())["frames"]
+
+
+@pytest.mark.parametrize("name", ["depth", "Depths"])
+def test_depth_images_that_nothing_names_are_noted(tmp_path, name):
+    folder = write_nerfstudio(tmp_path)
+    (folder / name).mkdir()
+    assert read_capture(folder).notes == ()
+    png(folder / name, (1000 * METRES).astype(np.uint16), "view_0.png")
+    (note,) = read_capture(folder).notes
+    assert note.startswith(f"{name} may hold depth images, and is not used: name each in a")
+    path = folder / "transforms.json"
+    content = json.loads(path.read_text())
+    content["frames"][0]["depth_file_path"] = f"{name}/view_0.png"
+    path.write_text(json.dumps(content))
+    capture = read_capture(folder)
+    assert (capture.notes, len(capture.depth_files)) == ((), capture.num_views)
