@@ -163,12 +163,12 @@ def test_a_table_may_have_the_lens_of_each_image(folder, names):
     """Measured from the centre of a pixel, as in text files."""
     path = folder / "poses.csv"
     header, *rows = path.read_text().splitlines()
-    values = [f"{10 + i},9,6.2,3.3,0.0{i},{WIDTH},{HEIGHT}" for i in range(len(rows))]
+    values = [f"{10.5 + 0.1 * i},9,6.2,3.3,0.0{i},{WIDTH},{HEIGHT}" for i in range(len(rows))]
     lines = [f"{row},{more}" for row, more in zip(sorted(rows), values, strict=True)]
     path.write_text("\n".join([f"{header},{names}", *reversed(lines)]))
     capture = read_capture(folder)
     for number in range(capture.num_views):
-        (folder / "intrinsics.txt").write_text(f"{10 + number} 9 6.2 3.3 0.0{number} 0 0 0")
+        (folder / "intrinsics.txt").write_text(f"{10.5 + 0.1 * number} 9 6.2 3.3 0.0{number} 0 0 0")
         path.write_text("\n".join([header, *rows]))
         expected = read_capture(folder)
         for found, wanted in zip(capture.lens[:4], expected.lens[:4], strict=True):
