@@ -308,6 +308,7 @@ def test_all_that_a_transforms_file_beside_the_images_names_is_found(
     (folder / "poses").mkdir()
     for place in (masks, depth):
         shutil.copytree(folder / "images", folder / "poses" / place)
+        shutil.copytree(folder / "images", folder / "older" / place.removeprefix("../"))
     (folder / "transforms.json").unlink()
     (folder / "poses" / "transforms.json").write_text(json.dumps(content))
     capture = read_capture(folder)

@@ -1,6 +1,7 @@
 """Laws of trajectories: which image and which depth image belong to a pose."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -147,6 +148,21 @@ def test_a_file_of_nothing_but_poses_is_read_under_any_name(tmp_path, name):
     assert "but no poses" in refusal(folder)
 
 
+def test_a_sequence_of_kitti_is_read_as_it_is_published(tmp_path):
+    """The poses of all sequences are in one folder, and two cameras took each."""
+    source = read_capture(write_nerfstudio(tmp_path / "ns"))
+    folder, sequence = tmp_path / "out", tmp_path / "out" / "sequences" / "07"
+    write_kitti(source, sequence)
+    shutil.copytree(sequence / "image_2", sequence / "image_3")
+    (folder / "poses").mkdir()
+    (sequence / "poses.txt").rename(folder / "poses" / "07.txt")
+    capture = read_capture(folder)
+    np.testing.assert_allclose(capture.camtoworlds, source.camtoworlds, atol=1e-9)
+    assert {file.parent for file in capture.files} == {sequence / "image_2"}
+    shutil.copytree(sequence, folder / "sequences" / "08")
+    assert f"no images in {folder}" in refusal(folder)
+
+
 # Depth images.
 
 
@@ -180,6 +196,21 @@ def test_replica_has_images_and_depths_in_one_folder(tmp_path):
     np.testing.assert_allclose(found.camtoworlds, source.camtoworlds, atol=1e-9)
     np.testing.assert_allclose(found.lens.centre, source.lens.centre)
     assert_depths(found, 1 / 6553.5)
+
+
+def test_confidence_is_not_looked_for_above_the_capture(tmp_path):
+    source = read_capture(write_nerfstudio(tmp_path / "ns"))
+    folder = write_kitti(source, tmp_path / "out")
+    for number, file in enumerate(sorted((folder / "image_2").iterdir())):
+        file.rename(folder / f"frame{number}.png")
+    (folder / "calib.txt").unlink()
+    (folder / "intrinsics.txt").write_text("10 10 5.5 3.5")
+    names = [f"depth{number}.png" for number in range(source.num_views)]
+    write_depths(folder, names)
+    write_depths(tmp_path / "confidence", names, first=0)
+    assert_depths(read_capture(folder), 1e-3)
+    write_depths(folder / "confidence", names, first=0)
+    assert all(x.confidence is not None for x in read_capture(folder).depth_files)
 
 
 @pytest.mark.parametrize("write", [write_csv, write_pose_folder, write_kitti])
