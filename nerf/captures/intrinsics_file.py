@@ -1,11 +1,12 @@
 """The lens of images whose poses are in another file.
 
-    intrinsics.json   as in transforms.json, see `nerf.captures.json_lens`; fx, fy, width, height
-                      and Open3D's intrinsic_matrix are other names of its keys
+    intrinsics.json   or camera.json and the like: as in transforms.json, see
+                      `nerf.captures.json_lens` and `nerf.captures.json_names`
     cam_params.json   of Replica: the same, but its cx and cy are measured as in the text files
-    intrinsics.txt    fx fy cx cy, perhaps followed by k1 k2 p1 p2 or k1 k2 p1 p2 k3; or these with
-                      their names, `fx: 60`; or a matrix of 3x3 or 4x4, also as camera_matrix.csv;
-                      or SRN's f cx cy 0, an origin, two numbers more, height and width
+    intrinsics.txt    or camera.txt, camera.yaml and the like: fx fy cx cy, perhaps followed by
+                      k1 k2 p1 p2 or k1 k2 p1 p2 k3; or these with their names, `fx: 60`; or a
+                      matrix of 3x3 or 4x4, also as camera_matrix.csv; or SRN's f cx cy 0, an
+                      origin, two numbers more, height and width
     calib.txt         KITTI's; of its matrices P0 to P3 the one of the folder of images
 
 In the other JSON files cx and cy are measured from the corner of the first pixel, in the text files

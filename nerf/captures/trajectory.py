@@ -5,7 +5,8 @@
     4x4     4x4 matrix, row by row             likewise
     pose/   a file with a matrix for each image, called as the image (ScanNet, NSVF); or
             NAME.pose.txt beside NAME.color.png (7-Scenes)
-    CSV     columns of those names, and `name` of the image instead of a timestamp, if you like
+    CSV     columns of those names, and `name` of the image instead of a timestamp, if you like;
+            also the lens of each image, fx, fy, cx, cy and more
 
 All are camera to world with the axes right, down, forward. TUM's timestamps are matched to the
 images by `rgb.txt` (timestamp, file name) if it is there, else by the names of the images, which
@@ -19,7 +20,7 @@ Source: the pages of the TUM RGB-D benchmark, "File formats", and of the KITTI o
 """
 
 import re
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from nerf.captures.capture import Capture
 from nerf.captures.depth_beside import depth_beside
@@ -82,7 +83,9 @@ def trajectory_files(folder: Path, *, follow_links: bool = False) -> list[Path]:
         if re.fullmatch("[0-9][0-9]", path.stem):
             lines = _first_lines(path, follow_links)
             if lines and len(lines[0].split()) == 12:
-                return [path]
+                found.append(path)
+    if found:
+        return found
     texts = files_with(folder, ".txt", *_SUFFIXES)
     if any(path.name.lower().endswith(_OF_7_SCENES) for path in texts):
         return [folder]
@@ -129,8 +132,10 @@ def read_trajectory(
     paths = trajectory_files(poses or folder, follow_links=follow_links)
     if not paths:
         raise UserError(f"no trajectory in {folder}: name it {TEXT_FILES[1]}, or poses.csv")
-    path = paths[0]
     image_folder, names = images_of_trajectory(folder, follow_links)
+    sequence = PurePath(image_folder).parts  # of KITTI, whose poses are called like it
+    paths.sort(key=lambda path: path.stem not in sequence)
+    path = paths[0]
     places = list(dict.fromkeys((poses or folder, *folders_to(folder, image_folder))))
     trajectory, more = _poses(path, follow_links)
     if trajectory[0].lens:

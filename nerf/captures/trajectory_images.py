@@ -19,7 +19,7 @@ from nerf.captures.image_names import NoImagesFound
 from nerf.captures.image_times import MAX_SECONDS, match_in_any_unit
 from nerf.captures.trajectory_poses import Pose
 from nerf.captures.unposed import is_video
-from nerf.errors import UserError, counted
+from nerf.errors import UserError, counted, listed
 
 _IMAGE_FOLDERS = (
     *("images", "rgb", "image_2", "image_0", "color", "frames", "results", "."),
@@ -38,8 +38,14 @@ def images_of_trajectory(folder: Path, follow_links: bool) -> tuple[str, list[st
             names = [name for name in every if not is_depth_name(name)] or every
             if names:
                 return place.relative_to(folder).as_posix(), sorted(names, key=natural_key)
-    inner = _inner_images(folder)
-    if inner is not None:
+    fitting = _inner_images(folder)
+    if len(fitting) > 1:
+        raise UserError(
+            f"the images of {folder} may be those of each of "
+            f"{listed(path.relative_to(folder).as_posix() for path in fitting)}: put the poses, "
+            "called trajectory.txt, into the folder that has the right one, and give that folder"
+        )
+    for inner in fitting:
         names = [file.name for file in image_files(inner)]
         return inner.relative_to(folder).as_posix(), sorted(names, key=natural_key)
     there = [folder / name for name in _IMAGE_FOLDERS if (folder / name).is_dir()]
@@ -54,8 +60,8 @@ def images_of_trajectory(folder: Path, follow_links: bool) -> tuple[str, list[st
     raise NoImagesFound(f"no images in {folder}: put them into one of {looked_in}{more}")
 
 
-def _inner_images(folder: Path) -> Path | None:
-    """The only folder of images somewhere below a folder, or the only one with a usual name."""
+def _inner_images(folder: Path) -> list[Path]:
+    """The folders of images somewhere below a folder; if some have a usual name, these alone."""
     found, paths = [], [folder]
     for _ in range(_MAX_DEPTH):
         paths = [
@@ -66,8 +72,7 @@ def _inner_images(folder: Path) -> Path | None:
         ][:MAX_FOLDERS]
         found += [path for path in paths if image_files(path)]
     usual = ([path for path in found if path.name.lower() == name] for name in _IMAGE_FOLDERS)
-    fitting = next((paths for paths in usual if paths), found)
-    return fitting[0] if len(fitting) == 1 else None
+    return next((paths for paths in usual if paths), found)
 
 
 # Which image belongs to which pose.

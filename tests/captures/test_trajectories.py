@@ -156,11 +156,15 @@ def test_a_sequence_of_kitti_is_read_as_it_is_published(tmp_path):
     shutil.copytree(sequence / "image_2", sequence / "image_3")
     (folder / "poses").mkdir()
     (sequence / "poses.txt").rename(folder / "poses" / "07.txt")
+    (folder / "poses" / "06.txt").write_text("1 0 0 0 0 1 0 0 0 0 1 0\n" * 3)
     capture = read_capture(folder)
     np.testing.assert_allclose(capture.camtoworlds, source.camtoworlds, atol=1e-9)
     assert {file.parent for file in capture.files} == {sequence / "image_2"}
     shutil.copytree(sequence, folder / "sequences" / "08")
-    assert f"no images in {folder}" in refusal(folder)
+    message = refusal(folder)
+    assert "may be those of each of sequences/07/image_2, sequences/08/image_2" in message
+    shutil.copy(folder / "poses" / "07.txt", folder / "sequences" / "08" / "trajectory.txt")
+    assert read_capture(folder / "sequences" / "08").num_views == source.num_views
 
 
 # Depth images.
