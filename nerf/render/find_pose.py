@@ -28,9 +28,10 @@ from nerf.render.rays import render_rays
 
 _EVALUATIONS = 2**16  # of the field in a step, from which the number of pixels follows
 _MIN_PIXELS, _MAX_PIXELS = 256, 2048
-_MAX_TRIES = 16
+_MAX_TRIES = 100  # from poses that are wrong by several pixels, a few dozen are usual
 _DAMPING, _LESS, _MORE = 1e-2, 0.2, 10.0
 _SMALL_STEP = 1e-5  # radians and scene units
+_SMALL_GAIN = 1e-3  # share of the loss
 
 
 class PosePixels(NamedTuple):
@@ -115,11 +116,12 @@ class PoseFinder:
         for _ in range(_MAX_TRIES):
             step = _damped_step(here, damping)
             there = self._equations(plain, best + step, pixels)
-            if float(there.loss) < float(here.loss):
+            gain = 1.0 - float(there.loss) / max(float(here.loss), 1e-30)
+            if gain > 0.0:
                 best, here, damping = best + step, there, damping * _LESS
             else:
                 damping *= _MORE
-            if np.abs(step).max() < _SMALL_STEP:
+            if 0.0 < gain < _SMALL_GAIN or np.abs(step).max() < _SMALL_STEP:
                 break
         found = moved(jnp.asarray(camera.camtoworlds), jnp.asarray(best))
         return np.asarray(found, np.float32)
