@@ -13,11 +13,6 @@ from nerf.corrections import exposure
 _GAIN_RATE, _GAIN_DECAY = 0.2, 0.1
 # Of the mean square of the logarithms of the gains, in the loss: small beside any error of colours.
 _GAIN_PRIOR = 1e-5
-# The same of poses, in about radians. They begin when the field shows something, and end
-# with steps that average over many.
-_POSE_RATE, _POSE_DECAY, _POSE_DELAY = 1.5e-3, 0.3, 0.05
-# Of the mean square of the tangents, in the loss.
-_POSE_PRIOR = 1e-2
 
 
 class Corrections(NamedTuple):
@@ -55,24 +50,15 @@ def pixel_gains(corrections: Corrections, view: jax.Array) -> jax.Array | None:
     return exposure.centred(corrections.log_gains)[view]
 
 
-def prior(corrections: Corrections) -> jax.Array:
-    """What corrections add to the loss by themselves, `[]`: 0 at the identity."""
-    weighed = zip(corrections, (_GAIN_PRIOR, _POSE_PRIOR), strict=True)
-    terms = [weight * jnp.mean(jnp.square(x)) for x, weight in weighed if x is not None]
-    return sum(terms, jnp.zeros(()))
+def prior(log_gains: jax.Array) -> jax.Array:
+    """What gains add to the loss by themselves, `[]`: 0 at the identity."""
+    return _GAIN_PRIOR * jnp.mean(jnp.square(log_gains))
 
 
-def learning_rates(corrections: Corrections, progress: jax.Array) -> Corrections:
-    """A tree like `corrections`: the learning rate of each while that of the field is its first.
+def gain_rate(progress: jax.Array) -> jax.Array:
+    """The learning rate of gains while that of the field is its first, `[]`.
 
     Args:
-      corrections: of the training views.
       progress: `[]`, the share of the run that is over, in [0, 1].
     """
-    of_gains = _GAIN_RATE * jnp.power(jnp.float32(_GAIN_DECAY), progress)
-    of_poses = _POSE_RATE * jnp.power(jnp.float32(_POSE_DECAY), progress)
-    of_poses = jnp.where(progress < _POSE_DELAY, 0.0, of_poses)
-    return Corrections(
-        None if corrections.log_gains is None else of_gains,
-        None if corrections.pose_tangents is None else of_poses,
-    )
+    return _GAIN_RATE * jnp.power(jnp.float32(_GAIN_DECAY), progress)

@@ -105,25 +105,27 @@ def corrected_cameras(cameras: Cameras, tangents: jax.Array) -> Cameras:
       cameras: of the training views.
       tangents: `[num_views, 6]`, see `motions_of`; what `without_gauge` takes out has no effect.
     """
+    chex.assert_shape(tangents, (*cameras.focal.shape, 6))
     camtoworlds = jnp.asarray(cameras.camtoworlds)
-    motions = without_gauge(motions_of(tangents, cameras), camtoworlds)
+    motions = motions_of(tangents, camtoworlds, middle_depth(cameras))
+    motions = without_gauge(motions, camtoworlds)
     return dataclasses.replace(cameras, camtoworlds=moved(camtoworlds, motions))
 
 
-def motions_of(tangents: jax.Array, cameras: Cameras) -> jax.Array:
-    """The motions `[num_views, 6]` of cameras that tangents of them mean, see `moved`.
+def motions_of(tangents: jax.Array, camtoworlds: jax.Array, depth: jax.Array) -> jax.Array:
+    """The motions `[num, 6]` of cameras that tangents of them mean, see `moved`.
 
     Args:
-      tangents: `[num_views, 6]`.
-      cameras: `[num_views]`, before the correction.
+      tangents: `[num, 6]`.
+      camtoworlds: `[num, 3, 4]`, before the motion.
+      depth: `[]`, `middle_depth` of all cameras.
     """
-    chex.assert_shape(tangents, (*cameras.focal.shape, 6))
-    axes = jnp.asarray(cameras.camtoworlds)[..., :3]
+    axes = camtoworlds[..., :3]
     vectors, shifts = (
         jnp.sum(axes * each[:, None, :], axis=-1) for each in (tangents[:, :3], tangents[:, 3:])
     )
     vectors = _TURN * vectors
-    along = middle_depth(cameras) * (shifts + jnp.cross(vectors, axes[..., 2]))
+    along = depth * (shifts + jnp.cross(vectors, axes[..., 2]))
     return jnp.concatenate([vectors, along], axis=-1)
 
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from nerf.config.settings import Background, RenderConfig
 from nerf.corrections.corrections import Corrections, pixel_gains
-from nerf.corrections.poses import corrected_cameras
+from nerf.corrections.poses import corrected_cameras, middle_depth, motions_of, moved
 from nerf.geometry.cameras import Cameras, pixel_cameras
 from nerf.geometry.rays import Rays, scene_rays
 from nerf.geometry.spaces import Space
@@ -138,6 +138,12 @@ class PixelBatch:
     background: Background | None = "black"
     has_opacity: bool = False
     depths: DepthPixels | None = None
+
+    def every(self, step: int) -> "PixelBatch":
+        """One pixel in every `step`, without those of known depth."""
+        names = "view", "row", "column", "ray_keys", "pixels"
+        some = {name: getattr(self, name)[::step] for name in names}
+        return dataclasses.replace(self, **some, depths=None)
 
 
 class Batch(NamedTuple):
@@ -317,10 +323,15 @@ def make_batch(
 
 def _rays_through(pixels: PixelBatch, cameras: Cameras, space: Space, config: RenderConfig) -> Rays:
     """The rays of `make_batch`."""
+    return _rays_of(pixel_cameras(cameras, pixels.view), pixels, space, config)
+
+
+def _rays_of(at_pixels: Cameras, pixels: PixelBatch, space: Space, config: RenderConfig) -> Rays:
+    """The rays through pixels of cameras `[num_rays]`."""
     return scene_rays(
         pixels.column,
         pixels.row,
-        pixel_cameras(cameras, pixels.view),
+        at_pixels,
         space,
         viewdir_space=config.viewdir_space,
         pixel_offset=config.pixel_offset,
@@ -353,6 +364,30 @@ def placed_cameras(cameras: Cameras, corrections: Corrections | None) -> Cameras
     if corrections is None or corrections.pose_tangents is None:
         return cameras
     return corrected_cameras(cameras, jax.lax.stop_gradient(corrections.pose_tangents))
+
+
+def moved_rays(
+    pixels: PixelBatch,
+    cameras: Cameras,
+    placed: Cameras,
+    tangents: jax.Array,
+    *,
+    space: Space,
+    config: RenderConfig,
+) -> Rays:
+    """The rays through pixels when each ray's camera has tangents of its own.
+
+    Args:
+      pixels, space, config: see `make_batch`.
+      cameras: `[num_views]`, before their corrections.
+      placed: the same after these, from which the cameras are moved.
+      tangents: `[num_rays, 6]`, see `nerf.corrections.poses.motions_of`.
+    """
+    at_pixels = pixel_cameras(placed, pixels.view)
+    camtoworlds = jnp.asarray(at_pixels.camtoworlds)
+    motions = motions_of(tangents, camtoworlds, middle_depth(cameras))
+    at_pixels = dataclasses.replace(at_pixels, camtoworlds=moved(camtoworlds, motions))
+    return _rays_of(at_pixels, pixels, space, config)
 
 
 def with_corrected(batch: Batch, parts: Corrected) -> Batch:

@@ -71,7 +71,7 @@ def make_optimizer(config: TrainConfig) -> optax.GradientTransformation:
 
 
 def correction_optimizer() -> optax.GradientTransformation:
-    """Adam for the corrections of views; the learning rates are left to the step."""
+    """Adam for the gains of views; the learning rate is left to the step."""
     return optax.scale_by_adam()
 
 

@@ -14,6 +14,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from nerf.config.settings import PROPOSAL, Config
 from nerf.corrections.corrections import Corrections, identity
+from nerf.corrections.pose_steps import PoseEquations, no_equations
 from nerf.field import Params, RadianceField
 from nerf.render.rays import init_params
 from nerf.runtime import global_arrays, parallel
@@ -24,7 +25,7 @@ from nerf.training.optimizer import correction_optimizer, make_optimizer
 
 
 class CorrectionState(NamedTuple):
-    """The corrections of the training views, and the state of their own Adam."""
+    """The corrections of the training views, and the state of the gains' own Adam."""
 
     values: Corrections
     opt_state: Any
@@ -40,6 +41,8 @@ class TrainState(NamedTuple):
       key: the run's random key; each step folds its number into it.
       health: statistics of the steps so far, which show a collapse.
       corrections: of the training views; None where all are off.
+      pose_equations: of the steps since the poses were moved last; None where they are not
+        corrected.
     """
 
     params: Params
@@ -48,6 +51,7 @@ class TrainState(NamedTuple):
     key: jax.Array
     health: Health
     corrections: CorrectionState | None = None
+    pose_equations: PoseEquations | None = None
 
 
 def init_state(
@@ -79,10 +83,13 @@ def init_state(
             params = init_params(field, config.render, params_key)
         opt_state = make_optimizer(config.train).init(params)
         values = identity(num_views, config.train)
-        corrections = values and CorrectionState(values, correction_optimizer().init(values))
-        state = TrainState(
-            params, opt_state, jnp.zeros((), jnp.int32), run_key, health.init(), corrections
-        )
+        corrections, equations = None, None
+        if values is not None:
+            of_gains = values._replace(pose_tangents=None)
+            corrections = CorrectionState(values, correction_optimizer().init(of_gains))
+            equations = None if values.pose_tangents is None else no_equations(num_views)
+        zero = jnp.zeros((), jnp.int32)
+        state = TrainState(params, opt_state, zero, run_key, health.init(), corrections, equations)
         return state if occupied is None else carve_state(field, state, occupied)
 
     # One program; without `jit`, each operation would be compiled on its own.

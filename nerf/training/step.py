@@ -18,8 +18,7 @@ import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from nerf.config.settings import Config, RenderConfig
-from nerf.corrections.corrections import Corrections, prior
-from nerf.corrections.corrections import learning_rates as correction_rates
+from nerf.corrections.corrections import Corrections
 from nerf.field import Params, RadianceField
 from nerf.geometry.cameras import Cameras
 from nerf.geometry.spaces import Space
@@ -36,6 +35,7 @@ from nerf.training.batch import (
     placed_cameras,
 )
 from nerf.training.batch_source import make_draw, with_depths
+from nerf.training.corrected_state import with_corrections
 from nerf.training.depth_batch import make_depth_rays
 from nerf.training.depth_loss import with_depth_loss
 from nerf.training.gradient import loss_and_gradients
@@ -44,13 +44,13 @@ from nerf.training.loss import BatchStats
 from nerf.training.optimizer import (
     TimeBudget,
     budgeted_step,
-    correction_optimizer,
     learning_rate,
     learning_rates,
     make_optimizer,
     share_of_run,
 )
-from nerf.training.state import CorrectionState, TrainState, place_state, state_shardings
+from nerf.training.state import TrainState, place_state, state_shardings
+from nerf.training.view_gradients import ViewGradients, pose_equations
 
 CPU_RAYS_PER_MICROBATCH = 8  # at the least; more where a ray takes few evaluations
 _CPU_EVALUATIONS_PER_MICROBATCH = 2048
@@ -210,7 +210,7 @@ def jit_step(
     def one_share(
         replicated: tuple[Params, Cameras, jax.Array, jax.Array, Corrections | None],
         pixels: PixelBatch,
-    ) -> tuple[jax.Array, BatchStats, Params, jax.Array, Corrections | None]:
+    ) -> tuple[jax.Array, BatchStats, Params, jax.Array, ViewGradients | None]:
         params, cameras, number, progress, corrections = replicated
         batch = make_batch(pixels, cameras, space=space, config=config.render)
         if config.train.robust_loss != "none":
@@ -219,7 +219,7 @@ def jit_step(
         share = functools.partial(
             loss_and_gradients, field, params, batch, config, microbatch_size, number
         )
-        of_views: Corrections | None = None
+        of_views: ViewGradients | None = None
         if corrections is None:
             found = share()[:3]
         else:
@@ -228,7 +228,14 @@ def jit_step(
             )
             parts, pull_back = jax.vjp(correct, corrections)
             *gradients, of_parts = share(parts)
-            found, of_views = tuple(gradients), pull_back(of_parts)[0]
+            assert of_parts is not None
+            found, equations = tuple(gradients), None
+            if of_parts.rays is not None:
+                equations = pose_equations(
+                    field, params, pixels, cameras, corrections, of_parts.rays, config,
+                    space=space, microbatch_size=microbatch_size,
+                )  # fmt: skip
+            of_views = ViewGradients(pull_back(of_parts)[0].log_gains, equations)
         if pixels.depths is not None:
             placed = placed_cameras(cameras, corrections)
             rays = make_depth_rays(pixels.depths, placed, space=space, config=config.render)
@@ -244,8 +251,9 @@ def jit_step(
         rows = parallel.row_shardings(mesh, state.params)
         stats_at: Any = BatchStats._make([everywhere] * len(BatchStats._fields))
         values = state.corrections and state.corrections.values
-        values_at = jax.tree.map(lambda _: everywhere, values)
-        shardings = (everywhere, stats_at, rows, everywhere, values_at)
+        of_views = values and ViewGradients(values.log_gains, state.pose_equations)
+        views_at = jax.tree.map(lambda _: everywhere, of_views)
+        shardings = (everywhere, stats_at, rows, everywhere, views_at)
         if num_shards is None:
             all_shares = parallel.shard(mesh, one_share, average=True, shardings=shardings)
         else:
@@ -267,11 +275,14 @@ def jit_step(
         if debug:
             chex.assert_tree_all_finite((loss, gradient))
         grad_norm = optax.tree.norm(gradient)
-        corrections = state.corrections
-        if corrections is not None:
-            share_of_rate = rate / config.train.learning_rate
-            corrections, extra = _corrected(corrections, of_views, share_of_rate, progress)
-            loss = loss + extra
+        corrected, extra = with_corrections(
+            state,
+            of_views,
+            share_of_rate=rate / config.train.learning_rate,
+            progress=progress,
+            num_rays=config.train.num_rays,
+        )
+        loss = loss + extra
         step_health = _step_health(loss, grad_norm, stats, moments)
         taken = TrainState(
             params,
@@ -279,10 +290,14 @@ def jit_step(
             state.step + 1,
             state.key,
             health.update(state.health, step_health),
-            corrections,
+            corrected.corrections,
+            corrected.pose_equations,
         )
         skipped = taken._replace(
-            params=state.params, opt_state=state.opt_state, corrections=state.corrections
+            params=state.params,
+            opt_state=state.opt_state,
+            corrections=state.corrections,
+            pose_equations=state.pose_equations,
         )
         is_finite = health.is_finite(loss, grad_norm)
         new_state = jax.tree.map(lambda a, b: jnp.where(is_finite, a, b), taken, skipped)
@@ -303,35 +318,6 @@ def jit_step(
         out_shardings=(None, replicated),
         compiler_options=None if debug else parallel.compiler_options(platform),  # none: checkify
     )
-
-
-def _corrected(
-    state: CorrectionState, gradient: Corrections, share_of_rate: jax.Array, progress: jax.Array
-) -> tuple[CorrectionState, jax.Array]:
-    """The corrections after a step, and their prior before it.
-
-    Args:
-      state: before the step.
-      gradient: of the loss without the prior.
-      share_of_rate: the field's learning rate, by that of its first step.
-      progress: the share of the run that is over.
-    """
-    extra, of_prior = jax.value_and_grad(prior)(state.values)
-    gradient = jax.tree.map(jnp.add, gradient, of_prior)
-    with jax.numpy_dtype_promotion("standard"):  # Optax raises floats to integer powers
-        updates, opt_state = correction_optimizer().update(gradient, state.opt_state)
-    values = jax.tree.map(
-        lambda x, update, rate: x - share_of_rate * rate * update,
-        state.values,
-        updates,
-        correction_rates(state.values, progress),
-    )
-    # A gradient that is not finite must not stay in Adam's moments.
-    is_finite = jnp.isfinite(optax.tree.norm(gradient))
-    kept: CorrectionState = jax.tree.map(
-        lambda new, old: jnp.where(is_finite, new, old), CorrectionState(values, opt_state), state
-    )
-    return kept, extra
 
 
 def _step_health(

@@ -92,7 +92,7 @@ def test_corrections_that_are_off_are_none_and_begin_as_the_identity():
     train = presets.PLANES.train
     assert identity(3, train) is None
     on = identity(3, presets.PLANES.train.__class__(**{**vars(train), "exposure": "on"}))
-    assert float(prior(on)) == 0.0
+    assert float(prior(on.log_gains)) == 0.0
     np.testing.assert_array_equal(pixel_gains(on, jnp.array([2, 0])), np.zeros((2, 3)))
 
 

@@ -18,16 +18,19 @@ from nerf.geometry.cameras import Cameras
 from nerf.geometry.world import World
 from nerf.render.find_pose import PoseFinder
 from nerf.render.images import make_exact_program, render_image
+from nerf.render.rays import render_rays
 from nerf.training.batch import (
     Corrected,
     corrected_parts,
     draw_batch,
     make_batch,
+    moved_rays,
     placed_cameras,
 )
 from nerf.training.gradient import loss_and_gradient, loss_and_gradients
 from nerf.training.state import init_state
 from nerf.training.step import make_step
+from nerf.training.view_gradients import pose_equations
 from tests.render.test_skipping import CONFIG, all_rays, batch_of, carved_params, fog_field
 from tests.support.cameras import space_of, training_views
 
@@ -95,8 +98,8 @@ def test_poses_that_were_put_wrong_are_brought_back(images):
     state, _ = step(init_state(WAVES, POSED, jax.random.key(0), num_views=6), 250)
     found = corrected_cameras(wrong, state.corrections.values.pose_tangents)
     before, after = (pose_errors(each.camtoworlds, exact.camtoworlds) for each in (wrong, found))
-    assert np.mean(after.angles) < 0.7 * np.mean(before.angles)
-    assert np.mean(after.distances) < 0.4 * np.mean(before.distances)
+    assert np.mean(after.angles) < 0.5 * np.mean(before.angles)
+    assert np.mean(after.distances) < 0.25 * np.mean(before.distances)
 
 
 def test_the_pose_of_one_image_is_found(images):
@@ -150,6 +153,50 @@ def test_the_gradient_of_tangents_is_that_of_finite_differences(images, name, mi
     assert jnp.abs(slope) > 1e-2
     # New samples pass old ones between the two differences, which bends the loss a little.
     np.testing.assert_allclose(slope, difference, rtol=5e-2)
+
+
+def _red(params, points, viewdirs, /, *, key=None):
+    """The same wall in one channel alone."""
+    found = _waves(params, points, viewdirs)
+    return found._replace(rgb=found.rgb.at[..., 1:].set(0.0))
+
+
+@pytest.mark.parametrize(("loss", "channels"), [("mean", 1.0), ("sum", 3.0)])
+def test_the_hessian_of_poses_is_that_of_the_jacobian_of_the_colours(images, loss, channels):
+    """With one channel the random signs have no effect on the estimate."""
+    field, cameras = WAVES._replace(apply=_red), rig()
+    config = dataclasses.replace(POSED, train=dataclasses.replace(POSED.train, loss=loss))
+    params = {"shared": field.init(jax.random.key(0))}
+    corrections = Corrections(None, small_tangents())
+    pixels = draw_batch(jax.random.key(3), training_views(images, cameras), 64)
+    placed = placed_cameras(cameras, corrections)
+    rays_of = functools.partial(moved_rays, pixels, cameras, placed, space=World())
+
+    def found(of_rays, microbatch):
+        return pose_equations(
+            field, params, pixels, cameras, corrections, of_rays, config,
+            space=World(), microbatch_size=microbatch,
+        )  # fmt: skip
+
+    def colours(tangents):
+        rays = rays_of(tangents, config=config.render)
+        return render_rays(field, params, rays, config.render).fine.rgb
+
+    zero = jnp.zeros((64, 6))
+    nothing = jax.tree.map(jnp.zeros_like, rays_of(zero, config=config.render))
+    equations = jax.jit(functools.partial(found, microbatch=8))(nothing)
+    np.testing.assert_array_equal(equations.slope, 0.0)
+    # Every fourth of the rays, each of which has tangents of its own.
+    jacobian = jax.jit(
+        lambda: jnp.stack([
+            jax.jvp(colours, (zero,), (zero.at[:, i].set(1.0),))[1][::4, 0] for i in range(6)
+        ], axis=-1)
+    )()  # fmt: skip
+    expected = np.zeros((6, 6, 6))
+    for view, row in zip(np.asarray(pixels.view)[::4], np.asarray(jacobian), strict=True):
+        expected[view] += 2.0 * channels / (3.0 * 16) * np.outer(row, row)
+    np.testing.assert_allclose(equations.hessian, expected, rtol=1e-3, atol=1e-5)
+    assert np.abs(expected).max() > 1e-2
 
 
 def test_with_the_same_rays_a_step_is_the_uncorrected_one_bit_for_bit(unoptimised_compilation):
