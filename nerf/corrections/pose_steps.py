@@ -22,10 +22,11 @@ import jax.numpy as jnp
 
 _RAYS_BETWEEN_STEPS = 256  # of a view, about
 _MIN_BETWEEN = 4  # training steps
+_MIN_IN_RUN = 100  # steps of the poses, if it has so many: each is a part of the way
 _DELAY = 0.05  # of the run: a field that shows nothing says nothing of poses
-_FIRST_SHARE, _LAST_SHARE = 1.0, 0.02  # of a whole step: the last ones average over many rays
+_FIRST_SHARE, _LAST_SHARE = 1.0, 0.003  # of a whole step: the last ones average over many rays
 _DAMPING = 0.1  # of the diagonal, and of its mean over the views
-_PULL, _PULL_DECAY = 0.3, 0.03
+_PULL, _PULL_DECAY = 0.3, 0.1
 _MAX_STEP = 0.05  # of a tangent
 _MEMORY = 0.5  # of the Hessian, from one step to the next
 
@@ -49,13 +50,23 @@ def no_equations(num_views: int) -> PoseEquations:
     return PoseEquations(jnp.zeros((num_views, 6)), jnp.zeros((num_views, 6, 6)), jnp.zeros(()))
 
 
-def steps_between(num_views: int, num_rays: int) -> int:
-    """How many training steps of `num_rays` rays there are from one step of the poses to the next.
+def steps_between(num_views: int, num_rays: int, num_steps: int) -> int:
+    """How many training steps there are from one step of the poses to the next.
 
-    >>> steps_between(32, 1024), steps_between(32, 4096)
-    (8, 4)
+    Args:
+      num_views: that are trained on.
+      num_rays: of a training step.
+      num_steps: training steps of the run.
+
+    >>> (
+    ...     steps_between(32, 1024, 2000),
+    ...     steps_between(32, 4096, 2000),
+    ...     steps_between(32, 1024, 40),
+    ... )
+    (8, 4, 1)
     """
-    return max(_MIN_BETWEEN, round(_RAYS_BETWEEN_STEPS * num_views / num_rays))
+    wanted = max(_MIN_BETWEEN, round(_RAYS_BETWEEN_STEPS * num_views / num_rays))
+    return max(1, min(wanted, num_steps // _MIN_IN_RUN))
 
 
 def next_tangents(
@@ -65,7 +76,7 @@ def next_tangents(
     *,
     step: jax.Array,
     progress: jax.Array,
-    num_rays: int,
+    between: int,
 ) -> tuple[jax.Array, PoseEquations]:
     """The tangents after a training step, and the equations that go on.
 
@@ -75,10 +86,8 @@ def next_tangents(
       found: of this step alone. One that is not finite is left out.
       step: `[]` int, the number of the training step, from 0.
       progress: `[]`, the share of the run that is over, in [0, 1].
-      num_rays: of a training step.
+      between: see `steps_between`.
     """
-    num_views, _ = tangents.shape
-    between = steps_between(num_views, num_rays)
     is_finite = jnp.isfinite(jnp.sum(found.slope)) & jnp.isfinite(jnp.sum(found.hessian))
     total: PoseEquations = jax.tree.map(
         lambda old, new: jnp.where(is_finite, old + new, old), equations, found

@@ -4,8 +4,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from nerf.config.settings import TrainConfig
 from nerf.corrections.corrections import Corrections, gain_rate, prior
-from nerf.corrections.pose_steps import next_tangents
+from nerf.corrections.pose_steps import next_tangents, steps_between
 from nerf.training.optimizer import correction_optimizer
 from nerf.training.state import CorrectionState, TrainState
 from nerf.training.view_gradients import ViewGradients
@@ -17,7 +18,7 @@ def with_corrections(
     *,
     share_of_rate: jax.Array,
     progress: jax.Array,
-    num_rays: int,
+    config: TrainConfig,
 ) -> tuple[TrainState, jax.Array]:
     """A state whose corrections have taken a step, and their prior before it.
 
@@ -26,7 +27,7 @@ def with_corrections(
       found: what its rays say of the views; None where nothing is corrected.
       share_of_rate: the field's learning rate, by that of its first step.
       progress: the share of the run that is over.
-      num_rays: of the step.
+      config: of the run.
     """
     extra = jnp.zeros(())
     if state.corrections is None or found is None:
@@ -38,13 +39,14 @@ def with_corrections(
             corrections, found.log_gains, share_of_rate * gain_rate(progress)
         )
     if tangents is not None and equations is not None and found.poses is not None:
+        between = steps_between(len(tangents), config.num_rays, config.num_steps)
         tangents, equations = next_tangents(
             tangents,
             equations,
             found.poses,
             step=state.step,
             progress=progress,
-            num_rays=num_rays,
+            between=between,
         )
         values = corrections.values._replace(pose_tangents=tangents)
         corrections = corrections._replace(values=values)

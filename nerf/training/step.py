@@ -280,7 +280,7 @@ def jit_step(
             of_views,
             share_of_rate=rate / config.train.learning_rate,
             progress=progress,
-            num_rays=config.train.num_rays,
+            config=config.train,
         )
         loss = loss + extra
         step_health = _step_health(loss, grad_norm, stats, moments)

@@ -9,11 +9,9 @@ from nerf.corrections.pose_steps import (
     PoseEquations,
     next_tangents,
     no_equations,
-    steps_between,
 )
 
-NUM_VIEWS, NUM_RAYS = 5, 320
-BETWEEN = steps_between(NUM_VIEWS, NUM_RAYS)
+NUM_VIEWS, BETWEEN = 5, 4
 
 
 def bowl(tangents, at, hessian):
@@ -35,9 +33,7 @@ def bowls(condition, seed=0):
 @jax.jit
 def after(tangents, equations, at, hessian, step, progress):
     found = bowl(tangents, at, hessian)
-    return next_tangents(
-        tangents, equations, found, step=step, progress=progress, num_rays=NUM_RAYS
-    )
+    return next_tangents(tangents, equations, found, step=step, progress=progress, between=BETWEEN)
 
 
 def run(at, hessian, num_steps, progress=0.5):
@@ -50,15 +46,14 @@ def run(at, hessian, num_steps, progress=0.5):
 def test_steps_lead_down_a_narrow_valley():
     """Whose floor is thirty times less steep than its walls."""
     at, hessian = bowls(condition=30.0)
-    left = run(at, hessian, 100 * BETWEEN) - at
+    left = run(at, hessian, 60 * BETWEEN, progress=0.2) - at
     assert jnp.linalg.norm(left) < 0.05 * jnp.linalg.norm(at)
 
 
 def test_poses_are_moved_only_when_a_step_is_due_and_not_at_first():
     at, hessian = bowls(condition=2.0)
-    assert BETWEEN > 1
     np.testing.assert_array_equal(run(at, hessian, BETWEEN - 1), 0.0)
-    assert jnp.abs(run(at, hessian, BETWEEN)).max() > 1e-3
+    assert jnp.abs(run(at, hessian, BETWEEN)).max() > 1e-4
     np.testing.assert_array_equal(run(at, hessian, BETWEEN, progress=0.04), 0.0)
 
 
@@ -87,7 +82,7 @@ def test_what_is_not_finite_is_left_out(name):
     found = bowl(zero, at, hessian)
     broken = found._replace(**{name: getattr(found, name).at[0, 0].set(jnp.nan)})
     tangents, equations = next_tangents(
-        zero, before, broken, step=jnp.int32(0), progress=jnp.float32(0.5), num_rays=NUM_RAYS
+        zero, before, broken, step=jnp.int32(0), progress=jnp.float32(0.5), between=BETWEEN
     )
     np.testing.assert_array_equal(tangents, 0.0)
     jax.tree.map(np.testing.assert_array_equal, equations, before)

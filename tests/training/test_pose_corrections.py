@@ -98,8 +98,8 @@ def test_poses_that_were_put_wrong_are_brought_back(images):
     state, _ = step(init_state(WAVES, POSED, jax.random.key(0), num_views=6), 250)
     found = corrected_cameras(wrong, state.corrections.values.pose_tangents)
     before, after = (pose_errors(each.camtoworlds, exact.camtoworlds) for each in (wrong, found))
-    assert np.mean(after.angles) < 0.5 * np.mean(before.angles)
-    assert np.mean(after.distances) < 0.25 * np.mean(before.distances)
+    assert np.mean(after.angles) < 0.7 * np.mean(before.angles)
+    assert np.mean(after.distances) < 0.4 * np.mean(before.distances)
 
 
 def test_the_pose_of_one_image_is_found(images):
