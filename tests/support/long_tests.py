@@ -30,6 +30,7 @@ LONG = (
     r"test_learns\.py::test_a_few_steps.*\[(haiku|nnx)-(paper|quick)\]",
     r"test_checkpoints\.py::test_three_steps_and_three.*\[(haiku|nnx)-paper\]",
     r"test_resume\.py::test_there_and_back.*\[(haiku|nnx)-paper\]",
+    r"test_kill\.py::test_a_run_that_is_killed_again.*\[(haiku|nnx)\]",
     r"test_corrected_poses\.py::test_every_backend.*\[haiku\]",
     r"test_collapse\.py::test_it_runs\[(haiku|nnx)\]",
     r"test_cluster\.py::test_a_job_of_slurm",
