@@ -22,7 +22,7 @@ import jax.numpy as jnp
 
 _RAYS_BETWEEN_STEPS = 256  # of a view, about
 _MIN_BETWEEN = 4  # training steps
-_MIN_IN_RUN = 100  # steps of the poses, if it has so many: each is a part of the way
+_MIN_IN_RUN = 100  # steps of the poses, unless the run is shorter
 _DELAY = 0.05  # of the run: a field that shows nothing says nothing of poses
 _FIRST_SHARE, _LAST_SHARE = 1.0, 0.003  # of a whole step: the last ones average over many rays
 _DAMPING = 0.1  # of the diagonal, and of its mean over the views

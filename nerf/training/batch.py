@@ -11,8 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from nerf.config.settings import Background, RenderConfig
-from nerf.corrections.corrections import Corrections, pixel_gains
-from nerf.corrections.poses import corrected_cameras, middle_depth, motions_of, moved
 from nerf.geometry.cameras import Cameras, pixel_cameras
 from nerf.geometry.rays import Rays, scene_rays
 from nerf.geometry.spaces import Space
@@ -167,17 +165,6 @@ class Batch(NamedTuple):
     progress: jax.Array | None = None
 
 
-class Corrected(NamedTuple):
-    """What of a batch depends on the corrections of its views; None what does not.
-
-    Attributes:
-      log_gains, rays: see `Batch`.
-    """
-
-    log_gains: jax.Array | None = None
-    rays: Rays | None = None
-
-
 def draw_pixels(
     key: jax.Array,
     layout: PixelLayout,
@@ -316,17 +303,17 @@ def make_batch(
       space: the space that the field lives in.
       config: pixel and direction conventions.
     """
-    rays = _rays_through(pixels, cameras, space, config)
+    rays = rays_through(pixels, cameras, space, config)
     rgb, alpha = colours(pixels)
     return Batch(rays, rgb, pixels.ray_keys, alpha)
 
 
-def _rays_through(pixels: PixelBatch, cameras: Cameras, space: Space, config: RenderConfig) -> Rays:
+def rays_through(pixels: PixelBatch, cameras: Cameras, space: Space, config: RenderConfig) -> Rays:
     """The rays of `make_batch`."""
-    return _rays_of(pixel_cameras(cameras, pixels.view), pixels, space, config)
+    return rays_at(pixel_cameras(cameras, pixels.view), pixels, space, config)
 
 
-def _rays_of(at_pixels: Cameras, pixels: PixelBatch, space: Space, config: RenderConfig) -> Rays:
+def rays_at(at_pixels: Cameras, pixels: PixelBatch, space: Space, config: RenderConfig) -> Rays:
     """The rays through pixels of cameras `[num_rays]`."""
     return scene_rays(
         pixels.column,
@@ -336,64 +323,6 @@ def _rays_of(at_pixels: Cameras, pixels: PixelBatch, space: Space, config: Rende
         viewdir_space=config.viewdir_space,
         pixel_offset=config.pixel_offset,
     )
-
-
-def corrected_parts(
-    pixels: PixelBatch,
-    cameras: Cameras,
-    corrections: Corrections,
-    *,
-    space: Space,
-    config: RenderConfig,
-) -> Corrected:
-    """What of the batch of some pixels depends on corrections, a differentiable function of them.
-
-    Args:
-      pixels, cameras, space, config: see `make_batch`.
-      corrections: of the training views.
-    """
-    rays = None
-    if corrections.pose_tangents is not None:
-        corrected = corrected_cameras(cameras, corrections.pose_tangents)
-        rays = _rays_through(pixels, corrected, space, config)
-    return Corrected(pixel_gains(corrections, pixels.view), rays)
-
-
-def placed_cameras(cameras: Cameras, corrections: Corrections | None) -> Cameras:
-    """The cameras `[num_views]` where their corrections put them, without a gradient."""
-    if corrections is None or corrections.pose_tangents is None:
-        return cameras
-    return corrected_cameras(cameras, jax.lax.stop_gradient(corrections.pose_tangents))
-
-
-def moved_rays(
-    pixels: PixelBatch,
-    cameras: Cameras,
-    placed: Cameras,
-    tangents: jax.Array,
-    *,
-    space: Space,
-    config: RenderConfig,
-) -> Rays:
-    """The rays through pixels when each ray's camera has tangents of its own.
-
-    Args:
-      pixels, space, config: see `make_batch`.
-      cameras: `[num_views]`, before their corrections.
-      placed: the same after these, from which the cameras are moved.
-      tangents: `[num_rays, 6]`, see `nerf.corrections.poses.motions_of`.
-    """
-    at_pixels = pixel_cameras(placed, pixels.view)
-    camtoworlds = jnp.asarray(at_pixels.camtoworlds)
-    motions = motions_of(tangents, camtoworlds, middle_depth(cameras))
-    at_pixels = dataclasses.replace(at_pixels, camtoworlds=moved(camtoworlds, motions))
-    return _rays_of(at_pixels, pixels, space, config)
-
-
-def with_corrected(batch: Batch, parts: Corrected) -> Batch:
-    """The batch with its corrected parts in place."""
-    rays = batch.rays if parts.rays is None else parts.rays
-    return batch._replace(log_gains=parts.log_gains, rays=rays)
 
 
 def sample_batch(

@@ -12,7 +12,8 @@ from nerf.config.settings import FINE, PROPOSAL, Config, RenderConfig
 from nerf.field import Params, RadianceField
 from nerf.geometry.occupancy import Occupancy
 from nerf.render.rays import known_occupancy, meets_something, render_nothing
-from nerf.training.batch import Batch, Corrected, with_corrected
+from nerf.training.batch import Batch
+from nerf.training.corrected_batch import Corrected, with_corrected
 from nerf.training.loss import BatchStats, penalty, photometric_loss, rendering_loss
 
 T = TypeVar("T")

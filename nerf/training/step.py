@@ -27,14 +27,9 @@ from nerf.render.rays import may_skip
 from nerf.runtime import fixed_order, global_arrays, parallel, processes
 from nerf.runtime.devices import IMAGE_MEMORY
 from nerf.training import health
-from nerf.training.batch import (
-    PixelBatch,
-    TrainingViews,
-    corrected_parts,
-    make_batch,
-    placed_cameras,
-)
+from nerf.training.batch import PixelBatch, TrainingViews, make_batch
 from nerf.training.batch_source import make_draw, with_depths
+from nerf.training.corrected_batch import corrected_parts, placed_cameras
 from nerf.training.corrected_state import with_corrections
 from nerf.training.depth_batch import make_depth_rays
 from nerf.training.depth_loss import with_depth_loss

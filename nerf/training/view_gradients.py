@@ -15,7 +15,8 @@ from nerf.geometry.spaces import Space
 from nerf.render.images import map_microbatches
 from nerf.render.rays import known_occupancy, render_rays
 from nerf.runtime import parallel
-from nerf.training.batch import PixelBatch, moved_rays, placed_cameras
+from nerf.training.batch import PixelBatch
+from nerf.training.corrected_batch import moved_rays, placed_cameras
 
 _EVERY = 4  # of the rays is in the Hessian, which changes slowly and is summed over steps
 

@@ -12,7 +12,7 @@ from nerf.config.presets import PLANES
 from nerf.corrections import exposure
 from nerf.corrections.corrections import identity
 from nerf.field import FieldOutput, RadianceField
-from nerf.training.batch import Corrected
+from nerf.training.corrected_batch import Corrected
 from nerf.training.gradient import loss_and_gradient, loss_and_gradients
 from nerf.training.loss import photometric_loss
 from nerf.training.state import init_state

@@ -19,14 +19,8 @@ from nerf.geometry.world import World
 from nerf.render.find_pose import PoseFinder
 from nerf.render.images import make_exact_program, render_image
 from nerf.render.rays import render_rays
-from nerf.training.batch import (
-    Corrected,
-    corrected_parts,
-    draw_batch,
-    make_batch,
-    moved_rays,
-    placed_cameras,
-)
+from nerf.training.batch import draw_batch, make_batch
+from nerf.training.corrected_batch import Corrected, corrected_parts, moved_rays, placed_cameras
 from nerf.training.gradient import loss_and_gradient, loss_and_gradients
 from nerf.training.state import init_state
 from nerf.training.step import make_step
@@ -186,7 +180,7 @@ def test_the_hessian_of_poses_is_that_of_the_jacobian_of_the_colours(images, los
     nothing = jax.tree.map(jnp.zeros_like, rays_of(zero, config=config.render))
     equations = jax.jit(functools.partial(found, microbatch=8))(nothing)
     np.testing.assert_array_equal(equations.slope, 0.0)
-    # Every fourth of the rays, each of which has tangents of its own.
+    # One ray in four counts. One column of the Jacobian for each tangent.
     jacobian = jax.jit(
         lambda: jnp.stack([
             jax.jvp(colours, (zero,), (zero.at[:, i].set(1.0),))[1][::4, 0] for i in range(6)
