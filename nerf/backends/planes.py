@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nerf.backends import layouts, proposal_grid
-from nerf.backends.interpolation import interpolate, num_rows
+from nerf.backends.interpolation import computed_once_on_cpu, interpolate, num_rows
 from nerf.backends.proposal_grid import density_from_log, is_in_domain, to_unit_cube
 from nerf.config.settings import (
     ComputeDtype,
@@ -204,7 +204,7 @@ def plane_features(
     Returns:
       `[..., num_levels * num_features]`, float32.
     """
-    unit = to_unit_cube(points, config).reshape(-1, 3).T
+    unit = computed_once_on_cpu(to_unit_cube(points, config).reshape(-1, 3).T)
     projected = jnp.stack([unit[axes] for axes in _AXES * config.num_levels])
     features = interpolate(
         rows, projected, plane_texels(config), num_factors=len(_AXES), total=total

@@ -11,7 +11,8 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from nerf.backends.interpolation import interpolate, num_rows
+from nerf.backends.grid_interpolation import interpolate_grid
+from nerf.backends.interpolation import num_rows
 from nerf.config.settings import Counts, Dataclass, GridConfig, RenderConfig, Vector
 from nerf.field import Params, Proposal, SceneFacts
 from nerf.geometry.occupancy import Occupancy, combine_pairs
@@ -77,14 +78,14 @@ def make(config: GridConfig) -> Proposal:
     Where nothing is outside the box, it knows which of the cells between its texels are empty:
     those with a corner of the log density `_KNOWN_EMPTY`, which `carve` writes.
     """
-    texels = [config.resolution]
+
 
     def init(key: jax.Array, /) -> Params:
-        return {"grid": {"log_density": jnp.zeros((num_rows(texels), 1))}}
+        return {"grid": {"log_density": jnp.zeros((num_rows([config.resolution]), 1))}}
 
     def density(params: Params, points: jax.Array, /) -> jax.Array:
-        unit = to_unit_cube(points, config).reshape(1, -1, 3)
-        found = interpolate(params["grid"]["log_density"], jnp.moveaxis(unit, -1, 1), texels)
+        unit = to_unit_cube(points, config).reshape(-1, 3).T
+        found = interpolate_grid(params["grid"]["log_density"][:, 0], unit, config.resolution)
         found = found.reshape(points.shape[:-1])
         return jnp.where(is_in_domain(points, config), density_from_log(found, config), 0.0)
 
