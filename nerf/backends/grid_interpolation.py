@@ -1,8 +1,8 @@
 """Multilinear interpolation in a grid of numbers, and its gradient.
 
-What `nerf.backends.interpolation` does for rows of features, which are gathered as rows. Numbers are
-not: XLA's CPU backend makes one vectorised loop of a gather for each corner, and adds the gradient
-of a point to the grid as one window of 2 x 2 x 2 numbers.
+`nerf.backends.interpolation` does the same for rows of features, which it gathers as rows. Here
+XLA's CPU backend makes one vectorised loop of the gathers of all corners, and adds the gradient of
+a point to the grid as one window of 2 x 2 x 2 numbers.
 """
 
 import functools
@@ -60,7 +60,7 @@ def _backward(
     def of_unit(unit: jax.Array) -> jax.Array:
         left, within = _cells(unit, texels)
         corners = zip(_corners(left, texels), _shares(within), strict=True)
-        return sum(share * values[index] for index, share in corners)
+        return jnp.asarray(sum(share * values[index] for index, share in corners))
 
     (unit_gradient,) = jax.vjp(of_unit, unit)[1](gradient)
     values_gradient = jax.lax.platform_dependent(
@@ -89,8 +89,8 @@ def gradient_by_windows(
     Returns:
       `[num_texels]`.
     """
-    *unit, gradient = computed_once_on_cpu(jnp.stack([*unit, gradient]))
-    left, within = _cells(unit, texels)
+    *places, gradient = computed_once_on_cpu(jnp.stack([*unit, gradient]))
+    left, within = _cells(places, texels)
     axes = tuple(range(len(texels)))
     windows = jnp.stack([share * gradient for share in _shares(within)], axis=-1)
     added = jax.lax.scatter_add(

@@ -103,9 +103,9 @@ def separate_on_cpu(values: T) -> T:
 def computed_once_on_cpu(arrays: jax.Array) -> jax.Array:
     """Finite `[num_arrays, num_points]`, computed before what follows.
 
-    XLA would compute them anew in each of their uses, e.g. for each corner of a cell, which took ten
-    times as long as the corners themselves. It does not do so with a product, and leaves a barrier
-    out before it decides.
+    XLA would compute them anew for each use, e.g. for each corner of a cell, which took ten times
+    as long as what the corners need. It does not do so with a product; barriers are gone before it
+    decides.
     """
 
     def product(arrays: jax.Array) -> jax.Array:

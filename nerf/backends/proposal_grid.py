@@ -79,7 +79,6 @@ def make(config: GridConfig) -> Proposal:
     those with a corner of the log density `_KNOWN_EMPTY`, which `carve` writes.
     """
 
-
     def init(key: jax.Array, /) -> Params:
         return {"grid": {"log_density": jnp.zeros((num_rows([config.resolution]), 1))}}
 

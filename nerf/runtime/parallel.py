@@ -6,6 +6,7 @@ accelerators are used in the same way.
 """
 
 import contextlib
+import ctypes
 import functools
 import os
 from collections.abc import Callable
@@ -29,6 +30,9 @@ _CPU_OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": ""}
 _TIMEOUT_FLAG = "xla_cpu_collective_call_terminate_timeout_seconds"
 _FIRST_JAX_WITH_TIMEOUT_FLAG = (0, 8)
 
+# Of `mallopt` in glibc's malloc.h; a larger threshold is refused.
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _LARGEST_THRESHOLD = -1, -3, 2**25
+
 
 def usable_cores() -> int:
     """The number of CPU cores that this process may use, where the system says; else of all."""
@@ -39,15 +43,16 @@ def usable_cores() -> int:
 
 
 def use_all_cores(num_processes: int = 1, at_least: int = 1) -> None:
-    """Makes each CPU core a separate device.
+    """Makes each CPU core a separate device, and keeps freed memory for the next step.
 
     Args:
       num_processes: that share this machine's cores.
       at_least: devices, also on fewer cores.
 
-    It has an effect only before JAX is used for the first time. A number of devices that is set
+    The number of devices can be set only before JAX is used for the first time. One that is set
     already (`JAX_NUM_CPU_DEVICES`, `XLA_FLAGS`) stays.
     """
+    _keep_freed_memory()
     flags = os.environ.get("XLA_FLAGS", "")
     is_set = getattr(jax.config, "jax_num_cpu_devices", -1) >= 0
     is_set = is_set or "xla_force_host_platform_device_count" in flags
@@ -57,6 +62,19 @@ def use_all_cores(num_processes: int = 1, at_least: int = 1) -> None:
         jax.config.update("jax_num_cpu_devices", max(at_least, usable_cores() // num_processes))
         if _TIMEOUT_FLAG not in flags:
             os.environ["XLA_FLAGS"] = f"{flags} --{_TIMEOUT_FLAG}=1000000".strip()
+
+
+def _keep_freed_memory() -> None:
+    """Makes the C library keep large buffers that are freed, for those that are asked for next.
+
+    A step of large planes asks for tens of MB and frees them; by default they go back to the system
+    each time, and each page is cleared anew when it is touched. The most memory that a process
+    takes is the same. It has an effect where the C library is glibc.
+    """
+    with contextlib.suppress(OSError, AttributeError):  # another C library
+        set_option = ctypes.CDLL(None).mallopt
+        set_option(_MMAP_THRESHOLD, _LARGEST_THRESHOLD)
+        set_option(_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def make_mesh(num_rays: int) -> Mesh:
