@@ -30,8 +30,10 @@ _CPU_OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": ""}
 _TIMEOUT_FLAG = "xla_cpu_collective_call_terminate_timeout_seconds"
 _FIRST_JAX_WITH_TIMEOUT_FLAG = (0, 8)
 
-# Of `mallopt` in glibc's malloc.h; a larger threshold is refused.
-_TRIM_THRESHOLD, _MMAP_THRESHOLD, _LARGEST_THRESHOLD = -1, -3, 2**25
+# Of glibc's `mallopt`: nothing is trimmed, what is kept at the end of each of its heaps, and from
+# which size on a buffer is mapped on its own (no larger one is taken).
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
+_KEPT_MEMORY = {_M_TRIM_THRESHOLD: 2**31 - 1, _M_TOP_PAD: 2**28, _M_MMAP_THRESHOLD: 2**25}
 
 
 def usable_cores() -> int:
@@ -73,8 +75,8 @@ def _keep_freed_memory() -> None:
     """
     with contextlib.suppress(OSError, AttributeError):  # another C library
         set_option = ctypes.CDLL(None).mallopt
-        set_option(_MMAP_THRESHOLD, _LARGEST_THRESHOLD)
-        set_option(_TRIM_THRESHOLD, 2**31 - 1)
+        for option, value in _KEPT_MEMORY.items():
+            set_option(option, value)
 
 
 def make_mesh(num_rays: int) -> Mesh:
