@@ -84,13 +84,13 @@ def _interpolate(
 
 def _mix(rows: jax.Array, index: jax.Array, share: jax.Array) -> jax.Array:
     """`[num_tables, num_points, num_features]`, the sum over the corners."""
-    index, share = separate_on_cpu((index, share))
-    found = separate_on_cpu(rows.at[index].get(mode="promise_in_bounds"))
+    index, share = _separate_on_cpu((index, share))
+    found = _separate_on_cpu(rows.at[index].get(mode="promise_in_bounds"))
     parts = [share[:, i, :, None] * found[:, i] for i in range(share.shape[1])]
-    return separate_on_cpu(functools.reduce(operator.add, parts))
+    return _separate_on_cpu(functools.reduce(operator.add, parts))
 
 
-def separate_on_cpu(values: T) -> T:
+def _separate_on_cpu(values: T) -> T:
     """The values, computed before what follows: XLA's CPU loops over a gather are not vectorised,
     nor is what it fuses with one; on other devices fusing is what makes it fast.
     """
@@ -107,13 +107,17 @@ def computed_once_on_cpu(arrays: jax.Array) -> jax.Array:
     as long as what the corners need. It does not do so with a product; barriers are gone before it
     decides.
     """
-
-    def product(arrays: jax.Array) -> jax.Array:
-        identity = jnp.eye(len(arrays), dtype=arrays.dtype)
-        return jnp.matmul(identity, arrays, precision=jax.lax.Precision.HIGHEST)
-
-    once: jax.Array = jax.lax.platform_dependent(arrays, cpu=product, default=lambda x: x)
+    once: jax.Array = jax.lax.platform_dependent(
+        arrays, cpu=product_with_identity, default=lambda arrays: arrays
+    )
     return once
+
+
+@jax.jit
+def product_with_identity(arrays: jax.Array) -> jax.Array:
+    """`computed_once_on_cpu`, under a name of its own, since it is no layer of a field."""
+    identity = jnp.eye(len(arrays), dtype=arrays.dtype)
+    return jnp.matmul(identity, arrays, precision=jax.lax.Precision.HIGHEST)
 
 
 def _by_factor(tables: jax.Array, num_factors: int) -> list[jax.Array]:
@@ -294,12 +298,12 @@ def _additions(
       gradient with respect to the factor, `[num_products, num_points, num_features]`. A row
       receives weight times gradient.
     """
-    index, share = separate_on_cpu(corners(unit, texels))
+    index, share = _separate_on_cpu(corners(unit, texels))
     factors = _by_factor(found, num_factors)
     num_tables, num_points, num_features = found.shape
     of_products = gradient.reshape(num_points, num_tables // num_factors, num_features)
     of_products = jnp.moveaxis(of_products, 1, 0)
-    of_products = separate_on_cpu(of_products)
+    of_products = _separate_on_cpu(of_products)
     parts = []
     for i in range(num_factors):
         others = factors[:i] + factors[i + 1 :]

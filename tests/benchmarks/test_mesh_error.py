@@ -31,6 +31,19 @@ def test_it_measures_a_field_and_keeps_its_run(tmp_path, monkeypatch):
     )
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("scene", "steps"), [("table@126x94", 2500), ("room@126x94", 6000)])
+def test_the_mesh_of_a_trained_field_is_within_one_percent(tmp_path, scene, steps):
+    """Of the scene's size, on average over the surface, both ways."""
+    out, runs = tmp_path / "mesh.json", tmp_path / "runs"
+    flags = (f"--scene=procedural:{scene}", f"--steps={steps}", f"--runs={runs}", f"--out={out}")
+    ended = call_benchmark(mesh_error, *flags)
+    assert ended.status == 0, ended.err
+    (row,) = json.loads(out.read_text())["meshes"]
+    assert row["mesh_to_surface"]["mean"] < 1.0
+    assert row["surface_to_mesh"]["mean"] < 1.0
+
+
 def test_distances_are_percents_of_the_diagonal():
     line = np.linspace(0.0, 1.0, 101)[:, None] * [[1.0, 0.0, 0.0]]
     found = mesh_error._distances(line + np.array([0.0, 0.03, 0.0]), line, 2.0)

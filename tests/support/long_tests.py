@@ -34,6 +34,7 @@ LONG = (
     r"test_corrected_poses\.py::test_every_backend.*\[haiku\]",
     r"test_collapse\.py::test_it_runs\[(haiku|nnx)\]",
     r"test_cluster\.py::test_a_job_of_slurm",
+    r"test_mesh_error\.py::test_the_mesh_of_a_trained_field",
     r"test_scaling\.py::test_processes_are_measured.*\[counts1",
     r"test_several_processes\.py::test_losses.*\[(haiku|nnx|flax-counts2)",
     r"test_several_processes\.py::test_a_killed.*\[1\]",
