@@ -1,19 +1,25 @@
 """Multilinear interpolation in a grid of numbers, and its gradient.
 
-`nerf.backends.interpolation` does the same for rows of features, which it gathers as rows. Here
-XLA's CPU backend makes one vectorised loop of the gathers of all corners, and adds the gradient of
-a point to the grid as one window of 2 x 2 x 2 numbers.
+For rows of features, `nerf.backends.interpolation` fetches all corners at once. For numbers, one
+fetch for each corner is faster on a CPU, because XLA makes one loop of them; and the gradient of a
+point is added to its 2 x 2 x 2 corners as one window.
 """
 
 import functools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import chex
 import jax
 import jax.numpy as jnp
 
-from nerf.backends.interpolation import computed_once_on_cpu, rows_gradient_by_sorting
+from nerf.backends.interpolation import (
+    cells,
+    computed_once_on_cpu,
+    corner_rows,
+    corner_shares,
+    rows_gradient_by_sorting,
+)
 
 
 def interpolate_grid(values: jax.Array, unit: jax.Array, texels: Sequence[int]) -> jax.Array:
@@ -37,19 +43,21 @@ def interpolate_grid(values: jax.Array, unit: jax.Array, texels: Sequence[int]) 
     return _interpolate(values, unit, tuple(texels))
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def _interpolate(values: jax.Array, unit: jax.Array, texels: tuple[int, ...]) -> jax.Array:
-    left, within = _cells(computed_once_on_cpu(unit), texels)
+def _at_points(values: jax.Array, unit: jax.Array, texels: tuple[int, ...]) -> jax.Array:
+    left, within = cells(computed_once_on_cpu(unit), texels)
     found = jnp.zeros_like(unit[0])
-    for index, share in zip(_corners(left, texels), _shares(within), strict=True):
-        found += share * values.at[index].get(mode="promise_in_bounds")
+    for row, share in zip(corner_rows(left, texels), corner_shares(within), strict=True):
+        found += share * values.at[row].get(mode="promise_in_bounds")
     return found
+
+
+_interpolate = jax.custom_vjp(_at_points, nondiff_argnums=(2,))
 
 
 def _forward(
     values: jax.Array, unit: jax.Array, texels: tuple[int, ...]
 ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    return _interpolate(values, unit, texels), (values, unit)
+    return _at_points(values, unit, texels), (values, unit)
 
 
 def _backward(
@@ -57,12 +65,7 @@ def _backward(
 ) -> tuple[jax.Array, jax.Array]:
     values, unit = residuals
 
-    def of_unit(unit: jax.Array) -> jax.Array:
-        left, within = _cells(unit, texels)
-        corners = zip(_corners(left, texels), _shares(within), strict=True)
-        return jnp.asarray(sum(share * values[index] for index, share in corners))
-
-    (unit_gradient,) = jax.vjp(of_unit, unit)[1](gradient)
+    (unit_gradient,) = jax.vjp(lambda unit: _at_points(values, unit, texels), unit)[1](gradient)
     values_gradient = jax.lax.platform_dependent(
         jnp.zeros_like(values),
         unit,
@@ -90,9 +93,9 @@ def gradient_by_windows(
       `[num_texels]`.
     """
     *places, gradient = computed_once_on_cpu(jnp.stack([*unit, gradient]))
-    left, within = _cells(places, texels)
+    left, within = cells(places, texels)
     axes = tuple(range(len(texels)))
-    windows = jnp.stack([share * gradient for share in _shares(within)], axis=-1)
+    windows = jnp.stack([share * gradient for share in corner_shares(within)], axis=-1)
     added = jax.lax.scatter_add(
         total.reshape(texels),
         jnp.stack(left, axis=-1),
@@ -121,32 +124,3 @@ def gradient_by_sorting(
         num_factors=1,
     )
     return added[:, 0]
-
-
-def _cells(
-    unit: Iterable[jax.Array], texels: Sequence[int]
-) -> tuple[list[jax.Array], list[jax.Array]]:
-    """The texel before each point, int32, and how far behind it the point is, along each axis."""
-    left, within = [], []
-    for along, count in zip(unit, texels, strict=True):
-        position = along * (count - 1.0)
-        before = jnp.clip(jnp.floor(position), 0.0, count - 2.0)
-        left.append(before.astype(jnp.int32))
-        within.append(position - before)
-    return left, within
-
-
-def _corners(left: Sequence[jax.Array], texels: Sequence[int]) -> list[jax.Array]:
-    """Indices `[num_points]` of the corners of each point's cell, the last axis' side first."""
-    index = [jnp.zeros_like(left[0])]
-    for before, count in zip(left, texels, strict=True):
-        index = [i * count + before + side for i in index for side in (0, 1)]
-    return index
-
-
-def _shares(within: Sequence[jax.Array]) -> list[jax.Array]:
-    """The share `[num_points]` of each of `_corners`; they sum to 1."""
-    share = [jnp.ones_like(within[0])]
-    for behind in within:
-        share = [s * side for s in share for side in (1.0 - behind, behind)]
-    return share

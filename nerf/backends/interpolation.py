@@ -12,7 +12,7 @@ summed first, since XLA makes a loop of compare and swap of a scatter of floats 
 import functools
 import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 import chex
@@ -101,11 +101,11 @@ def _separate_on_cpu(values: T) -> T:
 
 
 def computed_once_on_cpu(arrays: jax.Array) -> jax.Array:
-    """Finite `[num_arrays, num_points]`, computed before what follows.
+    """The same arrays `[num_arrays, num_points]`, which must be finite, computed only once.
 
-    XLA would compute them anew for each use, e.g. for each corner of a cell, which took ten times
-    as long as what the corners need. It does not do so with a product; barriers are gone before it
-    decides.
+    XLA's CPU backend computes them again for each use, e.g. for each corner of a cell, which took
+    ten times as long as the look-ups themselves. It never does so with the result of a matrix
+    product; an optimisation barrier does not help, since XLA removes it before it fuses loops.
     """
     once: jax.Array = jax.lax.platform_dependent(
         arrays, cpu=product_with_identity, default=lambda arrays: arrays
@@ -115,7 +115,7 @@ def computed_once_on_cpu(arrays: jax.Array) -> jax.Array:
 
 @jax.jit
 def product_with_identity(arrays: jax.Array) -> jax.Array:
-    """`computed_once_on_cpu`, under a name of its own, since it is no layer of a field."""
+    """The same arrays, from a product; benchmarks know it by its name and do not count it."""
     identity = jnp.eye(len(arrays), dtype=arrays.dtype)
     return jnp.matmul(identity, arrays, precision=jax.lax.Precision.HIGHEST)
 
@@ -188,15 +188,45 @@ def _corners_in_table(
     unit: jax.Array, counts: Sequence[int], start: int
 ) -> tuple[jax.Array, jax.Array]:
     """`corners` of one table, whose rows begin at `start`: `[2^num_axes, num_points]`."""
-    index: list[Any] = [0]  # of the corners along the axes so far
-    share: list[Any] = [1.0]
+    left, within = cells(unit, counts)
+    return start + jnp.stack(corner_rows(left, counts)), jnp.stack(corner_shares(within))
+
+
+def cells(
+    unit: Iterable[jax.Array], counts: Sequence[int]
+) -> tuple[list[jax.Array], list[jax.Array]]:
+    """The cell of a table in which each point lies, along each axis.
+
+    Args:
+      unit: `[num_points]` for each axis, see `interpolate`.
+      counts: texels along each axis.
+
+    Returns:
+      The texel before the point, int32, and how many texels behind it the point is.
+    """
+    left, within = [], []
     for along, count in zip(unit, counts, strict=True):
         position = along * (count - 1.0)
-        left = jnp.clip(jnp.floor(position), 0.0, count - 2.0)
-        within, left = position - left, left.astype(jnp.int32)
-        index = [i * count + left + side for i in index for side in (0, 1)]
-        share = [s * side for s in share for side in (1.0 - within, within)]
-    return start + jnp.stack(index), jnp.stack(share)
+        before = jnp.clip(jnp.floor(position), 0.0, count - 2.0)
+        left.append(before.astype(jnp.int32))
+        within.append(position - before)
+    return left, within
+
+
+def corner_rows(left: Sequence[jax.Array], counts: Sequence[int]) -> list[jax.Array]:
+    """The row of each corner of the cells of points, from the first return value of `cells`."""
+    rows: list[Any] = [0]  # of the corners along the axes so far
+    for before, count in zip(left, counts, strict=True):
+        rows = [row * count + before + side for row in rows for side in (0, 1)]
+    return rows
+
+
+def corner_shares(within: Sequence[jax.Array]) -> list[jax.Array]:
+    """The share of each of `corner_rows`, from the second return value of `cells`."""
+    shares: list[Any] = [1.0]
+    for behind in within:
+        shares = [share * side for share in shares for side in (1.0 - behind, behind)]
+    return shares
 
 
 def rows_gradient_in_blocks(

@@ -30,8 +30,9 @@ _CPU_OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": ""}
 _TIMEOUT_FLAG = "xla_cpu_collective_call_terminate_timeout_seconds"
 _FIRST_JAX_WITH_TIMEOUT_FLAG = (0, 8)
 
-# Of glibc's `mallopt`: nothing is trimmed, what is kept at the end of each of its heaps, and from
-# which size on a buffer is mapped on its own (no larger one is taken).
+# Options of glibc's `mallopt`: free memory is never given back, each heap grows by 256 MB at a time
+# (memory that is not touched costs nothing), and only buffers above 32 MB, the most that glibc
+# allows here, get a mapping of their own.
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 _KEPT_MEMORY = {_M_TRIM_THRESHOLD: 2**31 - 1, _M_TOP_PAD: 2**28, _M_MMAP_THRESHOLD: 2**25}
 
@@ -67,11 +68,11 @@ def use_all_cores(num_processes: int = 1, at_least: int = 1) -> None:
 
 
 def _keep_freed_memory() -> None:
-    """Makes the C library keep large buffers that are freed, for those that are asked for next.
+    """Makes glibc keep large buffers that are freed, so that the next step can use them again.
 
-    A step of large planes asks for tens of MB and frees them; by default they go back to the system
-    each time, and each page is cleared anew when it is touched. The most memory that a process
-    takes is the same. It has an effect where the C library is glibc.
+    A step of large planes allocates tens of MB. By default they go back to the system after the
+    step, and the next step waits while the system clears each page again. With another C library
+    nothing changes.
     """
     with contextlib.suppress(OSError, AttributeError):  # another C library
         set_option = ctypes.CDLL(None).mallopt

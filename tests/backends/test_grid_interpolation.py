@@ -1,4 +1,4 @@
-"""Laws of interpolation in a grid of numbers: that of rows with one feature, and its gradients."""
+"""Laws of interpolation in a grid of numbers: it agrees with rows of one feature; its gradients."""
 
 import functools
 
@@ -27,7 +27,7 @@ def random_places(texels, num_points=NUM_POINTS, low=0.0, high=1.0):
 
 
 def by_rows(values, unit, texels):
-    """The interpolation of rows, which has a slow oracle of its own."""
+    """The same by `interpolation.interpolate`, which other tests compare with a slow oracle."""
     return interpolation.interpolate(values[:, None], unit[None], [texels])[:, 0]
 
 

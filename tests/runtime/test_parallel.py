@@ -206,10 +206,8 @@ def test_every_core_is_a_device_and_waits_for_the_others():
 
 
 FAULTS = """
-import resource, sys
+import resource
 import numpy as np
-from nerf.runtime import parallel
-if sys.argv[1:]: parallel.use_all_cores()
 def touch():
     arrays = [np.ones(2**22 - 2**12, np.float32) for _ in range(8)]  # of almost 16 MB
 touch(); touch()
@@ -221,8 +219,9 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 @pytest.mark.skipif(system.libc_ver()[0] != "glibc", reason="another C library than glibc")
 def test_memory_that_is_freed_is_kept():
-    """Large buffers that are freed and asked for again cost no page faults."""
-    (kept,) = in_another_process(f"import sys; sys.argv = ['', 'kept']\n{FAULTS}")
+    """A large buffer that is allocated again after it was freed causes no page faults."""
+    keeping = "from nerf.runtime import parallel\nparallel.use_all_cores()\n"
+    (kept,) = in_another_process(keeping + FAULTS)
     (given_back,) = in_another_process(FAULTS)
     if int(given_back) < 1000:
         pytest.skip("this system keeps it by itself, or has large pages")
