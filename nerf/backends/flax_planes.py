@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from nerf.backends.flax_functions import pure_functions
+from nerf.backends.narrow_product import narrow_dot_general
 from nerf.backends.planes import (
     PlanesConfig,
     activate,
@@ -44,7 +45,7 @@ class Planes(nn.Module):
         encoded_viewdirs = encode(viewdirs, config.viewdir_encoding).astype(dtype)
         hidden = jnp.concatenate([geometry_features, encoded_viewdirs], axis=-1)
         hidden = nn.relu(dense(config.width, name="rgb_hidden")(hidden))
-        raw_rgb = dense(3, name="rgb")(hidden)
+        raw_rgb = dense(3, dot_general=narrow_dot_general, name="rgb")(hidden)
         return activate(raw_rgb, log_density[..., 0], points, config)
 
 

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 
 from nerf.backends.haiku_functions import NO_MODULE, pure_functions
+from nerf.backends.narrow_product import narrow_product
 from nerf.backends.planes import (
     PlanesConfig,
     activate,
@@ -15,6 +16,18 @@ from nerf.backends.planes import (
 )
 from nerf.encoding import encode
 from nerf.field import FieldOutput, RadianceField
+
+
+class NarrowLinear(hk.Linear):
+    """A layer with a few outputs, see `narrow_product`."""
+
+    def __call__(self, inputs: jax.Array) -> jax.Array:
+        shape = num_inputs, num_outputs = inputs.shape[-1], self.output_size
+        scale = hk.initializers.TruncatedNormal(num_inputs**-0.5)  # as of every layer
+        matrix = hk.get_parameter("w", shape, inputs.dtype, init=scale)
+        bias = hk.get_parameter("b", (num_outputs,), inputs.dtype, init=jnp.zeros)
+        output = narrow_product(inputs, matrix)
+        return output + jnp.broadcast_to(bias, output.shape)
 
 
 def make(config: PlanesConfig) -> RadianceField:
@@ -41,7 +54,7 @@ def make(config: PlanesConfig) -> RadianceField:
         encoded_viewdirs = encode(viewdirs, config.viewdir_encoding).astype(dtype)
         hidden = jnp.concatenate([geometry_features, encoded_viewdirs], axis=-1)
         hidden = jax.nn.relu(hk.Linear(config.width, name="rgb_hidden")(hidden))
-        raw_rgb = hk.Linear(3, name="rgb")(hidden)
+        raw_rgb = NarrowLinear(3, name="rgb")(hidden)
         return activate(raw_rgb, log_density[..., 0], points, config)
 
     init, apply = pure_functions(network, config.compute_dtype)

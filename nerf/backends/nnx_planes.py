@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from nerf.backends.narrow_product import narrow_dot_general
 from nerf.backends.nnx_functions import pure_functions
 from nerf.backends.planes import (
     PlanesConfig,
@@ -28,7 +29,7 @@ class Planes(nnx.Module):
         self.density_hidden = linear(config.num_levels * config.num_features, width)
         self.density = linear(width, 1 + num_geometry)
         self.rgb_hidden = linear(num_geometry + config.viewdir_encoding.num_features, width)
-        self.rgb = linear(width, 3)
+        self.rgb = linear(width, 3, dot_general=narrow_dot_general)
         self.config = config
 
     def __call__(

@@ -262,13 +262,6 @@ def jit_step(
             rate = schedule(
                 state.step if done is None else budgeted_step(config.train, state.step, done)
             )
-        factors = learning_rates(field, state.params, config.render)
-        params = jax.tree.map(
-            lambda x, update, factor: x - rate * factor * update, state.params, updates, factors
-        )
-        params = jax.lax.with_sharding_constraint(params, rows) if mesh.size > 1 else params
-        if debug:
-            chex.assert_tree_all_finite((loss, gradient))
         grad_norm = optax.tree.norm(gradient)
         corrected, extra = with_corrections(
             state,
@@ -278,6 +271,16 @@ def jit_step(
             config=config.train,
         )
         loss = loss + extra
+        is_finite = health.is_finite(loss, grad_norm)
+
+        def updated(x: jax.Array, update: jax.Array, factor: float) -> jax.Array:
+            return jnp.where(is_finite, x - rate * factor * update, x)
+
+        factors = learning_rates(field, state.params, config.render)
+        params = jax.tree.map(updated, state.params, updates, factors)
+        params = jax.lax.with_sharding_constraint(params, rows) if mesh.size > 1 else params
+        if debug:
+            chex.assert_tree_all_finite((loss, gradient))
         step_health = _step_health(loss, grad_norm, stats, moments)
         taken = TrainState(
             params,
@@ -289,12 +292,10 @@ def jit_step(
             corrected.pose_equations,
         )
         skipped = taken._replace(
-            params=state.params,
             opt_state=state.opt_state,
             corrections=state.corrections,
             pose_equations=state.pose_equations,
         )
-        is_finite = health.is_finite(loss, grad_norm)
         new_state = jax.tree.map(lambda a, b: jnp.where(is_finite, a, b), taken, skipped)
         if mesh.size > 1:
             at = state_shardings(mesh, new_state)
