@@ -211,7 +211,7 @@ def _configure() -> None:
     # cores if nothing else is said: then the bits would depend on how many cores a process has.
     # There is at least one thread a device, so this is the number for up to two devices. More
     # threads cost time where a process has one core: with 8, two processes reached 53 % of one
-    # process with two devices, with 2 they reach 87 %.
+    # process with two devices, with 2 they reach 81 to 87 %, with 1 94 %.
     os.environ.setdefault("NPROC", str(_THREADS))
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     with contextlib.suppress(AttributeError):  # our own handler of SIGTERM saves on all processes

@@ -48,6 +48,7 @@ def undisturbed(scene, tmp_path_factory):
     return folder / "calm", ended
 
 
+@pytest.mark.parametrize("field", ["mlp", "planes"])
 @pytest.mark.parametrize(
     ("backend", "counts"),
     [
@@ -55,12 +56,13 @@ def undisturbed(scene, tmp_path_factory):
         *((name, [(1, 2), (2, 1), (4, 1)]) for name in ("haiku", "flax", "nnx")),
     ],
 )
-def test_losses_do_not_depend_on_the_number_of_processes(tmp_path, backend, counts):
+def test_losses_do_not_depend_on_the_number_of_processes(tmp_path, field, backend, counts):
     """`counts` are of processes, and of devices of each."""
     found = []
     for num_processes, devices in counts:
         ended = job.run(
             tmp_path,
+            f"--field={field}",
             f"--backends={backend}",
             module="tests.support.job_losses",
             num_processes=num_processes,

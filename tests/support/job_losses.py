@@ -1,11 +1,11 @@
-"""One process of a job that trains a tiny MLP of some backends, and prints the losses of its steps.
+"""One process of a job that trains a tiny field of some backends, and prints the losses of its steps.
 
 It trains on images and on known depths; with the first backend once more where each process has
 only its own pixels.
 
-    python -m tests.support.job_losses --backends=flax --coordinator=HOST:PORT --num_processes=N
+    python -m tests.support.job_losses --field=mlp --backends=flax --coordinator=HOST:PORT
 
-with `--process_id=I`.
+with `--num_processes=N --process_id=I`.
 """
 
 import dataclasses
@@ -26,12 +26,22 @@ from nerf.training.step import make_step
 from tests.support.cameras import cameras_at_origin, ndc_of, views_from_origin
 
 NUM_STEPS = 50
-SETTINGS = config_text.override(
-    presets.NOTEBOOK,
-    *("field.width=16", "field.rgb_width=8", "field.num_layers=2", "field.skip_layer=1"),
+SMALL = (
     *("render.num_coarse=8", "render.num_fine=8", "train.num_rays=32"),
     *("train.depth=on", "train.num_depth_rays=8"),
 )
+SETTINGS = {
+    "mlp": config_text.override(
+        presets.NOTEBOOK,
+        *("field.width=16", "field.rgb_width=8", "field.num_layers=2", "field.skip_layer=1"),
+        *SMALL,
+    ),
+    "planes": config_text.override(
+        presets.PLANES,
+        *("field.resolution=[8, 6, 4]", "field.num_features=4", "field.width=16"),
+        *("field.proposal.resolution=[6, 6, 6]", *SMALL),
+    ),
+}
 
 
 def known_depths(rng, num=12):
@@ -42,9 +52,9 @@ def known_depths(rng, num=12):
     return DepthTable(np.zeros(num, np.int32), column, row, depth, 0.05 * ones, ones)
 
 
-def own_pixels(views):
+def own_pixels(views, num_rays):
     """The views with the pixels that this process draws from, and no other."""
-    num_strata = fixed_order.num_shards(SETTINGS.train.num_rays, jax.device_count())
+    num_strata = fixed_order.num_shards(num_rays, jax.device_count())
     own = (processes.index(), processes.index() + 1)
     first, end = (number * num_strata // processes.count() for number in own)
     low, high = pixels_of_strata(first, end, num_strata, len(views.pixels))
@@ -52,15 +62,16 @@ def own_pixels(views):
     return dataclasses.replace(views, pixels=views.pixels[low:high], share=share)
 
 
-def losses(backend, *, sharded=False):
+def losses(backend, name, *, sharded=False):
     """The loss of each step, on rays of one small view."""
+    config = SETTINGS[name]
     rng = np.random.default_rng(0)
     views = views_from_origin(rng.random((1, 5, 6, 3), np.float32))
     views = dataclasses.replace(views, depths=known_depths(rng))
-    views = own_pixels(views) if sharded else views
-    field = make_field(backend, "mlp", SETTINGS.field)
-    step = make_step(field, SETTINGS, views, space=ndc_of(cameras_at_origin(1, 5, 6)))
-    state, found = init_state(field, SETTINGS, jax.random.key(1)), []
+    views = own_pixels(views, config.train.num_rays) if sharded else views
+    field = make_field(backend, name, config.field)
+    step = make_step(field, config, views, space=ndc_of(cameras_at_origin(1, 5, 6)))
+    state, found = init_state(field, config, jax.random.key(1)), []
     for _ in range(NUM_STEPS):
         state, metrics = step(state, 1)
         found.append(float(metrics.loss))
@@ -77,9 +88,9 @@ def main():
             int(given["process_id"]),
         )
     )
-    backends = given["backends"].split(",")
-    found = {backend: losses(backend) for backend in backends}
-    print(json.dumps({**found, "sharded": losses(backends[0], sharded=True)}))
+    name, backends = given["field"], given["backends"].split(",")
+    found = {backend: losses(backend, name) for backend in backends}
+    print(json.dumps({**found, "sharded": losses(backends[0], name, sharded=True)}))
     exchange.meet()
     processes.say_nothing()
 

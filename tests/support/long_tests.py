@@ -36,7 +36,7 @@ LONG = (
     r"test_cluster\.py::test_a_job_of_slurm",
     r"test_mesh_error\.py::test_the_mesh_of_a_trained_field",
     r"test_scaling\.py::test_processes_are_measured.*\[counts1",
-    r"test_several_processes\.py::test_losses.*\[(haiku|nnx|flax-counts2)",
+    r"test_several_processes\.py::test_losses.*\[(haiku|nnx|flax-counts2|flax-counts0-planes)",
     r"test_several_processes\.py::test_a_killed.*\[1\]",
     r"test_several_processes\.py::test_a_signal_to_one",
     r"test_several_processes\.py::test_a_process_that_cannot_start",
