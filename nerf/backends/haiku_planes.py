@@ -1,5 +1,7 @@
 """The field `planes` in Haiku."""
 
+from typing import Any
+
 import haiku as hk
 import jax
 import jax.numpy as jnp
@@ -21,7 +23,8 @@ from nerf.field import FieldOutput, RadianceField
 class NarrowLinear(hk.Linear):
     """A layer with a few outputs, see `narrow_product`."""
 
-    def __call__(self, inputs: jax.Array) -> jax.Array:
+    def __call__(self, inputs: jax.Array, *, precision: Any = None) -> jax.Array:
+        assert precision is None  # JAX's default
         shape = num_inputs, num_outputs = inputs.shape[-1], self.output_size
         scale = hk.initializers.TruncatedNormal(num_inputs**-0.5)  # as of every layer
         matrix = hk.get_parameter("w", shape, inputs.dtype, init=scale)

@@ -1,4 +1,4 @@
-"""One process of a job that trains a tiny field of some backends, and prints the losses of its steps.
+"""One process of a job that trains a tiny field of some backends, and prints its steps' losses.
 
 It trains on images and on known depths; with the first backend once more where each process has
 only its own pixels.
