@@ -1,4 +1,4 @@
-"""The product of a layer with a few outputs, as quick on a CPU as one with eight."""
+"""The product of a layer with a few outputs, whose gradients are as quick on a CPU as of eight."""
 
 from typing import Any
 
@@ -8,8 +8,9 @@ import jax.numpy as jnp
 _COLUMNS = 8  # XLA's CPU backend takes twice the time for the gradients of a product of fewer
 
 
+@jax.custom_vjp
 def narrow_product(inputs: jax.Array, matrix: jax.Array) -> jax.Array:
-    """`inputs @ matrix`, with columns of zeros beside those of the matrix on the way.
+    """`inputs @ matrix`, whose gradients are found with columns of zeros beside the matrix's own.
 
     Args:
       inputs: `[..., num_inputs]`.
@@ -21,9 +22,27 @@ def narrow_product(inputs: jax.Array, matrix: jax.Array) -> jax.Array:
     >>> narrow_product(jnp.array([[1.0, 2.0]]), jnp.array([[3.0], [4.0]])).tolist()
     [[11.0]]
     """
+    return jnp.matmul(inputs, matrix)
+
+
+def _padded(inputs: jax.Array, matrix: jax.Array) -> jax.Array:
     _, num_outputs = matrix.shape
-    padded = jnp.pad(matrix, ((0, 0), (0, -num_outputs % _COLUMNS)))
-    return jnp.matmul(inputs, padded)[..., :num_outputs]
+    columns = jnp.pad(matrix, ((0, 0), (0, -num_outputs % _COLUMNS)))
+    return jnp.matmul(inputs, columns)[..., :num_outputs]
+
+
+def _forward(inputs: jax.Array, matrix: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    return jnp.matmul(inputs, matrix), (inputs, matrix)
+
+
+def _backward(
+    factors: tuple[jax.Array, jax.Array], gradient: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    found: tuple[jax.Array, jax.Array] = jax.vjp(_padded, *factors)[1](gradient)
+    return found
+
+
+narrow_product.defvjp(_forward, _backward)
 
 
 def narrow_dot_general(inputs: jax.Array, matrix: jax.Array, *args: Any, **kwargs: Any) -> Any:
