@@ -95,6 +95,8 @@ class StepCost(NamedTuple):
 def fitted_cost(few: tuple[int, float], many: tuple[int, float], num_bytes: int) -> StepCost:
     """The cost that explains two measurements of one process alone.
 
+    Where more rays took less time, by chance, the rays cost nothing.
+
     Args:
       few: a number of rays, and seconds a step.
       many: the same for more rays.
@@ -102,9 +104,11 @@ def fitted_cost(few: tuple[int, float], many: tuple[int, float], num_bytes: int)
 
     >>> fitted_cost((100, 3.0), (200, 5.0), 8)
     StepCost(seconds_per_ray=0.02, own_seconds=1.0, num_bytes=8)
+    >>> fitted_cost((100, 3.0), (200, 2.0), 8)
+    StepCost(seconds_per_ray=0.0, own_seconds=3.0, num_bytes=8)
     """
     (few_rays, few_seconds), (many_rays, many_seconds) = few, many
-    per_ray = (many_seconds - few_seconds) / (many_rays - few_rays)
+    per_ray = max(0.0, (many_seconds - few_seconds) / (many_rays - few_rays))
     own = max(0.0, few_seconds - per_ray * few_rays)
     return StepCost(per_ray, own, num_bytes)
 

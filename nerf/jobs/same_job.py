@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -86,7 +87,11 @@ def _code_digest() -> str:
 
 def _code() -> dict[str, str]:
     versions = {f"version of {name}": text for name, text in run_folder.versions().items()}
-    code = {"version of nerf": nerf.__version__, "digest of the code of nerf": _code_digest()}
+    code = {
+        "version of nerf": nerf.__version__,
+        "digest of the code of nerf": _code_digest(),
+        processes.THREADS: os.environ.get(processes.THREADS, ""),
+    }
     return code | versions
 
 

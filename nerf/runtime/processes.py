@@ -7,6 +7,7 @@ says where that fails, and how it leaves.
 
 import collections
 import contextlib
+import faulthandler
 import ipaddress
 import os
 import re
@@ -23,12 +24,14 @@ from nerf.errors import UserError
 from nerf.runtime.last_words import LastWords
 
 START_SECONDS = 120.0  # the default of `start_seconds`
-# A process that is silent for so long counts as lost. One that was suspended for a minute is not.
-HEARTBEAT_SECONDS = 100
+# A process that is silent for so long counts as lost. JAX sends a sign of life only twice in this
+# time, so half of it must be longer than a minute, for which a process may be suspended.
+HEARTBEAT_SECONDS = 130
 _FIRST_JAX = (0, 8)
 _SECONDS_BETWEEN_PROBES = 0.2
 _MARGIN = 60.0  # JAX's own limit comes after ours, since it ends the process without a sentence
 _SECONDS_FOR_OTHERS = 3.0  # the first process is needed until the others have ended
+THREADS = "NPROC"  # the variable that says how many threads cut matrix products
 _THREADS = 2  # of the matrix products of a process, however many cores it has; see `_configure`
 _MAX_REASON = 120  # characters of an error of JAX
 # In the errors of collectives and of JAX's own service; out of memory has none of them.
@@ -212,8 +215,11 @@ def _configure() -> None:
     # There is at least one thread a device, so this is the number for up to two devices. More
     # threads cost time where a process has one core: with 8, two processes reached 53 % of one
     # process with two devices, with 2 they reach 81 to 87 %, with 1 94 %.
-    os.environ.setdefault("NPROC", str(_THREADS))
+    os.environ.setdefault(THREADS, str(_THREADS))
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    # JAX ends a process that has lost another by an abort; Python would print the stacks of all its
+    # threads, though our sentence says what has happened.
+    faulthandler.disable()
     with contextlib.suppress(AttributeError):  # our own handler of SIGTERM saves on all processes
         jax.config.update("jax_enable_preemption_service", False)
 
