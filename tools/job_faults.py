@@ -83,20 +83,24 @@ class Options(NamedTuple):
     backend: str
     seed: int
     suspended_seconds: float
+    kinds: Sequence[str] = KINDS
 
 
 def choose_faults(options: Options) -> list[Fault]:
-    """The faults in the order of their steps: of every kind, and at every process in turn.
+    """The faults in the order of their steps: of each kind asked for, at every process in turn.
 
     >>> options = Options(3, 2, 80, "", "", 0, 1.0)
     >>> sorted(fault.kind for fault in choose_faults(options))
     ['kill', 'suspend', 'term']
+    >>> {fault.kind for fault in choose_faults(options._replace(kinds=("kill",)))}
+    {'kill'}
     """
     chance = random.Random(options.seed)
-    kinds = [KINDS[number % len(KINDS)] for number in range(options.num_faults)]
+    num_kinds = len(options.kinds)
+    kinds = [options.kinds[number % num_kinds] for number in range(options.num_faults)]
     # Each kind meets each process before any combination comes again.
     victims = [
-        (number // len(KINDS) + number % len(KINDS)) % options.num_processes
+        (number // num_kinds + number % num_kinds) % options.num_processes
         for number in range(options.num_faults)
     ]
     pairs = list(zip(kinds, victims, strict=True))
@@ -339,6 +343,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--backend", default="flax", help="who implements the field")
     parser.add_argument("--seed", type=int, default=0, help="of the faults")
     parser.add_argument("--suspended", type=float, default=5.0, help="seconds of a suspension")
+    parser.add_argument(
+        "--kinds", nargs="+", choices=KINDS, default=KINDS, help="kinds of faults (all)"
+    )
     args = parser.parse_args(argv)
     options = Options(
         args.faults,
@@ -348,6 +355,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         args.backend,
         args.seed,
         args.suspended,
+        args.kinds,
     )
     with exit_on_error(), tempfile.TemporaryDirectory() as folder:
         began = time.monotonic()

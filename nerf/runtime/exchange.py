@@ -39,10 +39,21 @@ def join(
 
     Returns:
       How many processes, machines and devices there are, for people.
+
+    Raises:
+      UserError: also where a process is lost before all have met.
     """
     processes.start(options, resume_command, spell)
-    with _no_output_of_gloo():
-        hosts = len(set(texts(socket.gethostname())))  # and they all meet, see `_gather`
+    try:
+        with _no_output_of_gloo():
+            hosts = len(set(texts(socket.gethostname())))  # and they all meet, see `_gather`
+    except Exception as error:
+        if processes.lost_process(error) is None:
+            raise
+        raise UserError(
+            "the processes did not all meet: one has ended, or the numbers differ; "
+            f"{processes.UNFIT}"
+        ) from error
     return (
         f"{counted(processes.count(), 'process', 'processes')} on {counted(hosts, 'machine')}, "
         f"{counted(jax.device_count(), 'device')}"

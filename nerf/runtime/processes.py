@@ -41,7 +41,7 @@ _LOST = (
     "another process of this run ended or does not answer: what was saved is kept, and the same "
     "command on all processes resumes"
 )
-_UNFIT = (
+UNFIT = (
     "each number from 0 to one less than `num_processes` must be the `process_id` of one process, "
     "and all must give the same `num_processes` and `coordinator`"
 )
@@ -176,14 +176,14 @@ def start(options: JobOptions, resume_command: str | None = None, spell: SpellFn
     _probe(options, deadline)
     _configure()
     _job.last_words, _job.spell = LastWords(), spell
-    _say_at_end(f"error: the processes did not all start: {_UNFIT}")
+    _say_at_end(f"error: the processes did not all start: {UNFIT}")
     with _time_limit(options, deadline):
         _initialize(options)
         found = jax.process_count()  # all have said by now which devices they have
     if options.num_processes not in (None, found):
         raise UserError(
             f"`num_processes={options.num_processes}` here, but the first process knows of "
-            f"{found}: {_UNFIT}"
+            f"{found}: {UNFIT}"
         )
     _check_devices()
     hint = f"; to resume, on all processes: {resume_command}" if resume_command else ""
@@ -250,7 +250,7 @@ def _initialize(options: JobOptions) -> None:
                 "`process_id`"
             ) from error
         reason = (str(error).strip() or repr(error)).splitlines()[0]
-        raise UserError(f"the processes could not be joined ({reason}): {_UNFIT}") from error
+        raise UserError(f"the processes could not be joined ({reason}): {UNFIT}") from error
 
 
 def _probe(options: JobOptions, deadline: float) -> None:
@@ -300,7 +300,7 @@ def _time_limit(options: JobOptions, deadline: float) -> Iterator[None]:
     """
     number = options.num_processes
     all_of_them = "all processes" if number is None else f"all {number} processes"
-    text = f"not {all_of_them} came within {options.start_seconds:g} s: {_UNFIT}"
+    text = f"not {all_of_them} came within {options.start_seconds:g} s: {UNFIT}"
 
     def end() -> None:
         _say_at_end(f"error: {text}")
