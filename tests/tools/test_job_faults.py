@@ -20,6 +20,9 @@ def stop(*_):
     print({says!r})
     sys.exit({status})
 signal.signal(signal.SIGTERM, stop)
+(run_dir / f"ready-{{number}}").touch()
+while len(list(run_dir.glob("ready-*"))) < 2:
+    time.sleep(0.001)
 for step in range(1, 500):
     if number == 0:
         with (run_dir / "metrics.jsonl").open("a") as file:
