@@ -20,7 +20,7 @@ from benchmarks.synthetic_views import SPACE, make_views
 from nerf.config import text as config_text
 from nerf.config.settings import Config
 from nerf.field import RadianceField, make_field
-from nerf.runtime import compile_cache, exchange, fixed_order, global_arrays, processes
+from nerf.runtime import compile_cache, exchange, fixed_order, global_arrays, parallel, processes
 from nerf.training.lockstep import Lockstep
 from nerf.training.state import init_state
 from nerf.training.step import make_step
@@ -125,6 +125,7 @@ def _meet(repeats: int) -> None:
 def answer(lines: IO[str], answers: IO[str]) -> None:
     """Reads the setup and does what each line asks for, to the end of the lines."""
     setup = Setup(**json.loads(next(lines)))
+    parallel.use_all_cores()  # as the program does; the number of devices is set already
     compile_cache.enable()
     if setup.job is not None:
         exchange.join(processes.JobOptions(False, *setup.job))

@@ -25,9 +25,9 @@ class NarrowLinear(hk.Linear):
 
     def __call__(self, inputs: jax.Array, *, precision: Any = None) -> jax.Array:
         assert precision is None  # JAX's default
-        shape = num_inputs, num_outputs = inputs.shape[-1], self.output_size
-        scale = hk.initializers.TruncatedNormal(num_inputs**-0.5)  # as of every layer
-        matrix = hk.get_parameter("w", shape, inputs.dtype, init=scale)
+        num_inputs, num_outputs = inputs.shape[-1], self.output_size
+        init = hk.initializers.TruncatedNormal(num_inputs**-0.5)  # as in Haiku's own layer
+        matrix = hk.get_parameter("w", (num_inputs, num_outputs), inputs.dtype, init=init)
         bias = hk.get_parameter("b", (num_outputs,), inputs.dtype, init=jnp.zeros)
         output = narrow_product(inputs, matrix)
         return output + jnp.broadcast_to(bias, output.shape)

@@ -1,16 +1,16 @@
-"""The product of a layer with a few outputs, whose gradients are as quick on a CPU as of eight."""
+"""The product of a layer with fewer than eight outputs, with quicker gradients on a CPU."""
 
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-_COLUMNS = 8  # XLA's CPU backend takes twice the time for the gradients of a product of fewer
+_COLUMNS = 8  # with fewer, XLA's CPU backend takes twice as long for the gradients
 
 
 @jax.custom_vjp
 def narrow_product(inputs: jax.Array, matrix: jax.Array) -> jax.Array:
-    """`inputs @ matrix`, whose gradients are found with columns of zeros beside the matrix's own.
+    """`inputs @ matrix`; for its gradients the matrix gets more columns, of zeros.
 
     Args:
       inputs: `[..., num_inputs]`.

@@ -51,7 +51,7 @@ def join(
         if processes.lost_process(error) is None:
             raise
         raise UserError(
-            "the processes did not all meet: one has ended, or the numbers differ; "
+            "the processes did not all meet: one has ended, or their numbers differ; "
             f"{processes.UNFIT}"
         ) from error
     return (
