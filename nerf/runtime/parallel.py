@@ -143,10 +143,15 @@ def row_shardings(mesh: Mesh, tree: Any) -> Any:
 
 
 def is_placed(shardings: Any, tree: Any) -> bool:
-    """Whether all arrays of a tree are where a tree of shardings says."""
+    """Whether all arrays of a tree are where a tree of shardings says, by shardings of its kind.
+
+    JAX compiles a program again for a sharding of another kind, even of the same one device.
+    """
     leaves = zip(jax.tree.leaves(tree), jax.tree.leaves(shardings), strict=True)
     return all(
-        isinstance(x, jax.Array) and x.sharding.is_equivalent_to(sharding, x.ndim)
+        isinstance(x, jax.Array)
+        and isinstance(x.sharding, type(sharding))
+        and x.sharding.is_equivalent_to(sharding, x.ndim)
         for x, sharding in leaves
     )
 

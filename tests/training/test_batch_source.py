@@ -268,6 +268,20 @@ def test_the_state_stays_where_the_step_has_put_it(views, key):
     assert not parallel.is_placed(state_shardings(mesh, state), fresh(key))
 
 
+@pytest.mark.parametrize("num_rays", [NUM_RAYS, 1], ids=["all_devices", "one_device"])
+def test_only_the_first_step_compiles(views, key, num_rays, caplog):
+    step = make_step(MIST, tiny("notebook", num_rays=num_rays), views, space=ndc_of(views.cameras))
+    compiled = []
+    state = fresh(key)
+    for _ in range(3):
+        caplog.clear()
+        with jax.log_compiles():
+            state, _ = step(state)
+        compiled.append([text for text in caplog.messages if text.startswith("Compiling")])
+    assert any("step" in text for text in compiled[0])
+    assert compiled[1:] == [[], []]
+
+
 def test_a_step_that_places_its_images_again_would_be_seen(views, key, monkeypatch):
     """Else the laws above would hold for anything."""
     place = batch_source.draw_on_devices
