@@ -1,7 +1,6 @@
 """Multilinear interpolation in tables of features, products of it, and the gradient of both.
 
-All tables are stored as one, and all corners are fetched at once: XLA then makes one gather. For
-one feature without a gradient, JAX's own `map_coordinates` is a sixth faster.
+All tables are stored as one, and all corners are fetched and summed at once, in one loop.
 
 The gradient of the tables is one buffer, whatever the number of points. On a CPU, points add to it
 block by block, so that what is in between stays in the cache; on CUDA, what goes to one row is
@@ -83,21 +82,13 @@ def _interpolate(
 
 
 def _mix(rows: jax.Array, index: jax.Array, share: jax.Array) -> jax.Array:
-    """`[num_tables, num_points, num_features]`, the sum over the corners."""
-    index, share = _separate_on_cpu((index, share))
-    found = _separate_on_cpu(rows.at[index].get(mode="promise_in_bounds"))
-    parts = [share[:, i, :, None] * found[:, i] for i in range(share.shape[1])]
-    return _separate_on_cpu(functools.reduce(operator.add, parts))
+    """`[num_tables, num_points, num_features]`, the sum over the corners.
 
-
-def _separate_on_cpu(values: T) -> T:
-    """The values, computed before what follows: XLA's CPU loops over a gather are not vectorised,
-    nor is what it fuses with one; on other devices fusing is what makes it fast.
+    XLA's CPU backend would compute a sum that is written out again for each use: for the product,
+    and twice for the gradient of each factor. It never does so with a reduction.
     """
-    separate: T = jax.lax.platform_dependent(
-        values, cpu=jax.lax.optimization_barrier, default=lambda values: values
-    )
-    return separate
+    found = rows.at[index].get(mode="promise_in_bounds")
+    return jnp.sum(share[..., None] * found, axis=1)
 
 
 def computed_once_on_cpu(arrays: jax.Array) -> jax.Array:
@@ -328,12 +319,11 @@ def _additions(
       gradient with respect to the factor, `[num_products, num_points, num_features]`. A row
       receives weight times gradient.
     """
-    index, share = _separate_on_cpu(corners(unit, texels))
+    index, share = corners(unit, texels)
     factors = _by_factor(found, num_factors)
     num_tables, num_points, num_features = found.shape
     of_products = gradient.reshape(num_points, num_tables // num_factors, num_features)
     of_products = jnp.moveaxis(of_products, 1, 0)
-    of_products = _separate_on_cpu(of_products)
     parts = []
     for i in range(num_factors):
         others = factors[:i] + factors[i + 1 :]

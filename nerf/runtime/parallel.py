@@ -31,10 +31,9 @@ _TIMEOUT_FLAG = "xla_cpu_collective_call_terminate_timeout_seconds"
 _FIRST_JAX_WITH_TIMEOUT_FLAG = (0, 8)
 
 # Options of glibc's `mallopt`: free memory is never given back, each heap grows by 256 MB at a time
-# (memory that is not touched costs nothing), and only buffers above 32 MB, the most that glibc
-# allows here, get a mapping of their own.
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
-_KEPT_MEMORY = {_M_TRIM_THRESHOLD: 2**31 - 1, _M_TOP_PAD: 2**28, _M_MMAP_THRESHOLD: 2**25}
+# (memory that is not touched costs nothing), and no buffer gets a mapping of its own.
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
+_KEPT_MEMORY = {_M_TRIM_THRESHOLD: 2**31 - 1, _M_TOP_PAD: 2**28, _M_MMAP_MAX: 0}
 
 
 def usable_cores() -> int:

@@ -58,6 +58,20 @@ def slowly(rows, unit, texels):
     return found
 
 
+def test_the_sum_over_corners_is_computed_once(usual_compilation):
+    """And not again for each use, in the product and in the gradients of the two other factors."""
+    texels, num_points, num_features = [(12, 10)] * 6, 512, 8
+    unit = jnp.moveaxis(jnp.asarray(random_places(texels, num_points)), 0, -1)
+
+    def squares(rows):
+        found = interpolation.interpolate(rows, unit, texels, num_factors=3)
+        return jnp.sum(jnp.square(found))
+
+    rows = jnp.asarray(random_rows(texels, num_features))
+    cost = jax.jit(jax.grad(squares)).lower(rows).compile().cost_analysis()
+    assert cost["flops"] < 4 * len(texels) * 4 * 2 * num_points * num_features
+
+
 @pytest.mark.parametrize("texels", TABLES.values(), ids=TABLES)
 def test_it_agrees_with_a_slow_one(texels):
     rows, unit = random_rows(texels), random_places(texels)
