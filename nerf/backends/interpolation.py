@@ -12,7 +12,7 @@ import functools
 import math
 import operator
 from collections.abc import Iterable, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import chex
 import jax
@@ -20,7 +20,6 @@ import jax.numpy as jnp
 import numpy as np
 
 _BLOCK_ROWS = 2**13  # of 16 features: what is added at once on a CPU then stays in its cache
-T = TypeVar("T")
 Texels = tuple[tuple[int, ...], ...]
 
 

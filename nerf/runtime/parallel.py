@@ -30,8 +30,8 @@ _CPU_OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": ""}
 _TIMEOUT_FLAG = "xla_cpu_collective_call_terminate_timeout_seconds"
 _FIRST_JAX_WITH_TIMEOUT_FLAG = (0, 8)
 
-# Options of glibc's `mallopt`: free memory is never given back, each heap grows by 256 MB at a time
-# (memory that is not touched costs nothing), and no buffer gets a mapping of its own.
+# Options of glibc's `mallopt`: free memory is never given back to the system, each heap grows by
+# 256 MB at a time (which costs nothing until it is used), and large buffers lie in the heap too.
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
 _KEPT_MEMORY = {_M_TRIM_THRESHOLD: 2**31 - 1, _M_TOP_PAD: 2**28, _M_MMAP_MAX: 0}
 

@@ -2,8 +2,8 @@
 
 Most optimisations are off, and XLA's older code generator is used: this takes a third of the time.
 JAX has no setting for the code generator, so a private function of JAX is replaced, which all
-versions from 0.6.1 to 0.12.0 have. Programs that tests start, and the long form of the tests, use
-the code generator that users get.
+versions from 0.6.1 to 0.12.0.1 have. 0.12.0.1 no longer has the older code generator. Programs that
+tests start, and the long form of the tests, use the code generator that users get.
 """
 
 import functools
@@ -24,4 +24,14 @@ def _quick_options(*args, env_options_overrides=None, **options):
 def compile_quickly(is_quick):
     """Whether this process compiles quickly from now on."""
     jax.config.update("jax_disable_most_optimizations", is_quick)
-    compiler.get_compile_options = _quick_options if is_quick else _compile_options
+    has_older = is_quick and _has_older_generator()
+    compiler.get_compile_options = _quick_options if has_older else _compile_options
+
+
+@functools.cache
+def _has_older_generator():
+    try:
+        jax.jit(lambda: 0, compiler_options=_OPTIONS).lower().compile()
+    except jax.errors.JaxRuntimeError:  # XLA does not know the option
+        return False
+    return True
