@@ -1,5 +1,6 @@
 """What all tests share: strict JAX, no network, one list of backends, and where the data lie."""
 
+import gc
 import itertools
 import os
 import shutil
@@ -31,6 +32,13 @@ from tests.support.signals import SIGNALS
 IS_QUICK = not os.environ.get("NERF_LONG_TESTS")
 BACKENDS = ["haiku", "flax", "nnx"]
 CONVENTIONS = ["notebook", "paper", "planes"]  # presets: two of the field `mlp`, one of `planes`
+
+
+def pytest_collection_finish():
+    """What is imported now stays, so that collecting garbage need not look at it time and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 def pytest_collection_modifyitems(config, items):

@@ -23,7 +23,7 @@ from nerf.training.step import make_step
 from tests.support.cameras import cameras_at_origin, ndc_of, views_from_origin
 from tests.support.fields import small_config
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("usual_compilation")]
+pytestmark = pytest.mark.slow
 
 REPOSITORY = Path(__file__).parents[2]
 TINY = ("width=16", "rgb_width=8", "num_layers=2", "skip_layer=1")
@@ -94,6 +94,7 @@ def test_replicated_arrays_are_not_copied_again():
     ]
 
 
+@pytest.mark.usefixtures("usual_compilation")
 @pytest.mark.parametrize("rays_per_microbatch", [1, 4, 12])
 def test_a_step_is_the_same_on_one_device_and_on_two(steps_on, backend, views, rays_per_microbatch):
     one = steps_on(1, backend, views, 3)
