@@ -56,6 +56,44 @@ def test_the_notebooks_that_are_committed_show_what_they_made():
         assert "nerf-haiku-flax" in cells[0].source  # in Colab, the first cell installs
 
 
+INSTALL = """
+import importlib.util, sys
+from IPython.core.interactiveshell import InteractiveShell
+
+importlib.util.find_spec = lambda name: None
+shell = InteractiveShell()
+shell.register_magic_function(print, magic_name="pip")
+shell.run_cell(sys.argv[1])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NOTEBOOKS)
+@pytest.mark.parametrize(
+    ("file", "asked"),
+    [
+        ("nerf_haiku_flax-1.0-py3-none-any.whl", "nerf_haiku_flax-1.0-py3-none-any.whl"),
+        ("other.whl", "nerf-haiku-flax"),
+    ],
+)
+def test_without_the_package_the_first_cell_installs_it(name, file, asked, tmp_path, monkeypatch):
+    """In Colab: the wheel that was uploaded, else what PyPI has."""
+    nbformat = pytest.importorskip("nbformat")
+    pytest.importorskip("IPython")
+    (tmp_path / file).touch()
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
+    cell = next(c for c in nbformat.read(EXAMPLES / name, 4).cells if c.cell_type == "code")
+    install = "\n\n".join(cell.source.split("\n\n")[:2])  # imports, and what is done without
+    said = subprocess.run(
+        [sys.executable, "-c", INSTALL, install],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert said.stdout == f"install --quiet {asked}\n"
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("environment")
 def test_the_script_trains_scores_and_writes_everything(tmp_path):
