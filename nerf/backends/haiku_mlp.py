@@ -6,31 +6,24 @@ import jax.numpy as jnp
 
 from nerf.backends import proposal_grid
 from nerf.backends.haiku_functions import pure_functions
-from nerf.backends.mlp import MLPConfig, activate
-from nerf.encoding import encode
+from nerf.backends.mlp import MLPConfig, forward
 from nerf.field import FieldOutput, RadianceField
 
 
 class LinearReluBlock(hk.Module):
-    """A linear layer and a ReLU; the parameter names hold the class's name in snake case."""
+    """Holds a layer whose published name begins with this class's name in snake case."""
 
     def __init__(self, num_features: int):
         super().__init__()
-        self.linear_layer = hk.Linear(num_features)
-
-    def __call__(self, features: jax.Array) -> jax.Array:
-        return jax.nn.relu(self.linear_layer(features))
+        self.layer = hk.Linear(num_features)
 
 
 class ColorBlock(hk.Module):
-    """The last layer, three raw colour channels."""
+    """Holds the last layer, three raw colour channels, under its published name."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.linear_layer = hk.Linear(3)
-
-    def __call__(self, features: jax.Array) -> jax.Array:
-        return self.linear_layer(features)
+        self.layer = hk.Linear(3)
 
 
 def make(config: MLPConfig) -> RadianceField:
@@ -39,23 +32,15 @@ def make(config: MLPConfig) -> RadianceField:
     def network(
         points: jax.Array, viewdirs: jax.Array, key: jax.Array | None, dtype: jnp.dtype
     ) -> FieldOutput:
-        trunk = [LinearReluBlock(config.width) for _ in range(config.num_layers)]
-        density_layer = hk.Linear(1)
-        bottleneck_layer = hk.Linear(config.width)
-        rgb_hidden_layer = LinearReluBlock(config.rgb_width)
-        rgb_layer = ColorBlock()
-
-        encoded_points = encode(points, config.point_encoding).astype(dtype)
-        features = encoded_points
-        for number, layer in enumerate(trunk, start=1):
-            features = layer(features)
-            if number == config.skip_layer:
-                features = jnp.concatenate([encoded_points, features], axis=-1)
-        bottleneck = bottleneck_layer(features)
-        raw_density = density_layer(bottleneck if config.density_from == "bottleneck" else features)
-        encoded_viewdirs = encode(viewdirs, config.viewdir_encoding).astype(dtype)
-        hidden = rgb_hidden_layer(jnp.concatenate([bottleneck, encoded_viewdirs], axis=-1))
-        return activate(rgb_layer(hidden), raw_density[..., 0], config, key)
+        layers = {  # numbered in this order
+            f"trunk_{number}": LinearReluBlock(config.width).layer
+            for number in range(1, config.num_layers + 1)
+        }
+        layers["density"] = hk.Linear(1)
+        layers["bottleneck"] = hk.Linear(config.width)
+        layers["rgb_hidden"] = LinearReluBlock(config.rgb_width).layer
+        layers["rgb"] = ColorBlock().layer
+        return forward(lambda name, _: layers[name], points, viewdirs, config, key, dtype)
 
     proposal = proposal_grid.make(config.proposal)
     return RadianceField(*pure_functions(network, config.compute_dtype), proposal=proposal)

@@ -10,13 +10,11 @@ from nerf.backends.haiku_functions import NO_MODULE, pure_functions
 from nerf.backends.narrow_product import narrow_product
 from nerf.backends.planes import (
     PlanesConfig,
-    activate,
+    forward,
     initial_planes,
-    plane_features,
     planes_shape,
     radiance_field,
 )
-from nerf.encoding import encode
 from nerf.field import FieldOutput, RadianceField
 
 
@@ -49,16 +47,11 @@ def make(config: PlanesConfig) -> RadianceField:
             planes_shape(config),
             init=lambda shape, dtype: initial_planes(hk.next_rng_key(), config),
         )
-        features = plane_features(rows, points, config, total).astype(dtype)
-        hidden = jax.nn.relu(hk.Linear(config.width, name="density_hidden")(features))
-        log_density, geometry_features = jnp.split(
-            hk.Linear(1 + config.num_geometry_features, name="density")(hidden), [1], axis=-1
-        )
-        encoded_viewdirs = encode(viewdirs, config.viewdir_encoding).astype(dtype)
-        hidden = jnp.concatenate([geometry_features, encoded_viewdirs], axis=-1)
-        hidden = jax.nn.relu(hk.Linear(config.width, name="rgb_hidden")(hidden))
-        raw_rgb = NarrowLinear(3, name="rgb")(hidden)
-        return activate(raw_rgb, log_density[..., 0], points, config)
+
+        def layer(name: str, num_outputs: int) -> hk.Linear:
+            return (NarrowLinear if name == "rgb" else hk.Linear)(num_outputs, name=name)
+
+        return forward(layer, rows, points, viewdirs, config, dtype, total)
 
     init, apply = pure_functions(network, config.compute_dtype)
     return radiance_field(config, init, apply, lambda params: params[NO_MODULE]["planes"])

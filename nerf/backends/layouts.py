@@ -1,13 +1,18 @@
-"""How each backend arranges the arrays of a network in its tree of nested dictionaries.
+"""The linear layers of a network: how each backend arranges their arrays in its tree.
 
 A field names its arrays: `("density", "matrix")` and `("density", "vector")` for a linear layer,
 `("planes",)` for an array that belongs to no layer. All backends store a matrix as `[inputs,
 outputs]`, so a layout only renames.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+
+import jax
 
 from nerf.field import ArrayName, TreePath
+
+# Makes or finds a backend's linear layer, from its name and its number of outputs.
+Layers = Callable[[str, int], Callable[[jax.Array], jax.Array]]
 
 
 def linear(*layers: str) -> Sequence[ArrayName]:

@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 
 from nerf.backends import layouts, proposal_grid
+from nerf.backends.layouts import Layers
 from nerf.config.settings import (
     ComputeDtype,
     Config,
@@ -28,6 +29,7 @@ from nerf.config.settings import (
     check,
     check_choices,
 )
+from nerf.encoding import encode
 from nerf.field import ArrayName, FieldOutput, FieldSpec, Implementation, SceneFacts, TreePath
 
 _REFERENCE_SIDE = 126  # pixels, the longer side of the images that `quick` was tuned on
@@ -173,6 +175,37 @@ def fit(config: Config, facts: SceneFacts) -> Config:
     encoding = dataclasses.replace(field.point_encoding, num_frequencies=octaves)
     field = dataclasses.replace(field, point_encoding=encoding)
     return dataclasses.replace(config, field=field)
+
+
+def forward(
+    layer: Layers,
+    points: jax.Array,
+    viewdirs: jax.Array,
+    config: MLPConfig,
+    key: jax.Array | None,
+    dtype: jnp.dtype,
+) -> FieldOutput:
+    """The network: a trunk with one skip, the density, a bottleneck, the view-dependent colour.
+
+    Args:
+      layer: makes or finds the linear layers.
+      points, viewdirs, key: see `nerf.field.ApplyFn`.
+      config: sizes and conventions.
+      dtype: of what the layers read.
+    """
+    encoded_points = encode(points, config.point_encoding).astype(dtype)
+    features = encoded_points
+    for number in range(1, config.num_layers + 1):
+        features = jax.nn.relu(layer(f"trunk_{number}", config.width)(features))
+        if number == config.skip_layer:
+            features = jnp.concatenate([encoded_points, features], axis=-1)
+    bottleneck = layer("bottleneck", config.width)(features)
+    of_density = bottleneck if config.density_from == "bottleneck" else features
+    raw_density = layer("density", 1)(of_density)
+    encoded_viewdirs = encode(viewdirs, config.viewdir_encoding).astype(dtype)
+    hidden = jnp.concatenate([bottleneck, encoded_viewdirs], axis=-1)
+    hidden = jax.nn.relu(layer("rgb_hidden", config.rgb_width)(hidden))
+    return activate(layer("rgb", 3)(hidden), raw_density[..., 0], config, key)
 
 
 def activate(

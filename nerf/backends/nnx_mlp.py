@@ -7,14 +7,13 @@ import jax.numpy as jnp
 from flax import nnx
 
 from nerf.backends import proposal_grid
-from nerf.backends.mlp import MLPConfig, activate
+from nerf.backends.mlp import MLPConfig, forward
 from nerf.backends.nnx_functions import pure_functions
-from nerf.encoding import encode
 from nerf.field import FieldOutput, RadianceField
 
 
 class NerfMLP(nnx.Module):
-    """Trunk with one skip, density head, bottleneck, view-dependent colour head."""
+    """See `nerf.backends.mlp.forward`."""
 
     def __init__(self, config: MLPConfig, *, rngs: nnx.Rngs):
         linear = partial(nnx.Linear, dtype=jnp.dtype(config.compute_dtype), rngs=rngs)
@@ -33,20 +32,10 @@ class NerfMLP(nnx.Module):
     def __call__(
         self, points: jax.Array, viewdirs: jax.Array, key: jax.Array | None = None
     ) -> FieldOutput:
-        config = self.config
-        dtype = jnp.dtype(config.compute_dtype)
-        encoded_points = encode(points, config.point_encoding).astype(dtype)
-        features = encoded_points
-        for number in range(1, config.num_layers + 1):
-            features = nnx.relu(getattr(self, f"trunk_{number}")(features))
-            if number == config.skip_layer:
-                features = jnp.concatenate([encoded_points, features], axis=-1)
-        bottleneck = self.bottleneck(features)
-        raw_density = self.density(bottleneck if config.density_from == "bottleneck" else features)
-        encoded_viewdirs = encode(viewdirs, config.viewdir_encoding).astype(dtype)
-        hidden = jnp.concatenate([bottleneck, encoded_viewdirs], axis=-1)
-        raw_rgb = self.rgb(nnx.relu(self.rgb_hidden(hidden)))
-        return activate(raw_rgb, raw_density[..., 0], config, key)
+        dtype = jnp.dtype(self.config.compute_dtype)
+        return forward(
+            lambda name, _: getattr(self, name), points, viewdirs, self.config, key, dtype
+        )
 
 
 def make(config: MLPConfig) -> RadianceField:

@@ -10,17 +10,15 @@ from nerf.backends.narrow_product import narrow_dot_general
 from nerf.backends.nnx_functions import pure_functions
 from nerf.backends.planes import (
     PlanesConfig,
-    activate,
+    forward,
     initial_planes,
-    plane_features,
     radiance_field,
 )
-from nerf.encoding import encode
 from nerf.field import FieldOutput, RadianceField
 
 
 class Planes(nnx.Module):
-    """The table of planes, the density's layers, the colour's layers."""
+    """The table of planes and the layers, see `nerf.backends.planes.forward`."""
 
     def __init__(self, config: PlanesConfig, *, rngs: nnx.Rngs):
         linear = partial(nnx.Linear, dtype=jnp.dtype(config.compute_dtype), rngs=rngs)
@@ -40,15 +38,16 @@ class Planes(nnx.Module):
         total: jax.Array | None = None,
     ) -> FieldOutput:
         del key  # the density has no noise
-        config = self.config
-        dtype = jnp.dtype(config.compute_dtype)
-        features = plane_features(self.planes[...], points, config, total).astype(dtype)
-        hidden = nnx.relu(self.density_hidden(features))
-        log_density, geometry_features = jnp.split(self.density(hidden), [1], axis=-1)
-        encoded_viewdirs = encode(viewdirs, config.viewdir_encoding).astype(dtype)
-        hidden = jnp.concatenate([geometry_features, encoded_viewdirs], axis=-1)
-        raw_rgb = self.rgb(nnx.relu(self.rgb_hidden(hidden)))
-        return activate(raw_rgb, log_density[..., 0], points, config)
+        config, dtype = self.config, jnp.dtype(self.config.compute_dtype)
+        return forward(
+            lambda name, _: getattr(self, name),
+            self.planes[...],
+            points,
+            viewdirs,
+            config,
+            dtype,
+            total,
+        )
 
 
 def make(config: PlanesConfig) -> RadianceField:

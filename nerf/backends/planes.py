@@ -21,6 +21,7 @@ import numpy as np
 
 from nerf.backends import layouts, proposal_grid
 from nerf.backends.interpolation import computed_once_on_cpu, interpolate, num_rows
+from nerf.backends.layouts import Layers
 from nerf.backends.proposal_grid import density_from_log, is_in_domain, to_unit_cube
 from nerf.config.settings import (
     ComputeDtype,
@@ -35,6 +36,7 @@ from nerf.config.settings import (
     check_choices,
     renamed,
 )
+from nerf.encoding import encode
 from nerf.field import (
     ArrayName,
     FieldOutput,
@@ -166,7 +168,7 @@ def fit(config: Config, facts: SceneFacts) -> Config:
 
 
 def fit_few_views(config: Config, num_views: int) -> Config:
-    """More total variation, the fewer the views: what no view shows is then filled in smoothly."""
+    """More total variation for fewer views: it fills in smoothly what no view shows."""
     assert isinstance(config.field, PlanesConfig)
     share = (min(max(num_views, 3), 8) - 3) / 3
     factor = _VARIATION_OF_3 * (_VARIATION_OF_6 / _VARIATION_OF_3) ** share
@@ -212,10 +214,39 @@ def plane_features(
     return features.reshape(*points.shape[:-1], config.num_levels * config.num_features)
 
 
+def forward(
+    layer: Layers,
+    rows: jax.Array,
+    points: jax.Array,
+    viewdirs: jax.Array,
+    config: PlanesConfig,
+    dtype: jnp.dtype,
+    total: jax.Array | None = None,
+) -> FieldOutput:
+    """The features of a point, two layers for the density, two for the view-dependent colour.
+
+    Args:
+      layer: makes or finds the linear layers.
+      rows: the table of all planes.
+      points, viewdirs: see `nerf.field.ApplyFn`.
+      config: box, levels and sizes.
+      dtype: of what the layers read.
+      total: see `plane_features`.
+    """
+    features = plane_features(rows, points, config, total).astype(dtype)
+    hidden = jax.nn.relu(layer("density_hidden", config.width)(features))
+    output = layer("density", 1 + config.num_geometry_features)(hidden)
+    log_density, geometry_features = jnp.split(output, [1], axis=-1)
+    encoded_viewdirs = encode(viewdirs, config.viewdir_encoding).astype(dtype)
+    hidden = jnp.concatenate([geometry_features, encoded_viewdirs], axis=-1)
+    hidden = jax.nn.relu(layer("rgb_hidden", config.width)(hidden))
+    return activate(layer("rgb", 3)(hidden), log_density[..., 0], points, config)
+
+
 def activate(
     raw_rgb: jax.Array, log_density: jax.Array, points: jax.Array, config: PlanesConfig
 ) -> FieldOutput:
-    """Sigmoid and exponential; no density outside of a box that ends there.
+    """Sigmoid and exponential; the density is 0 outside of a box whose border does not extend.
 
     Args:
       raw_rgb: `[..., 3]`, of any float type.
@@ -250,7 +281,7 @@ def total_variation(plane: jax.Array) -> jax.Array:
 def _total_variation_jvp(
     primals: tuple[jax.Array], tangents: tuple[jax.Array]
 ) -> tuple[jax.Array, jax.Array]:
-    """XLA makes one loop of this, where it makes many of the differences' own gradients."""
+    """A gradient that XLA compiles to one loop; that of the differences becomes many."""
     (plane,), (tangent,) = primals, tangents
     gradient = _variation_gradient(plane)
     return 0.5 * jnp.vdot(plane, gradient), jnp.sum(gradient * tangent)
