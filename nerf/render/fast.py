@@ -21,6 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
+from jax.sharding import Mesh
 
 from nerf.config.settings import NETWORKS, RenderConfig
 from nerf.field import Params, RadianceField
@@ -114,23 +115,25 @@ def make_fast_program(
     *,
     rays_per_microbatch: int | None = None,
     depth: DepthKind = "mean",
+    mesh: Mesh | None = None,
+    platform: str | None = None,
 ) -> TileProgram:
-    """The compiled fast renderer, on all devices.
+    """The compiled fast renderer.
 
     Args:
       field: what to render.
       config: conventions; its numbers of samples are not used.
       space: the space that the field lives in, with straight rays.
       how: the number of samples and their densities, see `choose_sampling`.
-      rays_per_microbatch, depth: see `nerf.render.images.make_exact_program`.
+      rays_per_microbatch, depth, mesh, platform: see `nerf.render.images.make_exact_program`.
 
     Returns:
       A program whose parameters are those of the field and the grid of these parameters.
     """
-    platform = devices.default_platform()
+    platform = platform or devices.default_platform()
     size = fast_tile_size(how, platform=platform, rays_per_microbatch=rays_per_microbatch)
     render = with_depth(fast_rays_renderer(field, config, how, size, platform=platform), depth)
-    return TileProgram.compiled(render, config, space, size)
+    return TileProgram.compiled(render, config, space, size, mesh=mesh, platform=platform)
 
 
 def fast_tile_size(

@@ -31,7 +31,7 @@ from nerf.runtime import parallel
 class Share(NamedTuple):
     """The part of an image that one of several processes draws; by default all of it.
 
-    Microbatches go in turn to the devices of all processes, which must have as many each.
+    Microbatches go in turn to the devices of all processes, which must each have the same number.
 
     Attributes:
       process: the number of the process, from 0.
@@ -69,16 +69,25 @@ class TileProgram:
         *,
         find_occupancy: OccupancyFn | None = None,
         debug: bool = False,
+        mesh: Mesh | None = None,
+        platform: str | None = None,
     ) -> "TileProgram":
-        """For all local devices; for one with `debug`. See `jit_tile`."""
-        mesh = parallel.make_mesh(1) if debug else all_devices()
+        """For all local devices, or for one with `debug`, unless a mesh is given. See `jit_tile`.
+
+        Args:
+          render_rays, config, space, size, find_occupancy, debug: see `jit_tile`.
+          mesh: the devices.
+          platform: what the program is lowered for; by default the platform of the devices.
+        """
+        if mesh is None:
+            mesh = parallel.make_mesh(1) if debug else all_devices()
         jitted = jit_tile(
             render_rays,
             config,
             space,
             mesh,
             size,
-            platform=parallel.platform_of(mesh),
+            platform=platform or parallel.platform_of(mesh),
             find_occupancy=find_occupancy,
             debug=debug,
         )
@@ -131,14 +140,13 @@ class ImageRenderer:
     ) -> Iterator[tuple[npt.NDArray[np.int32], RenderedPixels]]:
         """Renders an image, tile by tile.
 
-        A tile is fetched while the devices are busy with the next; nothing else crosses but the
-        camera.
+        A tile is fetched while the devices are busy with the next; only the camera is sent there.
 
         Args:
           camera: one camera; its size is that of the image.
           is_ahead: whether the devices begin a tile before the one before is taken. Without it,
             they do nothing between two tiles.
-          share: the part of the image that is drawn. There are as many tiles for each share.
+          share: the part of the image that is drawn. Each share has the same number of tiles.
 
         Yields:
           Indices `[num_pixels]` of a tile's pixels, row by row, and the pixels, on the host.

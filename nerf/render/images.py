@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
+from jax.sharding import Mesh
 
 from nerf.config.settings import RenderConfig
 from nerf.field import Params, RadianceField
@@ -60,8 +61,10 @@ def make_exact_program(
     rays_per_tile: int | None = None,
     debug: bool = False,
     depth: DepthKind = "mean",
+    mesh: Mesh | None = None,
+    platform: str | None = None,
 ) -> TileProgram:
-    """The compiled exact renderer, deterministic, on all devices.
+    """The compiled exact renderer, deterministic.
 
     Args:
       field: what to render.
@@ -72,8 +75,10 @@ def make_exact_program(
       rays_per_tile: the most rays of one device in a call; None chooses by device.
       debug: whether values are checked, see `nerf.render.checks`; on one device.
       depth: the mean of where a ray ends, or the surface that adds most light.
+      mesh: the devices; by default all local ones.
+      platform: what the program is lowered for; by default the platform of this process.
     """
-    platform = devices.default_platform()
+    platform = platform or devices.default_platform()
     if rays_per_tile is None and platform == "cpu" and field.table is not None:
         rays_per_tile = _CPU_TABLE_EVALUATIONS_PER_TILE // config.evaluations_per_ray
     if rays_per_microbatch is None and platform != "cpu" and may_skip(field, config, space):
@@ -92,6 +97,8 @@ def make_exact_program(
         size,
         find_occupancy=lambda params: known_occupancy(field, params, config, space),
         debug=debug,
+        mesh=mesh,
+        platform=platform,
     )
 
 

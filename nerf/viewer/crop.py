@@ -1,4 +1,4 @@
-"""A field of which only what lies in a box is drawn, and the program that draws it."""
+"""A field that is drawn only inside a box, and the program that draws it."""
 
 import dataclasses
 
@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
+from jax.sharding import Mesh
 
 from nerf.field import FieldOutput, Params, RadianceField
 from nerf.geometry.occupancy import Occupancy
@@ -56,11 +57,18 @@ def cropped(field: RadianceField, space: Space, box: jax.Array) -> RadianceField
     return field._replace(apply=apply, proposal=field.proposal._replace(density=guess))
 
 
-def cropping_program(trained: TrainedField) -> TileProgram:
-    """The exact renderer of (parameters, box), in tiles that take a small part of a second."""
+def cropping_program(
+    trained: TrainedField, *, mesh: Mesh | None = None, platform: str | None = None
+) -> TileProgram:
+    """The exact renderer of (parameters, box), in tiles that take a small part of a second.
+
+    Args:
+      trained: the field.
+      mesh, platform: see `nerf.render.images.make_exact_program`.
+    """
     field, space = trained.field, trained.needed_space()
     config = dataclasses.replace(trained.config.render, pixel_offset=PIXEL_OFFSET)
-    platform = devices.default_platform()
+    platform = platform or devices.default_platform()
     on_cpu = _CPU_EVALUATIONS_PER_TILE[field.table is not None] // config.evaluations_per_ray
     size = exact_tile_size(
         config,
@@ -81,4 +89,6 @@ def cropping_program(trained: TrainedField) -> TileProgram:
         space,
         size,
         find_occupancy=lambda whole: known_occupancy(field, whole[0], config, space),
+        mesh=mesh,
+        platform=platform,
     )

@@ -1,7 +1,8 @@
 """Which tests run only where NERF_LONG_TESTS is set, since they take long and repeat others.
 
-Each is another combination of a law that the short form tests as well: another backend of what does
-not depend on the backend, another size, another victim.
+Most are another combination of a law that the short form tests as well: another backend of what
+does not depend on the backend, another size, another victim. Whole tests are here only where they
+train for minutes or start several processes. CI runs the long form once a week.
 """
 
 import re
@@ -18,6 +19,7 @@ LONG = (
     r"test_parallel\.py::test_a_step_is_the_same.*\[(flax-(1|12)|haiku-(1|12)|nnx)",
     r"test_parallel\.py::test_whether_moments.*\[(flax-False|haiku-False|nnx)",
     r"test_parallel\.py::test_steps_in_one_call.*\[nnx\]",
+    r"test_lowering\.py::test_the_program.*\[(haiku|nnx).*-crop\]",
     r"test_goldens\.py::test_(images_agree|images_score|the_other_backends).*(-0|-20|-32|\[0|\[20|\[32)",
     r"test_imports\.py::test_a_whole_run.*\[(flax|nnx)-evaluate\]",
     r"test_main_process\.py::test_a_full_disk.*\[100-",

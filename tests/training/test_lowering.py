@@ -6,6 +6,7 @@ where a CPU takes microbatches that fit into its cache, and no compiler option i
 
 import dataclasses
 import functools
+import types
 
 import jax
 import jax.numpy as jnp
@@ -15,21 +16,22 @@ from jax.sharding import Mesh
 
 from nerf import field as field_lib
 from nerf.config.settings import NETWORKS
-from nerf.render import density_grid, fast
-from nerf.render.images import exact_rays_renderer, exact_tile_size
-from nerf.render.rays import abstract_networks
-from nerf.render.tiles import PixelGrid, jit_tile
+from nerf.render import density_grid, fast, images
+from nerf.render.rays import abstract_networks, may_skip
+from nerf.render.tiles import PixelGrid
 from nerf.runtime import parallel
 from nerf.training.batch import draw_batch
 from nerf.training.state import init_state
 from nerf.training.step import jit_step
-from tests.support.cameras import cameras_at_origin, ndc_of, views_from_origin
+from nerf.viewer.crop import cropping_program
+from tests.support.cameras import cameras_at_origin, space_of, views_from_origin
 
 pytestmark = pytest.mark.slow
 
 PLATFORMS = ["cuda", "tpu"]
 NUM_RAYS = 1024  # of a step
-RAYS_AT_ONCE = 2**16  # of each accelerator in rendering, where a ray takes few evaluations
+# Of each accelerator in rendering, where a ray takes few evaluations; where rays may be left out.
+RAYS_AT_ONCE, SOME_RAYS_AT_ONCE = 2**16, 2**13
 GRID = (16, 16, 16)
 SMALL = {
     "num_layers": 3,
@@ -62,7 +64,7 @@ def small(config):
 class Case:
     """A field, its settings, and the numbers of points that it was traced with."""
 
-    def __init__(self, backend, name, preset):
+    def __init__(self, backend, name, preset, space="ndc"):
         self.config = small(field_lib.spec(name).presets[preset])
         field = field_lib.make_field(backend, name, self.config.field)
         self.num_points = []
@@ -73,7 +75,7 @@ class Case:
 
         self.field = field._replace(apply=apply)
         self.views = views_from_origin(jnp.ones((1, 4, 5, 3)))
-        self.space = ndc_of(self.views.cameras)
+        self.space = space_of(space, self.views.cameras)
         self.params = abstract_networks(field, self.config.render)
 
     def step(self, mesh, platform):
@@ -87,25 +89,34 @@ class Case:
         return jitted, (state, batch, self.views.cameras, None)
 
     def exact(self, mesh, platform):
-        render = exact_rays_renderer(self.field, self.config.render)
-        size = exact_tile_size(self.config.render, platform=platform)
-        return self.tile(render, size, mesh, platform, self.params)
+        program = images.make_exact_program(
+            self.field, self.config.render, self.space, mesh=mesh, platform=platform
+        )
+        return self.tile(program, self.params)
+
+    def crop(self, mesh, platform):
+        trained = types.SimpleNamespace(
+            field=self.field, config=self.config, needed_space=lambda: self.space
+        )
+        program = cropping_program(trained, mesh=mesh, platform=platform)
+        return self.tile(program, (self.params, jnp.zeros((2, 3))))
 
     def fast(self, mesh, platform):
-        how = fast.Sampling(16)
-        size = fast.fast_tile_size(how, platform=platform)
-        render = fast.fast_rays_renderer(
-            self.field, self.config.render, how, size, platform=platform
+        program = fast.make_fast_program(
+            self.field,
+            self.config.render,
+            self.space,
+            fast.Sampling(16),
+            mesh=mesh,
+            platform=platform,
         )
         corner = jnp.zeros(3)
         grid = density_grid.DensityGrid(jnp.zeros(GRID), corner, corner + 1.0)
-        return self.tile(render, size, mesh, platform, (self.params, grid))
+        return self.tile(program, (self.params, grid))
 
-    def tile(self, render, size, mesh, platform, params):
-        jitted = jit_tile(render, self.config.render, self.space, mesh, size, platform=platform)
+    def tile(self, program, params):
         grid = PixelGrid.of(cameras_at_origin(1, 32, 40)[0])
-        num_pixels = mesh.size * size.microbatch * size.num_microbatches
-        return jitted, ((params, grid), jax.ShapeDtypeStruct((num_pixels,), jnp.int32))
+        return program.run, ((params, grid), jax.ShapeDtypeStruct(program.order().shape, jnp.int32))
 
     def grid(self, mesh, platform):
         jitted = density_grid.jit_grid_builder(self.field, GRID, mesh, platform=platform)
@@ -113,7 +124,7 @@ class Case:
         return jitted, ((network, jnp.zeros(3), jnp.ones(3)), jnp.arange(GRID[0]))
 
 
-PROGRAMS = ["step", "exact", "fast", "grid"]
+PROGRAMS = ["step", "exact", "fast", "crop", "grid"]
 every_program = pytest.mark.parametrize("program", PROGRAMS)
 
 
@@ -133,7 +144,11 @@ def least_points(case, program, num_devices=1):
     render = case.config.render
     if program == "step":
         return NUM_RAYS // num_devices * min(render.num_coarse, render.num_fine)
-    return RAYS_AT_ONCE * (16 if program == "fast" else min(render.num_coarse, render.num_fine))
+    if program == "fast":
+        return RAYS_AT_ONCE * 16
+    is_part = program == "exact" and may_skip(case.field, render, case.space)
+    num_rays = SOME_RAYS_AT_ONCE if is_part else RAYS_AT_ONCE
+    return num_rays * min(render.num_coarse, render.num_fine)
 
 
 @every_program
@@ -146,6 +161,18 @@ def test_the_program_of_an_accelerator_is_lowered_for_it(backend, name, preset, 
     for platform in PLATFORMS:
         text = whole.lower(lowering_platforms=(platform,)).as_text()
         assert "stablehlo.dot_general" in text
+
+
+@pytest.mark.parametrize("program", ["step", "exact", "crop"])
+@pytest.mark.parametrize("space", ["world", "contracted"])
+def test_so_it_is_in_every_space(space, program):
+    case = Case("flax", "planes", "planes", space)
+    whole = traced(case, program, "cuda")
+    assert min(case.num_points) >= least_points(case, program)
+    for platform in PLATFORMS:
+        text = whole.lower(lowering_platforms=(platform,)).as_text()
+        is_sorted = may_skip(case.field, case.config.render, case.space)  # empty rays last
+        assert program == "step" or ("stablehlo.sort" in text) == is_sorted
 
 
 @every_program
