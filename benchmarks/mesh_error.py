@@ -118,7 +118,7 @@ def trained_on(name: str) -> TrainedField:
         found = nerf.load_run(folder)
         if found.step == FLAGS.steps:
             return found
-    config = nerf.fit_config("planes" if FLAGS.field == "planes" else "quick", scene)
+    config = nerf.fit_config("quick" if FLAGS.field == "mlp" else FLAGS.field, scene)
     return nerf.train(
         scene,
         config,

@@ -23,7 +23,7 @@ from nerf.cli.commands import run_command
 from nerf.cli.console import Console
 from nerf.cli.exits import exit_on_error
 from nerf.cli.flags import FLAGS
-from nerf.cli.modes import parse_view_flags
+from nerf.cli.modes import SCENE, parse_view_flags
 from nerf.cli.run import load_scene_of_flags
 from nerf.errors import UserError, listed
 from nerf.jobs.load import load_run
@@ -84,7 +84,7 @@ def _show(run: Path, console: Console) -> None:
 
 
 def _check_run(run: Path) -> None:
-    """Raises a UserError, with what to give instead, where a folder is no whole run folder."""
+    """Raises a UserError, with what to give instead, unless a folder is a complete run folder."""
     if not run.is_dir():
         is_file = "is a file" if run.exists() else "does not exist"
         raise UserError(f"{run} {is_file}: give a run folder, as training leaves it, e.g. in runs/")
@@ -119,6 +119,12 @@ def _photographs(trained: TrainedField, console: Console) -> Callable[[], Scene]
     record = trained.needed_scene()
     if FLAGS["scene"].using_default_value:
         if record.source != "procedural":
+            unread = SCENE - {"data_dir", "offline"}
+            if useless := sorted(name for name in unread if FLAGS[name].present):
+                raise UserError(
+                    f"{listed(f'--{name}' for name in useless)}: no file of the scene is read "
+                    "without --scene=FOLDER; add it, or leave the rest out"
+                )
             console.print(
                 "note: no photographs are shown: --scene=FOLDER names the scene that the run was "
                 "trained on"

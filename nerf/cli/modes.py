@@ -12,7 +12,7 @@ from nerf.runtime.processes import JobOptions
 FLAGS = flags.FLAGS
 
 _ALWAYS = {"mode", "backend", "field", "set", "preset", "precision", "compile_cache"}
-_SCENE = {
+SCENE = {
     "scene", "data_dir", "format", "factor", "max_size", "space", "near", "far", "background",
     "alpha", "masks", "up", "offline", "download_url", "image_memory", "follow_links",
 }  # fmt: skip
@@ -44,14 +44,14 @@ _JOB = {
 IN_STEP = frozenset({"mode", "eval_views", "exposure", "poses"} | _VIDEO)
 USED_BY = {
     "evaluate": _ALWAYS
-    | _SCENE
+    | SCENE
     | _RUN
     | _VIDEO
     | _SPLIT
     | _JOB
     | {"eval_views", "exposure", "poses"},
     "train": _ALWAYS
-    | _SCENE
+    | SCENE
     | _RUN
     | _VIDEO
     | _TRAINING
@@ -59,9 +59,9 @@ USED_BY = {
     | _PAGE
     | _JOB
     | {"eval_views", "viewer"},
-    "render": _ALWAYS | _SCENE | _RUN | _VIDEO | _JOB,
-    "convert": _ALWAYS | _SCENE | {"init_from", "out"},
-    "export": _ALWAYS | _SCENE | _EXPORT,
+    "render": _ALWAYS | SCENE | _RUN | _VIDEO | _JOB,
+    "convert": _ALWAYS - {"precision"} | SCENE | {"init_from", "out"},
+    "export": _ALWAYS | SCENE | _EXPORT,
 }
 USED_BY_INSPECT = frozenset(
     {"format", "factor", "max_size", "space", "near", "far", "background", "alpha", "masks"}
@@ -69,13 +69,15 @@ USED_BY_INSPECT = frozenset(
     | _SPLIT
 )
 USED_BY_POSE = frozenset({"out", "max_size", "seed"})
-USED_BY_VIEW = frozenset(_SCENE | _PAGE | {"out", "compile_cache"})
+USED_BY_VIEW = frozenset(SCENE | _PAGE | {"out", "compile_cache"})
 USED_BY_COMPARE = frozenset({"out"})
 _OF_THE_MODES = set().union(*USED_BY.values())  # absl's own flags serve all
 OF_FOLDERS = (
     "data_dir", "format", "factor", "max_size", "space", "near", "far", "background", "alpha",
     "masks", "up", "follow_links", "shard_images",
 )  # fmt: skip
+# Settings of training that scoring uses as well.
+_SCORED = ("train.holdout", "train.holdout_views", "train.exposure", "train.poses")
 # Flags that set what `--set` can set, too.
 _SAME_SETTING = {
     "rays": ("train.num_rays",),
@@ -99,9 +101,10 @@ def parse_flags(argv: Sequence[str]) -> list[str]:
     with exit_on_error():
         used = USED_BY[FLAGS.mode]
         if FLAGS.mode == "convert" and FLAGS.init_from != "pretrained":
-            used = used - _SCENE  # which only pretrained parameters belong to
+            used = used - SCENE  # which only pretrained parameters belong to
         for note in check_combination(argv, f"--mode={FLAGS.mode}", used):
             print(f"note: {note}")
+        _check_assignments(argv)
         _check_mode()
     return rest
 
@@ -175,6 +178,11 @@ def _check_contradictions(given: set[str]) -> None:
                 raise UserError(
                     f"--{name} and --set={setting} both set the same: give one of the two"
                 )
+    if "train_seconds" in given and "train.num_steps" in assigned:
+        raise UserError(
+            "--train_seconds ignores --set=train.num_steps: give --steps, which ends the "
+            "training if it comes first, or one of the two"
+        )
     if {"holdout", "holdout_views"} <= given:
         raise UserError("--holdout and --holdout_views both choose views: give one of the two")
     if FLAGS.offline and FLAGS.download_url is not None:
@@ -195,6 +203,20 @@ def _check_contradictions(given: set[str]) -> None:
         raise UserError(f"--near={FLAGS.near} must be less than --far={FLAGS.far}")
 
 
+def _check_assignments(argv: Sequence[str]) -> None:
+    """Refuses settings of training, where they are typed, in modes that do not train."""
+    if FLAGS.mode == "train":
+        return
+    typed = [text for text in FLAGS.set if any(argument.endswith(text) for argument in argv)]
+    names = (text.partition("=")[0].strip() for text in typed)
+    unused = [name for name in names if name.startswith("train.") and name not in _SCORED]
+    if unused:
+        raise UserError(
+            f"--mode={FLAGS.mode} does not use {listed(f'--set={name}' for name in unused)}: "
+            "leave it out (it is for --mode=train)"
+        )
+
+
 def _check_mode() -> None:
     if None not in (FLAGS.steps, FLAGS.stop_at) and FLAGS.stop_at > FLAGS.steps:
         raise UserError(
@@ -202,13 +224,15 @@ def _check_mode() -> None:
         )
     for name in sorted(_PAGE):
         if FLAGS.mode == "train" and FLAGS[name].present and not FLAGS.viewer:
-            raise UserError(f"--{name} is that of the viewer's page: add --viewer, or leave it out")
+            raise UserError(
+                f"--{name} sets the address of the viewer: add --viewer, or leave it out"
+            )
     job = job_options()
     job.check()
     if job.is_given:
         _check_job()
     if FLAGS.mode == "render" and FLAGS.video_frames == 0:
-        raise UserError("--mode=render makes nothing but the video, and --video_frames=0 is none")
+        raise UserError("--mode=render only writes a video, so --video_frames must be at least 1")
 
 
 def job_options() -> JobOptions:

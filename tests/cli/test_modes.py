@@ -19,6 +19,7 @@ pytestmark = pytest.mark.slow
         ("render", "--seed=1"),
         ("convert", "--video_frames=2"),
         ("convert", "--run_dir=x"),
+        ("convert", "--precision=bfloat16"),
         ("convert", "--scene=flower"),
         ("train", "--out=x"),
     ],
@@ -28,6 +29,20 @@ def test_a_flag_that_the_mode_does_not_use_is_refused(mode, flag, tmp_path, monk
     name = flag.partition("=")[0].replace("--no", "--")
     assert_is_one_sentence(call(f"--mode={mode}", flag), f"--mode={mode} does not use {name}")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("mode", sorted(set(USED_BY) - {"train"}))
+def test_a_setting_of_training_is_refused_elsewhere(mode, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    ended = call(f"--mode={mode}", "--set=train.num_rays=7")
+    assert_is_one_sentence(ended, f"--mode={mode} does not use --set=train.num_rays: leave it out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_setting_of_training_in_a_flagfile_serves_the_other_modes(tmp_path):
+    (tmp_path / "flags").write_text("--set=train.num_rays=7\n")
+    ended = call(f"--flagfile={tmp_path / 'flags'}", "--mode=convert")
+    assert_is_one_sentence(ended, "--mode=convert needs --out")
 
 
 def test_the_sentence_names_the_modes_that_use_it():
@@ -52,6 +67,7 @@ def test_from_a_flagfile_it_is_a_note(scene, tmp_path):
     [
         (("--rays=2", "--set=train.num_rays=3"), "--rays and --set=train.num_rays"),
         (("--steps=2", "--set=train.num_steps=3"), "--steps and --set=train.num_steps"),
+        (("--train_seconds=2", "--set=train.num_steps=3"), "ignores --set=train.num_steps"),
         (("--lr=2", "--set=train.learning_rate=3"), "--lr and --set=train.learning_rate"),
         (("--offline", "--download_url=http://x"), "--offline downloads nothing"),
         (("--scene=procedural:flower", "--factor=2"), "--factor: the bundled scenes do not use it"),

@@ -67,7 +67,7 @@ def test_a_run_folder_that_lacks_a_file_is_refused(run, name, sentence):
 def test_a_config_of_something_else_and_a_scene_that_is_not_there_come_before_the_field(tmp_path):
     config = {"scene": "meadow", "config": {}}
     for values, flags, sentence in (
-        ({"name": "of a program"}, (), "is of something else than a run"),
+        ({"name": "of a program"}, (), "was not written by a run"),
         (config, (), "has no scene.json"),
         (config, ("--scene=./absent",), "--scene=./absent does not exist: give the folder"),
         (config, ("--scene=absnt",), "no scene 'absnt': there is no folder"),
@@ -82,7 +82,7 @@ def test_a_config_of_something_else_and_a_scene_that_is_not_there_come_before_th
         nerf.load_run(tmp_path)
     assert str(caught.value).count("scene.json") == 1
     (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(UserError, match="is of something else than a run"):
+    with pytest.raises(UserError, match="was not written by a run"):
         nerf.load_run(tmp_path)
 
 
@@ -93,7 +93,9 @@ def test_a_damaged_run_folder_is_refused(run, name):
 
 
 def test_flags_of_other_commands_and_wrong_ports_are_refused(run):
-    assert_is_one_sentence(show(run, "--host=192.0.2.1"), "--host=192.0.2.1 is no address of this")
+    assert_is_one_sentence(
+        show(run, "--host=192.0.2.1"), "--host=192.0.2.1 is not an address of this"
+    )
     assert_is_one_sentence(show(run, f"--out={run / 'eval.json'}"), "eval.json is a file: give a")
     for flag, sentence in (
         ("--steps=3", "nerf.view does not use --steps"),
@@ -108,6 +110,11 @@ def test_flags_of_other_commands_and_wrong_ports_are_refused(run):
         assert sentence in ended.err
 
 
+def test_flags_of_a_scene_that_is_not_read_are_refused(run):
+    ended = show(run, "--factor=2", "--max_size=100")
+    assert_is_one_sentence(ended, "--factor, --max_size: no file of the scene is read without")
+
+
 def test_without_viser_it_says_what_to_install(run, monkeypatch, scene):
     monkeypatch.setattr(server.importlib.util, "find_spec", lambda name: None)
     assert_is_one_sentence(show(run), "pip install 'nerf-haiku-flax[viewer]'")
@@ -117,7 +124,7 @@ def test_without_viser_it_says_what_to_install(run, monkeypatch, scene):
 
 def test_the_page_s_flags_need_the_page(scene):
     ended = call("--mode=train", f"--scene={scene}", "--port=9000")
-    assert_is_one_sentence(ended, "--port is that of the viewer's page: add --viewer")
+    assert_is_one_sentence(ended, "--port sets the address of the viewer: add --viewer")
 
 
 def test_photographs_of_a_bundled_scene_are_found_again_at_their_size():
