@@ -1,4 +1,4 @@
-"""Puts runs beside each other: settings, time and scores in a table, and their views on a page.
+"""Compares runs: settings, time and scores in a table, and their views on a page.
 
 python -m nerf.compare RUN RUN ...
 python -m nerf.compare runs/* --sort=psnr --csv=runs.csv --json=runs.json

@@ -50,7 +50,7 @@ def counted(number: int, one: str, several: str | None = None) -> str:
 
 
 def printable(text: str) -> str:
-    r"""A name for a message: what no terminal shows, e.g. the end of a line, becomes an escape.
+    r"""A name for a message: characters that terminals do not show, e.g. line ends, become escapes.
 
     >>> printable("Säule 1.png"), printable("a\nb")
     ('Säule 1.png', 'a\\nb')

@@ -1,7 +1,7 @@
 """The `RadianceField` interface, and the registry of fields and of their implementations.
 
 A radiance field maps a point and a viewing direction to a colour and a density. Renderer, sampler
-and trainer know this interface alone. The rest of what the project knows of a field is in its
+and trainer know this interface alone. What else the project needs of a field is in its
 `FieldSpec`: settings, presets, how it is fitted to a scene, and its implementations by backend,
 each a factory `make(config)` that returns pure functions. Specs and factories are imported when
 they are first needed, so a backend that is not used is never loaded.
@@ -25,7 +25,7 @@ TreePath = tuple[str, ...]  # the keys that lead to an array in a tree of nested
 
 
 class FieldOutput(NamedTuple):
-    """What a field says about points, after its activations.
+    """The output of a field at points, after its activations.
 
     Attributes:
       rgb: `[..., 3]`, in [0, 1].
@@ -78,12 +78,12 @@ class DensityFn(Protocol):
 
 class PenaltyFn(Protocol):
     def __call__(self, params: Params, /) -> jax.Array:
-        """What parameters of one network add to the loss by themselves, `[]`."""
+        """The regularisation of the parameters of one network, a term of the loss, `[]`."""
 
 
 class RatesFn(Protocol):
     def __call__(self, params: Params, /) -> Params:
-        """A tree like `params` that says how many times the learning rate each array takes."""
+        """A tree like `params` with each array's factor of the learning rate."""
 
 
 def no_penalty(params: Params, /) -> jax.Array:
@@ -226,7 +226,7 @@ def _needs_no_regularization(config: Config, num_views: int) -> Config:
 
 @dataclasses.dataclass(frozen=True)
 class FieldSpec:
-    """What the project knows of a field besides the functions of `RadianceField`.
+    """What the project needs of a field besides the functions of `RadianceField`.
 
     Attributes:
       config: class of its settings, a frozen dataclass, see `FieldConfig`.
@@ -275,7 +275,7 @@ def register(
 
 
 def spec(field: str) -> FieldSpec | None:
-    """What was registered for a field; None for one that has implementations alone."""
+    """What was registered for a field; None for one that only has implementations."""
     found = _SPECS.get(field)
     return _imported(found) if isinstance(found, str) else found
 
@@ -290,7 +290,7 @@ def specs() -> dict[str, FieldSpec]:
 
 
 def name_of(config: FieldConfig) -> str | None:
-    """The field that some settings are of, by their class; None if there is none."""
+    """The field whose settings have this class; None without one."""
     return next((name for name, found in specs().items() if type(config) is found.config), None)
 
 
@@ -347,7 +347,7 @@ def abstract_params(field: RadianceField) -> Params:
 
 
 def _implementations() -> dict[tuple[str, str], Implementation]:
-    """By backend and field; what was registered later replaces what the field's spec names."""
+    """Implementations by backend and field; later ones replace those of the field's spec."""
     named = {
         (backend, field): found
         for field, owner in specs().items()

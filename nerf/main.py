@@ -54,7 +54,7 @@ def main(argv: Sequence[str], started: float | None = None) -> None:
 
 
 def _same_command() -> str | None:
-    """What a shell needs to start this run again; None for what starts from the beginning."""
+    """The shell command that repeats or resumes this run; None for the mode `export`."""
     if FLAGS.mode == "export":
         return None
     return shlex.join(["python", "-m", "nerf.main", *sys.argv[1:]])

@@ -1,4 +1,4 @@
-"""Parameters from one backend's tree to another's, by name, bit for bit.
+"""Converts parameters from one backend's tree to another's, by name, bit for bit.
 
 A field names its arrays (`nerf.field.FieldSpec.array_names`), and each of its implementations says
 where they lie in its tree (`nerf.field.Implementation.layout`), so conversion only moves them.
@@ -19,7 +19,7 @@ PUBLISHED_FIELD, PUBLISHED_LAYOUT = "mlp", "haiku"  # what `arrays.npy` and `tre
 
 
 def convert(params: Params, field: str, source: str, target: str) -> Params:
-    """Parameters of a field, from the layout of one backend to that of another.
+    """Converts the parameters of a field from the layout of one backend to that of another.
 
     Args:
       params: one tree for each network, see `nerf.config.settings.NETWORKS`, in the layout

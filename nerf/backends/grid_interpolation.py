@@ -110,7 +110,7 @@ def gradient_by_windows(
 def gradient_by_sorting(
     total: jax.Array, unit: jax.Array, gradient: jax.Array, *, texels: Sequence[int]
 ) -> jax.Array:
-    """`gradient_by_windows`, but what goes to one texel is summed before it is added to it."""
+    """Like `gradient_by_windows`, but sums what each texel receives before adding it."""
     found = jnp.zeros((1, len(gradient), 1))  # whose gradient is not asked for
     added = rows_gradient_by_sorting(
         total[:, None],

@@ -105,7 +105,7 @@ def computed_once_on_cpu(arrays: jax.Array) -> jax.Array:
 
 @jax.jit
 def product_with_identity(arrays: jax.Array) -> jax.Array:
-    """The same arrays, from a product; benchmarks know it by its name and do not count it."""
+    """The same arrays, from a product; benchmarks find it by its name and do not count it."""
     identity = jnp.eye(len(arrays), dtype=arrays.dtype)
     return jnp.matmul(identity, arrays, precision=jax.lax.Precision.HIGHEST)
 
@@ -281,7 +281,7 @@ def rows_gradient_by_sorting(
     texels: Texels,
     num_factors: int,
 ) -> jax.Array:
-    """`rows_gradient_in_blocks`, but what goes to one row is summed before it is added to it."""
+    """Like `rows_gradient_in_blocks`, but sums what each row receives before adding it."""
     if len(gradient) == 0:
         return total
     parts = _additions(found, unit, gradient, texels, num_factors)

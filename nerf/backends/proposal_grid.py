@@ -37,7 +37,7 @@ SAMPLING = RenderConfig(
 
 
 class Boxed(Dataclass, Protocol):
-    """Settings of what spans a box, see `GridConfig`."""
+    """Settings that span a box, see `GridConfig`."""
 
     @property
     def low(self) -> Vector: ...
@@ -75,7 +75,7 @@ def fit(settings: B, facts: SceneFacts) -> B:
 def make(config: GridConfig) -> Proposal:
     """A proposal with the parameters `{"grid": {"log_density": [num_rows, 1]}}`.
 
-    Where nothing is outside the box, it knows which of the cells between its texels are empty:
+    Where nothing is outside the box, it stores which of the cells between its texels are empty:
     those with a corner of the log density `_KNOWN_EMPTY`, which `carve` writes.
     """
 
@@ -103,14 +103,14 @@ def make(config: GridConfig) -> Proposal:
 
 
 def _occupancy(params: Params, /, *, config: GridConfig) -> Occupancy:
-    """The cells none of whose corners is known to be empty, `resolution - 1` of them."""
+    """The cells without a corner that is known to be empty, `resolution - 1` along each axis."""
     corners = params["grid"]["log_density"].reshape(config.resolution) > 0.5 * _KNOWN_EMPTY
     cells = combine_pairs(corners, jnp.logical_and)
     return Occupancy(cells, jnp.array(config.low), jnp.array(config.high))
 
 
 def _carve(params: Params, occupied: jax.Array, /, *, config: GridConfig) -> Params:
-    """Marks the corners all of whose cells are empty; others that were marked begin anew."""
+    """Marks the corners whose cells are all empty; resets other corners that were marked."""
     chex.assert_shape(occupied, tuple(count - 1 for count in config.resolution))
     is_corner = combine_pairs(jnp.pad(occupied, ((1, 1),) * 3), jnp.logical_or)
     log_density = params["grid"]["log_density"]

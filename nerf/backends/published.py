@@ -94,7 +94,7 @@ def _read_structure(path: Path) -> Any:
 
 
 def _is_structure(node: Any, seen: set[int], nesting: int) -> bool:
-    """A few dictionaries that share others can stand for more than could ever be walked through."""
+    """Whether it is nested dictionaries of zeros; shared ones, which could be endless, are not."""
     if isinstance(node, dict):
         if nesting == 0 or id(node) in seen:
             return False

@@ -52,7 +52,7 @@ def _weighted(pixels: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 def _row_means(
     strips: Iterable[npt.NDArray[np.float32]], num_rows: int, number: int
 ) -> Iterator[npt.NDArray[np.float64]]:
-    """Means over `number` equal intervals of the rows, as many at a time as end in a strip.
+    """Means over `number` equal intervals of the rows; each strip gives those that end in it.
 
     An interval may end within a row. The sum of all rows above is carried from strip to strip, so
     the order of the additions is that of one strip.
@@ -84,7 +84,7 @@ def _column_means(values: npt.NDArray[np.float64], number: int) -> npt.NDArray[n
 
 
 def _edges(length: int, number: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """The edges of `number` equal intervals: in which pixel each is, and where in it."""
+    """The edges of `number` equal intervals: the pixel of each, and its position in that pixel."""
     edges = np.linspace(0, length, number + 1)
     left = np.minimum(edges.astype(np.int64), length - 1)
     return left, edges - left

@@ -100,7 +100,7 @@ def read_blender(
 
 
 def _has_images(content: Mapping[str, Any], images: ImageMatches) -> bool:
-    """Whether any frame of a file has an image, or is so wrong that reading it must say so."""
+    """Whether any frame of a file has an image, or is so damaged that reading it must raise."""
     listing = content.get("frames")
     if not isinstance(listing, list):
         return True
@@ -120,7 +120,7 @@ def _poses(path: Path, content: Mapping[str, Any]) -> Array:
     poses = np.array(matrices).reshape(-1, 3, 4)
     is_possible = are_rotations(poses[:, :, :3]).all() and (np.abs(poses) < MAX_POSITION).all()
     if not is_possible:
-        raise UserError(f"{path.name} has poses that are no rotations: make the file again")
+        raise UserError(f"{path.name} has poses that are not rotations: make the file again")
     return poses
 
 
@@ -130,4 +130,4 @@ def _note_without_images(name: str, images: Sequence[str]) -> str:
         return f"{name} has no frames, so none of its views is held out"
     missing = none_found(images, f"that {name} names", "there")
     path = 'its poses are a camera path, `camera_path="test"`'
-    return f"{missing}, so nothing of it is held out; {path}"
+    return f"{missing}, so none of its views is held out; {path}"

@@ -84,7 +84,7 @@ def _head(folder: Path, path: Path, follow_links: bool) -> str:
 
 
 def _num_cameras(text: str) -> int | None:
-    """The number of cameras that a text begins with; None if it is of no such file.
+    """The number of cameras that a text begins with; None if it is not such a file.
 
     Without its first comment it is known by its first three lines.
     """
@@ -186,14 +186,14 @@ def _names(folder: Path, path: Path, num_cameras: int, follow_links: bool) -> li
         counts.append(f"{file.name} has {len(names)}")
     found = f" ({', '.join(counts)})" if counts else ""
     raise UserError(
-        f"{path} has {counted(num_cameras, 'camera')}, and no text file beside it lists as many "
-        f"images{found}: write list.txt with the name of one image in each line, in the order of "
-        "the cameras"
+        f"{path} has {counted(num_cameras, 'camera')}, and no text file beside it lists this "
+        f"number of images{found}: write list.txt with the name of one image in each line, in the "
+        "order of the cameras"
     )
 
 
 def _are_images(folder: Path, names: Sequence[str]) -> bool:
-    """Whether all names have suffixes of images, or most without one have an image."""
+    """Whether all names have image suffixes, or most names without a suffix have an image."""
     if all(name.lower().endswith(IMAGE_SUFFIXES) for name in names):
         return True
     matches = match_images(folder, names[:_MAX_FILES])
@@ -201,7 +201,7 @@ def _are_images(folder: Path, names: Sequence[str]) -> bool:
 
 
 def _name(line: str) -> str:
-    """The name in a line of the list; Bundler's own have 0 and a focal length behind it.
+    """The name in a line of the list; Bundler's own lines end with 0 and a focal length.
 
     >>> (
     ...     _name("./IMG 1.jpg 0 2520.1"),

@@ -57,7 +57,7 @@ def read_camera_path(
     """
     if path.suffix.lower() not in SUFFIXES:
         raise UserError(
-            f"{path} is no camera path: give a .json file (nerfstudio's camera_path.json, a "
+            f"{path} is not a camera path: give a .json file (nerfstudio's camera_path.json, a "
             "transforms.json) or a .npy file of poses [n, 3, 4]"
         )
     if path.suffix.lower() == ".npy":
@@ -101,8 +101,8 @@ def _poses_only(path: Path, content: Mapping[str, Any]) -> CameraPathFile:
 
 
 def _angles(values: Mapping[str, Any], where: str) -> tuple[float | None, float | None]:
-    """The vertical field of view of a frame in degrees, or the horizontal one, where the file has
-    no size that leads from one to the other; None and None where the file says neither.
+    """The vertical field of view of a frame in degrees, or the horizontal one where the file has no
+    size to convert it with; None and None where the file has neither.
     """
 
     def get(key: str) -> float | None:

@@ -85,7 +85,7 @@ def true_or_false(value: Any, where: str) -> bool:
 
 
 def angle_of(value: Any, where: str, degrees: float) -> float:
-    """A field of view in degrees; `degrees` are in one unit of the value."""
+    """A field of view in degrees; one unit of the value has `degrees` degrees."""
     if value is None:
         raise UserError(f"{where} has no fov: give the vertical field of view in degrees")
     angle = finite(value, f"{where}: field of view") * degrees
@@ -95,7 +95,7 @@ def angle_of(value: Any, where: str, degrees: float) -> float:
 
 
 def checked_poses(poses: Array, path: Path, word: str = "frame") -> Array:
-    """Poses whose rotations are exact; those that are no rotations are an error.
+    """Poses whose rotations are exact; matrices that are not rotations are an error.
 
     Args:
       poses: `[num_frames, 3, 4]`.

@@ -91,7 +91,7 @@ class Capture:
       notes: notes for the user, one sentence each.
       follow_links: whether symbolic links that lead out of the folder are followed.
       up: `[3]`, unit, which way is up; None if it is not known.
-      masks: `[num_views]`, which pixels are used; None for all of an image. Empty if there is none.
+      masks: `[num_views]`, which pixels are used; None for all of an image. Empty without masks.
       point_depths: depths of points in the views that show them; None if they are not known.
       depth_files: `[num_views]`, the depth image of each view; None for none. Empty if there are
         none.

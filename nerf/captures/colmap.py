@@ -49,7 +49,7 @@ _INTRINSICS = ("fx", "fy", "cx", "cy", "k1", "k2", "k3", "k4", "p1", "p2")
 
 
 def find_model(folder: Path) -> Path | None:
-    """The folder of the largest model of a capture; None if there is no model."""
+    """The folder of the largest model of a capture; None without a model."""
     for name in _MODEL_FOLDERS:
         place = folder_at(folder, name)
         models = models_in(place)

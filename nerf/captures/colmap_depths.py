@@ -42,7 +42,7 @@ def point_depths(
       points: by their numbers.
 
     Returns:
-      The depths; None if there are none.
+      The depths; None without any.
     """
     ids = np.array(sorted(number for number in points if number < _MOST_NUMBER), np.int64)
     if len(ids) == 0:
@@ -68,7 +68,7 @@ def point_depths(
 
 
 def _errors(given: Sequence[float]) -> npt.NDArray[np.float64]:
-    """Reprojection errors; one that is not known, or impossible, is the median of the others."""
+    """Reprojection errors; unknown or impossible ones become the median of the others."""
     errors = np.array(given)
     is_known = np.isfinite(errors) & (errors > 0) & (errors < _MOST_ERROR)
     usual = float(np.median(errors[is_known])) if is_known.any() else 1.0
@@ -92,7 +92,7 @@ def _seen(
 def _spread(
     directions: Array, which: npt.NDArray[np.int64], num_points: int
 ) -> npt.NDArray[np.float64]:
-    """By how much the directions to each point differ, times the root of their number.
+    """The spread of the directions to each point, times the square root of their number.
 
     Args:
       directions: `[num_keypoints, 3]`, unit.

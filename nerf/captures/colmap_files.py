@@ -208,7 +208,7 @@ def _points_in_binary(data: _BinaryReader) -> Iterator[tuple[int, Point]]:
 def lines_of(
     path: Path, max_words: int | None = None, *, follow_links: bool = False
 ) -> Iterator[tuple[str, list[str]]]:
-    """The lines of a text file but its comments: where each is, for messages, and its words.
+    """The lines of a text file without comments: the place of each, for messages, and its words.
 
     The last of `max_words` words is the rest of the line, with its spaces.
     """

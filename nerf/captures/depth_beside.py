@@ -38,7 +38,7 @@ _WORDS = re.compile("aligned|depths?|frame|rgb|colou?r|images?|img|[^a-z0-9]+")
 
 
 def is_depth_name(name: str) -> bool:
-    """Whether a file among images is called as depth images are.
+    """Whether a file among images is named like a depth image.
 
     >>> (
     ...     is_depth_name("depth000012.png"),
@@ -59,7 +59,7 @@ def depth_beside(
     *,
     follow_links: bool = False,
 ) -> tuple[dict[str, DepthFile], list[str]]:
-    """The depth image of each image that has one, by its name; and notes.
+    """The depth images, by the names of their images, and notes.
 
     Args:
       folder: of the capture.
@@ -112,7 +112,7 @@ def note_on_unused_depth(folder: Path) -> list[str]:
 
 
 def _files(places: Sequence[Path], follow_links: bool) -> list[Path]:
-    """The depth images of the first place that has some.
+    """The depth images in the first folder that has some.
 
     `places` are the folder of the capture, those on the way to the images, and that of the images.
     """
@@ -130,7 +130,7 @@ def _files(places: Sequence[Path], follow_links: bool) -> list[Path]:
 
 
 def _by_name(files: Sequence[Path], names: Sequence[str]) -> Mapping[str, Path]:
-    """Depth images that are called as images are; none of those that several images may have."""
+    """Depth images with the names of images, without those that fit several images."""
     by_key: dict[str, list[Path]] = {}
     for file in files:
         by_key.setdefault(_key(file.name), []).append(file)
@@ -158,7 +158,7 @@ def _by_time(
     stamps: Sequence[tuple[float, str]],
     follow_links: bool,
 ) -> dict[str, Path]:
-    """Depth images that were taken when images were."""
+    """Depth images with the timestamps of images."""
     by_name = {file.name: file for file in files}
     taken = image_stamps(places, list(by_name), (_LIST,), follow_links)
     known = sorted((time, PurePosixPath(name).name) for time, name in taken)

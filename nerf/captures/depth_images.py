@@ -40,7 +40,7 @@ def read_depth(depth: DepthFile, *, follow_links: bool = False) -> npt.NDArray[n
       bits, and what is at least 1e9.
 
     Raises:
-      UserError: if a file cannot be read, is no depth image, or the confidence does not fit it.
+      UserError: if a file cannot be read, is not a depth image, or the confidence does not fit it.
     """
     with np.errstate(all="ignore"):
         numbers = _values(depth.file, follow_links)

@@ -41,7 +41,7 @@ def depth_of_frames(
       images: the images of these names.
 
     Returns:
-      `[num_views]`, None for a frame without; empty if there are none.
+      `[num_views]`, None for a frame without a depth image; empty if no frame has one.
     """
     entries = {
         entry.get("file_path"): ChainMap(entry, dict(content))
@@ -73,7 +73,7 @@ def depth_of_frames(
 
 
 def _depth_of(path: Path, values: Mapping[str, Any], images: ImageMatches) -> DepthFile | None:
-    """The depth image of a frame, which may be missing; None if it names none.
+    """The depth image of a frame, which may be missing; None if the frame does not name one.
 
     Raises:
       UserError: if its name or its unit cannot be used.
@@ -104,7 +104,7 @@ def _depth_of(path: Path, values: Mapping[str, Any], images: ImageMatches) -> De
 
 
 def _find(folders: Sequence[Path], name: str) -> Path | None:
-    """The file that a name means, in one of some folders.
+    """The file that a name refers to, in one of several folders.
 
     The name is tried as it is given, then without its first folders, each time also with the
     suffixes of depth images and with folders in other capitals. The last part of a path is not

@@ -114,7 +114,7 @@ def _write_image(path: Path, images: ExportImages, index: int) -> None:
 
 
 def _write_mask(path: Path, kept: npt.NDArray[np.bool_] | None) -> None:
-    """Writes the mask of a view, black where pixels are left out, where every format finds it."""
+    """Writes the mask of a view, black for pixels to leave out, to where every format finds it."""
     if kept is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(np.where(kept, 255, 0).astype(np.uint8)).save(path)

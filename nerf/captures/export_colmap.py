@@ -70,7 +70,7 @@ def write_colmap(task: ExportTask) -> None:
 
 
 def _colmap_camera(lens: Lens, index: int, size: Sequence[int]) -> colmap_files.Camera:
-    """The simplest of COLMAP's cameras that is the lens of a view."""
+    """The simplest of COLMAP's camera models that describes the lens of a view."""
     assert lens.distortion is not None
     assert lens.fisheye is not None
     width, height = size

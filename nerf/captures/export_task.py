@@ -1,4 +1,4 @@
-"""What the writers of all formats are given, see `nerf.captures.export`."""
+"""The arguments of the writers of all formats, see `nerf.captures.export`."""
 
 from collections.abc import Sequence
 from pathlib import Path

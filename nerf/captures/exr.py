@@ -25,7 +25,7 @@ _RUN_LENGTHS = 1
 
 
 class _Header(NamedTuple):
-    """What the header says.
+    """The values of the header.
 
     Attributes:
       channels: names and types, in the order of the data.
@@ -72,7 +72,8 @@ def read_channel(
         return _pixels(content, header, wanted)
     except (struct.error, zlib.error, ValueError, KeyError, IndexError, OverflowError) as error:
         raise UserError(
-            f"{path} is no OpenEXR image, or damaged ({error or type(error).__name__}): copy or "
+            f"{path} is not an OpenEXR image, or is damaged "
+            f"({error or type(error).__name__}): copy or "
             "export it again"
         ) from error
 
@@ -96,7 +97,7 @@ def _header(content: bytes, path: Path) -> _Header:
 
 
 def _attributes(content: bytes, at: int) -> tuple[Mapping[str, bytes], int]:
-    """The attributes by their names, and where they end."""
+    """The attributes by their names, and the offset of their end."""
     values = {}
     while content[at] != 0:
         name_end = content.index(b"\0", at)

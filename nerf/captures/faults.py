@@ -9,7 +9,7 @@ _VALUE = re.compile(r"'[^']*'|\"[^\"]*\"|-?[0-9][0-9.e+-]*")
 
 
 def merge_faults(faults: Iterable[tuple[str, str]], what: str = "frames") -> list[str]:
-    """Merges sentences that say the same of several frames.
+    """Merges sentences that report the same fault of several frames.
 
     Args:
       faults: pairs of what is at fault, e.g. `frame 3`, and a sentence on it. Sentences are the

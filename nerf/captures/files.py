@@ -60,7 +60,7 @@ def read_bytes(path: Path, max_bytes: int = MAX_BYTES, *, follow_links: bool = F
 
 
 def has_image_suffix(name: str) -> bool:
-    """Whether a name is that of an image; a space at its end is a slip of the hand.
+    """Whether a name is that of an image; spaces at its end are ignored.
 
     >>> has_image_suffix("a.PNG "), has_image_suffix("a.txt")
     (True, False)
@@ -69,7 +69,7 @@ def has_image_suffix(name: str) -> bool:
 
 
 def is_file(path: Path) -> bool:
-    """Whether there is a file; False too where the name can be that of none, e.g. is too long."""
+    """Whether there is a file; False too where no file can have the name, e.g. a too long one."""
     try:
         return path.is_file()
     except (OSError, ValueError):
@@ -92,7 +92,7 @@ def files_with(folder: Path, *suffixes: str) -> list[Path]:
 
 
 def file_named(folder: Path, *names: str) -> Path | None:
-    """The first of several names that a folder has; other capitals count if none has these."""
+    """The first of several names that a folder has; case is ignored if none matches exactly."""
     for name in names:
         if (folder / name).exists():
             return folder / name
@@ -115,7 +115,7 @@ def folders_in(folder: Path) -> list[Path]:
 
 
 def folder_at(folder: Path, name: str) -> Path:
-    """The folder at a relative path; other capitals count if none has these. It may not exist."""
+    """The folder at a relative path; case is ignored if none matches exactly. It may not exist."""
     for part in PurePath(name).parts:
         inner = folder / part
         if not inner.is_dir():
@@ -128,7 +128,7 @@ def folder_at(folder: Path, name: str) -> Path:
 
 
 def read_and_not(paths: Sequence[Path]) -> list[str]:
-    """A note on files of which the first is read, if there are several."""
+    """A note if there are several files, of which only the first is read."""
     if len(paths) < 2:
         return []
     return [f"{paths[0].name} is read, and not {listed(path.name for path in paths[1:])}"]
@@ -162,7 +162,7 @@ def encoding_of(content: bytes) -> str:
 def read_lines(
     path: Path, max_bytes: int = MAX_BYTES, *, follow_links: bool = False
 ) -> Iterator[tuple[str, str]]:
-    """The lines of a text file but its comments: where each is, for messages, and the line.
+    """The lines of a text file without comments: the place of each, for messages, and its text.
 
     Only line feeds and carriage returns end a line; a name may contain everything else.
     """
@@ -207,7 +207,7 @@ def _read_json(path: Path, follow_links: bool) -> Any:
 
 
 def contents(folder: Path) -> str:
-    """What is in a folder, in words for a message: `scene has a.png, b.png, and 3 more`."""
+    """The content of a folder, in words for a message: `scene has a.png, b.png, and 3 more`."""
     try:
         with os.scandir(folder) as entries:
             shown = [x for x in islice(entries, _MAX_CONTENTS) if not x.name.startswith(".")]
@@ -218,7 +218,7 @@ def contents(folder: Path) -> str:
 
 
 def _described(entry: "os.DirEntry[str]") -> str:
-    """An entry of a folder, in words; a link is said to be one."""
+    """An entry of a folder, in words, which say if it is a link."""
     with contextlib.suppress(OSError):
         if entry.is_symlink():
             lost = "" if os.path.exists(entry.path) else ", which is not there"
@@ -230,7 +230,7 @@ def _described(entry: "os.DirEntry[str]") -> str:
 def path_inside(
     folder: Path, name: str, root: str = ".", *, what: str = "image"
 ) -> PurePath | None:
-    """The path relative to a folder of an image that a file names; None if it leads out.
+    """The path, relative to a folder, of an image that a file names; None if it leads out.
 
     It is judged by where the path ends, not by its letters: `images/../images/a.png` and an
     absolute path into the folder are inside. Nothing is opened, and links stay in the path; see

@@ -1,4 +1,4 @@
-"""Cameras that gaussian-splatting writes: `cameras.json`, beside images that someone put there.
+"""Captures with the cameras of gaussian-splatting: `cameras.json`, with the images beside it.
 
 It is a list of cameras with `img_name`, `width`, `height`, `position`, `rotation` and the focal
 lengths `fx`, `fy` in pixels. The rotation is camera to world, row by row, with the axes right,
@@ -101,7 +101,7 @@ def _notes_on_keys(path: Path, entries: Sequence[Any]) -> list[str]:
             f"{path} has {listed(wrong)}, which gaussian-splatting does not write: make a "
             "transforms.json, whose lenses have such keys"
         )
-    return [f"keys of {path.name} that are not known, and not heeded: {listed(unread)}"] * bool(
+    return [f"keys of {path.name} that are not known, and are ignored: {listed(unread)}"] * bool(
         unread
     )
 

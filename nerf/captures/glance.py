@@ -1,4 +1,4 @@
-"""What a person would see at a glance on a plot of the cameras or on the images, as notes.
+"""Notes on what a person would see at a glance in a plot of the cameras or in the images.
 
 Each note says what was found and what to try. The capture itself is not changed: it may be right.
 """
@@ -35,7 +35,7 @@ _BORDER = 0.1  # of the width or height: a lens whose axis is so near the border
 
 
 def notes_on_cameras(capture: Capture) -> list[str]:
-    """Notes on poses and lenses that are possible, and unlikely to be meant."""
+    """Notes on poses and lenses that are possible, but probably mistakes."""
     notes = [
         *_on_equal_poses(capture),
         *_on_focal_length(capture),
@@ -189,7 +189,7 @@ _OTHER_ROTATIONS = (
 
 
 def _on_equal_poses(capture: Capture) -> list[str]:
-    """A note if views have exactly the pose of another one."""
+    """A note if several views have exactly the same pose."""
     rows = capture.camtoworlds.reshape(capture.num_views, -1)
     _, groups, counts = np.unique(rows, axis=0, return_inverse=True, return_counts=True)
     repeated = np.flatnonzero(counts > 1)
@@ -252,7 +252,7 @@ def _on_focal_length(capture: Capture) -> list[str]:
 
 
 def _on_shape_of_pixels(capture: Capture) -> list[str]:
-    """A note if the focal lengths across and upright differ more than those of any camera do."""
+    """A note if the focal lengths across and upright differ more than any camera's do."""
     fx, fy = np.asarray(capture.lens.focal).T
     is_odd = (np.maximum(fx, fy) > _MAX_SHAPE * np.minimum(fx, fy)) & ~capture.is_panorama
     if not is_odd.any():

@@ -54,7 +54,7 @@ def choose_image(capture: Capture, file: Path, lens_size: npt.NDArray[np.int64])
 
 
 def _smaller_copy(capture: Capture, file: Path) -> ChosenImage | None:
-    """The largest copy of a large image in a folder `images_N`; None if there is none."""
+    """The largest copy of a large image in a folder `images_N`; None without one."""
     name = file.relative_to(capture.folder).as_posix()
     for folder in scaled_folders(capture.folder):
         copy = find_image(
@@ -69,7 +69,7 @@ def _smaller_copy(capture: Capture, file: Path) -> ChosenImage | None:
 
 
 def notes_on_choices(capture: Capture, chosen: Sequence[ChosenImage]) -> list[str]:
-    """Notes on images that are read at another size, and on those of several pages."""
+    """Notes on images that are read at another size, and on files of several pages."""
     notes = []
     replaced = [image for image in chosen if image.file != image.named]
     large = [image for image in replaced if folder_factor(_folder_name(capture, image.file))]

@@ -121,7 +121,7 @@ def _check_mode(file: Path, kind: Kind, image: Image.Image) -> None:
     if image.mode not in (*_MODES, *_GREY_16) and not is_png:
         raise UnreadableImage(
             file,
-            f"{{is}} {kind.name} with values that are no 8-bit or 16-bit colours ({image.mode})",
+            f"{{is}} {kind.name} with values that are not 8-bit or 16-bit colours ({image.mode})",
             "convert {it} to 8 bits, e.g. `mogrify -depth 8 -define "
             f"quantum:format=unsigned {shlex.quote(str(file.parent))}/*{file.suffix}`",
         )
@@ -212,7 +212,7 @@ def has_alpha(image: Image.Image) -> bool:
 
 
 def out_of_memory(file: Path) -> TooLargeImage:
-    """The error where memory ends while an image is decoded."""
+    """The error if memory runs out while an image is decoded."""
     return TooLargeImage(
         file,
         "{is} too large for the memory of this machine",

@@ -34,7 +34,7 @@ class Header(NamedTuple):
 
     Attributes:
       size: width and height of the pixels as they are stored.
-      orientation: the value of the EXIF tag, 1 to 8; 1 if there is none.
+      orientation: the value of the EXIF tag, 1 to 8; 1 without the tag.
       is_transparent: whether the file has an alpha channel.
       has_more_pages: whether images follow the first, which is the one that is read.
     """
@@ -62,7 +62,7 @@ def image_files(folder: Path) -> list[Path]:
 
 
 def advice_on_other_files(folder: Path) -> str:
-    """What to say where no image was found: a kind of file that is not read; empty if none is."""
+    """Advice where no image was found but files of a kind that is not read; else empty."""
     others = sorted(
         path
         for path in folder.iterdir()
@@ -149,7 +149,7 @@ def _orientation_of(image: Image.Image) -> int:
 
 
 def _has_second(image: Image.Image) -> bool:
-    """Whether a file has more than one image; it must not be decoded afterwards."""
+    """Whether a file has more than one image; the file must not be decoded after this call."""
     try:
         image.seek(1)
     except DECODING_ERRORS:

@@ -64,7 +64,7 @@ class Entry(NamedTuple):
 
 
 class Rank(NamedTuple):
-    """How well an image fits a name: of two, the better is at least as good in each number.
+    """How well an image fits a name; the better of two is at least as good in each number.
 
     Attributes:
       num_folders: how many folders at the end of the two paths agree.
@@ -132,7 +132,7 @@ def _with_copies_of_other_suffixes(entries: Iterable[Entry]) -> list[Entry]:
 
 
 def index_of_names(files: Sequence[PurePath], names: Iterable[str]) -> dict[str, list[int]]:
-    """Which of some images a list of names means, e.g. a split's; names of no image are left out.
+    """Which of some images a list of names means, e.g. a split's; those of no image are left out.
 
     Args:
       files: the paths of the images, relative to one folder.
@@ -179,7 +179,7 @@ def list_images(folder: Path, *, follow_links: bool = False) -> Listing:
 
 
 def describe(folder: Path, listing: Listing) -> str:
-    """What a folder has, in words for a message."""
+    """The content of a folder, in words for a message."""
     images, links = listing
     if links:
         try:
@@ -207,7 +207,7 @@ def _is_folder(entry: "os.DirEntry[str]") -> bool:
 
 
 def parts_of(name: str, root: str = ".") -> Parts:
-    """The folders of a name and its bare name, without what leads upwards."""
+    """The folders of a name and its bare name, without `..`."""
     path = re.sub("^[A-Za-z]:", "", name.replace("\\", "/"))
     parts = path.split("/") if path.startswith("/") else [*root.split("/"), *path.split("/")]
     return tuple(part for part in parts if part not in ("", ".", ".."))
@@ -271,7 +271,7 @@ def _stem(name: str) -> str:
 
 
 def _key(name: str) -> str:
-    """What all ways to write the name of an image have in common.
+    """A key that is the same for all ways to write the name of an image.
 
     >>> _key("Frame_0107.PNG"), _key("frame_107")
     ('frame_107', 'frame_107')
@@ -280,14 +280,14 @@ def _key(name: str) -> str:
 
 
 def _folded(text: str) -> str:
-    """A name without what differs between systems: case, Unicode form, encoding and spaces."""
+    """A name without differences between systems: case, Unicode form, encoding and spaces."""
     if not text.isascii():
         text = _decoded(text)
     return " ".join(unicodedata.normalize("NFC", unquote(text).casefold()).split())
 
 
 def _decoded(text: str) -> str:
-    r"""A name that was decoded wrongly, as it was meant; other names as they are.
+    r"""Corrects a name that was decoded wrongly; other names stay as they are.
 
     >>> _decoded("SÃ¤ule"), _decoded("S\udce4ule"), _decoded("Säule")
     ('Säule', 'Säule', 'Säule')

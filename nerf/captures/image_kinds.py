@@ -253,7 +253,7 @@ def decoders_of(kind: Kind) -> tuple[str, ...]:
 
 @functools.cache
 def _optional_decoders() -> tuple[str, ...]:
-    """What this installation of Pillow contains of what it may lack."""
+    """The optional decoders that this installation of Pillow contains."""
     return tuple(features.get_supported())
 
 

@@ -57,7 +57,7 @@ class ImageMatches(NamedTuple):
     missing: Sequence[str] = ()
 
     def file(self, name: str) -> Path | None:
-        """The image of a name; None if there is none.
+        """The image of a name; None without one.
 
         Raises:
           UserError: if the name cannot be used.
@@ -67,7 +67,7 @@ class ImageMatches(NamedTuple):
         return self.files.get(name)
 
     def notes(self) -> list[str]:
-        """A note on what stands for what, if any image is found under another name."""
+        """A note on the images that are found under other names, if any."""
         if not self.renamed:
             return []
         shown = self.renamed if len(self.renamed) <= _SHOWN else self.renamed[:1]
@@ -79,7 +79,7 @@ class ImageMatches(NamedTuple):
         ]
 
     def _pair(self, name: str) -> str:
-        """A name and what stands for it, in words."""
+        """A name and the image that stands for it, in words."""
         file = self.files[name]
         text = f"{printable(name)} is {printable(str(file.relative_to(self.folder)))}"
         bare = name.replace("\\", "/").rpartition("/")[2]
@@ -154,7 +154,7 @@ def match_images(
 
 
 def none_found(names: Sequence[str], which: str, where: str) -> str:
-    """Says that no image of some names is where it should be.
+    """The message that none of the named images is where it should be.
 
     >>> none_found(["a.png", "b.png"], "that transforms.json names", "there")
     'none of the 2 images that transforms.json names is there, the first of them a.png'

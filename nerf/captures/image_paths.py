@@ -1,4 +1,4 @@
-"""Where the image is that a capture names, and its smaller copies."""
+"""Finds the image that a capture names, and its smaller copies."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -30,7 +30,7 @@ def find_image(
       follow_links: whether links that lead out of the folder are followed.
 
     Returns:
-      Its path; None if there is none, or if the name leads out of the folder.
+      Its path; None if the file is missing, or if the name leads out of the folder.
 
     Raises:
       UserError: if a link leads out of the folder and is not followed.
@@ -98,7 +98,7 @@ def _converted_copy(folder: Path, path: Path, follow_links: bool) -> Path | None
 def images_without_pose(files: Iterable[Path], depth: Iterable[Path] = ()) -> list[str]:
     """Names of the other images in the folders of `files`, which are the images with a pose.
 
-    Depth images are none of them.
+    Depth images are left out.
     """
     used = {file.with_suffix("") for file in files}
     found = [
@@ -140,14 +140,14 @@ def folder_factor(name: str) -> int | None:
 
 
 def _other_suffixes(path: Path) -> list[Path]:
-    """The same image with other suffixes; none if its path has none."""
+    """The same image with other suffixes; empty if its path has no suffix."""
     if path.suffix.lower() not in IMAGE_SUFFIXES:
         return []
     return [path.with_suffix(suffix) for suffix in _both_cases() if suffix != path.suffix]
 
 
 def _suffixes(path: Path) -> Sequence[str]:
-    """The suffixes to try for an image; none if its path has one already."""
+    """The suffixes to try for an image; empty if its path has one already."""
     if path.suffix.lower() in IMAGE_SUFFIXES:
         return ()
     return _both_cases()

@@ -57,7 +57,7 @@ def in_seconds(times: Sequence[float]) -> list[float]:
 def match_in_any_unit(
     stamps: Sequence[tuple[float, str]], times: Sequence[float]
 ) -> dict[int, int]:
-    """As `match_by_time`, where the timestamps and the times may each be in a smaller unit.
+    """Like `match_by_time`, but the timestamps and the times may each be in a smaller unit.
 
     That of times since 1970 is known. Of times since the start, the units are those with which more
     images are matched.

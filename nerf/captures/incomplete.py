@@ -1,4 +1,4 @@
-"""Folders to which one file of a format is missing, and what to say of them.
+"""Folders that lack one file of a format, and the messages about them.
 
 Only the names of files are looked at.
 """
@@ -69,7 +69,7 @@ def _sentences(folder: Path) -> Iterator[str]:
 
 
 def _of_colmap(model: Path) -> Iterator[str]:
-    """What a folder has of a model of COLMAP."""
+    """The files of a COLMAP model that a folder has."""
     if not model.is_dir():
         return
     parts = (*_MODEL_PARTS, "points3D")

@@ -111,7 +111,7 @@ def read_intrinsics(
 
 
 def lens_file(folder: Path, places: Sequence[Path], *, follow_links: bool = False) -> Path | None:
-    """The file that `read_intrinsics` reads; None if there is none."""
+    """The file that `read_intrinsics` reads; None without one."""
     for place in (*places, *(place / "intrinsic" for place in places)):  # of ScanNet
         check_inside(folder, place, follow_links=follow_links)
         path = file_named(place, *JSON_FILES, *TEXT_FILES, KITTI_FILE)
@@ -247,7 +247,9 @@ def _of_projection(path: Path, name: str, projection: Array) -> SharedLens:
     if not last.any():
         return SharedLens(lens, path)
     if abs(np.linalg.det(camera)) < 1e-9:
-        raise UserError(f"{path}: {name} is no projection: copy the file of the sequence again")
+        raise UserError(
+            f"{path}: {name} is not a projection matrix: copy the file of the sequence again"
+        )
     offset = -np.linalg.solve(camera, last)
     note = (
         f"the poses are taken for those of KITTI's camera 0, and {name} of {path.name} says that "

@@ -1,4 +1,4 @@
-"""Keys of JSON files that would change the rays or the meaning of a capture, and are not heeded.
+"""Keys of JSON files that would change the rays or the meaning of a capture, and are ignored.
 
 What describes a lens that is not traced is refused, once for all frames. What else is known to
 matter gives a note. Keys that change neither (`aabb_scale`, `scale`, `offset`, `sharpness`, ...)
@@ -78,22 +78,22 @@ def check_lens_keys(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def notes_on_keys(path: Path, content: Mapping[str, Any]) -> list[str]:
-    """Notes on what a file says that changes the meaning of its images, and is not heeded."""
+    """Notes on ignored keys of a file that change the meaning of its images."""
     frames = list(_merged_frames(content))
     notes = []
     times = {values["time"] for values in frames if isinstance(values.get("time"), (int, float))}
     if len(times) > 1:
         notes.append(
-            f"{path.name} has a time for each frame, which is not heeded: the scene is trained "
+            f"{path.name} has a time for each frame, which is ignored: the scene is trained "
             "as if nothing in it moved"
         )
     texts = (
         (_SHUTTER, "is not corrected for: each image is traced from one pose"),
-        (("transform_matrix_start", "transform_matrix_end"), "is not heeded: each image is traced "
+        (("transform_matrix_start", "transform_matrix_end"), "is ignored: each image is traced "
          "from its transform_matrix"),
-        (_COLOUR_TO_ALPHA, "is not heeded: give the images an alpha channel"),
-        (("driver_parameters",), "is not heeded: the light is taken to be the same in all images"),
-        (("fisheye_crop_radius",), "is not heeded: pixels outside of the circle are trained on"),
+        (_COLOUR_TO_ALPHA, "is ignored: give the images an alpha channel"),
+        (("driver_parameters",), "is ignored: the light is taken to be the same in all images"),
+        (("fisheye_crop_radius",), "is ignored: pixels outside of the circle are trained on"),
     )  # fmt: skip
     for keys, text in texts:
         found = [key for key in keys if any(is_set(values.get(key)) for values in frames)]
@@ -109,7 +109,7 @@ def notes_on_keys(path: Path, content: Mapping[str, Any]) -> list[str]:
     )
     if unknown:
         notes.append(
-            f"keys of {path.name} that are not known, and not heeded: {listed(unknown)}; if they "
+            f"keys of {path.name} that are not known, and are ignored: {listed(unknown)}; if they "
             "describe lenses or poses, the rays are wrong"
         )
     if any(is_set(values.get("equirectangular")) for values in frames):
@@ -121,7 +121,7 @@ def notes_on_keys(path: Path, content: Mapping[str, Any]) -> list[str]:
 
 
 def check_unread(where: str, values: Values, known: Iterable[str]) -> None:
-    """Raises a UserError if a format that does not have such keys says more of a lens.
+    """Raises a UserError if a file has keys of a lens that its format does not define.
 
     Args:
       where: for the message.
@@ -173,7 +173,7 @@ def notes_on_lenses(lenses: Sequence[FrameLens], sizes: Sequence[tuple[int, int]
 
 
 def _differ(one: Sequence[float], other: Sequence[float]) -> bool:
-    """Whether focal lengths differ; what is NaN does not."""
+    """Whether focal lengths differ; NaN differs from nothing."""
     return any(abs(a - b) > _MAX_DIFFERENCE * abs(b) for a, b in zip(one, other, strict=True))
 
 
@@ -204,7 +204,7 @@ def _untraced(values: Values) -> str | None:
     mode = values.get("lens_mode")
     if isinstance(mode, str) and mode.lower() not in _LENS_MODES:
         return (
-            f"lens_mode {mode[:50]!r} is not heeded: give camera_model, one of "
+            f"lens_mode {mode[:50]!r} is ignored: give camera_model, one of "
             f"{', '.join(_KNOWN_MODELS)}"
         )
     for keys, what in _untraced_keys(values):
@@ -215,7 +215,7 @@ def _untraced(values: Values) -> str | None:
 
 
 def _untraced_keys(values: Values) -> Iterator[tuple[Sequence[str], str]]:
-    """Keys that must say nothing, and what to say if they do; {} stands for the keys."""
+    """Keys that must not be set, and the message if they are; {} stands for the keys."""
     name, model = model_name(values), lens_model(values)
     again = model_advice("FISHEYE" if model == "fisheye" else name)
     yield (
@@ -230,4 +230,4 @@ def _untraced_keys(values: Values) -> Iterator[tuple[Sequence[str], str]]:
     yield _THIN_PRISM, f"distortion by a thin prism ({{}}) is not traced: {again}"
     if model == "fisheye":
         yield ("p1", "p2"), f"tangential distortion of a fisheye ({{}}) is not traced: {again}"
-    yield _LISTS, "{} is not heeded: write its numbers as k1, k2, k3, k4, p1, p2"
+    yield _LISTS, "{} is ignored: write its numbers as k1, k2, k3, k4, p1, p2"

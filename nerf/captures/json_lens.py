@@ -165,14 +165,14 @@ def lens_model(values: Values) -> str:
 
 
 def model_name(values: Values) -> str:
-    """The name of the camera model, in capital letters; empty if it is no text."""
+    """The name of the camera model, in capital letters; empty if it is not text."""
     name = values.get("camera_model", _DEFAULT_MODEL)
     return _DEFAULT_MODEL if name is None else name.upper() if isinstance(name, str) else ""
 
 
 def is_set(value: Any, max_depth: int = 3) -> bool:
-    """Whether a value of JSON says anything: it is not null, false, zero, or a list of such; words
-    count as what they mean.
+    """Whether a value of JSON sets anything: it is not null, false, zero, or a list of these;
+    words for these values, e.g. "false", count as the values.
 
     >>> is_set([0, None]), is_set("false"), is_set("OPENCV")
     (False, False, True)
@@ -185,7 +185,7 @@ def is_set(value: Any, max_depth: int = 3) -> bool:
 
 
 class _Level(NamedTuple):
-    """What one mapping says of focal length, angles of view and axis; NaN for nothing."""
+    """Focal length, angles of view and axis that one mapping gives; NaN for missing values."""
 
     focal: tuple[float, float]
     angles: tuple[float, float]
@@ -214,7 +214,7 @@ def _along(levels: Sequence[_Level], axis: int) -> tuple[float, float]:
 
 
 def _angle(get: Numbers, axis: str, where: str) -> float:
-    """An angle of view in radians; NaN if there is none."""
+    """An angle of view in radians; NaN without one."""
     key, angle = f"camera_angle_{axis}", get(f"camera_angle_{axis}", math.nan)
     if math.isnan(angle):
         key, angle = f"{axis}_fov", math.radians(get(f"{axis}_fov", math.nan))
@@ -226,7 +226,7 @@ def _angle(get: Numbers, axis: str, where: str) -> float:
 
 
 def camera_matrix(values: Values, where: str) -> tuple[float, float, float, float] | None:
-    """fx, fy, cx, cy of the camera matrix; None if there is none.
+    """fx, fy, cx, cy of the camera matrix; None without one.
 
     Raises:
       UserError: if it has another form, or slanted pixels.

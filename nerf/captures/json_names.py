@@ -13,7 +13,7 @@ OTHER_NAMES = {
 def with_usual_names(
     values: Mapping[str, Any], other_names: Mapping[str, str] = OTHER_NAMES
 ) -> dict[str, Any]:
-    """Values under the usual names of their keys; one that is there under that name too counts.
+    """Values under the usual names of their keys; a value already under the usual name wins.
 
     >>> with_usual_names({"fx": 60.0, "width": 640, "w": 64})
     {'w': 64, 'fl_x': 60.0}

@@ -47,7 +47,7 @@ def finite(value: Any, what: str) -> float:
 
 
 def _read_word(value: Any) -> Any:
-    """The number that a word is; what is no such word as it is."""
+    """The number that a word stands for; any other value is returned as it is."""
     if isinstance(value, str):
         with contextlib.suppress(ValueError):
             return float(value)

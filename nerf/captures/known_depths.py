@@ -1,4 +1,4 @@
-"""What a capture knows of the depth of its views: points that views show, and depth images."""
+"""Known depths of the views of a capture: points that views show, and depth images."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -35,7 +35,7 @@ class PointDepths(NamedTuple):
     weight: Floats
 
     def chosen(self, which: npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> "PointDepths":
-        """Some of them, by an index of NumPy."""
+        """Some of the depths, by an index of NumPy."""
         return PointDepths._make(x[which] for x in self)
 
 
@@ -60,7 +60,7 @@ class DepthFile(NamedTuple):
 def lidar_depth(
     file: Path, confidence: Path, root: Path, *, follow_links: bool
 ) -> DepthFile | None:
-    """The depth image of a phone, in millimetres; None if there is none.
+    """The depth image of a phone, in millimetres; None without one.
 
     Args:
       file: where it would be.

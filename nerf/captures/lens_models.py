@@ -1,4 +1,4 @@
-"""The camera models of COLMAP by name and number, and the lenses that they are here.
+"""The camera models of COLMAP by name and number, and the lens that each becomes.
 
 Source: COLMAP, `src/colmap/sensor/models.h`. The parameters of its general models are read where
 those that no lens of ours has are zero.

@@ -223,7 +223,7 @@ def _complete_names(folder: Path, names: Sequence[str], num_poses: int) -> list[
 
 
 def _missing_images(names: Sequence[str], num_poses: int, complete: Sequence[str] | None) -> str:
-    """Says which poses have no image, as far as the names of the images show it."""
+    """The message about poses without images, as far as the images' names show them."""
     complete = complete or _numbered_names(names, num_poses)
     if complete:
         missing = [i for i, name in enumerate(complete) if name not in names]

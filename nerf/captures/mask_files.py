@@ -27,7 +27,7 @@ class _Known(NamedTuple):
     Attributes:
       roots: the folders.
       by_name: the masks by their paths in a root, with and without suffixes, in small letters.
-      others: files that are no images.
+      others: files that are not images.
     """
 
     roots: list[Path]
@@ -101,7 +101,7 @@ def _notes_on_unused(
 
 
 def _may_hold_masks(path: Path, files: Sequence[Path]) -> bool:
-    """Whether a folder has a name of masks, is none that is read, and no image is in it."""
+    """Whether a folder is named like masks, is not read for masks, and has no image in it."""
     name = path.name.casefold()
     return (
         ("mask" in name or "segment" in name)
@@ -146,7 +146,7 @@ def _is_root(path: Path) -> bool:
 
 
 def _by_name(folder: Path, file: Path, known: Mapping[str, Path], is_only_one: bool) -> Mask | None:
-    """The mask of an image in the folders of masks; None if there is none.
+    """The mask of an image in the folders of masks; None without one.
 
     Args:
       folder: of the capture.

@@ -85,7 +85,7 @@ def masks_of_frames(
 
 
 def _file_of(matches: ImageMatches, mask_name: object) -> Path | None:
-    """The file of a `mask_path`; None if there is none.
+    """The file of a `mask_path`; None without one.
 
     Raises:
       UserError: if it cannot be used.

@@ -42,7 +42,7 @@ _KINDS = {"frame": False, "fisheye": True}  # whether a sensor of that type is a
 
 
 class _Sensor(NamedTuple):
-    """The lens of a sensor: the ten numbers of `make_lens`, its size, and what is not used."""
+    """The lens of a sensor: the ten numbers of `make_lens`, its size, and unused values."""
 
     row: tuple[float, ...]
     size: tuple[int, int]

@@ -33,7 +33,8 @@ def named_split(
       The split, None if the file has no lists; and a note if a list is not used.
 
     Raises:
-      UserError: if a list is none, a name is that of several images, or no view is left to train on
+      UserError: if a list is not a list of names, a name fits several images, or no view is
+        left to train on
         or to test.
     """
     lists = {key: content.get(f"{key}_filenames") for key in ("train", "val", "test")}
@@ -76,7 +77,7 @@ def named_split(
 
 
 def _held_out_by_frame(content: Mapping[str, Any]) -> list[str] | None:
-    """The names of the frames whose `split` is one that is held out; None if there are none."""
+    """The names of the frames whose `split` is one that is held out; None without any."""
     frames = [frame for frame in content["frames"] if isinstance(frame, dict)]
     names = [
         frame.get("file_path") for frame in frames if str(frame.get("split")).lower() in _HELD_OUT

@@ -244,7 +244,7 @@ def in_capture_frame(
     Args:
       frames: in the frame of the file.
       path: the file.
-      said: what it says of its frame.
+      said: its description of its frame.
       applied: `[4, 4]`, A and s; None for none.
       transform: the record; None means the one in the folder of the path, if it is there.
 
@@ -273,7 +273,8 @@ def in_capture_frame(
         return dataclasses.replace(frames, notes=(*frames.notes, note))
     if not record.is_file():
         raise UserError(
-            f"`nerfstudio_transform={record}` is no file: give the {NERFSTUDIO_TRANSFORM} of the "
+            f"`nerfstudio_transform={record}` is not a file: give the {NERFSTUDIO_TRANSFORM} of "
+            "the "
             "nerfstudio run"
         )
     transformed = transform_poses(_way_back(record, applied), frames.poses)
@@ -298,7 +299,7 @@ def _way_back(record: Path, applied: Array | None) -> Array:
 
 
 def applied_transform(content: Mapping[str, Any]) -> Array:
-    """`[4, 4]`: what a `transforms.json` says was done to COLMAP's coordinates.
+    """`[4, 4]`: the transform of COLMAP's coordinates that a `transforms.json` records.
 
         x -> applied_scale applied_transform x
 
@@ -306,7 +307,7 @@ def applied_transform(content: Mapping[str, Any]) -> Array:
       content: of the file.
 
     Raises:
-      UserError: if it is no similarity.
+      UserError: if it is not a similarity transform.
     """
     matrix = np.eye(4)
     given = content.get("applied_transform")

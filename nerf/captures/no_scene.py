@@ -1,4 +1,4 @@
-"""What is said of a folder or a file in which no reader finds a scene.
+"""The error messages for a folder or a file in which no reader finds a scene.
 
 The first that holds: a folder below or above it is a scene; a part of a scene is missing; there are
 files of another program; there are images or a video without poses.
@@ -37,7 +37,7 @@ _MAX_ABOVE = 3  # folders above that are searched
 
 
 def not_a_folder(path: Path, formats_in: Formats) -> UserError:
-    """The error for what is no folder: a file of poses, of another program, or nothing."""
+    """The error for what is not a folder: a file of poses, of another program, or nothing."""
     kind = unread_kind(path) if path.is_file() else None
     if kind is not None:
         return UserError(sentence(path, kind))
@@ -98,12 +98,12 @@ def no_scene(folder: Path, formats_in: Formats, *, follow_links: bool = False) -
 
 
 def is_part(folder: Path) -> bool:
-    """Whether a folder is called as those inside of scenes are."""
+    """Whether a folder is named like a subfolder of a scene."""
     return _PARTS.fullmatch(folder.resolve().name.lower()) is not None
 
 
 def scene_above(folder: Path, formats_in: Formats) -> Path | None:
-    """The nearest folder above that has a scene with images; None if there is none.
+    """The nearest folder above that has a scene with images; None without one.
 
     Of the next folder files are looked into, of those above names alone.
     """

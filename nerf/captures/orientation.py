@@ -1,4 +1,4 @@
-"""Which way is up in a capture: what the user says, or what EXIF and the cameras say.
+"""Which way is up in a capture: given by the user, or found from EXIF and the cameras.
 
 Most tools compute poses for the pixels as they are stored. A phone that is held upright stores its
 images on their side, and says so in EXIF: the way up in them is not the camera's up axis.

@@ -203,7 +203,7 @@ _BY_CONTENT = (
 
 
 def unread_kind(path: Path) -> Unread | None:
-    """The kind of a file by its name; None if it is of none of these."""
+    """The kind of a file by its name; None for other files."""
     name = path.name.lower()
     return next((kind for kind in UNREAD if any(_is_of(name, x) for x in kind.names)), None)
 
@@ -215,9 +215,9 @@ def _is_of(name: str, known: str) -> bool:
 def unread_file(
     folder: Path, *, has_images: bool = False, follow_links: bool = False
 ) -> str | None:
-    """What is said of the first file in a folder, or in its images/ and the like, that is not read.
+    """The message about the first unread file in a folder, or in its images/ and the like.
 
-    Kinds that may have poses come first; where there are images, others say nothing.
+    Kinds that may have poses come first; where there are images, other kinds are not reported.
     """
     best: tuple[int, str] | None = None
     for place in (folder, *(folder / name for name in _FOLDERS)):
@@ -247,7 +247,7 @@ def _paths(folder: Path) -> list[Path]:
 
 
 def sentence(path: Path, kind: Unread) -> str:
-    """What is said of a file of a kind."""
+    """The message about a file of a kind."""
     words = {"file": path, "stem": path.with_suffix(""), "folder": path.parent}
     quoted = {key: shlex.quote(str(value)) for key, value in words.items()}
     return f"{path} is {kind.what}, which is not read: " + kind.advice.format(

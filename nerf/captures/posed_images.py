@@ -173,7 +173,7 @@ def notes_on_files(
 ) -> list[str]:
     """Notes on poses without an image, by their names, and on images without a pose.
 
-    Depth images are none of these.
+    Depth images are not counted.
     """
     notes = []
     if missing:
@@ -189,7 +189,7 @@ def notes_on_images_without_pose(
 
     Args:
       files: the images with a pose.
-      depth: depth images, which are none of them.
+      depth: depth images, which are left out.
       missing: the names of poses without an image.
     """
     names = images_without_pose(files, depth)
@@ -209,7 +209,7 @@ def notes_on_images_without_pose(
 
 
 def _last_number(name: str) -> int:
-    """The number with which a bare name ends; -1 if there is none."""
+    """The number with which a bare name ends; -1 without one."""
     found = re.search(r"([0-9]{1,9})(\.[A-Za-z]+)?$", name)
     return int(found[1]) if found else -1
 
@@ -243,7 +243,7 @@ def pose_of_quaternion(values: Sequence[float], position: Sequence[float], where
     length = sum(value * value for value in values)
     if not 0.25 < length < 4.0:
         raise UserError(
-            f"{where} has a rotation that is no unit quaternion: export the poses again"
+            f"{where} has a rotation that is not a unit quaternion: export the poses again"
         )
     rotation = Rotation.from_quat(values).as_matrix()
     return np.concatenate([rotation, np.array(position)[:, None]], axis=1)

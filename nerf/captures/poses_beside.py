@@ -44,7 +44,7 @@ def below(folder: Path, formats_in: Formats) -> Below:
 
 
 def poses_beside_images(folder: Path, formats_in: Formats) -> Path | None:
-    """The folder of the poses of the images below a folder; None if there are no such poses.
+    """The folder of the poses of the images below a folder; None without such poses.
 
     Raises:
       UserError: if several folders may be meant.
@@ -64,9 +64,9 @@ def poses_beside_images(folder: Path, formats_in: Formats) -> Path | None:
 
 
 def folders_of_images(poses: Path, has_scene: Callable[[Path], bool]) -> Iterator[Path]:
-    """The folders above one of poses that may have its images, the nearest first.
+    """The folders above a folder of poses that may have its images, the nearest first.
 
-    `has_scene` says of other folders whether they look like a scene.
+    `has_scene` tells whether another folder looks like a scene.
     """
     whole = poses.resolve()
 

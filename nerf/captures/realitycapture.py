@@ -55,7 +55,7 @@ def _header(lines: Sequence[str]) -> Header:
 
 
 def _csv_files(folder: Path, follow_links: bool, *, whole: bool) -> list[Path]:
-    """The tables of cameras with all columns, or those that lack some."""
+    """The tables of cameras that have all columns, or those that lack some."""
     found = []
     for path in files_with(folder, ".csv", ".tsv")[:_MAX_FILES]:
         columns = _header(text_head_of(path, follow_links=follow_links).splitlines()).columns

@@ -46,7 +46,7 @@ def is_record3d(folder: Path) -> bool:
 
 
 def _images(folder: Path) -> str | None:
-    """The name of the folder of images; None if there is none."""
+    """The name of the folder of images; None without one."""
     found = (folder_at(folder, name) for name in _FOLDERS)
     return next((path.name for path in found if path.is_dir()), None)
 

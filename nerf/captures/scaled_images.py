@@ -111,5 +111,5 @@ def file_identity(file: Path) -> tuple[str, int, int]:
 
 
 def cache_name(identity: tuple[object, ...]) -> str:
-    """A file name, without a suffix, for what depends on `identity` alone."""
+    """A file name, without a suffix, for data that depends only on `identity`."""
     return hashlib.sha256(repr(identity).encode()).hexdigest()[:32]

@@ -16,7 +16,7 @@ _MAX_DIFFERENCE = 0.02  # of sizes that one lens can mean: undistorting cuts off
 def check_shared_lenses(
     where: str, lenses: Sequence[FrameLens], sizes: Sequence[tuple[int, int]]
 ) -> None:
-    """Raises a UserError where the same lens would have to mean images of two sizes.
+    """Raises a UserError where one lens would have to fit images of two sizes.
 
     A focal length in pixels alone holds for landscape and portrait, and an angle of view alone for
     each size of one shape; everything else holds for one size.

@@ -1,4 +1,4 @@
-"""How many images have which size, in words."""
+"""The number of images of each size, in words."""
 
 from collections import Counter
 
@@ -21,7 +21,7 @@ def size_counts(sizes: npt.NDArray[np.integer]) -> dict[str, int]:
 
 
 def sizes_in_words(sizes: npt.NDArray[np.integer]) -> str:
-    """The size of all images, or how many have which; see `size_counts`.
+    """The size of all images, or the number of each size; see `size_counts`.
 
     >>> sizes_in_words(np.array([[64, 48]]))
     '64x48'

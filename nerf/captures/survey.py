@@ -113,7 +113,7 @@ class _Drawing(NamedTuple):
       positions: `[num_views, 3]`, the cameras.
       corners: `[num_views, 4, 3]`, the corners of the images at the nearest depth.
       points: `[num_points, 3]`, the capture's points, or a sample of them.
-      focus: `[1, 3]`, the point that the cameras look at; `[0, 3]` if there is none.
+      focus: `[1, 3]`, the point that the cameras look at; `[0, 3]` without one.
       limits: `[2, 3]`, the lowest and the highest coordinates that the plot shows.
     """
 

@@ -27,7 +27,7 @@ class Header(NamedTuple):
 
     Attributes:
       line: the index of its line in the file.
-      columns: the names in small letters; empty if there is no such line.
+      columns: the names in small letters; empty without such a line.
       delimiter: what separates values.
     """
 
@@ -57,7 +57,7 @@ def find_header(
 
 
 def _renamed(words: Sequence[str], other_names: Mapping[str, str]) -> tuple[str, ...]:
-    """Names of columns, each in place of the first of its other names, unless there itself."""
+    """Names of columns; a synonym becomes the usual name, unless that is there as well."""
     found = list(words)
     for at, word in enumerate(words):
         if word in other_names and other_names[word] not in found:
@@ -71,7 +71,7 @@ def rows_of(path: Path, lines: Sequence[str], header: Header) -> Iterator[tuple[
     Numbers get decimal points in place of decimal commas.
 
     Raises:
-      UserError: if a column is there twice, the file is no CSV, or values are separated by the
+      UserError: if a column is there twice, it is not a CSV file, or values are separated by the
         commas of numbers.
     """
     columns = [name for name in header.columns if name]
@@ -101,7 +101,7 @@ def note_on_columns(
     """A note on columns that are not read.
 
     Raises:
-      UserError: if such a column says something that changes rays.
+      UserError: if such a column changes rays.
     """
     unread = []
     for at, name in enumerate(header.columns):
@@ -120,13 +120,13 @@ def note_on_columns(
     if not unread:
         return []
     return [
-        f"columns of {path.name} that are not known, and not heeded: {listed(unread)}; if they "
+        f"columns of {path.name} that are not known, and are ignored: {listed(unread)}; if they "
         "describe lenses or poses, the rays are wrong"
     ]
 
 
 def changes_rays(name: str) -> bool:
-    """Whether a column or a key with this name says something of a lens or a rotation."""
+    """Whether a column or a key with this name describes a lens or a rotation."""
     return _OF_RAYS.fullmatch(name.lower()) is not None
 
 

@@ -191,7 +191,7 @@ def _lens_of_table(path: Path, first: Pose, beside: Path | None) -> SharedLens:
 
 
 def _lens(name: str, pose: Pose, shared: SharedLens) -> FrameLens:
-    """The lens of an image: its own, or that of all."""
+    """The lens of an image: its own, or the shared one."""
     return lens_of_words(pose.lens, f"{shared.file}, {name}") if pose.lens else shared.lens
 
 

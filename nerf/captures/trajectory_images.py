@@ -81,8 +81,8 @@ def _inner_images(folder: Path) -> list[Path]:
 def _from_one(
     named: Sequence[tuple[str, Pose]], names: Sequence[str]
 ) -> tuple[list[tuple[str, Pose]], list[str]]:
-    """Poses with their names; those that count from 0 with images that count from 1, as ffmpeg
-    does, and a note.
+    """Poses with their names, and a note; numbers from 0 are raised where images count from 1, as
+    ffmpeg does.
     """
     numbers = [int(stem) if stem.isdecimal() else -1 for stem in _stems(name for name, _ in named)]
     of_images = [int(stem) if stem.isdecimal() else -1 for stem in _stems(names)]
@@ -97,7 +97,7 @@ def _from_one(
 
 
 def _stems(names: Iterable[str]) -> list[str]:
-    """The bare names of images without their suffix, which may be long ones of no number."""
+    """The bare names of images without their suffix, cut to 18 characters."""
     bare = (name.replace("\\", "/").rpartition("/")[2] for name in names)
     return [(Path(name).stem if has_image_suffix(name) else name)[:18] for name in bare]
 

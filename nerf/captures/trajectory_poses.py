@@ -57,7 +57,7 @@ class _Order(NamedTuple):
     num_words: int
 
     def of(self, words: Sequence[str]) -> Sequence[str]:
-        """The words in the order of TUM; none if they are not as many."""
+        """The words in the order of TUM; empty if their number differs."""
         return [words[at] for at in self.places] if len(words) == self.num_words else []
 
 
@@ -157,7 +157,7 @@ def _order(line: str) -> _Order | None:
 
 
 def checked(path: Path, poses: list[Pose], problems: Sequence[tuple[str, str]]) -> list[Pose]:
-    """The poses of a file, unless lines are at fault or there is none."""
+    """The poses of a file; raises if lines are faulty or no line has a pose."""
     if problems:
         raise InvalidCapture(merge_faults(problems, "lines"))
     if not poses:
@@ -173,7 +173,7 @@ def pose_of_numbers(numbers: Sequence[float], where: str) -> Pose:
 
 
 def are_poses(lines: Sequence[str]) -> bool:
-    """Whether the first line that is no comment is one that `read_text` reads.
+    """Whether the first line that is not a comment is one that `read_text` reads.
 
     >>> are_poses(["# poses", "1.5 0 0 0 0 0 0 1"]), are_poses(["1.5 rgb/1.5.png"])
     (True, False)
@@ -193,7 +193,7 @@ def are_poses(lines: Sequence[str]) -> bool:
 
 
 def are_rotations(lines: Sequence[str]) -> bool:
-    """Whether two lines or more have poses, and all have rotations: such a file is of nothing else.
+    """Whether two or more lines have poses, all with rotations: no other file is like that.
 
     >>> (
     ...     are_rotations(["1 0 0 0 0 0.6 0 0.8"] * 3),
@@ -214,7 +214,7 @@ def are_rotations(lines: Sequence[str]) -> bool:
 
 
 def is_matrix(text: str) -> bool:
-    """Whether a text is a matrix of 3x4 or 4x4, in as many lines or in one."""
+    """Whether a text is a matrix of 3x4 or 4x4, row by row or in one line."""
     rows = [line.split() for line in text.splitlines() if line.strip()]
     if len(rows) == 1:
         return len(rows[0]) in (12, 16)
@@ -237,7 +237,7 @@ def read_folder(folder: Path, *, follow_links: bool = False) -> tuple[list[Pose]
         try:
             text = text_of(path, follow_links=follow_links)
             if not is_matrix(text):
-                raise UserError(f"{path} is no 3x4 or 4x4 matrix: write it row by row")
+                raise UserError(f"{path} is not a 3x4 or 4x4 matrix: write it row by row")
             words = text.split()
             if any(word.lower().lstrip("+-") in ("nan", "inf", "infinity") for word in words):
                 lost.append(path.name)

@@ -85,7 +85,7 @@ def read_csv(path: Path, text: str) -> tuple[list[Pose], list[str]]:
 def _with_names(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple[str, ...]:
     """The columns with the first one that holds names of images as `name`, if there is one.
 
-    Without it, poses would be matched by their order, though the file says which image each has.
+    Without it, poses would be matched by their order, although the file names the image of each.
     """
     whole = [row for row in rows if len(row) >= len(columns)]
     for index in range(len(columns) if whole else 0):

@@ -108,8 +108,8 @@ def read_nerfstudio(
 
 
 def _with_test_frames(path: Path, content: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """A file without the frames that it calls bad, and with those of `test_frames` as held-out ones
-    (ScanNet++); and a note.
+    """A file without its frames marked as bad, and with `test_frames` as held-out ones (ScanNet++);
+    and a note.
     """
     lists = [content.get("frames"), content.get("test_frames")]
     frames, held_out = [list(x) if isinstance(x, list) else None for x in lists]

@@ -1,4 +1,4 @@
-"""Images without poses, and videos: what is said of them, and where they are looked for.
+"""Images without poses, and videos: the messages about them, and where they are searched.
 
 `nerf.posing` finds the poses.
 """
@@ -16,7 +16,7 @@ VIDEO_SUFFIXES = (
     ".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mts", ".m2ts", ".mpg", ".mpeg", ".3gp",
 )  # fmt: skip
 _MAX_FILES = 100_000  # that are looked at, of a folder that is given by mistake
-# Folders beside the images whose files are no photographs.
+# Folders beside the images whose files are not photographs.
 _NOT_IMAGES = ("masks", "mask", "depth", "depths", "sparse", "colmap")
 
 

@@ -1,4 +1,4 @@
-"""White balance that changes between images, as a camera chooses it by itself.
+"""White balance that changes between images, as with automatic white balance.
 
 Views differ in colour because they show different things. White balance is told apart from that as
 exposure is in `nerf.captures.brightness`: it scales the ratio of two channels in all pixels, so

@@ -37,7 +37,7 @@ def read_xml(path: Path, *, follow_links: bool = False) -> ElementTree.Element:
 def head_of(path: Path, *, follow_links: bool = False) -> bytes:
     """The first bytes of a file, to tell what it is.
 
-    There are none if it cannot be read, or is a link that leads out of its folder and is not
+    They are empty if it cannot be read, or is a link that leads out of its folder and is not
     followed.
     """
     try:

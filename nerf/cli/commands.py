@@ -1,4 +1,4 @@
-"""What the commands share: reading flags, where a mistake ends with a sentence, and starting."""
+"""What the commands share: reading flags, ending with a sentence on a mistake, and starting."""
 
 import re
 import sys
@@ -60,7 +60,7 @@ def run_command(
     """Runs a command, started by `python -m` or by its console script; --help is the same for both.
 
     Args:
-      main: takes the program's name and the arguments that are no flags.
+      main: takes the program's name and the arguments that are not flags.
       name: `__name__` of the command's module.
       description: `__doc__` of that module.
       parse: reads and checks the flags.

@@ -15,9 +15,9 @@ _LARGE_COUNT = 100_000  # shown as 1.2M
 
 
 def print_anything() -> None:
-    r"""Lets stdout and stderr print every name: what their encoding lacks becomes an escape.
+    r"""Lets stdout and stderr print every name: characters outside their encoding become escapes.
 
-    A name of a file may be any bytes, which are no UTF-8 (`caf\udce9.png`), and a terminal or a
+    A file name may be any bytes, which need not be UTF-8 (`caf\udce9.png`), and a terminal or a
     file may take few letters (`\u5199.png`).
     """
     for stream in (sys.stdout, sys.stderr):

@@ -56,7 +56,7 @@ def sentence(
     out_of_memory: str = _FEWER_RAYS,
     defined: flags.FlagValues = flags.FLAGS,
 ) -> str | None:
-    """What a user is told of an error; None if the error is a fault of the program.
+    """The message to the user about an error; None if the error is a fault of the program.
 
     Args:
       error: one of `UNDERSTOOD`.

@@ -21,7 +21,7 @@ _OF_KINDS = {
 
 
 def check_flags() -> None:
-    """Refuses kinds and formats that there are not, and flags of kinds that are not written.
+    """Refuses unknown kinds and formats, and flags of kinds that are not written.
 
     Raises:
       UserError: with the known ones.

@@ -35,7 +35,7 @@ _MAX_PIXELS = 2**25  # of a frame
 
 
 def check_names() -> None:
-    """Refuses an unknown backend, field, preset or camera path, and a size that is none.
+    """Refuses an unknown backend, field, preset or camera path, and an invalid size.
 
     Raises:
       UserError: with the known names, or with what is wrong with the file of a camera path.
@@ -141,7 +141,7 @@ def run_dir(scene: Scene) -> Path:
 
 
 def initial_field(scene: Scene, folder: Path) -> TrainedField | None:
-    """What a run starts from, with the settings that the flags ask for; None for training anew.
+    """What a run starts from, with the settings that the flags ask for; None to train from scratch.
 
     Args:
       scene: the scene.
@@ -174,7 +174,7 @@ def initial_field(scene: Scene, folder: Path) -> TrainedField | None:
 
 
 def _is_missing_run(folder: Path) -> bool:
-    """Whether a run folder that was asked for by name is not there, or has lost its states."""
+    """Whether a run folder that was asked for by name is missing, or has lost its states."""
     named = FLAGS.run_dir is not None and FLAGS.mode in ("render", "export") and not folder.exists()
     return named or run_folder.has_lost_states(folder)
 
@@ -190,7 +190,7 @@ def _load(init_from: str, scene: Scene, folder: Path) -> TrainedField:
 
 
 def published_config(scene: Scene | None) -> Config:
-    """The settings of parameters that come with none: the published layout."""
+    """The settings of parameters that come without any, those in the published layout."""
     config = presets.preset_of(FLAGS.field, FLAGS.preset)
     if scene is None:
         return text.override(config, *assignments())
@@ -281,7 +281,7 @@ def train_options(scene: Scene, started: float, watch: WatchFn) -> TrainOptions:
 
 
 def video_record(scene: Scene | SceneRecord) -> dict[str, Any]:
-    """What `config.json` says of the video."""
+    """The entry of `config.json` for the video."""
     cameras = scene.cameras
     own = cameras.width, cameras.height
     width, height = video_size() or (own[::-1] if lies_on_its_side(cameras.camtoworlds) else own)

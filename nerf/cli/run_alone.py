@@ -18,8 +18,8 @@ from nerf.runs import run_folder
 def run_in_folder() -> TrainedField | None:
     """The field of the run folder that `--run_dir` names.
 
-    Such a folder knows its scene, backend and field, so that no photograph and no other flag is
-    needed. None where the flags say more of the scene or the parameters, which have to be compared,
+    Such a folder records its scene, backend and field, so that no photograph and no other flag is
+    needed. None where the flags name a scene or parameters, which have to be compared,
     and where the folder holds no run and `--mode=render` draws pretrained parameters.
 
     Raises:
@@ -53,7 +53,7 @@ def run_in_folder() -> TrainedField | None:
 
 
 def _check_frame() -> None:
-    """Refuses a path in nerfstudio's frame: the scene's files say how it lies in the capture's."""
+    """Refuses a path in nerfstudio's frame, which only the scene's files can convert."""
     if FLAGS.camera_path is None or FLAGS.camera_path in KNOWN_PATHS:
         return
     path = Path(FLAGS.camera_path)
@@ -61,6 +61,6 @@ def _check_frame() -> None:
         return
     if FLAGS.nerfstudio_transform or path.with_name(NERFSTUDIO_TRANSFORM).is_file():
         raise UserError(
-            f"--camera_path={path} is in the frame of a run of nerfstudio, and the files of the "
-            "scene say how that lies in their own: add --scene"
+            f"--camera_path={path} is in the frame of a run of nerfstudio, and converting it "
+            "to the capture's frame needs the scene's files: add --scene"
         )

@@ -26,7 +26,7 @@ def check_viewer() -> None:
 def training_viewer(
     console: Console, scene: Scene, fresh: TrainedField, folder: Path
 ) -> Iterator[WatchFn]:
-    """Within the block, the page is there if `--viewer` asks for it.
+    """Serves the page within the block if `--viewer` asks for it.
 
     Args:
       console: says where the page is.

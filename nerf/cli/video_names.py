@@ -18,7 +18,7 @@ Identity = Mapping[str, str]
 
 
 def identity(path: str, files: Iterable[Path]) -> Identity:
-    """What tells a camera path from others.
+    """What distinguishes a camera path from others.
 
     Args:
       path: its name, without a folder.

@@ -1,4 +1,4 @@
-"""What the flags of the video become: what it shows, and where it goes."""
+"""The video's flags as options: its content, and its file."""
 
 import os
 from pathlib import Path
@@ -33,7 +33,7 @@ def content() -> list[str]:
 
 
 def file(scene: Scene | SceneRecord, folder: Path) -> Path:
-    """Where the video goes: video.mp4, or video-NAME.mp4 for a path that is not the run's own, or
+    """The file of the video: video.mp4, or video-NAME.mp4 for a path that is not the run's own, or
     video-NAME-2.mp4 where that shows another path of the name.
 
     Args:
@@ -68,7 +68,7 @@ def remember(scene: Scene | SceneRecord, video: Path) -> str | None:
 
 
 def check_length() -> None:
-    """Refuses a file of a camera path whose name is too long for that of its video.
+    """Refuses a camera path file whose name is too long for the name of its video.
 
     Raises:
       UserError: with what to do.
@@ -102,7 +102,7 @@ def nerfstudio_transform() -> Path | None:
 
 
 def recorded(folder: Path) -> dict[str, Any] | None:
-    """What config.json of a run folder says of its video."""
+    """The entry of a run folder's config.json for its video."""
     try:
         values = run_folder.read_json(folder / run_folder.CONFIG_FILE).get("video")
     except UserError:

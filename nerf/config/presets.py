@@ -1,4 +1,4 @@
-"""Presets by name, and what of them follows from a scene.
+"""Presets by name, and the settings that are fitted to a scene.
 
 The presets of a field stand with the field; here they are found.
 """
@@ -49,7 +49,7 @@ def preset(name: str) -> Config:
 
 
 def presets_of(field: str) -> tuple[str, ...]:
-    """The names of the presets for a field; of all, for one that was registered without.
+    """The names of the presets of a field; all names for a field registered without presets.
 
     >>> presets_of("mlp")
     ('notebook', 'paper', 'quick')

@@ -82,7 +82,7 @@ class EncodingConfig:
 
 @dataclasses.dataclass(frozen=True)
 class GridConfig:
-    """A grid of densities that proposes where to look: `nerf.backends.proposal_grid`.
+    """A grid of densities as a proposal: `nerf.backends.proposal_grid`.
 
     Attributes:
       low, high: corners of the box that it spans, in the space the field lives in; they are fitted

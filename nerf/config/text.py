@@ -12,7 +12,7 @@ from nerf.config.settings import OLD_NAME, Config, Dataclass, FieldConfig
 from nerf.errors import UserError
 
 T = TypeVar("T", bound=Dataclass)
-# Settings that a run keeps when it goes on: what follows from the images, and what came after
+# Settings that a run keeps when it resumes: what follows from the images, and what came after
 # version 0.1.0.
 KEPT_BY_A_RUN = (
     "field.low",
@@ -57,7 +57,7 @@ def override(config: Config, *assignments: str) -> Config:
 
 
 def with_implied(assignments: Sequence[str]) -> tuple[str, ...]:
-    """What a user sets, as `override` takes it, after what follows from it.
+    """A user's settings, as `override` takes them, after those that follow from them.
 
     >>> with_implied(["train.holdout=8"])
     ('train.use_file_split=false', 'train.holdout=8')
@@ -78,8 +78,8 @@ def from_json(values: dict[str, Any], field: str | None = None) -> Config:
 
     Args:
       values: what `to_json` returned, here or in an older version.
-      field: the name of the field, whose settings are then expected; without one, `field` has the
-        settings of the registered field that knows most of the names.
+      field: the name of the field, whose settings are then expected; without one,
+        `field` has the settings of the registered field that has most of the names.
 
     Raises:
       UserError: if a field is unknown, has a value out of its range, or is missing and has no
@@ -92,7 +92,7 @@ def from_json(values: dict[str, Any], field: str | None = None) -> Config:
 def with_kept(
     config: Config, values: dict[str, Any], field: str | None
 ) -> tuple[Config, list[str]]:
-    """Settings for going on with a run.
+    """Settings for resuming a run.
 
     Args:
       config: the settings that are asked for.

@@ -1,4 +1,4 @@
-"""What a run learns of each training view beside the field: nothing of it is known to the field."""
+"""What a run learns about each training view besides the field, which does not depend on it."""
 
 from typing import NamedTuple
 
@@ -51,12 +51,12 @@ def pixel_gains(corrections: Corrections, view: jax.Array) -> jax.Array | None:
 
 
 def prior(log_gains: jax.Array) -> jax.Array:
-    """What gains add to the loss by themselves, `[]`: 0 at the identity."""
+    """The prior of gains, a term of the loss, `[]`: 0 at the identity."""
     return _GAIN_PRIOR * jnp.mean(jnp.square(log_gains))
 
 
 def gain_rate(progress: jax.Array) -> jax.Array:
-    """The learning rate of gains while that of the field is its first, `[]`.
+    """The learning rate of gains, not yet scaled by the field's schedule, `[]`.
 
     Args:
       progress: `[]`, the share of the run that is over, in [0, 1].

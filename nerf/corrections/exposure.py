@@ -27,7 +27,7 @@ _GRID, _ROUNDS = 21, 4  # each round looks at a tenth of the range of the one be
 
 
 def with_gains(rgb: jax.Array, log_gains: jax.Array) -> jax.Array:
-    """Colours as a camera with other gains would store them, but for its clipping.
+    """Colours as a camera with other gains would store them, without clipping.
 
     Without a gain, values and gradients are those of `rgb`, bit for bit.
 
@@ -79,7 +79,7 @@ def with_gains_over(
 def clipped_error(rgb: jax.Array, pixels: jax.Array) -> jax.Array:
     """The error `[..., 3]` of colours that a camera would clip.
 
-    A clipped pixel says only that the colour is at least 1. A colour above 1 at any other pixel is
+    A clipped pixel only shows that the colour is at least 1. A colour above 1 at any other pixel is
     wrong by more than a clipped one would be: so its gradient leads back.
 
     Args:
@@ -107,7 +107,7 @@ def fit_log_gains(
       acc, behind: see `clipped`.
 
     Returns:
-      `[3]`, natural logarithms; zeros where there is no pixel.
+      `[3]`, natural logarithms; zeros without pixels.
 
     >>> rgb = np.linspace(0.1, 0.6, 30, dtype=np.float32).reshape(10, 3)
     >>> log_gains = np.log(np.array([0.7, 1.0, 1.5], np.float32))

@@ -78,7 +78,7 @@ def next_tangents(
     progress: jax.Array,
     between: int,
 ) -> tuple[jax.Array, PoseEquations]:
-    """The tangents after a training step, and the equations that go on.
+    """The tangents after a training step, and the equations for the next one.
 
     Args:
       tangents: `[num_views, 6]`, see `nerf.corrections.poses.motions_of`.

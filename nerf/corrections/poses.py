@@ -153,7 +153,7 @@ def without_gauge(motions: jax.Array, camtoworlds: jax.Array) -> jax.Array:
 def _gauge(camtoworlds: jax.Array) -> list[jax.Array]:
     """The motions `[num_views, 6]` of all cameras when the scene is moved, turned and scaled.
 
-    They are orthonormal; a motion that is no other than the rest of them is zero: cameras at one
+    They are orthonormal; a motion that depends linearly on the others is zero: cameras at one
     place do not see a scale, for example.
     """
     positions = camtoworlds[..., 3]

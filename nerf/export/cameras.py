@@ -26,7 +26,7 @@ _SIDES = np.array(
 def pinhole_views(
     cameras: Sequence[Cameras], max_size: int, *, pixel_offset: float
 ) -> list[Cameras]:
-    """Pinhole cameras that see what cameras see.
+    """Pinhole cameras that cover the views of other cameras.
 
     A camera whose lens bends rays becomes a pinhole at its place, a panorama six of them. All have
     a lens, so that their images may differ in size.

@@ -1,4 +1,4 @@
-"""The colours of surface points: the mean of what the views that see them show there."""
+"""The colours of surface points: the mean over the views that see them."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""Fewer triangles: vertices of one cell of a grid become one, where their triangles' planes meet.
+"""Mesh decimation: vertices in one grid cell are merged to where their triangles' planes meet.
 
 The new vertex x of a cell minimises
 

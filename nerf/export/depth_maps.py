@@ -63,7 +63,7 @@ def write_depth_map(folder: Path, name: str, image: DepthImage, frame: Frame) ->
 
 
 def write_levels(folder: Path, name: str, level: float) -> None:
-    """Writes NAME.png, 16 bits, from NAME.npz; 0 is where there is no surface.
+    """Writes NAME.png, 16 bits, from NAME.npz; 0 where there is no surface.
 
     The file says in its text entries (tEXt) what a level is, and the frame and the unit.
 
@@ -96,7 +96,7 @@ def write_cameras(
     pixel_offset: float,
 ) -> None:
     """Writes the cameras of depth maps in the form of nerfstudio's `transforms.json`, under another
-    name: their images are no photographs.
+    name: their images are not photographs.
 
     `depth_unit_scale_factor` times a level of a .png file is the depth.
 

@@ -55,7 +55,7 @@ def depth_view(
     max_depth: float = np.inf,
     background: float = 0.0,
 ) -> DepthView:
-    """A view from what was rendered.
+    """A view from rendered depth and opacity.
 
     Args:
       camera: one pinhole camera, see `is_pinhole`.
@@ -148,7 +148,7 @@ def _slopes(values: Floats) -> tuple[Floats, Floats]:
 
 
 def _shifted(values: Floats, rows: int, columns: int) -> Floats:
-    """Values `[height, width]` of the pixel so many rows and columns further; NaN outside."""
+    """Values `[height, width]` shifted by (rows, columns); NaN outside."""
     height, width = values.shape[:2]
     moved = np.full_like(values, np.nan)
     to_rows = slice(max(0, -rows), min(height, height - rows))

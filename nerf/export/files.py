@@ -1,4 +1,4 @@
-"""Meshes and point clouds as files, written by trimesh, which say what coordinates they are in."""
+"""Meshes and point clouds as files, written by trimesh, with their coordinates in a comment."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,7 +20,7 @@ Facts = Mapping[str, Any]
 
 
 def check_mesh_path(path: Path) -> None:
-    """Refuses a file name whose ending is that of no format, and a machine without trimesh.
+    """Refuses a file name with an unknown ending, and a machine without trimesh.
 
     Raises:
       UserError: with the endings, or what to install.
@@ -65,7 +65,7 @@ def write_mesh(path: Path, surface: Surface, rgb: Floats, frame: Frame, facts: F
       surface: the mesh, in scene units.
       rgb: `[num_vertices, 3]`, sRGB in [0, 1].
       frame: the coordinates to write in.
-      facts: what else the file says of itself.
+      facts: other values for the comments of the file.
 
     Raises:
       UserError: see `check_mesh_path`.
@@ -114,7 +114,7 @@ def write_points(path: Path, cloud: PointCloud, frame: Frame, facts: Facts) -> N
 
 
 def _comments(frame: Frame, facts: Facts) -> dict[str, str]:
-    """What a file says of itself, one line each."""
+    """The comments in a file, one line each."""
     lines = {"coordinates": frame.text, **facts}
     if frame.name == "scene":
         lines["scene_to_capture"] = " ".join(f"{x:.9g}" for x in frame.scene_to_capture.ravel())

@@ -1,4 +1,4 @@
-"""The coordinates of what is written: those of the capture's own files, or scene units."""
+"""The coordinates of exported files: those of the capture's own files, or scene units."""
 
 from typing import Any, Literal, NamedTuple
 
@@ -72,7 +72,7 @@ class Frame(NamedTuple):
         return transform_poses(self.from_scene, np.asarray(poses, np.float64))
 
     def to_json(self) -> dict[str, Any]:
-        """What `export.json` says of the coordinates."""
+        """The entry of `export.json` for the coordinates."""
         return {
             "frame": self.name,
             "coordinates": self.text,

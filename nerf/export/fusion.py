@@ -51,7 +51,7 @@ class FusedBlocks(NamedTuple):
 
     Attributes:
       blocks: `[num_blocks, 3]`, which block of the grid; block (0, 0, 0) starts at point (0, 0, 0).
-      distance: `[num_blocks, 8, 8, 8]`, in -1 to 1; NaN where no view says anything.
+      distance: `[num_blocks, 8, 8, 8]`, in -1 to 1; NaN where no view sees it.
     """
 
     blocks: Blocks

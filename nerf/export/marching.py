@@ -53,7 +53,7 @@ def marching_cubes(fused: FusedBlocks, grid: Grid) -> Surface:
 def _dense(
     fused: FusedBlocks, position: dict[tuple[int, ...], int], chunk: npt.NDArray[np.int32]
 ) -> Floats:
-    """The distances of a chunk and of the first points of the next, NaN where there are none."""
+    """The distances of a chunk and of the first points of the next, NaN where unknown."""
     dense = np.full((BLOCK * (_CHUNK + 1),) * 3, np.nan, np.float32)
     for offset in np.ndindex((_CHUNK + 1,) * 3):
         number = position.get(tuple(int(x) for x in _CHUNK * chunk + offset))

@@ -30,7 +30,7 @@ def point_cloud(views: Sequence[DepthView], num_points: int, seed: int = 0) -> P
 
     Args:
       views: what is seen.
-      num_points: that many, or as many as there are.
+      num_points: the number of points, or all if there are fewer.
       seed: of the choice; the same seed gives the same points.
     """
     counts = [int(np.count_nonzero(_is_certain(view, normals(view)))) for view in views]
@@ -48,7 +48,7 @@ def point_cloud(views: Sequence[DepthView], num_points: int, seed: int = 0) -> P
 
 
 def _is_certain(view: DepthView, normal: Floats) -> npt.NDArray[np.bool_]:
-    """`[height, width]`, where a view sees a surface not too much from the side."""
+    """`[height, width]`, whether a view sees a surface at an angle that is not too grazing."""
     rays = directions(view)
     cosine = -np.sum(normal * rays, axis=-1) / np.linalg.norm(rays, axis=-1)
     with np.errstate(invalid="ignore"):

@@ -1,4 +1,4 @@
-"""The folder that is written to: what is in it already, and the record of what was written."""
+"""The output folder: checks of its content, and the record of what was written."""
 
 import json
 import os
@@ -66,7 +66,7 @@ def check_own(folder: Path, names: Iterable[str]) -> None:
 
 
 def read_record(folder: Path) -> dict[str, dict[str, Any]]:
-    """The record in a folder: of each file by its name what it says; empty where there is none."""
+    """The record in a folder: the entry of each file by its name; empty without a record."""
     try:
         values = json.loads((folder / RECORD_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -78,8 +78,8 @@ def read_record(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def claim(folder: Path, kind: str, names: Iterable[str]) -> None:
-    """Notes in export.json which files are about to be written, so that an export that is
-    interrupted leaves none that look like somebody else's.
+    """Lists in export.json the files that are about to be written, so that those of an interrupted
+    export can be overwritten.
 
     A file of an earlier export keeps what is known of it, since it is there until it is replaced.
 
@@ -94,7 +94,7 @@ def claim(folder: Path, kind: str, names: Iterable[str]) -> None:
 
 
 def write_record(folder: Path, kind: str, names: Iterable[str], facts: Mapping[str, Any]) -> None:
-    """Notes in export.json what holds for files that were written; what it says of others stays.
+    """Writes the entries of written files into export.json; entries of other files stay.
 
     Args:
       folder, kind, names: see `claim`.
@@ -105,7 +105,7 @@ def write_record(folder: Path, kind: str, names: Iterable[str], facts: Mapping[s
 
 
 def _write(folder: Path, record: Mapping[str, Mapping[str, Any]]) -> None:
-    """Writes the record, without files that have gone."""
+    """Writes the record, without files that no longer exist."""
     kept = {
         name: record[name]
         for name in sorted(record)

@@ -1,4 +1,4 @@
-"""Two sets of poses of the same cameras: the similarity transform between them, and what is left.
+"""Two sets of poses of the same cameras: their similarity transform and residual errors.
 
 The coordinates of poses that were found from images are arbitrary: they can be turned, moved and
 scaled together. So poses are compared after such a transform.
@@ -30,9 +30,9 @@ class PoseErrors(NamedTuple):
 def similarity_between(poses: npt.ArrayLike, others: npt.ArrayLike) -> Array:
     """The similarity transform that takes poses closest to others of the same cameras.
 
-    The rotation is that of the orientations; scale and translation are those of least squares of
-    the positions then. Positions say less of the rotation: nothing of that about a row of cameras,
-    and in a small rig they differ little.
+    The rotation is that of the orientations; scale and translation then follow from
+    the positions by least squares. Positions determine the rotation less well: not at all about a
+    row of cameras, and in a small rig they differ little.
 
     Args:
       poses, others: `[num_views, 3, 4]`, see `nerf.geometry.poses`.

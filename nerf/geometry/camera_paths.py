@@ -191,7 +191,7 @@ PATHS: dict[str, CameraPath] = {"spiral": spiral, "orbit": orbit, "interpolate":
 
 
 def _focus_depth(bounds: Poses) -> float:
-    """A depth between the nearest and the farthest, 3/4 of the way in disparity."""
+    """A depth 3/4 of the way from the nearest to the farthest, in disparity."""
     nearest, farthest = 0.9 * float(bounds.min()), 5.0 * float(bounds.max())
     return 1.0 / (0.25 / nearest + 0.75 / farthest)
 

@@ -1,4 +1,4 @@
-"""The spaces that a field can live in: one record a kind, which holds all that depends on it.
+"""The spaces that a field can live in: one record for each kind, which holds all that differs.
 
     ndc          `nerf.geometry.ndc.NDC`                   forward-facing cameras
     world        `nerf.geometry.world.World`               an object, in a box

@@ -1,4 +1,4 @@
-"""Which way is up: from the cameras, and by how many quarter turns an image is upright.
+"""Which way is up, from the cameras, and the quarter turns that make an image upright.
 
 A camera that is held upright has its up axis near the vertical. One that is held on its side, such
 as a phone whose images are stored lying, has its right axis there, and over a full circle the up
@@ -74,7 +74,7 @@ def estimate_up(camtoworlds: Array, ups: Array, focus: Array | None) -> UpEstima
 
 
 def _plane_normal(positions: Array) -> Array | None:
-    """The normal `[3]` of the plane that positions lie in; None where they lie in none."""
+    """The normal `[3]` of the plane that positions lie in; None where they lie in no plane."""
     if len(positions) < 4:
         return None
     _, extents, axes = np.linalg.svd(positions - positions.mean(axis=0), full_matrices=False)
@@ -92,7 +92,7 @@ def _signed(normal: Array, mean: Array | None, poses: Array, focus: Array) -> Ar
 
 def _across_axes(poses: Array) -> Array | None:
     """The direction to which all right axes, or all up axes, are nearly perpendicular, so that the
-    cameras look down rather than up; None if there is none.
+    cameras look down rather than up; None without one.
     """
     found = []
     for column in (0, 1):

@@ -1,4 +1,4 @@
-"""Several runs beside each other: a table, also as CSV and JSON, and a page with their views."""
+"""Compares several runs: a table, also as CSV and JSON, and a page with their views."""
 
 import csv
 import dataclasses
@@ -65,12 +65,12 @@ SORT_KEYS = ("run", "scene", "steps", "seconds", "rays", *(score.key for score i
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """Runs beside each other.
+    """The comparison of several runs.
 
     Attributes:
       runs: what their folders say.
       labels: a short name of each, in the same order.
-      notes: what to know of the folders that were given.
+      notes: remarks on the folders that were given.
       faults: which files of them are damaged.
     """
 
@@ -105,7 +105,7 @@ class Comparison:
         return dataclasses.replace(self, runs=runs, labels=labels)
 
     def table(self) -> str:
-        """The table for a terminal, without columns of which nothing is known."""
+        """The table for a terminal, without columns that have no known value."""
         rows = self.rows
         columns = _used_columns(rows)
         texts = [[printable(_text(column, row)) for column in columns] for row in rows]
@@ -172,8 +172,8 @@ def compare_runs(folders: Sequence[str | Path]) -> Comparison:
     """Reads several run folders, which are not changed.
 
     Args:
-      folders: of runs of any scenes and versions. An unfinished run is listed as such. What is no
-        run folder is left out, with a note.
+      folders: of runs of any scenes and versions. An unfinished run is listed as such.
+        Other folders are left out, with a note.
 
     Raises:
       UserError: if a path does not exist, or fewer than two of the folders are of runs.
@@ -197,7 +197,7 @@ def compare_runs(folders: Sequence[str | Path]) -> Comparison:
     if len(runs) == 1:
         raise UserError(_one_alone(runs[0], len(folders) - len(paths), [*reasons, *damaged]))
     labels = _labels([run.folder for run in runs])
-    notes = [f"left out, since it is no run: {listed(reasons)}"] if reasons else []
+    notes = [f"left out, since it is not a run: {listed(reasons)}"] if reasons else []
     waiting = [n for n, run in zip(labels, runs, strict=True) if run.status == "unfinished"]
     if waiting:
         notes.append(f"unfinished, since there is no {run_folder.EVAL_FILE}: {listed(waiting)}")
@@ -239,16 +239,16 @@ def _notes_on_sizes(runs: Sequence[RunSummary], labels: Sequence[str]) -> list[s
 
 
 def _one_alone(run: RunSummary, num_again: int, reasons: Sequence[str]) -> str:
-    """What is wrong where there is nothing to compare a run with."""
+    """The error where there is nothing to compare a run with."""
     again = " (given more than once)" if num_again else ""
-    others = f"; left out, since it is no run: {listed(reasons)}" if reasons else ""
+    others = f"; left out, since it is not a run: {listed(reasons)}" if reasons else ""
     report = run.folder / run_folder.REPORT_FILE
     own = f"; {report} is the page of it alone" if report.is_file() else ""
     return f"{run.folder}{again} is the only run: give two run folders or more{others}{own}"
 
 
 def _faults(runs: Sequence[RunSummary], labels: Sequence[str]) -> list[str]:
-    """Which files are damaged, and what is therefore not known."""
+    """Which files are damaged, and which values are therefore unknown."""
     faults = []
     lost = {
         run_folder.EVAL_FILE: "scores are not known",

@@ -17,6 +17,6 @@ def differing_settings(runs: Sequence[RunSummary]) -> list[tuple[str, list[str]]
 
 
 def _settings(run: RunSummary) -> Mapping[str, str]:
-    """How a run was made: its settings by their dotted names, and what else decides its result."""
+    """How a run was made: its settings by their dotted names, and what else decides the result."""
     own = {name: plain(run.record[name]) for name in _RECORDED if name in run.record}
     return own | {name: plain(value) for name, value in all_settings(run).items()}

@@ -49,7 +49,7 @@ def view_groups(
 
 
 def _scene(run: RunSummary) -> _Scene:
-    """What two runs must have in common to show the same views: name, source, names of views."""
+    """What two runs must share to show the same views: name, source, names of views."""
     split = mapping(mapping(run.scores).get("split_names"))
     lists = [names for names in split.values() if isinstance(names, list)]
     return run.scene, run.source, tuple(sorted(str(name) for names in lists for name in names))

@@ -103,7 +103,7 @@ def draw(
 def draw_together(
     renderer: ImageRenderer, camera: Cameras, *, on_rays: OnRays = _ignore
 ) -> RenderedImage:
-    """Draws one camera's view, of which each process of a job draws a share.
+    """Draws one camera's view; each process of a job draws a share of it.
 
     All processes call it, with the same camera and parameters, and all get the whole image. Each
     pixel is what one process alone would draw. With one process, it is `draw`.

@@ -64,7 +64,7 @@ def evaluate(
       callback: receives how long it is going to take, progress and scores.
 
     Returns:
-      The scores; there are none if no view is held out.
+      The scores, without views if none is held out.
 
     Raises:
       UserError: if `eval_views` is less than 1, `exposure` or `poses` is none of the three, or
@@ -122,14 +122,14 @@ def evaluate(
 
 
 def _corrected(scores: Sequence[ViewScore]) -> str | None:
-    """What was corrected before views were scored, in words; None for nothing."""
+    """What was corrected before views were scored, in words; None without corrections."""
     parts = [exposed.CORRECTED] * any(score.gains is not None for score in scores)
     parts += [posed.CORRECTED] * any(score.camtoworld is not None for score in scores)
     return "; ".join(parts) or None
 
 
 def _views_with_pixels(scene: Scene, indices: Sequence[int], callback: Callback) -> list[View]:
-    """The views of which masks leave something to score, still without their images."""
+    """The views in which masks leave pixels to score, still without their images."""
     views = [
         View(
             index, scene.image_names[index], scene.cameras[index], None, scene.images.kept_of(index)
@@ -177,7 +177,7 @@ def _seconds_to_score(chosen: Renderer, cameras: Sequence[Cameras]) -> float | N
 
 
 def _labels(trained: TrainedField, scene: Scene) -> dict[str, Any]:
-    """What `eval.json` says besides the scores."""
+    """The entries of `eval.json` besides the scores."""
     return {
         "scene": scene.name,
         "source": scene.source,
@@ -240,7 +240,7 @@ def _aligned(
     *,
     corrects_exposure: bool,
 ) -> View:
-    """The view from where its image was taken, as the first process finds it."""
+    """The view with its aligned pose, which the first process finds."""
 
     def find() -> Cameras:
         view = _with_image(scene, without_image)

@@ -266,7 +266,7 @@ def _frame(trained: TrainedField, name: str) -> Frame:
 
 
 def _facts(trained: TrainedField) -> Mapping[str, Any]:
-    """What a file says of the field that it shows."""
+    """The comments of a file about the field that it shows."""
     return {"scene": trained.scene_name, "field": trained.field_name, "step": trained.step}
 
 

@@ -23,7 +23,7 @@ def write_depth(
       callback: receives progress.
 
     Returns:
-      What export.json says of them.
+      The entry of export.json for them.
     """
     record = trained.needed_scene()
     names = _file_names(record.view_names)

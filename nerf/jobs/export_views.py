@@ -1,4 +1,4 @@
-"""Rendering what a mesh, a point cloud and depth maps are made of: colour and depth of views."""
+"""Renders the input of meshes, point clouds and depth maps: colour and depth of views."""
 
 import dataclasses
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,7 @@
-"""A held-out view with its own exposure: what it is scored with where exposure is corrected.
+"""Fits the exposure of held-out views before they are scored, where exposure is corrected.
 
 Nothing is known of the exposure of a view that was not trained on. It is found on the left half of
-its image, and the right half is scored, so that no pixel is scored that was looked at.
+its image, and the right half is scored: pixels used for fitting are not scored.
 """
 
 import dataclasses

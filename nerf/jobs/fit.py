@@ -1,4 +1,4 @@
-"""Settings for a scene: a preset, fitted to the scene's images and cameras, then overrides."""
+"""Settings for a scene: a preset fitted to the scene's images and cameras, then overrides."""
 
 import dataclasses
 import json
@@ -132,6 +132,6 @@ def _named(name: str) -> Config:
 
 
 def _rounded(corner: npt.NDArray[np.floating]) -> Vector:
-    """To few digits, so that every device finds the same."""
+    """Rounds to few digits, so that every device finds the same."""
     x, y, z = (round(float(value), 3) for value in corner)
     return x, y, z

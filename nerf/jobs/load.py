@@ -32,7 +32,7 @@ def load_run(
       backend: whose layout the parameters get; None means the run's own.
 
     Raises:
-      UserError: if it is no run folder, or its parameters cannot be read.
+      UserError: if it is not a run folder, or its parameters cannot be read.
     """
     folder = Path(folder)
     record = run_folder.read_config(folder)
@@ -71,7 +71,7 @@ def load_params(
         the preset `notebook`, fitted to the scene.
 
     Raises:
-      UserError: if there are none, or they cannot be read.
+      UserError: if they are missing or cannot be read.
     """
     field_lib.check_backend(backend)
     is_pretrained = source == PRETRAINED
@@ -141,7 +141,7 @@ def stored_scene(folder: Path) -> SceneRecord | None:
 
 
 def stored_corrections(folder: Path) -> CorrectionRecord | None:
-    """The record of corrections in a run folder; None where there are none."""
+    """The record of corrections in a run folder; None without corrections."""
     file = folder / run_folder.CORRECTIONS_FILE
     if not file.is_file():
         return None

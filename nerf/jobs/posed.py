@@ -1,4 +1,4 @@
-"""A held-out view from where its image was taken: what it is scored with where poses are corrected.
+"""Aligns held-out views before they are scored, where poses are corrected.
 
 Corrected training poses, and the field with them, are those of a slightly different scene. A
 held-out view first gets the similarity transform between the training poses before and after the
@@ -37,13 +37,13 @@ class ViewAligner:
 
     @classmethod
     def of(cls, trained: TrainedField) -> "ViewAligner":
-        """For a field and the corrections of its training."""
+        """The aligner for a field and the corrections of its training."""
         params: Any = parallel.replicate(parallel.make_mesh(1), trained.params)
         finder = PoseFinder(trained.field, params, trained.config.render, trained.needed_space())
         return cls(finder, similarity_to_corrected(trained))
 
     def aligned(self, view: View, log_gains: npt.NDArray[np.float32] | None = None) -> Cameras:
-        """The camera of a view where its image was taken.
+        """The camera of a view, with the pose that explains its image best.
 
         Args:
           view: with its image, of which at least one pixel counts.
@@ -57,8 +57,8 @@ class ViewAligner:
 
 
 def scene_as_trained(trained: TrainedField) -> SceneRecord:
-    """The scene of a field with the cameras that it is of: training views where they are corrected,
-    the others moved as these are on average.
+    """The scene with the cameras that the field was trained on: corrected training views, and the
+    other views moved by the same similarity transform.
     """
     scene, corrections = trained.needed_scene(), trained.corrections
     if corrections is None or corrections.camtoworlds is None:

@@ -61,7 +61,7 @@ class Preview:
     planned: tuple[int, int] | None = None
 
     def plan(self, rays_per_second: float, seconds: float) -> float:
-        """Chooses the size of the previews before the first one, by what rendering may cost.
+        """Chooses the size of the previews before the first one, by the time for rendering.
 
         Args:
           rays_per_second: at which rays are rendered at least.
@@ -101,7 +101,7 @@ class Preview:
 
     @functools.cached_property
     def _kept(self) -> npt.NDArray[np.bool_] | None:
-        """The pixels that are scored: those all of whose part of the view's own image counts."""
+        """The pixels that are scored: those that cover only used pixels of the view's own image."""
         kept, (height, width) = self._view.kept, (self._camera.height, self._camera.width)
         if kept is None or kept.shape == (height, width):
             return kept
@@ -171,7 +171,7 @@ def size_within(camera: Cameras, max_pixels: int) -> tuple[int, int]:
 
 
 def size_before(lines: Sequence[Mapping[str, Any]], camera: Cameras) -> tuple[int, int] | None:
-    """Height and width of a run's earlier previews, from its metrics; None if there are none."""
+    """Height and width of a run's earlier previews, from its metrics; None without any."""
     for line in reversed(lines):
         if TEST_PSNR in line:
             return int(line.get(_HEIGHT, camera.height)), int(line.get(_WIDTH, camera.width))

@@ -1,4 +1,4 @@
-"""Which renderer is used for what: exact for scores, fast for images to look at.
+"""Which renderer is used for which purpose: exact for scores, fast for images to look at.
 
 The fast renderer (`nerf.render.fast`) places samples by a grid of densities. Making the grid, and
 finding how few samples suffice, takes time; so it is used only where it saves more than it costs.
@@ -66,7 +66,7 @@ def scoring_renderer(
     *,
     debug: bool = False,
 ) -> Renderer:
-    """What held-out views are scored with: exact unless `method` is `fast`.
+    """The renderer for scoring held-out views: exact unless `method` is `fast`.
 
     Args:
       trained: what is scored.
@@ -92,7 +92,7 @@ def video_renderer(
     *,
     debug: bool = False,
 ) -> Renderer:
-    """What a video is drawn with: fast where that pays, unless `method` is `exact`.
+    """The renderer for a video: fast where that pays, unless `method` is `exact`.
 
     Args:
       trained: what is drawn.
@@ -113,7 +113,7 @@ def video_renderer(
 def surface_renderer(
     trained: TrainedField, cameras: Sequence[Cameras], callback: Callback
 ) -> ImageRenderer:
-    """What surfaces are found with: its depth is that of the surface that adds most light.
+    """The renderer for surfaces: its depth is that of the surface that adds most light.
 
     Args:
       trained: what is drawn.
@@ -137,7 +137,7 @@ def preview_renderer(
     *,
     debug: bool = False,
 ) -> Callable[[Params], ImageRenderer]:
-    """What one view is drawn with while its field is still in training.
+    """The renderer for one view while its field is still in training.
 
     Args:
       fresh: what is trained.

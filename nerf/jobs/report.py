@@ -1,4 +1,4 @@
-"""`report.html`: what a run folder says, on one page for people."""
+"""`report.html`: the content of a run folder, on one page for people."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -34,7 +34,7 @@ def write_report(run_dir: str | Path, *, callback: Callback = log_event) -> Path
       The path of the file.
 
     Raises:
-      UserError: if it is no run folder.
+      UserError: if it is not a run folder.
       OSError: if the file cannot be written.
     """
     run = read_run(Path(run_dir))
@@ -45,7 +45,7 @@ def write_report(run_dir: str | Path, *, callback: Callback = log_event) -> Path
 
 
 def try_report(run_dir: Path, callback: Callback) -> None:
-    """`write_report` at the end of a run, whose results stay whatever happens: it only notes it."""
+    """`write_report` at the end of a run, whose results stay whatever happens: it notes errors."""
     try:
         write_report(run_dir, callback=callback)
     except Exception as error:
@@ -156,7 +156,7 @@ def _scored(run: RunSummary) -> str:
 
 
 def all_settings(run: RunSummary) -> Mapping[str, Any]:
-    """The settings of a run by their dotted names; an older one gets what came later."""
+    """The settings of a run by their dotted names; an older run gets the defaults of newer ones."""
     try:
         config = text.to_json(text.from_json(dict(run.config), run.field))
     except (UserError, OverflowError):  # the second is for sizes of hundreds of digits

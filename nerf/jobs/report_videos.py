@@ -15,7 +15,7 @@ _UNREADABLE = "It is too large for this file, or damaged."
 
 
 def run_videos(folder: Path) -> list[VideoContent]:
-    """What a run folder has of videos, its own first; they are not changed.
+    """The videos in a run folder, the run's own first; they are not changed.
 
     They have `MAX_VIDEO_BYTES` together: one that does not fit is made smaller, or named alone.
 

@@ -1,4 +1,4 @@
-"""What a run folder says of its run, read without its parameters: settings, curves, scores."""
+"""What a run folder records, read without its parameters: settings, curves, scores."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -15,12 +15,12 @@ RENDER_MODE = "render"  # which scores nothing
 
 @dataclasses.dataclass(frozen=True)
 class RunSummary:
-    """A run, by what its folder says; older versions and killed runs say less.
+    """A run as its folder records it; older versions and killed runs record less.
 
     Attributes:
       folder: the run folder.
       record: of `config.json`.
-      scores: of `eval.json`; None where there is none that can be read.
+      scores: of `eval.json`; None if it is missing or cannot be read.
       lines: of `metrics.jsonl`; none where nothing was trained in the folder.
       damaged: names of files that are there and cannot be read, or end too early.
     """
@@ -98,7 +98,7 @@ class RunSummary:
 
     @property
     def corrected(self) -> str | None:
-        """For what the views were corrected before they were scored; None for nothing."""
+        """What was corrected before the views were scored; None without corrections."""
         found = (self.scores or {}).get("corrected")
         return printable(found) if isinstance(found, str) and found else None
 
@@ -128,7 +128,7 @@ def read_run(folder: Path) -> RunSummary:
     """Reads a run folder, which is not changed.
 
     Raises:
-      UserError: with the reason, if it is none, or its settings cannot be read.
+      UserError: with the reason, if it is not a run folder, or its settings cannot be read.
     """
     try:
         return _read(folder)
@@ -140,14 +140,14 @@ def _read(folder: Path) -> RunSummary:
     if not folder.exists():
         raise UserError(f"{folder} does not exist")
     if not folder.is_dir():
-        raise UserError(f"{folder} is no folder")
+        raise UserError(f"{folder} is not a folder")
     if not (folder / run_folder.CONFIG_FILE).is_file():
         raise UserError(f"{folder} has no {run_folder.CONFIG_FILE}")
     record = _object(folder / run_folder.CONFIG_FILE)
     if record is None:
         raise DamagedRun(f"{folder} has a {run_folder.CONFIG_FILE} that is damaged")
     if not isinstance(record.get("scene"), str) or not mapping(record.get("config")):
-        raise UserError(f"{folder} has a {run_folder.CONFIG_FILE} of something else than a run")
+        raise UserError(f"{folder} has a {run_folder.CONFIG_FILE} that was not written by a run")
     scores = _object(folder / run_folder.EVAL_FILE)
     if scores is not None and not isinstance(scores.get("views"), list):
         scores = None
@@ -190,13 +190,13 @@ def _lines(folder: Path) -> tuple[Mapping[str, Any], ...]:
 
 
 def _end_early(lines: Sequence[Mapping[str, Any]], scores: Mapping[str, Any] | None) -> bool:
-    """Whether metrics end before the step that is scored, as those of a file that was cut do."""
+    """Whether metrics end before the step that is scored, as in a truncated file."""
     scored = finite((scores or {}).get("step"))
     return scored is not None and (finite(lines[-1].get("step")) or 0) < scored
 
 
 def _holds(path: Path) -> bool:
-    """Whether there is something that is no empty file, which a run that was killed may leave."""
+    """Whether there is something other than an empty file, which a killed run may leave."""
     return path.exists() and not (path.is_file() and path.stat().st_size == 0)
 
 

@@ -49,7 +49,7 @@ def check_same(record: Mapping[str, Any], scene: Scene | None = None) -> None:
 
 
 def image_facts(scene: Scene) -> dict[str, str]:
-    """Of each view, the size and a digest of its pixels as they are trained on, and of the cameras.
+    """The size of each view, a digest of its pixels as they are trained on, and one of the cameras.
 
     Images that are not read yet, since each process reads its own, have no digest.
     """
@@ -75,7 +75,7 @@ def _arrays(tree: Any) -> list[bytes]:
 
 @functools.cache
 def _code_digest() -> str:
-    """Of all source files of the package."""
+    """The digest of all source files of the package."""
     folder = Path(nerf.__file__).parent
     parts = [
         part
@@ -96,7 +96,7 @@ def _code() -> dict[str, str]:
 
 
 def _flat(prefix: str, values: Mapping[str, Any]) -> dict[str, str]:
-    """Settings by their dotted names; what a machine may differ in is left out."""
+    """Settings by their dotted names; those that may differ between machines are left out."""
     found: dict[str, str] = {}
     for name, value in values.items():
         if not prefix and name in ("machine", "device", "versions", "notes"):

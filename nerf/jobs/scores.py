@@ -115,7 +115,7 @@ class Scores:
 
     @property
     def ssim(self) -> float:
-        """Mean SSIM; NaN, in JSON null, if no view is held out, or one has none."""
+        """Mean SSIM; NaN, in JSON null, if no view is held out, or one has no SSIM."""
         return _mean([view.ssim for view in self.views])
 
     @property
@@ -180,7 +180,7 @@ class Scores:
 
 
 def _plain(view: dict[str, Any]) -> dict[str, Any]:
-    """A view's scores as JSON has them, without those that there are not."""
+    """A view's scores as JSON has them, without those that are missing."""
     plain = {name: x for name, x in view.items() if x is not None}
     uncorrected = plain.pop("uncorrected", None)
     return plain | ({} if uncorrected is None else _uncorrected_to_json(uncorrected))

@@ -1,4 +1,4 @@
-"""What a training job does otherwise where several processes share it.
+"""What differs in a training job that several processes share.
 
 The first process owns the run folder: it locks it, decides whether a run resumes, reads and writes
 all files. The others learn what they need from it, and keep everything in memory. With one process,
@@ -31,7 +31,7 @@ _TILES_BETWEEN_MEETINGS = 8  # of a preview; the processes meet in milliseconds
 
 
 class FollowerStore(MemoryStore):
-    """The store of a process that is not the first one: nothing of it is kept."""
+    """The store of a process that is not the first one: it writes nothing."""
 
     def __init__(self, num_restarts: int) -> None:
         super().__init__()
@@ -66,7 +66,7 @@ def opened_folder(folder: Path) -> Iterator[None]:
 def config_from_first(
     config: Config, find: Callable[[Config], tuple[Config, list[str]]]
 ) -> tuple[Config, list[str]]:
-    """Settings that the first process finds, in its run folder, and what it says of them.
+    """The settings that the first process finds in its run folder, and its remarks on them.
 
     Args:
       config: what this process is asked for, the same in all.
@@ -88,14 +88,14 @@ def config_from_first(
 
 
 def shared_store(make: Callable[[], Store]) -> Store:
-    """The store that the first process makes, and one in memory for the others."""
+    """The store that the first process opens, and one in memory for the others."""
     store = exchange.first_does(make)
     restarts = exchange.value_from_first(None if store is None else store.num_restarts)
     return FollowerStore(restarts) if store is None else store
 
 
 def state_from_first(state: TrainState) -> TrainState:
-    """The state that the first process starts from, to the bit."""
+    """The state that the first process starts from, bit for bit."""
     if processes.count() == 1:
         return state
     key = state.key

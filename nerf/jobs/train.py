@@ -97,7 +97,7 @@ def train(
 
 
 def _as_begun(config: Config, folders: Iterable[str | Path | None]) -> tuple[Config, list[str]]:
-    """The settings with which the run in the first folder that holds one continues.
+    """The settings to resume with: those of the run in the first folder that holds one.
 
     Returns:
       The settings, and which of them differ from `config`; see
@@ -160,7 +160,7 @@ def _train_in_folder(
 def _open_store(
     run: TrainingRun, folder: Path, resume_from: Path | None, kept: Sequence[str]
 ) -> FolderStore:
-    """The store of a run, after all that may keep it from resuming; see `_train_in_folder`."""
+    """The store of a run, after the checks that may refuse to resume it; see `_train_in_folder`."""
     record = run.record()
     if run_folder.holds_training(folder) and not run.options.resume:
         aside = run_folder.set_aside(folder, run_folder.REPLACED)

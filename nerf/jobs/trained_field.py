@@ -45,7 +45,8 @@ class TrainedField:
       precision: of matrix products, see `nerf.config.settings.PRECISIONS`.
       run_dir: the run folder that it was loaded from or trained in, if any.
       is_pretrained: whether the parameters are those that come with the scene.
-      corrections: what was learnt of the training views beside the field; None without corrections.
+      corrections: what was learnt of the training views besides the field; None without
+        corrections.
     """
 
     backend: str

@@ -15,7 +15,7 @@ from nerf.training.loop import TEST_PSNR
 def write_training_charts(
     folder: Path, trained: TrainedField, scene: Scene, callback: Callback
 ) -> None:
-    """Writes the loss curve, and the previews in their order with the truth after them.
+    """Writes the loss curve, and the previews in their order, followed by the true image.
 
     Args:
       folder: the run folder, with its metrics and previews.

@@ -72,7 +72,7 @@ def _used_pixels(scene: Scene) -> dict[str, Any]:
 
 
 def _known_depths(trained: TrainedField, scene: Scene) -> dict[str, Any]:
-    """How many depths of the training views are known, and from what; nothing where they are not
+    """The number of known depths of the training views, and their source; empty where they are not
     trained on.
     """
     samples = scene.depth_samples
@@ -83,5 +83,5 @@ def _known_depths(trained: TrainedField, scene: Scene) -> dict[str, Any]:
 
 
 def _rounded(value: Any) -> float:
-    """To few digits, so that every machine finds the same."""
+    """Rounds to few digits, so that every machine finds the same."""
     return float(f"{float(value):.5g}")

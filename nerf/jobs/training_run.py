@@ -1,4 +1,4 @@
-"""One training run: attempts, restarts after a collapse, and what the training loop is given."""
+"""One training run: attempts, restarts after a collapse, and the loop's arguments."""
 
 import dataclasses
 import functools
@@ -99,7 +99,7 @@ class TrainingRun:
         return dataclasses.replace(trained, corrections=self._corrections(state))
 
     def _corrections(self, state: TrainState) -> CorrectionRecord | None:
-        """What a state says of the training views; None without corrections."""
+        """The corrections of the training views in a state; None without corrections."""
         if state.corrections is None:
             return None
         record = self.fresh.needed_scene()
@@ -224,7 +224,7 @@ class TrainingRun:
         )
 
     def _carved(self, state: TrainState) -> TrainState:
-        """A state before its first step, whose proposal knows what is empty in this scene."""
+        """A state before its first step, whose proposal stores what is empty in this scene."""
         occupied = self._occupied
         return state if occupied is None else carve_state(self.fresh.field, state, occupied)
 
@@ -254,17 +254,21 @@ class TrainingRun:
         if not occupied.any():
             note(
                 self.callback,
-                "there is no place that is opaque in all views that see it: the poses may be "
+                "no point is opaque in every view that sees it: the poses may be "
                 "wrong; empty space is not skipped",
             )
             return everywhere
-        share = f"{occupied.mean():.0%} of the box can hold the object"
-        say(self.callback, f"by the transparent pixels, {share}: nothing else is sampled")
+        share = f"{occupied.mean():.0%} of the box"
+        say(
+            self.callback,
+            f"the transparent pixels show that the object is within {share}; only this part is "
+            "sampled",
+        )
         return occupied
 
 
 def _seconds_before(metrics: Sequence[Mapping[str, Any]], started: float) -> float:
-    """What the run has taken up to now: earlier processes up to what was saved, and this one."""
+    """The run's seconds up to now: of earlier processes, up to what they saved, and of this one."""
     recorded = float(metrics[-1].get("seconds") or 0.0) if metrics else 0.0
     return recorded + time.monotonic() - started
 

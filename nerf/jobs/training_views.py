@@ -74,7 +74,7 @@ def _own_views(scene: Scene, which: npt.NDArray[np.int64], num_strata: int) -> T
 
 
 def depths_in_words(scene: Scene, views: TrainingViews, config: TrainConfig) -> str:
-    """What a run that trains on depth says of it.
+    """The message of a run that trains on depth.
 
     Raises:
       UserError: if no depth of the training views is known.
@@ -94,7 +94,7 @@ def depths_in_words(scene: Scene, views: TrainingViews, config: TrainConfig) -> 
 
 
 def corrections_in_words(config: Config) -> list[str]:
-    """What a run says of each correction that it makes; nothing for one without."""
+    """One message for each correction that a run makes; empty without corrections."""
     train, texts = config.train, []
     if train.exposure == "on":
         texts.append('correcting exposure and white balance of each (`exposure="off"` does not)')
@@ -106,12 +106,12 @@ def corrections_in_words(config: Config) -> list[str]:
 
 
 def num_known_depths(scene: Scene, indices: Sequence[int]) -> int:
-    """The number of depths that are known of some views."""
+    """The number of known depths of some views."""
     return 0 if scene.depth_samples is None else len(scene.depth_samples.of_views(indices))
 
 
 def depth_table(scene: Scene, which: npt.NDArray[np.int64]) -> DepthTable | None:
-    """The depths that are known of some views, by ascending indices; None where none is known."""
+    """The known depths of some views, by ascending indices; None without any."""
     if scene.depth_samples is None:
         return None
     known = scene.depth_samples.of_views(which.tolist())

@@ -149,7 +149,7 @@ def _vertical_focal(camera: Cameras) -> float:
 
 
 def _with_aspect(size: tuple[int, int], aspect: float | None) -> tuple[int, int]:
-    """Width and height of about as many pixels, with another width over height.
+    """Width and height with another aspect ratio and about the same number of pixels.
 
     >>> _with_aspect((40, 30), 1.0), _with_aspect((40, 30), None)
     ((35, 35), (40, 30))

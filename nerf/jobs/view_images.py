@@ -44,7 +44,7 @@ def _view(run: RunSummary, view: Mapping[str, Any]) -> ViewContent:
 
 
 def _sources(stem: Path, *, is_masked: bool) -> dict[str, Source]:
-    """The images by what they are; an older folder has some in its comparison alone.
+    """The images by their kind; an older folder has some only in its comparison.
 
     Args:
       stem: path of the view's images, without their endings.
@@ -65,7 +65,7 @@ def _sources(stem: Path, *, is_masked: bool) -> dict[str, Source]:
 
 
 def _file(file: Path, *, small: bool) -> Source | None:
-    """A file that is an image; None for none."""
+    """The file as a source, if it is an image; else None."""
     try:
         with Image.open(file) as image:
             width, height = image.size

@@ -1,4 +1,4 @@
-"""A smaller form of a video, for a page that has it within itself."""
+"""A smaller copy of a video, to embed in a page."""
 
 import subprocess
 import tempfile

@@ -21,7 +21,7 @@ _MIN_GIF_TIME = 2  # hundredths of a second; browsers show shorter frames much l
 
 
 def max_fps(path: Path) -> float:
-    """The most frames a second that a video of this name can have.
+    """The highest frame rate that a video of this name can have.
 
     >>> max_fps(Path("video.gif")), max_fps(Path("video.mp4"))
     (50.0, inf)

@@ -1,4 +1,4 @@
-"""Why images could not be placed, and what to do: what COLMAP's database says of them."""
+"""Why images could not be placed, and what to do, by COLMAP's database."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +15,7 @@ _NO_PARALLAX = (5, 6)  # panoramic, or planar or panoramic
 
 
 class Diagnosis(NamedTuple):
-    """What features and matches say.
+    """What features and matches show.
 
     Attributes:
       num_images: that features were looked for in.

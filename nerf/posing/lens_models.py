@@ -1,4 +1,4 @@
-"""Lenses of COLMAP's models: simple while images are placed, then as general as the images show.
+"""Lenses of COLMAP's models: simple while images are placed, then as general as images support.
 
 A general lens at once can lead astray: where points are few, focal length and distortion make up
 for wrong poses. So images are placed with one focal length and no distortion; afterwards a more

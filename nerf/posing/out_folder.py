@@ -42,7 +42,7 @@ class OutFolder(NamedTuple):
         return self.path / SPARSE / "0"
 
     def recorded_images(self) -> dict[str, Any] | None:
-        """What an interrupted run recorded of its images; None if it had not got so far."""
+        """The images that an interrupted run recorded; None if it stopped before that."""
         return _read(self.work / _RECORDED_IMAGES)
 
     def record_images(self, values: Mapping[str, Any]) -> None:

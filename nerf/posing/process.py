@@ -59,7 +59,7 @@ def run_step(
 
 
 def _watched(command: list[str], log: IO[bytes], look: Any) -> int:
-    """Runs a program and looks at its progress; it ends with this process, whatever ends this."""
+    """Runs a program and watches its progress; it ends with this process, however this ends."""
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT, **_own_group()
     )
@@ -81,7 +81,7 @@ def _watched(command: list[str], log: IO[bytes], look: Any) -> int:
 
 
 def _own_group() -> dict[str, Any]:
-    """Keeps Ctrl-C from reaching the program: this process ends it."""
+    """Keeps Ctrl-C from the program, which this process ends itself."""
     if sys.platform == "win32":
         return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
     return {"start_new_session": True}
@@ -100,7 +100,7 @@ def num_done(step: str, folder: Path) -> int:
 
 
 def query(folder: Path, question: str) -> list[tuple[Any, ...]]:
-    """Rows of COLMAP's database; none if there is none yet, or it is being written."""
+    """Rows of COLMAP's database; empty if it is not there yet, or is being written."""
     database = folder / worker.DATABASE
     if not database.exists():
         return []

@@ -1,4 +1,4 @@
-"""What was found: which images were placed, how exactly, and what is said of it."""
+"""What was found: which images were placed, how exactly, and the messages about it."""
 
 import dataclasses
 import math

@@ -114,7 +114,7 @@ def _texels(surface: Surface, sign: float) -> tuple[Array, Array]:
 
 
 def _glows(casters: tuple[Surface, ...]) -> NDArray[np.bool_]:
-    """`[P + 1]`: whether a surface is no obstacle to light; the last one stands for no surface."""
+    """`[P + 1]`: whether a surface lets light pass; the last entry stands for no surface."""
     return np.array([s.material.emission > 0.0 for s in casters] + [True])
 
 

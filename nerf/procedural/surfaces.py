@@ -48,8 +48,8 @@ class Surface(NamedTuple):
     A sheet covers low <= x <= high, |y| <= half_width (4 u (1 - u))^taper, where u = s^skew and
     s = (x - low) / (high - low). A surface of revolution covers low <= z <= high.
 
-    `centre` and `radius` are a bounding sphere, `texels` the size of the light grid. A surface with
-    `casts=False` is no obstacle to baked light.
+    `centre` and `radius` are a bounding sphere, `texels` the size of the light grid. A surface
+    with `casts=False` does not block baked light.
     """
 
     origin: Array

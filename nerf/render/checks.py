@@ -1,4 +1,4 @@
-"""Checks of values, for tests and `debug`: what shapes alone cannot tell.
+"""Checks of values, for tests and `debug`, which shapes alone cannot make.
 
 chex can check values inside compiled code only where the function is wrapped by `chex.chexify`;
 `checked` does that. Without it none of this runs.

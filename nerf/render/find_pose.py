@@ -1,4 +1,4 @@
-"""The pose from which a fixed field looks most like an image: least squares, near a given pose.
+"""The pose at which a fixed field best matches an image: least squares, from a given pose.
 
 Every ray's colour depends on the six numbers of a pose. Their squared error over a choice of
 pixels is minimised by damped Gauss-Newton steps: the Jacobian is that of the colours with respect

@@ -1,4 +1,4 @@
-"""How a proposal learns where to look: it must allow every weight that the field has found."""
+"""The loss of a proposal, whose weights must bound those of the field from above."""
 
 import chex
 import jax
@@ -13,7 +13,7 @@ def proposal_loss(
     proposed_edges: jax.Array,
     proposed_weights: jax.Array,
 ) -> jax.Array:
-    """By how much a field's weights exceed what a proposal allows.
+    """By how much a field's weights exceed the bound that a proposal gives.
 
         sum_i max(0, w_i - bound_i)^2 / (w_i + eps)
 

@@ -50,8 +50,8 @@ def parts(field: RadianceField, config: RenderConfig) -> dict[str, RadianceField
     if config.networks == "proposal":
         if field.proposal is None:
             raise UserError(
-                "networks=proposal needs a field that proposes where to look, which this one does "
-                "not: choose networks=shared or separate"
+                "networks=proposal needs a field with a proposal, and this one has none: choose "
+                "networks=shared or separate"
             )
         owners[PROPOSAL] = field.proposal
     return owners
@@ -88,7 +88,7 @@ def known_occupancy(
 
 
 def may_skip(field: RadianceField, config: RenderConfig, space: Space) -> bool:
-    """Whether a field's proposal may know of empty space, see `known_occupancy`."""
+    """Whether a field's proposal may store which space is empty, see `known_occupancy`."""
     is_used = config.networks == "proposal" and space.has_straight_rays
     return is_used and field.proposal is not None and field.proposal.occupancy is not None
 

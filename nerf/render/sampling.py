@@ -1,4 +1,4 @@
-"""Where to look along a ray: stratified and hierarchical sampling.
+"""Sampling along rays: stratified and hierarchical.
 
 `t_vals` are sorted ray parameters in [near, far], `[num_rays, num_samples]`. Randomness comes from
 one key a ray, `ray_keys` `[num_rays]`, so that a ray's samples do not depend on the rays beside it;

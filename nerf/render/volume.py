@@ -151,7 +151,7 @@ def over(composite: Composite, background: Background) -> Composite:
 
 
 def distortion(weights: jax.Array, lengths: jax.Array) -> jax.Array:
-    """How far apart the light of a ray comes from.
+    """The distortion loss: how far apart along a ray its light comes from.
 
         sum_ij w_i w_j |m_i - m_j| + 1/3 sum_i w_i^2 length_i
 

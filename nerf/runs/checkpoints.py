@@ -94,7 +94,7 @@ class Checkpoints:
 
         Args:
           state: what to save.
-          score: a held-out PSNR that decides whether it is among the best; None if there is none.
+          score: a held-out PSNR that decides whether it is among the best; None without one.
 
         Raises:
           UserError: if this state or the one before could not be written.
@@ -267,7 +267,7 @@ def _write_reason(error: BaseException) -> str:
 
 
 def _to_tree(state: TrainState) -> dict[str, Any]:
-    """Orbax stores plain arrays, so the random key goes as its bits; what is None is left out.
+    """Orbax stores plain arrays, so the random key is stored as its bits; None is left out.
 
     They are copies on one device: those on several Orbax would cut into slices first.
     """

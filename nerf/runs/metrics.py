@@ -40,7 +40,7 @@ class MetricsLog:
         self._file.close()
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
-        """Writes one line; a value that JSON cannot say becomes null.
+        """Writes one line; a value that JSON cannot hold becomes null.
 
         Raises:
           UserError: if the disk is full.
@@ -79,7 +79,7 @@ def cut(run_dir: Path, last_step: int) -> None:
 
 
 def _step(line: str) -> float:
-    """The step of a line; infinity where it has none."""
+    """The step of a line; infinity without one."""
     try:
         return float(json.loads(line)["step"])
     except (ValueError, KeyError, TypeError, OverflowError):

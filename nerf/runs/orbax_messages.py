@@ -1,4 +1,4 @@
-"""Keeps Orbax quiet about what it also raises, and about reads and writes that were given up."""
+"""Keeps Orbax from logging errors that it also raises, and reads and writes that it abandoned."""
 
 import asyncio
 import contextlib
@@ -16,7 +16,7 @@ _MAX_SECONDS_ABANDONED = 5.0
 
 @contextlib.contextmanager
 def orbax_silent() -> Iterator[None]:
-    """Within the block, Orbax does not log what it also raises.
+    """Within the block, Orbax does not log errors that it also raises.
 
     Its reads and writes that were given up complain when they are collected, on threads of its
     own; so after a failure they are collected before the block ends, and everything is then as it
@@ -44,7 +44,7 @@ def orbax_silent() -> Iterator[None]:
 
 
 def _is_relevant_log_record(record: logging.LogRecord) -> bool:
-    """Of several writes that fail at once, one is raised; the errors of the others are not read."""
+    """Drops records of the other errors where several writes fail at once and one is raised."""
     return "exception was never retrieved" not in record.getMessage()
 
 

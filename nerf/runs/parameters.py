@@ -1,4 +1,4 @@
-"""Parameters on disk: what they are, where they come from, into which backend they go.
+"""Parameters on disk: their header, where they are read from, and the backend to convert them to.
 
 A `.safetensors` file holds the arrays of one backend's layout under names such as
 `shared/params/density/kernel`, and a JSON header that says what they are. The published layout
@@ -75,7 +75,7 @@ class LoadedParams(NamedTuple):
 
 
 def load(path: Path, layout: str) -> LoadedParams:
-    """Reads parameters from wherever they lie.
+    """Reads parameters from a file or a folder.
 
     Args:
       path: a run folder, a folder in the published layout, or a `.safetensors` file.

@@ -89,7 +89,7 @@ def has_lost_states(run_dir: Path) -> bool:
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:
-    """Writes a JSON file; a number that is not finite, which JSON cannot say, becomes null."""
+    """Writes a JSON file; a number that is not finite, which JSON cannot hold, becomes null."""
     atomic.write_text(path, json.dumps(_finite(values), indent=2, allow_nan=False) + "\n")
 
 
@@ -116,7 +116,7 @@ def read_config(run_dir: Path) -> dict[str, Any]:
     """Reads `config.json`, which makes a folder a run folder.
 
     Raises:
-      UserError: if it is missing, damaged, or that of something else.
+      UserError: if it is missing, damaged, or was not written by a run.
     """
     path = run_dir / CONFIG_FILE
     if not path.is_file():
@@ -124,7 +124,7 @@ def read_config(run_dir: Path) -> dict[str, Any]:
     values = read_json(path)
     if not isinstance(values.get("scene"), str) or not isinstance(values.get("config"), dict):
         raise UserError(
-            f"{run_dir} is no run folder: its {CONFIG_FILE} is of something else than a run, since "
+            f"{run_dir} is no run folder: its {CONFIG_FILE} was not written by a run, since "
             "it has no settings (config) or no scene; give the folder of a run"
         )
     return values
@@ -231,7 +231,7 @@ def check_same_training(run_dir: Path, now: dict[str, Any], *, elsewhere: bool =
 
 
 def settings_to_resume(run_dir: Path, config: Config) -> tuple[Config | None, list[str]]:
-    """Settings under which the training run in a folder goes on.
+    """Settings under which the training run in a folder resumes.
 
     Some follow from the images or came with a later version, and are not what a user asks for:
     there, the run keeps its own (`config_text.KEPT_BY_A_RUN`).

@@ -26,7 +26,7 @@ from nerf.training.state import TrainState
 
 
 class Store(Protocol):
-    """What the training job needs of the place where its results go."""
+    """The place where a training job puts its results."""
 
     @property
     def folder(self) -> Path | None:
@@ -117,7 +117,7 @@ class FolderStore:
       folder: the run folder.
       header: what `params.safetensors` says about itself, but for the step.
       callback: receives notes.
-      resume_from: a run folder of any backend whose state is resumed where this one has none.
+      resume_from: a run folder of any backend whose state is resumed where this one has no state.
       tensorboard: whether metrics and images also go to TensorBoard.
     """
 

@@ -62,7 +62,7 @@ class Progress:
     def of(
         callback: "Callback", task: str, *, total: int, unit: str, done: int = 0
     ) -> Iterator["ProgressReporter"]:
-        """Reports the beginning and the end of a task, also if it fails; yields its reporter."""
+        """Reports the start and the end of a task, also if it fails; yields its reporter."""
         reporter = ProgressReporter(callback, Progress(task, done, total, unit))
         reporter.report()
         try:

@@ -1,4 +1,4 @@
-"""What processes of a job tell each other beside gradients: bytes, decisions, errors.
+"""What processes of a job exchange besides gradients: bytes, decisions, errors.
 
 Each function is called by all processes in the same order, and returns when all have called it. A
 process that is lost ends the others, see `nerf.runtime.processes`.
@@ -125,7 +125,7 @@ def _gather() -> tuple[Mesh, Callable[[jax.Array], jax.Array]]:
 
 
 def from_first(data: bytes | None) -> bytes:
-    """What the first process gives; of the others, `data` does not count."""
+    """The `data` of the first process; that of the others is ignored."""
     if processes.count() == 1:
         return data or b""
     own = data or b"" if processes.is_first() else b""
@@ -140,7 +140,7 @@ def from_first(data: bytes | None) -> bytes:
 
 
 def value_from_first(value: Any) -> Any:
-    """A value that JSON can say, as the first process has it."""
+    """A value that JSON can hold, as the first process has it."""
     if processes.count() == 1:
         return value
     return json.loads(from_first(json.dumps(value).encode() if processes.is_first() else None))
@@ -161,7 +161,7 @@ def texts(text: str) -> list[str]:
 
 
 def everyone(function: Callable[[], T]) -> T:
-    """The result of a function that each process calls; if one has an error, all have it.
+    """The result of a function that each process calls; an error in one is raised in all.
 
     Raises:
       UserError: the own one, or that of another process with its number.
@@ -195,7 +195,7 @@ def meet() -> None:
 
 
 def tree_from_first(tree: A) -> A:
-    """A tree of arrays on the host as the first process has it, to the bit.
+    """A tree of arrays on the host as the first process has it, bit for bit.
 
     Args:
       tree: of NumPy arrays, with the same shapes and types on all processes.

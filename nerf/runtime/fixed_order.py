@@ -1,11 +1,11 @@
 """Means over rays whose bits do not depend on how many devices share the rays.
 
-Adam divides by the size of a gradient, so where a gradient is nothing but rounding, another order
-of sums moves a parameter the other way: within 50 steps losses came to differ by 15 %. So the rays
-are cut into shards, always as many. The values of each shard are found on their own, and are added
-in pairs, pairs of pairs and so on. A device adds its own shards in this order; then each exchanges
-its sum with its neighbour, with the device two places away, and so on. Addition commutes, so both
-of a pair get the same bits.
+Adam divides by the size of a gradient, so where a gradient is only rounding error, another order
+of sums moves a parameter the other way: within 50 steps losses differed by 15 %. So the rays are
+cut into a number of shards that does not depend on the devices. The values of each shard are
+computed separately, and are added in pairs, pairs of pairs and so on. A device adds its own shards
+in this order; then each exchanges its sum with its neighbour, with the device two places away, and
+so on. Addition commutes, so both of a pair get the same bits.
 """
 
 import math
@@ -24,7 +24,7 @@ NUM_SHARDS = 8  # a power of two; results agree on 1, 2, 4 and 8 devices
 
 
 def num_shards(num_rays: int, num_devices: int) -> int:
-    """Into how many shards rays are cut: a multiple of the number of devices.
+    """The number of shards that rays are cut into: a multiple of the number of devices.
 
     Args:
       num_rays: of a batch, a multiple of `num_devices`.

@@ -68,7 +68,7 @@ def interrupt_between_steps(say: Callable[[str], None]) -> Iterator[Callable[[],
 
 
 def wait_for_interrupt() -> None:
-    """Returns never; Ctrl-C and SIGTERM raise `Interrupted` here, and nowhere else.
+    """Never returns; Ctrl-C and SIGTERM raise `Interrupted` here, and nowhere else.
 
     A handler that raises can do so in a callback of another library, which swallows the exception.
     """

@@ -1,8 +1,8 @@
-"""A small process that says a sentence if the one that started it ends without a word.
+"""A small process that prints a sentence if the process that started it dies silently.
 
 JAX ends the processes of a job at once when one of them is lost, and `kill -9` leaves no time for a
 sentence either; so another process says it. It is run as a file, without any package, and reads
-lines from its standard input: each is what to say from now on, and an empty one is nothing.
+lines from its standard input: each replaces the sentence to print, and an empty one clears it.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ class LastWords:
             )
 
     def say_at_end(self, sentence: str) -> None:
-        """Sets the sentence, one line; an empty one is none."""
+        """Sets the sentence, one line; an empty one prints nothing."""
         if self._process is None or self._process.stdin is None:
             return
         with contextlib.suppress(OSError):
@@ -36,7 +36,7 @@ class LastWords:
             self._process.stdin.flush()
 
     def close(self) -> None:
-        """Nothing is said from now on, and the small process ends."""
+        """Ends the small process, which then prints nothing."""
         self.say_at_end("")
         if self._process is not None and self._process.stdin is not None:
             with contextlib.suppress(OSError):

@@ -122,7 +122,7 @@ def replicate(mesh: Mesh, tree: T, *, may_alias: bool | None = None) -> T:
 
 
 def row_shardings(mesh: Mesh, tree: Any) -> Any:
-    """How arrays are shared out of which each device needs only its own rows.
+    """Shardings of arrays of which each device needs only its own rows.
 
     Args:
       mesh: the devices.
@@ -142,9 +142,9 @@ def row_shardings(mesh: Mesh, tree: Any) -> Any:
 
 
 def is_placed(shardings: Any, tree: Any) -> bool:
-    """Whether all arrays of a tree are where a tree of shardings says, by shardings of its kind.
+    """Whether all arrays of a tree have the shardings of another tree, of the same classes.
 
-    JAX compiles a program again for a sharding of another kind, even of the same one device.
+    JAX recompiles a program for a sharding of another class, even on the same single device.
     """
     leaves = zip(jax.tree.leaves(tree), jax.tree.leaves(shardings), strict=True)
     return all(
@@ -220,7 +220,7 @@ def jit_sharded(
 
 
 def with_replicated_arguments(mesh: Mesh, function: Callable[..., T]) -> Callable[..., T]:
-    """A compiled function of a mesh, for arguments that may be elsewhere: it replicates them."""
+    """Makes a compiled function of a mesh replicate its arguments, which may be elsewhere."""
     if mesh.size == 1:
         return function
     return lambda *arguments: function(*replicate(mesh, arguments))

@@ -34,7 +34,7 @@ _SECONDS_FOR_OTHERS = 3.0  # the first process is needed until the others have e
 THREADS = "NPROC"  # the variable that says how many threads cut matrix products
 _THREADS = 2  # of the matrix products of a process, however many cores it has; see `_configure`
 _MAX_REASON = 120  # characters of an error of JAX
-# In the errors of collectives and of JAX's own service; out of memory has none of them.
+# Texts in errors of collectives and of JAX's own service, but not in out-of-memory errors.
 _SIGNS_OF_LOSS = re.compile(r"gloo|nccl|coordination|socket closed|unavailable", re.IGNORECASE)
 _ADDRESS = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[^\s:/\[\]]+):(?P<port>[0-9]{1,5})")
 _LOST = (
@@ -70,7 +70,7 @@ class JobOptions(NamedTuple):
 
     @property
     def is_given(self) -> bool:
-        """Whether there is to be a job of several processes at all."""
+        """Whether the options ask for a job of several processes."""
         return self.is_detected or self.coordinator is not None
 
     def check(self) -> None:
@@ -182,7 +182,7 @@ def start(options: JobOptions, resume_command: str | None = None, spell: SpellFn
         found = jax.process_count()  # all have said by now which devices they have
     if options.num_processes not in (None, found):
         raise UserError(
-            f"`num_processes={options.num_processes}` here, but the first process knows of "
+            f"`num_processes={options.num_processes}` here, but the first process expects "
             f"{found}: {UNFIT}"
         )
     _check_devices()
@@ -199,8 +199,9 @@ def _check_devices() -> None:
     if len(set(counts.values())) > 1:
         numbers = ", ".join(str(counts[number]) for number in sorted(counts))
         raise UserError(
-            f"all processes must have as many devices, and they have {numbers}: give each the same "
-            "with JAX_NUM_CPU_DEVICES or CUDA_VISIBLE_DEVICES"
+            "all processes must have the same number of devices, and they have "
+            f"{numbers}: give each the same number with "
+            "JAX_NUM_CPU_DEVICES or CUDA_VISIBLE_DEVICES"
         )
 
 
@@ -270,7 +271,7 @@ def _probe(options: JobOptions, deadline: float) -> None:
                 return
         except OSError as error:
             if time.monotonic() > deadline or isinstance(error, socket.gaierror):
-                reason = "it is no known host" if isinstance(error, socket.gaierror) else error
+                reason = "it is not a known host" if isinstance(error, socket.gaierror) else error
                 raise UserError(
                     f"no process answers at `coordinator={options.coordinator}` within "
                     f"{options.start_seconds:g} s ({reason}): start the process with "
@@ -324,7 +325,7 @@ def lost_process(error: BaseException) -> str | None:
 
 
 def say_nothing() -> None:
-    """Nothing is said any more if this process ends."""
+    """Cancels the sentence that is printed if this process ends without `leave`."""
     if _job.last_words is not None:
         _job.last_words.close()
         _job.last_words = None

@@ -1,4 +1,4 @@
-"""What the alpha of images means: an object with nothing behind it, pixels to leave out, nothing.
+"""The meaning of the alpha of images: a transparent background, pixels to leave out, or nothing.
 
     object   transparent pixels show that nothing is there
     mask     transparent pixels are neither trained on nor scored
@@ -61,7 +61,7 @@ def alpha_facts(images: ImageStore) -> AlphaFacts:
 
 
 def shows_object(clear: npt.NDArray[np.bool_]) -> bool:
-    """Whether one image looks like an object with nothing behind it.
+    """Whether one image looks like an object on a transparent background.
 
     Args:
       clear: `[height, width]`, which pixels are transparent.

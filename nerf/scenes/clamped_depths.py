@@ -1,4 +1,4 @@
-"""Depth images that stop at one greatest value, which then stands for everything farther away."""
+"""Depth images clamped at a greatest value, which then stands for everything farther away."""
 
 from collections.abc import Mapping
 
@@ -51,7 +51,7 @@ def without_clamped(
 
 
 def _is_wall(capture: Capture, views: list[int], depth: float) -> bool:
-    """Whether what some views have at one depth may be on one plane."""
+    """Whether the pixels of some views at one depth may be on one plane."""
     backs, positions = capture.camtoworlds[views, :, 2], capture.camtoworlds[views, :, 3]
     offsets = np.sum((positions - positions[0]) * backs[0], axis=-1)
     is_parallel = backs @ backs[0] > _SAME_COSINE

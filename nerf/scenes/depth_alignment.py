@@ -91,7 +91,7 @@ def find_alignment(
 
 
 def _better(of_depth: Alignment, of_distance: Alignment | None) -> tuple[Alignment, bool]:
-    """The alignment of what the images hold, and whether that is the distance from the camera."""
+    """The better alignment, and whether the images hold the distance from the camera."""
     if of_distance is None or not of_distance.spread < _DISTANCE * of_depth.spread:
         return of_depth, False
     return (of_distance, True) if of_distance.is_good else (of_depth, False)

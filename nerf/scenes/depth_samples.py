@@ -36,11 +36,11 @@ class DepthSamples:
         return len(self.view)
 
     def of_views(self, indices: Sequence[int]) -> "DepthSamples":
-        """Those of some views."""
+        """The samples of some views."""
         return self.chosen(np.isin(self.view, np.asarray(indices)))
 
     def chosen(self, which: npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> "DepthSamples":
-        """Some of them, by an index of NumPy."""
+        """Some of the samples, by an index of NumPy."""
         arrays = {
             field.name: getattr(self, field.name)[which]
             for field in dataclasses.fields(self)

@@ -1,4 +1,4 @@
-"""The scale of depth images: that of the poses, or another, which is found where it can be.
+"""The scale of depth images: that of the poses, or one that is estimated where possible.
 
 Depth from a sensor is in metres, and poses that a phone tracked are, too; COLMAP's poses have a
 scale of their own, and so has depth that a network guessed from single images.
@@ -24,7 +24,7 @@ _BETTER = 0.7  # the spread with a shift, by that without, for which the shift i
 
 
 class Alignment(NamedTuple):
-    """How depths become true ones: `scale depth + shift`; `spread` is what is left, relative."""
+    """How depths become true ones: `scale depth + shift`; `spread` is the relative error left."""
 
     scale: float
     shift: float
@@ -37,7 +37,7 @@ class Alignment(NamedTuple):
 
     @property
     def is_good(self) -> bool:
-        """Whether depths are near the true ones after it."""
+        """Whether depths are near the true ones after the correction."""
         return self.spread < _MOST_SPREAD and self.scale > 0
 
 
@@ -112,5 +112,5 @@ def scale_by_views(
 
 
 def _spread(depths: Floats, truth: Floats) -> float:
-    """The median of the relative error, as the standard deviation that it would be one of."""
+    """The median of the relative error, scaled to the standard deviation of a normal error."""
     return float(1.4826 * np.median(np.abs(depths / truth - 1.0)))

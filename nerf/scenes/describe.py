@@ -12,7 +12,7 @@ from nerf.scenes.splits import Holdout, rule_of
 
 
 def image_sizes(scene: Scene) -> str:
-    """The size of the images in words, or how many have which: `8 of 64x48, 4 of 48x64`."""
+    """The size of the images in words, or the number of each size: `8 of 64x48, 4 of 48x64`."""
     images = scene.images
     return sizes_in_words(np.stack([images.widths, images.heights], axis=-1))
 

@@ -40,7 +40,7 @@ class ImageReader:
 
     @property
     def num_bytes(self) -> int:
-        """Of all images."""
+        """The bytes of all images."""
         return int(self.targets.prod(axis=1).sum()) * self.channels
 
     def all(self) -> Bytes:

@@ -178,7 +178,7 @@ def _mapped(file: Path, num_pixels: int, channels: int) -> Bytes:
 
 
 def _write(file: Path, read: Callable[[], Iterable[Bytes]], num_pixels: int, channels: int) -> None:
-    """Writes an .npy file image by image. A full disk is an OSError here, but not in a map."""
+    """Writes an .npy file image by image. A full disk raises an OSError, which a map does not."""
     header = {"descr": "|u1", "fortran_order": False, "shape": (num_pixels, channels)}
     file.parent.mkdir(parents=True, exist_ok=True)
     with atomic.replacing(file, shared=True) as partial, partial.open("wb") as out:

@@ -34,7 +34,7 @@ class KeptPixels:
 
     @classmethod
     def of(cls, masks: Iterable[Mask]) -> "KeptPixels":
-        """From one mask `[height, width]` a view, True for pixels that are kept."""
+        """Makes it from one mask `[height, width]` a view, True for pixels that are kept."""
         starts, ends, offset = [], [], 0
         for mask in masks:
             padded = np.concatenate([[False], mask.ravel(), [False]])

@@ -1,4 +1,4 @@
-"""From what a capture knows of depth to the depth samples of a scene: sizes, scale, masks."""
+"""Converts the known depths of a capture to depth samples of a scene: sizes, scale, masks."""
 
 from typing import Any, NamedTuple
 
@@ -37,7 +37,7 @@ class _Known(NamedTuple):
 def depth_samples(
     capture: Capture, images: ImageStore, unit_scale: float
 ) -> tuple[DepthSamples | None, list[str]]:
-    """The depths that a capture knows, for its images as they are trained on.
+    """The known depths of a capture, for its images as they are trained on.
 
     Args:
       capture: matched to its images.

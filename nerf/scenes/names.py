@@ -110,7 +110,7 @@ def load_scene(
 
 
 def check_name(name: str, data_dir: str | Path | None = None) -> None:
-    """Refuses what names no scene, without reading or downloading one.
+    """Refuses a name of no scene, without reading or downloading one.
 
     Args:
       name, data_dir: see `load_scene`.
@@ -145,7 +145,7 @@ def find_pretrained(name: str, source: Source, folder: Path | None) -> Path | No
       folder: `Resolved.folder`.
 
     Returns:
-      `params` in the scene's folder, or in the package for a bundled scene; None if there is none.
+      `params` in the scene's folder, or in the package for a bundled scene; None without one.
     """
     parent = folder if source == "photographs" else _ASSETS / bundled.parse_name(name).scene
     params = None if parent is None else parent / "params"

@@ -41,7 +41,7 @@ _NEAR_MULTIPLE, _FAR_MULTIPLE = 0.3, 10.0
 
 @dataclasses.dataclass(frozen=True)
 class NormalizeOptions:
-    """What the user decides; None leaves it to the program.
+    """The user's choices; None leaves a choice to the program.
 
     Attributes:
       space: the space that the field is to live in, a name of `nerf.geometry.spaces.SPACES`.

@@ -107,7 +107,7 @@ class Scene:
 
     @property
     def is_transparent(self) -> bool:
-        """Whether the images show an object with nothing behind it."""
+        """Whether the images show an object on a transparent background."""
         return self.images.is_transparent
 
     @property
@@ -128,8 +128,8 @@ class Scene:
 
     @functools.cached_property
     def exposure_notes(self) -> tuple[str, ...]:
-        """What the images show of exposure or white balance that change between views, if any; of
-        images that no process reads as a whole, nothing is known.
+        """Notes if exposure or white balance change between views; empty if no process has read all
+        images.
         """
         if self.images.read is not None:
             return ()

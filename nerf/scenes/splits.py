@@ -34,7 +34,7 @@ class Holdout(NamedTuple):
 
     @classmethod
     def of(cls, config: TrainConfig) -> "Holdout":
-        """What the settings of a run say."""
+        """The choice of held-out views that the settings of a run make."""
         return cls(
             config.holdout, config.holdout_views, config.use_file_split, config.num_train_views
         )
@@ -68,7 +68,7 @@ def _whole_split(names: Sequence[str], given: Split | None, holdout: Holdout) ->
 
 
 def _evenly_chosen(views: tuple[int, ...], num_views: int) -> tuple[int, ...]:
-    """So many of the views, evenly, from the first to the last; all for 0.
+    """`num_views` of the views, evenly, from the first to the last; all for 0.
 
     Source: Niemeyer et al. 2022 (RegNeRF), section 4, and its published code.
 

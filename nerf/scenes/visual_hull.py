@@ -146,7 +146,7 @@ def _seen(
     *,
     group: int,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """What a view sees of cells.
+    """What a view sees in the cells.
 
     Args:
       camera: one camera; its height and width are not used.
@@ -186,7 +186,7 @@ def _group_of(pixels: jax.Array, group: int) -> jax.Array:
 def _project(
     camera: Cameras, size: jax.Array, points: jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Where a view shows points.
+    """The pixels at which a view shows points.
 
     Args:
       camera, size: see `_seen`.

@@ -236,7 +236,7 @@ def pixels_of_strata(first: int, end: int, num_strata: int, total: int) -> tuple
 
 
 def _instead_of_masked(key: jax.Array, position: jax.Array, kept: PixelRuns) -> jax.Array:
-    """Pixels, with kept ones drawn uniformly in the place of those that are not.
+    """Pixels, in which those that masks leave out are replaced by kept ones, drawn uniformly.
 
     Where pixels were uniform over all, the result is uniform over those that are kept; and a mask
     changes nothing but the rays that it leaves out.

@@ -50,7 +50,7 @@ def make_draw(mesh: Mesh, views: TrainingViews, num_rays: int, image_memory: flo
 
 
 def draw_on_devices(mesh: Mesh, views: TrainingViews, num_rays: int) -> DrawFn:
-    """Draws from images on every device; those of a CPU have them in common."""
+    """Draws from images on every device; the devices of a CPU share them."""
     placed = global_arrays.replicate(mesh, views, may_alias=True)
 
     def draw(key: jax.Array, step: jax.Array, views: TrainingViews) -> PixelBatch:
@@ -62,7 +62,7 @@ def draw_on_devices(mesh: Mesh, views: TrainingViews, num_rays: int) -> DrawFn:
 
 
 def with_depths(draw: DrawFn, mesh: Mesh, depths: DepthTable | None, num_rays: int) -> DrawFn:
-    """Draws pixels of known depth besides, from a table on every device; nothing else changes.
+    """Also draws pixels of known depth, from a table on every device; nothing else changes.
 
     Args:
       draw: the batches without.

@@ -1,4 +1,4 @@
-"""What corrections of the training views change of a batch: its rays, and gains of its colours."""
+"""What corrections of the training views change in a batch: its rays, and gains of its colours."""
 
 import dataclasses
 from typing import NamedTuple
@@ -16,7 +16,7 @@ from nerf.training.batch import Batch, PixelBatch, rays_at, rays_through
 
 
 class Corrected(NamedTuple):
-    """What of a batch depends on the corrections of its views; None what does not.
+    """The parts of a batch that depend on the corrections of its views; None for parts that do not.
 
     Attributes:
       log_gains, rays: see `Batch`.
@@ -34,7 +34,7 @@ def corrected_parts(
     space: Space,
     config: RenderConfig,
 ) -> Corrected:
-    """What of the batch of some pixels depends on corrections, a differentiable function of them.
+    """The corrected parts of the batch of some pixels, a differentiable function of corrections.
 
     Args:
       pixels, cameras, space, config: see `make_batch`.

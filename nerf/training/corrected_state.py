@@ -24,7 +24,7 @@ def with_corrections(
 
     Args:
       state: before the step.
-      found: what its rays say of the views; None where nothing is corrected.
+      found: the gradients of its rays for the views; None where nothing is corrected.
       share_of_rate: the field's learning rate, by that of its first step.
       progress: the share of the run that is over.
       config: of the run.

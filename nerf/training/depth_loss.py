@@ -33,7 +33,7 @@ _FLOOR = 0.05
 
 
 def depth_loss(composite: Composite, t: jax.Array, sigma: jax.Array) -> jax.Array:
-    """How unlikely the known depths are under the weights of a pass, see the module's docstring.
+    """The bounded negative log-likelihood of known depths, see the module's docstring.
 
     Args:
       composite: `[num_rays]`, with its samples.

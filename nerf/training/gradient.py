@@ -117,7 +117,7 @@ def _penalty_and_gradient(
     field: RadianceField, params: Params, config: RenderConfig, step: jax.Array | None
 ) -> tuple[jax.Array, Params]:
     """`penalty` and its gradient, or the gradient alone at every `penalty_every`-th step, times
-    that number: the loss of a step does not tell whether it is one of these.
+    that number, so that the loss does not differ between these steps and others.
     """
     every = field.penalty_every
 
@@ -163,8 +163,8 @@ def _left_out(
     rays_per_microbatch: int,
     corrected: Corrected | None,
 ) -> tuple[tuple[jax.Array, BatchStats], Corrected | None]:
-    """What the microbatches from the `num_needed`-th on, whose rays meet nothing, add to the sum,
-    over microbatches, of the loss and the statistics; and the gradient with respect to `corrected`.
+    """The share of the microbatches from the `num_needed`-th on, whose rays meet nothing, in the
+    sums of the loss and the statistics; and the gradient with respect to `corrected`.
     """
     (num_rays, _) = batch.rgb.shape
     is_left_out = jnp.arange(num_rays) >= num_needed * rays_per_microbatch

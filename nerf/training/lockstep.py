@@ -35,7 +35,7 @@ class Lockstep:
         self.meet()
 
     def clock(self) -> float:
-        """Seconds since the run began, as of the last meeting."""
+        """Seconds since the run began, at the last meeting."""
         return self._now
 
     def should_stop(self) -> bool:

@@ -205,7 +205,7 @@ def _progress_count(config: LoopConfig, step: int, meter: Meter) -> int:
 
 
 def _calls(first_step: int, config: LoopConfig, meter: Meter) -> Iterator[tuple[int, int]]:
-    """Steps before and after each call of the device; the first call is one step, and compiles."""
+    """Steps before and after each call of the device; the first one is one step, and compiles."""
     step = first_step
     while step < config.last_step:
         if config.max_seconds is not None and meter.seconds >= config.max_seconds:
@@ -224,7 +224,7 @@ def _read(state: TrainState, metrics: Metrics, meter: Meter) -> dict[str, float]
 
 
 def _evaluate(state: TrainState, hooks: Hooks, log: MetricsWriter, meter: Meter) -> float | None:
-    """Writes the held-out scores of a state; returns the PSNR, or None if there is none."""
+    """Writes the held-out scores of a state; returns the PSNR, or None without one."""
     clock = hooks.clock or time.monotonic
     start = clock()
     scores = hooks.evaluate(state)

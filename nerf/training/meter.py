@@ -1,4 +1,4 @@
-"""The time of a run: its rate, and the part of limited time that scores and saving may take."""
+"""The time of a run: its rate, and the share of a limited time for scores and saving."""
 
 import contextlib
 import time
@@ -19,7 +19,7 @@ PlanFn = Callable[[float, float], float]
 
 
 class Costs:
-    """Measured seconds of what is not training.
+    """Measured seconds of work other than training.
 
     Attributes:
       limit: seconds that this process may take; None for no limit.
@@ -37,7 +37,7 @@ class Costs:
         self.last_scores: list[float] = []
 
     def allow_score(self, plan: PlanFn, rays_per_second: float, *, is_last: bool) -> bool:
-        """Whether a score, and unless it is the last one the last as well, have their time.
+        """Whether there is time for a score and, unless it is the last one, for the last one too.
 
         A step renders its rays and then goes back through all of that; so compiling a renderer is
         assumed to take at most half of what the first step took, and a ray no longer than in
@@ -129,7 +129,7 @@ class Meter:
         return costs.allow_score(plan, self._num_rays * steps / max(spent, 1e-9), is_last=is_last)
 
     def may_save(self) -> bool:
-        """Whether one more state, and the last, may be saved up to now in limited time."""
+        """Whether the limited time so far leaves room to save one more state and the last one."""
         costs = self._costs
         seconds = self._clock() - self._start
         return costs.limit is None or (

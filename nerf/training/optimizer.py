@@ -14,7 +14,7 @@ WARMUP_START = 0.01  # of the learning rate, as in JaxNeRF
 
 
 class TimeBudget(NamedTuple):
-    """How far a run has come whose end is not a number of steps but a time.
+    """How far a run has come that ends after a time, not after a number of steps.
 
     Attributes:
       done: the share of the run that is over, in [0, 1].
@@ -37,7 +37,7 @@ def learning_rate(config: TrainConfig) -> optax.Schedule:
 
 
 def budgeted_step(config: TrainConfig, step: jax.Array, done: jax.Array) -> jax.Array:
-    """The step of a run of `num_steps` that stands where a run of some time does.
+    """The step at which a run of `num_steps` has come as far as a run of limited time.
 
     The warm-up takes its number of steps in either.
 
@@ -76,5 +76,5 @@ def correction_optimizer() -> optax.GradientTransformation:
 
 
 def learning_rates(field: RadianceField, params: Params, config: RenderConfig) -> Params:
-    """A tree like `params`: how many times the learning rate each array takes."""
+    """A tree like `params` with each array's factor of the learning rate."""
     return {name: owner.rates(params[name]) for name, owner in parts(field, config).items()}

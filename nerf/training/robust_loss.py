@@ -1,4 +1,4 @@
-"""Losses of a ray that large errors cannot dominate: for what moved, or glares, in some views.
+"""Losses that large errors cannot dominate, for views in which something moved or glares.
 
 A robust loss rho takes the squared error x = e^2 of a ray to a bounded value, with the scale c:
 

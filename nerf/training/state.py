@@ -1,4 +1,4 @@
-"""The state of training: parameters, optimiser, step, key, health; how it begins and where it lies.
+"""The state of training: parameters, optimiser, step, key, health; its start and its shardings.
 
 The key and the step number decide which rays a step draws, so a run that stops can resume from its
 state with the same results.
@@ -102,7 +102,7 @@ def init_state(
 def carve_state(
     field: RadianceField, state: TrainState, occupied: jax.Array | npt.NDArray[np.bool_]
 ) -> TrainState:
-    """A state whose proposal knows which cells are empty.
+    """A state whose proposal stores which cells are empty.
 
     Args:
       field: with a proposal that can know it.
@@ -116,8 +116,8 @@ def carve_state(
 
 
 def state_shardings(mesh: Mesh, state: TrainState) -> TrainState:
-    """Where the arrays of a state are: each device updates its own rows of a large array, so only
-    these have its moments; parameters are everywhere.
+    """Shardings of a state: each device updates its own rows of a large array, and stores Adam's
+    moments of these rows alone; parameters are replicated.
     """
     everywhere = jax.tree.map(lambda _: NamedSharding(mesh, PartitionSpec()), state)
     shardings: TrainState = everywhere._replace(

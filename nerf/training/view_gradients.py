@@ -1,4 +1,4 @@
-"""What the rays of a batch say of the corrections of their views."""
+"""Gradients and equations of the corrections of views, from the rays of a batch."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""The share of the time that all windows together may draw, while something else needs it."""
+"""The share of time that all windows together may draw while something else needs it."""
 
 import threading
 import time
@@ -48,7 +48,7 @@ class DrawingBudget:
 
     @contextmanager
     def turn(self, *, is_moving: bool, is_over: Callable[[], bool]) -> Iterator[bool]:
-        """Waits until it may draw, and holds others off during the block, which draws.
+        """Waits for its turn to draw, and keeps it during the block.
 
         Args:
           is_moving: whether it answers a movement.

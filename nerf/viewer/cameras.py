@@ -1,4 +1,4 @@
-"""Cameras of the page (viser) and of the scene, and the way from one to the other.
+"""Cameras of the page (viser) and of the scene, and the conversion between them.
 
     page     [right, down, forward], a quaternion w x y z and a position, in page units
     scene    [right, up, back | position], in scene units
@@ -123,7 +123,7 @@ def look_at(record: SceneRecord, camtoworld: npt.ArrayLike) -> Array:
 
 
 def turning_axis(camtoworld: npt.ArrayLike) -> Array:
-    """The axis `[3]`, unit, around which a camera turns that has this pose now.
+    """The axis `[3]`, unit, around which a camera of this pose turns.
 
     The page keeps it upright in its images. It is +y for a camera that is held level, also for one
     that looks down; a camera that is rolled by an angle has it rolled by the same angle. For one

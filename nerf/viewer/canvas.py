@@ -11,7 +11,7 @@ from nerf.viewer.shown import enlarged
 
 
 class Canvas:
-    """An image that is filled tile by tile; where it is not, it shows a coarser one."""
+    """An image that is filled tile by tile, and shows a coarser one where it is not yet filled."""
 
     def __init__(self, camera: Cameras, coarser: RenderedImage | None = None):
         shape = (camera.height, camera.width)
@@ -37,7 +37,7 @@ class Canvas:
 
 
 def fitted(image: FloatImage, height: int, width: int) -> FloatImage:
-    """A photograph scaled to a size, by area where it becomes smaller."""
+    """A photograph scaled to a size; smaller sizes are averages over areas."""
     if image.shape[0] >= height and image.shape[1] >= width:
         return shrink(image, height, width)
     return enlarged(to_bytes(image), height, width).astype(np.float32) / 255.0

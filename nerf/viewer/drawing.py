@@ -71,14 +71,14 @@ class Screen(Protocol):
         """
 
     def report(self, status: Status) -> None:
-        """Takes how far the image is."""
+        """Receives the progress of the image."""
 
     def fail(self, error: Exception) -> None:
-        """Takes an error, after which nothing is drawn until something changes."""
+        """Receives an error, after which nothing is drawn until something changes."""
 
 
 class DrawLoop:
-    """A thread that draws what a window wants, and gives up what it no longer wants.
+    """A thread that draws what a window asks for, and stops when that changes.
 
     Args:
       source: what is drawn.
@@ -113,7 +113,7 @@ class DrawLoop:
         self._stop_updates()
 
     def join(self, seconds: float = _JOIN_SECONDS) -> bool:
-        """Waits for the end of the thread; whether it came."""
+        """Waits for the end of the thread; returns whether it has ended."""
         self._thread.join(seconds)
         return not self._thread.is_alive()
 
@@ -136,7 +136,7 @@ class DrawLoop:
             self._draw(wanted, num_drawn, is_moving=is_moving)
 
     def _is_due(self, num_drawn: int) -> bool:
-        """Whether there is something to draw."""
+        """Whether something is to be drawn."""
         if self._wanted is None or not self._source.is_ready:
             return False
         return self._num_wanted != num_drawn or self._is_updated
@@ -217,7 +217,7 @@ class _Drawing:
         *,
         is_coarse: bool,
     ) -> bool:
-        """Draws an image, and shows it from time to time; whether it was completed."""
+        """Draws an image, and shows it from time to time; returns whether it was completed."""
         num_pixels, num_done = camera.height * camera.width, 0
         before = shown_at = time.monotonic()
         longest, pause = 0.0, _SECONDS_BETWEEN_PARTS

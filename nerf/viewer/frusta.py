@@ -78,7 +78,7 @@ class Frusta:
                 handle.image = image
 
     def hide_around(self, position: Array) -> None:
-        """Hides those that the window's camera, at `position` in page units, stands in."""
+        """Hides frusta that contain the window's camera, at `position` in page units."""
         for view, handle in self._handles.items():
             size = self._size * self._factor
             show_unless_within(handle, self._positions[view], position, size)
@@ -87,7 +87,7 @@ class Frusta:
         self._base.visible = is_visible
 
     def resize(self, factor: float) -> None:
-        """Makes them some times as large as usual."""
+        """Scales the frusta relative to their usual size."""
         self._factor = factor
         for handle in self._handles.values():
             handle.scale = factor * self._size

@@ -161,7 +161,7 @@ def save_path(
 
     Raises:
       UserError: if there are fewer than two keyframes, too many frames, one that
-        `nerf.jobs.video.render_video` would refuse, or the name is none.
+        `nerf.jobs.video.render_video` would refuse, or the name is not valid.
       OSError: if it cannot be written.
     """
     cameras = path_cameras(frame, keyframes, options)
@@ -193,7 +193,7 @@ def render_path(
     on_rays: Callable[[int, int], None],
     is_over: Callable[[], bool] = lambda: False,
 ) -> Path:
-    """Draws a camera path as a video, under a name that no other video has or is about to have.
+    """Draws a camera path as a video, under a name that no other video has or has claimed.
 
     Args:
       folder: where the video goes; it is made.
@@ -211,8 +211,8 @@ def render_path(
       The .mp4 file.
 
     Raises:
-      UserError: if the name is none, there is no encoder, or the encoding fails; the frames are
-        then kept.
+      UserError: if the name is not valid, there is no encoder, or the encoding fails; the frames
+        are then kept.
       OSError: if a file cannot be written.
     """
     check_video_encoder()
@@ -254,7 +254,7 @@ def _write_frames(
 
 @contextlib.contextmanager
 def claimed_file(folder: Path, name: str, suffix: str) -> Iterator[Path]:
-    """A file that was not there before: NAME.json, or NAME-2.json where that is there.
+    """A new file: NAME.json, or NAME-2.json if that exists.
 
     It is made empty, so that no other window takes its name, and removed if the block fails.
 
@@ -264,7 +264,7 @@ def claimed_file(folder: Path, name: str, suffix: str) -> Iterator[Path]:
       suffix: the ending.
 
     Raises:
-      UserError: if the name is none.
+      UserError: if the name is not valid.
       OSError: if it cannot be written.
     """
     plain = check_name(name, suffix)
@@ -281,7 +281,7 @@ def claimed_file(folder: Path, name: str, suffix: str) -> Iterator[Path]:
 
 
 def _claimed_video(folder: Path, name: str) -> tuple[Path, Path]:
-    """A video that is not there yet, and the folder of its frames, which claims the name."""
+    """A new video, and the folder of its frames, which claims the name."""
     plain = check_name(name, ".mp4")
     folder.mkdir(parents=True, exist_ok=True)
     for file in _numbered(folder, plain, ".mp4"):
@@ -307,7 +307,7 @@ def check_name(name: str, suffix: str) -> str:
     """The name of a file without its ending.
 
     Raises:
-      UserError: if it is none, or leads to another folder.
+      UserError: if it is not valid, or leads to another folder.
     """
     plain = name.strip().removesuffix(suffix).strip()
     if len(plain) > _MAX_LETTERS or len(plain.encode(errors="replace")) > _MAX_BYTES:
@@ -317,6 +317,6 @@ def check_name(name: str, suffix: str) -> str:
         )
     if not _NAME.fullmatch(plain) or plain.endswith("."):
         raise UserError(
-            f"{name!r} is no name of a file: use letters, digits, spaces, points, - and _"
+            f"{name!r} is not a valid file name: use letters, digits, spaces, points, - and _"
         )
     return plain

@@ -1,4 +1,4 @@
-"""Sizes of an image, coarse at once and then finer, by how fast rays were drawn up to now."""
+"""Sizes of an image, coarse at first and then finer, chosen by the rate of rays drawn so far."""
 
 import dataclasses
 

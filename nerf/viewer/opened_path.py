@@ -1,4 +1,4 @@
-"""A camera path that the page has saved, opened again: keyframes, and what the controls say."""
+"""A camera path that the page has saved, opened again: its keyframes and controls."""
 
 import json
 from pathlib import Path
@@ -18,7 +18,7 @@ _MAX_KEYFRAMES = 200  # each is an object of the page
 
 
 class OpenedPath(NamedTuple):
-    """What a file says.
+    """The content of a file.
 
     Attributes:
       keyframes: of the page.
@@ -46,7 +46,7 @@ def opened_path(
     """
     path, values = Path(name), _parsed(name, content)
     if values.get("frame") != CAPTURE_FRAME:
-        raise UserError(f"{name} is no path that this page has saved: only these can be opened")
+        raise UserError(f"{name} was not saved by this page: only its own paths can be opened")
     stops = frames_of(path, values.get("keyframes"), "keyframes")
     if len(stops) > _MAX_KEYFRAMES:
         raise UserError(

@@ -12,7 +12,7 @@ _LOCAL = ("localhost", "127.0.0.1", "::1")
 
 
 def may_connect(headers: Mapping[str, str] | None, *, is_local: bool) -> bool:
-    """Whether a connection is one of our own page, or of a program that is no browser.
+    """Whether a connection is one of our own page, or of a program that is not a browser.
 
     Args:
       headers: of the request that opened it; None where they are not known.
@@ -37,12 +37,12 @@ def may_connect(headers: Mapping[str, str] | None, *, is_local: bool) -> bool:
         page, asked = urlsplit(origin), urlsplit(f"//{headers.get('Host', '')}")
         is_own = page.netloc == asked.netloc and bool(page.hostname)
         return is_own and (not is_local or page.hostname in _LOCAL)
-    except (ValueError, LookupError):  # of an address that is none, and of a header that is twice
+    except (ValueError, LookupError):  # of an invalid address, and of a header that is twice
         return False
 
 
 def request_headers(server: Any, client_id: int) -> Mapping[str, str] | None:
-    """The headers with which a client of viser connected; None where viser does not tell them.
+    """The headers with which a client of viser connected; None where viser does not provide them.
 
     viser has no public way to them.
     """

@@ -65,7 +65,7 @@ class ViewControls:
 
     @property
     def limits(self) -> tuple[float, float]:
-        """Of the colours of the depth, near before far."""
+        """The limits of the colours of the depth, near before far."""
         near = max(float(self.near.value), 1e-6)
         return near, max(float(self.far.value), 1.001 * near)
 

@@ -114,18 +114,18 @@ class PathPanel:
             show_unless_within(frustum, camera.position, position, _SIZE)
 
     def close(self) -> None:
-        """Ends what is being made."""
+        """Cancels the file or video that is being made."""
         self._is_closed = True
         self._stops.set()
 
     def join(self, seconds: float) -> bool:
-        """Waits for the end of what is being made; whether it came."""
+        """Waits for the end of what is being made; returns whether it has ended."""
         if self._job is not None:
             self._job.join(seconds)
         return self._job is None or not self._job.is_alive()
 
     def options(self) -> PathOptions:
-        """What the controls say."""
+        """The options that the controls set."""
         size = (int(self._width.value), int(self._height.value))
         return PathOptions(self._seconds.value, float(self._fps.value), self._loop.value, size)
 
@@ -133,7 +133,7 @@ class PathPanel:
         """Writes the path.
 
         Raises:
-          UserError: if there are fewer than two keyframes, or the name is none.
+          UserError: if there are fewer than two keyframes, or the name is not valid.
         """
         return save_path(
             self._folder,
@@ -145,7 +145,7 @@ class PathPanel:
         )
 
     def open(self, file: viser.UploadedFile) -> None:
-        """Takes the keyframes of a saved path in place of those that there are.
+        """Replaces the keyframes by those of a saved path.
 
         Raises:
           UserError: see `opened_path`.
@@ -172,7 +172,7 @@ class PathPanel:
         self._job.start()
 
     def _run_job(self, run: Callable[[], Path | None]) -> None:
-        """Runs what `_start` was given; its bar and its button are there until it ends."""
+        """Runs what `_start` was given, with a progress bar and a cancel button until it ends."""
         file, said = self._tried(run)
         if self._is_closed:
             return
@@ -185,7 +185,7 @@ class PathPanel:
         self._tell(*self._tried(run))
 
     def _tried(self, run: Callable[[], Path | None]) -> tuple[Path | None, str]:
-        """Runs something: the file that it has made, and what to say, e.g. why there is none."""
+        """Runs something; returns the file that it has made, and a message, e.g. if it failed."""
         try:
             file = run()
             return file, "" if file is None else f"saved: `{file}`"

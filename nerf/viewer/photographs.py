@@ -1,4 +1,4 @@
-"""The photographs of a scene, which are read while the page is shown already."""
+"""The photographs of a scene, which are read while the page is already shown."""
 
 import threading
 from collections.abc import Callable, Collection, Sequence
@@ -23,8 +23,8 @@ class Photographs:
 
     Args:
       record: the run's scene.
-      load: returns the scene with its images; it may take long, and runs in a thread. None if
-        there are none.
+      load: returns the scene with its images; it may take long, and runs in a thread. None
+        without images.
       say: receives a sentence for the user if they cannot be read.
     """
 
@@ -44,7 +44,7 @@ class Photographs:
             threading.Thread(target=self._read, name="nerf-photographs", daemon=True).start()
 
     def wait(self, seconds: float | None = None) -> bool:
-        """Waits until they are read, or cannot be read; whether that is so."""
+        """Waits until they are read, or cannot be read; returns whether that has happened."""
         return self._ready.wait(seconds)
 
     @property
@@ -95,7 +95,7 @@ class Photographs:
 
 
 def have_same_poses(record: SceneRecord, scene: Scene) -> bool:
-    """Whether the views that have a name in both have one position in both, in the capture's frame.
+    """Whether views with the same name have the same position in both, in the capture's frame.
 
     Args:
       record: of a run.

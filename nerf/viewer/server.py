@@ -1,4 +1,4 @@
-"""The server of the page: address, windows, and their end."""
+"""The server of the page: its address, its windows, and how it closes."""
 
 import contextlib
 import errno
@@ -55,7 +55,7 @@ def free_port(host: str, port: int) -> int:
     """The first port from `port` on that is not in use.
 
     Raises:
-      UserError: if the host is no address of this machine, or the port may not be used.
+      UserError: if the host is not an address of this machine, or the port may not be used.
     """
     for number in range(port, min(port + _TRIED_PORTS, 2**16)):
         try:
@@ -80,7 +80,7 @@ def free_port(host: str, port: int) -> int:
 
 def _not_here(host: str) -> str:
     return (
-        f"`host={host}` is no address of this machine: give 127.0.0.1 (this machine alone) or "
+        f"`host={host}` is not an address of this machine: give 127.0.0.1 (this machine alone) or "
         "0.0.0.0 (its whole network)"
     )
 

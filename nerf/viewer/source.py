@@ -1,4 +1,4 @@
-"""The field that the windows show; while it is trained, its parameters change."""
+"""The field that the windows show, whose parameters change while it is trained."""
 
 import threading
 import time
@@ -68,7 +68,7 @@ class FieldSource:
             listener()
 
     def on_update(self, listener: Callable[[], None]) -> Callable[[], None]:
-        """Calls a function after each `update`; returns what ends that."""
+        """Calls a function after each `update`; returns a function that ends this."""
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
@@ -94,7 +94,7 @@ class FieldSource:
         is_moving: bool = False,
         is_over: Callable[[], bool] = lambda: False,
     ) -> Iterator[Tile]:
-        """The tiles of an image; while one is drawn, other windows wait.
+        """The tiles of an image; other windows wait while one is drawn.
 
         Args:
           renderer: from `renderer`.

@@ -1,10 +1,10 @@
-"""How far an image is, and how the page says it."""
+"""The progress of an image, and its description on the page."""
 
 from typing import NamedTuple
 
 
 class Status(NamedTuple):
-    """How far an image is.
+    """The progress of an image.
 
     Attributes:
       height, width: of the image that is shown, in pixels.
@@ -27,7 +27,7 @@ class Status(NamedTuple):
 
 
 def described(status: Status, step: int | None) -> str:
-    """How far the image is, in one line of Markdown.
+    """The progress of the image, in one line of Markdown.
 
     Args:
       status: of the image.

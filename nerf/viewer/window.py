@@ -98,14 +98,14 @@ class Window:
         self._loop.close()
 
     def end(self, sentence: str) -> None:
-        """The same where the page ends before the window; it is left with a sentence."""
+        """Like `close`, where the page ends before the window, which then shows a sentence."""
         self.close()
         with warnings.catch_warnings(action="ignore"):  # viser's, where the window is gone
             self._says.content = sentence
         self._client.flush()
 
     def join(self, seconds: float) -> bool:
-        """Waits for the end of its threads; whether it came."""
+        """Waits for the end of its threads; returns whether they have ended."""
         return self._loop.join(seconds) and self._path.join(seconds)
 
     def camera(self) -> PageCamera:
@@ -121,7 +121,7 @@ class Window:
         )
 
     def fly(self, camera: PageCamera) -> None:
-        """Puts the window's camera somewhere; it turns around a point ahead of it."""
+        """Moves the window's camera to a pose; it then turns around a point ahead of it."""
         pose = self._frame.to_scene(camera)
         target = self._frame.scale * look_at(self._record, pose)
         state = self._client.camera
@@ -133,7 +133,7 @@ class Window:
         self._show_fov(camera.fov)
 
     def fly_home(self) -> None:
-        """Goes to where the page starts, and shows all of that view."""
+        """Flies to the start of the page, and shows all of that view."""
         self._fly_to(home_index(self._record))
         self.level()
         self._home = self.camera()
@@ -201,7 +201,7 @@ class Window:
         cameras.compare.on_update(lambda event: self._change_compared())
 
     def _want(self) -> None:
-        """Draws what the camera and the controls say."""
+        """Draws what the camera and the controls ask for."""
         limits = self._view.limits if self._has_limits else None
         compared = None if self._compared is None else self._compared[0]
         self._loop.want(
@@ -227,7 +227,7 @@ class Window:
         self._want()
 
     def _fit_home(self) -> None:
-        """Where the window's size changes before it has moved, it still shows all of the view."""
+        """Shows all of the view again if the window's size changes before its camera has moved."""
         home, now = self._home, self.camera()
         if home is None:
             return

@@ -113,7 +113,7 @@ def test_poses_that_are_none_are_refused(tmp_path):
     poses = orbit_poses(3)
     poses[1, :, 0] *= -1
     folder = write_blender(tmp_path, train=(orbit_poses(), True), test=(poses, False))
-    assert "transforms_test.json has poses that are no rotations" in refusal(folder)
+    assert "transforms_test.json has poses that are not rotations" in refusal(folder)
 
 
 def test_images_to_train_on_must_be_there(tmp_path):

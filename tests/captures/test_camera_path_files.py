@@ -191,7 +191,7 @@ def test_the_normalised_frame_of_nerfstudio_is_undone(tmp_path, with_applied):
     assert "nerfstudio's frame" in found.notes[0]
 
 
-def test_what_is_not_heeded_is_a_note(tmp_path):
+def test_what_is_ignored_is_a_note(tmp_path):
     content = nerfstudio(POSES, crop={"crop_center": [0, 0, 0]})
     content["camera_path"][0]["render_time"] = 0.5
     found = read_camera_path(write(tmp_path / "a.json", content))
@@ -248,7 +248,7 @@ def test_each_damage_is_one_sentence(tmp_path, change, said):
         ("a.json", b"[1]", "must contain an object"),
         ("a.npy", b"", "as an array of numbers"),
         ("a.npy", b"\x93NUMPY\x01\x00", "as an array of numbers"),
-        ("a.txt", b"1 0 0", "is no camera path"),
+        ("a.txt", b"1 0 0", "is not a camera path"),
     ],
 )
 def test_a_file_that_holds_no_path_is_refused(tmp_path, name, content, said):

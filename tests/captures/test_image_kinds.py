@@ -120,7 +120,7 @@ def test_tiff_with_16_bits(tmp_path, order, channels):
 def test_values_that_are_no_colours_are_refused(tmp_path, values):
     """A depth map, or linear light: nobody can guess its scale."""
     Image.fromarray(np.ones((4, 4), values)).save(tmp_path / "a.tif")
-    with pytest.raises(UnreadableImage, match="no 8-bit or 16-bit colours"):
+    with pytest.raises(UnreadableImage, match="not 8-bit or 16-bit colours"):
         read_header(tmp_path / "a.tif")
 
 

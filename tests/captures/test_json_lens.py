@@ -1,4 +1,4 @@
-"""Laws of the lens keys of transforms.json: each is heeded, refused, or noted."""
+"""Laws of the lens keys of transforms.json: each is used, refused, or noted."""
 
 import json
 from collections import ChainMap
@@ -161,11 +161,11 @@ UNTRACED = {
     "full": ({"camera_model": "FULL_OPENCV", "k4": 0.1}, "distortion by a fraction (k4"),
     "thin prism": ({"camera_model": "THIN_PRISM_FISHEYE", "sx1": 0.1}, "a thin prism (sx1)"),
     "tangential": ({"camera_model": "OPENCV_FISHEYE", "p1": 0.1}, "tangential distortion"),
-    "list": ({"distortion_params": [0.1, 0, 0, 0]}, "distortion_params is not heeded"),
+    "list": ({"distortion_params": [0.1, 0, 0, 0]}, "distortion_params is ignored"),
     "stereo": ({"camera_model": "OMNIDIRECTIONALSTEREO_L"}, "is not read, only OPENCV"),
     "spherical": ({"camera_model": "SPHERICAL"}, "panoramas are read as EQUIRECTANGULAR"),
     "fisheye": ({"camera_model": "FISHEYE624"}, "--ImageReader.camera_model OPENCV_FISHEYE"),
-    "mode": ({"lens_mode": "FTheta"}, "lens_mode 'FTheta' is not heeded"),
+    "mode": ({"lens_mode": "FTheta"}, "lens_mode 'FTheta' is ignored"),
 }
 
 
@@ -194,7 +194,7 @@ NOTED = {
 
 
 @pytest.mark.parametrize("name", NOTED)
-def test_what_is_not_heeded_is_noted(tmp_path, name):
+def test_what_is_ignored_is_noted(tmp_path, name):
     frame, shared, said = NOTED[name]
     notes = read_capture(folder_of(tmp_path, fl_x=60.0, frame=frame, **shared)).notes
     assert len([note for note in notes if said in note]) == 1
@@ -203,7 +203,7 @@ def test_what_is_not_heeded_is_noted(tmp_path, name):
 @pytest.mark.parametrize("key", ["skew", "shift_x", "fov", "K1", "coordinate_system"])
 def test_keys_that_nobody_knows_are_noted(tmp_path, key):
     (note,) = read_capture(folder_of(tmp_path, fl_x=FX, **{key: 0.2})).notes
-    assert f"not known, and not heeded: {key};" in note
+    assert f"not known, and are ignored: {key};" in note
 
 
 @pytest.mark.parametrize("place", ["frame", "shared"])

@@ -86,8 +86,8 @@ def test_the_file_is_found_under_other_names_and_beside_the_images(folder, name)
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
-        ({**LENS, "dist_coeffs": [0.1, 0, 0, 0]}, "dist_coeffs is not heeded: write its numbers"),
-        ({**LENS, "D": [0.1, 0, 0, 0]}, "D is not heeded: write its numbers"),
+        ({**LENS, "dist_coeffs": [0.1, 0, 0, 0]}, "dist_coeffs is ignored: write its numbers"),
+        ({**LENS, "D": [0.1, 0, 0, 0]}, "D is ignored: write its numbers"),
         ({**LENS, "ftheta_p1": 0.2}, "is not traced"),
         ({**LENS, "k5": 0.2}, "distortion by a fraction (k5) is not traced"),
         ({**LENS, "camera_model": "FOV"}, "camera_model 'FOV' is not read"),
@@ -103,7 +103,7 @@ def test_what_a_lens_file_cannot_say_is_refused(folder, values, sentence):
 def test_keys_that_nobody_knows_are_noted(folder):
     notes = read_capture(with_json(folder, **LENS, tilt=0.3)).notes
     assert any(
-        "keys of intrinsics.json that are not known, and not heeded: tilt" in n for n in notes
+        "keys of intrinsics.json that are not known, and are ignored: tilt" in n for n in notes
     )
 
 

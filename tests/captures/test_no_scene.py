@@ -278,4 +278,4 @@ def test_cameras_of_gaussian_splatting_that_cannot_be_read(tmp_path, scenes, val
     path.write_text(json.dumps([entry | values for entry in entries]))
     assert sentence in refusal(tmp_path / "scene")
     path.write_text(json.dumps([entry | {"rig": "left"} for entry in entries]))
-    assert any("not known, and not heeded: rig" in n for n in read_capture(path.parent).notes)
+    assert any("not known, and are ignored: rig" in n for n in read_capture(path.parent).notes)

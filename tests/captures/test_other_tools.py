@@ -172,7 +172,7 @@ def test_test_frames_are_held_out_and_bad_ones_left_out(tmp_path):
     assert loaded.scene.image_names == ("view_0", "view_2", "view_3", "view_4", "view_5")
     assert loaded.scene.split(16) == ((0, 1, 2), (3, 4))
     assert "1 frame that is_bad is left out: images/view_1.png" in loaded.notes
-    assert not any("not heeded" in note for note in loaded.notes)
+    assert not any("ignored" in note for note in loaded.notes)
 
 
 REFUSED = {

@@ -121,7 +121,7 @@ def test_other_columns_are_noted_unless_they_say_nothing(tmp_path, source, write
     with_column(path, "note", "")
     assert not any("column" in note for note in read_capture(folder).notes)
     with_column(path, "accuracy", "0.02")
-    said = f"columns of {path.name} that are not known, and not heeded: accuracy"
+    said = f"columns of {path.name} that are not known, and are ignored: accuracy"
     assert any(said in note for note in read_capture(folder).notes)
 
 

@@ -76,7 +76,7 @@ def test_matrices_that_are_not_finite_are_left_out_and_other_text_is_refused(tmp
     assert "1 pose is not finite and is left out: view_3.txt" in found.notes
     np.testing.assert_allclose(found.camtoworlds[:3], source.camtoworlds[:3], atol=1e-9)
     (folder / "pose" / "view_4.txt").write_text("1 2 3")
-    assert "view_4.txt is no 3x4 or 4x4 matrix" in refusal(folder)
+    assert "view_4.txt is not a 3x4 or 4x4 matrix" in refusal(folder)
 
 
 def renamed(folder, name):

@@ -67,4 +67,4 @@ def test_what_is_left_out_is_a_note(runs, tmp_path):
     (tmp_path / "empty").mkdir()
     ended = call_compare(*runs, tmp_path / "empty")
     assert ended.status == 0
-    assert "note: left out, since it is no run: " in ended.out
+    assert "note: left out, since it is not a run: " in ended.out

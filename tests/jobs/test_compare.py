@@ -110,8 +110,8 @@ def test_runs_without_a_view_in_common_are_said_to_have_none(tmp_path):
         ([], "no run is named"),
         (["better"], "better is the only run: give two run folders or more$"),
         (["better", "better/../better"], r"better \(given more than once\) is the only run"),
-        (["better", "empty"], "left out, since it is no run: .*empty has no config.json"),
-        (["empty", "file"], "none of these is a run: .*no config.json, .*file is no folder"),
+        (["better", "empty"], "left out, since it is not a run: .*empty has no config.json"),
+        (["empty", "file"], "none of these is a run: .*no config.json, .*file is not a folder"),
         (["better", "none", "nor"], "there is no .*none, .*nor: give folders of runs"),
     ],
 )
@@ -128,7 +128,7 @@ def test_what_is_no_run_is_left_out_and_an_unfinished_one_is_listed(runs, tmp_pa
     found = compare_runs([*runs, tmp_path / "empty", runs[0]])
     assert found.labels == ("worse", "better")
     assert found.notes == (
-        f"left out, since it is no run: {tmp_path / 'empty'} has no config.json",
+        f"left out, since it is not a run: {tmp_path / 'empty'} has no config.json",
         "unfinished, since there is no eval.json: worse",
     )
     assert [row["status"] for row in found.rows] == ["unfinished", "finished"]

@@ -53,7 +53,7 @@ def test_training_says_what_is_empty_and_never_forgets_it(table, config):
     found = []
     for steps in (1, 6):
         trained, text = train(table, config, steps=steps)
-        assert "of the box can hold the object" in text
+        assert "the object is within" in text
         found.append(
             known_occupancy(trained.field, trained.params, config.render, table.space).occupied
         )

@@ -87,7 +87,7 @@ def test_no_value_of_a_file_is_a_fault_of_the_program(run, name):
         ({"config.json": ""}, "is damaged"),
         ({"config.json": "[" * 10_000}, "is damaged"),
         ({"config.json": "[1]"}, "is damaged"),
-        ({"config.json": '{"model_type": "bert"}'}, "of something else than a run"),
+        ({"config.json": '{"model_type": "bert"}'}, "was not written by a run"),
         ({"config.json/x": ""}, "has no config.json"),
     ],
 )
@@ -102,7 +102,7 @@ def test_what_is_no_run_is_one_sentence(tmp_path, files, reason):
 
 def test_a_path_that_is_no_folder_is_said_to_be_so(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="is no folder"):
+    with pytest.raises(UserError, match="is not a folder"):
         read_run(tmp_path / "file")
     with pytest.raises(UserError, match="does not exist"):
         read_run(tmp_path / "none")

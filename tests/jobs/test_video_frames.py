@@ -124,7 +124,7 @@ def test_nerfstudio_s_normalised_frame_is_undone_with_the_capture_s_own_transfor
     assert_same_rays(record, frames.cameras, training_cameras(record))
     with pytest.raises(UserError, match="is for the file of a `camera_path`"):
         video_frames(record, "orbit", nerfstudio_transform=elsewhere)
-    with pytest.raises(UserError, match="is no file: give the dataparser"):
+    with pytest.raises(UserError, match="is not a file: give the dataparser"):
         video_frames(record, tmp_path / "path.json", nerfstudio_transform=tmp_path / "absent.json")
 
 

@@ -13,7 +13,7 @@ from nerf.output.report.markup import Child, Markup, element, joined, with_code
 
 
 class TableCell(NamedTuple):
-    """A cell: its text, by what it is sorted, and whether it is the best of its scene."""
+    """A cell: its text, its sort key, and whether it is the best of its scene."""
 
     text: str
     key: float | str | None

@@ -91,7 +91,7 @@ class VideoContent:
       name: of its file or, with a / at the end, of the folder of its frames, beside the page.
       uri: its content as a data URI; None where it is only named.
       is_image: whether it is shown as an image that moves (GIF).
-      note: what to say of it; None for nothing.
+      note: a remark on it; None for nothing.
     """
 
     name: str

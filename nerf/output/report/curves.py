@@ -111,7 +111,7 @@ def points(lines: Sequence[Mapping[str, Any]], axis: str, name: str, is_log: boo
 
 
 def axis_unit(axis: str, positions: Sequence[float]) -> tuple[float, str]:
-    """By what seconds are divided, and the name of the result; steps stay as they are.
+    """The divisor of seconds, and the name of the unit; steps stay as they are.
 
     >>> (
     ...     axis_unit("seconds", [90.0]),
@@ -132,7 +132,7 @@ _NONE: Points = (np.zeros(0), np.zeros(0))
 
 
 def _thinned(found: Points) -> Points:
-    """At most so many of the points that a line of them can be drawn, the last among them."""
+    """Thins a curve to the points that can be drawn, and keeps the last one."""
     num = len(found[0])
     if num <= _MAX_FAINT:
         return found

@@ -15,7 +15,7 @@ QUALITY, SMALLER_QUALITY = 88, 80  # of JPEG: of whole images, and of those that
 MAX_VIDEO_BYTES = 3_000_000
 _MIN_BYTES, _MAX_BYTES = 11_000_000, 22_000_000  # of the images and the video of a page
 _BYTES_PER_VIEW = 110_000
-_LOSSLESS_PIXELS = 40_000  # images of at most as many are written exactly, as PNG
+_LOSSLESS_PIXELS = 40_000  # images with no more are written exactly, as PNG
 _BYTES_PER_PIXEL = 0.25  # of a photograph as JPEG, about
 _MAX_TRIES = 6
 _NUM_SAMPLED = 32  # images whose size is measured before all of them are encoded
@@ -28,7 +28,7 @@ class Source:
     Attributes:
       read: returns the image, `[height, width, 3]`.
       height, width: of it, in pixels.
-      max_pixels: it is scaled down to at most as many.
+      max_pixels: it is scaled down to at most this number.
     """
 
     read: Callable[[], ByteImage]
@@ -63,7 +63,7 @@ class Encoded:
 
 
 def max_bytes(num_views: int) -> int:
-    """How large the images and the video of a page may be, before base64 makes a third more.
+    """The most bytes of the images and the video of a page, before base64 adds a third.
 
     A page of many views may be larger, so that its images do not become too small.
 
@@ -93,7 +93,7 @@ def encode_images(sources: Sequence[Source], max_bytes: int) -> list[Encoded]:
 
 
 def _fitting_share(sources: Sequence[Source], max_bytes: int) -> float:
-    """The share of their pixels with which images will fit, as some of them show."""
+    """The share of their pixels with which images will fit, estimated from some of them."""
     pixels = sum(source.num_pixels for source in sources)
     share = min(1.0, max_bytes / max(1.0, _BYTES_PER_PIXEL * pixels))
     if len(sources) <= _NUM_SAMPLED:

@@ -1,4 +1,4 @@
-"""What several pages are made of: the slider over two images, their maps, and tables."""
+"""Parts that several pages use: the slider over two images, their maps, and tables."""
 
 from collections.abc import Mapping, Sequence
 
