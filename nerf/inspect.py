@@ -27,6 +27,7 @@ from nerf.cli.messages import as_flags
 from nerf.cli.modes import USED_BY_INSPECT, parse_inspect_flags
 from nerf.cli.options import capture_options, holdout, holdout_views
 from nerf.cli.path_flags import define_path
+from nerf.config import presets
 from nerf.errors import UserError, listed
 from nerf.jobs.corrected_poses import with_corrected_poses
 from nerf.runtime import devices
@@ -41,8 +42,6 @@ _CAPTURE_FLAGS = (
     "format", "factor", "max_size", "space", "near", "far", "background", "alpha", "masks", "up",
     "holdout", "holdout_views",
 )  # fmt: skip
-_HOLDOUT = 16  # of the default presets
-
 _HELP = {"out": "the folder to write with --export_format; it must be new or empty"}
 
 # The flags of `nerf.main` say how a folder is read.
@@ -133,7 +132,7 @@ def _is_inside(file: str, folder: Path) -> bool:
 def _holdout() -> Holdout:
     """Which views training would hold out."""
     asked = holdout()
-    every = _HOLDOUT if asked is None else asked
+    every = presets.preset_of("mlp", None).train.holdout if asked is None else asked
     return Holdout(every, holdout_views(), use_file_split=asked is None)
 
 

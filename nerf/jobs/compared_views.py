@@ -7,6 +7,7 @@ from nerf.jobs.run_summary import RunSummary, mapping
 from nerf.jobs.view_images import view_contents
 from nerf.output.report.compare_page import ViewGroup
 from nerf.output.report.content import ViewContent
+from nerf.scenes.scene import truth_name
 
 _Scene = tuple[str, str, tuple[str, ...]]
 
@@ -61,5 +62,4 @@ def _group(title: str, runs: Sequence[RunSummary], labels: Sequence[str]) -> Vie
     ordered = sorted(common)
     views: list[list[ViewContent]] = [[each[index] for each in contents] for index in ordered]
     num_others = len(set().union(*contents)) - len(common)
-    truth = "photograph" if runs[0].source == "photographs" else "ray-traced truth"
-    return ViewGroup(title, labels, views, num_others, truth)
+    return ViewGroup(title, labels, views, num_others, truth_name(runs[0].source))

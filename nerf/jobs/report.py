@@ -15,6 +15,7 @@ from nerf.output.report.run_page import run_page
 from nerf.runs import run_folder
 from nerf.runtime import atomic
 from nerf.runtime.events import Callback, log_event, note, say
+from nerf.scenes.scene import truth_name
 from nerf.scenes.splits import Holdout, rule_of
 
 _MODES = {"train": "trained", "evaluate": "scored as given", "render": "drawn as given"}
@@ -65,7 +66,7 @@ def run_content(run: RunSummary) -> RunContent:
         facts=_facts(run),
         scores={s.key: x for s in SCORES if (x := run.score(s.key)) is not None},
         scored=_scored(run),
-        truth_name="photograph" if run.source == "photographs" else "ray-traced truth",
+        truth_name=truth_name(run.source),
         views=view_contents(run),
         lines=run.lines,
         videos=run_videos(run.folder),

@@ -51,6 +51,7 @@ def use_all_cores(num_processes: int = 1, at_least: int = 1) -> None:
       num_processes: that share this machine's cores.
       at_least: devices, also on fewer cores.
 
+    Both hold for the rest of the process.
     The number of devices can be set only before JAX is used for the first time. One that is set
     already (`JAX_NUM_CPU_DEVICES`, `XLA_FLAGS`) stays.
     """

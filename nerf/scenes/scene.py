@@ -103,7 +103,7 @@ class Scene:
     @property
     def truth_name(self) -> str:
         """The word for the scene's own images."""
-        return "photograph" if self.source == "photographs" else "ray-traced truth"
+        return truth_name(self.source)
 
     @property
     def is_transparent(self) -> bool:
@@ -177,6 +177,11 @@ class Scene:
         """
         asked = Holdout(holdout) if isinstance(holdout, int) else holdout
         return make_split(self.image_names, self.given_split, asked)
+
+
+def truth_name(source: str) -> str:
+    """The word for the images of a scene of a source, see `Scene.source`."""
+    return "photograph" if source == "photographs" else "ray-traced truth"
 
 
 def find_view(names: Sequence[str], which: int | str) -> int:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import viser
 
 
+_SERVER_LOG = logging.getLogger("websockets.server")  # of viser's server
 HOST, PORT = "127.0.0.1", 8080  # by default: this machine alone
 FOLDER = "viewer"  # of a run folder, for camera paths and videos
 _TRIED_PORTS = 100
@@ -134,6 +135,9 @@ class Viewer:
         self._photographs = Photographs(trained.needed_scene(), load_photographs, say)
         found = free_port(host, port)
         self._server = _start(host, found, trained)
+        # It reports requests that are not a browser's, which it answers itself.
+        self._level_before = _SERVER_LOG.level
+        _SERVER_LOG.setLevel(logging.CRITICAL)
         found = self._server.get_port()
         shown_host = "127.0.0.1" if host in _ALL_ADDRESSES else host
         self.address = f"http://{f'[{shown_host}]' if ':' in shown_host else shown_host}:{found}"
@@ -182,6 +186,7 @@ class Viewer:
             time.sleep(_LAST_WORDS_SECONDS)
         with _quiet():
             self._server.stop()
+        _SERVER_LOG.setLevel(self._level_before)
         return all(ended)
 
     def _connected(self, client: "viser.ClientHandle") -> None:
@@ -232,8 +237,6 @@ def _start(host: str, port: int, trained: TrainedField) -> "viser.ViserServer":
         def request_share_url(self, verbose: bool = True) -> str | None:
             return None
 
-    # Requests that are none of a browser's are no news: viser's server answers them itself.
-    logging.getLogger("websockets.server").setLevel(logging.CRITICAL)
     with _quiet():
         server = Server(host=host, port=port, verbose=False)
     server.gui.configure_theme(dark_mode=True, show_logo=False, show_share_button=False)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import logging
 import threading
 
 import imageio.v3 as iio
@@ -27,6 +28,16 @@ def wait_for(is_so):
             return
         done.wait(0.02)
     raise AssertionError("it took too long")
+
+
+def test_the_page_s_server_reports_again_when_the_page_has_ended(open_page):
+    """Only while it is there, requests that are not a browser's are no news."""
+    log = logging.getLogger("websockets.server")
+    before = log.level
+    page = open_page()
+    assert log.level == logging.CRITICAL
+    page.close()
+    assert log.level == before
 
 
 def test_the_first_image_shows_the_field_and_moving_changes_it(window):
