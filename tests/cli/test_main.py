@@ -16,8 +16,8 @@ from tests.conftest import BACKENDS
 from tests.support.command_line import (
     HEIGHT,
     NUM_VIEWS,
-    TINY,
     TINY_FIELD,
+    TINY_RENDERED,
     WIDTH,
     call,
     call_well,
@@ -251,7 +251,7 @@ def test_published_parameters_and_a_file_score_the_same(trained, scene, tmp_path
     for number, start_from in enumerate((folder, file)):
         result = tmp_path / f"result {number}"
         flags = [f"--init_from={start_from}", f"--run_dir={result}", "--video_frames=0"]
-        call_well(f"--scene={scene}", f"--backend={backend}", *TINY, *flags)
+        call_well(f"--scene={scene}", f"--backend={backend}", *TINY_RENDERED, *flags)
         assert scores(result)["psnr"] == pytest.approx(scores(run_dir)["psnr"], abs=1e-3)
 
 
@@ -262,7 +262,7 @@ def test_parameters_beside_the_scene_are_its_pretrained_ones(trained, scene, tmp
         data_dir / "meadow" / "params",
         parameters.load(trained["haiku"][0], "haiku").params["shared"],
     )
-    flags = ("--scene=meadow", f"--data_dir={data_dir}", *TINY, "--video_frames=0")
+    flags = ("--scene=meadow", f"--data_dir={data_dir}", *TINY_RENDERED, "--video_frames=0")
     out = call_well(*flags, f"--run_dir={tmp_path / 'run'}")
     assert f"the parameters in {data_dir / 'meadow' / 'params'}" in out
     assert scores(tmp_path / "run")["psnr"] == pytest.approx(

@@ -12,6 +12,7 @@ from PIL import Image
 from tests.support.command_line import (
     TINY,
     TINY_FIELD,
+    TINY_RENDERED,
     call,
     call_well,
     contents,
@@ -143,7 +144,7 @@ def test_a_wrong_flag_is_named(flags, reason, scene, tmp_path):
         (["--mode=convert", "--init_from=x", "--out=y.safetensors"], "no parameters at x"),
         (["--init_from=none"], "none gives no parameters"),
         (["--mode=render", "--init_from=none"], "none gives no parameters"),
-        (["--mode=render", "--video_frames=0"], "--video_frames=0"),
+        (["--mode=render", "--video_frames=0"], "--video_frames must be at least 1"),
         (["--init_from=x"], "no parameters at x: expected a run folder"),
         (["--init_from=."], "no parameters in .: looked for params.safetensors"),
         ([], "no pretrained parameters for scene 'meadow'"),
@@ -247,7 +248,7 @@ def test_another_scene_does_not_overwrite_a_trained_runs_scores(tmp_path, traine
 
 def test_truncated_arrays_are_refused(scene, published, trained, tmp_path):
     _cut(published / "arrays.npy", 1000)
-    flags = (f"--scene={scene}", "--backend=haiku", f"--init_from={published}", *TINY)
+    flags = (f"--scene={scene}", "--backend=haiku", f"--init_from={published}", *TINY_RENDERED)
     assert "arrays.npy breaks off" in refused(*flags, f"--run_dir={tmp_path / 'run'}")
     assert not (tmp_path / "run").exists()
 
@@ -301,7 +302,7 @@ def test_a_corrupt_file_is_refused(size, scene, trained, tmp_path):
 
 
 def test_other_parameters_do_not_overwrite_a_trained_run(scene, trained, published):
-    flags = (f"--scene={scene}", f"--init_from={published}", f"--run_dir={trained}", *TINY)
+    flags = (f"--scene={scene}", f"--init_from={published}", f"--run_dir={trained}", *TINY_RENDERED)
     assert "holds a training run" in refused(*flags, untouched=trained)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from nerf.captures.image_files import read_images
 from nerf.jobs import renderers
-from tests.support.command_line import SMOOTH, call, call_well
+from tests.support.command_line import SMOOTH, SMOOTH_RENDERED, call, call_well
 
 pytestmark = pytest.mark.slow
 
@@ -31,12 +31,13 @@ def always_worth_it(monkeypatch):
     monkeypatch.setattr(renderers.fast, "NUM_SAMPLES", (48, 96))  # each is compiled
 
 
-def arguments(scene, run_dir):
-    return (f"--scene={scene}", "--offline", f"--run_dir={run_dir}", *SMOOTH)
+def arguments(scene, run_dir, settings=SMOOTH):
+    return (f"--scene={scene}", "--offline", f"--run_dir={run_dir}", *settings)
 
 
 def evaluate(scene, trained, folder, *flags):
-    out = call_well(*arguments(scene, folder), f"--init_from={trained}", "--video_frames=2", *flags)
+    more = (f"--init_from={trained}", "--video_frames=2", *flags)
+    out = call_well(*arguments(scene, folder, SMOOTH_RENDERED), *more)
     scores = json.loads((folder / "eval.json").read_text())
     rgb = read_images([folder / "renders" / "view_000.png"])[0]
     return out, scores, rgb

@@ -25,12 +25,8 @@ TINY_FIELD = (
     "--set=field.skip_layer=1",
     "--set=field.num_layers=3",
 )
-TINY = (
-    *TINY_FIELD,
-    "--set=render.num_coarse=8",
-    "--set=render.num_fine=8",
-    "--set=train.num_rays=32",
-)
+TINY_RENDERED = (*TINY_FIELD, "--set=render.num_coarse=8", "--set=render.num_fine=8")
+TINY = (*TINY_RENDERED, "--set=train.num_rays=32")
 
 SMALL_PLANES = (
     "--field=planes",
@@ -42,12 +38,13 @@ SMALL_PLANES = (
 )
 
 # A field as smooth as the images, and samples enough for the exact renderer to show it.
-SMOOTH = (
-    *TINY,
+SMOOTH_RENDERED = (
+    *TINY_FIELD,
     "--set=field.point_encoding.num_frequencies=2",
     "--set=render.num_coarse=32",
     "--set=render.num_fine=64",
 )
+SMOOTH = (*SMOOTH_RENDERED, "--set=train.num_rays=32")
 
 # Most of the time of these tests would go to the compiler, and a tiny field needs no fast code.
 _FAST_COMPILATION = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
