@@ -97,7 +97,7 @@ def test_a_saved_path_that_is_opened_has_its_keyframes_and_options(record, tmp_p
     [
         (b"{", "not valid JSON"),
         (b"[]", "no JSON object"),
-        (b'{"keyframes": []}', "no path that this page has saved"),
+        (b'{"keyframes": []}', "was not saved by this page"),
         (b'{"frame": "capture", "keyframes": [{}]}', "one keyframe"),
         (b'{"frame": "capture", "keyframes": [%s{}]}' % (b"{}," * 200), "201 keyframes: at most"),
     ],
@@ -195,5 +195,5 @@ def test_a_video_is_grey_where_the_page_is(record, tmp_path):
     "name", ["", "  ", "../up", "a/b", ".hidden", "a\\b", "C:x", "a\nb", "end."]
 )
 def test_a_name_leads_to_no_other_folder(tmp_path, name):
-    with pytest.raises(UserError, match="no name"), claimed_file(tmp_path, name, ".json"):
+    with pytest.raises(UserError, match="not a valid file name"), claimed_file(tmp_path, name, ".json"):
         pass
