@@ -181,7 +181,7 @@ def test_the_image_teaches_the_field_and_the_mismatch_the_proposal():
 
 def test_a_field_without_a_proposal_is_refused():
     field = RadianceField(no_params, lambda *_, key=None: None)
-    with pytest.raises(UserError, match="networks=proposal needs a field that proposes"):
+    with pytest.raises(UserError, match="networks=proposal needs a field with a proposal"):
         init_params(field, RENDER, jax.random.key(0))
 
 
