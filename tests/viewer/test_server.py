@@ -17,7 +17,7 @@ def test_a_port_in_use_leads_to_the_next():
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "not a host"])
 def test_a_host_that_is_not_here_is_refused(host):
-    with pytest.raises(UserError, match="no address of this machine"):
+    with pytest.raises(UserError, match="not an address of this machine"):
         free_port(host, 9000)
 
 
