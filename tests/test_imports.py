@@ -16,7 +16,7 @@ from nerf.field import make_field
 from nerf.runs import parameters
 from nerf.runs.parameters import Header
 from tests.conftest import BACKENDS
-from tests.support.command_line import TINY, TINY_FIELD, write_scene
+from tests.support.command_line import TINY, TINY_FIELD, TINY_RENDERED, write_scene
 from tests.support.fields import other
 
 pytestmark = pytest.mark.slow
@@ -140,8 +140,8 @@ def test_a_whole_run_on_one_backend_never_loads_another(backend, mode, scene, lo
     start = write_parameters_of(other(backend), tmp_path / "start")
     flags = (f"--backend={backend}", f"--mode={mode}", f"--scene={scene}", "--video_frames=1")
     paths = (f"--init_from={start}", f"--run_dir={tmp_path / 'run'}")
-    steps = ["--steps=1"] if mode == "train" else []
-    last_line = run_python(DRIVER, *flags, *paths, *steps, *TINY, cwd=tmp_path)
+    settings = ["--steps=1", *TINY] if mode == "train" else TINY_RENDERED
+    last_line = run_python(DRIVER, *flags, *paths, *settings, cwd=tmp_path)
     assert last_line == loaded_by[backend, "mlp"]
     assert (tmp_path / "run" / "eval.json").is_file()
     assert (tmp_path / "run" / "checkpoints").is_dir() == (mode == "train")

@@ -195,5 +195,8 @@ def test_a_video_is_grey_where_the_page_is(record, tmp_path):
     "name", ["", "  ", "../up", "a/b", ".hidden", "a\\b", "C:x", "a\nb", "end."]
 )
 def test_a_name_leads_to_no_other_folder(tmp_path, name):
-    with pytest.raises(UserError, match="not a valid file name"), claimed_file(tmp_path, name, ".json"):
+    with (
+        pytest.raises(UserError, match="not a valid file name"),
+        claimed_file(tmp_path, name, ".json"),
+    ):
         pass
