@@ -186,9 +186,9 @@ def _names(folder: Path, path: Path, num_cameras: int, follow_links: bool) -> li
         counts.append(f"{file.name} has {len(names)}")
     found = f" ({', '.join(counts)})" if counts else ""
     raise UserError(
-        f"{path} has {counted(num_cameras, 'camera')}, and no text file beside it lists this "
-        f"number of images{found}: write list.txt with the name of one image in each line, in the "
-        "order of the cameras"
+        f"{path} has {counted(num_cameras, 'camera')}, but no text file in the same folder "
+        f"lists that many images{found}: write list.txt with the name of one image in each line, "
+        "in the order of the cameras"
     )
 
 

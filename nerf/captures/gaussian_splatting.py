@@ -1,4 +1,4 @@
-"""Captures with the cameras of gaussian-splatting: `cameras.json`, with the images beside it.
+"""Reads `cameras.json` of gaussian-splatting, for images in the same folder.
 
 It is a list of cameras with `img_name`, `width`, `height`, `position`, `rotation` and the focal
 lengths `fx`, `fy` in pixels. The rotation is camera to world, row by row, with the axes right,

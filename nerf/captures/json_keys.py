@@ -173,7 +173,7 @@ def notes_on_lenses(lenses: Sequence[FrameLens], sizes: Sequence[tuple[int, int]
 
 
 def _differ(one: Sequence[float], other: Sequence[float]) -> bool:
-    """Whether focal lengths differ; NaN differs from nothing."""
+    """Whether focal lengths differ; False where one is NaN."""
     return any(abs(a - b) > _MAX_DIFFERENCE * abs(b) for a, b in zip(one, other, strict=True))
 
 

@@ -136,7 +136,7 @@ class DrawLoop:
             self._draw(wanted, num_drawn, is_moving=is_moving)
 
     def _is_due(self, num_drawn: int) -> bool:
-        """Whether something is to be drawn."""
+        """Whether there is something to draw."""
         if self._wanted is None or not self._source.is_ready:
             return False
         return self._num_wanted != num_drawn or self._is_updated

@@ -135,9 +135,9 @@ class Viewer:
         self._photographs = Photographs(trained.needed_scene(), load_photographs, say)
         found = free_port(host, port)
         self._server = _start(host, found, trained)
-        # It reports requests that are not a browser's, which it answers itself.
-        self._level_before = _SERVER_LOG.level
-        _SERVER_LOG.setLevel(logging.CRITICAL)
+        self._is_news = lambda record: record.levelno >= logging.CRITICAL
+        # viser's server reports requests that are not a browser's, and answers them itself.
+        _SERVER_LOG.addFilter(self._is_news)
         found = self._server.get_port()
         shown_host = "127.0.0.1" if host in _ALL_ADDRESSES else host
         self.address = f"http://{f'[{shown_host}]' if ':' in shown_host else shown_host}:{found}"
@@ -186,7 +186,7 @@ class Viewer:
             time.sleep(_LAST_WORDS_SECONDS)
         with _quiet():
             self._server.stop()
-        _SERVER_LOG.setLevel(self._level_before)
+        _SERVER_LOG.removeFilter(self._is_news)
         return all(ended)
 
     def _connected(self, client: "viser.ClientHandle") -> None:

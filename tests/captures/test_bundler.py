@@ -80,7 +80,7 @@ def read_capture_after(folder, form):
 def test_what_is_wrong_is_said_in_one_sentence(folder):
     whole = (folder / "bundle.out").read_text()
     rewrite(folder / "list.txt", lambda lines: lines[:4])
-    assert "lists this number of images (list.txt has 4): write list.txt" in refusal(folder)
+    assert "lists that many images (list.txt has 4): write list.txt" in refusal(folder)
     for old, new, sentence in (
         ("6 1\n", "7000000 1\n", "there must be 1 to 100,000"),
         ("6 1\n", "600 1\n", "ends before the last of its 600 cameras"),

@@ -2,14 +2,12 @@
 
 import pytest
 
-from tests.conftest import IS_QUICK
 from tests.support import kill_harness
 
 pytestmark = pytest.mark.slow
-NUM_KILLS = 2 if IS_QUICK else 3
 
 
 def test_a_run_that_is_killed_again_and_again_ends_as_an_undisturbed_one(tmp_path, backend):
-    report = kill_harness.disturb(tmp_path, backend, num_kills=NUM_KILLS, num_steps=300, seed=1)
-    assert len(report.kills) == NUM_KILLS
+    report = kill_harness.disturb(tmp_path, backend, num_kills=3, num_steps=300, seed=1)
+    assert len(report.kills) == 3
     kill_harness.verify(report, num_steps=300)

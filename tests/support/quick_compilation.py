@@ -1,7 +1,7 @@
 """Quick compilation for tests, which spend most of their time on compiling small programs.
 
-Most optimisations are off, and XLA's older code generator is used, on one part of a program: this
-takes a third of the time.
+Most optimisations are off, XLA's older code generator is used, and a program is compiled in one
+piece: this takes a third of the time.
 JAX has no setting for the code generator, so a private function of JAX is replaced, which all
 versions from 0.6.1 to 0.12.0.1 have. 0.12.0.1 no longer has the older code generator. Programs that
 tests start, and the long form of the tests, use the code generator that users get.

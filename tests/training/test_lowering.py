@@ -15,6 +15,7 @@ import pytest
 from jax.sharding import Mesh
 
 from nerf import field as field_lib
+from nerf.config import text as config_text
 from nerf.config.settings import NETWORKS
 from nerf.render import density_grid, fast, images
 from nerf.render.rays import abstract_networks, may_skip
@@ -30,6 +31,7 @@ pytestmark = pytest.mark.slow
 
 PLATFORMS = ["cuda", "tpu"]
 NUM_RAYS = 1024  # of a step
+PARTS_OF_A_STEP = 8  # where rays may be left out
 # Of each accelerator in rendering, where a ray takes few evaluations; where rays may be left out.
 RAYS_AT_ONCE, SOME_RAYS_AT_ONCE = 2**16, 2**13
 GRID = (16, 16, 16)
@@ -64,16 +66,22 @@ def small(config):
 class Case:
     """A field, its settings, and the numbers of points that it was traced with."""
 
-    def __init__(self, backend, name, preset, space="ndc"):
-        self.config = small(field_lib.spec(name).presets[preset])
+    def __init__(self, backend, name, preset, space="ndc", *changes):
+        self.config = config_text.override(small(field_lib.spec(name).presets[preset]), *changes)
         field = field_lib.make_field(backend, name, self.config.field)
         self.num_points = []
 
-        def apply(params, points, viewdirs, /, *, key=None):
-            self.num_points.append(len(points))
-            return field.apply(params, points, viewdirs, key=key)
+        def counting(apply):
+            def counted(params, points, viewdirs, /, **more):
+                self.num_points.append(len(points))
+                return apply(params, points, viewdirs, **more)
 
-        self.field = field._replace(apply=apply)
+            return counted
+
+        self.field = field._replace(apply=counting(field.apply))
+        if field.table is not None:
+            table = field.table._replace(apply=counting(field.table.apply))
+            self.field = self.field._replace(table=table)
         self.views = views_from_origin(jnp.ones((1, 4, 5, 3)))
         self.space = space_of(space, self.views.cameras)
         self.params = abstract_networks(field, self.config.render)
@@ -143,7 +151,8 @@ def least_points(case, program, num_devices=1):
         return np.prod(GRID) // num_devices
     render = case.config.render
     if program == "step":
-        return NUM_RAYS // num_devices * min(render.num_coarse, render.num_fine)
+        parts = PARTS_OF_A_STEP if may_skip(case.field, render, case.space) else 1
+        return NUM_RAYS // num_devices // parts * min(render.num_coarse, render.num_fine)
     if program == "fast":
         return RAYS_AT_ONCE * 16
     is_part = program == "exact" and may_skip(case.field, render, case.space)
@@ -164,15 +173,20 @@ def test_the_program_of_an_accelerator_is_lowered_for_it(backend, name, preset, 
 
 
 @pytest.mark.parametrize("program", ["step", "exact", "crop"])
-@pytest.mark.parametrize("space", ["world", "contracted"])
-def test_so_it_is_in_every_space(space, program):
-    case = Case("flax", "planes", "planes", space)
+@pytest.mark.parametrize(
+    ("space", "outside"), [("world", "border"), ("world", "empty"), ("contracted", "border")]
+)
+def test_so_it_is_in_every_space(space, outside, program):
+    """Where nothing is outside a box, the rays that meet nothing come last."""
+    changes = (f"field.outside={outside}", f"field.proposal.outside={outside}")
+    case = Case("flax", "planes", "planes", space, *changes)
     whole = traced(case, program, "cuda")
+    assert may_skip(case.field, case.config.render, case.space) == (outside == "empty")
     assert min(case.num_points) >= least_points(case, program)
     for platform in PLATFORMS:
         text = whole.lower(lowering_platforms=(platform,)).as_text()
-        is_sorted = may_skip(case.field, case.config.render, case.space)  # empty rays last
-        assert program == "step" or ("stablehlo.sort" in text) == is_sorted
+        if program != "step":  # which sorts what it adds to its table
+            assert ("stablehlo.sort" in text) == (outside == "empty")
 
 
 @every_program
