@@ -28,7 +28,7 @@ from nerf import field as field_lib
 from nerf.config import presets
 from nerf.config import text as config_text
 from nerf.config.settings import Config
-from nerf.jobs.training_views import training_views
+from nerf.jobs.training_run.views import training_views
 from nerf.render.rays import render_rays
 from nerf.scenes import names
 from nerf.scenes.scene import Scene

@@ -19,7 +19,7 @@ from nerf.geometry.cameras import Cameras
 from nerf.jobs.load import load_params
 from nerf.jobs.load_scene import load_scene
 from nerf.jobs.renderers import compared_pixels
-from nerf.jobs.scene_box import scene_box
+from nerf.jobs.training_run.scene_box import scene_box
 from nerf.render import fast, image_metrics
 from nerf.render.image_renderer import ImageRenderer, TileProgram
 from nerf.render.images import make_exact_program, render_image

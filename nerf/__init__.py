@@ -38,10 +38,10 @@ if TYPE_CHECKING:
     from nerf.jobs.load import save_params as save_params
     from nerf.jobs.load_scene import load_scene as load_scene
     from nerf.jobs.report import write_report as write_report
-    from nerf.jobs.scores import Scores as Scores
+    from nerf.jobs.scoring.scores import Scores as Scores
     from nerf.jobs.train import train as train
-    from nerf.jobs.train_options import TrainOptions as TrainOptions
     from nerf.jobs.trained_field import TrainedField as TrainedField
+    from nerf.jobs.training_run.options import TrainOptions as TrainOptions
     from nerf.jobs.video import render_video as render_video
     from nerf.jobs.video import save_camera_path as save_camera_path
     from nerf.render.images import RenderedImage as RenderedImage
@@ -66,14 +66,14 @@ _HOMES = {
     "RadianceField": "nerf.field",
     "RenderedImage": "nerf.render.images",
     "Scene": "nerf.scenes.scene",
-    "Scores": "nerf.jobs.scores",
+    "Scores": "nerf.jobs.scoring.scores",
     "Event": "nerf.runtime.events",
     "Message": "nerf.runtime.events",
     "Preview": "nerf.runtime.events",
     "Progress": "nerf.runtime.events",
     "StepMetrics": "nerf.runtime.events",
     "StopTraining": "nerf.runtime.events",
-    "TrainOptions": "nerf.jobs.train_options",
+    "TrainOptions": "nerf.jobs.training_run.options",
     "TrainedField": "nerf.jobs.trained_field",
     "UserError": "nerf.errors",
     "View": "nerf.scenes.scene",

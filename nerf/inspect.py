@@ -16,10 +16,11 @@ from pathlib import Path
 import numpy as np
 from absl import flags
 
-from nerf.captures import formats, image_files, survey
+from nerf.captures import formats, survey
 from nerf.captures.capture import MIN_VIEWS, InvalidCapture
 from nerf.captures.export import EXPORT_FORMATS, ExportImages, export
-from nerf.captures.sized_lenses import scaled_lens
+from nerf.captures.images import files as image_files
+from nerf.captures.lenses.scaled import scaled_lens
 from nerf.cli.commands import run_command
 from nerf.cli.exits import exit_on_error
 from nerf.cli.flags import FLAGS
@@ -29,7 +30,7 @@ from nerf.cli.options import capture_options, holdout, holdout_views
 from nerf.cli.path_flags import define_path
 from nerf.config import presets
 from nerf.errors import UserError, listed
-from nerf.jobs.corrected_poses import with_corrected_poses
+from nerf.jobs.exports.corrected_poses import with_corrected_poses
 from nerf.runtime import devices
 from nerf.runtime.cache_dir import with_home
 from nerf.scenes import loading

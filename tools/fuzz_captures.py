@@ -35,7 +35,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from nerf.captures import survey
-from nerf.captures.files import IMAGE_SUFFIXES
+from nerf.captures.safe_files.reading import IMAGE_SUFFIXES
 from nerf.errors import UserError
 from nerf.runtime.devices import CGROUP_LIMITS
 from nerf.scenes.describe import describe_scene

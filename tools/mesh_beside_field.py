@@ -18,7 +18,7 @@ from nerf.export.files import load_trimesh
 from nerf.geometry.cameras import Cameras
 from nerf.jobs.draw import draw
 from nerf.jobs.load import load_run
-from nerf.jobs.video_frames import video_frames
+from nerf.jobs.videos.frames import video_frames
 from nerf.output import images, video
 
 Array = npt.NDArray[np.float64]

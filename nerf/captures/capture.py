@@ -41,9 +41,9 @@ import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
-from nerf.captures.known_depths import DepthFile, PointDepths
-from nerf.captures.lens_models import HALF_PIXEL as HALF_PIXEL
-from nerf.captures.lens_models import make_lens as make_lens
+from nerf.captures.depths.known import DepthFile, PointDepths
+from nerf.captures.lenses.models import HALF_PIXEL as HALF_PIXEL
+from nerf.captures.lenses.models import make_lens as make_lens
 from nerf.errors import UserError, listed, printable
 from nerf.geometry.lenses import Lens, panorama_pixels
 from nerf.geometry.poses import nearest_rotations

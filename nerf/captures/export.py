@@ -15,10 +15,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from nerf.captures import export_colmap, export_transforms, llff
 from nerf.captures.capture import Array, Capture
-from nerf.captures.export_task import IMAGES, ExportTask, note_on_lost_split
-from nerf.captures.size_counts import sizes_in_words
+from nerf.captures.images.size_counts import sizes_in_words
+from nerf.captures.readers import llff
+from nerf.captures.writers import colmap as export_colmap
+from nerf.captures.writers import transforms as export_transforms
+from nerf.captures.writers.task import IMAGES, ExportTask, note_on_lost_split
 from nerf.errors import UserError, counted
 from nerf.geometry.lenses import Lens
 

@@ -23,7 +23,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from nerf.captures import (
+from nerf.captures.advice import unposed
+from nerf.captures.advice.no_scene import has_scene, is_part, no_scene, not_a_folder, scene_above
+from nerf.captures.capture import Capture, InvalidCapture, with_rotations
+from nerf.captures.checks.cameras import check_cameras
+from nerf.captures.checks.likely_mistakes import notes_on_cameras
+from nerf.captures.depths.beside_images import note_on_unused_depth
+from nerf.captures.images.mask_files import find_masks
+from nerf.captures.images.names import NoImagesFound
+from nerf.captures.json_files.transforms_file import other_transforms
+from nerf.captures.orientation import with_up
+from nerf.captures.readers import (
     blender,
     bundler,
     colmap,
@@ -36,19 +46,9 @@ from nerf.captures import (
     scanner_app,
     trajectory,
     transforms,
-    unposed,
 )
-from nerf.captures.camera_checks import check_cameras
-from nerf.captures.capture import Capture, InvalidCapture, with_rotations
-from nerf.captures.depth_beside import note_on_unused_depth
-from nerf.captures.files import file_named
-from nerf.captures.glance import notes_on_cameras
-from nerf.captures.image_names import NoImagesFound
-from nerf.captures.mask_files import find_masks
-from nerf.captures.no_scene import has_scene, is_part, no_scene, not_a_folder, scene_above
-from nerf.captures.orientation import with_up
-from nerf.captures.poses_beside import folders_of_images, poses_beside_images
-from nerf.captures.transforms_files import other_transforms
+from nerf.captures.safe_files.reading import file_named
+from nerf.captures.separate_poses import folders_of_images, poses_beside_images
 from nerf.errors import UserError
 
 

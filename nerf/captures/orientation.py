@@ -9,8 +9,8 @@ import dataclasses
 import numpy as np
 
 from nerf.captures.capture import Array, Capture
-from nerf.captures.image_files import exif_orientation, image_size
-from nerf.captures.image_sizes import has_aspect_ratio
+from nerf.captures.images.files import exif_orientation, image_size
+from nerf.captures.images.sizes import has_aspect_ratio
 from nerf.errors import UserError, counted
 from nerf.geometry.rigs import classify_rig
 from nerf.geometry.upright import AXES, estimate_up

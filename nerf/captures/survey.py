@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nerf.captures.capture import Array, Capture, depths_in_view, rig_of
-from nerf.captures.size_counts import sizes_in_words
+from nerf.captures.images.size_counts import sizes_in_words
 from nerf.errors import UserError, counted, printable
 from nerf.geometry.rigs import Rig, rotation_to_upright, widest_gap
 

@@ -18,9 +18,9 @@ from nerf.geometry.camera_paths import GIVEN, PATHS
 from nerf.geometry.upright import lies_on_its_side
 from nerf.jobs.fit import fit_to_scene
 from nerf.jobs.load import load_params, load_run
-from nerf.jobs.train_options import TrainOptions
 from nerf.jobs.trained_field import TrainedField, check_not_trained_on
-from nerf.jobs.video_frames import KNOWN_PATHS, check_path
+from nerf.jobs.training_run.options import TrainOptions
+from nerf.jobs.videos.frames import KNOWN_PATHS, check_path
 from nerf.runs import parameters, run_folder
 from nerf.runtime import devices
 from nerf.runtime.cache_dir import with_home

@@ -5,10 +5,10 @@ from pathlib import Path
 from nerf.cli import options, video_options
 from nerf.cli.console import Console
 from nerf.cli.flags import FLAGS
-from nerf.jobs import several
 from nerf.jobs.report import try_report
-from nerf.jobs.same_job import check_same
 from nerf.jobs.trained_field import TrainedField
+from nerf.jobs.training_run import several_processes as several
+from nerf.jobs.training_run.same_inputs import check_same
 from nerf.jobs.video import render_video
 from nerf.runs import parameters
 from nerf.runtime import exchange, processes

@@ -17,16 +17,16 @@ from nerf.cli.run_alone import run_in_folder
 from nerf.cli.training_viewer import check_viewer, training_viewer
 from nerf.config.settings import TrainConfig
 from nerf.errors import UserError
-from nerf.jobs import several
 from nerf.jobs.evaluate import evaluate
 from nerf.jobs.load import load_params, save_params
 from nerf.jobs.load_scene import load_scene
-from nerf.jobs.new_field import new_field
-from nerf.jobs.same_job import check_same
 from nerf.jobs.train import train
 from nerf.jobs.trained_field import TrainedField
-from nerf.jobs.training_record import run_record
-from nerf.jobs.video_files import check_output
+from nerf.jobs.training_run import several_processes as several
+from nerf.jobs.training_run.new_field import new_field
+from nerf.jobs.training_run.record import run_record
+from nerf.jobs.training_run.same_inputs import check_same
+from nerf.jobs.videos.files import check_output
 from nerf.render.rays import abstract_networks
 from nerf.runs import parameters, run_folder
 from nerf.runtime import devices, exchange

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from nerf.captures.files import read_json
-from nerf.captures.nerfstudio_paths import CAPTURE_FRAME, NERFSTUDIO_TRANSFORM
+from nerf.captures.camera_paths.nerfstudio import CAPTURE_FRAME, NERFSTUDIO_TRANSFORM
+from nerf.captures.safe_files.reading import read_json
 from nerf.cli import options
 from nerf.cli.flags import FLAGS
 from nerf.cli.modes import OF_FOLDERS
@@ -11,7 +11,7 @@ from nerf.config import text
 from nerf.errors import UserError
 from nerf.jobs.load import load_run
 from nerf.jobs.trained_field import TrainedField
-from nerf.jobs.video_frames import KNOWN_PATHS
+from nerf.jobs.videos.frames import KNOWN_PATHS
 from nerf.runs import run_folder
 
 

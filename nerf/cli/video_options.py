@@ -9,7 +9,7 @@ from nerf.cli.flags import FLAGS, VIDEO_FORMATS
 from nerf.cli.video_names import free_stem
 from nerf.errors import UserError, printable
 from nerf.jobs.video import CONTENTS
-from nerf.jobs.video_frames import KNOWN_PATHS, default_path
+from nerf.jobs.videos.frames import KNOWN_PATHS, default_path
 from nerf.runs import run_folder
 from nerf.scenes.record import SceneRecord
 from nerf.scenes.scene import Scene

@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 
 from nerf import __version__
 from nerf.errors import UserError, listed, printable
-from nerf.jobs.compared_files import check_writable
-from nerf.jobs.compared_settings import differing_settings
-from nerf.jobs.compared_views import view_groups
+from nerf.jobs.comparison.files import check_writable
+from nerf.jobs.comparison.settings import differing_settings
+from nerf.jobs.comparison.views import view_groups
 from nerf.jobs.report import duration
-from nerf.jobs.run_summary import DamagedRun, RunSummary, read_run
+from nerf.jobs.reports.run_summary import DamagedRun, RunSummary, read_run
 from nerf.output.report.compare_page import CompareContent, TableCell, compare_page
 from nerf.output.report.content import SCORES
 from nerf.output.text_table import text_table

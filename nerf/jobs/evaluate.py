@@ -11,10 +11,11 @@ import numpy as np
 
 from nerf.errors import UserError, counted, listed
 from nerf.geometry.cameras import Cameras
-from nerf.jobs import exposed, posed
 from nerf.jobs.draw import draw_together
 from nerf.jobs.renderers import Renderer, RenderMethod, scoring_renderer
-from nerf.jobs.scores import Scores, ViewScore, score_view
+from nerf.jobs.scoring import held_out_exposure as exposed
+from nerf.jobs.scoring import held_out_poses as posed
+from nerf.jobs.scoring.scores import Scores, ViewScore, score_view
 from nerf.jobs.trained_field import TrainedField, check_not_trained_on
 from nerf.output import images
 from nerf.render.images import RenderedImage
@@ -57,9 +58,11 @@ def evaluate(
       eval_views: the most views to score, an even choice of those that are held out; None scores
         all.
       exposure: whether a view is scored with gains that fit its left half, see
-        `nerf.jobs.exposed`: `on`, `off`, or `auto`, where the training corrected exposure.
+        `nerf.jobs.scoring.held_out_exposure`: `on`, `off`, or `auto`, where the training corrected
+        exposure.
       poses: whether a view is scored from the pose that its image was taken from, see
-        `nerf.jobs.posed`: `on`, `off`, or `auto`, where the training corrected poses.
+        `nerf.jobs.scoring.held_out_poses`: `on`, `off`, or `auto`, where the training corrected
+        poses.
       debug: whether values are checked as well as shapes.
       callback: receives how long it is going to take, progress and scores.
 

@@ -15,8 +15,8 @@ from nerf.export.frames import Frame
 from nerf.export.marching import Surface
 from nerf.export.pieces import largest_pieces
 from nerf.export.points import point_cloud
-from nerf.jobs.export_depth import write_depth
-from nerf.jobs.export_views import MAX_SIZE, SurfaceViews, surface_views
+from nerf.jobs.exports.depth_maps import write_depth
+from nerf.jobs.exports.views import MAX_SIZE, SurfaceViews, surface_views
 from nerf.jobs.trained_field import TrainedField
 from nerf.runtime.events import Callback, Progress, log_event, say
 

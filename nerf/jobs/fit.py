@@ -13,8 +13,8 @@ from nerf.config import presets, text
 from nerf.config.settings import PROPOSAL, Config, Vector
 from nerf.errors import UserError
 from nerf.field import SceneFacts
-from nerf.jobs.scene_box import scene_box
-from nerf.jobs.training_views import num_known_depths
+from nerf.jobs.training_run.scene_box import scene_box
+from nerf.jobs.training_run.views import num_known_depths
 from nerf.scenes.scene import Scene
 from nerf.scenes.splits import Holdout
 from nerf.scenes.visual_hull import hull_box

@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from nerf.field import Params
 from nerf.geometry.cameras import Cameras, stack_cameras
-from nerf.jobs.scene_box import scene_box
 from nerf.jobs.trained_field import TrainedField
+from nerf.jobs.training_run.scene_box import scene_box
 from nerf.render import fast
 from nerf.render.fast import SamplingChoice
 from nerf.render.image_renderer import ImageRenderer, TileProgram

@@ -7,9 +7,9 @@ from typing import Any
 from nerf import __version__
 from nerf.config import presets, text
 from nerf.errors import UserError, counted
-from nerf.jobs.report_videos import run_videos
-from nerf.jobs.run_summary import RunSummary, mapping, read_run
-from nerf.jobs.view_images import view_contents
+from nerf.jobs.reports.run_summary import RunSummary, mapping, read_run
+from nerf.jobs.reports.videos import run_videos
+from nerf.jobs.scoring.view_images import view_contents
 from nerf.output.report.content import SCORES, RunContent
 from nerf.output.report.run_page import run_page
 from nerf.runs import run_folder

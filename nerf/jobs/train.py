@@ -9,14 +9,14 @@ from pathlib import Path
 from nerf import field as field_lib
 from nerf.config.settings import Config
 from nerf.errors import UserError, listed
-from nerf.jobs import several
 from nerf.jobs.load import stored_scene
-from nerf.jobs.new_field import new_field
-from nerf.jobs.same_job import check_same
-from nerf.jobs.train_options import DEFAULT_OPTIONS, TrainOptions
 from nerf.jobs.trained_field import TrainedField
-from nerf.jobs.training_charts import write_training_charts
-from nerf.jobs.training_run import TrainingRun
+from nerf.jobs.training_run import several_processes as several
+from nerf.jobs.training_run.attempts import TrainingRun
+from nerf.jobs.training_run.charts import write_training_charts
+from nerf.jobs.training_run.new_field import new_field
+from nerf.jobs.training_run.options import DEFAULT_OPTIONS, TrainOptions
+from nerf.jobs.training_run.same_inputs import check_same
 from nerf.runs import run_folder
 from nerf.runs.run_folder import settings_to_resume
 from nerf.runs.store import FolderStore, MemoryStore

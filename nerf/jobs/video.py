@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from nerf.captures.nerfstudio_paths import write_camera_path
+from nerf.captures.camera_paths.nerfstudio import write_camera_path
 from nerf.errors import UserError
 from nerf.geometry.cameras import Cameras
 from nerf.jobs.renderers import RenderMethod, video_renderer
 from nerf.jobs.trained_field import TrainedField
-from nerf.jobs.video_files import check_output, write_frames
-from nerf.jobs.video_frames import path_to_file, video_frames
+from nerf.jobs.videos.files import check_output, write_frames
+from nerf.jobs.videos.frames import path_to_file, video_frames
 from nerf.output.video import ENDINGS, frames_per_second, max_fps
 from nerf.runtime import exchange
 from nerf.runtime.events import Callback, log_event, note, say

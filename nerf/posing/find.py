@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nerf.captures.files import IMAGE_SUFFIXES
+from nerf.captures.advice.other_programs import sentence, unread_kind
+from nerf.captures.advice.unposed import find_images, is_video
 from nerf.captures.formats import formats_in, read_capture
-from nerf.captures.other_programs import sentence, unread_kind
-from nerf.captures.unposed import find_images, is_video
+from nerf.captures.safe_files.reading import IMAGE_SUFFIXES
 from nerf.errors import UserError, listed
 from nerf.posing import frames, process, result, worker
 from nerf.posing.diagnosis import diagnose

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from PIL import ExifTags, Image
 
-from nerf.captures import image_files
+from nerf.captures.images import files as image_files
 from nerf.errors import UserError
 
 _COPIED = (".jpg", ".jpeg", ".png")  # what COLMAP reads in each of its builds

@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from nerf.captures.capture import Capture
-from nerf.captures.known_depths import PointDepths
-from nerf.captures.lens_models import HALF_PIXEL
-from nerf.captures.sized_lenses import scaled_lens
+from nerf.captures.depths.known import PointDepths
+from nerf.captures.lenses.models import HALF_PIXEL
+from nerf.captures.lenses.scaled import scaled_lens
 from nerf.geometry import lenses
 from nerf.scenes.depth_scale import Alignment, align, scale_by_views
 

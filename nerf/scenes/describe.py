@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from nerf.captures.capture import named_views
-from nerf.captures.size_counts import sizes_in_words
+from nerf.captures.images.size_counts import sizes_in_words
 from nerf.captures.survey import survey_line
 from nerf.scenes.scene import Scene
 from nerf.scenes.splits import Holdout, rule_of

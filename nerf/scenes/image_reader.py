@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from nerf.captures import scaled_images
-from nerf.captures.image_sizes import MatchedImages
+from nerf.captures.images import scaled as scaled_images
+from nerf.captures.images.sizes import MatchedImages
 from nerf.errors import UserError
 from nerf.runtime import devices
 from nerf.runtime.events import Callback, ignore_event

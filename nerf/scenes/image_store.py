@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from nerf.captures.image_files import over, to_bytes, to_float
+from nerf.captures.images.files import over, to_bytes, to_float
 from nerf.config.settings import Background
 from nerf.runtime import atomic
 from nerf.scenes.kept_pixels import KeptPixels

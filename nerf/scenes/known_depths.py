@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from nerf.captures.capture import Capture
-from nerf.captures.depth_images import read_depth
-from nerf.captures.known_depths import DepthFile, PointDepths
-from nerf.captures.lens_models import HALF_PIXEL
+from nerf.captures.depths.images import read_depth
+from nerf.captures.depths.known import DepthFile, PointDepths
+from nerf.captures.lenses.models import HALF_PIXEL
 from nerf.errors import UserError, counted
 from nerf.scenes.alpha import OPAQUE_FROM
 from nerf.scenes.clamped_depths import without_clamped

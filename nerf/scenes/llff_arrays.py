@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from nerf.captures import llff
-from nerf.captures.camera_checks import check_cameras
 from nerf.captures.capture import InvalidCapture
+from nerf.captures.checks.cameras import check_cameras
+from nerf.captures.readers import llff
 from nerf.errors import UserError
 from nerf.scenes.image_store import ImageStore
 from nerf.scenes.normalize import make_scene
@@ -30,7 +30,7 @@ def build_scene(
     Args:
       images: `[num_views, height, width, 3]`, uint8, or float in [0, 1], which is rounded to 8
         bits; with alpha `[num_views, height, width, 4]`, shown over white.
-      poses_bounds: `[num_views, 17]`, see `nerf.captures.llff`.
+      poses_bounds: `[num_views, 17]`, see `nerf.captures.readers.llff`.
       name: the name of the scene.
       source: "photographs" or "procedural".
       origin: where it was found; error messages begin with it.

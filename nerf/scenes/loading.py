@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from nerf.captures.capture import Capture
 from nerf.captures.formats import read_capture
-from nerf.captures.image_sizes import MatchedImages, check_lenses, match_sizes, target_sizes
+from nerf.captures.images.sizes import MatchedImages, check_lenses, match_sizes, target_sizes
 from nerf.errors import UserError
 from nerf.runtime import devices, processes
 from nerf.runtime.cache_dir import default_cache_dir

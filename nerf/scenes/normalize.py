@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nerf.captures.capture import Array, Capture, rig_of
-from nerf.captures.sized_lenses import scaled_lens, simplified_lens
+from nerf.captures.lenses.scaled import scaled_lens, simplified_lens
 from nerf.config.settings import Background
 from nerf.errors import UserError, printable
 from nerf.geometry.cameras import Cameras
@@ -70,7 +70,7 @@ def make_scene(
     """Makes a scene of a capture and its images.
 
     Args:
-      capture: checked, see `nerf.captures.camera_checks`.
+      capture: checked, see `nerf.captures.checks.cameras`.
       images: `[num_views]`. Transparent ones show an object with nothing behind it.
       name, source, origin: see `Scene`.
       options: what the user decides.

@@ -13,8 +13,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from nerf.captures import brightness, white_balance
 from nerf.captures.capture import Split as Split
+from nerf.captures.checks import brightness, white_balance
 from nerf.config.settings import Background
 from nerf.errors import UserError, listed
 from nerf.geometry.cameras import Cameras

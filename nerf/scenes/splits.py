@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from nerf.captures.capture import Split, named_views
-from nerf.captures.files import IMAGE_SUFFIXES
+from nerf.captures.safe_files.reading import IMAGE_SUFFIXES
 from nerf.config.settings import TrainConfig
 from nerf.errors import UserError, listed
 

@@ -7,9 +7,9 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from nerf.captures.advice.repeated_faults import merge_faults
 from nerf.captures.capture import Capture, InvalidCapture
-from nerf.captures.faults import merge_faults
-from nerf.captures.masks import read_mask
+from nerf.captures.images.masks import read_mask
 from nerf.errors import UserError, counted
 from nerf.scenes.alpha import ALPHA_OPTIONS, OPAQUE_FROM, AlphaOption, alpha_facts
 from nerf.scenes.image_store import ImageStore

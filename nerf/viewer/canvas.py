@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from nerf.captures.image_files import shrink
+from nerf.captures.images.files import shrink
 from nerf.geometry.cameras import Cameras
 from nerf.output.images import FloatImage, to_bytes
 from nerf.render.images import RenderedImage

@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nerf.captures.nerfstudio_paths import write_camera_path
+from nerf.captures.camera_paths.nerfstudio import write_camera_path
 from nerf.errors import UserError
 from nerf.geometry.cameras import Cameras
 from nerf.geometry.keyframe_paths import KeyframePath
 from nerf.geometry.poses import transform_poses
-from nerf.jobs.video_frames import VideoFrames, check_shown, path_to_file
+from nerf.jobs.videos.frames import VideoFrames, check_shown, path_to_file
 from nerf.output.images import write_sheet
 from nerf.output.video import check_video_encoder, write_video
 from nerf.render.images import RenderedImage

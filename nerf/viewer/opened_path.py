@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nerf.captures.camera_path_values import frame_rate_of, frames_of, size_of
-from nerf.captures.nerfstudio_paths import CAPTURE_FRAME, read_keyframes
+from nerf.captures.camera_paths.nerfstudio import CAPTURE_FRAME, read_keyframes
+from nerf.captures.camera_paths.values import frame_rate_of, frames_of, size_of
 from nerf.errors import UserError
 from nerf.geometry.poses import transform_poses
 from nerf.scenes.record import SceneRecord

@@ -18,7 +18,7 @@ import numpy as np
 
 from nerf.errors import UserError
 from nerf.field import Params
-from nerf.jobs.posed import scene_as_trained
+from nerf.jobs.scoring.held_out_poses import scene_as_trained
 from nerf.jobs.trained_field import TrainedField
 from nerf.scenes.record import SceneRecord
 from nerf.scenes.scene import Scene

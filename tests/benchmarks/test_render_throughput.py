@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks import growth, render_throughput
-from nerf.captures.image_files import read_images
+from nerf.captures.images.files import read_images
 from nerf.render import fast, image_metrics
 from tests.support.command_line import (
     SMOOTH,

@@ -14,7 +14,7 @@ import pytest
 from benchmarks import ceiling, floor, machine, step_throughput, synthetic_views, timing, work
 from nerf import field
 from nerf.backends import convert, planes
-from nerf.captures.image_files import read_images
+from nerf.captures.images.files import read_images
 from nerf.config import presets
 from nerf.config import text as config_text
 from nerf.training.batch import sample_batch

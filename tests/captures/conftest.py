@@ -5,8 +5,8 @@ import pytest
 
 from nerf.captures.export import ExportImages, export
 from nerf.captures.formats import read_capture
-from nerf.captures.image_files import read_image
-from nerf.captures.sized_lenses import scaled_lens
+from nerf.captures.images.files import read_image
+from nerf.captures.lenses.scaled import scaled_lens
 from tests.support.captures import write_procedural
 
 

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nerf.captures.area_scaling import shrink, shrink_strips
+from nerf.captures.images.area_scaling import shrink, shrink_strips
 
 
 @settings(max_examples=60, deadline=None)

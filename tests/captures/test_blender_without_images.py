@@ -7,12 +7,12 @@ import pytest
 
 from nerf.captures.export import ExportImages, export
 from nerf.captures.formats import read_capture
-from nerf.captures.image_files import read_image
-from nerf.captures.sized_lenses import scaled_lens
+from nerf.captures.images.files import read_image
+from nerf.captures.lenses.scaled import scaled_lens
 from nerf.errors import UserError
 from nerf.geometry.camera_paths import path_cameras
 from nerf.geometry.poses import transform_poses
-from nerf.jobs.video_frames import default_path
+from nerf.jobs.videos.frames import default_path
 from nerf.scenes.loading import load_folder
 from nerf.scenes.record import SceneRecord
 from tests.support.captures import (

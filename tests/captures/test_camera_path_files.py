@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from nerf.captures.camera_path_files import read_camera_path
-from nerf.captures.camera_path_values import CameraPathFile
-from nerf.captures.nerfstudio_paths import applied_transform, write_camera_path
+from nerf.captures.camera_paths.files import read_camera_path
+from nerf.captures.camera_paths.nerfstudio import applied_transform, write_camera_path
+from nerf.captures.camera_paths.values import CameraPathFile
 from nerf.errors import UserError
 from nerf.geometry.keyframe_paths import KeyframePath
 from nerf.geometry.poses import similarity, transform_poses

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nerf.captures.formats import read_capture
-from nerf.captures.lens_models import MODEL_IDS, MODELS
+from nerf.captures.lenses.models import MODEL_IDS, MODELS
 from nerf.errors import UserError
 from nerf.scenes.loading import CaptureOptions, load_folder
 from tests.support.captures import refusal, transforms, write_images

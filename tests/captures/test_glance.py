@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from nerf.captures.brightness import notes_on_brightness, quantiles_of
 from nerf.captures.capture import Capture, make_lens
-from nerf.captures.glance import meeting_of_axes, notes_on_cameras
-from nerf.captures.lens_models import panorama_intrinsics
-from nerf.captures.white_balance import notes_on_white_balance, ratios_of
+from nerf.captures.checks.brightness import notes_on_brightness, quantiles_of
+from nerf.captures.checks.likely_mistakes import meeting_of_axes, notes_on_cameras
+from nerf.captures.checks.white_balance import notes_on_white_balance, ratios_of
+from nerf.captures.lenses.models import panorama_intrinsics
 from nerf.geometry.poses import look_at
 from nerf.scenes.loading import load_folder
 from tests.support.captures import convert, write_nerfstudio, write_procedural
@@ -241,7 +241,7 @@ def notes_on(images, poses):
 def photographs():
     """Views of a bundled scene around an object, and their poses."""
     from nerf import procedural
-    from nerf.captures.llff import from_poses_bounds
+    from nerf.captures.readers.llff import from_poses_bounds
 
     views = procedural.render_views("courtyard", 24, 32, supersample=1)
     files = [f"{i}.png" for i in range(len(views.images))]

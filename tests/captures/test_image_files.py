@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from nerf.captures.image_files import read_header, read_image, read_images, shrink
+from nerf.captures.images.files import read_header, read_image, read_images, shrink
 from nerf.scenes.loading import load_folder
 from tests.support.captures import refusal, write_nerfstudio
 

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image, features
 
 from nerf.captures.capture import InvalidCapture
-from nerf.captures.image_files import read_header, read_image, read_pixels, read_scaled
-from nerf.captures.image_kinds import UnreadableImage, decoders_of, kind_of
+from nerf.captures.images.files import read_header, read_image, read_pixels, read_scaled
+from nerf.captures.images.kinds import UnreadableImage, decoders_of, kind_of
 from nerf.scenes.loading import CaptureOptions, load_folder
 from tests.support.captures import HEIGHT, WIDTH, refusal, write_nerfstudio, write_procedural
 
@@ -64,7 +64,7 @@ def test_avif_is_read(tmp_path):
 
 
 def test_avif_without_a_decoder_says_what_to_install(tmp_path, monkeypatch):
-    monkeypatch.setattr("nerf.captures.image_kinds._optional_decoders", lambda: ())
+    monkeypatch.setattr("nerf.captures.images.kinds._optional_decoders", lambda: ())
     file = tmp_path / "a.jpg"
     file.write_bytes(FTYP + b"avif\0\0\0\0mif1avif")
     with pytest.raises(UnreadableImage, match=r"AVIF: install its decoder.*pillow>=11\.3"):
@@ -158,7 +158,7 @@ def test_of_several_pages_the_first_is_read_and_a_note_says_so(tmp_path, ending)
 
 @pytest.mark.parametrize("kind", UNREAD)
 def test_what_is_not_read_is_refused_by_its_kind_once(tmp_path, kind, monkeypatch):
-    monkeypatch.setattr("nerf.captures.image_kinds._load_heic_decoder", lambda: False)
+    monkeypatch.setattr("nerf.captures.images.kinds._load_heic_decoder", lambda: False)
     folder = write_nerfstudio(tmp_path)
     files = sorted((folder / "images").iterdir())
     for file in files:

@@ -8,8 +8,8 @@ import pytest
 
 from nerf.captures.capture import InvalidCapture
 from nerf.captures.formats import read_capture
-from nerf.captures.image_index import index_of_names, list_images
-from nerf.captures.image_names import match_images
+from nerf.captures.images.index import index_of_names, list_images
+from nerf.captures.images.names import match_images
 from nerf.errors import UserError, printable
 from tests.support.captures import (
     HEIGHT,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from nerf.captures.formats import read_capture
-from nerf.captures.json_lens import intrinsics, read_lens
+from nerf.captures.json_files.lens import intrinsics, read_lens
 from nerf.errors import UserError
 from nerf.scenes.loading import CaptureOptions, load_folder
 from nerf.scenes.normalize import NormalizeOptions

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nerf.captures.depth_images import read_depth
+from nerf.captures.depths.images import read_depth
+from nerf.captures.depths.known import LIDAR_RANGE, DepthFile
 from nerf.captures.export import ExportImages, export
-from nerf.captures.exr import read_channel
 from nerf.captures.formats import read_capture
-from nerf.captures.known_depths import LIDAR_RANGE, DepthFile
+from nerf.captures.images.exr import read_channel
 from nerf.errors import UserError
 from tests.captures.test_blender_without_images import write_blender
 from tests.support.captures import HEIGHT, WIDTH, orbit_poses, write_nerfstudio

@@ -7,17 +7,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nerf.captures import image_choice, image_decoding, image_files
-from nerf.captures.image_files import read_image, read_pixels, read_scaled, shrink
+from nerf.captures.images import choice as image_choice
+from nerf.captures.images import decoding as image_decoding
+from nerf.captures.images import files as image_files
+from nerf.captures.images.files import read_image, read_pixels, read_scaled, shrink
 from nerf.scenes.loading import load_folder
 from tests.support.captures import HEIGHT, WIDTH, refusal, write_images, write_nerfstudio
 
 MEASURE = """
 import resource, sys
 from pathlib import Path
-from nerf.captures.image_files import read_scaled
+from nerf.captures.images.files import read_scaled
 from nerf.captures.capture import Mask
-from nerf.captures.masks import read_mask
+from nerf.captures.images.masks import read_mask
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 before = peak()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nerf.captures import llff
+from nerf.captures.readers import llff
 from nerf.geometry.cameras import pinhole_rays
 from nerf.geometry.ndc import ndc_rays
 from nerf.geometry.poses import mean_pose

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nerf.captures import image_decoding
 from nerf.captures.capture import Mask
 from nerf.captures.formats import read_capture
-from nerf.captures.masks import read_mask
+from nerf.captures.images import decoding as image_decoding
+from nerf.captures.images.masks import read_mask
 from nerf.scenes.loading import load_folder
 from tests.captures.test_masks import NUM_VIEWS, black_block, write_masks
 from tests.support.captures import HEIGHT, WIDTH, refusal, write_nerfstudio

@@ -8,7 +8,7 @@ from PIL import Image
 
 from nerf.captures.capture import Mask
 from nerf.captures.formats import read_capture
-from nerf.captures.masks import read_mask
+from nerf.captures.images.masks import read_mask
 from nerf.jobs.renderers import compared_pixels
 from nerf.scenes.loading import CaptureOptions, load_folder
 from nerf.scenes.record import SceneRecord

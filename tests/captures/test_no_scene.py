@@ -8,9 +8,9 @@ import zipfile
 
 import pytest
 
+from nerf.captures.advice.other_programs import UNREAD
 from nerf.captures.export import EXPORT_FORMATS
 from nerf.captures.formats import formats_in, read_capture
-from nerf.captures.other_programs import UNREAD
 from nerf.errors import UserError
 from nerf.posing.find import find_poses
 from tests.captures.test_blender_without_images import write_blender

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nerf.captures.image_files import read_image
+from nerf.captures.images.files import read_image
 from nerf.scenes.loading import CaptureOptions, load_folder
 from nerf.scenes.normalize import NormalizeOptions
 from tests.support.captures import (

@@ -9,7 +9,7 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from nerf.captures.formats import FORMATS, formats_in, read_capture
-from nerf.captures.image_files import read_image
+from nerf.captures.images.files import read_image
 from nerf.errors import UserError
 from nerf.scenes.loading import CaptureOptions, load_folder
 from tests.support.captures import (
@@ -203,7 +203,7 @@ def test_xml_with_entities_is_refused_unread(tmp_path, bundled, text):
 
 
 def read_xml(folder):
-    from nerf.captures.xml_files import read_xml as read
+    from nerf.captures.safe_files.xml_files import read_xml as read
 
     return read(folder / "cameras.xml")
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nerf.captures.depth_images import read_depth
+from nerf.captures.depths.images import read_depth
 from nerf.captures.formats import read_capture
 from nerf.scenes.loading import load_folder
 from tests.support.captures import HEIGHT, WIDTH, refusal, write_nerfstudio

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from nerf.captures.colmap_depths import point_depths
-from nerf.captures.colmap_files import Camera, Image, Point
+from nerf.captures.colmap_model.files import Camera, Image, Point
+from nerf.captures.colmap_model.point_depths import point_depths
 from tests.support.captures import orbit_poses
 
 

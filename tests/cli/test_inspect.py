@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from nerf.captures.export import EXPORT_FORMATS
-from nerf.captures.image_files import image_size, read_image
+from nerf.captures.images.files import image_size, read_image
 from nerf.cli import modes
 from nerf.scenes.loading import CaptureOptions, load_folder
 from tests.support.captures import assert_same, orbit_poses, write_nerfstudio, write_procedural

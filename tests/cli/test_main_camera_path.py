@@ -7,9 +7,9 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 
-from nerf.captures.camera_path_values import CameraPathFile
+from nerf.captures.camera_paths.nerfstudio import write_camera_path
+from nerf.captures.camera_paths.values import CameraPathFile
 from nerf.captures.formats import read_capture
-from nerf.captures.nerfstudio_paths import write_camera_path
 from tests.support.command_line import (
     NUM_VIEWS,
     assert_is_one_sentence,

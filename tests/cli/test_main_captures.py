@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from nerf.captures.image_files import read_image
+from nerf.captures.images.files import read_image
 from nerf.config import text as config_text
 from nerf.geometry.contraction import contract
 from tests.cli.test_main_quick import QUICK

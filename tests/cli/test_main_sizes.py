@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import nerf
-from nerf.captures.image_files import image_size, read_image
+from nerf.captures.images.files import image_size, read_image
 from nerf.jobs import renderers
 from nerf.render import image_metrics
 from nerf.scenes.loading import load_folder

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from nerf.captures.formats import read_capture
-from nerf.captures.lens_models import make_lens, panorama_intrinsics
+from nerf.captures.lenses.models import make_lens, panorama_intrinsics
 from nerf.export.cameras import MAX_PIXELS, pinhole_views
 from nerf.export.depth_maps import write_cameras
 from nerf.export.depth_views import DepthView, directions, intrinsics, is_pinhole

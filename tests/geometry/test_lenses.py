@@ -112,8 +112,8 @@ MODELS = {
 def test_colmap_sees_the_same(model):
     pycolmap = pytest.importorskip("pycolmap")
     from nerf.captures.capture import make_lens
-    from nerf.captures.colmap import _intrinsics
-    from nerf.captures.colmap_files import Camera
+    from nerf.captures.colmap_model.files import Camera
+    from nerf.captures.readers.colmap import _intrinsics
 
     params = MODELS[model]
     camera = pycolmap.Camera(model=model, width=100, height=77, params=params, camera_id=1)

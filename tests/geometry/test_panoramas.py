@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nerf.captures.lens_models import make_lens, panorama_intrinsics
+from nerf.captures.lenses.models import make_lens, panorama_intrinsics
 from nerf.geometry.cameras import pinhole_rays
 from nerf.geometry.contraction import Contracted
 from nerf.geometry.lenses import Lens, directions, panorama_pixels

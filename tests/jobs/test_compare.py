@@ -8,10 +8,10 @@ import pytest
 
 from nerf.errors import UserError
 from nerf.jobs.compare import COLUMNS, SORT_KEYS, compare_runs
-from nerf.jobs.compared_settings import differing_settings
+from nerf.jobs.comparison.settings import differing_settings
 from nerf.jobs.load import save_params
 from nerf.jobs.report import run_content
-from nerf.jobs.run_summary import read_run
+from nerf.jobs.reports.run_summary import read_run
 from tests.support.ball import ball_field
 from tests.support.pages import HARMFUL, assert_fetches_nothing
 from tests.support.run_folders import write_run

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import nerf
-from nerf.jobs import training_run
+from nerf.jobs.training_run import attempts as training_run
 from nerf.render.rays import known_occupancy
 from nerf.runtime.events import Message
 from nerf.scenes.visual_hull import visual_hull

@@ -192,7 +192,7 @@ def test_the_record_of_a_file_stays_that_of_the_export_that_wrote_it(tmp_path):
 
 
 def test_an_export_that_was_interrupted_can_be_repeated(tmp_path, monkeypatch):
-    trained, stopped = ball_field("world"), "nerf.jobs.export_depth.depth_maps.write_levels"
+    trained, stopped = ball_field("world"), "nerf.jobs.exports.depth_maps.depth_maps.write_levels"
     with monkeypatch.context() as patch:
         patch.setattr(stopped, lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
@@ -247,13 +247,13 @@ def refuse_to_draw(*args, **kwargs):
 def test_what_cannot_be_done_is_refused_before_anything_is_drawn(
     options, reason, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("nerf.jobs.export_views.draw", refuse_to_draw)
+    monkeypatch.setattr("nerf.jobs.exports.views.draw", refuse_to_draw)
     with pytest.raises(UserError, match=reason):
         export_all(ball_field("world"), tmp_path / "out", **options)
 
 
 def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_drawn(tmp_path, monkeypatch):
-    monkeypatch.setattr("nerf.jobs.export_views.draw", refuse_to_draw)
+    monkeypatch.setattr("nerf.jobs.exports.views.draw", refuse_to_draw)
     (tmp_path / "file").write_text("mine")
     for path in (tmp_path / "file", tmp_path / "file" / "within"):
         with pytest.raises(

@@ -5,7 +5,7 @@ import pytest
 
 from nerf.export.depth_views import depth_view, surface_points
 from nerf.jobs.export import make_surface
-from nerf.jobs.export_views import SurfaceViews
+from nerf.jobs.exports.views import SurfaceViews
 from nerf.jobs.load_scene import load_scene
 from nerf.runtime.events import log_event
 

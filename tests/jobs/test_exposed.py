@@ -9,7 +9,7 @@ import pytest
 from nerf.config.presets import PLANES
 from nerf.corrections import exposure
 from nerf.errors import UserError
-from nerf.jobs.exposed import is_corrected, with_exposure
+from nerf.jobs.scoring.held_out_exposure import is_corrected, with_exposure
 from nerf.render.images import RenderedImage
 
 HEIGHT, WIDTH = 8, 11

@@ -4,10 +4,10 @@ import jax
 import numpy as np
 import pytest
 
-from nerf.captures.image_files import shrink
+from nerf.captures.images.files import shrink
 from nerf.geometry.cameras import Cameras, pinhole_rays
 from nerf.geometry.lenses import Lens
-from nerf.jobs import preview
+from nerf.jobs.training_run import preview
 from nerf.runtime.events import Preview
 
 VIEW = Cameras.pinhole(np.eye(3, 4), focal=700.0, height=600, width=800, near=1.0, far=5.0)

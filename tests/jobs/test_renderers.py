@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from nerf.captures.image_files import read_images
+from nerf.captures.images.files import read_images
 from nerf.jobs import renderers
 from tests.support.command_line import SMOOTH, SMOOTH_RENDERED, call, call_well
 

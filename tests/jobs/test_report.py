@@ -11,8 +11,8 @@ from PIL import Image
 import nerf
 from nerf.jobs import report
 from nerf.jobs.report import run_content, try_report
-from nerf.jobs.report_videos import run_videos
-from nerf.jobs.run_summary import read_run
+from nerf.jobs.reports.run_summary import read_run
+from nerf.jobs.reports.videos import run_videos
 from nerf.output import images
 from tests.support.pages import HARMFUL, Page, assert_fetches_nothing
 from tests.support.run_folders import write_run
@@ -138,7 +138,7 @@ def test_a_video_is_in_the_page(tmp_path):
 
 
 def test_videos_share_the_space_that_the_page_has_for_them(tmp_path, monkeypatch):
-    monkeypatch.setattr("nerf.jobs.report_videos.MAX_VIDEO_BYTES", 12)
+    monkeypatch.setattr("nerf.jobs.reports.videos.MAX_VIDEO_BYTES", 12)
     for name in ("video-a.gif", "video-b.gif", "video.mp4"):
         (tmp_path / name).write_bytes(b"four")
     first, second, third = run_videos(tmp_path)

@@ -11,7 +11,7 @@ import pytest
 from nerf.errors import UserError
 from nerf.jobs.compare import compare_runs
 from nerf.jobs.report import run_content
-from nerf.jobs.run_summary import read_run
+from nerf.jobs.reports.run_summary import read_run
 from nerf.output.report.run_page import run_page
 from tests.support.pages import assert_fetches_nothing
 from tests.support.run_folders import write_run

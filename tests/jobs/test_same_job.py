@@ -3,7 +3,7 @@
 import pytest
 
 from nerf.errors import UserError
-from nerf.jobs import same_job
+from nerf.jobs.training_run import same_inputs as same_job
 from nerf.runtime import exchange, processes
 
 

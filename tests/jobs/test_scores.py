@@ -9,7 +9,7 @@ import pytest
 
 from nerf.errors import UserError
 from nerf.jobs.evaluate import _remove_other_views, _views_with_pixels, even_choice
-from nerf.jobs.scores import Scores, ViewScore, score_view
+from nerf.jobs.scoring.scores import Scores, ViewScore, score_view
 from nerf.render.flip import flip
 from nerf.render.image_metrics import psnr, ssim
 from nerf.render.images import RenderedImage

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from nerf.jobs.training_record import _without_path
+from nerf.jobs.training_run.record import _without_path
 
 
 @pytest.mark.parametrize("folder", [Path("/home/me/garden"), Path("captures/garden")])

@@ -7,7 +7,7 @@ import pytest
 
 from nerf.config.presets import NOTEBOOK, PLANES
 from nerf.config.text import override
-from nerf.jobs.training_views import corrections_in_words, training_views
+from nerf.jobs.training_run.views import corrections_in_words, training_views
 from nerf.runtime import processes
 from nerf.scenes.image_store import ImageStore, empty_pixels
 from nerf.training.batch import draw_pixels

@@ -6,11 +6,11 @@ import jax
 import numpy as np
 import pytest
 
+from nerf.captures.camera_paths.nerfstudio import write_camera_path
 from nerf.captures.formats import read_capture
-from nerf.captures.nerfstudio_paths import write_camera_path
 from nerf.config.presets import NOTEBOOK
 from nerf.errors import UserError
-from nerf.jobs.video_frames import check_path, path_to_file, video_frames
+from nerf.jobs.videos.frames import check_path, path_to_file, video_frames
 from nerf.render.images import image_rays
 from nerf.scenes.loading import load_folder
 from nerf.scenes.record import SceneRecord

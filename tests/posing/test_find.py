@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from nerf.captures.advice.unposed import find_images
 from nerf.captures.formats import read_capture
-from nerf.captures.unposed import find_images
 from nerf.errors import UserError
 from nerf.posing import out_folder, process
 from nerf.posing.find import find_poses

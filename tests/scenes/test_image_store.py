@@ -5,7 +5,7 @@ import errno
 import numpy as np
 import pytest
 
-from nerf.captures import image_files
+from nerf.captures.images import files as image_files
 from nerf.runtime import devices
 from nerf.scenes import image_store
 from nerf.scenes.image_store import ImageStore

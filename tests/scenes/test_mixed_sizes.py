@@ -12,8 +12,8 @@ from nerf.errors import UserError
 from nerf.geometry.cameras import pinhole_rays
 from nerf.geometry.lenses import fraction_without_ray
 from nerf.jobs.renderers import compared_pixels
-from nerf.jobs.scene_box import scene_box
-from nerf.jobs.training_views import training_views
+from nerf.jobs.training_run.scene_box import scene_box
+from nerf.jobs.training_run.views import training_views
 from nerf.scenes.describe import describe_scene
 from nerf.scenes.loading import CaptureOptions, load_folder
 from nerf.scenes.record import SceneRecord
@@ -233,7 +233,7 @@ def test_mapped_images_of_several_sizes_are_the_same(folders, tmp_path):
 
 
 def test_too_many_pixels_are_refused_whatever_their_sizes(folders, monkeypatch):
-    monkeypatch.setattr("nerf.captures.image_sizes.MAX_PIXELS", 500)
+    monkeypatch.setattr("nerf.captures.images.sizes.MAX_PIXELS", 500)
     message = refusal(folders["flower", "portrait_and_landscape"])
     assert "9 images of up to " in message
     assert "`max_size`" in message

@@ -10,12 +10,15 @@ import numpy as np
 from PIL import Image
 
 from nerf import inspect
-from nerf.captures import image_choice, image_decoding, image_files, image_sizes
 from nerf.captures.formats import read_capture
+from nerf.captures.images import choice as image_choice
+from nerf.captures.images import decoding as image_decoding
+from nerf.captures.images import files as image_files
+from nerf.captures.images import sizes as image_sizes
 from nerf.cli.modes import parse_inspect_flags
 from nerf.config.presets import preset
 from nerf.jobs.fit import fit_to_scene
-from nerf.jobs.new_field import new_field
+from nerf.jobs.training_run.new_field import new_field
 from nerf.runtime import compile_cache
 from nerf.scenes.loading import load_folder
 from tests.support.advice import advises, run_command_of, sentence

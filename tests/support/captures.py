@@ -9,8 +9,8 @@ from PIL import Image
 from nerf import procedural
 from nerf.captures.export import ExportImages, export
 from nerf.captures.formats import read_capture
-from nerf.captures.image_files import read_header, read_image
-from nerf.captures.sized_lenses import scaled_lens
+from nerf.captures.images.files import read_header, read_image
+from nerf.captures.lenses.scaled import scaled_lens
 from nerf.config.presets import NOTEBOOK
 from nerf.geometry.poses import look_at
 from nerf.render.images import image_rays

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from nerf.captures.image_files import read_image, shrink, to_bytes
+from nerf.captures.images.files import read_image, shrink, to_bytes
 from tests.support.captures import convert, write_procedural
 
 

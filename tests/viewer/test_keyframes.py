@@ -8,7 +8,7 @@ import pytest
 
 from nerf.errors import UserError
 from nerf.geometry.ndc import NDC
-from nerf.jobs.video_frames import video_frames
+from nerf.jobs.videos.frames import video_frames
 from nerf.render.tiles import RenderedPixels
 from nerf.viewer.cameras import PageFrame
 from nerf.viewer.keyframes import (

@@ -11,7 +11,7 @@ import pytest
 
 from nerf.errors import UserError
 from nerf.geometry.poses import similarity, transform_poses
-from nerf.jobs.video_frames import video_frames
+from nerf.jobs.videos.frames import video_frames
 from nerf.viewer.cameras import PageFrame, home_index, window_fov
 from tests.support.viser_client import SECONDS, ViserClient
 from tests.viewer.conftest import meadow

@@ -1,0 +1,1 @@
+"""Error messages for folders in which no scene is found."""

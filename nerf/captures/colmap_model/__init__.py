@@ -1,0 +1,1 @@
+"""The files of a COLMAP model and what follows from its points."""

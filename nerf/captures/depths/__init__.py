@@ -1,0 +1,1 @@
+"""Known depths: depth images and points."""

@@ -1,0 +1,1 @@
+"""Image files: finding, choosing, decoding, scaling and masking them."""

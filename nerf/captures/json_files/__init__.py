@@ -1,0 +1,1 @@
+"""The contents of transforms.json and similar files."""

@@ -1,0 +1,1 @@
+"""Poses and timestamps of a trajectory, and the images that belong to them."""

@@ -1,0 +1,1 @@
+"""One writer for each format that a capture can be exported to."""
