@@ -104,7 +104,7 @@ def main(argv: Sequence[str]) -> None:
 
 def measure_rows() -> Iterator[dict[str, Any]]:
     """One row for each preset, learning rate and kind of prevention."""
-    scene = names.load_scene(FLAGS.scene).scene
+    scene = names.resolve_scene(FLAGS.scene).scene
     for preset, factor, variant in itertools.product(
         FLAGS.preset, FLAGS.lr_factors, FLAGS.variants
     ):
@@ -190,7 +190,7 @@ class _Run:
                 try:
                     health.check(jax.device_get(self.state.health), number)
                 except health.TrainingCollapsed as collapse:
-                    self.noticed = {"sign": collapse.sign, "step": number}
+                    self.noticed = {"sign": collapse.symptom, "step": number}
 
 
 def summary(

@@ -24,12 +24,12 @@ _HEADS = ("scene", "size", "views", "seeds", "PSNR", "SSIM", "seconds", "steps",
 
 def with_run(runs: Sequence[Run], run: Run) -> list[Run]:
     """The runs with one more, in place of an earlier one of the same scene and seed."""
-    kept = [
+    others = [
         other
         for other in runs
         if other["scene"] != run["scene"] or other["seed"] not in (run["seed"], None)
     ]
-    return sorted([*kept, run], key=lambda run: (run["scene"], run["seed"] or 0))
+    return sorted([*others, run], key=lambda run: (run["scene"], run["seed"] or 0))
 
 
 def find(runs: Iterable[Run], scene: str, seed: int) -> Run | None:
@@ -122,7 +122,7 @@ def markdown(result: Mapping[str, Any], suite: Suite) -> str:
         f"# {settings['suite']}: {suite.protocol}",
         f"Means over the held-out views. Settings: {given}.",
         "\n".join(_table(result, runs)),
-        *_beside(result, suite),
+        *_published_table(result, suite),
         "\n".join(_measured(runs)),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -164,7 +164,7 @@ def _number(value: float | None, form: str) -> str:
     return "not finite" if value is None else f"{value:{form}}"
 
 
-def _beside(result: Mapping[str, Any], suite: Suite) -> list[str]:
+def _published_table(result: Mapping[str, Any], suite: Suite) -> list[str]:
     """A second table with the published scores of the same scenes, and their sources."""
     published = suite.published
     ours = {

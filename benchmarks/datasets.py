@@ -260,9 +260,9 @@ class _Work(NamedTuple):
         """Turns an error that a user can understand into a row of the table."""
         try:
             yield
-        except exits.UNDERSTOOD as error:
+        except Exception as error:
             advice = command_line.OUT_OF_MEMORY
-            sentence = exits.sentence(error, out_of_memory=advice, defined=FLAGS)
+            sentence = exits.error_message(error, out_of_memory=advice, defined=FLAGS)
             if sentence is None:
                 raise
             run = {"scene": scene, "seed": seed, "state": "failed", "error": sentence}

@@ -198,8 +198,8 @@ def scaling(figures: dict[str, Any]) -> str:
             f"{'' if predicted is None else f'{predicted:.1%}':>11}{row['bytes_sent'] / 1e6:>9.2f}"
             f"{row['bytes_of_a_ring'] / 1e6:>11.2f}"
         )
-    beside = zip(figures["devices_to_processes"], figures["parts"], strict=True)
-    for row, parts in beside:
+    pairs = zip(figures["devices_to_processes"], figures["parts"], strict=True)
+    for row, parts in pairs:
         step, total, meeting = (1e3 * parts[name] for name in ("step", "sum", "meeting"))
         lines += [
             f"  {row['processes']} processes reach {row['median']:.1%} ({row['min']:.1%} - "

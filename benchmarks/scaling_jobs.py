@@ -60,7 +60,7 @@ class Job:
         Returns:
           The seconds of CPU time that it took in all processes together.
         """
-        self._tell(json.dumps({"what": what, "repeats": repeats}))
+        self._send(json.dumps({"what": what, "repeats": repeats}))
         return self.wait()
 
     def wait(self) -> float:
@@ -78,7 +78,7 @@ class Job:
             total += float(line)
         return total
 
-    def _tell(self, line: str) -> None:
+    def _send(self, line: str) -> None:
         for process in self._processes:
             assert process.stdin is not None
             try:
@@ -131,8 +131,8 @@ def cores_of(layout: Layout, number: int, usable: Sequence[int] | None = None) -
     """
     cores = usable_cores() if usable is None else usable
     first = number * layout.num_devices
-    wanted = range(first, first + layout.num_devices)
-    return sorted({cores[core % len(cores)] for core in wanted})
+    numbers = range(first, first + layout.num_devices)
+    return sorted({cores[core % len(cores)] for core in numbers})
 
 
 def usable_cores() -> list[int]:

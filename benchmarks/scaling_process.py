@@ -109,7 +109,7 @@ class _Sum:
 
     def _compiled(self) -> Callable[[], jax.Array]:
         mesh = global_arrays.mesh_of_all(jax.device_count())
-        buffer = global_arrays.replicate(mesh, np.zeros(self._num_bytes // 4, np.float32))
+        buffer = global_arrays.replicate_on_all(mesh, np.zeros(self._num_bytes // 4, np.float32))
         rays = global_arrays.from_own_rows(np.zeros(len(mesh.local_devices), np.float32), mesh)
         mean = jax.jit(
             fixed_order.mean_in_fixed_order(mesh, lambda buffer, rays: buffer, mesh.size)
@@ -119,7 +119,7 @@ class _Sum:
 
 def _meet(repeats: int) -> None:
     for _ in range(repeats):
-        exchange.meet()
+        exchange.barrier()
 
 
 def answer(lines: IO[str], answers: IO[str]) -> None:
@@ -135,8 +135,8 @@ def answer(lines: IO[str], answers: IO[str]) -> None:
         asked, began = json.loads(line), time.process_time()
         contenders[asked["what"]](asked["repeats"])
         print(json.dumps(time.process_time() - began), file=answers, flush=True)
-    exchange.meet()
-    processes.say_nothing()
+    exchange.barrier()
+    processes.cancel_exit_report()
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 import nerf
-from benchmarks import published as known
+from benchmarks import published as published_scores
 from nerf.captures.formats import formats_in
 from nerf.errors import UserError, listed
 from nerf.runtime.events import Callback
@@ -38,7 +38,7 @@ class Suite(NamedTuple):
     load: LoadFn
     overrides: Mapping[str, int] = MappingProxyType({})
     size: tuple[int, int] | None = None
-    published: tuple[known.Method, ...] = ()
+    published: tuple[published_scores.Method, ...] = ()
 
 
 def _load_llff(folder: Path, callback: Callback) -> nerf.Scene:
@@ -70,13 +70,13 @@ SUITES = {
         _load_llff,
         {"train.holdout": 8},
         (756, 1008),
-        known.LLFF,
+        published_scores.LLFF,
     ),
     "blender": Suite(
         "images of 800x800 on white, the files' own test views",
         _load_blender,
         size=(800, 800),
-        published=known.BLENDER,
+        published=published_scores.BLENDER,
     ),
 }
 FOLDER = Suite("the size and the split that `nerf.main` chooses", _load_any)

@@ -30,7 +30,7 @@ from nerf.jobs.load import load_run
 from nerf.jobs.trained_field import TrainedField
 from nerf.output.images import ByteImage
 from nerf.viewer.cameras import PageCamera, PageFrame, home_index, upright_pose, window_fov
-from nerf.viewer.drawing import DrawLoop, Wanted
+from nerf.viewer.drawing import DrawLoop, DrawRequest
 from nerf.viewer.source import FieldSource
 from nerf.viewer.status import Status
 
@@ -185,7 +185,7 @@ def _turning(
 def _sharp_seconds(loop: DrawLoop, screen: Screen, camera: PageCamera) -> tuple[float, float]:
     """From a new camera to the image as large as the window: seconds, and those of all cores."""
     start, before, busy = len(screen.statuses), time.perf_counter(), time.process_time()
-    loop.want(Wanted(camera))
+    loop.request(DrawRequest(camera))
     screen.wait_until_sharp(start)
     return time.perf_counter() - before, time.process_time() - busy
 
@@ -196,7 +196,7 @@ def _moving(
     """The images of a camera that moves for some seconds, and the seconds that it took."""
     first, start = len(screen.statuses), time.perf_counter()
     while time.perf_counter() - start < seconds:
-        loop.want(Wanted(next(cameras)))
+        loop.request(DrawRequest(next(cameras)))
         time.sleep(_SECONDS_BETWEEN_CAMERAS)
     return screen.statuses[first:], time.perf_counter() - start
 

@@ -16,7 +16,7 @@ from nerf.cli.commands import run_command
 from nerf.cli.console import Console
 from nerf.cli.exits import exit_on_error, fail
 from nerf.cli.flags import FLAGS
-from nerf.cli.modes import parse_compare_flags
+from nerf.cli.modes import parser_of
 from nerf.cli.path_flags import define_path
 from nerf.errors import UserError
 from nerf.jobs.compare import SORT_KEYS, compare_runs
@@ -60,7 +60,7 @@ def _run(argv: Sequence[str]) -> None:
 
 def run() -> None:
     """The console script `nerf-compare`."""
-    run_command(main, __name__, __doc__, parse_compare_flags, _HELP)
+    run_command(main, __name__, __doc__, parser_of("nerf.compare"), _HELP)
 
 
 if __name__ == "__main__":

@@ -240,6 +240,7 @@ class FieldSpec:
       array_names: the names of a network's arrays, given how many groups they form: the two arrays
         of a layer are one group, an array by itself is another. None where parameters cannot be
         converted from backend to backend.
+      summary: what it is, in a few words, for lists of fields.
     """
 
     config: type[FieldConfig]
@@ -249,6 +250,7 @@ class FieldSpec:
     fit_few_views: Callable[[Config, int], Config] = _needs_no_regularization
     spans_box: bool = False
     array_names: Callable[[int], Sequence[ArrayName]] | None = None
+    summary: str = ""
 
 
 DEFAULT_BACKEND = "flax"
@@ -297,6 +299,15 @@ def name_of(config: FieldConfig) -> str | None:
 def implementation(backend: str, field: str) -> Implementation | None:
     """How `backend` implements `field`; None if it does not."""
     return _implementations().get((backend, field))
+
+
+def fields() -> tuple[str, ...]:
+    """The names of all fields, also of those that only have implementations.
+
+    >>> fields()[:2]
+    ('mlp', 'planes')
+    """
+    return tuple(dict.fromkeys([*_SPECS, *(field for _, field in _MORE_IMPLEMENTATIONS)]))
 
 
 def backends() -> tuple[str, ...]:

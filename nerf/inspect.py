@@ -8,41 +8,37 @@ python -m nerf.inspect FOLDER --export_format=nerfstudio --out=FOLDER --correcte
 The exit status is 0 only if training can start.
 """
 
+import dataclasses
 import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 from absl import flags
 
-from nerf.captures import formats, survey
-from nerf.captures.capture import MIN_VIEWS, InvalidCapture
-from nerf.captures.export import EXPORT_FORMATS, ExportImages, export
-from nerf.captures.images import files as image_files
-from nerf.captures.lenses.scaled import scaled_lens
+from nerf.captures import survey
+from nerf.captures.capture import MIN_VIEWS
+from nerf.captures.export import EXPORT_FORMATS
 from nerf.cli.commands import run_command
+from nerf.cli.console import Console
 from nerf.cli.exits import exit_on_error
 from nerf.cli.flags import FLAGS
 from nerf.cli.messages import as_flags
-from nerf.cli.modes import USED_BY_INSPECT, parse_inspect_flags
+from nerf.cli.modes import USED_BY_COMMAND, parser_of
 from nerf.cli.options import capture_options, holdout, holdout_views
 from nerf.cli.path_flags import define_path
 from nerf.config import presets
 from nerf.errors import UserError, listed
-from nerf.jobs.exports.corrected_poses import with_corrected_poses
+from nerf.jobs.export_capture import export_capture
 from nerf.runtime import devices
 from nerf.runtime.cache_dir import with_home
 from nerf.scenes import loading
 from nerf.scenes.describe import describe_scene
 from nerf.scenes.loading import LoadedScene
-from nerf.scenes.normalize import NormalizeOptions, override_bounds
+from nerf.scenes.normalize import override_bounds
+from nerf.scenes.options import DEFAULT, NAMES
 from nerf.scenes.splits import Holdout
 
-_CAPTURE_FLAGS = (
-    "format", "factor", "max_size", "space", "near", "far", "background", "alpha", "masks", "up",
-    "holdout", "holdout_views",
-)  # fmt: skip
+_OF_ONE_MACHINE = {"image_memory", "shard_images"}  # which training need not have the same
 _HELP = {"out": "the folder to write with --export_format; it must be new or empty"}
 
 # The flags of `nerf.main` say how a folder is read.
@@ -51,24 +47,18 @@ flags.DEFINE_enum("export_format", None, EXPORT_FORMATS, "write the scene in ano
 define_path(
     "corrected_by", None, "with --export_format, write the poses that this run folder has corrected"
 )
-for _name in sorted(USED_BY_INSPECT):  # for --help
+for _name in sorted(USED_BY_COMMAND["nerf.inspect"]):  # for --help
     flags.declare_key_flag(_name)
 
 
 def main(argv: Sequence[str]) -> None:
     """Prints the survey of a folder; exits with status 1 if training cannot start."""
-    with exit_on_error(out_of_memory="try a smaller --max_size"):
-        try:
-            devices.check_platforms()
-            _run(argv)
-        except UserError as error:
-            for problem in error.problems if isinstance(error, InvalidCapture) else [error]:
-                print(f"problem: {as_flags(str(problem))}", file=sys.stderr)
-            print("training cannot start", file=sys.stderr)
-            sys.exit(1)
+    with exit_on_error(out_of_memory="try a smaller --max_size", verdict="training cannot start"):
+        devices.check_platforms()
+        _run(argv)
 
 
-def _run(argv: Sequence[str]) -> None:
+def _check_flags(argv: Sequence[str]) -> None:
     if len(argv) != 2:
         raise UserError("give one folder: python -m nerf.inspect FOLDER (--help lists the flags)")
     if (FLAGS.export_format is None) != (FLAGS.out is None):
@@ -82,23 +72,19 @@ def _run(argv: Sequence[str]) -> None:
             f"--plot={FLAGS.plot} lies in the folder of the scene, in which nothing is written: "
             "name a file outside of it"
         )
-    options, holdout = capture_options(), _holdout()
-    folder = with_home(argv[1])
-    capture = formats.read_capture(
-        folder,
-        format=options.format,
-        factor=options.factor,
-        near=options.normalization.near,
-        far=options.normalization.far,
-        up=options.up,
-        follow_links=options.follow_links,
-    )
+
+
+def _run(argv: Sequence[str]) -> None:
+    _check_flags(argv)
+    options = dataclasses.replace(capture_options(), shard_images=DEFAULT.shard_images)
+    holdout, folder = _holdout(), with_home(argv[1])
+    capture = loading.read_folder(folder, options)
     for line in survey.describe_capture(capture):
         print(line)
     for note in capture.notes:
         print(f"note: {as_flags(note)}")
     if FLAGS.plot is not None:
-        bounds = override_bounds(capture.bounds, capture.num_views, options.normalization)
+        bounds = override_bounds(capture.bounds, capture.num_views, options)
         survey.draw(Path(FLAGS.plot), capture, bounds)
         print(f"plot: {FLAGS.plot}")
     if capture.num_views < MIN_VIEWS and FLAGS.holdout != 0:
@@ -109,7 +95,7 @@ def _run(argv: Sequence[str]) -> None:
     for line in describe_scene(loaded.scene, holdout):
         print(line)
     if FLAGS.export_format is not None:
-        _export(loaded, options.normalization)
+        _export(loaded)
     split = loaded.scene.split(holdout)
     if not split.train:
         raise UserError(
@@ -118,11 +104,15 @@ def _run(argv: Sequence[str]) -> None:
         )
     if len(split.train) == 1:
         print("note: training on one view says nothing about depth: take more images")
-    changed = [name for name in _CAPTURE_FLAGS if not FLAGS[name].using_default_value]
-    given = [f"--{name}={FLAGS[name].value}" for name in changed]
-    given += ["--follow_links"] if FLAGS.follow_links else []
+    print(f"training can start: {_training_command(folder)}")
+
+
+def _training_command(folder: Path) -> str:
+    """What trains on the folder, with the given flags that say how it is read."""
+    names = [name for name in NAMES if name not in _OF_ONE_MACHINE] + ["holdout", "holdout_views"]
+    given = [FLAGS[name].serialize() for name in names if not FLAGS[name].using_default_value]
     command = ["python", "-m", "nerf.main", "--field=planes", f"--scene={folder}", *given]
-    print(f"training can start: {shlex.join([*command, '--mode=train', '--train_seconds=60'])}")
+    return shlex.join([*command, "--mode=train", "--train_seconds=60"])
 
 
 def _is_inside(file: str, folder: Path) -> bool:
@@ -132,50 +122,23 @@ def _is_inside(file: str, folder: Path) -> bool:
 
 def _holdout() -> Holdout:
     """Which views training would hold out."""
-    asked = holdout()
-    every = presets.preset_of("mlp", None).train.holdout if asked is None else asked
-    return Holdout(every, holdout_views(), use_file_split=asked is None)
+    every_nth = holdout()
+    every = presets.preset_of("mlp", None).train.holdout if every_nth is None else every_nth
+    return Holdout(every, holdout_views(), use_file_split=every_nth is None)
 
 
-def _export(loaded: LoadedScene, options: NormalizeOptions) -> None:
-    """Writes the capture as --export_format into --out, with the images at their loaded size."""
-    capture, scene = loaded.capture, loaded.scene
-    if FLAGS.corrected_by is not None:
-        capture, notes = with_corrected_poses(capture, Path(FLAGS.corrected_by))
-        for note in notes:
-            print(f"note: {note}")
-    heights, widths = scene.images.heights, scene.images.widths
-    sizes = np.stack([widths, heights], axis=-1)
-    stored_sizes = [image_files.read_header(file).size for file in capture.files]
-    files = [
-        file if stored == tuple(size) and not turn else None
-        for file, stored, size, turn in zip(
-            capture.files, stored_sizes, sizes.tolist(), loaded.turned, strict=True
-        )
-    ]
-
-    def read(index: int) -> "np.ndarray[tuple[int, ...], np.dtype[np.float32]]":
-        height, width = int(heights[index]), int(widths[index])
-        file, turn = capture.files[index], loaded.turned[index]
-        header = image_files.read_header(file)
-        if image_files.oriented_size(header, orient=turn) == (width, height):
-            return image_files.read_image(file, orient=turn)
-        return image_files.read_scaled(file, height, width, orient=turn)
-
-    out = Path(FLAGS.out)
-    lens = scaled_lens(capture, heights, widths)
-    bounds = override_bounds(capture.bounds, capture.num_views, options)
-    images = ExportImages(sizes, files, read, scene.images.kept_of)
-    for note in export(capture, lens, bounds, images, FLAGS.export_format, out):
-        print(f"note: {as_flags(note)}")
-    print(
-        f"written as {FLAGS.export_format}: {out}, {listed(sorted(p.name for p in out.iterdir()))}"
+def _export(loaded: LoadedScene) -> None:
+    """Writes the capture as --export_format into --out."""
+    written = export_capture(
+        loaded, FLAGS.export_format, FLAGS.out, corrected_by=FLAGS.corrected_by, callback=Console()
     )
+    names = listed(path.name for path in written)
+    print(f"written as {FLAGS.export_format}: {Path(FLAGS.out)}, {names}")
 
 
 def run() -> None:
     """The console script `nerf-inspect`."""
-    run_command(main, __name__, __doc__, parse_inspect_flags, _HELP)
+    run_command(main, __name__, __doc__, parser_of("nerf.inspect"), _HELP)
 
 
 if __name__ == "__main__":

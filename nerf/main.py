@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from absl import flags
 
 import nerf
-from nerf.cli import flags as command_line
+from nerf.cli import flags as cli_flags
 from nerf.cli import options
 from nerf.cli.commands import run_command
 from nerf.cli.console import Console
@@ -28,7 +28,7 @@ from nerf.errors import UserError
 from nerf.runtime import compile_cache, devices
 from nerf.runtime.interrupts import interrupt_at_once
 
-flags.adopt_module_key_flags(command_line)  # for --help
+flags.adopt_module_key_flags(cli_flags)  # for --help
 
 
 def main(argv: Sequence[str], started: float | None = None) -> None:

@@ -20,7 +20,7 @@ from nerf.cli.commands import run_command
 from nerf.cli.console import Console
 from nerf.cli.exits import exit_on_error
 from nerf.cli.flags import FLAGS  # which define --out, --max_size and --seed
-from nerf.cli.modes import parse_pose_flags
+from nerf.cli.modes import parser_of
 from nerf.errors import UserError
 from nerf.posing.find import find_poses
 from nerf.posing.options import CAMERA_MODELS, MATCHERS, MAX_SIZE, MIN_IMAGES, PoseOptions
@@ -125,7 +125,7 @@ def _same_command() -> str:
 def run() -> None:
     """The console script `nerf-pose`."""
     FLAGS.set_default("max_size", MAX_SIZE)
-    run_command(main, __name__, __doc__, parse_pose_flags, _HELP)
+    run_command(main, __name__, __doc__, parser_of("nerf.pose"), _HELP)
 
 
 if __name__ == "__main__":

@@ -18,12 +18,12 @@ from pathlib import Path
 
 from absl import flags
 
-from nerf.cli import flags as command_line
+from nerf.cli import flags as cli_flags
 from nerf.cli.commands import run_command
 from nerf.cli.console import Console
 from nerf.cli.exits import exit_on_error
 from nerf.cli.flags import FLAGS
-from nerf.cli.modes import SCENE, parse_view_flags
+from nerf.cli.modes import SCENE, parser_of
 from nerf.cli.run import load_scene_of_flags
 from nerf.errors import UserError, listed
 from nerf.jobs.load import load_run
@@ -32,12 +32,13 @@ from nerf.runs import run_folder
 from nerf.runtime import compile_cache, devices, parallel
 from nerf.runtime.cache_dir import with_home
 from nerf.runtime.interrupts import Interrupted, interrupt_at_once, wait_for_interrupt
+from nerf.scenes import bundled
 from nerf.scenes.names import check_name
 from nerf.scenes.record import SceneRecord
 from nerf.scenes.scene import Scene
 from nerf.viewer.server import FOLDER, Viewer, check_viser
 
-flags.adopt_module_key_flags(command_line)
+flags.adopt_module_key_flags(cli_flags)
 
 
 def main(argv: Sequence[str]) -> None:
@@ -136,13 +137,14 @@ def _photographs(trained: TrainedField, console: Console) -> Callable[[], Scene]
 
 def bundled_scene(record: SceneRecord) -> str:
     """The name of a bundled scene at the size that a run was trained on."""
-    name = record.name.partition("@")[0]
-    return f"procedural:{name}@{record.cameras.width}x{record.cameras.height}"
+    parsed = bundled.parse_name(record.name)
+    cameras = record.cameras
+    return f"procedural:{parsed._replace(height=cameras.height, width=cameras.width)}"
 
 
 def run() -> None:
     """The console script `nerf-view`."""
-    run_command(main, __name__, __doc__, parse_view_flags)
+    run_command(main, __name__, __doc__, parser_of("nerf.view"))
 
 
 if __name__ == "__main__":

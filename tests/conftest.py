@@ -21,6 +21,9 @@ os.environ["JAX_COMPILATION_CACHE_DIR"] = os.path.join(
 )
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
 os.environ["JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES"] = "none"
+# Also of the programs that tests start, see `quick_compilation`.
+if not os.environ.get("NERF_LONG_TESTS"):
+    os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
 
 import jax
 import pytest
@@ -137,10 +140,10 @@ class TrainedRuns(dict):
         self._scene, self._folder = scene, folder
 
     def __missing__(self, backend):
-        from tests.support.command_line import call_well, train_flags
+        from tests.support.command_line import call_successfully, train_flags
 
         run_dir = self._folder / backend
-        out = call_well(*train_flags(self._scene, backend, f"--run_dir={run_dir}"))
+        out = call_successfully(*train_flags(self._scene, backend, f"--run_dir={run_dir}"))
         self[backend] = (run_dir, out)
         return self[backend]
 

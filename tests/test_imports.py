@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 
 PACKAGE = Path(nerf.__file__).parent
 ROOT = PACKAGE.parent
-MAY_NAME_A_BACKEND = {"field.py", "cli/flags.py"}
+MAY_NAME_A_BACKEND = {"field.py"}
 LIBRARIES = {"haiku": "haiku", "flax": "flax.linen", "nnx": "flax.nnx"}  # by backend
 IMPLEMENTATIONS = {
     (backend, name): f"nerf.backends.{backend}_{name}"
@@ -190,7 +190,7 @@ INSTALLED = {
 }
 
 
-def test_no_module_but_the_registry_the_backends_and_the_flag_names_a_backend():
+def test_no_module_but_the_registry_and_the_backends_names_a_backend():
     for path in sorted(PACKAGE.rglob("*.py")):
         relative = path.relative_to(PACKAGE)
         if relative.parts[0] == "backends" or str(relative) in MAY_NAME_A_BACKEND:

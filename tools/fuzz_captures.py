@@ -39,7 +39,8 @@ from nerf.captures.safe_files.reading import IMAGE_SUFFIXES
 from nerf.errors import UserError
 from nerf.runtime.devices import CGROUP_LIMITS
 from nerf.scenes.describe import describe_scene
-from nerf.scenes.loading import CaptureOptions, load_folder
+from nerf.scenes.loading import load_folder
+from nerf.scenes.options import CaptureOptions
 from tools.capture_seeds import Files, make_seeds
 
 codecs.lookup("unicode_escape")  # a module that would else be opened while an input is read
@@ -78,8 +79,8 @@ def _weighed(files: Files) -> list[str]:
     return [n for n in files for _ in range(1 if n.endswith(IMAGE_SUFFIXES) else 4)] or [""]
 
 
-def _pick(rng: np.random.Generator, things: Sequence[T]) -> T:
-    return things[int(rng.integers(len(things)))]
+def _pick(rng: np.random.Generator, items: Sequence[T]) -> T:
+    return items[int(rng.integers(len(items)))]
 
 
 def _break_one(rng: np.random.Generator, files: Files, links: Links, name: str) -> None:
@@ -90,7 +91,7 @@ def _break_one(rng: np.random.Generator, files: Files, links: Links, name: str) 
     elif name.endswith((".txt", ".csv", ".xml", ".xmp")) and rng.random() < 0.6:
         files[name] = _break_text(rng, content)
     elif kind < 3:
-        files[name] = _flip(rng, content)
+        files[name] = _flip_bits(rng, content)
     elif kind == 3:
         files[name] = content[: int(rng.integers(len(content) + 1))]
     elif kind < 7:
@@ -110,7 +111,7 @@ def _break_one(rng: np.random.Generator, files: Files, links: Links, name: str) 
         files[f"{name}/inside"] = files.pop(name, b"")
 
 
-def _flip(rng: np.random.Generator, content: bytes) -> bytes:
+def _flip_bits(rng: np.random.Generator, content: bytes) -> bytes:
     if not content:
         return content
     changed = bytearray(content)

@@ -347,4 +347,5 @@ FIELD = FieldSpec(
     fit_few_views=fit_few_views,
     spans_box=True,
     array_names=array_names,
+    summary="feature planes, which train in minutes on a CPU",
 )

@@ -29,7 +29,7 @@ The principal point of RealityCapture is a share of the longer side. A trajector
 `intrinsics.json` has pixel centres at (i + .5, j + .5), as `transforms.json` has.
 
 A camera looks along -back, that is, along its forward axis. World axes are those of the files; the
-up direction is estimated from the cameras (`nerf.geometry.rigs`).
+up direction is estimated from the cameras (`nerf.geometry.arrangement`).
 """
 
 import dataclasses
@@ -45,9 +45,9 @@ from nerf.captures.depths.known import DepthFile, PointDepths
 from nerf.captures.lenses.models import HALF_PIXEL as HALF_PIXEL
 from nerf.captures.lenses.models import make_lens as make_lens
 from nerf.errors import UserError, listed, printable
+from nerf.geometry.arrangement import CameraArrangement, find_arrangement
 from nerf.geometry.lenses import Lens, panorama_pixels
 from nerf.geometry.poses import nearest_rotations
-from nerf.geometry.rigs import Rig, classify_rig
 
 Array = npt.NDArray[np.float64]
 MIN_POINTS = 8  # in view, the least from which the bounds of a view are estimated
@@ -95,6 +95,8 @@ class Capture:
       point_depths: depths of points in the views that show them; None if they are not known.
       depth_files: `[num_views]`, the depth image of each view; None for none. Empty if there are
         none.
+      has_central_axis: whether the principal point is the middle of the image at any size, see
+        `nerf.captures.lenses.scaled`.
     """
 
     format: str
@@ -113,6 +115,7 @@ class Capture:
     up: Array | None = None
     point_depths: PointDepths | None = None
     depth_files: tuple[DepthFile | None, ...] = ()
+    has_central_axis: bool = False
 
     @property
     def num_views(self) -> int:
@@ -147,10 +150,12 @@ class InvalidCapture(UserError):
         super().__init__(self.problems[0] + rest)
 
 
-def rig_of(capture: Capture) -> Rig:
+def arrangement_of(capture: Capture) -> CameraArrangement:
     """How the cameras are arranged; panoramas look in all directions, whatever their axis is."""
-    rig = classify_rig(capture.camtoworlds, capture.up)
-    return rig._replace(kind="free", num_aimed=0) if capture.is_panorama.any() else rig
+    arrangement = find_arrangement(capture.camtoworlds, capture.up)
+    return (
+        arrangement._replace(kind="free", num_aimed=0) if capture.is_panorama.any() else arrangement
+    )
 
 
 def with_rotations(capture: Capture) -> Capture:

@@ -16,14 +16,14 @@ import numpy.typing as npt
 from PIL import Image
 
 from nerf.captures.capture import Array, Capture
-from nerf.captures.images.size_counts import sizes_in_words
-from nerf.captures.readers import llff
-from nerf.captures.writers import colmap as export_colmap
-from nerf.captures.writers import transforms as export_transforms
-from nerf.captures.writers.task import IMAGES, ExportTask, note_on_lost_split
+from nerf.captures.writers import colmap, llff, transforms
+from nerf.captures.writers.task import IMAGES, ExportTask
 from nerf.errors import UserError, counted
 from nerf.geometry.lenses import Lens
 
+_IN_ORDER = (llff.WRITER, transforms.NERFSTUDIO, transforms.BLENDER, colmap.WRITER)
+_WRITERS = {writer.name: writer for writer in _IN_ORDER}
+EXPORT_FORMATS = tuple(_WRITERS)
 _MASKS = "masks"
 
 
@@ -35,14 +35,14 @@ class ExportImages(NamedTuple):
       files: `[num_views]`, the files to copy; None for images whose pixels have changed.
       read: a function from the index of a view to its pixels `[height, width, 3 or 4]`, float32 in
         [0, 1].
-      kept: a function from the index of a view to its mask `[height, width]`, True for pixels that
-        are used; None for all.
+      mask_of: a function from the index of a view to its mask `[height, width]`, True for pixels
+        that are used; None for all.
     """
 
     sizes: npt.NDArray[np.int64]
     files: Sequence[Path | None]
     read: Callable[[int], npt.NDArray[np.float32]]
-    kept: Callable[[int], npt.NDArray[np.bool_] | None] = lambda index: None
+    mask_of: Callable[[int], npt.NDArray[np.bool_] | None] = lambda index: None
 
 
 def export(
@@ -74,16 +74,15 @@ def export(
         raise UserError(f"unknown format {export_format!r}: choose one of {', '.join(_WRITERS)}")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"`out={out}` exists already: give a new folder")
-    check, write = _WRITERS[export_format]
-    as_png = export_format == "blender"  # its readers add this suffix to the names
-    names = _names(capture, images, keep_order=export_format == "llff", as_png=as_png)
+    writer = _WRITERS[export_format]
+    names = _names(capture, images, keep_order=writer.keep_order, as_png=writer.as_png)
     task = ExportTask(capture, lens, bounds, images.sizes, names, out)
-    notes = [*check(task), *_lost_path(capture), *_lost_depth(capture)]
+    notes = [*writer.check(task), *_lost_path(capture), *_lost_depth(capture)]
     try:
         for index, name in enumerate(names):
             _write_image(out / IMAGES / name, images, index)
-            _write_mask(out / _MASKS / f"{name}.png", images.kept(index))
-        write(task)
+            _write_mask(out / _MASKS / f"{name}.png", images.mask_of(index))
+        writer.write(task)
     except OSError as error:
         raise UserError(f"cannot write to {out}: {error.strerror or error}") from error
     return notes
@@ -115,59 +114,11 @@ def _write_image(path: Path, images: ExportImages, index: int) -> None:
         Image.fromarray(levels).save(path)
 
 
-def _write_mask(path: Path, kept: npt.NDArray[np.bool_] | None) -> None:
+def _write_mask(path: Path, mask: npt.NDArray[np.bool_] | None) -> None:
     """Writes the mask of a view, black for pixels to leave out, to where every format finds it."""
-    if kept is not None:
+    if mask is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(np.where(kept, 255, 0).astype(np.uint8)).save(path)
-
-
-# LLFF.
-
-
-def _check_llff(task: ExportTask) -> list[str]:
-    if (task.sizes != task.sizes[:1]).any():
-        raise UserError(
-            f"LLFF has one image size, and these images have several "
-            f'({sizes_in_words(task.sizes)}): choose `export_format="nerfstudio"`'
-        )
-    notes = _check_pinhole(task.lens, task.sizes)
-    if task.bounds is None:
-        raise UserError("LLFF needs bounds, and this capture has none: give `near` and `far`")
-    return [*notes, *note_on_lost_split(task.capture)]
-
-
-def _check_pinhole(lens: Lens, sizes: npt.NDArray[np.int64]) -> list[str]:
-    """Refuses lenses that are not one pinhole camera with its axis through the image centre."""
-    assert lens.distortion is not None
-    assert lens.fisheye is not None
-    advice = "undistort the images (`colmap image_undistorter`), or choose another format"
-    if lens.panorama is not None:
-        raise UserError("LLFF cannot express panoramas: choose another format")
-    if lens.distortion.any() or lens.fisheye.any():
-        raise UserError(f"LLFF cannot express distortion, which these lenses have: {advice}")
-    focal, centre = np.asarray(lens.focal), np.asarray(lens.centre)
-    if not np.allclose(focal, focal[0, 0], rtol=1e-3):
-        raise UserError(f"LLFF has one focal length, and these lenses have several: {advice}")
-    offset = float(np.abs(centre - 0.5 * sizes).max())
-    if offset > 1.0:
-        raise UserError(
-            f"the principal point of LLFF is the image centre, and these are {offset:.1f} pixels "
-            f"away from it: {advice}"
-        )
-    if offset > 1e-6:
-        return [f"principal points are moved by {offset:.2f} pixels, to the image centre"]
-    return []
-
-
-def _write_llff(task: ExportTask) -> None:
-    capture, lens, bounds, sizes, _, out = task
-    assert bounds is not None
-    right, up, back, positions = np.moveaxis(capture.camtoworlds, -1, 0)
-    intrinsics = np.stack([sizes[:, 1], sizes[:, 0], np.asarray(lens.focal)[:, 0]], axis=-1)
-    matrices = np.stack([-up, right, back, positions, intrinsics], axis=-1)
-    rows = np.concatenate([matrices.reshape(-1, 15), bounds], axis=-1)
-    np.save(out / llff.POSES_FILE, rows)
+        Image.fromarray(np.where(mask, 255, 0).astype(np.uint8)).save(path)
 
 
 def _lost_path(capture: Capture) -> list[str]:
@@ -182,12 +133,3 @@ def _lost_depth(capture: Capture) -> list[str]:
     """A note if depths are known, which are not written."""
     is_known = capture.point_depths is not None or any(capture.depth_files)
     return ["the known depths of the views are not written"] if is_known else []
-
-
-_WRITERS = {
-    "llff": (_check_llff, _write_llff),
-    "nerfstudio": (export_transforms.check_transforms, export_transforms.write_nerfstudio),
-    "blender": (export_transforms.check_transforms, export_transforms.write_blender),
-    "colmap": (export_colmap.check_colmap, export_colmap.write_colmap),
-}
-EXPORT_FORMATS = tuple(_WRITERS)

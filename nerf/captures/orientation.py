@@ -12,7 +12,7 @@ from nerf.captures.capture import Array, Capture
 from nerf.captures.images.files import exif_orientation, image_size
 from nerf.captures.images.sizes import has_aspect_ratio
 from nerf.errors import UserError, counted
-from nerf.geometry.rigs import classify_rig
+from nerf.geometry.arrangement import find_arrangement
 from nerf.geometry.upright import AXES, estimate_up
 
 UP_OPTIONS = ("auto", *AXES)
@@ -20,24 +20,24 @@ UP_OPTIONS = ("auto", *AXES)
 _UP_OF = {3: (0, -1), 4: (0, -1), 5: (-1, 0), 6: (-1, 0), 7: (1, 0), 8: (1, 0)}
 
 
-def with_up(capture: Capture, asked: str = "auto") -> Capture:
+def with_up(capture: Capture, up: str = "auto") -> Capture:
     """A capture that knows which way is up.
 
     Args:
       capture: with poses and images.
-      asked: an axis of the files' coordinates, e.g. `z` or `-y`; `auto` finds it.
+      up: an axis of the files' coordinates, e.g. `z` or `-y`; `auto` finds it.
 
     Raises:
       UserError: if there is no such axis.
     """
-    if asked not in UP_OPTIONS:
-        raise UserError(f"unknown `up` {asked!r}: choose one of {', '.join(UP_OPTIONS)}")
-    if asked != "auto":
-        return dataclasses.replace(capture, up=AXES[asked])
-    rig = classify_rig(capture.camtoworlds, np.zeros(3))
+    if up not in UP_OPTIONS:
+        raise UserError(f"unknown `up` {up!r}: choose one of {', '.join(UP_OPTIONS)}")
+    if up != "auto":
+        return dataclasses.replace(capture, up=AXES[up])
+    arrangement = find_arrangement(capture.camtoworlds, np.zeros(3))
     ups = image_ups(capture)
     num_turned = int(np.sum(~np.isclose(ups, capture.camtoworlds[:, :, 1]).all(axis=1)))
-    focus = rig.focus if rig.kind == "inward" else None
+    focus = arrangement.focus if arrangement.kind == "inward" else None
     found = estimate_up(capture.camtoworlds, ups, focus)
     notes = list(capture.notes)
     if num_turned:

@@ -19,7 +19,7 @@ _MAX_ABOVE = 2  # folders above that are searched
 Formats = Callable[[Path], list[str]]
 
 
-class Below(NamedTuple):
+class NestedFolders(NamedTuple):
     """The nearest folders below a folder in which poses are.
 
     Attributes:
@@ -31,25 +31,25 @@ class Below(NamedTuple):
     poses: list[Path]
 
 
-def below(folder: Path, formats_in: Formats) -> Below:
+def nested_folders(folder: Path, formats_in: Formats) -> NestedFolders:
     """The nearest folders with poses below a folder; `formats_in` gives the formats in one."""
     paths = folders_in(folder)
     for _ in range(_MAX_DEPTH):
         found = [path for path in paths if formats_in(path)]
         scenes = [path for path in found if unposed.find_images(path)[1]]
         if found:
-            return Below(scenes, [path for path in found if path not in scenes])
+            return NestedFolders(scenes, [path for path in found if path not in scenes])
         paths = [inner for path in paths for inner in folders_in(path)][:MAX_FOLDERS]
-    return Below([], [])
+    return NestedFolders([], [])
 
 
-def poses_beside_images(folder: Path, formats_in: Formats) -> Path | None:
+def find_poses_of_images(folder: Path, formats_in: Formats) -> Path | None:
     """The folder of the poses of the images below a folder; None without such poses.
 
     Raises:
       UserError: if several folders may be meant.
     """
-    found = below(folder, formats_in)
+    found = nested_folders(folder, formats_in)
     if found.scenes or not found.poses or not unposed.find_images(folder)[1]:
         return None
     if len(found.poses) > 1:
@@ -63,7 +63,7 @@ def poses_beside_images(folder: Path, formats_in: Formats) -> Path | None:
     return found.poses[0]
 
 
-def folders_of_images(poses: Path, has_scene: Callable[[Path], bool]) -> Iterator[Path]:
+def candidate_image_folders(poses: Path, has_scene: Callable[[Path], bool]) -> Iterator[Path]:
     """The folders above a folder of poses that may have its images, the nearest first.
 
     `has_scene` tells whether another folder looks like a scene.
@@ -75,7 +75,7 @@ def folders_of_images(poses: Path, has_scene: Callable[[Path], bool]) -> Iterato
 
     for count, above in enumerate(whole.parents[:_MAX_ABOVE]):
         with contextlib.suppress(UserError):
-            if above != above.parent and poses_beside_images(above, formats_in) == whole:
+            if above != above.parent and find_poses_of_images(above, formats_in) == whole:
                 yield as_given(poses, count)
 
 

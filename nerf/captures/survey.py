@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from nerf.captures.capture import Array, Capture, depths_in_view, rig_of
+from nerf.captures.capture import Array, Capture, arrangement_of, depths_in_view
 from nerf.captures.images.size_counts import sizes_in_words
 from nerf.errors import UserError, counted, printable
-from nerf.geometry.rigs import Rig, rotation_to_upright, widest_gap
+from nerf.geometry.arrangement import CameraArrangement, rotation_to_upright, widest_gap
 
 _KINDS = {
     "forward": "all look in about the same direction",
@@ -34,9 +34,9 @@ def describe_capture(capture: Capture) -> Iterator[str]:
     else:
         near, far = capture.bounds.T
         yield survey_line("bounds", f"{near.min():.4g} to {far.max():.4g}, in the files' unit")
-    rig = rig_of(capture)
-    yield survey_line("cameras", f"{_KINDS[rig.kind]}; {_spread(capture, rig)}")
-    yield survey_line("coverage", _coverage(capture, rig))
+    arrangement = arrangement_of(capture)
+    yield survey_line("cameras", f"{_KINDS[arrangement.kind]}; {_spread(capture, arrangement)}")
+    yield survey_line("coverage", _coverage(capture, arrangement))
 
 
 def survey_line(name: str, value: str) -> str:
@@ -67,26 +67,26 @@ def _lens(capture: Capture) -> str:
     return f"{kind}, {distortion}, focal length {shown} pixels ({angle:.0f} degrees), axis {axis}"
 
 
-def _spread(capture: Capture, rig: Rig) -> str:
+def _spread(capture: Capture, arrangement: CameraArrangement) -> str:
     """The extent of the positions and their distances to the focus, in words."""
     positions = capture.camtoworlds[:, :, 3]
     baseline = float(np.linalg.norm(positions.max(axis=0) - positions.min(axis=0)))
-    distance = np.linalg.norm(positions - rig.focus, axis=-1)
+    distance = np.linalg.norm(positions - arrangement.focus, axis=-1)
     distances = f"{distance.min():.4g} to {distance.max():.4g} from their focus"
     return f"baseline {baseline:.4g}, {distances}, in the files' unit"
 
 
-def _coverage(capture: Capture, rig: Rig) -> str:
+def _coverage(capture: Capture, arrangement: CameraArrangement) -> str:
     """The range of viewing directions, and how many views show a point, in words."""
     back = capture.camtoworlds[:, :, 2]
     if capture.is_panorama.all():
         return "panoramas show all directions"
-    if rig.kind == "forward":
+    if arrangement.kind == "forward":
         mean = back.sum(axis=0) / np.linalg.norm(back.sum(axis=0))
         widest = np.degrees(np.arccos(np.clip(back @ mean, -1, 1))).max()
         text = f"views up to {widest:.0f} degrees from their mean"
     else:
-        local = back @ rotation_to_upright(rig.up).T
+        local = back @ rotation_to_upright(arrangement.up).T
         gap = np.degrees(widest_gap(local)[1])
         height = np.degrees(np.arcsin(np.clip(local[:, 1], -1, 1)))
         text = (
@@ -106,7 +106,7 @@ def _visibility(capture: Capture) -> float:
     return float(np.mean([len(depths_in_view(capture, i, sample)) for i in views])) / len(sample)
 
 
-class _Drawing(NamedTuple):
+class _Plot(NamedTuple):
     """What a plot shows: points `[..., 3]` in the files' unit, y up, x and z horizontal.
 
     Attributes:
@@ -163,13 +163,13 @@ def draw(path: Path, capture: Capture, bounds: Array | None) -> None:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def _drawing(capture: Capture, bounds: Array | None) -> _Drawing:
-    rig = rig_of(capture)
-    turn = rotation_to_upright(rig.up)
+def _drawing(capture: Capture, bounds: Array | None) -> _Plot:
+    arrangement = arrangement_of(capture)
+    turn = rotation_to_upright(arrangement.up)
     positions = capture.camtoworlds[:, :, 3] @ turn.T
     points = capture.points[:: max(1, len(capture.points) // _MAX_POINTS)] @ turn.T
-    has_focus = rig.num_aimed > 0.5 * capture.num_views
-    focus = (turn @ rig.focus)[None] if has_focus else np.zeros((0, 3))
+    has_focus = arrangement.num_aimed > 0.5 * capture.num_views
+    focus = (turn @ arrangement.focus)[None] if has_focus else np.zeros((0, 3))
     near = np.zeros(len(positions)) if bounds is None else bounds[:, 0]
     if bounds is None and has_focus:
         near[:] = 0.25 * np.median(np.linalg.norm(positions - focus, axis=-1))
@@ -179,10 +179,10 @@ def _drawing(capture: Capture, bounds: Array | None) -> _Drawing:
     shown = np.concatenate([positions, corners.reshape(-1, 3), inliers, focus])
     limits = np.stack([shown.min(axis=0), shown.max(axis=0)])
     margin = 0.05 * max(np.ptp(limits, axis=0).max(), 1e-9)
-    return _Drawing(positions, corners, points, focus, limits + margin * np.array([[-1], [1]]))
+    return _Plot(positions, corners, points, focus, limits + margin * np.array([[-1], [1]]))
 
 
-def _draw_projection(axes: Any, drawing: _Drawing, across: int, upwards: int) -> None:
+def _draw_projection(axes: Any, drawing: _Plot, across: int, upwards: int) -> None:
     """Draws one side of a drawing; `across` and `upwards` choose the coordinates."""
     positions, corners, points, focus, limits = (x[..., [across, upwards]] for x in drawing)
     if len(points):

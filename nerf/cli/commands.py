@@ -1,4 +1,4 @@
-"""What the commands share: reading flags, ending with a sentence on a mistake, and starting."""
+"""What the commands share: reading flags, and starting."""
 
 import re
 import sys
@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from absl import app, flags, logging
 
 from nerf.cli.console import print_anything
-from nerf.cli.flags import FLAGS
+from nerf.cli.exits import fail
+from nerf.cli.flags import FLAGS, help_on_names
 
 _RENAMED = {  # since version 0.1.0
     "frames": "video_frames",
@@ -28,8 +29,7 @@ def parse_flags(argv: Sequence[str]) -> list[str]:
     except flags.Error as error:
         old = getattr(error, "flagname", None)
         advice = f"it is --{_RENAMED[old]} now" if old in _RENAMED else "--help lists the flags"
-        print(f"error: {_plain(str(error))} ({advice})", file=sys.stderr)
-        sys.exit(1)
+        fail(f"{_plain(str(error))} ({advice})")
     except SystemExit:  # what absl's help flags end with, always with status 1
         sys.exit(0)
     if FLAGS["verbosity"].using_default_value:
@@ -66,7 +66,7 @@ def run_command(
       parse: reads and checks the flags.
       help_texts: of flags that mean something of their own in this command.
     """
-    for flag, text in (help_texts or {}).items():
+    for flag, text in {**help_on_names(), **(help_texts or {})}.items():
         FLAGS[flag].help = text
     print_anything()
     if name != "__main__":  # absl shows the flags of the module `sys.argv[0]`

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from nerf.cli.console import Console
-from nerf.cli.flags import EXPORTS, FLAGS
+from nerf.cli.flags import EXPORTS, FLAGS, MESH_FORMATS
+from nerf.cli.name_lists import names_in
 from nerf.errors import UserError, listed
-from nerf.export.files import MESH_SUFFIXES
 from nerf.jobs.export import export_all
 from nerf.jobs.trained_field import TrainedField
 
@@ -26,9 +26,8 @@ def check_flags() -> None:
     Raises:
       UserError: with the known ones.
     """
-    kinds, formats = _kinds(), _suffixes()
-    _check_known("export", kinds, EXPORTS)
-    _check_known("mesh_format", [suffix[1:] for suffix in formats], [x[1:] for x in MESH_SUFFIXES])
+    kinds = names_in("export", EXPORTS)
+    names_in("mesh_format", MESH_FORMATS)
     useless = [
         f"--{name}"
         for name, those in _OF_KINDS.items()
@@ -58,8 +57,8 @@ def write(console: Console, trained: TrainedField, folder: Path | None = None) -
     export_all(
         trained,
         out,
-        kinds=_kinds(),
-        mesh_suffixes=_suffixes(),
+        kinds=names_in("export", EXPORTS),
+        mesh_suffixes=[f".{name}" for name in names_in("mesh_format", MESH_FORMATS)],
         frame=FLAGS.export_frame,
         resolution=FLAGS.mesh_resolution,
         max_faces=FLAGS.mesh_faces,
@@ -68,19 +67,3 @@ def write(console: Console, trained: TrainedField, folder: Path | None = None) -
         callback=console,
     )
     console.print(f"everything is in {out}")
-
-
-def _kinds() -> list[str]:
-    return list(dict.fromkeys(kind.strip().lower() for kind in FLAGS.export))
-
-
-def _suffixes() -> list[str]:
-    return [f".{name.strip().lower().removeprefix('.')}" for name in FLAGS.mesh_format]
-
-
-def _check_known(flag: str, given: list[str], known: tuple[str, ...] | list[str]) -> None:
-    unknown = [name for name in given if name not in known]
-    if unknown or not given:
-        raise UserError(
-            f"--{flag} is one or more of {', '.join(known)}, not {', '.join(unknown)!r}"
-        )

@@ -1,46 +1,58 @@
-"""The flags of `python -m nerf.main`: names, ranges, help. What they become is in `options`."""
+"""The flags of `python -m nerf.main`: names, ranges, help. What they become is in `options`.
+
+Those that say how a capture is read have the names and defaults of `CaptureOptions`.
+"""
 
 import math
 from typing import get_args
 
 from absl import flags
 
+from nerf import field as field_lib
 from nerf.captures.formats import FORMATS
 from nerf.captures.orientation import UP_OPTIONS
 from nerf.cli.path_flags import define_path
 from nerf.config.settings import PRECISIONS, RobustLoss
-from nerf.export.frames import FRAMES
+from nerf.export.coordinate_frames import FRAMES
+from nerf.export.files import MESH_SUFFIXES
 from nerf.geometry.spaces import SPACES
-from nerf.runtime.devices import IMAGE_MEMORY
 from nerf.runtime.processes import START_SECONDS
 from nerf.scenes.alpha import ALPHA_OPTIONS
-from nerf.scenes.loading import MAX_SIZE, SHARD_OPTIONS
+from nerf.scenes.options import DEFAULT, SHARD_OPTIONS
 from nerf.scenes.used_pixels import MASKS_OPTIONS
 
 MODES = ("evaluate", "train", "render", "convert", "export")
 EXPORTS = ("mesh", "points", "depth")
+MESH_FORMATS = tuple(suffix.removeprefix(".") for suffix in MESH_SUFFIXES)
 RENDERERS = ("exact", "fast")
 VIDEO_FORMATS = {"mp4": ".mp4", "gif": ".gif", "frames": ""}
 _MAX_COUNT = 2**31 - 1
 
 FLAGS = flags.FLAGS
 
+
+def help_on_names() -> dict[str, str]:
+    """The help of the flags whose values are registered: with the names that there are now."""
+    specs = field_lib.specs()
+    about = {name: f" ({spec.summary})" for name, spec in specs.items() if spec.summary}
+    fields = [f"{name}{about.get(name, '')}" for name in field_lib.fields()]
+    presets = [
+        f"{', '.join(spec.presets)} ({name})" for name, spec in specs.items() if spec.presets
+    ]
+    return {
+        "backend": f"the library that implements the field: {', '.join(field_lib.backends())}",
+        "field": f"the field: {', '.join(fields)}",
+        "preset": f"settings of a field, by default its first: {'; '.join(presets)}",
+    }
+
+
+_ON_NAMES = help_on_names()
+
 # What runs.
 flags.DEFINE_enum("mode", "evaluate", MODES, "train ends with evaluate")
-flags.DEFINE_string(
-    "backend",
-    "flax",
-    "the library that implements the field: flax (Linen), haiku, or nnx (Flax's NNX)",
-)
-flags.DEFINE_string(
-    "field", "mlp", "mlp (the NeRF MLP), or planes, which trains in minutes on a CPU"
-)
-flags.DEFINE_string(
-    "preset",
-    None,
-    "conventions of the MLP: notebook (its default), paper, or quick, with which it learns in "
-    "minutes on a CPU; planes for the field of that name",
-)
+flags.DEFINE_string("backend", field_lib.DEFAULT_BACKEND, _ON_NAMES["backend"])
+flags.DEFINE_string("field", "mlp", _ON_NAMES["field"])
+flags.DEFINE_string("preset", None, _ON_NAMES["preset"])
 flags.DEFINE_multi_string(
     "set", [], "one setting by its dotted name, e.g. --set=render.num_fine=64; may be repeated"
 )
@@ -49,17 +61,19 @@ flags.DEFINE_bool("compile_cache", True, "store compiled programs in the user's 
 flags.DEFINE_bool("debug", False, "check values (finite, sorted, in range) as well as shapes")
 
 # The scene.
-define_path("scene", "flower", "a folder, a name, llff:NAME or procedural:NAME[@WIDTHxHEIGHT]")
+define_path(
+    "scene", "flower", "a folder, a name, llff:NAME or procedural:NAME[@WIDTHxHEIGHT[xVIEWS]]"
+)
 define_path("data_dir", None, "where named scenes lie ($NERF_DATA_DIR, else data/llff)")
 flags.DEFINE_enum(
     "format",
-    None,
+    DEFAULT.format,
     tuple(FORMATS),
     "format of the scene's folder (default: found from the files in it)",
 )
 flags.DEFINE_integer(
     "factor",
-    None,
+    DEFAULT.factor,
     "downsample images by this factor: those in images_FACTOR, else scaled (LLFF: the smallest "
     "that there are)",
     lower_bound=1,
@@ -67,47 +81,57 @@ flags.DEFINE_integer(
 )
 flags.DEFINE_integer(
     "max_size",
-    MAX_SIZE,
+    DEFAULT.max_size,
     "scale images down to this longer side in pixels; 0: never",
     lower_bound=0,
     upper_bound=_MAX_COUNT,
 )
 flags.DEFINE_float(
     "image_memory",
-    IMAGE_MEMORY,
+    DEFAULT.image_memory,
     "keep the images in memory up to this share of what the device has; larger ones stay on disk",
     lower_bound=0.0,
     upper_bound=1.0,
 )
 flags.DEFINE_bool(
     "follow_links",
-    False,
+    DEFAULT.follow_links,
     "read what symbolic links in the scene's folder point to, outside the folder too",
 )
 flags.DEFINE_enum(
-    "space", None, tuple(SPACES), "space that the field lives in (default: what suits the cameras)"
+    "space",
+    DEFAULT.space,
+    tuple(SPACES),
+    "space that the field lives in (default: what suits the cameras)",
 )
-flags.DEFINE_float("near", None, "nearest depth of all views in the files' unit (from the files)")
-flags.DEFINE_float("far", None, "farthest depth of all views in the files' unit (from the files)")
+flags.DEFINE_float(
+    "near", DEFAULT.near, "nearest depth of all views in the files' unit (from the files)"
+)
+flags.DEFINE_float(
+    "far", DEFAULT.far, "farthest depth of all views in the files' unit (from the files)"
+)
 flags.DEFINE_enum(
-    "background", None, ("white", "black"), "colour behind transparent images (default: white)"
+    "background",
+    DEFAULT.background,
+    ("white", "black"),
+    "colour behind transparent images (default: white)",
 )
 flags.DEFINE_enum(
     "alpha",
-    "auto",
+    DEFAULT.alpha,
     ALPHA_OPTIONS,
     "what the alpha of images means: object (nothing is there), mask (neither trained on nor "
     "scored), ignore (nothing); auto decides by the images",
 )
 flags.DEFINE_enum(
     "masks",
-    "auto",
+    DEFAULT.masks,
     MASKS_OPTIONS,
     "auto leaves out the pixels that masks say (mask_path, masks/, dynamic_mask_NAME.png)",
 )
 flags.DEFINE_enum(
     "up",
-    "auto",
+    DEFAULT.up,
     UP_OPTIONS,
     "which way is up in the files' coordinates; auto finds it from EXIF and the cameras",
 )
@@ -267,8 +291,8 @@ flags.DEFINE_integer(
 )
 flags.DEFINE_enum(
     "shard_images",
-    "auto",
-    list(SHARD_OPTIONS),
+    DEFAULT.shard_images,
+    SHARD_OPTIONS,
     "whether each process reads only the images that it trains on (auto: where they are larger "
     "than --image_memory)",
 )
@@ -321,8 +345,8 @@ flags.DEFINE_list(
 )
 
 # Meshes, point clouds and depth maps.
-flags.DEFINE_list("export", list(EXPORTS), "what is written: mesh, points, depth")
-flags.DEFINE_list("mesh_format", ["ply", "glb"], "formats of the mesh: ply, glb, obj")
+flags.DEFINE_list("export", list(EXPORTS), f"what is written: {', '.join(EXPORTS)}")
+flags.DEFINE_list("mesh_format", ["ply", "glb"], f"formats of the mesh: {', '.join(MESH_FORMATS)}")
 flags.DEFINE_integer(
     "num_points", 1_000_000, "points of the cloud at most", lower_bound=1, upper_bound=_MAX_COUNT
 )

@@ -1,7 +1,6 @@
 """The command line in a job of several processes: it joins the job, and leaves it."""
 
 import contextlib
-import sys
 import traceback
 from collections.abc import Iterator
 
@@ -42,13 +41,9 @@ def left_job() -> Iterator[None]:
         if end.code not in (None, 0):
             processes.leave(end.code if isinstance(end.code, int) else 1)
         raise
-    except Exception as error:
+    except Exception:  # a fault of the program
         if processes.is_distributed():
-            lost = processes.lost_process(error)
-            if lost is None:  # a fault of the program
-                traceback.print_exc()
-            else:
-                print(f"error: {lost}", file=sys.stderr)
+            traceback.print_exc()
             processes.leave(1)
         raise
-    processes.say_nothing()
+    processes.cancel_exit_report()

@@ -1,6 +1,6 @@
 """Which flags each mode uses; others on the command line are refused, and noted in a flagfile."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from absl import flags
 
@@ -8,14 +8,14 @@ from nerf.cli import commands
 from nerf.cli.exits import exit_on_error
 from nerf.errors import UserError, listed
 from nerf.runtime.processes import JobOptions
+from nerf.scenes.options import NAMES as CAPTURE_OPTIONS
+from nerf.scenes.options import UNUSED_BY_BUNDLED
 
 FLAGS = flags.FLAGS
 
 _ALWAYS = {"mode", "backend", "field", "set", "preset", "precision", "compile_cache"}
-SCENE = {
-    "scene", "data_dir", "format", "factor", "max_size", "space", "near", "far", "background",
-    "alpha", "masks", "up", "offline", "download_url", "image_memory", "follow_links",
-}  # fmt: skip
+_CAPTURE = {*CAPTURE_OPTIONS} - {"shard_images"}  # which is of a job
+SCENE = _CAPTURE | {"scene", "data_dir", "offline", "download_url"}
 _SPLIT = {"holdout", "holdout_views"}
 _RUN = {"init_from", "run_dir", "debug"}
 _VIDEO = {
@@ -63,19 +63,14 @@ USED_BY = {
     "convert": _ALWAYS - {"precision"} | SCENE | {"init_from", "out"},
     "export": _ALWAYS | SCENE | _EXPORT,
 }
-USED_BY_INSPECT = frozenset(
-    {"format", "factor", "max_size", "space", "near", "far", "background", "alpha", "masks"}
-    | {"up", "out", "image_memory", "follow_links"}
-    | _SPLIT
-)
-USED_BY_POSE = frozenset({"out", "max_size", "seed"})
-USED_BY_VIEW = frozenset(SCENE | _PAGE | {"out", "compile_cache"})
-USED_BY_COMPARE = frozenset({"out"})
+USED_BY_COMMAND = {
+    "nerf.inspect": frozenset(_CAPTURE | _SPLIT | {"out"}),
+    "nerf.pose": frozenset({"out", "max_size", "seed"}),
+    "nerf.view": frozenset(SCENE | _PAGE | {"out", "compile_cache"}),
+    "nerf.compare": frozenset({"out"}),
+}
 _OF_THE_MODES = set().union(*USED_BY.values())  # absl's own flags serve all
-OF_FOLDERS = (
-    "data_dir", "format", "factor", "max_size", "space", "near", "far", "background", "alpha",
-    "masks", "up", "follow_links", "shard_images",
-)  # fmt: skip
+OF_FOLDERS = ("data_dir", *UNUSED_BY_BUNDLED)
 # Settings of training that scoring uses as well.
 _SCORED = ("train.holdout", "train.holdout_views", "train.exposure", "train.poses")
 # Flags that set what `--set` can set, too.
@@ -109,32 +104,17 @@ def parse_flags(argv: Sequence[str]) -> list[str]:
     return rest
 
 
-def parse_inspect_flags(argv: Sequence[str]) -> list[str]:
-    """The same for `nerf.inspect`."""
-    return _parse(argv, "nerf.inspect", USED_BY_INSPECT)
+def parser_of(command: str) -> Callable[[Sequence[str]], list[str]]:
+    """What `parse_flags` is to `nerf.main`, for another command, a key of `USED_BY_COMMAND`."""
 
+    def parse(argv: Sequence[str]) -> list[str]:
+        rest = commands.parse_flags(argv)
+        with exit_on_error():
+            for note in check_combination(argv, command, USED_BY_COMMAND[command]):
+                print(f"note: {note}")
+        return rest
 
-def parse_pose_flags(argv: Sequence[str]) -> list[str]:
-    """The same for `nerf.pose`."""
-    return _parse(argv, "nerf.pose", USED_BY_POSE)
-
-
-def parse_view_flags(argv: Sequence[str]) -> list[str]:
-    """The same for `nerf.view`."""
-    return _parse(argv, "nerf.view", USED_BY_VIEW)
-
-
-def parse_compare_flags(argv: Sequence[str]) -> list[str]:
-    """The same for `nerf.compare`."""
-    return _parse(argv, "nerf.compare", USED_BY_COMPARE)
-
-
-def _parse(argv: Sequence[str], user: str, used: Collection[str]) -> list[str]:
-    rest = commands.parse_flags(argv)
-    with exit_on_error():
-        for note in check_combination(argv, user, used):
-            print(f"note: {note}")
-    return rest
+    return parse
 
 
 def check_combination(argv: Sequence[str], user: str, used: Collection[str]) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any
 from nerf import field as field_lib
 from nerf.cli import video_options
 from nerf.cli.flags import FLAGS
+from nerf.cli.name_lists import names_in
 from nerf.config import presets, settings, text
 from nerf.config.settings import Config
 from nerf.errors import UserError
@@ -20,12 +21,12 @@ from nerf.jobs.fit import fit_to_scene
 from nerf.jobs.load import load_params, load_run
 from nerf.jobs.trained_field import TrainedField, check_not_trained_on
 from nerf.jobs.training_run.options import TrainOptions
+from nerf.jobs.video import CONTENTS
 from nerf.jobs.videos.frames import KNOWN_PATHS, check_path
 from nerf.runs import parameters, run_folder
 from nerf.runtime import devices
 from nerf.runtime.cache_dir import with_home
-from nerf.scenes.loading import CaptureOptions
-from nerf.scenes.normalize import NormalizeOptions
+from nerf.scenes.options import NAMES, CaptureOptions
 from nerf.scenes.record import SceneRecord
 from nerf.scenes.scene import Scene
 
@@ -43,24 +44,14 @@ def check_names() -> None:
     field_lib.check_names(FLAGS.backend, FLAGS.field)
     presets.preset_of(FLAGS.field, FLAGS.preset)
     video_size()
-    video_options.content()
+    names_in("video_content", CONTENTS)
     video_options.check_length()
     check_path(FLAGS.camera_path, video_options.nerfstudio_transform())
 
 
 def capture_options() -> CaptureOptions:
     """How a folder is read."""
-    return CaptureOptions(
-        format=FLAGS.format,
-        factor=FLAGS.factor,
-        max_size=FLAGS.max_size,
-        normalization=NormalizeOptions(FLAGS.space, FLAGS.near, FLAGS.far, FLAGS.background),
-        alpha=FLAGS.alpha,
-        masks=FLAGS.masks,
-        up=FLAGS.up,
-        image_memory=FLAGS.image_memory,
-        follow_links=FLAGS.follow_links,
-    )
+    return CaptureOptions(**{name: getattr(FLAGS, name) for name in NAMES})
 
 
 def assignments() -> tuple[str, ...]:
@@ -140,7 +131,7 @@ def run_dir(scene: Scene) -> Path:
     return Path(f"runs/{name}{'-retrained' if is_given else ''}")
 
 
-def initial_field(scene: Scene, folder: Path) -> TrainedField | None:
+def field_to_start_from(scene: Scene, folder: Path) -> TrainedField | None:
     """What a run starts from, with the settings that the flags ask for; None to train from scratch.
 
     Args:

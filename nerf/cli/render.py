@@ -5,11 +5,12 @@ from pathlib import Path
 from nerf.cli import options, video_options
 from nerf.cli.console import Console
 from nerf.cli.flags import FLAGS
+from nerf.cli.name_lists import names_in
 from nerf.jobs.report import try_report
 from nerf.jobs.trained_field import TrainedField
-from nerf.jobs.training_run import several_processes as several
-from nerf.jobs.training_run.same_inputs import check_same
-from nerf.jobs.video import render_video
+from nerf.jobs.training_run import several_processes
+from nerf.jobs.training_run.process_consistency import check_processes_agree
+from nerf.jobs.video import CONTENTS, render_video
 from nerf.runs import parameters
 from nerf.runtime import exchange, processes
 from nerf.scenes.record import SceneRecord
@@ -19,10 +20,12 @@ from nerf.scenes.scene import Scene
 def render_alone(console: Console, trained: TrainedField) -> None:
     """Draws the video of a run without the photographs of its scene."""
     record, folder = trained.needed_scene(), Path(FLAGS.run_dir)
-    check_same({**options.video_record(record), "parameters": parameters.checksum(trained.params)})
-    with several.opened_folder(folder):
+    check_processes_agree(
+        {**options.video_record(record), "parameters": parameters.checksum(trained.params)}
+    )
+    with several_processes.opened_folder(folder):
         finish(console, record, video_options.file(record, folder), trained)
-        exchange.meet()
+        exchange.barrier()
 
 
 def finish(
@@ -53,7 +56,7 @@ def draw_video(
     """
     if options.num_frames() == 0:
         return
-    note = exchange.first_does(lambda: video_options.remember(scene, video))
+    note = exchange.call_on_first(lambda: video_options.remember(scene, video))
     if note is not None:
         console.print(f"note: {note}")
     render_video(
@@ -63,7 +66,7 @@ def draw_video(
         camera_path=FLAGS.camera_path,
         num_frames=options.num_frames(),
         size=options.video_size(),
-        content=video_options.content(),
+        content=names_in("video_content", CONTENTS),
         renderer=FLAGS.renderer,
         nerfstudio_transform=video_options.nerfstudio_transform(),
         debug=FLAGS.debug,

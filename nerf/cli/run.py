@@ -1,5 +1,6 @@
 """The modes of `python -m nerf.main`, each a few calls of the library."""
 
+import dataclasses
 import os
 from pathlib import Path
 from typing import Any
@@ -22,10 +23,10 @@ from nerf.jobs.load import load_params, save_params
 from nerf.jobs.load_scene import load_scene
 from nerf.jobs.train import train
 from nerf.jobs.trained_field import TrainedField
-from nerf.jobs.training_run import several_processes as several
+from nerf.jobs.training_run import several_processes
 from nerf.jobs.training_run.new_field import new_field
+from nerf.jobs.training_run.process_consistency import check_processes_agree
 from nerf.jobs.training_run.record import run_record
-from nerf.jobs.training_run.same_inputs import check_same
 from nerf.jobs.videos.files import check_output
 from nerf.render.rays import abstract_networks
 from nerf.runs import parameters, run_folder
@@ -57,27 +58,27 @@ def run_mode(console: Console, started: float) -> None:
             export.write(console, trained)
             return
     check_viewer()
-    check_same({f"--{name}": FLAGS[name].value for name in sorted(IN_STEP)})
-    if FLAGS.mode == "render" and (alone := exchange.everyone(run_in_folder)) is not None:
+    check_processes_agree({f"--{name}": FLAGS[name].value for name in sorted(IN_STEP)})
+    if FLAGS.mode == "render" and (alone := exchange.call_on_all(run_in_folder)) is not None:
         render.render_alone(console, alone)
         return
-    scene = exchange.everyone(lambda: load_scene_of_flags(console))
+    scene = exchange.call_on_all(lambda: load_scene_of_flags(console))
     folder = options.run_dir(scene)
-    initial = exchange.everyone(lambda: options.initial_field(scene, folder))
-    _check_scene(console, scene, folder, initial)
+    init_from = exchange.call_on_all(lambda: options.field_to_start_from(scene, folder))
+    _check_scene(console, scene, folder, init_from)
     if FLAGS.mode == "train":
-        config = options.fresh_config(scene) if initial is None else initial.config
-        fresh = new_field(scene, config, FLAGS.backend, FLAGS.field, initial, FLAGS.precision)
-    with several.opened_folder(folder):  # everything else is checked by now
+        config = options.fresh_config(scene) if init_from is None else init_from.config
+        fresh = new_field(scene, config, FLAGS.backend, FLAGS.field, init_from, FLAGS.precision)
+    with several_processes.opened_folder(folder):  # everything else is checked by now
         if FLAGS.mode == "train":
-            _train(console, scene, folder, initial, fresh, started)
+            _train(console, scene, folder, init_from, fresh, started)
         else:
-            assert initial is not None
+            assert init_from is not None
             if FLAGS.mode == "export":
-                export.write(console, initial, folder)
+                export.write(console, init_from, folder)
                 return
-            _show(console, scene, folder, initial)
-        exchange.meet()  # the first process is needed to the end
+            _show(console, scene, folder, init_from)
+        exchange.barrier()  # the first process is needed to the end
 
 
 def load_scene_of_flags(console: Console) -> Scene:
@@ -87,19 +88,7 @@ def load_scene_of_flags(console: Console) -> Scene:
     return load_scene(
         FLAGS.scene,
         data_dir=FLAGS.data_dir or None,
-        format=FLAGS.format,
-        factor=FLAGS.factor,
-        max_size=FLAGS.max_size,
-        space=FLAGS.space,
-        near=FLAGS.near,
-        far=FLAGS.far,
-        background=FLAGS.background,
-        alpha=FLAGS.alpha,
-        masks=FLAGS.masks,
-        up=FLAGS.up,
-        image_memory=FLAGS.image_memory,
-        shard_images=FLAGS.shard_images,
-        follow_links=FLAGS.follow_links,
+        **dataclasses.asdict(options.capture_options()),
         offline=FLAGS.offline,
         download_url=FLAGS.download_url,
         callback=console,
@@ -110,13 +99,13 @@ def _train(
     console: Console,
     scene: Scene,
     folder: Path,
-    initial: TrainedField | None,
+    init_from: TrainedField | None,
     fresh: TrainedField,
     started: float,
 ) -> None:
     config = fresh.config
     _print_header(console, scene, folder, fresh)
-    if initial is None and _takes_long(fresh):
+    if init_from is None and _takes_long(fresh):
         console.print(
             f"note: from scratch, preset {config.preset} takes hours on a CPU; --preset=quick or "
             "--field=planes take minutes"
@@ -130,7 +119,7 @@ def _train(
             steps=FLAGS.steps,
             seconds=FLAGS.train_seconds,
             seed=FLAGS.seed,
-            init_from=initial,
+            init_from=init_from,
             run_dir=folder,
             callback=console,
             options=options.train_options(scene, started, watch),
@@ -152,9 +141,9 @@ def _show(console: Console, scene: Scene, folder: Path, trained: TrainedField) -
     _print_header(console, scene, folder, trained)
     record = run_record(trained, scene, mode=FLAGS.mode, seed=FLAGS.seed)
     record |= {"renderer": FLAGS.renderer or "default", **options.video_record(scene)}
-    check_same({**record, "parameters": parameters.checksum(trained.params)}, scene)
+    check_processes_agree({**record, "parameters": parameters.checksum(trained.params)}, scene)
     video = video_options.file(scene, folder)
-    exchange.first_does(lambda: _write_records(scene, folder, trained, video, record))
+    exchange.call_on_first(lambda: _write_records(scene, folder, trained, video, record))
     if FLAGS.mode == "evaluate":
         _score_and_draw(console, scene, folder, trained, video)
     else:
@@ -180,7 +169,7 @@ def _score_and_draw(
     console: Console, scene: Scene, folder: Path, trained: TrainedField, video: Path
 ) -> None:
     if options.num_frames() != 0:
-        exchange.first_does(lambda: check_output(video))  # before time is spent on images
+        exchange.call_on_first(lambda: check_output(video))  # before time is spent on images
     scores = evaluate(
         trained,
         scene,
@@ -228,12 +217,12 @@ def _convert(console: Console) -> None:
 
 
 def _check_scene(
-    console: Console, scene: Scene, folder: Path, initial: TrainedField | None
+    console: Console, scene: Scene, folder: Path, init_from: TrainedField | None
 ) -> None:
     """Keeps results of one scene from getting among those of another."""
-    if FLAGS.mode == "train" or initial is None or initial.scene_name == "unknown":
+    if FLAGS.mode == "train" or init_from is None or init_from.scene_name == "unknown":
         return
-    trained_on = initial.scene_name, initial.source
+    trained_on = init_from.scene_name, init_from.source
     if trained_on == (scene.name, scene.source):
         return
     text = f"scene {trained_on[0]} ({trained_on[1]}), not {scene.name} ({scene.source})"

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from nerf.captures.camera_paths.nerfstudio import CAPTURE_FRAME, NERFSTUDIO_TRANSFORM
-from nerf.captures.safe_files.reading import read_json
+from nerf.captures.safe_files.reading import read_json_object
 from nerf.cli import options
 from nerf.cli.flags import FLAGS
 from nerf.cli.modes import OF_FOLDERS
@@ -57,7 +57,7 @@ def _check_frame() -> None:
     if FLAGS.camera_path is None or FLAGS.camera_path in KNOWN_PATHS:
         return
     path = Path(FLAGS.camera_path)
-    if path.suffix == ".json" and read_json(path).get("frame") == CAPTURE_FRAME:
+    if path.suffix == ".json" and read_json_object(path).get("frame") == CAPTURE_FRAME:
         return
     if FLAGS.nerfstudio_transform or path.with_name(NERFSTUDIO_TRANSFORM).is_file():
         raise UserError(

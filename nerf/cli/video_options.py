@@ -1,4 +1,4 @@
-"""The video's flags as options: its content, and its file."""
+"""The video's flags as options: the camera path, and the file."""
 
 import os
 from pathlib import Path
@@ -8,28 +8,12 @@ from nerf.cli import video_names
 from nerf.cli.flags import FLAGS, VIDEO_FORMATS
 from nerf.cli.video_names import free_stem
 from nerf.errors import UserError, printable
-from nerf.jobs.video import CONTENTS
 from nerf.jobs.videos.frames import KNOWN_PATHS, default_path
 from nerf.runs import run_folder
 from nerf.scenes.record import SceneRecord
 from nerf.scenes.scene import Scene
 
 _MAX_BYTES = 200  # of a name of a file, which has 255 with what is put before and behind it
-
-
-def content() -> list[str]:
-    """What the videos show.
-
-    Raises:
-      UserError: with the known names.
-    """
-    found = [name.strip().lower() for name in FLAGS.video_content]
-    unknown = [name for name in found if name not in CONTENTS]
-    if unknown or not found:
-        raise UserError(
-            f"--video_content is one or more of {', '.join(CONTENTS)}, not {', '.join(unknown)!r}"
-        )
-    return found
 
 
 def file(scene: Scene | SceneRecord, folder: Path) -> Path:

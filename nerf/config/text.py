@@ -14,7 +14,7 @@ from nerf.errors import UserError
 T = TypeVar("T", bound=Dataclass)
 # Settings that a run keeps when it resumes: what follows from the images, and what came after
 # version 0.1.0.
-KEPT_BY_A_RUN = (
+SETTINGS_OF_RUN = (
     "field.low",
     "field.high",
     "field.proposal.low",
@@ -49,7 +49,7 @@ def override(config: Config, *assignments: str) -> Config:
         name, equals, text = assignment.partition("=")
         if not equals:
             raise UserError(
-                f"{_shown(assignment)}: write it as name=value, e.g. render.num_fine=64"
+                f"{_assignment_text(assignment)}: write it as name=value, e.g. render.num_fine=64"
             )
         path = name.strip().split(".")
         _assign(Config, values, path, text.strip(), assignment, type(config.field))
@@ -89,7 +89,7 @@ def from_json(values: dict[str, Any], field: str | None = None) -> Config:
     return _build(Config, values, "config", _field_class(part, field))
 
 
-def with_kept(
+def with_run_settings(
     config: Config, values: dict[str, Any], field: str | None
 ) -> tuple[Config, list[str]]:
     """Settings for resuming a run.
@@ -100,16 +100,16 @@ def with_kept(
       field: see `from_json`.
 
     Returns:
-      `config` with the run's own values of `KEPT_BY_A_RUN`, and those of them that differ, as
+      `config` with the run's own values of `SETTINGS_OF_RUN`, and those of them that differ, as
       `name=value`.
     """
     before, now = (flatten(to_json(each)) for each in (from_json(values, field), config))
-    kept = [
+    kept_settings = [
         f"{name}={json.dumps(before[name])}"
-        for name in KEPT_BY_A_RUN
+        for name in SETTINGS_OF_RUN
         if name in before and name in now and before[name] != now[name]
     ]
-    return override(config, *kept), kept
+    return override(config, *kept_settings), kept_settings
 
 
 def flatten(values: Any, prefix: str = "") -> dict[str, Any]:
@@ -197,19 +197,21 @@ def _assign(
     if name not in settable:
         new_name = _new_names(cls).get(name)
         if new_name:
-            raise UserError(f"{_shown(assignment)}: {name} is called {new_name} now")
+            raise UserError(f"{_assignment_text(assignment)}: {name} is called {new_name} now")
         known = ", ".join(settable)
-        raise UserError(f"{_shown(assignment)}: no setting {name!r}; there are {known}")
+        raise UserError(f"{_assignment_text(assignment)}: no setting {name!r}; there are {known}")
     hint = hints[name]
     if dataclasses.is_dataclass(hint) != bool(rest):
-        raise UserError(f"{_shown(assignment)}: name one setting, e.g. render.num_fine=64")
+        raise UserError(
+            f"{_assignment_text(assignment)}: name one setting, e.g. render.num_fine=64"
+        )
     if rest:
         _assign(hint, values[name], rest, text, assignment, field_class)
     else:
         values[name] = _parse(text)
 
 
-def _shown(assignment: str) -> str:
+def _assignment_text(assignment: str) -> str:
     """An assignment in a message, with the parameter's name unless it is a dotted setting."""
     name, equals, _ = assignment.partition("=")
     return f"`{assignment}`" if equals and "." in name else f"`assignments={assignment}`"

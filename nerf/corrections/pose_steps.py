@@ -65,8 +65,8 @@ def steps_between(num_views: int, num_rays: int, num_steps: int) -> int:
     ... )
     (8, 4, 1)
     """
-    wanted = max(_MIN_BETWEEN, round(_RAYS_BETWEEN_STEPS * num_views / num_rays))
-    return max(1, min(wanted, num_steps // _MIN_IN_RUN))
+    num_between = max(_MIN_BETWEEN, round(_RAYS_BETWEEN_STEPS * num_views / num_rays))
+    return max(1, min(num_between, num_steps // _MIN_IN_RUN))
 
 
 def next_tangents(
@@ -95,8 +95,8 @@ def next_tangents(
     is_due = step % between == between - 1
     moved = tangents + _step(tangents, total, between, progress)
     tangents = jnp.where(is_due & (progress >= _DELAY), moved, tangents)
-    kept = PoseEquations(jnp.zeros_like(total.slope), *(_MEMORY * x for x in total[1:]))
-    total = jax.tree.map(lambda old, new: jnp.where(is_due, new, old), total, kept)
+    remembered = PoseEquations(jnp.zeros_like(total.slope), *(_MEMORY * x for x in total[1:]))
+    total = jax.tree.map(lambda old, new: jnp.where(is_due, new, old), total, remembered)
     return tangents, total
 
 
@@ -112,8 +112,8 @@ def _step(
     damping = _DAMPING * (diagonal + jnp.mean(diagonal, axis=0, keepdims=True))
     pull = _PULL * jnp.power(jnp.float32(_PULL_DECAY), progress)
     matrix = hessian + jax.vmap(jnp.diag)(damping + pull)
-    whole = -jnp.linalg.solve(matrix, (slope + pull * tangents)[..., None])[..., 0]
+    newton_step = -jnp.linalg.solve(matrix, (slope + pull * tangents)[..., None])[..., 0]
     decay = jnp.power(jnp.float32(_LAST_SHARE / _FIRST_SHARE), progress)
-    step: jax.Array = _FIRST_SHARE * decay * whole
+    step: jax.Array = _FIRST_SHARE * decay * newton_step
     size = jnp.max(jnp.abs(step), axis=-1, keepdims=True)
     return step * jnp.minimum(1.0, _MAX_STEP / jnp.maximum(size, 1e-12))

@@ -72,10 +72,10 @@ def rotation_of(vectors: jax.Array) -> jax.Array:
     rows = [[zero, -z, y], [z, zero, -x], [-y, x, zero]]
     cross = jnp.stack([jnp.stack(row, axis=-1) for row in rows], axis=-2)
     one = jnp.broadcast_to(jnp.eye(3, dtype=vectors.dtype), cross.shape)
-    return one + first * cross + second * _product(cross, cross)
+    return one + first * cross + second * _matrix_product(cross, cross)
 
 
-def moved(camtoworlds: jax.Array, motions: jax.Array) -> jax.Array:
+def apply_motions(camtoworlds: jax.Array, motions: jax.Array) -> jax.Array:
     """Poses after small motions; the same poses, bit for bit, where the motions are zero.
 
     Args:
@@ -93,7 +93,7 @@ def moved(camtoworlds: jax.Array, motions: jax.Array) -> jax.Array:
     """
     chex.assert_shape(camtoworlds, (*motions.shape[:-1], 3, 4))
     chex.assert_axis_dimension(motions, -1, 6)
-    rotations = _product(rotation_of(motions[..., :3]), camtoworlds[..., :3])
+    rotations = _matrix_product(rotation_of(motions[..., :3]), camtoworlds[..., :3])
     positions = camtoworlds[..., 3] + motions[..., 3:]
     return jnp.concatenate([rotations, positions[..., None]], axis=-1)
 
@@ -109,11 +109,11 @@ def corrected_cameras(cameras: Cameras, tangents: jax.Array) -> Cameras:
     camtoworlds = jnp.asarray(cameras.camtoworlds)
     motions = motions_of(tangents, camtoworlds, middle_depth(cameras))
     motions = without_gauge(motions, camtoworlds)
-    return dataclasses.replace(cameras, camtoworlds=moved(camtoworlds, motions))
+    return dataclasses.replace(cameras, camtoworlds=apply_motions(camtoworlds, motions))
 
 
 def motions_of(tangents: jax.Array, camtoworlds: jax.Array, depth: jax.Array) -> jax.Array:
-    """The motions `[num, 6]` of cameras that tangents of them mean, see `moved`.
+    """The motions `[num, 6]` of cameras that tangents of them mean, see `apply_motions`.
 
     Args:
       tangents: `[num, 6]`.
@@ -139,7 +139,7 @@ def without_gauge(motions: jax.Array, camtoworlds: jax.Array) -> jax.Array:
     """The part of motions that changes images: without motions of the scene as a whole.
 
     Args:
-      motions: `[num_views, 6]`, see `moved`.
+      motions: `[num_views, 6]`, see `apply_motions`.
       camtoworlds: `[num_views, 3, 4]`, before the correction.
 
     Returns:
@@ -159,10 +159,10 @@ def _gauge(camtoworlds: jax.Array) -> list[jax.Array]:
     positions = camtoworlds[..., 3]
     positions = positions - jnp.mean(positions, axis=0, keepdims=True)
     axes = jnp.broadcast_to(jnp.eye(3)[:, None], (3, *positions.shape))
-    nothing = jnp.zeros_like(positions)
-    motions = [jnp.concatenate([nothing, axis], axis=-1) for axis in axes]
+    zero = jnp.zeros_like(positions)
+    motions = [jnp.concatenate([zero, axis], axis=-1) for axis in axes]
     motions += [jnp.concatenate([axis, jnp.cross(axis, positions)], axis=-1) for axis in axes]
-    motions += [jnp.concatenate([nothing, positions], axis=-1)]
+    motions += [jnp.concatenate([zero, positions], axis=-1)]
     found: list[jax.Array] = []
     for motion in motions:
         left = motion
@@ -176,6 +176,6 @@ def _gauge(camtoworlds: jax.Array) -> list[jax.Array]:
     return found
 
 
-def _product(left: jax.Array, right: jax.Array) -> jax.Array:
+def _matrix_product(left: jax.Array, right: jax.Array) -> jax.Array:
     """Products of `[..., 3, 3]` matrices in float32, whatever the precision of matrix products."""
     return jnp.sum(left[..., :, :, None] * right[..., None, :, :], axis=-2)

@@ -14,7 +14,7 @@ _POINTS_PER_CALL = 2**16
 _HIDDEN = 1e-6  # the weight of a view that does not see a point, for points that none sees
 
 
-class _View(NamedTuple):
+class _ViewArrays(NamedTuple):
     camtoworld: jax.Array
     focal: jax.Array
     centre: jax.Array
@@ -38,11 +38,13 @@ def surface_colours(points: Floats, views: Sequence[DepthView], tolerance: float
     """
     total, weights = np.zeros((len(points), 3)), np.zeros((len(points), 1))
     for view in views:
-        whole = _View(*(jnp.asarray(part) for part in (*view, cosines(view))))
+        whole = _ViewArrays(*(jnp.asarray(part) for part in (*view, cosines(view))))
         for start in range(0, len(points), _POINTS_PER_CALL):
             some = points[start : start + _POINTS_PER_CALL].astype(np.float32)
             padded = np.pad(some, ((0, _POINTS_PER_CALL - len(some)), (0, 0)))
-            rgb, weight = (np.asarray(x)[: len(some)] for x in _shown(padded, whole, tolerance))
+            rgb, weight = (
+                np.asarray(x)[: len(some)] for x in _view_colours(padded, whole, tolerance)
+            )
             total[start : start + len(some)] += weight[:, None] * rgb
             weights[start : start + len(some)] += weight[:, None]
     grey = np.where(weights > 0, 0.0, 0.5)
@@ -50,7 +52,9 @@ def surface_colours(points: Floats, views: Sequence[DepthView], tolerance: float
 
 
 @jax.jit
-def _shown(points: jax.Array, view: _View, tolerance: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _view_colours(
+    points: jax.Array, view: _ViewArrays, tolerance: jax.Array
+) -> tuple[jax.Array, jax.Array]:
     """What a view shows at points: colours `[num_points, 3]` and their weights `[num_points]`."""
     local = (points - view.camtoworld[None, :, 3]) @ view.camtoworld[:, :3]
     depth = -local[:, 2]

@@ -13,46 +13,46 @@ Source: Rossignac and Borrel 1993 (clusters); Lindstrom 2000 (the new vertices),
 import numpy as np
 import numpy.typing as npt
 
-from nerf.export.marching import Faces, Surface
+from nerf.export.marching import Faces, TriangleMesh
 
 Array = npt.NDArray[np.float64]
 _MIN_EIGENVALUE = 0.02  # of the largest: less says little
 _GROWTH = 1.05  # of the cells, where there are still too many triangles
 
 
-def decimated(surface: Surface, max_faces: int) -> Surface:
+def decimate(mesh: TriangleMesh, max_faces: int) -> TriangleMesh:
     """A mesh of at most `max_faces` triangles, whose shape is close to that of the given one.
 
     Args:
-      surface: the mesh.
+      mesh: the mesh.
       max_faces: at least 100; with much fewer nothing may be left.
     """
-    if len(surface.faces) <= max_faces:
-        return surface
-    area = float(np.linalg.norm(_crossed(surface), axis=-1).sum()) / 2.0
+    if len(mesh.faces) <= max_faces:
+        return mesh
+    area = float(np.linalg.norm(_face_normals(mesh), axis=-1).sum()) / 2.0
     cell = np.sqrt(area / max_faces)  # a flat grid of cells has two triangles each
     while True:
-        cluster, faces = _clustered(surface, cell)
+        cluster, faces = _cluster(mesh, cell)
         if len(faces) <= max_faces:
             break
         cell *= max(_GROWTH, np.sqrt(len(faces) / max_faces))
     used, index = np.unique(faces, return_inverse=True)
-    vertices = _placed(surface, cluster, cell)[used]
-    return Surface(vertices, index.reshape(-1, 3).astype(np.int32))
+    vertices = _place_vertices(mesh, cluster, cell)[used]
+    return TriangleMesh(vertices, index.reshape(-1, 3).astype(np.int32))
 
 
-def _crossed(surface: Surface) -> Array:
+def _face_normals(mesh: TriangleMesh) -> Array:
     """`[num_faces, 3]`, normals of twice the length of a triangle's area."""
-    a, b, c = (surface.vertices[surface.faces[:, i]] for i in range(3))
+    a, b, c = (mesh.vertices[mesh.faces[:, i]] for i in range(3))
     return np.cross(b - a, c - a)
 
 
-def _clustered(surface: Surface, cell: float) -> tuple[npt.NDArray[np.intp], Faces]:
+def _cluster(mesh: TriangleMesh, cell: float) -> tuple[npt.NDArray[np.intp], Faces]:
     """The cluster of each vertex, and the triangles whose corners are in three clusters."""
-    cells = np.floor(surface.vertices / cell).astype(np.int64)
+    cells = np.floor(mesh.vertices / cell).astype(np.int64)
     _, cluster = np.unique(cells, axis=0, return_inverse=True)
     cluster = cluster.reshape(-1)
-    faces = cluster[surface.faces]
+    faces = cluster[mesh.faces]
     a, b, c = faces.T
     faces = faces[(a != b) & (b != c) & (a != c)]
     first = np.argmin(faces, axis=1)[:, None]  # the same triangle starts at the same corner
@@ -60,19 +60,19 @@ def _clustered(surface: Surface, cell: float) -> tuple[npt.NDArray[np.intp], Fac
     return cluster, np.unique(turned, axis=0).astype(np.int32)
 
 
-def _placed(surface: Surface, cluster: npt.NDArray[np.intp], cell: float) -> Array:
+def _place_vertices(mesh: TriangleMesh, cluster: npt.NDArray[np.intp], cell: float) -> Array:
     """`[num_clusters, 3]`, the new vertices."""
     num = int(cluster.max()) + 1
     counts = np.bincount(cluster, minlength=num)[:, None]
-    mean = _summed(surface.vertices, cluster, num) / counts
-    crossed, corner = _crossed(surface), surface.vertices[surface.faces[:, 0]]
+    mean = _sum_by_index(mesh.vertices, cluster, num) / counts
+    crossed, corner = _face_normals(mesh), mesh.vertices[mesh.faces[:, 0]]
     squares = crossed[:, :, None] * crossed[:, None, :]
     matrix, vector = np.zeros((num, 9)), np.zeros((num, 3))
     for side in range(3):
-        at = cluster[surface.faces[:, side]]
-        matrix += _summed(squares.reshape(-1, 9), at, num)
+        at = cluster[mesh.faces[:, side]]
+        matrix += _sum_by_index(squares.reshape(-1, 9), at, num)
         offset = np.sum(crossed * (corner - mean[at]), axis=-1, keepdims=True)
-        vector += _summed(crossed * offset, at, num)
+        vector += _sum_by_index(crossed * offset, at, num)
     inverse = np.linalg.pinv(matrix.reshape(num, 3, 3), rcond=_MIN_EIGENVALUE, hermitian=True)
     step = np.einsum("nij,nj->ni", inverse, vector)
     length = np.linalg.norm(step, axis=-1, keepdims=True)
@@ -80,6 +80,6 @@ def _placed(surface: Surface, cluster: npt.NDArray[np.intp], cell: float) -> Arr
     return placed
 
 
-def _summed(values: Array, index: npt.NDArray[np.intp], num: int) -> Array:
+def _sum_by_index(values: Array, index: npt.NDArray[np.intp], num: int) -> Array:
     """Sums `[num, n]` of rows `[k, n]` with the same index `[k]`."""
     return np.stack([np.bincount(index, column, num) for column in values.T], axis=-1)

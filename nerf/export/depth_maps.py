@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from nerf.export.coordinate_frames import CoordinateFrame
 from nerf.export.depth_views import MIN_ACC, Floats
-from nerf.export.frames import Frame
 from nerf.geometry.cameras import Cameras
 from nerf.runtime import atomic
 
@@ -34,9 +34,9 @@ class DepthImage(Protocol):
     def acc(self) -> Floats: ...
 
 
-def write_depth_map(folder: Path, name: str, image: DepthImage, frame: Frame) -> float:
+def write_depth_map(folder: Path, name: str, image: DepthImage, frame: CoordinateFrame) -> float:
     """Writes NAME.npz: `depth` and `acc`, float32, `[height, width]`; `frame` and `unit` of the
-    depth, as text; `scene_to_capture` `[4, 4]`, see `Frame`.
+    depth, as text; `scene_to_capture` `[4, 4]`, see `CoordinateFrame`.
 
     Args:
       folder: where to.
@@ -78,9 +78,9 @@ def write_levels(folder: Path, name: str, level: float) -> None:
             texts.add_text(key, str(arrays[key]))
     texts.add_text("depth_of_a_level", repr(level))
     levels = np.clip(np.round(depth.astype(np.float64) / level), 1, _LEVELS)
-    shown = np.where(acc >= MIN_ACC, levels, 0).astype(np.uint16)
+    masked_levels = np.where(acc >= MIN_ACC, levels, 0).astype(np.uint16)
     with atomic.replacing(folder / f"{name}.png") as partial:
-        Image.fromarray(shown).save(partial, pnginfo=texts)
+        Image.fromarray(masked_levels).save(partial, pnginfo=texts)
 
 
 def level_size(most: float) -> float:
@@ -91,7 +91,7 @@ def level_size(most: float) -> float:
 def write_cameras(
     path: Path,
     named: Mapping[str, Cameras],
-    frame: Frame,
+    frame: CoordinateFrame,
     level: float,
     pixel_offset: float,
 ) -> None:

@@ -71,14 +71,14 @@ def depth_view(
       The view.
     """
     acc = np.where(np.isfinite(depth), 1.0, 0.0).astype(np.float32) if acc is None else acc
-    nothing = np.inf if is_bounded else np.nan
-    seen = np.where(acc >= MIN_ACC, depth, nothing)
-    seen = np.where((seen > max_depth) & np.isfinite(seen), np.inf, seen)
+    background_depth = np.inf if is_bounded else np.nan
+    clipped = np.where(acc >= MIN_ACC, depth, background_depth)
+    clipped = np.where((clipped > max_depth) & np.isfinite(clipped), np.inf, clipped)
     share = np.maximum(acc, MIN_ACC)[..., None]
     colours = np.clip((rgb - (1.0 - share) * background) / share, 0.0, 1.0)
     focal, centre = intrinsics(camera, pixel_offset)
     pose = np.asarray(camera.camtoworlds, np.float32)
-    return DepthView(pose, focal, centre, seen.astype(np.float32), colours.astype(np.float32))
+    return DepthView(pose, focal, centre, clipped.astype(np.float32), colours.astype(np.float32))
 
 
 def intrinsics(camera: Cameras, pixel_offset: float) -> tuple[Floats, Floats]:

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from nerf.errors import UserError
+from nerf.export.coordinate_frames import CoordinateFrame
 from nerf.export.depth_views import Floats
-from nerf.export.frames import Frame
-from nerf.export.marching import MISSING_EXTRA, Surface
+from nerf.export.marching import MISSING_EXTRA, TriangleMesh
 from nerf.export.points import PointCloud
 from nerf.runtime import atomic
 
@@ -57,12 +57,14 @@ def load_trimesh() -> ModuleType:
     return module
 
 
-def write_mesh(path: Path, surface: Surface, rgb: Floats, frame: Frame, facts: Facts) -> None:
+def write_mesh(
+    path: Path, triangle_mesh: TriangleMesh, rgb: Floats, frame: CoordinateFrame, facts: Facts
+) -> None:
     """Writes a mesh with colours at its vertices.
 
     Args:
       path: the file, replaced as a whole; its ending is one of `MESH_SUFFIXES`.
-      surface: the mesh, in scene units.
+      triangle_mesh: the mesh, in scene units.
       rgb: `[num_vertices, 3]`, sRGB in [0, 1].
       frame: the coordinates to write in.
       facts: other values for the comments of the file.
@@ -72,12 +74,12 @@ def write_mesh(path: Path, surface: Surface, rgb: Floats, frame: Frame, facts: F
     """
     check_mesh_path(path)
     trimesh = load_trimesh()
-    mesh = trimesh.Trimesh(frame.points(surface.vertices), surface.faces, process=False)
+    mesh = trimesh.Trimesh(frame.points(triangle_mesh.vertices), triangle_mesh.faces, process=False)
     writer = {".ply": _ply, ".glb": _glb, ".obj": _obj}[path.suffix.lower()]
     atomic.write_bytes(path, writer(mesh, rgb, _comments(frame, facts)))
 
 
-def write_points(path: Path, cloud: PointCloud, frame: Frame, facts: Facts) -> None:
+def write_points(path: Path, cloud: PointCloud, frame: CoordinateFrame, facts: Facts) -> None:
     """Writes a point cloud with colours and normals as a .ply file.
 
     Args:
@@ -113,7 +115,7 @@ def write_points(path: Path, cloud: PointCloud, frame: Frame, facts: Facts) -> N
     atomic.write_bytes(path, "\n".join(header).encode("ascii", "replace") + rows.tobytes())
 
 
-def _comments(frame: Frame, facts: Facts) -> dict[str, str]:
+def _comments(frame: CoordinateFrame, facts: Facts) -> dict[str, str]:
     """The comments in a file, one line each."""
     lines = {"coordinates": frame.text, **facts}
     if frame.name == "scene":

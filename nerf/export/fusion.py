@@ -171,7 +171,7 @@ def _fuse_blocks(
         sums: tuple[jax.Array, jax.Array], view: _Stacked
     ) -> tuple[tuple[jax.Array, jax.Array], None]:
         total, weights = sums
-        value, weight = _vote(points, view, truncation)
+        value, weight = _view_contribution(points, view, truncation)
         return (total + weight * value, weights + weight), None
 
     zero = jnp.zeros(len(points))
@@ -180,7 +180,9 @@ def _fuse_blocks(
     return mean.reshape(len(blocks), BLOCK, BLOCK, BLOCK)
 
 
-def _vote(points: jax.Array, view: _Stacked, truncation: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _view_contribution(
+    points: jax.Array, view: _Stacked, truncation: jax.Array
+) -> tuple[jax.Array, jax.Array]:
     """Truncated distance and weight, each `[num_points]`, that one view gives to points."""
     local = (points - view.camtoworlds[None, :, 3]) @ view.camtoworlds[:, :3]
     depth = -local[:, 2]

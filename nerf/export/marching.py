@@ -1,4 +1,4 @@
-"""From fused distances to a mesh: marching cubes, chunk by chunk, and the pieces that are kept."""
+"""From fused distances to a mesh: marching cubes, chunk by chunk."""
 
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ Faces = npt.NDArray[np.int32]
 _CHUNK = 16  # blocks along each side of what marching cubes is given at once
 
 
-class Surface(NamedTuple):
+class TriangleMesh(NamedTuple):
     """A mesh of triangles.
 
     Attributes:
@@ -25,7 +25,7 @@ class Surface(NamedTuple):
     faces: Faces
 
 
-def marching_cubes(fused: FusedBlocks, grid: Grid) -> Surface:
+def marching_cubes(fused: FusedBlocks, grid: Grid) -> TriangleMesh:
     """The surface where the distance is 0, in scene units; triangles face the cameras' side.
 
     Args:
@@ -45,8 +45,8 @@ def marching_cubes(fused: FusedBlocks, grid: Grid) -> Surface:
             faces.append(found.faces + count)
             count += len(found.vertices)
     if not faces:
-        return Surface(np.zeros((0, 3)), np.zeros((0, 3), np.int32))
-    merged = _merged(Surface(np.concatenate(vertices), np.concatenate(faces)))
+        return TriangleMesh(np.zeros((0, 3)), np.zeros((0, 3), np.int32))
+    merged = _merge_vertices(TriangleMesh(np.concatenate(vertices), np.concatenate(faces)))
     return merged._replace(vertices=grid.low.astype(np.float64) + grid.cell * merged.vertices)
 
 
@@ -64,7 +64,7 @@ def _dense(
     return dense[:end, :end, :end]
 
 
-def _march(distance: Floats) -> Surface | None:
+def _march(distance: Floats) -> TriangleMesh | None:
     """Marching cubes in the cells whose eight corners are known; vertices in cells."""
     try:
         from skimage import measure
@@ -83,7 +83,7 @@ def _march(distance: Floats) -> Surface | None:
         vertices, faces, _, _ = measure.marching_cubes(filled, 0.0, mask=mask)
     except (RuntimeError, ValueError):  # no surface in the cells of the mask
         return None
-    return Surface(vertices.astype(np.float64), faces.astype(np.int32))
+    return TriangleMesh(vertices.astype(np.float64), faces.astype(np.int32))
 
 
 MISSING_EXTRA = (
@@ -91,9 +91,9 @@ MISSING_EXTRA = (
 )
 
 
-def _merged(surface: Surface) -> Surface:
+def _merge_vertices(mesh: TriangleMesh) -> TriangleMesh:
     """Vertices at one place, as chunks share them at their borders, become one."""
-    vertices, index = np.unique(surface.vertices, axis=0, return_inverse=True)
-    faces = index.reshape(-1)[surface.faces].astype(np.int32)
+    vertices, index = np.unique(mesh.vertices, axis=0, return_inverse=True)
+    faces = index.reshape(-1)[mesh.faces].astype(np.int32)
     a, b, c = faces.T
-    return Surface(vertices, faces[(a != b) & (b != c) & (a != c)])
+    return TriangleMesh(vertices, faces[(a != b) & (b != c) & (a != c)])

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from nerf.errors import UserError
+from nerf.geometry.arrangement import find_arrangement, rotation_to_upright, widest_gap
 from nerf.geometry.cameras import Cameras
 from nerf.geometry.poses import look_at, mean_pose
-from nerf.geometry.rigs import classify_rig, rotation_to_upright, widest_gap
 from nerf.geometry.upright import UP, upright_cameras
 
 Poses = npt.NDArray[np.float32]
@@ -169,9 +169,9 @@ def orbit(poses: Poses, bounds: Poses, num_frames: int, *, up: Up | None = None)
     """
     del bounds
     precise = poses.astype(np.float64)
-    rig = classify_rig(precise, up)
-    to_upright = rotation_to_upright(rig.up)
-    offsets = (precise[:, :, 3] - rig.focus) @ to_upright.T
+    arrangement = find_arrangement(precise, up)
+    to_upright = rotation_to_upright(arrangement.up)
+    offsets = (precise[:, :, 3] - arrangement.focus) @ to_upright.T
     height, radius = offsets[:, 1].mean(), np.hypot(offsets[:, 0], offsets[:, 2]).mean()
     if radius < 1e-9:  # one camera, or all at one position: there is no circle
         return np.repeat(poses[:1], num_frames, axis=0)
@@ -183,8 +183,10 @@ def orbit(poses: Poses, bounds: Poses, num_frames: int, *, up: Up | None = None)
     circle = np.stack(
         [radius * np.sin(angles), np.full(num_frames, height), radius * np.cos(angles)], 1
     )
-    centres = rig.focus + circle @ to_upright
-    return np.stack([look_at(c - rig.focus, rig.up, c) for c in centres]).astype(np.float32)
+    centres = arrangement.focus + circle @ to_upright
+    return np.stack([look_at(c - arrangement.focus, arrangement.up, c) for c in centres]).astype(
+        np.float32
+    )
 
 
 PATHS: dict[str, CameraPath] = {"spiral": spiral, "orbit": orbit, "interpolate": interpolate}

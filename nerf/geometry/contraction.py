@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 
 from nerf.config.settings import Vector
+from nerf.geometry.arrangement import default_path
 from nerf.geometry.lenses import Array
 from nerf.geometry.rays import Rays, normalize, straight_positions
-from nerf.geometry.rigs import path_of_rig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Contracted:
 
     def default_camera_path(self, camtoworlds: Array) -> str:
         """See `Space`."""
-        return path_of_rig(camtoworlds)
+        return default_path(camtoworlds)
 
 
 def contract(points: jax.Array) -> jax.Array:

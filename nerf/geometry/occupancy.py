@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from nerf.geometry.rays import Rays, positions
-from nerf.geometry.world import within_box
+from nerf.geometry.world import intersect_box
 
 
 class Occupancy(NamedTuple):
@@ -25,7 +25,7 @@ class Occupancy(NamedTuple):
     high: jax.Array
 
 
-def may_hold(occupancy: Occupancy, points: jax.Array) -> jax.Array:
+def is_occupied(occupancy: Occupancy, points: jax.Array) -> jax.Array:
     """Whether points are in an occupied cell.
 
     Args:
@@ -64,7 +64,7 @@ def clip_rays(rays: Rays, occupancy: Occupancy) -> Rays:
         raise ValueError("only straight rays can be clipped to a box")
     (num_rays,) = rays.near.shape
     box = (occupancy.low, occupancy.high)
-    near, far = within_box(rays.origins, rays.directions, rays.near, rays.far, box)
+    near, far = intersect_box(rays.origins, rays.directions, rays.near, rays.far, box)
     num_probes = max(occupancy.occupied.shape)
     unit = (jnp.arange(num_probes, dtype=jnp.float32) + 0.5) / num_probes
     span = (far - near)[:, None]
@@ -76,11 +76,11 @@ def clip_rays(rays: Rays, occupancy: Occupancy) -> Rays:
     step = (far - near) / num_probes
     clipped_near = jnp.where(first == 0, near, near + step * first.astype(jnp.float32))
     clipped_far = jnp.where(last == num_probes, far, near + step * last.astype(jnp.float32))
-    meets = jnp.any(found, axis=-1) & _crosses(rays, near, far, box)
+    is_hit = jnp.any(found, axis=-1) & _crosses(rays, near, far, box)
     return dataclasses.replace(
         rays,
-        near=jnp.where(meets, clipped_near, rays.far),
-        far=jnp.where(meets, clipped_far, rays.far),
+        near=jnp.where(is_hit, clipped_near, rays.far),
+        far=jnp.where(is_hit, clipped_far, rays.far),
     )
 
 

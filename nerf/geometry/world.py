@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 
 from nerf.config.settings import Vector
+from nerf.geometry.arrangement import default_path
 from nerf.geometry.lenses import Array
 from nerf.geometry.rays import Rays, normalize, straight_positions
-from nerf.geometry.rigs import path_of_rig
 
 Box = tuple[Vector, Vector]  # the lowest and the highest corner
 
@@ -47,7 +47,7 @@ class World:
     ) -> Rays:
         """See `Space`; near and far move to the faces of the box."""
         if self.box is not None:
-            near, far = within_box(origins, directions, near, far, self.box)
+            near, far = intersect_box(origins, directions, near, far, self.box)
         return Rays(origins, directions, normalize(directions), near, far, self)
 
     def positions(self, rays: Rays, t_vals: jax.Array) -> jax.Array:
@@ -86,10 +86,10 @@ class World:
 
     def default_camera_path(self, camtoworlds: Array) -> str:
         """See `Space`."""
-        return path_of_rig(camtoworlds)
+        return default_path(camtoworlds)
 
 
-def within_box(
+def intersect_box(
     origins: jax.Array,
     directions: jax.Array,
     near: jax.Array,

@@ -9,7 +9,7 @@ import numpy as np
 from nerf.errors import UserError
 from nerf.geometry.cameras import Cameras
 from nerf.jobs.trained_field import TrainedField
-from nerf.render.image_renderer import WHOLE, ImageRenderer, Share
+from nerf.render.image_renderer import WHOLE_IMAGE, ImageRenderer, ImageShare
 from nerf.render.images import RenderedImage, render_image
 from nerf.runtime import exchange, processes
 from nerf.runtime.events import Callback, Progress, log_event
@@ -80,7 +80,7 @@ def draw(
     camera: Cameras,
     *,
     on_rays: OnRays = _ignore,
-    share: Share = WHOLE,
+    share: ImageShare = WHOLE_IMAGE,
 ) -> RenderedImage:
     """Draws one camera's view.
 
@@ -100,7 +100,7 @@ def draw(
     return render_image(renderer, camera, progress=progress, share=share)
 
 
-def draw_together(
+def draw_on_all(
     renderer: ImageRenderer, camera: Cameras, *, on_rays: OnRays = _ignore
 ) -> RenderedImage:
     """Draws one camera's view; each process of a job draws a share of it.
@@ -111,17 +111,17 @@ def draw_together(
     Args:
       renderer, camera, on_rays: see `draw`; `on_rays` is called as often in each process.
     """
-    share = Share(processes.index(), processes.count())
+    share = ImageShare(processes.index(), processes.count())
     if share.num_processes == 1:
         return draw(renderer, camera, on_rays=on_rays)
     tiles = itertools.count(1)
 
-    def meet(num_rays: int) -> None:
+    def report_and_meet(num_rays: int) -> None:
         on_rays(num_rays)
         if next(tiles) % _TILES_BETWEEN_MEETINGS == 0:
-            exchange.meet()  # which fails soon after another process has ended
+            exchange.barrier()  # which fails soon after another process has ended
 
-    image = draw(renderer, camera, on_rays=meet, share=share)
+    image = draw(renderer, camera, on_rays=report_and_meet, share=share)
     shape, num_pixels = (camera.height, camera.width), camera.height * camera.width
     shares = [
         renderer.program.pixels_of(share._replace(process=number), num_pixels)
@@ -132,7 +132,7 @@ def draw_together(
     ).reshape(num_pixels, -1)
     own = np.zeros((max(map(len, shares)), values.shape[-1]), np.float32)
     own[: len(shares[share.process])] = values[shares[share.process]]
-    for pixels, found in zip(shares, exchange.gathered(own), strict=True):
+    for pixels, found in zip(shares, exchange.all_gather(own), strict=True):
         values[pixels] = found[: len(pixels)]
     rgb, depth, acc = values[:, :3], values[:, 3], values[:, 4]
     return RenderedImage(

@@ -11,10 +11,9 @@ import numpy as np
 
 from nerf.errors import UserError, counted, listed
 from nerf.geometry.cameras import Cameras
-from nerf.jobs.draw import draw_together
+from nerf.jobs.draw import draw_on_all
 from nerf.jobs.renderers import Renderer, RenderMethod, scoring_renderer
-from nerf.jobs.scoring import held_out_exposure as exposed
-from nerf.jobs.scoring import held_out_poses as posed
+from nerf.jobs.scoring import held_out_exposure, held_out_poses
 from nerf.jobs.scoring.scores import Scores, ViewScore, score_view
 from nerf.jobs.trained_field import TrainedField, check_not_trained_on
 from nerf.output import images
@@ -39,8 +38,8 @@ def evaluate(
     folder: str | Path | None = None,
     renderer: RenderMethod = "exact",
     eval_views: int | None = None,
-    exposure: exposed.Choice = "auto",
-    poses: exposed.Choice = "auto",
+    exposure: held_out_exposure.CorrectionOption = "auto",
+    poses: held_out_exposure.CorrectionOption = "auto",
     debug: bool = False,
     callback: Callback = log_event,
 ) -> Scores:
@@ -73,8 +72,8 @@ def evaluate(
       UserError: if `eval_views` is less than 1, `exposure` or `poses` is none of the three, or
         held-out views are those of the training.
     """
-    corrects_exposure = exposed.is_corrected("exposure", exposure, trained.config.train)
-    aligns_poses = exposed.is_corrected("poses", poses, trained.config.train)
+    corrects_exposure = held_out_exposure.is_corrected("exposure", exposure, trained.config.train)
+    aligns_poses = held_out_exposure.is_corrected("poses", poses, trained.config.train)
     target = None if folder is None else Path(folder)
     split = scene.split(Holdout.of(trained.config.train))
     if trained.scene is not None and trained.scene.name == scene.name:
@@ -88,7 +87,7 @@ def evaluate(
             chosen = scoring_renderer(
                 trained, scene, [view.camera for view in views], renderer, callback, debug=debug
             )
-            aligner = posed.ViewAligner.of(trained) if aligns_poses else None
+            aligner = held_out_poses.ViewAligner.of(trained) if aligns_poses else None
             scores = _score_views(
                 scene, views, chosen, aligner, target, callback, corrects_exposure=corrects_exposure
             )
@@ -103,7 +102,7 @@ def evaluate(
         _remove_other_views(folder / run_folder.RENDERS_FOLDER, indices)
 
     if target is not None:
-        exchange.first_does(lambda: write(target))
+        exchange.call_on_first(lambda: write(target))
     if not views:
         say(callback, "nothing is scored" if split.test else _NONE_HELD_OUT)
         return result
@@ -126,8 +125,8 @@ def evaluate(
 
 def _corrected(scores: Sequence[ViewScore]) -> str | None:
     """What was corrected before views were scored, in words; None without corrections."""
-    parts = [exposed.CORRECTED] * any(score.gains is not None for score in scores)
-    parts += [posed.CORRECTED] * any(score.camtoworld is not None for score in scores)
+    parts = [held_out_exposure.CORRECTED] * any(score.gains is not None for score in scores)
+    parts += [held_out_poses.CORRECTED] * any(score.camtoworld is not None for score in scores)
     return "; ".join(parts) or None
 
 
@@ -135,11 +134,11 @@ def _views_with_pixels(scene: Scene, indices: Sequence[int], callback: Callback)
     """The views in which masks leave pixels to score, still without their images."""
     views = [
         View(
-            index, scene.image_names[index], scene.cameras[index], None, scene.images.kept_of(index)
+            index, scene.image_names[index], scene.cameras[index], None, scene.images.mask_of(index)
         )
         for index in indices
     ]
-    is_blank = [view.kept is not None and not view.kept.any() for view in views]
+    is_blank = [view.mask is not None and not view.mask.any() for view in views]
     if any(is_blank):
         labels = [view.label for view, blank in zip(views, is_blank, strict=True) if blank]
         say(callback, f"not scored, since masks leave no pixel: {listed(labels)}")
@@ -195,7 +194,7 @@ def _score_views(
     scene: Scene,
     views: Sequence[View],
     chosen: Renderer,
-    aligner: posed.ViewAligner | None,
+    aligner: held_out_poses.ViewAligner | None,
     folder: Path | None,
     callback: Callback,
     *,
@@ -209,34 +208,34 @@ def _score_views(
     say(callback, f"scoring {counted(len(views), 'held-out view')}, {num_rays:,} rays{estimate}")
     with Progress.of(callback, "held-out views", total=num_rays, unit="ray") as progress:
         for view in views:
-            image = draw_together(chosen.renderer, view.camera, on_rays=progress.advance)
+            image = draw_on_all(chosen.renderer, view.camera, on_rays=progress.advance)
             unaligned = None
             if aligner is not None:
                 unaligned = image
-                view = _aligned(aligner, scene, view, image, corrects_exposure=corrects_exposure)
-                image = draw_together(chosen.renderer, view.camera, on_rays=progress.advance)
+                view = _align_view(aligner, scene, view, image, corrects_exposure=corrects_exposure)
+                image = draw_on_all(chosen.renderer, view.camera, on_rays=progress.advance)
             if not processes.is_first():
                 continue  # and begin with the next view, while the first one scores this one
             view = _with_image(scene, view)
-            own = _exposed(scene, view, image) if corrects_exposure else None
+            exposure_fit = _fit_exposure(scene, view, image) if corrects_exposure else None
             opacity = image.acc if scene.space.is_bounded else np.ones_like(image.acc)
-            score = score_view(scene, view, image, own, unaligned)
+            score = score_view(scene, view, image, exposure_fit, unaligned)
             score = dataclasses.replace(score, depth_range=_depth_range(image.depth, opacity))
             file = ""
             if folder is not None:
-                file = f", {_write_view(folder, scene, view, image, score, own)}"
+                file = f", {_write_view(folder, scene, view, image, score, exposure_fit)}"
             scores.append(score)
             say(
                 callback,
                 f"{view.label}{_size_text(score)}: PSNR {score.psnr:.2f} dB, "
                 f"{ssim_text(score.ssim)}{_depth_text(score.depth_error)}{_mask_text(score.masked)}{file}",
             )
-    values = exchange.value_from_first([dataclasses.asdict(score) for score in scores])
+    values = exchange.broadcast_value([dataclasses.asdict(score) for score in scores])
     return scores if processes.is_first() else [ViewScore.from_json(each) for each in values]
 
 
-def _aligned(
-    aligner: posed.ViewAligner,
+def _align_view(
+    aligner: held_out_poses.ViewAligner,
     scene: Scene,
     without_image: View,
     image: RenderedImage,
@@ -247,11 +246,11 @@ def _aligned(
 
     def find() -> Cameras:
         view = _with_image(scene, without_image)
-        own = _exposed(scene, view, image) if corrects_exposure else None
-        return aligner.aligned(view, None if own is None else np.log(own.gains))
+        exposure_fit = _fit_exposure(scene, view, image) if corrects_exposure else None
+        return aligner.aligned(view, None if exposure_fit is None else np.log(exposure_fit.gains))
 
-    camera = exchange.first_does(find) or without_image.camera
-    pose = exchange.tree_from_first(np.asarray(camera.camtoworlds))
+    camera = exchange.call_on_first(find) or without_image.camera
+    pose = exchange.broadcast_tree(np.asarray(camera.camtoworlds))
     camera = dataclasses.replace(camera, camtoworlds=pose)
     return dataclasses.replace(without_image, camera=camera)
 
@@ -260,9 +259,9 @@ def _with_image(scene: Scene, view: View) -> View:
     return dataclasses.replace(view, image=scene.images[view.index])
 
 
-def _exposed(scene: Scene, view: View, image: RenderedImage) -> exposed.Exposed:
+def _fit_exposure(scene: Scene, view: View, image: RenderedImage) -> held_out_exposure.ExposureFit:
     assert view.image is not None
-    return exposed.with_exposure(scene, image, view.image, view.kept)
+    return held_out_exposure.fit_exposure(scene, image, view.image, view.mask)
 
 
 def _size_text(score: ViewScore) -> str:
@@ -284,7 +283,7 @@ def _write_view(
     view: View,
     image: RenderedImage,
     score: ViewScore,
-    own: exposed.Exposed | None,
+    exposure_fit: held_out_exposure.ExposureFit | None,
 ) -> Path:
     """Writes one held-out view in every form; returns the path of the comparison.
 
@@ -301,20 +300,20 @@ def _write_view(
     near, far = score.depth_range
     panels = [
         (
-            f"rendered{' and exposed' if own else ''}: {score.psnr:.2f} dB, "
+            f"rendered{' and exposed' if exposure_fit else ''}: {score.psnr:.2f} dB, "
             f"{ssim_text(score.ssim, digits=3)}",
-            own.rgb if own else image.rgb,
+            exposure_fit.rgb if exposure_fit else image.rgb,
         ),
-        (f"{scene.truth_name}, {view.label}", images.hatched(view.image, view.kept)),
+        (f"{scene.truth_name}, {view.label}", images.hatch_masked(view.image, view.mask)),
         (f"depth: {near:.2f} (bright) to {far:.2f} scene units", depth),
     ]
     panels = [(caption, images.turned(panel, view.turns)) for caption, panel in panels]
     comparison = stem.with_name(f"{stem.name}_comparison.png")
-    error = images.colorize_error(image.rgb, view.image, view.kept)
+    error = images.colorize_error(image.rgb, view.image, view.mask)
     files = {"": image.rgb, "_truth": view.image, "_error": error}
-    for ending, shown in files.items():
+    for ending, pixels in files.items():
         file = stem.with_name(f"{stem.name}{ending}.png")
-        images.write_png(file, images.turned(shown, view.turns))
+        images.write_png(file, images.turned(pixels, view.turns))
     images.write_png(stem.with_name(f"{stem.name}_depth.png"), images.turned(depth, view.turns))
     np.save(stem.with_name(f"{stem.name}_depth.npy"), image.depth)
     images.write_sheet(comparison, images.side_by_side(panels))

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 
 from nerf.errors import UserError
-from nerf.export import files, fusion, marching, target
+from nerf.export import files, fusion, marching, output_folder
 from nerf.export.colours import surface_colours
-from nerf.export.decimation import decimated
+from nerf.export.components import largest_components
+from nerf.export.coordinate_frames import CoordinateFrame
+from nerf.export.decimation import decimate
 from nerf.export.depth_views import Floats, surface_points
-from nerf.export.frames import Frame
-from nerf.export.marching import Surface
-from nerf.export.pieces import largest_pieces
+from nerf.export.marching import TriangleMesh
 from nerf.export.points import point_cloud
 from nerf.jobs.exports.depth_maps import write_depth
 from nerf.jobs.exports.views import MAX_SIZE, SurfaceViews, surface_views
@@ -43,7 +43,7 @@ def export_mesh(
 ) -> None:
     """Writes a coloured mesh of the surfaces that the training views see.
 
-    The depth of the views is rendered and fused; only the largest pieces are kept.
+    The depth of the views is rendered and fused; only the largest connected components are kept.
 
     Args:
       trained: from `nerf.train`, `nerf.load_run` or `nerf.load_params`, with the cameras of its
@@ -65,9 +65,9 @@ def export_mesh(
     path = Path(path)
     files.check_mesh_path(path)
     _check(frame, resolution=resolution, max_faces=max_faces, max_size=max_size)
-    target.check_file(path)
-    seen = surface_views(trained, max_size=max_size, max_depth=max_depth, callback=callback)
-    _write_meshes(trained, [path], seen, frame, resolution, max_faces, callback)
+    output_folder.check_file(path)
+    views = surface_views(trained, max_size=max_size, max_depth=max_depth, callback=callback)
+    _write_meshes(trained, [path], views, frame, resolution, max_faces, callback)
 
 
 def export_points(
@@ -93,9 +93,9 @@ def export_points(
     path = Path(path)
     files.check_points_path(path)
     _check(frame, num_points=num_points, max_size=max_size)
-    target.check_file(path)
-    seen = surface_views(trained, max_size=max_size, max_depth=max_depth, callback=callback)
-    _write_points(trained, path, seen, frame, num_points, callback)
+    output_folder.check_file(path)
+    views = surface_views(trained, max_size=max_size, max_depth=max_depth, callback=callback)
+    _write_points(trained, path, views, frame, num_points, callback)
 
 
 def export_depth(
@@ -115,7 +115,7 @@ def export_depth(
       UserError: if there is no such frame, or the folder cannot be written.
     """
     _check(frame)
-    target.check_folder(Path(folder))
+    output_folder.check_folder(Path(folder))
     write_depth(trained, Path(folder), _frame(trained, frame), callback)
 
 
@@ -159,56 +159,58 @@ def export_all(
     names = {"mesh": meshes, "points": [POINTS_FILE], "depth": [DEPTH_FOLDER]}
     for name in meshes if "mesh" in kinds else ():
         files.check_mesh_path(folder / name)
-    target.check_own(folder, [name for kind in kinds for name in names[kind]])
+    output_folder.check_own(folder, [name for kind in kinds for name in names[kind]])
     _check(frame, resolution, max_faces, num_points, max_size)
-    target.check_folder(folder)
+    output_folder.check_folder(folder)
     chosen = _frame(trained, frame)
     about = {**chosen.to_json(), **_facts(trained)}
 
-    seen = None
+    views = None
     if {"mesh", "points"} & set(kinds):
-        seen = surface_views(trained, max_size=max_size, max_depth=max_depth, callback=callback)
+        views = surface_views(trained, max_size=max_size, max_depth=max_depth, callback=callback)
     for kind in kinds:
-        target.claim(folder, kind, names[kind])
+        output_folder.claim(folder, kind, names[kind])
         if kind == "depth":
             facts = write_depth(trained, folder / DEPTH_FOLDER, chosen, callback)
         elif kind == "mesh":
-            assert seen is not None
+            assert views is not None
             paths = [folder / name for name in meshes]
-            facts = _write_meshes(trained, paths, seen, frame, resolution, max_faces, callback)
+            facts = _write_meshes(trained, paths, views, frame, resolution, max_faces, callback)
         else:
-            assert seen is not None
+            assert views is not None
             path = folder / POINTS_FILE
-            facts = _write_points(trained, path, seen, frame, num_points, callback)
-        target.write_record(folder, kind, names[kind], {**about, **facts})
+            facts = _write_points(trained, path, views, frame, num_points, callback)
+        output_folder.write_record(folder, kind, names[kind], {**about, **facts})
     return [folder / name for kind in kinds for name in names[kind]]
 
 
-def make_surface(
-    seen: SurfaceViews, resolution: int | None, callback: Callback
-) -> tuple[Surface, float]:
-    """The largest pieces of the surface that views show, and the size of a cell; scene units.
+def extract_mesh(
+    surface_views: SurfaceViews, resolution: int | None, callback: Callback
+) -> tuple[TriangleMesh, float]:
+    """The largest connected components of the surface, and the size of a cell; scene units.
 
     Args:
-      seen: the views.
+      surface_views: the views.
       resolution: see `export_mesh`.
       callback: receives progress.
 
     Raises:
       UserError: if there is no surface.
     """
-    points = np.concatenate([surface_points(view).reshape(-1, 3) for view in seen.views])
+    points = np.concatenate([surface_points(view).reshape(-1, 3) for view in surface_views.views])
     points = points[np.isfinite(points).all(axis=-1)]
-    cell = _cell(points, seen.pixel, resolution)
+    cell = _cell(points, surface_views.pixel, resolution)
     grid = fusion.grid_around(points, cell)
-    truncation = max(_TRUNCATION_CELLS * cell, _TRUNCATION_DEPTH * seen.median_depth)
-    blocks = fusion.surface_blocks(seen.views, grid)
+    truncation = max(_TRUNCATION_CELLS * cell, _TRUNCATION_DEPTH * surface_views.median_depth)
+    blocks = fusion.surface_blocks(surface_views.views, grid)
     with Progress.of(callback, "fusing depth", total=len(blocks), unit="block") as progress:
-        fused = fusion.fuse(seen.views, grid, truncation, blocks, on_blocks=progress.advance)
-    surface = largest_pieces(marching.marching_cubes(fused, grid))
-    if not len(surface.faces):
+        fused = fusion.fuse(
+            surface_views.views, grid, truncation, blocks, on_blocks=progress.advance
+        )
+    mesh = largest_components(marching.marching_cubes(fused, grid))
+    if not len(mesh.faces):
         raise UserError("the views show no surface that they agree on: train longer")
-    return surface, cell
+    return mesh, cell
 
 
 def _cell(points: Floats, pixel: float, resolution: int | None) -> float:
@@ -223,17 +225,17 @@ def _cell(points: Floats, pixel: float, resolution: int | None) -> float:
 def _write_meshes(
     trained: TrainedField,
     paths: Sequence[Path],
-    seen: SurfaceViews,
+    surface_views: SurfaceViews,
     frame_name: str,
     resolution: int | None,
     max_faces: int | None,
     callback: Callback,
 ) -> dict[str, Any]:
     frame = _frame(trained, frame_name)
-    surface, cell = make_surface(seen, resolution, callback)
+    surface, cell = extract_mesh(surface_views, resolution, callback)
     if max_faces is not None:
-        surface = decimated(surface, max_faces)
-    rgb = surface_colours(surface.vertices.astype(np.float32), seen.views, 2.0 * cell)
+        surface = decimate(surface, max_faces)
+    rgb = surface_colours(surface.vertices.astype(np.float32), surface_views.views, 2.0 * cell)
     facts = {**_facts(trained), "cell": cell * frame.scale}
     for path in paths:
         files.write_mesh(path, surface, rgb, frame, facts)
@@ -243,26 +245,28 @@ def _write_meshes(
         "num_vertices": len(surface.vertices),
         "num_faces": len(surface.faces),
         "cell": cell * frame.scale,
-        "max_depth": None if not np.isfinite(seen.max_depth) else seen.max_depth * frame.scale,
+        "max_depth": None
+        if not np.isfinite(surface_views.max_depth)
+        else surface_views.max_depth * frame.scale,
     }
 
 
 def _write_points(
     trained: TrainedField,
     path: Path,
-    seen: SurfaceViews,
+    surface_views: SurfaceViews,
     frame_name: str,
     num_points: int,
     callback: Callback,
 ) -> dict[str, Any]:
-    cloud = point_cloud(seen.views, num_points)
+    cloud = point_cloud(surface_views.views, num_points)
     files.write_points(path, cloud, _frame(trained, frame_name), _facts(trained))
     say(callback, f"point cloud: {path} ({len(cloud.points):,} points)")
     return {"num_points": len(cloud.points)}
 
 
-def _frame(trained: TrainedField, name: str) -> Frame:
-    return Frame.of(name, trained.needed_scene().capture_to_scene)
+def _frame(trained: TrainedField, name: str) -> CoordinateFrame:
+    return CoordinateFrame.of(name, trained.needed_scene().capture_to_scene)
 
 
 def _facts(trained: TrainedField) -> Mapping[str, Any]:
@@ -278,7 +282,7 @@ def _check(
     max_size: int = MAX_SIZE,
 ) -> None:
     """Refuses what cannot be done, before hours are spent on rendering."""
-    Frame.of(frame, np.eye(4))
+    CoordinateFrame.of(frame, np.eye(4))
     if resolution is not None and not 8 <= resolution <= MAX_RESOLUTION:
         raise UserError(f"`resolution` must be 8 to {MAX_RESOLUTION} cells, not {resolution}")
     if max_faces is not None and max_faces < MIN_FACES:

@@ -45,8 +45,8 @@ def fit_to_scene(config: Config, scene: Scene, assigned: tuple[str, ...] = ()) -
 
     The settings are known before fitting, since some decide whether a box is needed.
     """
-    asked = text.override(config, *assigned)
-    facts = scene_facts(scene, asked, spans_box=presets.spans_box(asked))
+    assigned_config = text.override(config, *assigned)
+    facts = scene_facts(scene, assigned_config, spans_box=presets.spans_box(assigned_config))
     fitted = text.override(presets.fit(config, facts), *assigned)
     if facts.num_views is not None:
         fitted = presets.fit_few_views(fitted, facts.num_views)

@@ -158,7 +158,7 @@ def find_pretrained(scene: Scene) -> Path:
     Raises:
       UserError: if there are none.
     """
-    path = names.find_pretrained(scene.name, scene.source, scene.folder)
+    path = names.pretrained_folder(scene.name, scene.source, scene.folder)
     if path is None:
         where = f"in {scene.folder}" if scene.folder else "in the package"
         raise UserError(

@@ -32,7 +32,7 @@ _MIN_EVALUATIONS = 2**23
 _MIN_PREVIEW_EVALUATIONS = 2**21
 _GRID_FRACTION = 0.025  # of the cost of the exact images, for the grid
 _RESOLUTIONS = (fast.RESOLUTION, (128, 128, 96), (96, 96, 64), (64, 64, 48))
-_PREVIEW_SAMPLING = fast.Sampling(64)
+_PREVIEW_SAMPLING = fast.FastSampling(64)
 _COMPARED_RAYS = 4096
 
 
@@ -185,7 +185,7 @@ def _fast_or_exact(
             trained.field, params, config, grid, pixels, exact.renderer, record.space, truth
         )
 
-    choice = SamplingChoice.of(exchange.value_from_first(exchange.first_does(choose)))
+    choice = SamplingChoice.of(exchange.broadcast_value(exchange.call_on_first(choose)))
     num_samples, seconds = choice.sampling.num_samples, time.monotonic() - start
     found = f"images are {choice.psnr:.1f} dB from exact ones, found in {seconds:.0f} s"
     if not choice.suffices:
@@ -243,16 +243,16 @@ def compared_pixels(
     views = record.split.test or record.split.train
     sizes = np.asarray(record.cameras.image_sizes, np.int64)[list(views)]
     ends = np.cumsum(sizes.prod(axis=1))
-    chosen = np.sort(np.random.default_rng(0).choice(ends[-1], _COMPARED_RAYS))
-    view_numbers = np.searchsorted(ends, chosen, side="right")
-    indices = chosen - np.array([0, *ends])[view_numbers]
+    index = np.sort(np.random.default_rng(0).choice(ends[-1], _COMPARED_RAYS))
+    view_numbers = np.searchsorted(ends, index, side="right")
+    indices = index - np.array([0, *ends])[view_numbers]
     pixels, colours = [], []
     for number, view in enumerate(views):
-        some = indices[view_numbers == number].astype(np.int32)
+        chosen = indices[view_numbers == number].astype(np.int32)
         if scene is not None:
-            image, kept = scene.view(view).image, scene.view(view).kept
+            image, mask = scene.view(view).image, scene.view(view).mask
             assert image is not None
-            some = some if kept is None else some[kept.reshape(-1)[some]]
-            colours.append(image.reshape(-1, 3)[some])
-        pixels.append((record.cameras[view], some))
+            chosen = chosen if mask is None else chosen[mask.reshape(-1)[chosen]]
+            colours.append(image.reshape(-1, 3)[chosen])
+        pixels.append((record.cameras[view], chosen))
     return pixels, None if scene is None else np.concatenate(colours)

@@ -16,7 +16,7 @@ from nerf.runs import run_folder
 from nerf.runtime import atomic
 from nerf.runtime.events import Callback, log_event, note, say
 from nerf.scenes.scene import truth_name
-from nerf.scenes.splits import Holdout, rule_of
+from nerf.scenes.splits import Holdout, describe_rule
 
 _MODES = {"train": "trained", "evaluate": "scored as given", "render": "drawn as given"}
 
@@ -136,7 +136,7 @@ def _split_text(train: Sequence[int], test: Sequence[int], run: RunSummary) -> s
         return counts
     num_views = len(train) + len(test)
     if isinstance(every, int) and every > 0 and list(test) == list(range(0, num_views, every)):
-        return f"{counts}: {rule_of(None, Holdout(every))}"
+        return f"{counts}: {describe_rule(None, Holdout(every))}"
     return f"{counts}, by the split of the files"
 
 
@@ -174,7 +174,7 @@ def changed_settings(run: RunSummary) -> list[tuple[str, str, str]] | None:
         return None
     now = text.flatten(text.to_json(config))
     return [
-        (name, plain(value), plain(preset.get(name)))
+        (name, setting_text(value), setting_text(preset.get(name)))
         for name, value in now.items()
         if value != preset.get(name)
     ]
@@ -186,14 +186,14 @@ def _settings(run: RunSummary) -> dict[str, list[tuple[str, str]]]:
     for name, value in text.flatten(dict(run.config)).items():
         part, _, rest = name.partition(".")
         if rest:
-            groups.setdefault(part, []).append((rest, plain(value)))
+            groups.setdefault(part, []).append((rest, setting_text(value)))
     loop = mapping(run.record.get("loop"))
     how = {**loop, **{k: run.record[k] for k in ("seed", "on_collapse") if k in run.record}}
     if how:
-        groups["training"] = [(name, plain(value)) for name, value in how.items()]
+        groups["training"] = [(name, setting_text(value)) for name, value in how.items()]
     video = mapping(run.record.get("video"))
     if video:
-        groups["video"] = [(name, plain(value)) for name, value in video.items()]
+        groups["video"] = [(name, setting_text(value)) for name, value in video.items()]
     return groups
 
 
@@ -215,14 +215,14 @@ def _machine(run: RunSummary) -> list[tuple[str, str]]:
     return values
 
 
-def plain(value: Any) -> str:
+def setting_text(value: Any) -> str:
     """A setting for people.
 
     >>> plain([48, 36, 24]), plain(0.00015), plain(True), plain(None), plain(2147483647)
     ('48, 36, 24', '0.00015', 'yes', 'none', 'no limit')
     """
     if isinstance(value, list):
-        return ", ".join(plain(each) for each in value) or "none"
+        return ", ".join(setting_text(each) for each in value) or "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if value == 2**31 - 1:

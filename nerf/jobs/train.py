@@ -11,12 +11,12 @@ from nerf.config.settings import Config
 from nerf.errors import UserError, listed
 from nerf.jobs.load import stored_scene
 from nerf.jobs.trained_field import TrainedField
-from nerf.jobs.training_run import several_processes as several
+from nerf.jobs.training_run import several_processes
 from nerf.jobs.training_run.attempts import TrainingRun
 from nerf.jobs.training_run.charts import write_training_charts
 from nerf.jobs.training_run.new_field import new_field
 from nerf.jobs.training_run.options import DEFAULT_OPTIONS, TrainOptions
-from nerf.jobs.training_run.same_inputs import check_same
+from nerf.jobs.training_run.process_consistency import check_processes_agree
 from nerf.runs import run_folder
 from nerf.runs.run_folder import settings_to_resume
 from nerf.runs.store import FolderStore, MemoryStore
@@ -72,13 +72,15 @@ def train(
         raise UserError(f"`seconds` must be finite and more than 0, not {seconds}")
     if steps is not None and steps < 0:
         raise UserError(f"`steps` must be at least 0, not {steps}")
-    kept: list[str] = []
+    kept_settings: list[str] = []
     started = time.monotonic() if options.started is None else options.started
     heard, was_stopped = _stoppable(callback)
-    several.check_debug(debug=options.debug)
+    several_processes.check_debug(debug=options.debug)
     if config is not None and run_dir is not None and options.resume:
         folders = (run_dir, getattr(init_from, "run_dir", None))
-        config, kept = several.config_from_first(config, lambda asked: _as_begun(asked, folders))
+        config, kept_settings = several_processes.config_from_first(
+            config, lambda asked: _resumed_config(asked, folders)
+        )
     fresh = new_field(scene, config, backend, field, init_from, options.precision)
     if steps is not None:
         fresh = dataclasses.replace(fresh, config=_with_steps(fresh.config, steps))
@@ -86,17 +88,19 @@ def train(
     if not fresh.needed_scene().split.test:  # nothing to score
         loop_config = loop_config._replace(eval_every=0)
     run = TrainingRun(scene, fresh, seed, options, loop_config, heard, was_stopped, started)
-    check_same(run.record(), scene)
+    check_processes_agree(run.record(), scene)
     with fresh.matmul_precision():
         if run_dir is None:
             return run.train(MemoryStore(), returns_on_interrupt=True)
         folder = Path(run_dir)
-        with several.opened_folder(folder):
+        with several_processes.opened_folder(folder):
             resume_from = None if init_from is None else init_from.run_dir
-            return _train_in_folder(run, folder, resume_from, kept)
+            return _train_in_folder(run, folder, resume_from, kept_settings)
 
 
-def _as_begun(config: Config, folders: Iterable[str | Path | None]) -> tuple[Config, list[str]]:
+def _resumed_config(
+    config: Config, folders: Iterable[str | Path | None]
+) -> tuple[Config, list[str]]:
     """The settings to resume with: those of the run in the first folder that holds one.
 
     Returns:
@@ -134,7 +138,7 @@ def _loop_config(
 
 
 def _train_in_folder(
-    run: TrainingRun, folder: Path, resume_from: Path | None, kept: Sequence[str]
+    run: TrainingRun, folder: Path, resume_from: Path | None, kept_settings: Sequence[str]
 ) -> TrainedField:
     """Trains, or resumes where the folder holds a training run; the folder is locked.
 
@@ -142,10 +146,12 @@ def _train_in_folder(
       run: what to train.
       folder: the run folder.
       resume_from: another run folder, which is resumed where this one holds no training.
-      kept: settings of the run that differ from those that were asked for; they are told once
-        nothing forbids to resume.
+      kept_settings: settings of the run that differ from those that were asked for; they are
+        noted as soon as it is certain that the run may resume.
     """
-    store = several.shared_store(lambda: _open_store(run, folder, resume_from, kept))
+    store = several_processes.shared_store(
+        lambda: _open_store(run, folder, resume_from, kept_settings)
+    )
     trained = run.train(store)
 
     def finish() -> None:
@@ -153,12 +159,12 @@ def _train_in_folder(
         store.save_params(trained.params, trained.step or 0)  # which a killed run may lack
         write_training_charts(folder, trained, run.scene, run.callback)
 
-    exchange.first_does(finish)
+    exchange.call_on_first(finish)
     return dataclasses.replace(trained, run_dir=folder)
 
 
 def _open_store(
-    run: TrainingRun, folder: Path, resume_from: Path | None, kept: Sequence[str]
+    run: TrainingRun, folder: Path, resume_from: Path | None, kept_settings: Sequence[str]
 ) -> FolderStore:
     """The store of a run, after the checks that may refuse to resume it; see `_train_in_folder`."""
     record = run.record()
@@ -180,8 +186,8 @@ def _open_store(
         run_folder.check_same_training(resume_from, record, elsewhere=True)
     if run_folder.holds_training(folder):
         _check_same_scene(folder, run.fresh.needed_scene())
-    if kept:
-        note(run.callback, f"the run keeps its own {', '.join(kept)}")
+    if kept_settings:
+        note(run.callback, f"the run keeps its own {', '.join(kept_settings)}")
     run_folder.write_json(folder / run_folder.SCENE_FILE, run.fresh.needed_scene().to_json())
     return FolderStore(
         folder,
@@ -221,7 +227,7 @@ def _check_same_scene(folder: Path, now: SceneRecord) -> None:
     )
 
 
-def _stoppable(callback: Callback) -> tuple[Callback, loop.AskFn]:
+def _stoppable(callback: Callback) -> tuple[Callback, loop.ShouldStopFn]:
     """A callback that notes `StopTraining`, and whether it was raised."""
     stops: list[bool] = []
 

@@ -120,7 +120,7 @@ def _outputs(path: Path, content: str | Sequence[str]) -> dict[str, Path]:
         for out in outputs.values():
             check_output(out)
 
-    exchange.first_does(check)
+    exchange.call_on_first(check)
     return outputs
 
 

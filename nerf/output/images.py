@@ -52,26 +52,26 @@ def turned(image: FloatImage, turns: int) -> FloatImage:
     return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
 
 
-def hatched(image: FloatImage, kept: npt.NDArray[np.bool_] | None) -> FloatImage:
+def hatch_masked(image: FloatImage, mask: npt.NDArray[np.bool_] | None) -> FloatImage:
     """An image whose pixels that are left out are dimmed and hatched.
 
     Args:
       image: `[height, width, 3]` in [0, 1].
-      kept: `[height, width]`, the pixels that are used; None for all.
+      mask: `[height, width]`, the pixels that are used; None for all.
     """
-    if kept is None:
+    if mask is None:
         return image
-    rows, columns = np.indices(kept.shape)
+    rows, columns = np.indices(mask.shape)
     stripe = np.where((rows + columns) % 8 < 2, 0.9, 0.35)[..., None]
-    shown = np.where(kept[..., None], image, 0.4 * image + 0.6 * stripe)
-    return shown.astype(np.float32)
+    masked = np.where(mask[..., None], image, 0.4 * image + 0.6 * stripe)
+    return masked.astype(np.float32)
 
 
 def disparity_range(depth: FloatImage, acc: FloatImage | None = None) -> tuple[float, float]:
     """The 1st and the 99th percentile of 1/depth, see `colorize_depth`; 0, 0 of background."""
     is_opaque = np.full(depth.shape, True) if acc is None else acc >= 0.5
-    shown = 1.0 / np.maximum(depth[is_opaque], 1e-9) if is_opaque.any() else np.zeros(1)
-    low, high = np.percentile(shown, [1.0, 99.0])
+    disparity = 1.0 / np.maximum(depth[is_opaque], 1e-9) if is_opaque.any() else np.zeros(1)
+    low, high = np.percentile(disparity, [1.0, 99.0])
     return float(low), float(high)
 
 
@@ -102,7 +102,7 @@ def colorize_depth(
 
 
 def colorize_error(
-    image: FloatImage, truth: FloatImage, kept: npt.NDArray[np.bool_] | None = None
+    image: FloatImage, truth: FloatImage, mask: npt.NDArray[np.bool_] | None = None
 ) -> FloatImage:
     """Colours the error of an image: dark is small, bright is large.
 
@@ -111,13 +111,13 @@ def colorize_error(
 
     Args:
       image, truth: `[height, width, 3]` in [0, 1].
-      kept: `[height, width]`, the pixels that count; None for all. Others are hatched.
+      mask: `[height, width]`, the pixels that count; None for all. Others are hatched.
 
     Returns:
       `[height, width, 3]` in [0, 1].
     """
     error = np.abs(np.clip(image, 0.0, 1.0) - np.clip(truth, 0.0, 1.0)).mean(axis=-1)
-    return hatched(magma(np.sqrt(error / MAX_ERROR)), kept)
+    return hatch_masked(magma(np.sqrt(error / MAX_ERROR)), mask)
 
 
 def magma(level: npt.NDArray[np.floating]) -> FloatImage:

@@ -11,9 +11,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nerf.captures.advice.other_programs import sentence, unread_kind
+from nerf.captures.advice.other_programs import unsupported_kind, unsupported_message
 from nerf.captures.advice.unposed import find_images, is_video
-from nerf.captures.formats import formats_in, read_capture
+from nerf.captures.formats import formats_in, pose_suffixes
+from nerf.captures.reading import read_capture
 from nerf.captures.safe_files.reading import IMAGE_SUFFIXES
 from nerf.errors import UserError, listed
 from nerf.posing import frames, process, result, worker
@@ -26,7 +27,6 @@ from nerf.posing.sources import camera_groups, copy_images
 from nerf.runtime import atomic
 from nerf.runtime.events import Callback, Progress, log_event, note, say
 
-_POSE_SUFFIXES = (".json", ".npy", ".txt", ".csv", ".xml", ".xmp", ".out", ".bin")
 _PLACED_SHARE = 0.8  # of the images; if fewer are placed, all pairs are compared
 _MAX_COMPARED = 250  # images, of which all pairs are compared then
 
@@ -65,11 +65,11 @@ def find_poses(
         raise
     for text in notes:
         note(callback, text)
-    found = _mapped(folder, names, options, not source.is_dir(), callback)
+    found = _run_colmap(folder, names, options, not source.is_dir(), callback)
     reason = diagnose(folder.work, len(names)).reason
     if not found["sizes"]:
         raise UserError(f"no image of {source} could be placed: {reason}")
-    finished = _finished(folder, names, found, notes)
+    finished = _finish(folder, names, found, notes)
     more = [*result.advice(finished, reason)]
     for text in more:
         note(callback, text)
@@ -84,14 +84,14 @@ def _check_source(source: Path) -> None:
         if source.suffix.lower() in IMAGE_SUFFIXES:
             raise UserError(f"{source} is one image: give the folder of all images")
         found = [] if is_video(source) else formats_in(source.parent)
-        if found and source.suffix.lower() in _POSE_SUFFIXES:
+        if found and source.suffix.lower() in pose_suffixes():
             raise UserError(
                 f"{source} is a file of poses: {source.parent} has poses already (format "
                 f"{found[0]}), so use that folder as a scene"
             )
-        kind = unread_kind(source)
+        kind = unsupported_kind(source)
         if kind is not None:
-            raise UserError(sentence(source, kind))
+            raise UserError(unsupported_message(source, kind))
         return
     found = formats_in(source)
     if found:
@@ -121,7 +121,7 @@ def _images(
         notes += recorded["notes"]
         return list(recorded["names"])
     if source.is_dir():
-        names = _copied(source, folder, notes, callback)
+        names = _copy_images(source, folder, notes, callback)
     else:
         names, choice = frames.read_video_frames(
             source, folder.images, options.num_frames, callback
@@ -132,7 +132,9 @@ def _images(
     return names
 
 
-def _copied(source: Path, folder: OutFolder, notes: list[str], callback: Callback) -> list[str]:
+def _copy_images(
+    source: Path, folder: OutFolder, notes: list[str], callback: Callback
+) -> list[str]:
     root, images = find_images(source)
     with Progress.of(callback, "images", total=len(images), unit="image") as progress:
         names, problems = copy_images(root, images, folder.images, lambda: progress.advance(1))
@@ -146,7 +148,7 @@ def _copied(source: Path, folder: OutFolder, notes: list[str], callback: Callbac
     return names
 
 
-def _mapped(
+def _run_colmap(
     folder: OutFolder,
     names: Sequence[str],
     options: PoseOptions,
@@ -164,16 +166,16 @@ def _mapped(
     extraction = values | {"groups": groups, "max_size": options.max_size}
     process.run_step("extract", folder.work, extraction, len(names), callback)
     matcher = chosen_matcher(options.matcher, len(names), is_video=is_video)
-    found = _compared(folder, names, safe, matcher, values, callback)
+    found = _match_and_place(folder, names, safe, matcher, values, callback)
     is_poor = max(found["sizes"], default=0) < _PLACED_SHARE * len(names)
     may_compare_all = options.matcher == "auto" and matcher == "sequential"
     if is_poor and may_compare_all and len(names) <= _MAX_COMPARED:
         say(callback, "not all images could be placed: comparing every image with every other")
-        found = _compared(folder, names, safe, "exhaustive", values, callback)
+        found = _match_and_place(folder, names, safe, "exhaustive", values, callback)
     return found
 
 
-def _compared(
+def _match_and_place(
     folder: OutFolder,
     names: Sequence[str],
     safe: Sequence[str],
@@ -190,8 +192,8 @@ def _compared(
     (work / worker.PLACED).unlink(missing_ok=True)
     for name in ("models", worker.MODEL):
         shutil.rmtree(work / name, ignore_errors=True)
-    placing = shared | {"names": dict(zip(safe, names, strict=True))}
-    process.run_step("place", work, placing, len(names), callback)
+    place_job = shared | {"names": dict(zip(safe, names, strict=True))}
+    process.run_step("place", work, place_job, len(names), callback)
     found: dict[str, Any] = json.loads((work / worker.RESULT).read_text())
     return found
 
@@ -212,7 +214,7 @@ def _link_images(folder: OutFolder, names: Sequence[str]) -> list[str]:
     return safe
 
 
-def _finished(
+def _finish(
     folder: OutFolder, names: Sequence[str], found: Mapping[str, Any], notes: Sequence[str]
 ) -> PoseResult:
     """Moves the model to its place, and reads the folder as a scene."""

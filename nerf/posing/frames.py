@@ -149,8 +149,8 @@ def _choose(video: Path, num_frames: int | None, callback: Callback) -> FrameCho
             progress.advance(1)
     if not sharpness:
         raise _unreadable(video, "it has no frames")
-    wanted = num_frames or default_num_frames(seconds or len(sharpness) / 30.0)
-    return choose_frames(np.array(sharpness), np.stack(thumbnails), wanted)
+    num_chosen = num_frames or default_num_frames(seconds or len(sharpness) / 30.0)
+    return choose_frames(np.array(sharpness), np.stack(thumbnails), num_chosen)
 
 
 def _thumbnail(grey: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:

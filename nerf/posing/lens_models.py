@@ -49,29 +49,29 @@ def general_parameters(model: str, simple: Sequence[float]) -> list[float]:
     return [focal, focal, x, y, distortion, 0.0, 0.0, 0.0]
 
 
-def refine(model: Any, asked: str, colmap: Any) -> Any:
+def refine(model: Any, camera_model: str, colmap: Any) -> Any:
     """A COLMAP model with the most general lens that explains the images better.
 
     Args:
       model: a `pycolmap.Reconstruction` with the lens of `first_model`.
-      asked: the most general lens.
+      camera_model: the most general lens.
       colmap: the module pycolmap.
     """
     before = model.compute_mean_reprojection_error()
     focal = {index: camera.mean_focal_length() for index, camera in model.cameras.items()}
-    for name in general_models(asked):
-        tried = colmap.Reconstruction(model)
-        for camera in tried.cameras.values():
+    for name in general_models(camera_model):
+        candidate = colmap.Reconstruction(model)
+        for camera in candidate.cameras.values():
             parameters = general_parameters(name, camera.params)
             camera.model = getattr(colmap.CameraModelId, name)
             camera.params = parameters
         options = colmap.BundleAdjustmentOptions()
         options.print_summary = False
-        colmap.bundle_adjustment(tried, options)
-        tried.update_point_3d_errors()
-        error = tried.compute_mean_reprojection_error()
-        if error < (1 - _MIN_GAIN) * before and _is_possible(tried, focal):
-            return tried
+        colmap.bundle_adjustment(candidate, options)
+        candidate.update_point_3d_errors()
+        error = candidate.compute_mean_reprojection_error()
+        if error < (1 - _MIN_GAIN) * before and _is_possible(candidate, focal):
+            return candidate
     return model
 
 

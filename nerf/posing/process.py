@@ -53,12 +53,12 @@ def run_step(
         (folder / LOG).open("ab") as log,
         Progress.of(callback, task, total=total, unit=unit) as progress,
     ):
-        status = _watched(command, log, lambda: progress.move_to(num_done(step, folder)))
+        status = _run_watched(command, log, lambda: progress.move_to(num_done(step, folder)))
     if status != 0:
         raise UserError(_failure(step, status, folder / LOG))
 
 
-def _watched(command: list[str], log: IO[bytes], look: Any) -> int:
+def _run_watched(command: list[str], log: IO[bytes], look: Any) -> int:
     """Runs a program and watches its progress; it ends with this process, however this ends."""
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT, **_own_group()
@@ -122,6 +122,6 @@ def _failure(step: str, status: int, log: Path) -> str:
             "smaller `max_size`, or fewer images"
         )
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    said = [line.strip() for line in lines if line.strip() and "@     0x" not in line]
-    last = said[-1][-200:] if said else f"exit status {status}"
+    messages = [line.strip() for line in lines if line.strip() and "@     0x" not in line]
+    last = messages[-1][-200:] if messages else f"exit status {status}"
     return f"COLMAP failed while {doing} ({last}): its log is {log}"

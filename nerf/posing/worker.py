@@ -87,14 +87,14 @@ def place(job: Mapping[str, Any], folder: Path, colmap: Any) -> None:
     Lenses get no distortion first, see `nerf.posing.lens_models`. If that leaves out many images,
     the lens must have distortion, and they are placed again.
     """
-    models = _mapped(job, folder, colmap, distorts=False)
+    models = _run_mapper(job, folder, colmap, distorts=False)
     if _size(models) < _MIN_SHARE * len(job["names"]):
-        again = _mapped(job, folder, colmap, distorts=True)
+        again = _run_mapper(job, folder, colmap, distorts=True)
         models = again if _size(again) > _size(models) else models
     result: dict[str, Any] = {"sizes": [model.num_reg_images() for model in models]}
     if models:
         largest = refine(models[0], job["camera_model"], colmap)
-        result |= _written(largest, job["names"], folder / MODEL)
+        result |= _write_model(largest, job["names"], folder / MODEL)
     (folder / RESULT).write_text(json.dumps(result))
 
 
@@ -102,7 +102,7 @@ def _size(models: Sequence[Any]) -> int:
     return int(models[0].num_reg_images()) if models else 0
 
 
-def _mapped(job: Mapping[str, Any], folder: Path, colmap: Any, *, distorts: bool) -> list[Any]:
+def _run_mapper(job: Mapping[str, Any], folder: Path, colmap: Any, *, distorts: bool) -> list[Any]:
     """Models, the largest first; of the others, those that place more images."""
     options = colmap.IncrementalPipelineOptions()
     options.min_model_size = _MIN_MODEL_SIZE
@@ -132,7 +132,7 @@ def _mapped(job: Mapping[str, Any], folder: Path, colmap: Any, *, distorts: bool
     return [*found[:1], *(model for model in found[1:] if set(model.reg_image_ids()) - placed)]
 
 
-def _written(model: Any, names: Mapping[str, str], folder: Path) -> dict[str, Any]:
+def _write_model(model: Any, names: Mapping[str, str], folder: Path) -> dict[str, Any]:
     """Writes a model with the images' own names; returns its figures."""
     for image in model.images.values():
         image.name = names[image.name]

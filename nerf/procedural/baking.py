@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nerf.procedural.surfaces import Array, Surface, describe, points, unit
+from nerf.procedural.surfaces import Array, Surface, points, surface_coordinates, unit
 from nerf.procedural.tracing import first_hit
 
 _OVERSAMPLE = 4
@@ -27,7 +27,7 @@ class Lamp(NamedTuple):
     colour: tuple[float, float, float]
 
 
-class World(NamedTuple):
+class ProceduralWorld(NamedTuple):
     """A scene before its light is baked; colours are linear.
 
     Attributes:
@@ -62,7 +62,7 @@ def sphere_directions(count: int) -> Array:
     return np.stack([ring * np.cos(angle), y, ring * np.sin(angle)], axis=-1)
 
 
-def key_directions(world: World, count: int = 6) -> Array:
+def key_directions(world: ProceduralWorld, count: int = 6) -> Array:
     """`[count, 3]` unit vectors towards points of the key light's disc."""
     main = unit(world.key_direction)
     side = unit(np.cross(main, (0.3, 0.9, -0.2)))
@@ -80,7 +80,7 @@ def mean_albedo(surface: Surface) -> Array:
     return np.asarray(surface.material.albedo(s.ravel(), t.ravel()).mean(axis=0))
 
 
-def bake(world: World) -> tuple[Array, ...]:
+def bake(world: ProceduralWorld) -> tuple[Array, ...]:
     """A grid for each surface, `[sides, S, T, 4]`: ambient rgb and visibility of the key light."""
     casters = tuple(s for s in world.surfaces if s.casts)
     lit = [s for s in world.surfaces if s.material.emission == 0.0]
@@ -110,7 +110,7 @@ def _texels(surface: Surface, sign: float) -> tuple[Array, Array]:
     t = ends if surface.is_sheet else around
     grid_s, grid_t = (g.ravel() for g in np.meshgrid(s, t, indexing="ij"))
     at = points(surface, grid_s, grid_t)
-    return at, sign * describe(surface, at)[2]
+    return at, sign * surface_coordinates(surface, at)[2]
 
 
 def _glows(casters: tuple[Surface, ...]) -> NDArray[np.bool_]:
@@ -118,7 +118,9 @@ def _glows(casters: tuple[Surface, ...]) -> NDArray[np.bool_]:
     return np.array([s.material.emission > 0.0 for s in casters] + [True])
 
 
-def _gather(world: World, casters: tuple[Surface, ...], at: Array, normal: Array) -> Array:
+def _gather(
+    world: ProceduralWorld, casters: tuple[Surface, ...], at: Array, normal: Array
+) -> Array:
     """Ambient light `[N, 3]`: the environment where nothing is in the way, else the obstacle."""
     directions = sphere_directions(world.num_directions)
     cosine = normal @ directions.T
@@ -144,7 +146,9 @@ def _visibility(casters: tuple[Surface, ...], at: Array, normal: Array, directio
     return np.bincount(point, free, len(at)) / len(directions)
 
 
-def _lamplight(world: World, casters: tuple[Surface, ...], at: Array, normal: Array) -> Array:
+def _lamplight(
+    world: ProceduralWorld, casters: tuple[Surface, ...], at: Array, normal: Array
+) -> Array:
     """Light `[N, 3]` from the lamps that are visible from each point."""
     total = np.zeros((len(at), 3))
     for lamp in world.lamps:

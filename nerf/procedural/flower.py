@@ -6,13 +6,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nerf.procedural.baking import World
-from nerf.procedural.rig import Rig
+from nerf.procedural.baking import ProceduralWorld
+from nerf.procedural.rig import ForwardFacingRig
 from nerf.procedural.shapes import ball, surround
 from nerf.procedural.surfaces import Array, Material, Surface, frame, round_surface, sheet, unit
 from nerf.procedural.textures import earth, foliage, mix, petal, plain, strap_leaf
 
-RIG = Rig(34, (0.0, 0.0, 0.0), (0.36, 0.27, 0.03), (0.05, 0.0, -3.2))
+RIG = ForwardFacingRig(34, (0.0, 0.0, 0.0), (0.36, 0.27, 0.03), (0.05, 0.0, -3.2))
 _HEART = np.array([0.06, 0.03, -2.3])
 _VIEWER = np.array([0.0, 0.0, 1.0])
 _DIM = Material(foliage, emission=0.5)
@@ -164,10 +164,10 @@ def environment(directions: Array) -> Array:
     return np.asarray(level[..., None] * tint)
 
 
-def world() -> World:
+def world() -> ProceduralWorld:
     """The garden, the leaves and the blossom under a soft sun."""
     leaves = [leaf for k, rosette in enumerate(_ROSETTES) for leaf in _leaves(k, rosette)]
-    return World(
+    return ProceduralWorld(
         surfaces=(*_garden(), *leaves, *_umbel(), surround((0.0, 0.0, -1.0), 12.0, _DIM)),
         key_direction=(-0.45, 0.80, 0.62),
         key_colour=(1.9, 1.70, 1.38),

@@ -11,7 +11,7 @@ from nerf.procedural.surfaces import Array, unit
 PHOTO_HEIGHT, PHOTO_WIDTH, PHOTO_FOCAL = 3024.0, 4032.0, 3575.0
 
 
-class Rig(NamedTuple):
+class ForwardFacingRig(NamedTuple):
     """A forward-facing rig: `num_views` cameras on a disc around `centre`, looking at `focus`.
 
     Positions are in scene units.
@@ -45,9 +45,9 @@ def view_order(num_views: int) -> list[int]:
     return [next(chosen) if view % 8 == 0 else next(rest) for view in range(num_views)]
 
 
-def camera_poses(rig: Rig | OrbitRig) -> Array:
+def camera_poses(rig: ForwardFacingRig | OrbitRig) -> Array:
     """Camera-to-world matrices `[V, 3, 4]`: columns right, up, back, centre."""
-    return _disc_poses(rig) if isinstance(rig, Rig) else _orbit_poses(rig)
+    return _disc_poses(rig) if isinstance(rig, ForwardFacingRig) else _orbit_poses(rig)
 
 
 def _orbit_poses(rig: OrbitRig) -> Array:
@@ -65,7 +65,7 @@ def _orbit_poses(rig: OrbitRig) -> Array:
     return np.stack([right, np.cross(back, right), back, centres], axis=-1)
 
 
-def _disc_poses(rig: Rig) -> Array:
+def _disc_poses(rig: ForwardFacingRig) -> Array:
     rank = np.array(view_order(rig.num_views), np.float64)
     ring = np.sqrt((rank + 0.5) / rig.num_views)
     angle = 2.399963229728653 * rank

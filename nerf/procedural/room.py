@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from nerf.procedural.baking import Lamp, World
-from nerf.procedural.rig import Rig
+from nerf.procedural.baking import Lamp, ProceduralWorld
+from nerf.procedural.rig import ForwardFacingRig
 from nerf.procedural.room_furniture import PAINT, chair, desk, low_table, painting, plant
 from nerf.procedural.shapes import board, box, surround
 from nerf.procedural.surfaces import Array, Material, Surface
 from nerf.procedural.textures import floorboards, mix, outdoors, plain, rug
 
-RIG = Rig(41, (0.0, 0.0, 0.0), (0.36, 0.27, 0.03), (-0.05, -0.15, -3.6))
+RIG = ForwardFacingRig(41, (0.0, 0.0, 0.0), (0.36, 0.27, 0.03), (-0.05, -0.15, -3.6))
 _LEFT, _RIGHT, _FLOOR, _CEILING, _BACK, _FRONT = -1.9, 2.3, -1.25, 1.45, -5.0, 0.8
 _SILL, _LINTEL, _NEAR_JAMB, _FAR_JAMB = -0.35, 1.0, -2.75, -4.35
 
@@ -60,7 +60,7 @@ def environment(directions: Array) -> Array:
     return np.asarray(level[..., None] * tint)
 
 
-def world() -> World:
+def world() -> ProceduralWorld:
     """The room, its sun, the window as nine lamps, and the bulb on the desk."""
     window = tuple(
         Lamp((_LEFT - 0.02, y, z), (1.0, 0.0, 0.0), (0.36, 0.39, 0.42))
@@ -68,7 +68,7 @@ def world() -> World:
         for z in (-3.0, -3.55, -4.1)
     )
     bulb = Lamp((-0.08, 0.0, -4.6), (0.0, 0.0, 0.0), (0.16, 0.11, 0.055))
-    return World(
+    return ProceduralWorld(
         surfaces=(
             *_shell(),
             *_trim(),

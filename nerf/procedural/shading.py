@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from nerf.procedural.baking import World, look_up
-from nerf.procedural.surfaces import Array, Surface, describe, unit
+from nerf.procedural.baking import ProceduralWorld, look_up
+from nerf.procedural.surfaces import Array, Surface, surface_coordinates, unit
 
 
 def shade(
-    world: World,
+    world: ProceduralWorld,
     grids: tuple[Array, ...],
     at: Array,
     viewdirs: Array,
@@ -39,10 +39,12 @@ def shade(
     return tone_map(world.exposure * rgb)
 
 
-def _radiance(world: World, surface: Surface, grid: Array, at: Array, viewdirs: Array) -> Array:
+def _radiance(
+    world: ProceduralWorld, surface: Surface, grid: Array, at: Array, viewdirs: Array
+) -> Array:
     """Linear rgb `[N, 3]` that leaves one surface towards the camera."""
     material = surface.material
-    s, t, normal = describe(surface, at)
+    s, t, normal = surface_coordinates(surface, at)
     albedo = material.albedo(s, t)
     if material.emission > 0:
         return material.emission * albedo
@@ -65,7 +67,9 @@ def _radiance(world: World, surface: Surface, grid: Array, at: Array, viewdirs: 
     return np.asarray(albedo * diffuse + _glossy(world, surface, n, viewdirs, front))
 
 
-def _glossy(world: World, surface: Surface, n: Array, viewdirs: Array, light: Array) -> Array:
+def _glossy(
+    world: ProceduralWorld, surface: Surface, n: Array, viewdirs: Array, light: Array
+) -> Array:
     """Blinn-Phong highlight of the key light, and a Fresnel sheen of the (smooth) environment."""
     material = surface.material
     half = unit(unit(world.key_direction) - viewdirs)

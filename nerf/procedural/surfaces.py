@@ -235,7 +235,7 @@ def intersect(surface: Surface, origins: Array, directions: Array, nearest: floa
     return best
 
 
-def describe(surface: Surface, at: Array) -> tuple[Array, Array, Array]:
+def surface_coordinates(surface: Surface, at: Array) -> tuple[Array, Array, Array]:
     """s, t `[N]` and the unit normal `[N, 3]` (to the +z side, or outwards) at points `[N, 3]`."""
     xx, xy, yy, zz, z1, _ = surface.quadric
     x, y, z = _rotate(surface.axes, at - surface.origin)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from nerf.procedural.baking import World
+from nerf.procedural.baking import ProceduralWorld
 from nerf.procedural.rig import OrbitRig
 from nerf.procedural.room_furniture import OAK, PAINT, low_table, plant
 from nerf.procedural.shapes import LEVEL, ball, board, box, surround, vessel
@@ -89,8 +89,8 @@ def environment(directions: Array) -> Array:
     return np.asarray((0.25 + 0.6 * up)[..., None] * mix((1.05, 0.97, 0.86), (0.92, 1.0, 1.1), up))
 
 
-def _world(surfaces: list[Surface]) -> World:
-    return World(
+def _world(surfaces: list[Surface]) -> ProceduralWorld:
+    return ProceduralWorld(
         surfaces=tuple(surfaces),
         key_direction=(-0.45, 0.80, 0.40),
         key_colour=(1.7, 1.6, 1.4),
@@ -103,11 +103,11 @@ def _world(surfaces: list[Surface]) -> World:
     )
 
 
-def table() -> World:
+def table() -> ProceduralWorld:
     """The table alone."""
     return _world(_laid_table())
 
 
-def courtyard() -> World:
+def courtyard() -> ProceduralWorld:
     """The table in its yard."""
     return _world([*_laid_table(), *_yard()])

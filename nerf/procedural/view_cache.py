@@ -9,7 +9,9 @@ from nerf.procedural.views import ProceduralViews, render_views
 from nerf.runtime.array_cache import Arrays, cached_arrays
 
 
-def cached_views(folder: Path, name: str, *, height: int, width: int) -> ProceduralViews:
+def cached_views(
+    folder: Path, name: str, *, height: int, width: int, num_views: int | None = None
+) -> ProceduralViews:
     """The views of a bundled scene, from the cache if the same code has rendered them before.
 
     A file that cannot be read or written is ignored.
@@ -18,8 +20,10 @@ def cached_views(folder: Path, name: str, *, height: int, width: int) -> Procedu
       folder: of the cache.
       name: of the scene.
       height, width: of the images, in pixels.
+      num_views: see `nerf.procedural.render_views`.
     """
-    path = folder / f"{name}-{width}x{height}-{_version()}.npz"
+    views = "" if num_views is None else f"x{num_views}"
+    path = folder / f"{name}-{width}x{height}{views}-{_version()}.npz"
 
     def fits(cached: Arrays) -> bool:
         images, poses_bounds = cached["images"], cached["poses_bounds"]
@@ -27,7 +31,7 @@ def cached_views(folder: Path, name: str, *, height: int, width: int) -> Procedu
         return bool(fields and images.shape[:3] == (len(poses_bounds), height, width))
 
     def render() -> Arrays:
-        return render_views(name, height=height, width=width)._asdict()
+        return render_views(name, height=height, width=width, num_views=num_views)._asdict()
 
     return ProceduralViews(**cached_arrays(path, render, fits))
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nerf.procedural import flower, room, table_courtyard
-from nerf.procedural.baking import World, bake
-from nerf.procedural.rig import OrbitRig, Rig, camera_poses, pixel_rays, pose_rows
+from nerf.procedural.baking import ProceduralWorld, bake
+from nerf.procedural.rig import ForwardFacingRig, OrbitRig, camera_poses, pixel_rays, pose_rows
 from nerf.procedural.shading import encode_srgb, shade
 from nerf.procedural.surfaces import Array
 from nerf.procedural.tracing import first_hit
@@ -26,8 +26,8 @@ class BundledScene(NamedTuple):
       is_transparent: whether it is an object on a transparent background.
     """
 
-    make_world: Callable[[], World]
-    rig: Rig | OrbitRig
+    make_world: Callable[[], ProceduralWorld]
+    rig: ForwardFacingRig | OrbitRig
     is_transparent: bool = False
 
 
@@ -72,14 +72,14 @@ class Traced(NamedTuple):
 
 
 @cache
-def _scene(name: str) -> tuple[World, tuple[Array, ...]]:
+def _scene(name: str) -> tuple[ProceduralWorld, tuple[Array, ...]]:
     """A scene's surfaces and light grids, made once per process."""
     world = find_scene(name).make_world()
     return world, bake(world)
 
 
-def find_scene(name: str) -> BundledScene:
-    """The bundled scene of a name.
+def find_scene(name: str, num_views: int | None = None) -> BundledScene:
+    """The bundled scene of a name, with another number of views unless that is None.
 
     Raises:
       ValueError: if there is none.
@@ -88,7 +88,12 @@ def find_scene(name: str) -> BundledScene:
         raise ValueError(
             f"There is no procedural scene {name!r}: choose one of {', '.join(NAMES)}."
         )
-    return _SCENES[name]
+    scene = _SCENES[name]
+    if num_views is None:
+        return scene
+    if num_views < 1:
+        raise ValueError(f"A scene has at least one view, not {num_views}.")
+    return scene._replace(rig=scene.rig._replace(num_views=num_views))
 
 
 def trace(name: str, origins: ArrayLike, directions: ArrayLike) -> Traced:
@@ -118,7 +123,7 @@ def trace(name: str, origins: ArrayLike, directions: ArrayLike) -> Traced:
 
 
 def _trace_flat(
-    world: World, grids: tuple[Array, ...], origins: Array, directions: Array
+    world: ProceduralWorld, grids: tuple[Array, ...], origins: Array, directions: Array
 ) -> tuple[Array, Array, NDArray[np.int64]]:
     """`trace` for `[N, 3]` (origins `[1, 3]` or `[N, 3]`), in blocks that limit the memory."""
     parts: list[tuple[Array, Array, NDArray[np.int64]]] = []
@@ -140,6 +145,7 @@ def render_views(
     indices: Sequence[int] | None = None,
     *,
     supersample: int = 3,
+    num_views: int | None = None,
 ) -> ProceduralViews:
     """Renders views of a bundled scene.
 
@@ -157,15 +163,16 @@ def render_views(
       height, width: of the images, in pixels.
       indices: of the views to render; None means all.
       supersample: where an image is not smooth, `supersample`^2 rays sample a pixel's box.
+      num_views: how many cameras the scene's arrangement has; None means the scene's own number.
 
     Raises:
-      ValueError: if there is no scene of that name, or a size is less than 1.
+      ValueError: if there is no scene of that name, or a size or number is less than 1.
 
     >>> images, depth, poses_bounds = render_views("room", 6, 8, [0, 16])
     >>> images.shape, depth.shape, poses_bounds.shape
     ((2, 6, 8, 3), (2, 6, 8), (2, 17))
     """
-    scene = find_scene(name)
+    scene = find_scene(name, num_views)
     if height < 1 or width < 1 or supersample < 1:
         raise ValueError(
             "Height, width and supersample must be at least 1, "
@@ -180,11 +187,16 @@ def render_views(
         images[k], depth[k] = _render_view(world, grids, poses[view], height, width, supersample)
     if not scene.is_transparent:
         images = images[..., :3].copy()
-    return ProceduralViews(images, depth, _poses_bounds(name)[chosen])
+    return ProceduralViews(images, depth, _poses_bounds(name, num_views)[chosen])
 
 
 def _render_view(
-    world: World, grids: tuple[Array, ...], pose: Array, height: int, width: int, supersample: int
+    world: ProceduralWorld,
+    grids: tuple[Array, ...],
+    pose: Array,
+    height: int,
+    width: int,
+    supersample: int,
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """One view: uint8 image `[height, width, 4]` and depth `[height, width]`."""
     rows, columns = (g.ravel().astype(np.float64) for g in np.indices((height, width)))
@@ -229,13 +241,13 @@ def _needs_supersampling(rgb: Array, which: NDArray[np.int64]) -> NDArray[np.boo
 
 
 @cache
-def _bounds(name: str) -> Array:
+def _bounds(name: str, num_views: int | None) -> Array:
     """near, far `[num_views, 2]`: 0.94 of the smallest and 1.1 of the largest depth on a grid."""
     world, _ = _scene(name)
     height, width = _BOUNDS_GRID
     rows, columns = (g.ravel() for g in np.mgrid[-1:height:36j, -1:width:48j])
     limits = []
-    for pose in camera_poses(find_scene(name).rig):
+    for pose in camera_poses(find_scene(name, num_views).rig):
         d = pixel_rays(pose, columns, rows, height, width)
         t, _ = first_hit(world.surfaces, pose[None, :, 3], d)
         t = t[np.isfinite(t)]
@@ -243,6 +255,7 @@ def _bounds(name: str) -> Array:
     return np.array(limits)
 
 
-def _poses_bounds(name: str) -> Array:
+def _poses_bounds(name: str, num_views: int | None) -> Array:
     """`[num_views, 17]`, in LLFF's layout."""
-    return np.concatenate([pose_rows(camera_poses(find_scene(name).rig)), _bounds(name)], axis=-1)
+    rows = pose_rows(camera_poses(find_scene(name, num_views).rig))
+    return np.concatenate([rows, _bounds(name, num_views)], axis=-1)

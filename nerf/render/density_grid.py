@@ -92,8 +92,8 @@ def jit_grid_builder(
     preferred = CPU_POINTS_PER_MICROBATCH if platform == "cpu" else _POINTS_PER_MICROBATCH
     microbatch_size = parallel.largest_divisor(num_points, preferred)
 
-    def share(whole: tuple[Params, jax.Array, jax.Array], layers: jax.Array) -> jax.Array:
-        params, low, high = whole
+    def share(replicated: tuple[Params, jax.Array, jax.Array], layers: jax.Array) -> jax.Array:
+        params, low, high = replicated
         size = jnp.array(resolution, jnp.float32)
 
         def evaluate(number: jax.Array) -> jax.Array:

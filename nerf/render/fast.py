@@ -50,7 +50,7 @@ _UNIFORM_SHARE = 0.1  # of the samples, spread evenly
 _CPU_RAYS_PER_MICROBATCH = 256  # whose densities are looked up at once
 
 
-class Sampling(NamedTuple):
+class FastSampling(NamedTuple):
     """The number of samples, and how the density of an interval follows from its sample.
 
     Attributes:
@@ -84,7 +84,7 @@ class SamplingChoice(NamedTuple):
       suffices: whether `psnr` reaches `MIN_PSNR` and `loss` is at most `MAX_LOSS`.
     """
 
-    sampling: Sampling
+    sampling: FastSampling
     psnr: float
     loss: float
     suffices: bool
@@ -93,7 +93,7 @@ class SamplingChoice(NamedTuple):
     def of(cls, values: Any) -> "SamplingChoice":
         """The choice that went through JSON, or one as it is."""
         sampling, *rest = values
-        return cls(Sampling(*sampling), *rest)
+        return cls(FastSampling(*sampling), *rest)
 
 
 def make_density_grid_builder(
@@ -104,14 +104,14 @@ def make_density_grid_builder(
 ) -> Callable[[Params], DensityGrid]:
     """The densities of the last network, see `density_grid.make_grid_builder`."""
     build = density_grid.make_grid_builder(field, box, resolution)
-    return lambda params: build(params[_last(config)])
+    return lambda params: build(params[_last_network(config)])
 
 
 def make_fast_program(
     field: RadianceField,
     config: RenderConfig,
     space: Space,
-    how: Sampling,
+    fast_sampling: FastSampling,
     *,
     rays_per_microbatch: int | None = None,
     depth: DepthKind = "mean",
@@ -124,24 +124,26 @@ def make_fast_program(
       field: what to render.
       config: conventions; its numbers of samples are not used.
       space: the space that the field lives in, with straight rays.
-      how: the number of samples and their densities, see `choose_sampling`.
+      fast_sampling: the number of samples and their densities, see `choose_sampling`.
       rays_per_microbatch, depth, mesh, platform: see `nerf.render.images.make_exact_program`.
 
     Returns:
       A program whose parameters are those of the field and the grid of these parameters.
     """
     platform = platform or devices.default_platform()
-    size = fast_tile_size(how, platform=platform, rays_per_microbatch=rays_per_microbatch)
-    render = with_depth(fast_rays_renderer(field, config, how, size, platform=platform), depth)
+    size = fast_tile_size(fast_sampling, platform=platform, rays_per_microbatch=rays_per_microbatch)
+    render = with_depth(
+        fast_rays_renderer(field, config, fast_sampling, size, platform=platform), depth
+    )
     return TileProgram.compiled(render, config, space, size, mesh=mesh, platform=platform)
 
 
 def fast_tile_size(
-    how: Sampling, *, platform: str, rays_per_microbatch: int | None = None
+    fast_sampling: FastSampling, *, platform: str, rays_per_microbatch: int | None = None
 ) -> TileSize:
     """The fast renderer's share of one device; see `choose_tile_size`."""
     return choose_tile_size(
-        how.num_samples,
+        fast_sampling.num_samples,
         on_cpu=_CPU_RAYS_PER_MICROBATCH,
         platform=platform,
         rays_per_microbatch=rays_per_microbatch,
@@ -151,7 +153,7 @@ def fast_tile_size(
 def fast_rays_renderer(
     field: RadianceField,
     config: RenderConfig,
-    how: Sampling,
+    fast_sampling: FastSampling,
     size: TileSize,
     *,
     platform: str,
@@ -162,15 +164,17 @@ def fast_rays_renderer(
     """
     at_once = size.microbatch
     if platform == "cpu":
-        preferred = max(1, density_grid.CPU_POINTS_PER_MICROBATCH // how.num_samples)
+        preferred = max(1, density_grid.CPU_POINTS_PER_MICROBATCH // fast_sampling.num_samples)
         at_once = parallel.largest_divisor(size.microbatch, preferred)
 
     def render(
-        whole: tuple[Params, DensityGrid], rays: Rays, occupancy: Occupancy | None
+        params_and_grid: tuple[Params, DensityGrid], rays: Rays, occupancy: Occupancy | None
     ) -> volume.Composite:
         del occupancy  # the grid tells where samples are needed
-        params, grid = whole
-        return render_rays_fast(field, params, grid, rays, config, how, rays_per_microbatch=at_once)
+        params, grid = params_and_grid
+        return render_rays_fast(
+            field, params, grid, rays, config, fast_sampling, rays_per_microbatch=at_once
+        )
 
     return render
 
@@ -207,21 +211,21 @@ def choose_sampling(
         return np.concatenate(parts)
 
     expected = colours(exact)
-    whole = parallel.replicate(exact.program.mesh, (params, grid))
+    replicated = parallel.replicate(exact.program.mesh, (params, grid))
 
     @functools.cache
-    def measure(how: Sampling) -> SamplingChoice:
-        program = make_fast_program(field, config, space, how)
-        rgb = colours(program.with_params(whole))
+    def measure(candidate: FastSampling) -> SamplingChoice:
+        program = make_fast_program(field, config, space, candidate)
+        rgb = colours(program.with_params(replicated))
         psnr = image_metrics.psnr(rgb, expected)
         loss = 0.0
         if truth is not None:
             loss = image_metrics.psnr(expected, truth) - image_metrics.psnr(rgb, truth)
-        return SamplingChoice(how, psnr, loss, psnr >= MIN_PSNR and loss <= MAX_LOSS)
+        return SamplingChoice(candidate, psnr, loss, psnr >= MIN_PSNR and loss <= MAX_LOSS)
 
     low, high = 0, len(NUM_SAMPLES) - 1
     middle = NUM_SAMPLES[(low + high) // 2]
-    blends = (measure(Sampling(middle, *blend)) for blend in BLENDS)
+    blends = (measure(FastSampling(middle, *blend)) for blend in BLENDS)
     better = max(blends, key=operator.attrgetter("psnr")).sampling
 
     def with_number(index: int) -> SamplingChoice:
@@ -239,7 +243,7 @@ def render_rays_fast(
     grid: DensityGrid,
     rays: Rays,
     config: RenderConfig,
-    how: Sampling,
+    fast_sampling: FastSampling,
     *,
     rays_per_microbatch: int,
 ) -> volume.Composite:
@@ -251,15 +255,19 @@ def render_rays_fast(
       grid: its densities.
       rays: `[num_rays]`, in a space with straight rays.
       config: networks, last interval, background.
-      how: samples a ray, and the part of the grid in their densities.
+      fast_sampling: samples a ray, and the part of the grid in their densities.
       rays_per_microbatch: rays that go through the field at once; a divisor of `num_rays`.
     """
     if not rays.space.has_straight_rays:
         raise ValueError("the fast renderer looks up densities along straight rays")
-    optical_depth = _look_up(grid, rays)
-    unit = _place(optical_depth, how.num_samples)
+    optical_depth = _optical_depth_in_grid(grid, rays)
+    unit = _equal_importance_edges(optical_depth, fast_sampling.num_samples)
     unit_middle = 0.5 * (unit[:, 1:] + unit[:, :-1])
-    shift = 0.5 * how.shift / _exact_samples_per_ray_length(optical_depth, unit_middle, config)
+    shift = (
+        0.5
+        * fast_sampling.shift
+        / _exact_samples_per_ray_length(optical_depth, unit_middle, config)
+    )
     unit_middle = jnp.maximum(unit_middle - shift, 0.0)
     near, span = rays.near[:, None], (rays.far - rays.near)[:, None]
     t_vals = near + span * unit_middle
@@ -273,19 +281,19 @@ def render_rays_fast(
         t_vals = jnp.concatenate([t_vals, rays.far[:, None]], axis=-1)
         lengths = jnp.concatenate([lengths, config.last_interval * scale], axis=-1)
     output = map_microbatches(
-        lambda some: evaluate_field_along_rays(field, params[_last(config)], *some, None),
+        lambda some: evaluate_field_along_rays(field, params[_last_network(config)], *some, None),
         (rays, t_vals),
         rays_per_microbatch,
     )
-    density, wall = jnp.split(output.density, [how.num_samples], axis=-1)
-    density = jnp.maximum(density + how.trend * (mean_in_grid - middle_in_grid), 0.0)
-    density = (1.0 - how.smoothing) * density + how.smoothing * mean_in_grid
+    density, wall = jnp.split(output.density, [fast_sampling.num_samples], axis=-1)
+    density = jnp.maximum(density + fast_sampling.trend * (mean_in_grid - middle_in_grid), 0.0)
+    density = (1.0 - fast_sampling.smoothing) * density + fast_sampling.smoothing * mean_in_grid
     density = jnp.concatenate([density, wall], axis=-1)
     composite = volume.accumulate(output.rgb, density, lengths, t_vals)
     return volume.over(composite, config.background)
 
 
-def _look_up(grid: DensityGrid, rays: Rays) -> jax.Array:
+def _optical_depth_in_grid(grid: DensityGrid, rays: Rays) -> jax.Array:
     """Optical depth in the grid from near to each edge of `NUM_GRID_SAMPLES` equal intervals.
 
     Returns:
@@ -316,11 +324,11 @@ def _exact_samples_per_ray_length(
     return config.num_coarse + fine
 
 
-def _place(optical_depth: jax.Array, num_samples: int) -> jax.Array:
+def _equal_importance_edges(optical_depth: jax.Array, num_samples: int) -> jax.Array:
     """Divides each ray into intervals of equal importance.
 
     Args:
-      optical_depth: from `_look_up`.
+      optical_depth: from `_optical_depth_in_grid`.
       num_samples: the number of intervals.
 
     Returns:
@@ -358,6 +366,6 @@ def _interval(unit: jax.Array) -> tuple[jax.Array, jax.Array]:
     return left.astype(jnp.int32), unit * NUM_GRID_SAMPLES - left
 
 
-def _last(config: RenderConfig) -> str:
+def _last_network(config: RenderConfig) -> str:
     """The name of the network whose output is the image."""
     return NETWORKS[config.networks][-1]

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from nerf.config.settings import RenderConfig
 from nerf.corrections import exposure
-from nerf.corrections.poses import moved
+from nerf.corrections.poses import apply_motions
 from nerf.field import Params, RadianceField
 from nerf.geometry.cameras import Cameras
 from nerf.geometry.rays import Rays, scene_rays
@@ -76,21 +76,21 @@ class PoseFinder:
     config: RenderConfig
     space: Space
 
-    def choose(
+    def choose_pixels(
         self,
         image: npt.NDArray[np.float32],
-        kept: npt.NDArray[np.bool_] | None,
+        mask: npt.NDArray[np.bool_] | None,
         log_gains: npt.NDArray[np.float32] | None = None,
     ) -> PosePixels:
         """The pixels of an image that are compared: always the same.
 
         Args:
           image: `[height, width, 3]`, sRGB in [0, 1].
-          kept: `[height, width]`, the pixels that count, at least one; None for all.
+          mask: `[height, width]`, the pixels that count, at least one; None for all.
           log_gains: `[3]`, of the image's camera; None for none.
         """
         height, width, _ = image.shape
-        index = np.arange(height * width) if kept is None else np.flatnonzero(kept)
+        index = np.arange(height * width) if mask is None else np.flatnonzero(mask)
         num = _EVALUATIONS // self.config.evaluations_per_ray
         num = min(max(num, _MIN_PIXELS), _MAX_PIXELS)
         # With repetitions, so that their number is the same for all images.
@@ -104,7 +104,7 @@ class PoseFinder:
 
         Args:
           camera: one camera.
-          pixels: from `choose`.
+          pixels: from `choose_pixels`.
 
         Returns:
           `[3, 4]`; the camera's own where no other is better.
@@ -123,7 +123,7 @@ class PoseFinder:
                 damping *= _MORE
             if 0.0 < gain < _SMALL_GAIN or np.abs(step).max() < _SMALL_STEP:
                 break
-        found = moved(jnp.asarray(camera.camtoworlds), jnp.asarray(best))
+        found = apply_motions(jnp.asarray(camera.camtoworlds), jnp.asarray(best))
         return np.asarray(found, np.float32)
 
     def _equations(
@@ -148,11 +148,11 @@ def _equations(
     tangent: jax.Array,
     pixels: PosePixels,
 ) -> _Equations:
-    """The normal equations at a tangent, see `nerf.corrections.poses.moved`."""
+    """The normal equations at a tangent, see `nerf.corrections.poses.apply_motions`."""
 
     def rays_of(tangent: jax.Array) -> Rays:
         placed = dataclasses.replace(
-            camera, camtoworlds=moved(jnp.asarray(camera.camtoworlds), tangent)
+            camera, camtoworlds=apply_motions(jnp.asarray(camera.camtoworlds), tangent)
         )
         return scene_rays(
             jnp.asarray(pixels.columns),
@@ -174,7 +174,7 @@ def _equations(
     rows = []
     for channel in range(3):
         (of_rays,) = pull_back(jnp.zeros_like(rgb).at[:, channel].set(1.0))
-        parts = jax.tree.map(_chained, of_rays, of_tangent)
+        parts = jax.tree.map(_chain_rule, of_rays, of_tangent)
         rows.append(sum(jax.tree.leaves(parts)) * counts[:, channel, None])
     jacobian = jnp.concatenate(rows)
     num = error.size
@@ -186,7 +186,7 @@ def _equations(
     )
 
 
-def _chained(of_ray: jax.Array, of_tangent: jax.Array) -> jax.Array:
+def _chain_rule(of_ray: jax.Array, of_tangent: jax.Array) -> jax.Array:
     """`[num_rays, 6]` from gradients `[num_rays, ...]` and Jacobians `[num_rays, ..., 6]`."""
     product = of_ray[..., None] * of_tangent
     return jnp.sum(product.reshape(len(product), -1, 6), axis=1)

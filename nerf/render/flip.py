@@ -16,13 +16,13 @@ def has_flip() -> bool:
 def flip(
     image: npt.NDArray[np.float32],
     truth: npt.NDArray[np.float32],
-    kept: npt.NDArray[np.bool_] | None = None,
+    mask: npt.NDArray[np.bool_] | None = None,
 ) -> float | None:
     """The mean of FLIP over pixels, as flip-evaluator computes it.
 
     Args:
       image, truth: `[height, width, 3]`, sRGB in [0, 1]; seen at 67 pixels per degree.
-      kept: `[height, width]`, the pixels that count; None for all. Others are taken for equal in
+      mask: `[height, width]`, the pixels that count; None for all. Others are taken for equal in
         both images.
 
     Returns:
@@ -30,18 +30,18 @@ def flip(
 
     Source: Andersson et al., FLIP: a difference evaluator for alternating images, 2020.
     """
-    if not has_flip() or (kept is not None and not kept.any()):
+    if not has_flip() or (mask is not None and not mask.any()):
         return None
     import flip_evaluator
 
-    shown = image if kept is None else np.where(kept[..., None], image, truth)
+    masked = image if mask is None else np.where(mask[..., None], image, truth)
     each, _, _ = flip_evaluator.evaluate(
         np.ascontiguousarray(np.clip(truth, 0.0, 1.0), np.float32),
-        np.ascontiguousarray(np.clip(shown, 0.0, 1.0), np.float32),
+        np.ascontiguousarray(np.clip(masked, 0.0, 1.0), np.float32),
         "LDR",
         applyMagma=False,
         computeMeanError=False,
         parameters={"ppd": PIXELS_PER_DEGREE},
     )
-    counted = each[..., 0] if kept is None else each[..., 0][kept]
+    counted = each[..., 0] if mask is None else each[..., 0][mask]
     return float(np.mean(counted, dtype=np.float64))

@@ -13,13 +13,13 @@ import numpy.typing as npt
 def psnr(
     image: npt.NDArray[np.float32],
     truth: npt.NDArray[np.float32],
-    kept: npt.NDArray[np.bool_] | None = None,
+    mask: npt.NDArray[np.bool_] | None = None,
 ) -> float:
     """Peak signal-to-noise ratio, -10 log10 of the mean squared error, for values in [0, 1].
 
     Args:
       image, truth: `[height, width, 3]`, sRGB in [0, 1].
-      kept: `[height, width]`, the pixels that count; None for all.
+      mask: `[height, width]`, the pixels that count; None for all.
 
     Returns:
       dB; infinite where both are equal, NaN if no pixel counts.
@@ -33,7 +33,7 @@ def psnr(
     """
     chex.assert_equal_shape([image, truth])
     squares = np.square(image.astype(np.float64) - truth.astype(np.float64))
-    counted = squares if kept is None else squares[kept]
+    counted = squares if mask is None else squares[mask]
     if counted.size == 0:
         return float("nan")
     error = float(np.mean(counted))
@@ -43,7 +43,7 @@ def psnr(
 def ssim(
     image: npt.NDArray[np.float32],
     truth: npt.NDArray[np.float32],
-    kept: npt.NDArray[np.bool_] | None = None,
+    mask: npt.NDArray[np.bool_] | None = None,
 ) -> float:
     """Structural similarity, mean over pixels and channels, by dm-pix.
 
@@ -52,7 +52,7 @@ def ssim(
 
     Args:
       image, truth: `[height, width, 3]`, sRGB in [0, 1]; sides of at least 11 pixels.
-      kept: `[height, width]`, the pixels that count; None for all. Windows around them may hold
+      mask: `[height, width]`, the pixels that count; None for all. Windows around them may hold
         others, which are taken for equal in both images.
 
     Returns:
@@ -62,12 +62,12 @@ def ssim(
     if min(image.shape[:2]) < 11:
         return float("nan")
     with jax.numpy_dtype_promotion("standard"):  # dm-pix mixes integers and floats
-        if kept is None:
+        if mask is None:
             return float(_jitted_ssim(jnp.asarray(image), jnp.asarray(truth)))
-        shown = np.where(kept[..., None], image, truth)
-        each = np.asarray(_ssim_map(jnp.asarray(shown), jnp.asarray(truth)))
-    rows, columns = ((n - m) // 2 for n, m in zip(kept.shape, each.shape[:2], strict=True))
-    centres = kept[rows : rows + each.shape[0], columns : columns + each.shape[1]]
+        masked = np.where(mask[..., None], image, truth)
+        each = np.asarray(_ssim_map(jnp.asarray(masked), jnp.asarray(truth)))
+    rows, columns = ((n - m) // 2 for n, m in zip(mask.shape, each.shape[:2], strict=True))
+    centres = mask[rows : rows + each.shape[0], columns : columns + each.shape[1]]
     return float(np.mean(each[centres])) if centres.any() else float("nan")
 
 

@@ -1,6 +1,6 @@
 """A compiled renderer of tiles, with parameters on its devices: it draws images, whole or in part.
 
-The processes of a job draw an image together: each has a `Share` of its pixels.
+The processes of a job draw an image together: each has an `ImageShare` of its pixels.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ from nerf.geometry.cameras import Cameras
 from nerf.geometry.spaces import Space
 from nerf.render.checks import checked
 from nerf.render.tiles import (
-    OccupancyFn,
+    FindOccupancyFn,
     PixelGrid,
     RenderedPixels,
     RenderRaysFn,
@@ -28,7 +28,7 @@ from nerf.render.tiles import (
 from nerf.runtime import parallel
 
 
-class Share(NamedTuple):
+class ImageShare(NamedTuple):
     """The part of an image that one of several processes draws; by default all of it.
 
     Microbatches go in turn to the devices of all processes, which must each have the same number.
@@ -42,7 +42,7 @@ class Share(NamedTuple):
     num_processes: int = 1
 
 
-WHOLE = Share()
+WHOLE_IMAGE = ImageShare()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +67,7 @@ class TileProgram:
         space: Space,
         size: TileSize,
         *,
-        find_occupancy: OccupancyFn | None = None,
+        find_occupancy: FindOccupancyFn | None = None,
         debug: bool = False,
         mesh: Mesh | None = None,
         platform: str | None = None,
@@ -101,7 +101,7 @@ class TileProgram:
         """
         return ImageRenderer(self, parallel.replicate(self.mesh, params), self._shard(self.order()))
 
-    def order(self, share: Share = WHOLE) -> npt.NDArray[np.int32]:
+    def order(self, share: ImageShare = WHOLE_IMAGE) -> npt.NDArray[np.int32]:
         """Pixels of the first tile, device by device; microbatches go to the devices in turn."""
         microbatch, num_microbatches = self.size
         num_devices, first = self.mesh.size * share.num_processes, self.mesh.size * share.process
@@ -109,7 +109,7 @@ class TileProgram:
         by_device = index.reshape(num_microbatches, num_devices, microbatch).swapaxes(0, 1)
         return by_device[first : first + self.mesh.size].reshape(-1)
 
-    def pixels_of(self, share: Share, num_pixels: int) -> npt.NDArray[np.int32]:
+    def pixels_of(self, share: ImageShare, num_pixels: int) -> npt.NDArray[np.int32]:
         """The pixels of an image that a share has, in the order in which they are drawn."""
         order = self.order(share)
         starts = np.arange(0, num_pixels, share.num_processes * len(order), dtype=np.int32)
@@ -136,7 +136,7 @@ class ImageRenderer:
     first: jax.Array
 
     def tiles(
-        self, camera: Cameras, *, is_ahead: bool = True, share: Share = WHOLE
+        self, camera: Cameras, *, is_ahead: bool = True, share: ImageShare = WHOLE_IMAGE
     ) -> Iterator[tuple[npt.NDArray[np.int32], RenderedPixels]]:
         """Renders an image, tile by tile.
 
@@ -152,13 +152,16 @@ class ImageRenderer:
           Indices `[num_pixels]` of a tile's pixels, row by row, and the pixels, on the host.
         """
         num_pixels = camera.height * camera.width
-        whole = (self.replicated, parallel.replicate(self.program.mesh, PixelGrid.of(camera)))
+        replicated_arguments = (
+            self.replicated,
+            parallel.replicate(self.program.mesh, PixelGrid.of(camera)),
+        )
         order = self.program.order(share)
         index, waiting = self.first, None
         for start in range(0, num_pixels, share.num_processes * len(order)):
             if share.num_processes > 1:
                 index = self.program._shard(order + start)
-            pixels, index = self.program.run(whole, index)
+            pixels, index = self.program.run(replicated_arguments, index)
             if not is_ahead:
                 yield _fetch(order + start, pixels, num_pixels)
                 continue
@@ -178,14 +181,17 @@ class ImageRenderer:
         Returns:
           The pixels, on the host.
         """
-        whole = (self.replicated, parallel.replicate(self.program.mesh, PixelGrid.of(camera)))
+        replicated_arguments = (
+            self.replicated,
+            parallel.replicate(self.program.mesh, PixelGrid.of(camera)),
+        )
         order, parts = self.program.order(), []
         for start in range(0, len(index), len(order)):
-            some = index[start : start + len(order)]
-            beyond = np.full(len(order) - len(some), camera.height * camera.width, np.int32)
-            tile = np.concatenate([some.astype(np.int32), beyond])[order]
-            pixels, _ = self.program.run(whole, self.program._shard(tile))
-            parts.append(_in_order(*_fetch(order, pixels, len(some))))
+            part = index[start : start + len(order)]
+            beyond = np.full(len(order) - len(part), camera.height * camera.width, np.int32)
+            tile = np.concatenate([part.astype(np.int32), beyond])[order]
+            pixels, _ = self.program.run(replicated_arguments, self.program._shard(tile))
+            parts.append(_in_order(*_fetch(order, pixels, len(part))))
         joined: RenderedPixels = jax.tree.map(lambda *each: np.concatenate(each), *parts)
         return joined
 

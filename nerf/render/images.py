@@ -18,8 +18,8 @@ from nerf.geometry.occupancy import Occupancy
 from nerf.geometry.rays import Rays, scene_rays
 from nerf.geometry.spaces import Space
 from nerf.render.checks import check_rendering
-from nerf.render.image_renderer import WHOLE, ImageRenderer, Share, TileProgram
-from nerf.render.rays import known_occupancy, may_skip, render_rays
+from nerf.render.image_renderer import WHOLE_IMAGE, ImageRenderer, ImageShare, TileProgram
+from nerf.render.rays import can_skip_empty_space, known_occupancy, render_rays
 from nerf.render.tiles import RenderRaysFn, TileSize, choose_tile_size
 from nerf.render.volume import Composite, with_peak_depth
 from nerf.runtime import devices
@@ -49,7 +49,7 @@ class RenderedImage(NamedTuple):
     acc: npt.NDArray[np.float32]
 
 
-Progress = Callable[[int, int], None]
+ProgressFn = Callable[[int, int], None]
 
 
 def make_exact_program(
@@ -81,7 +81,11 @@ def make_exact_program(
     platform = platform or devices.default_platform()
     if rays_per_tile is None and platform == "cpu" and field.table is not None:
         rays_per_tile = _CPU_TABLE_EVALUATIONS_PER_TILE // config.evaluations_per_ray
-    if rays_per_microbatch is None and platform != "cpu" and may_skip(field, config, space):
+    if (
+        rays_per_microbatch is None
+        and platform != "cpu"
+        and can_skip_empty_space(field, config, space)
+    ):
         rays_per_microbatch = _ACCELERATOR_RAYS_PER_MICROBATCH
     size = exact_tile_size(
         config,
@@ -184,8 +188,8 @@ def render_image(
     renderer: ImageRenderer,
     camera: Cameras,
     *,
-    progress: Progress | None = None,
-    share: Share = WHOLE,
+    progress: ProgressFn | None = None,
+    share: ImageShare = WHOLE_IMAGE,
 ) -> RenderedImage:
     """Renders one view.
 

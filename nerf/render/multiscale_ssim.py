@@ -19,7 +19,7 @@ Array = npt.NDArray[np.float64]
 def ms_ssim(
     image: npt.NDArray[np.float32],
     truth: npt.NDArray[np.float32],
-    kept: npt.NDArray[np.bool_] | None = None,
+    mask: npt.NDArray[np.bool_] | None = None,
 ) -> float | None:
     """Multi-scale structural similarity, mean over channels.
 
@@ -32,7 +32,7 @@ def ms_ssim(
 
     Args:
       image, truth: `[height, width, 3]`, sRGB in [0, 1].
-      kept: `[height, width]`, the pixels that count; None for all. Windows around them may hold
+      mask: `[height, width]`, the pixels that count; None for all. Windows around them may hold
         others, which are taken for equal in both images. A pixel of a coarser scale counts by the
         share of its pixels that do.
 
@@ -46,9 +46,9 @@ def ms_ssim(
     chex.assert_equal_shape([image, truth])
     if min(image.shape[:2]) < MIN_SIDE:
         return None
-    counts = np.ones(image.shape[:2]) if kept is None else kept.astype(np.float64)
-    shown = image if kept is None else np.where(kept[..., None], image, truth)
-    a, b = shown.astype(np.float64), truth.astype(np.float64)
+    counts = np.ones(image.shape[:2]) if mask is None else mask.astype(np.float64)
+    masked = image if mask is None else np.where(mask[..., None], image, truth)
+    a, b = masked.astype(np.float64), truth.astype(np.float64)
     product = np.ones(image.shape[-1])
     for scale, exponent in enumerate(_WEIGHTS):
         is_coarsest = scale == len(_WEIGHTS) - 1

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from nerf.config.settings import NETWORKS, PROPOSAL, RenderConfig
 from nerf.errors import UserError
 from nerf.field import FieldOutput, Params, Proposal, RadianceField
-from nerf.geometry.occupancy import Occupancy, clip_rays, is_empty, may_hold
+from nerf.geometry.occupancy import Occupancy, clip_rays, is_empty, is_occupied
 from nerf.geometry.rays import Rays, positions
 from nerf.geometry.spaces import Space
 from nerf.render import sampling, volume
@@ -40,7 +40,9 @@ class Rendering(NamedTuple):
     distortion: jax.Array
 
 
-def parts(field: RadianceField, config: RenderConfig) -> dict[str, RadianceField | Proposal]:
+def networks_by_name(
+    field: RadianceField, config: RenderConfig
+) -> dict[str, RadianceField | Proposal]:
     """The field, or its proposal, that each network of `config.networks` belongs to.
 
     Raises:
@@ -59,7 +61,7 @@ def parts(field: RadianceField, config: RenderConfig) -> dict[str, RadianceField
 
 def init_params(field: RadianceField, config: RenderConfig, key: jax.Array) -> Params:
     """Fresh parameters for every network that `config.networks` calls for."""
-    owners = parts(field, config)
+    owners = networks_by_name(field, config)
     keys = jax.random.split(key, len(owners))
     return {name: owner.init(k) for (name, owner), k in zip(owners.items(), keys, strict=True)}
 
@@ -80,21 +82,21 @@ def known_occupancy(
       config: networks.
       space: that the field lives in; where rays are bent, they cannot be clipped.
     """
-    if not may_skip(field, config, space):
+    if not can_skip_empty_space(field, config, space):
         return None
     assert field.proposal is not None
     assert field.proposal.occupancy is not None
     return field.proposal.occupancy(jax.lax.stop_gradient(params[PROPOSAL]))
 
 
-def may_skip(field: RadianceField, config: RenderConfig, space: Space) -> bool:
+def can_skip_empty_space(field: RadianceField, config: RenderConfig, space: Space) -> bool:
     """Whether a field's proposal may store which space is empty, see `known_occupancy`."""
     is_used = config.networks == "proposal" and space.has_straight_rays
     return is_used and field.proposal is not None and field.proposal.occupancy is not None
 
 
-def meets_something(rays: Rays, occupancy: Occupancy) -> jax.Array:
-    """Whether `render_rays` may find more than `render_nothing` does, `[num_rays]`, bool.
+def hits_occupied(rays: Rays, occupancy: Occupancy) -> jax.Array:
+    """Whether `render_rays` may find more than `render_background` does, `[num_rays]`, bool.
 
     Args:
       rays: `[num_rays]`.
@@ -103,7 +105,7 @@ def meets_something(rays: Rays, occupancy: Occupancy) -> jax.Array:
     return ~is_empty(clip_rays(rays, occupancy))
 
 
-def render_nothing(rays: Rays, config: RenderConfig) -> Rendering:
+def render_background(rays: Rays, config: RenderConfig) -> Rendering:
     """What `render_rays` finds along rays that meet nothing: the background.
 
     Args:
@@ -234,7 +236,7 @@ def _render_proposed(
     t_vals = 0.5 * (edges[:, 1:] + edges[:, :-1])
     rgb, density = evaluate_field_along_rays(field, params["fine"], rays, t_vals, keys[3])
     if occupancy is not None:
-        density = jnp.where(may_hold(occupancy, positions(rays, t_vals)), density, 0.0)
+        density = jnp.where(is_occupied(occupancy, positions(rays, t_vals)), density, 0.0)
     lengths = _lengths(rays, edges)
     fine = volume.accumulate(rgb, density, lengths, t_vals)
     fine = volume.over(fine, config.background)

@@ -24,7 +24,7 @@ from nerf.geometry.cameras import Cameras, pinhole_rays
 from nerf.geometry.occupancy import Occupancy
 from nerf.geometry.rays import Rays, scene_rays
 from nerf.geometry.spaces import Space
-from nerf.render.rays import meets_something, render_nothing
+from nerf.render.rays import hits_occupied, render_background
 from nerf.render.volume import Composite
 from nerf.runtime import parallel
 
@@ -35,10 +35,10 @@ _ACCELERATOR_RAYS_PER_TILE = 2**16  # of one device
 _ACCELERATOR_EVALUATIONS_PER_MICROBATCH = 2**21
 
 # The fine pass over rays `[num_rays]`, from what every device has a copy of, the rays,
-# and from `OccupancyFn`'s result.
+# and from `FindOccupancyFn`'s result.
 RenderRaysFn = Callable[[Any, Rays, Occupancy | None], Composite]
 # Where the scene can be, from the same; None where nothing is known to be empty.
-OccupancyFn = Callable[[Any], Occupancy | None]
+FindOccupancyFn = Callable[[Any], Occupancy | None]
 Values = tuple[jax.Array, jax.Array, jax.Array]  # rgb, t and acc
 
 
@@ -145,7 +145,7 @@ def jit_tile(
     size: TileSize,
     *,
     platform: str,
-    find_occupancy: OccupancyFn | None = None,
+    find_occupancy: FindOccupancyFn | None = None,
     debug: bool = False,
 ) -> Any:
     """Compiles the rendering of a tile.
@@ -168,10 +168,10 @@ def jit_tile(
     """
     num_pixels = mesh.size * size.microbatch * size.num_microbatches
 
-    def one_share(
-        whole: tuple[Any, PixelGrid], index: jax.Array
+    def on_one_device(
+        replicated_arguments: tuple[Any, PixelGrid], index: jax.Array
     ) -> tuple[RenderedPixels, jax.Array]:
-        replicated, grid = whole
+        replicated, grid = replicated_arguments
         chex.assert_shape(index, (size.microbatch * size.num_microbatches,))
         columns, rows, cameras = grid.at(index)
         rays = scene_rays(
@@ -192,12 +192,12 @@ def jit_tile(
         is_needed = index < grid.height * grid.width
         order = None
         if occupancy is not None:
-            is_needed = is_needed & meets_something(rays, occupancy)
+            is_needed = is_needed & hits_occupied(rays, occupancy)
             order = jnp.argsort(~is_needed, stable=True)
             rays = jax.tree.map(lambda x: x[order], rays)
         num_microbatches = -(-jnp.sum(is_needed, dtype=jnp.int32) // size.microbatch)
-        nothing = render_nothing(rays, config).fine
-        otherwise = nothing.rgb, nothing.depth, nothing.acc
+        background = render_background(rays, config).fine
+        otherwise = background.rgb, background.depth, background.acc
         found = _map_first_microbatches(render, rays, otherwise, size.microbatch, num_microbatches)
         if order is not None:
             found = jax.tree.map(lambda x: jnp.zeros_like(x).at[order].set(x), found)
@@ -207,7 +207,7 @@ def jit_tile(
         depth = space.depth(t, origins, directions, near, far)
         return RenderedPixels(rgb, depth, acc), index + num_pixels
 
-    return parallel.jit_sharded(mesh, one_share, platform=platform, debug=debug)
+    return parallel.jit_sharded(mesh, on_one_device, platform=platform, debug=debug)
 
 
 def _map_first_microbatches(

@@ -81,10 +81,10 @@ def compositing_weights(density: jax.Array, lengths: jax.Array) -> jax.Array:
     optical_depth = density * lengths
     before = jnp.cumsum(optical_depth[:, :-1], axis=-1)
     before = jnp.concatenate([jnp.zeros_like(optical_depth[:, :1]), before], axis=-1)
-    return jnp.exp(-before) * absorbed(optical_depth)
+    return jnp.exp(-before) * alpha_of_optical_depth(optical_depth)
 
 
-def absorbed(optical_depth: jax.Array) -> jax.Array:
+def alpha_of_optical_depth(optical_depth: jax.Array) -> jax.Array:
     """The share of the light that an interval absorbs, `1 - exp(-x)`, exact for small x as well.
 
     It is what `-jnp.expm1(-x)` is, which is not vectorised on a CPU: a series where x is small.

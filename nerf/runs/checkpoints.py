@@ -122,7 +122,7 @@ class Checkpoints:
         Raises:
           UserError: if none can be read; all of them then stay where they are.
         """
-        state, damaged = _newest_whole(self._manager, self._folder, like)
+        state, damaged = _newest_complete(self._manager, self._folder, like)
         if not damaged:
             return Restored(state, None)
         (self._run_dir / DAMAGED_FOLDER).mkdir(exist_ok=True)
@@ -178,7 +178,7 @@ def read_state(run_dir: Path, like: TrainState) -> TrainState:
     folder = (run_dir / FOLDER).absolute()
     options = ocp.CheckpointManagerOptions(read_only=True)
     with orbax_silent(), ocp.CheckpointManager(folder, options=options) as manager:
-        return _newest_whole(manager, folder, like)[0]
+        return _newest_complete(manager, folder, like)[0]
 
 
 def _of_one_process(folder: Path) -> dict[str, Any]:
@@ -194,7 +194,7 @@ def _of_one_process(folder: Path) -> dict[str, Any]:
     return {"create": False, "multiprocessing_options": alone}
 
 
-def _newest_whole(
+def _newest_complete(
     manager: ocp.CheckpointManager, folder: Path, like: TrainState
 ) -> tuple[TrainState, dict[int, str]]:
     """A state, and the newer steps that cannot be read, each with the reason."""

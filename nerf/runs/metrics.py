@@ -67,15 +67,15 @@ def read(run_dir: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines if math.isfinite(_step(line))]
 
 
-def cut(run_dir: Path, last_step: int) -> None:
+def truncate(run_dir: Path, last_step: int) -> None:
     """Drops half lines and those of steps after `last_step`, which a stopped run did not save."""
     path = run_dir / METRICS_FILE
     if not path.is_file():
         return
     text = path.read_text(encoding="utf-8", errors="replace")
-    kept = "".join(f"{line}\n" for line in text.splitlines() if _step(line) <= last_step)
-    if kept != text:
-        atomic.write_text(path, kept)
+    lines_to_keep = "".join(f"{line}\n" for line in text.splitlines() if _step(line) <= last_step)
+    if lines_to_keep != text:
+        atomic.write_text(path, lines_to_keep)
 
 
 def _step(line: str) -> float:

@@ -111,7 +111,7 @@ def load(path: Path, layout: str) -> LoadedParams:
     return LoadedParams(convert.convert(params, header.field, header.layout, layout), header)
 
 
-def is_whole(path: Path) -> bool:
+def is_complete(path: Path) -> bool:
     """Whether a whole `.safetensors` file of this program is there; its arrays are not read."""
     try:
         with safetensors.safe_open(path, framework="numpy") as file:  # which checks the length

@@ -234,7 +234,7 @@ def settings_to_resume(run_dir: Path, config: Config) -> tuple[Config | None, li
     """Settings under which the training run in a folder resumes.
 
     Some follow from the images or came with a later version, and are not what a user asks for:
-    there, the run keeps its own (`config_text.KEPT_BY_A_RUN`).
+    there, the run keeps its own (`config_text.SETTINGS_OF_RUN`).
 
     Args:
       run_dir: a run folder.
@@ -248,7 +248,7 @@ def settings_to_resume(run_dir: Path, config: Config) -> tuple[Config | None, li
         if not holds_training(run_dir):
             return None, []
         before = read_json(run_dir / CONFIG_FILE)
-        return config_text.with_kept(config, before["config"], before.get("field"))
+        return config_text.with_run_settings(config, before["config"], before.get("field"))
     except (UserError, KeyError, OSError):
         return None, []
 

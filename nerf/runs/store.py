@@ -200,7 +200,7 @@ class _OpenFolder:
         return state
 
     def _open_logs(self, first_step: int) -> None:
-        metrics.cut(self._folder, first_step)
+        metrics.truncate(self._folder, first_step)
         self._before = metrics.read(self._folder)
         run_folder.write_json(self._folder / run_folder.CONFIG_FILE, self._record)
         if self._store.tensorboard:

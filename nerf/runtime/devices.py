@@ -84,8 +84,8 @@ def _platform_message(chosen: str, available: Sequence[str], reason: str) -> str
     libraries = ("cuda", "rocm") if missing == "gpu" else (missing,)
     plugins = [p for p in installed_plugins() if any(name in p.lower() for name in libraries)]
     if plugins:
-        told = " ".join(reason.split())[:_MAX_REASON] or "nothing about the reason"
-        advice += f"; {', '.join(plugins)} is installed, but JAX cannot start it and says: {told}"
+        detail = " ".join(reason.split())[:_MAX_REASON] or "nothing about the reason"
+        advice += f"; {', '.join(plugins)} is installed, but JAX cannot start it and says: {detail}"
     elif missing in _INSTALL:
         advice += f", or {_INSTALL[missing]}"
     else:

@@ -33,7 +33,7 @@ A = TypeVar("A")
 def join(
     options: processes.JobOptions,
     resume_command: str | None = None,
-    spell: processes.SpellFn = str,
+    format_message: processes.FormatMessageFn = str,
 ) -> str:
     """Joins the job of several processes, see `nerf.runtime.processes.start`.
 
@@ -43,10 +43,12 @@ def join(
     Raises:
       UserError: also where a process is lost before all have met.
     """
-    processes.start(options, resume_command, spell)
+    processes.start(options, resume_command, format_message)
     try:
         with _no_output_of_gloo():
-            hosts = len(set(texts(socket.gethostname())))  # and they all meet, see `_gather`
+            hosts = len(
+                set(gather_texts(socket.gethostname()))
+            )  # and they all meet, see `_gather_program`
     except Exception as error:
         if processes.lost_process(error) is None:
             raise
@@ -65,16 +67,16 @@ def _no_output_of_gloo() -> Iterator[None]:
     """Within the block, nothing goes to stdout, on which gloo says when it has connected."""
     sys.stdout.flush()
     with open(os.devnull, "wb") as nowhere:
-        kept = os.dup(1)
+        stdout_copy = os.dup(1)
         os.dup2(nowhere.fileno(), 1)
         try:
             yield
         finally:
-            os.dup2(kept, 1)
-            os.close(kept)
+            os.dup2(stdout_copy, 1)
+            os.close(stdout_copy)
 
 
-def gathered(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def all_gather(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """An array of every process, which has the same shape on all, `[num_processes, ...]`.
 
     The bits arrive as they are: all types travel as pieces of four bytes.
@@ -85,14 +87,14 @@ def gathered(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     data = values.tobytes()
     words = np.frombuffer(data + b"\0" * (-len(data) % _WORD), np.uint32)
     size = _BLOCK // _WORD
-    blocks = [_gathered_words(words[at : at + size]) for at in range(0, len(words), size)]
+    blocks = [_all_gather_words(words[at : at + size]) for at in range(0, len(words), size)]
     found = [row.tobytes()[: len(data)] for row in np.concatenate(blocks, axis=1)]
     return np.stack([np.frombuffer(row, values.dtype).reshape(values.shape) for row in found])
 
 
-def _gathered_words(words: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
+def _all_gather_words(words: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
     """`[num_processes, num_words]`; each device of a process gives a part of its row."""
-    mesh, gather = _gather()
+    mesh, gather = _gather_program()
     sharding = NamedSharding(mesh, P(_AXIS))
     num_local = len(mesh.local_devices)
     padded = np.pad(words, (0, -len(words) % num_local)).reshape(num_local, -1)
@@ -107,7 +109,7 @@ def _gathered_words(words: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
 
 
 @functools.cache
-def _gather() -> tuple[Mesh, Callable[[jax.Array], jax.Array]]:
+def _gather_program() -> tuple[Mesh, Callable[[jax.Array], jax.Array]]:
     """The devices of all processes, and a program that gives every device the rows of all.
 
     It is the same group of devices as in training: gloo gives the members of a group half a minute
@@ -124,43 +126,43 @@ def _gather() -> tuple[Mesh, Callable[[jax.Array], jax.Array]]:
     return mesh, jax.jit(mapped)
 
 
-def from_first(data: bytes | None) -> bytes:
+def broadcast_bytes(data: bytes | None) -> bytes:
     """The `data` of the first process; that of the others is ignored."""
     if processes.count() == 1:
         return data or b""
-    own = data or b"" if processes.is_first() else b""
-    size = int(gathered(np.array(len(own), np.int64))[0])
+    data_sent = data or b"" if processes.is_first() else b""
+    size = int(all_gather(np.array(len(data_sent), np.int64))[0])
     parts = []
     for start in range(0, size, _BLOCK):  # else the others would send as many bytes at once
         block = np.zeros(min(_BLOCK, size - start), np.uint8)
         if processes.is_first():
-            block = np.frombuffer(own[start : start + _BLOCK], np.uint8)
-        parts.append(gathered(block)[0].tobytes())
+            block = np.frombuffer(data_sent[start : start + _BLOCK], np.uint8)
+        parts.append(all_gather(block)[0].tobytes())
     return b"".join(parts)
 
 
-def value_from_first(value: Any) -> Any:
+def broadcast_value(value: Any) -> Any:
     """A value that JSON can hold, as the first process has it."""
     if processes.count() == 1:
         return value
-    return json.loads(from_first(json.dumps(value).encode() if processes.is_first() else None))
+    return json.loads(broadcast_bytes(json.dumps(value).encode() if processes.is_first() else None))
 
 
-def texts(text: str) -> list[str]:
+def gather_texts(text: str) -> list[str]:
     """A text of every process, in their order."""
     if processes.count() == 1:
         return [text]
     own = text.encode()
-    longest = int(gathered(np.array(len(own), np.int64)).max())
+    longest = int(all_gather(np.array(len(own), np.int64)).max())
     block = np.zeros(longest + 8, np.uint8)
     block[:8] = np.frombuffer(np.array(len(own), np.int64).tobytes(), np.uint8)
     block[8 : 8 + len(own)] = np.frombuffer(own, np.uint8)
-    rows = gathered(block)
+    rows = all_gather(block)
     sizes = [int(np.frombuffer(row[:8].tobytes(), np.int64)[0]) for row in rows]
     return [row[8 : 8 + size].tobytes().decode() for row, size in zip(rows, sizes, strict=True)]
 
 
-def everyone(function: Callable[[], T]) -> T:
+def call_on_all(function: Callable[[], T]) -> T:
     """The result of a function that each process calls; an error in one is raised in all.
 
     Raises:
@@ -170,31 +172,31 @@ def everyone(function: Callable[[], T]) -> T:
     if processes.count() == 1:
         return function()
     result, error = _attempt(function)
-    told = texts("" if error is None else str(error) or repr(error))
+    messages = gather_texts("" if error is None else str(error) or repr(error))
     if error is not None:
         raise error
-    wrong = [f"process {number}: {text}" for number, text in enumerate(told) if text]
+    wrong = [f"process {number}: {text}" for number, text in enumerate(messages) if text]
     if wrong:
         raise UserError(f"another process ended with an error: {listed(wrong)}")
     assert result is not None
     return result[0]
 
 
-def first_does(function: Callable[[], T]) -> T | None:
+def call_on_first(function: Callable[[], T]) -> T | None:
     """The result of a function that the first process calls alone; None in the others.
 
     Raises:
       UserError: in all processes, if the first has it.
     """
-    return everyone(function if processes.is_first() else lambda: None)
+    return call_on_all(function if processes.is_first() else lambda: None)
 
 
-def meet() -> None:
-    """Returns when all processes are here, however long that takes."""
-    gathered(np.zeros(1, np.uint32))
+def barrier() -> None:
+    """Waits until all processes call it, however long that takes."""
+    all_gather(np.zeros(1, np.uint32))
 
 
-def tree_from_first(tree: A) -> A:
+def broadcast_tree(tree: A) -> A:
     """A tree of arrays on the host as the first process has it, bit for bit.
 
     Args:
@@ -205,7 +207,7 @@ def tree_from_first(tree: A) -> A:
     leaves, structure = jax.tree.flatten(tree)
     arrays = [np.asarray(leaf) for leaf in leaves]
     data = b"".join(x.tobytes() for x in arrays) if processes.is_first() else None
-    sent, start, found = from_first(data), 0, []
+    sent, start, found = broadcast_bytes(data), 0, []
     for x in arrays:
         part = sent[start : start + x.nbytes]
         found.append(np.frombuffer(part, x.dtype).reshape(x.shape).copy())

@@ -43,14 +43,14 @@ def spans_processes(mesh: Mesh) -> bool:
     )
 
 
-def replicate(mesh: Mesh, tree: T, *, may_alias: bool | None = None) -> T:
-    """`nerf.runtime.parallel.replicate`, for a mesh of several processes too."""
+def replicate_on_all(mesh: Mesh, tree: T, *, may_alias: bool | None = None) -> T:
+    """`nerf.runtime.parallel.replicate`, also for a mesh of several processes."""
     if spans_processes(mesh):
-        return place(tree, NamedSharding(mesh, P()), may_alias=may_alias)
+        return put_on_mesh(tree, NamedSharding(mesh, P()), may_alias=may_alias)
     return parallel.replicate(mesh, tree, may_alias=may_alias)
 
 
-def place(tree: T, shardings: Any, *, may_alias: bool | None = None) -> T:
+def put_on_mesh(tree: T, shardings: Any, *, may_alias: bool | None = None) -> T:
     """Arrays that every process has as a whole, on the devices of a mesh of all processes.
 
     Args:
@@ -119,5 +119,7 @@ def local(tree: T) -> T:
 def own_rows(mesh: Mesh, num_rows: int) -> slice:
     """Which rows of an array, sharded by rows, the devices of this process have."""
     size = num_rows // mesh.size
-    mine = [n for n, d in enumerate(mesh.devices.flat) if d.process_index == jax.process_index()]
-    return slice(mine[0] * size, (mine[-1] + 1) * size)
+    positions = [
+        n for n, d in enumerate(mesh.devices.flat) if d.process_index == jax.process_index()
+    ]
+    return slice(positions[0] * size, (positions[-1] + 1) * size)

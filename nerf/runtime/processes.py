@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import jax
 
 from nerf.errors import UserError
-from nerf.runtime.last_words import LastWords
+from nerf.runtime.exit_report import ExitReport
 
 START_SECONDS = 120.0  # the default of `start_seconds`
 # A process that is silent for so long counts as lost. JAX sends a sign of life only twice in this
@@ -47,7 +47,7 @@ UNFIT = (
 )
 
 
-SpellFn = Callable[[str], str]  # a message as people are to read it
+FormatMessageFn = Callable[[str], str]  # a message as people are to read it
 
 
 class JobOptions(NamedTuple):
@@ -124,8 +124,8 @@ class JobOptions(NamedTuple):
 class _Job:
     """The job that this process belongs to, if any: JAX has one for a process as well."""
 
-    last_words: LastWords | None = None
-    spell: SpellFn = str
+    exit_report: ExitReport | None = None
+    format_message: FormatMessageFn = str
 
 
 _job = _Job()
@@ -151,16 +151,18 @@ def is_first() -> bool:
     return index() == 0
 
 
-def start(options: JobOptions, resume_command: str | None = None, spell: SpellFn = str) -> None:
+def start(
+    options: JobOptions, resume_command: str | None = None, format_message: FormatMessageFn = str
+) -> None:
     """Joins the job; returns when all its processes are there. See `nerf.runtime.exchange.join`.
 
     Call it before JAX is used. If this process ends later without a word, since it is killed or
-    because JAX ends it when another one is lost, a sentence says so; see `LastWords`.
+    because JAX ends it when another one is lost, a sentence says so; see `ExitReport`.
 
     Args:
       options: how the others are found.
       resume_command: the command that resumes a run that was stopped, if there is one.
-      spell: turns the parameters that a message names into what users know.
+      format_message: turns the parameters that a message names into what users know.
 
     Raises:
       UserError: where the numbers do not fit or nothing answers. Where a process never comes, this
@@ -175,8 +177,8 @@ def start(options: JobOptions, resume_command: str | None = None, spell: SpellFn
     deadline = time.monotonic() + options.start_seconds
     _probe(options, deadline)
     _configure()
-    _job.last_words, _job.spell = LastWords(), spell
-    _say_at_end(f"error: the processes did not all start: {UNFIT}")
+    _job.exit_report, _job.format_message = ExitReport(), format_message
+    _set_exit_message(f"error: the processes did not all start: {UNFIT}")
     with _time_limit(options, deadline):
         _initialize(options)
         found = jax.process_count()  # all have said by now which devices they have
@@ -187,7 +189,7 @@ def start(options: JobOptions, resume_command: str | None = None, spell: SpellFn
         )
     _check_devices()
     hint = f"; to resume, on all processes: {resume_command}" if resume_command else ""
-    _say_at_end(
+    _set_exit_message(
         f"process {index()} of {count()} ended without a word: it was killed, or another process "
         f"of the run was lost; what was saved is kept{hint}"
     )
@@ -205,9 +207,9 @@ def _check_devices() -> None:
         )
 
 
-def _say_at_end(text: str) -> None:
-    if _job.last_words is not None:
-        _job.last_words.say_at_end(_job.spell(text))
+def _set_exit_message(text: str) -> None:
+    if _job.exit_report is not None:
+        _job.exit_report.set_message(_job.format_message(text))
 
 
 def _configure() -> None:
@@ -242,7 +244,7 @@ def _initialize(options: JobOptions) -> None:
             **more,
         )
     except (ValueError, TypeError, RuntimeError, OSError) as error:
-        say_nothing()
+        cancel_exit_report()
         is_alone = isinstance(error, ValueError)  # what JAX raises where it has found no job
         if options.is_detected and options.coordinator is None and is_alone:
             raise UserError(
@@ -300,11 +302,11 @@ def _time_limit(options: JobOptions, deadline: float) -> Iterator[None]:
     JAX waits in C++, which no exception of Python leaves.
     """
     number = options.num_processes
-    all_of_them = "all processes" if number is None else f"all {number} processes"
-    text = f"not {all_of_them} came within {options.start_seconds:g} s: {UNFIT}"
+    expected = "all processes" if number is None else f"all {number} processes"
+    text = f"not {expected} came within {options.start_seconds:g} s: {UNFIT}"
 
     def end() -> None:
-        _say_at_end(f"error: {text}")
+        _set_exit_message(f"error: {text}")
         os._exit(1)
 
     timer = threading.Timer(max(1.0, deadline - time.monotonic()), end)
@@ -324,11 +326,11 @@ def lost_process(error: BaseException) -> str | None:
     return f"{_LOST} ({type(error).__name__}: {reason})"
 
 
-def say_nothing() -> None:
+def cancel_exit_report() -> None:
     """Cancels the sentence that is printed if this process ends without `leave`."""
-    if _job.last_words is not None:
-        _job.last_words.close()
-        _job.last_words = None
+    if _job.exit_report is not None:
+        _job.exit_report.close()
+        _job.exit_report = None
 
 
 def leave(status: int) -> None:
@@ -339,7 +341,7 @@ def leave(status: int) -> None:
     """
     if not is_distributed():
         return
-    say_nothing()
+    cancel_exit_report()
     sys.stdout.flush()
     sys.stderr.flush()
     if is_first() and count() > 1:

@@ -26,18 +26,18 @@ _NUM_COMPARED = 20_000  # pixels
 _DISTANCE = 0.5  # of the spread as depths, the most as distances, for which they are taken
 
 
-class Found(NamedTuple):
+class DepthConversion(NamedTuple):
     """How the depths of images become those of the scene.
 
     Attributes:
       alignment: None where it cannot be found.
-      words: to what the depths are aligned, or why they are not.
+      description: to what the depths are aligned, or why they are not.
       lengths: `[num_depths]`, the distance from the camera at depth 1, where the images clearly
         hold distances; else None.
     """
 
     alignment: Alignment | None
-    words: str
+    description: str
     lengths: Floats | None = None
 
 
@@ -47,7 +47,7 @@ def find_alignment(
     capture: Capture,
     sizes: npt.NDArray[np.int64],
     points: PointDepths | None,
-) -> Found:
+) -> DepthConversion:
     """How the depths of images become those of the scene.
 
     Args:
@@ -64,7 +64,7 @@ def find_alignment(
     may_be_distance = lens.panorama is None and not has_scale_of_poses
     advice = "give depth in the unit of the poses, or train without"
     found, is_distance = None, False
-    words = "fit COLMAP's points"
+    description = "fit COLMAP's points"
     fault = "they do not fit COLMAP's points under one scale and shift (the rest differs by {:.0%})"
     if points is not None:
         ours, theirs, used = _pairs(read, sizes, points)
@@ -73,9 +73,9 @@ def find_alignment(
             length = _lengths(_slopes(points.chosen(used), lens))
             found, is_distance = _better(found, align(ours, theirs * length))
     if found is None and lens.panorama is None:
-        words = "agree between the views"
+        description = "agree between the views"
         fault = "they contradict each other under every scale (by {:.0%})"
-        views = _Views(depths, read, capture, sizes, lens)
+        views = _DepthComparison(depths, read, capture, sizes, lens)
         found = views.alignment(is_distance=False)
         if found is not None and may_be_distance:
             found, is_distance = _better(found, views.alignment(is_distance=True))
@@ -83,11 +83,13 @@ def find_alignment(
         found = Alignment(1.0, 0.0, 0.0)
     if found is None:
         reason = "the views do not overlap enough to check their scale, or hardly differ in "
-        return Found(None, f"{reason}position, and there are no points: {advice}")
+        return DepthConversion(None, f"{reason}position, and there are no points: {advice}")
     if not found.is_good:
         guessed = "as depth that is guessed from single images does"
-        return Found(None, f"{fault.format(found.spread)}, {guessed}: {advice}")
-    return Found(found, words, _lengths(_slopes(depths, lens)) if is_distance else None)
+        return DepthConversion(None, f"{fault.format(found.spread)}, {guessed}: {advice}")
+    return DepthConversion(
+        found, description, _lengths(_slopes(depths, lens)) if is_distance else None
+    )
 
 
 def _better(of_depth: Alignment, of_distance: Alignment | None) -> tuple[Alignment, bool]:
@@ -153,7 +155,7 @@ def _interpolated(
     return np.where(is_known, total / np.where(is_known, inverse, 1.0), 0.0)
 
 
-class _Views:
+class _DepthComparison:
     """Some pixels of depth images, and a neighbour of the view of each to compare them with."""
 
     def __init__(

@@ -8,7 +8,7 @@ from nerf.captures.capture import named_views
 from nerf.captures.images.size_counts import sizes_in_words
 from nerf.captures.survey import survey_line
 from nerf.scenes.scene import Scene
-from nerf.scenes.splits import Holdout, rule_of
+from nerf.scenes.splits import Holdout, describe_rule
 
 
 def image_sizes(scene: Scene) -> str:
@@ -24,8 +24,8 @@ def describe_scene(scene: Scene, holdout: int | Holdout) -> Iterator[str]:
       scene: the scene.
       holdout: which views are held out, see `Scene.split`.
     """
-    asked = Holdout(holdout) if isinstance(holdout, int) else holdout
-    split = scene.split(asked)
+    holdout_rule = Holdout(holdout) if isinstance(holdout, int) else holdout
+    split = scene.split(holdout_rule)
     background = f", transparent, over {scene.background}" if scene.is_transparent else ""
     yield survey_line("images", f"{image_sizes(scene)}{background}")
     near, far = scene.cameras.bounds[:, 0].min(), scene.cameras.bounds[:, 1].max()
@@ -34,7 +34,7 @@ def describe_scene(scene: Scene, holdout: int | Holdout) -> Iterator[str]:
         "scene units",
         f"{scene.unit_scale:.4g} per unit of the files; bounds {near:.3g} to {far:.3g}",
     )
-    rule = rule_of(scene.given_split, asked)
+    rule = describe_rule(scene.given_split, holdout_rule)
     named = f": {named_views(split.test, scene.image_names)}" if split.test else ""
     yield survey_line(
         "split",

@@ -12,7 +12,7 @@ from nerf.captures.images.sizes import MatchedImages
 from nerf.errors import UserError
 from nerf.runtime import devices
 from nerf.runtime.events import Callback, ignore_event
-from nerf.scenes.image_store import Bytes, load_pixels, with_channels
+from nerf.scenes.image_store import Bytes, read_into_array, with_channels
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -83,7 +83,7 @@ class ImageReader:
                 yield with_channels(image, self.channels)
 
         try:
-            return load_pixels(read, num_pixels, self.channels, file)
+            return read_into_array(read, num_pixels, self.channels, file)
         except MemoryError as error:
             width, height = targets[0].tolist()
             raise UserError(

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from nerf.captures.images.files import over, to_bytes, to_float
 from nerf.config.settings import Background
 from nerf.runtime import atomic
-from nerf.scenes.kept_pixels import KeptPixels
+from nerf.scenes.pixel_mask import PixelMask
 
 Bytes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
@@ -37,7 +37,7 @@ class ImageStore:
         are used as they are.
       is_transparent: whether alpha is known to be the opacity of the scene; else transparent
         pixels just show the background.
-      kept: the pixels that are trained on and scored; None for all.
+      mask: the pixels that are trained on and scored; None for all.
       read: reads the pixels of some views, `[num_pixels, 3 or 4]`, by their indices, where
         `pixels` holds none, since each process of a job reads its own; else None.
 
@@ -51,7 +51,7 @@ class ImageStore:
     widths: npt.NDArray[np.int64]
     background: Background | None = "black"
     is_transparent: bool = False
-    kept: KeptPixels | None = None
+    mask: PixelMask | None = None
     read: Callable[[Sequence[int]], Bytes] | None = None
 
     @classmethod
@@ -96,12 +96,12 @@ class ImageStore:
             return self.read([index]).reshape(height, width, -1)
         return self.pixels[start : start + height * width].reshape(height, width, -1)
 
-    def kept_of(self, index: int) -> npt.NDArray[np.bool_] | None:
+    def mask_of(self, index: int) -> npt.NDArray[np.bool_] | None:
         """The pixels of a view that are trained on and scored, `[height, width]`; None for all."""
-        if self.kept is None:
+        if self.mask is None:
             return None
         start, height, width = (int(x[index]) for x in (self.offsets, self.heights, self.widths))
-        return self.kept.mask(start, start + height * width).reshape(height, width)
+        return self.mask.to_array(start, start + height * width).reshape(height, width)
 
     def alpha_of(self, index: int) -> Floats | None:
         """The opacity of a view, `[height, width]` in [0, 1]; None where it is not known."""
@@ -138,7 +138,7 @@ def read_only(pixels: Bytes) -> Bytes:
     return pixels
 
 
-def load_pixels(
+def read_into_array(
     read: Callable[[], Iterable[Bytes]], num_pixels: int, channels: int, file: Path | None
 ) -> Bytes:
     """Reads images into one array, one at a time.

@@ -27,7 +27,7 @@ _NEAREST = 1e-9  # in the files' unit, of a pixel of a depth image
 _ERROR = 0.01  # of the depth, its standard deviation in a depth image
 
 
-class _Known(NamedTuple):
+class _DepthsOfOneKind(NamedTuple):
     """Depths of one kind in the files' unit, with pixel coordinates in the scene's images."""
 
     depths: PointDepths
@@ -51,12 +51,12 @@ def depth_samples(
     points = None if capture.point_depths is None else _resized(capture, sizes)
     found, notes = [], []
     if points is not None:
-        found.append(_Known(points, "COLMAP's points"))
+        found.append(_DepthsOfOneKind(points, "COLMAP's points"))
     if any(capture.depth_files):
         of_images, image_notes = _of_images(capture, sizes, points)
         notes += image_notes
         if of_images is not None:
-            found.append(_Known(of_images, "depth images"))
+            found.append(_DepthsOfOneKind(of_images, "depth images"))
     if not found:
         return None, notes
     joined = PointDepths._make(
@@ -103,7 +103,7 @@ def _resized(capture: Capture, sizes: npt.NDArray[np.int64]) -> PointDepths:
 
 def _where_used(depths: PointDepths, images: ImageStore) -> PointDepths:
     """The depths at pixels that no mask leaves out, and at which an object is opaque."""
-    if images.kept is None and not images.is_transparent:
+    if images.mask is None and not images.is_transparent:
         return depths
     is_used = np.ones(len(depths.view), np.bool_)
     for view in np.unique(depths.view).tolist():
@@ -111,9 +111,9 @@ def _where_used(depths: PointDepths, images: ImageStore) -> PointDepths:
         height, width = int(images.heights[view]), int(images.widths[view])
         rows = np.clip(np.round(depths.row[which]).astype(np.int64), 0, height - 1)
         columns = np.clip(np.round(depths.column[which]).astype(np.int64), 0, width - 1)
-        kept = images.kept_of(view)
-        if kept is not None:
-            is_used[which] &= kept[rows, columns]
+        mask = images.mask_of(view)
+        if mask is not None:
+            is_used[which] &= mask[rows, columns]
         if images.is_transparent:
             is_used[which] &= images.bytes_of(view)[rows, columns, 3] >= OPAQUE_FROM
     return depths.chosen(is_used)
@@ -151,26 +151,26 @@ def _of_images(
         if read:
             notes.append("no pixel of the depth images has a known depth: they are not used")
         return None, notes
-    alignment, words, lengths = find_alignment(depths, read, capture, sizes, points)
+    alignment, description, lengths = find_alignment(depths, read, capture, sizes, points)
     if alignment is None:
-        return None, [*notes, f"the depth images are not used: {words}"]
+        return None, [*notes, f"the depth images are not used: {description}"]
     if lengths is not None:
         notes.append(
             "the depth images hold distances from the camera, not depths along its axis: read so, "
-            f"they {words} much better"
+            f"they {description} much better"
         )
     if alignment.is_needed:
         shift = f" and shifted by {alignment.shift:.3g}" if alignment.shift else ""
         notes.append(
-            f"the depth images are scaled by {alignment.scale:.4g}{shift} to {words}: their scale "
-            "is not that of the poses"
+            f"the depth images are scaled by {alignment.scale:.4g}{shift} to {description}: their "
+            "scale is not that of the poses"
         )
     depth = alignment.scale * depths.depth + alignment.shift
     depth = depth if lengths is None else depth / lengths
     relative = max(_ERROR, alignment.spread) if alignment.is_needed else _ERROR
-    kept = depth > 0
+    is_known = depth > 0
     aligned = depths._replace(depth=depth, sigma=relative * depth)
-    return aligned.chosen(kept), notes
+    return aligned.chosen(is_known), notes
 
 
 def _fitting(file: DepthFile, capture: Capture, view: int) -> Floats:

@@ -51,7 +51,7 @@ def build_scene(
     names = tuple(image_names or (f"view_{i:03d}" for i in range(num_views)))
     llff.check_values(poses_bounds, names, origin)
     capture = llff.from_poses_bounds(poses_bounds, Path(), [Path(f"{name}.png") for name in names])
-    problems = check_cameras(capture)
+    problems = check_cameras(capture, llff.FORMAT.lens_advice)
     if problems:
         raise InvalidCapture([f"{origin}: {problem}" for problem in problems])
     return make_scene(

@@ -2,65 +2,25 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from nerf.captures.capture import Capture
-from nerf.captures.formats import read_capture
 from nerf.captures.images.sizes import MatchedImages, check_lenses, match_sizes, target_sizes
+from nerf.captures.reading import read_capture
 from nerf.errors import UserError
 from nerf.runtime import devices, processes
 from nerf.runtime.cache_dir import default_cache_dir
 from nerf.runtime.events import Callback, log_event
-from nerf.scenes.alpha import AlphaOption
 from nerf.scenes.image_reader import ImageReader
 from nerf.scenes.image_store import ImageStore, empty_pixels
 from nerf.scenes.known_depths import depth_samples
-from nerf.scenes.normalize import DEFAULT, NormalizeOptions, make_scene
+from nerf.scenes.normalize import make_scene
+from nerf.scenes.options import DEFAULT, SHARD_OPTIONS, CaptureOptions
 from nerf.scenes.scene import Scene, Source
-from nerf.scenes.used_pixels import MasksOption, select_pixels
-
-ShardOption = Literal["auto", "on", "off"]
-SHARD_OPTIONS: tuple[ShardOption, ...] = get_args(ShardOption)
-MAX_SIZE = 1008  # pixels of the longer side of an image, by default
-
-
-@dataclasses.dataclass(frozen=True)
-class CaptureOptions:
-    """How a folder is read.
-
-    Attributes:
-      format: a name of `nerf.captures.formats.FORMATS`; None chooses it by the files.
-      factor: how many times smaller than the originals the images are; None leaves it to
-        `max_size`, and chooses the smallest images of an LLFF folder.
-      max_size: the longest allowed side of an image in pixels; 0 for no limit.
-      normalization: space, bounds and background.
-      up: which way is up in the files' coordinates, see `nerf.captures.orientation.with_up`.
-      alpha: what the alpha of images means, see `nerf.scenes.alpha`.
-      masks: `auto` leaves out the pixels that masks say; `ignore` reads no masks.
-      image_memory: the largest share of the machine's memory for the images; larger ones are
-        written to the cache and mapped into memory.
-      shard_images: whether each process of a job reads only the images that it trains on: `on`,
-        `off`, or `auto`, where they are larger than `image_memory` and have neither masks nor
-        alpha.
-      follow_links: whether symbolic links that lead out of the folder are followed.
-    """
-
-    format: str | None = None
-    factor: int | None = None
-    max_size: int = MAX_SIZE
-    normalization: NormalizeOptions = DEFAULT
-    up: str = "auto"
-    alpha: AlphaOption = "auto"
-    masks: MasksOption = "auto"
-    image_memory: float = devices.IMAGE_MEMORY
-    shard_images: ShardOption = "auto"
-    follow_links: bool = False
-
-
-DEFAULT_CAPTURE_OPTIONS = CaptureOptions()
+from nerf.scenes.used_pixels import select_pixels
 
 
 class LoadedScene(NamedTuple):
@@ -71,33 +31,40 @@ class LoadedScene(NamedTuple):
       capture: the capture of which it was made.
       notes: notes for the user, those of the capture first.
       turned: `[num_views]`, which images were turned by their EXIF orientation.
+      options: how it was read.
     """
 
     scene: Scene
     capture: Capture
     notes: tuple[str, ...]
     turned: tuple[bool, ...]
+    options: CaptureOptions
+
+
+def read_folder(folder: Path, options: CaptureOptions = DEFAULT) -> Capture:
+    """Reads poses and lenses of a folder, but no pixels: `read_capture`, see there."""
+    return read_capture(
+        Path(folder),
+        format=options.format,
+        factor=options.factor,
+        near=options.near,
+        far=options.far,
+        up=options.up,
+        follow_links=options.follow_links,
+    )
 
 
 def load_folder(
     folder: Path,
-    options: CaptureOptions = DEFAULT_CAPTURE_OPTIONS,
+    options: CaptureOptions = DEFAULT,
     *,
     name: str | None = None,
     source: Source = "photographs",
     cache_dir: Path | None = None,
     callback: Callback = log_event,
 ) -> LoadedScene:
-    """Reads a folder as a scene: `read_capture`, then `load_capture`; see there."""
-    capture = read_capture(
-        Path(folder),
-        format=options.format,
-        factor=options.factor,
-        near=options.normalization.near,
-        far=options.normalization.far,
-        up=options.up,
-        follow_links=options.follow_links,
-    )
+    """Reads a folder as a scene: `read_folder`, then `load_capture`; see there."""
+    capture = read_folder(folder, options)
     return load_capture(
         capture, options, name=name, source=source, cache_dir=cache_dir, callback=callback
     )
@@ -105,7 +72,7 @@ def load_folder(
 
 def load_capture(
     capture: Capture,
-    options: CaptureOptions = DEFAULT_CAPTURE_OPTIONS,
+    options: CaptureOptions = DEFAULT,
     *,
     name: str | None = None,
     source: Source = "photographs",
@@ -115,7 +82,7 @@ def load_capture(
     """Reads the images of a capture and makes a scene.
 
     Args:
-      capture: from `read_capture`.
+      capture: from `read_folder`.
       options: how the images are read and the scene is normalised.
       name: the name of the scene; None means the folder's name.
       source: whether the images are photographs.
@@ -141,12 +108,12 @@ def load_capture(
         name=capture.folder.resolve().name if name is None else name,
         source=source,
         origin=f"{capture.format}, {capture.files[0].parent}",
-        options=options.normalization,
+        options=options,
     )
     samples, depth_notes = depth_samples(capture, images, scene.unit_scale)
     scene = dataclasses.replace(scene, depth_samples=samples)
     notes += [*scene.exposure_notes, *depth_notes]
-    return LoadedScene(scene, capture, (*capture.notes, *notes), matched.turned)
+    return LoadedScene(scene, capture, (*capture.notes, *notes), matched.turned, options)
 
 
 def _load_images(
@@ -164,7 +131,7 @@ def _load_images(
     reader = ImageReader(
         matched, targets, channels, ignore_alpha, cache_dir, options.image_memory, callback
     )
-    background = options.normalization.background or "white"
+    background = options.background or "white"
     sizes = targets[:, 1], targets[:, 0]
     if _are_sharded(reader, options):
         return ImageStore(empty_pixels(0, channels), *sizes, background, read=reader.some)
@@ -177,11 +144,11 @@ def _are_sharded(reader: ImageReader, options: CaptureOptions) -> bool:
     Raises:
       UserError: if that is asked for and cannot be.
     """
-    asked = options.shard_images
-    if asked not in SHARD_OPTIONS:
+    option = options.shard_images
+    if option not in SHARD_OPTIONS:
         known = ", ".join(SHARD_OPTIONS)
-        raise UserError(f"unknown `shard_images` {asked!r}: choose one of {known}")
-    if asked == "off" or (asked == "auto" and not processes.is_distributed()):
+        raise UserError(f"unknown `shard_images` {option!r}: choose one of {known}")
+    if option == "off" or (option == "auto" and not processes.is_distributed()):
         return False
     if not processes.is_distributed():
         raise UserError(
@@ -191,8 +158,8 @@ def _are_sharded(reader: ImageReader, options: CaptureOptions) -> bool:
     uses_masks = options.masks == "auto" and any(reader.matched.capture.masks)
     if not uses_masks and reader.channels == 3:
         is_large = reader.num_bytes > options.image_memory * devices.host_memory()
-        return asked == "on" or is_large
-    if asked == "on":
+        return option == "on" or is_large
+    if option == "on":
         raise UserError(
             "`shard_images` works on images without masks and without alpha: use all pixels with "
             '`masks="ignore"` and `alpha="ignore"`, or let every process read all images with '

@@ -4,7 +4,7 @@
     a name              flower                    data folder, cache, download, bundled scene
     llff:NAME           llff:flower               the same, but never the bundled scene
     procedural:NAME     procedural:flower         always the bundled scene, 126x94
-    procedural:NAME@WxH procedural:flower@252x188 the same, WIDTHxHEIGHT
+    procedural:NAME@WxH procedural:flower@252x188 the same, WIDTHxHEIGHT[xVIEWS]
 
 A name leads to the bundled ray-traced scene only if the photographs are neither on disk nor
 available from the network, and a note then says so. Damaged data, a file that is missing on the
@@ -22,14 +22,14 @@ from nerf.errors import UserError
 from nerf.runtime.cache_dir import default_cache_dir, with_home
 from nerf.runtime.events import Callback, log_event
 from nerf.scenes import bundled, download, loading
-from nerf.scenes.loading import CaptureOptions
+from nerf.scenes.options import DEFAULT, CaptureOptions
 from nerf.scenes.scene import Scene, Source
 
 DEFAULT_DATA_DIR = Path("data/llff")
 _ASSETS = Path(__file__).parents[1] / "assets"
 
 
-class Resolved(NamedTuple):
+class ResolvedScene(NamedTuple):
     """A scene and how it was found.
 
     Attributes:
@@ -44,7 +44,7 @@ class Resolved(NamedTuple):
 
 
 class _Sources(NamedTuple):
-    """Where scenes are searched by name; see `load_scene`."""
+    """Where scenes are searched by name; see `resolve_scene`."""
 
     data_dir: Path
     cache_dir: Path
@@ -56,22 +56,23 @@ class _Sources(NamedTuple):
     callback: Callback
 
 
-def load_scene(
+def resolve_scene(
     name: str,
     *,
     data_dir: Path | None = None,
     offline: bool = False,
-    options: CaptureOptions = loading.DEFAULT_CAPTURE_OPTIONS,
+    options: CaptureOptions = DEFAULT,
     base_url: str | None = None,
     cache_dir: Path | None = None,
     rows: Sequence[download.ManifestRow] | None = None,
     timeouts: download.Timeouts = download.DEFAULT_TIMEOUTS,
     callback: Callback = log_event,
-) -> Resolved:
+) -> ResolvedScene:
     """Finds and reads a scene; see above for where it is searched.
 
     Args:
-      name: a folder, a name, `llff:NAME`, `procedural:NAME` or `procedural:NAME@WIDTHxHEIGHT`.
+      name: a folder, a name, `llff:NAME`, `procedural:NAME` or
+        `procedural:NAME@WIDTHxHEIGHT[xVIEWS]`.
       data_dir: the folder of scenes with a name; None means `$NERF_DATA_DIR`, else data/llff.
       offline: whether the network is never used, as with NERF_OFFLINE=1.
       options: how a folder is read.
@@ -92,7 +93,7 @@ def load_scene(
         raise UserError(f"{name!r} names no scene: give a folder or {_examples()}")
     cache_dir = cache_dir or default_cache_dir()
     if known_prefix and prefix == "procedural":
-        return Resolved(bundled.load(bare, cache_dir), None)
+        return ResolvedScene(bundled.load(bare, cache_dir), None)
     if _is_folder(bare):
         folder = with_home(bare)
         return _load(folder, None, options, cache_dir, callback)
@@ -113,7 +114,7 @@ def check_name(name: str, data_dir: str | Path | None = None) -> None:
     """Refuses a name of no scene, without reading or downloading one.
 
     Args:
-      name, data_dir: see `load_scene`.
+      name, data_dir: see `resolve_scene`.
 
     Raises:
       UserError: with the known names, or that there is no such folder.
@@ -136,18 +137,23 @@ def check_name(name: str, data_dir: str | Path | None = None) -> None:
         )
 
 
-def find_pretrained(name: str, source: Source, folder: Path | None) -> Path | None:
+def pretrained_folder(name: str, source: Source, folder: Path | None) -> Path | None:
     """The folder of Haiku parameters that were trained on a scene, if there is one.
 
     Args:
-      name: the scene's name; the parameters of a bundled scene serve all sizes.
+      name: the scene's name; the parameters of a bundled scene serve all sizes, but only its own
+        number of views, which decides where the origin is.
       source: the scene's source.
-      folder: `Resolved.folder`.
+      folder: `ResolvedScene.folder`.
 
     Returns:
       `params` in the scene's folder, or in the package for a bundled scene; None without one.
     """
-    parent = folder if source == "photographs" else _ASSETS / bundled.parse_name(name).scene
+    if source == "photographs":
+        parent = folder
+    else:
+        parsed = bundled.parse_name(name)
+        parent = _ASSETS / parsed.scene if parsed.num_views is None else None
     params = None if parent is None else parent / "params"
     return params if params is not None and params.is_dir() else None
 
@@ -159,8 +165,8 @@ def known_names(data_dir: Path, rows: Sequence[download.ManifestRow]) -> tuple[s
     return tuple(sorted(found.union(download.scene_names(rows), bundled.scene_names())))
 
 
-def _load_named(name: str, sources: _Sources, *, strict: bool) -> Resolved:
-    """Loads a scene by name; `strict` excludes the bundled scene. Raises as `load_scene` does."""
+def _load_named(name: str, sources: _Sources, *, strict: bool) -> ResolvedScene:
+    """Loads a scene by name; `strict` excludes bundled ones. Raises as `resolve_scene` does."""
     local = sources.data_dir / name
     if local.is_dir():
         return _load(local, name, sources.options, sources.cache_dir, sources.callback)
@@ -187,16 +193,16 @@ def _load_named(name: str, sources: _Sources, *, strict: bool) -> Resolved:
     absence = f"the photographs of {name} are not in {local}, and {reason}"
     if is_bundled and not strict:
         note = f"{absence}: using the bundled procedural scene {name} instead"
-        return Resolved(bundled.load(name, sources.cache_dir), None, (note,))
+        return ResolvedScene(bundled.load(name, sources.cache_dir), None, (note,))
     instead = f", or use procedural:{name}" if is_bundled else ""
     raise UserError(f"{absence}: put them there{instead}")
 
 
 def _load(
     folder: Path, name: str | None, options: CaptureOptions, cache_dir: Path, callback: Callback
-) -> Resolved:
+) -> ResolvedScene:
     loaded = loading.load_folder(folder, options, name=name, cache_dir=cache_dir, callback=callback)
-    return Resolved(loaded.scene, folder, loaded.notes)
+    return ResolvedScene(loaded.scene, folder, loaded.notes)
 
 
 def _cached_or_downloaded(name: str, sources: _Sources, *, has_bundled: bool) -> Path | str:

@@ -5,21 +5,18 @@ others contracted space; the user may choose another. Each comes with its own tr
 capture's coordinates to scene units, `Scene.capture_to_scene`.
 """
 
-import dataclasses
-
 import numpy as np
 import numpy.typing as npt
 
-from nerf.captures.capture import Array, Capture, rig_of
+from nerf.captures.capture import Array, Capture, arrangement_of
 from nerf.captures.lenses.scaled import scaled_lens, simplified_lens
-from nerf.config.settings import Background
 from nerf.errors import UserError, printable
+from nerf.geometry.arrangement import CameraArrangement, rotation_to_upright
 from nerf.geometry.cameras import Cameras
 from nerf.geometry.contraction import Contracted
 from nerf.geometry.lenses import Lens
 from nerf.geometry.ndc import NDC
 from nerf.geometry.poses import similarity, transform_poses
-from nerf.geometry.rigs import Rig, rotation_to_upright
 from nerf.geometry.spaces import Space
 from nerf.geometry.upright import lies_on_its_side
 from nerf.geometry.world import World
@@ -31,31 +28,13 @@ from nerf.scenes.ndc_poses import (
     ndc_of_views,
     reason_against_ndc,
 )
+from nerf.scenes.options import DEFAULT, CaptureOptions
 from nerf.scenes.scene import Scene, Source
 
 _NEAR_CONTRACTED = 0.1  # scene units, where the cameras are up to 1 from the origin
 _FAR_CONTRACTED = 1e3
 # Near and far as multiples of the distance to the focus, if the files have no bounds.
 _NEAR_MULTIPLE, _FAR_MULTIPLE = 0.3, 10.0
-
-
-@dataclasses.dataclass(frozen=True)
-class NormalizeOptions:
-    """The user's choices; None leaves a choice to the program.
-
-    Attributes:
-      space: the space that the field is to live in, a name of `nerf.geometry.spaces.SPACES`.
-      near, far: bounds of all views, in the files' unit of length.
-      background: the colour behind transparent images, and where the scene is empty.
-    """
-
-    space: str | None = None
-    near: float | None = None
-    far: float | None = None
-    background: Background | None = None
-
-
-DEFAULT = NormalizeOptions()
 
 
 def make_scene(
@@ -65,7 +44,7 @@ def make_scene(
     name: str,
     source: Source,
     origin: str,
-    options: NormalizeOptions = DEFAULT,
+    options: CaptureOptions = DEFAULT,
 ) -> Scene:
     """Makes a scene of a capture and its images.
 
@@ -73,19 +52,19 @@ def make_scene(
       capture: checked, see `nerf.captures.checks.cameras`.
       images: `[num_views]`. Transparent ones show an object with nothing behind it.
       name, source, origin: see `Scene`.
-      options: what the user decides.
+      options: of these, `space`, `near`, `far` and `background`.
 
     Raises:
       UserError: if the cameras do not admit the space that was asked for, or the size of the scene
         is not known.
     """
     heights, widths = images.heights, images.widths
-    rig = rig_of(capture)
+    arrangement = arrangement_of(capture)
     lens = scaled_lens(capture, heights, widths)
-    bounds = _known_bounds(capture, rig, options)
+    bounds = _known_bounds(capture, arrangement, options)
     sizes = np.stack([widths, heights], axis=-1)
     normalized, space = _normalize(
-        capture, rig, bounds, lens, sizes, options, images.is_transparent
+        capture, arrangement, bounds, lens, sizes, options, images.is_transparent
     )
     return Scene(
         name=printable(name),
@@ -119,19 +98,19 @@ def _pinhole_focal(capture: Capture, lens: Lens, widths: npt.NDArray[np.int64]) 
     return np.where(capture.is_panorama, 0.5 * widths, np.mean(lens.focal, axis=-1))
 
 
-def _known_bounds(capture: Capture, rig: Rig, options: NormalizeOptions) -> Array | None:
+def _known_bounds(
+    capture: Capture, arrangement: CameraArrangement, options: CaptureOptions
+) -> Array | None:
     """`[num_views, 2]` in the files' unit: from the user, the files, or the cameras' focus."""
     bounds = capture.bounds
-    if bounds is None and rig.num_aimed == capture.num_views:
-        distance = np.linalg.norm(capture.camtoworlds[:, :, 3] - rig.focus, axis=-1)
+    if bounds is None and arrangement.num_aimed == capture.num_views:
+        distance = np.linalg.norm(capture.camtoworlds[:, :, 3] - arrangement.focus, axis=-1)
         if distance.min() > 0:
             bounds = distance[:, None] * np.array([[_NEAR_MULTIPLE, _FAR_MULTIPLE]])
     return override_bounds(bounds, capture.num_views, options)
 
 
-def override_bounds(
-    bounds: Array | None, num_views: int, options: NormalizeOptions
-) -> Array | None:
+def override_bounds(bounds: Array | None, num_views: int, options: CaptureOptions) -> Array | None:
     """Replaces near and far by those of the user.
 
     Args:
@@ -160,53 +139,57 @@ def override_bounds(
 
 def _normalize(
     capture: Capture,
-    rig: Rig,
+    arrangement: CameraArrangement,
     bounds: Array | None,
     lens: Lens,
     sizes: Sizes,
-    options: NormalizeOptions,
+    options: CaptureOptions,
     is_transparent: bool,
 ) -> tuple[NormalizedPoses, Space]:
     """Poses, bounds and the space: the one that was asked for, or the one that suits."""
-    asked = options.space == NDC.name
-    if asked or (options.space is None and rig.kind == "forward" and not is_transparent):
+    is_requested = options.space == NDC.name
+    if is_requested or (
+        options.space is None and arrangement.kind == "forward" and not is_transparent
+    ):
         reason = "the nearest depth is not known: give `near` and `far`"
         if bounds is not None:
-            normalized = forward_facing_poses(capture.camtoworlds, bounds, rig.up)
+            normalized = forward_facing_poses(capture.camtoworlds, bounds, arrangement.up)
             reason = reason_against_ndc(normalized, lens, sizes)
             if not reason:
                 lies = lies_on_its_side(normalized.camtoworlds)
                 return normalized, ndc_of_views(lens, sizes[:, ::-1] if lies else sizes)
-        if asked:
+        if is_requested:
             raise UserError(f'{capture.folder}: `space="ndc"` is not possible: {reason}')
-    bounded = is_transparent and rig.kind != "free"
+    bounded = is_transparent and arrangement.kind != "free"
     if options.space == World.name or (options.space is None and bounded):
-        return _object_poses(capture, rig, bounds, lens, sizes, options), World.cube(1.0)
-    return _unbounded_poses(capture, rig, bounds, options), Contracted()
+        return _object_poses(capture, arrangement, bounds, lens, sizes, options), World.cube(1.0)
+    return _unbounded_poses(capture, arrangement, bounds, options), Contracted()
 
 
 def _object_poses(
     capture: Capture,
-    rig: Rig,
+    arrangement: CameraArrangement,
     bounds: Array | None,
     lens: Lens,
     sizes: Sizes,
-    options: NormalizeOptions,
+    options: CaptureOptions,
 ) -> NormalizedPoses:
     """Poses around a box of side 2 around the origin, which all cameras see as a whole."""
-    distance = np.linalg.norm(capture.camtoworlds[:, :, 3] - rig.focus, axis=-1)
+    distance = np.linalg.norm(capture.camtoworlds[:, :, 3] - arrangement.focus, axis=-1)
     half_angle = np.arctan(0.5 * sizes.max(axis=1) / np.asarray(lens.focal).mean(axis=-1))
     half_angle = np.where(capture.is_panorama, 0.25 * np.pi, half_angle)  # a panorama sees any box
     radius = float(np.max(distance * np.tan(half_angle)))
     if bounds is not None and (capture.bounds is not None or options.far is not None):
-        radius = min(radius, float(np.max(bounds[:, 1] - distance)) if rig.num_aimed else radius)
+        radius = min(
+            radius, float(np.max(bounds[:, 1] - distance)) if arrangement.num_aimed else radius
+        )
     if not np.isfinite(radius) or radius <= 0:
         raise UserError(
             f"{capture.folder}: the size of the scene does not follow from the cameras: give "
             "`near` and `far`"
         )
     scale = 1.0 / radius
-    transform = similarity(rotation_to_upright(rig.up), scale, rig.focus)
+    transform = similarity(rotation_to_upright(arrangement.up), scale, arrangement.focus)
     half_diagonal = np.sqrt(3.0)
     near = np.maximum(distance * scale - half_diagonal, 0.05)
     limits = np.stack([near, distance * scale + half_diagonal], axis=-1)
@@ -214,13 +197,13 @@ def _object_poses(
 
 
 def _unbounded_poses(
-    capture: Capture, rig: Rig, bounds: Array | None, options: NormalizeOptions
+    capture: Capture, arrangement: CameraArrangement, bounds: Array | None, options: CaptureOptions
 ) -> NormalizedPoses:
     """Poses within 1 of the origin, which is the cameras' focus or their mean position."""
     positions = capture.camtoworlds[:, :, 3]
-    origin = rig.focus if rig.kind == "inward" else positions.mean(axis=0)
-    spread = float(np.abs((positions - origin) @ rotation_to_upright(rig.up).T).max())
-    if rig.kind == "forward" and bounds is not None:
+    origin = arrangement.focus if arrangement.kind == "inward" else positions.mean(axis=0)
+    spread = float(np.abs((positions - origin) @ rotation_to_upright(arrangement.up).T).max())
+    if arrangement.kind == "forward" and bounds is not None:
         spread = max(spread, 0.25 * float(bounds[:, 0].min()))
     if not spread > 0:
         what = "there is one view" if len(positions) == 1 else "all cameras are at one position"
@@ -229,7 +212,7 @@ def _unbounded_poses(
             "positions"
         )
     scale = 1.0 / spread
-    transform = similarity(rotation_to_upright(rig.up), scale, origin)
+    transform = similarity(rotation_to_upright(arrangement.up), scale, origin)
     near = _NEAR_CONTRACTED
     if options.near is not None:
         near = scale * options.near

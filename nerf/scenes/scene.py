@@ -37,14 +37,14 @@ class View:
       name: the name of its image file, without a suffix.
       camera: one camera, with its bounds.
       image: `[height, width, 3]` float32, sRGB in [0, 1]; None if it is not available.
-      kept: `[height, width]`, the pixels that are scored; None for all.
+      mask: `[height, width]`, the pixels that are scored; None for all.
     """
 
     index: int
     name: str
     camera: Cameras
     image: npt.NDArray[np.float32] | None = None
-    kept: npt.NDArray[np.bool_] | None = None
+    mask: npt.NDArray[np.bool_] | None = None
 
     @property
     def label(self) -> str:
@@ -158,8 +158,8 @@ class Scene:
           UserError: if there is no such view.
         """
         index = find_view(self.image_names, which)
-        image, kept = self.images[index], self.images.kept_of(index)
-        return View(index, self.image_names[index], self.cameras[index], image, kept)
+        image, mask = self.images[index], self.images.mask_of(index)
+        return View(index, self.image_names[index], self.cameras[index], image, mask)
 
     def split(self, holdout: int | Holdout) -> Split:
         """The views to train on and those held out.
@@ -175,8 +175,8 @@ class Scene:
         >>> every_third
         [0, 3, 6]
         """
-        asked = Holdout(holdout) if isinstance(holdout, int) else holdout
-        return make_split(self.image_names, self.given_split, asked)
+        rule = Holdout(holdout) if isinstance(holdout, int) else holdout
+        return make_split(self.image_names, self.given_split, rule)
 
 
 def truth_name(source: str) -> str:

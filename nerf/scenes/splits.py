@@ -81,7 +81,7 @@ def _evenly_chosen(views: tuple[int, ...], num_views: int) -> tuple[int, ...]:
     return tuple(views[round(place)] for place in places)
 
 
-def find_name(names: Sequence[str], wanted: str) -> int:
+def find_name(names: Sequence[str], view_name: str) -> int:
     """The index of the view that a user names: by the name or the file of its image.
 
     The folders of a path and the ending of a file may be left out.
@@ -92,34 +92,34 @@ def find_name(names: Sequence[str], wanted: str) -> int:
     >>> find_name(["left/001", "left/002", "right/001"], "images/left/002.jpg")
     1
     """
-    stem = PurePosixPath(wanted.replace("\\", "/"))
-    if stem.suffix.lower() in IMAGE_SUFFIXES and wanted not in names:
+    stem = PurePosixPath(view_name.replace("\\", "/"))
+    if stem.suffix.lower() in IMAGE_SUFFIXES and view_name not in names:
         stem = stem.with_suffix("")
     parts = tuple(part for part in stem.parts if part != ".")
     paths = [PurePosixPath(name).parts for name in names]
     folded = [tuple(map(str.casefold, path)) for path in paths]
-    for asked, known in ((parts, paths), (tuple(map(str.casefold, parts)), folded)):
-        for is_same in (operator.eq, _ends_alike):
-            found = [index for index, path in enumerate(known) if is_same(path, asked)]
+    for named_parts, known in ((parts, paths), (tuple(map(str.casefold, parts)), folded)):
+        for is_same in (operator.eq, _is_suffix):
+            found = [index for index, path in enumerate(known) if is_same(path, named_parts)]
             if len(found) == 1:
                 return found[0]
             if found:
                 raise UserError(
-                    f"`holdout_views`: {wanted!r} may be {named_views(found, names)}: give more of "
-                    "its path"
+                    f"`holdout_views`: {view_name!r} may be {named_views(found, names)}: give more "
+                    "of its path"
                 )
     similar = difflib.get_close_matches(str(stem), names, _MAX_SUGGESTED)
     near = f"similar names are {listed(similar)}" if similar else f"there are {listed(names)}"
-    raise UserError(f"`holdout_views`: no view is called {wanted!r}; {near}")
+    raise UserError(f"`holdout_views`: no view is called {view_name!r}; {near}")
 
 
-def _ends_alike(path: Sequence[str], asked: Sequence[str]) -> bool:
+def _is_suffix(path: Sequence[str], end: Sequence[str]) -> bool:
     """Whether the shorter one of two paths is the end of the other."""
-    length = min(len(path), len(asked))
-    return length > 0 and tuple(path[-length:]) == tuple(asked[-length:])
+    length = min(len(path), len(end))
+    return length > 0 and tuple(path[-length:]) == tuple(end[-length:])
 
 
-def rule_of(given: Split | None, holdout: Holdout) -> str:
+def describe_rule(given: Split | None, holdout: Holdout) -> str:
     """How views are held out, in a few words."""
     if holdout.views:
         return "by name"

@@ -13,7 +13,7 @@ from nerf.captures.images.masks import read_mask
 from nerf.errors import UserError, counted
 from nerf.scenes.alpha import ALPHA_OPTIONS, OPAQUE_FROM, AlphaOption, alpha_facts
 from nerf.scenes.image_store import ImageStore
-from nerf.scenes.kept_pixels import KeptPixels
+from nerf.scenes.pixel_mask import PixelMask
 
 MasksOption = Literal["auto", "ignore"]
 MASKS_OPTIONS: tuple[MasksOption, ...] = ("auto", "ignore")
@@ -37,7 +37,7 @@ def select_pixels(
       masks: whether masks are used.
 
     Returns:
-      The images with `background`, `is_transparent` and `kept` set, and notes.
+      The images with `background`, `is_transparent` and `mask` set, and notes.
 
     Raises:
       UserError: if an option is unknown, a mask cannot be read or does not fit its image, or no
@@ -46,46 +46,46 @@ def select_pixels(
     for name, value, known in (("alpha", alpha, ALPHA_OPTIONS), ("masks", masks, MASKS_OPTIONS)):
         if value not in known:
             raise UserError(f"unknown `{name}` {value!r}: choose one of {', '.join(known)}")
-    meaning, notes = _meaning(images, alpha)
+    meaning, notes = _alpha_meaning(images, alpha)
     if meaning in ("mask", "ignore"):
         images = dataclasses.replace(images, background=None)
     images = dataclasses.replace(images, is_transparent=meaning == "object")
     used = capture.masks if masks == "auto" else ()
     if not used and meaning != "mask":
         return images, notes
-    kept = KeptPixels.of(_masks(images, capture, turned, bool(used), meaning == "mask"))
-    if kept.count == 0:
+    mask = PixelMask.of(_masks(images, capture, turned, bool(used), meaning == "mask"))
+    if mask.count == 0:
         raise UserError(
             "the masks leave no pixel to train on: make them again, or use all pixels with "
             '`masks="ignore"` and `alpha="ignore"`'
         )
     if used:
-        notes.append(_note_on_masks(capture, images, kept))
-    return dataclasses.replace(images, kept=kept), notes
+        notes.append(_note_on_masks(capture, images, mask))
+    return dataclasses.replace(images, mask=mask), notes
 
 
-def _meaning(images: ImageStore, asked: AlphaOption) -> tuple[AlphaOption, list[str]]:
+def _alpha_meaning(images: ImageStore, option: AlphaOption) -> tuple[AlphaOption, list[str]]:
     """What alpha means, and a note on it; `auto` for images that are opaque as a whole."""
     if images.pixels.shape[-1] == 3:
         return "auto", []
     facts = alpha_facts(images)
-    if asked == "ignore":
-        return asked, []
+    if option == "ignore":
+        return option, []
     if facts.num_views == 0:
-        return ("object" if asked == "object" else "auto"), []
+        return ("object" if option == "object" else "auto"), []
     if facts.fraction == 1.0:
         raise UserError(
             "all pixels of all images are transparent, so nothing is left to train on: use their "
             'colours with `alpha="ignore"`, or give images that show something'
         )
     share = percentage(facts.fraction)
-    if asked == "object" or (asked == "auto" and facts.shows_object):
-        other = "" if asked == "object" else ' (`alpha="mask"` leaves them out instead)'
+    if option == "object" or (option == "auto" and facts.shows_object):
+        other = "" if option == "object" else ' (`alpha="mask"` leaves them out instead)'
         note = f"{share} of the pixels are transparent: they are taken for empty space{other}"
         return "object", [note]
     where = f"in {facts.num_views} of {len(images)} images" if facts.num_views < len(images) else ""
     other = ""
-    if asked == "auto":
+    if option == "auto":
         other = (
             ', since they do not look like the background of an object (`alpha="object"` takes '
             'them for empty space, `alpha="ignore"` uses their colours)'
@@ -111,23 +111,23 @@ def _masks(
     problems: list[tuple[str, str]] = []
     for index in range(len(images)):
         height, width = int(images.heights[index]), int(images.widths[index])
-        kept = np.ones((height, width), np.bool_)
+        is_used = np.ones((height, width), np.bool_)
         mask = capture.masks[index] if use_files else None
         if mask is not None:
             try:
-                kept = read_mask(mask, capture.files[index], height, width, turned=turned[index])
+                is_used = read_mask(mask, capture.files[index], height, width, turned=turned[index])
             except UserError as problem:
                 problems.append((mask.file.name, str(problem)))
         if use_alpha:
-            kept = kept & (images.bytes_of(index)[..., 3] >= OPAQUE_FROM)
-        yield kept
+            is_used = is_used & (images.bytes_of(index)[..., 3] >= OPAQUE_FROM)
+        yield is_used
     if problems:
         raise InvalidCapture(merge_faults(problems, "masks"))
 
 
-def _note_on_masks(capture: Capture, images: ImageStore, kept: KeptPixels) -> str:
+def _note_on_masks(capture: Capture, images: ImageStore, mask: PixelMask) -> str:
     num_masks = sum(mask is not None for mask in capture.masks)
-    left_out = 1.0 - kept.count / len(images.pixels)
+    left_out = 1.0 - mask.count / len(images.pixels)
     some = counted(num_masks, "image has", "images have")
     some = "all images have" if num_masks == len(images) else some
     inverted = [mask.keeps_black for mask in capture.masks if mask is not None]

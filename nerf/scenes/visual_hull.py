@@ -97,9 +97,9 @@ def visual_hull(
     for number in chosen.astype(int):
         view = views[number]
         alpha = images.bytes_of(view)[..., 3]
-        kept = images.kept_of(view)
-        if kept is not None:  # what a masked pixel shows is not known
-            alpha = np.where(kept, alpha, np.uint8(255))
+        mask = images.mask_of(view)
+        if mask is not None:  # what a masked pixel shows is not known
+            alpha = np.where(mask, alpha, np.uint8(255))
         group = _group(alpha.shape)
         counts = np.pad(_grouped(alpha > 0, group).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
         missing = [(0, whole - own) for whole, own in zip(most_groups, counts.shape, strict=True)]
@@ -107,7 +107,7 @@ def visual_hull(
         size = np.array(alpha.shape[::-1], np.float32)
         camera = dataclasses.replace(cameras[view], height=0, width=0)
         margin = np.float32(_MARGIN + (0.0 if are_exact else _POSE_MARGIN * size.max()))
-        seen = _seen(camera, size, nodes, counts, margin, group=group)
+        seen = _count_views(camera, size, nodes, counts, margin, group=group)
         for number_of_views, is_so in zip((whole, nothing, something), seen, strict=True):
             number_of_views += np.asarray(is_so)
     needed = min(_MIN_WITNESSES, len(chosen))
@@ -137,7 +137,7 @@ def _grouped(mask: npt.NDArray[np.bool_], group: int) -> npt.NDArray[np.bool_]:
 
 
 @functools.partial(jax.jit, static_argnames=("group",))
-def _seen(
+def _count_views(
     camera: Cameras,
     size: jax.Array,
     nodes: jax.Array,
@@ -189,7 +189,7 @@ def _project(
     """The pixels at which a view shows points.
 
     Args:
-      camera, size: see `_seen`.
+      camera, size: see `_count_views`.
       points: `[..., 3]`, scene units.
 
     Returns:

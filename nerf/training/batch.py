@@ -59,7 +59,7 @@ class PixelShare(NamedTuple):
 
 @functools.partial(
     jax.tree_util.register_dataclass,
-    data_fields=("pixels", "layout", "cameras", "kept", "depths"),
+    data_fields=("pixels", "layout", "cameras", "mask", "depths"),
     meta_fields=("background", "has_opacity", "share"),
 )
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -73,7 +73,7 @@ class TrainingViews:
       cameras: `[num_views]`, of the training views.
       background: the colour behind transparent pixels; None if alpha is not used.
       has_opacity: whether alpha is the opacity of the scene.
-      kept: the pixels of the training views that are drawn from; None for all.
+      mask: the pixels of the training views that are drawn from; None for all.
       depths: known depths of the training views; None where there are none, or they are not used.
       share: which of the pixels of the training views are in `pixels`; None for all.
     """
@@ -83,19 +83,19 @@ class TrainingViews:
     cameras: Cameras
     background: Background | None = "black"
     has_opacity: bool = False
-    kept: PixelRuns | None = None
+    mask: PixelRuns | None = None
     depths: DepthTable | None = None
     share: PixelShare | None = None
 
     @property
     def num_rays(self) -> int:
         """The number of pixels to draw from."""
-        if self.kept is not None:
-            return int(self.kept.totals[-1])
+        if self.mask is not None:
+            return int(self.mask.totals[-1])
         return int(np.sum(np.asarray(self.layout.heights, np.int64) * self.layout.widths))
 
 
-class Drawn(NamedTuple):
+class DrawnPixels(NamedTuple):
     """The pixels of a step.
 
     Attributes:
@@ -122,7 +122,7 @@ class PixelBatch:
     """What a step is given: pixels, and their colours as they are stored.
 
     Attributes:
-      view, row, column, ray_keys: `[num_rays]`, see `Drawn`.
+      view, row, column, ray_keys: `[num_rays]`, see `DrawnPixels`.
       pixels: `[num_rays, 3 or 4]` uint8.
       background, has_opacity: see `TrainingViews`.
       depths: `[num_depth_rays]`, further pixels whose depth is known; None without.
@@ -169,9 +169,9 @@ def draw_pixels(
     key: jax.Array,
     layout: PixelLayout,
     num_rays: int,
-    kept: PixelRuns | None = None,
+    mask: PixelRuns | None = None,
     num_strata: int = 1,
-) -> Drawn:
+) -> DrawnPixels:
     """Draws pixels uniformly from all pixels of all views, with replacement.
 
     The pixels, in their order, are cut into `num_strata` equal parts, and so are the rays: those of
@@ -181,10 +181,10 @@ def draw_pixels(
 
     Args:
       key: for the pixels and for the rays' own keys.
-      layout: of at least one view; with `kept`, by ascending offsets.
+      layout: of at least one view; with `mask`, by ascending offsets.
       num_rays: the number of rays, a multiple of `num_strata`.
-      kept: the pixels to draw from; None for all.
-      num_strata: 1 where only some pixels are kept.
+      mask: the pixels to draw from; None for all.
+      num_strata: 1 where there is a mask.
     """
     offsets, heights, widths = (jnp.asarray(x) for x in layout)
     chex.assert_equal_shape([offsets, heights, widths])
@@ -192,15 +192,15 @@ def draw_pixels(
     pixel_key, ray_key = jax.random.split(key)
     number = jax.random.randint(pixel_key, (num_rays,), 0, ends[-1])
     if num_strata > 1:
-        assert kept is None
+        assert mask is None
         number = in_strata(number, ends[-1], num_strata)
     view = jnp.searchsorted(ends, number, side="right")
     position = offsets[view] + number - (ends - heights * widths)[view]
-    if kept is not None:
-        position = _instead_of_masked(jax.random.fold_in(pixel_key, 1), position, kept)
+    if mask is not None:
+        position = _replace_masked(jax.random.fold_in(pixel_key, 1), position, mask)
         view = jnp.searchsorted(offsets, position, side="right") - 1
     row, column = jnp.divmod(position - offsets[view], widths[view])
-    return Drawn(view, row, column, position, jax.random.split(ray_key, num_rays))
+    return DrawnPixels(view, row, column, position, jax.random.split(ray_key, num_rays))
 
 
 def in_strata(number: jax.Array, total: jax.Array, num_strata: int) -> jax.Array:
@@ -235,28 +235,28 @@ def pixels_of_strata(first: int, end: int, num_strata: int, total: int) -> tuple
     return first * total // num_strata, (end * total - 1) // num_strata + 1
 
 
-def _instead_of_masked(key: jax.Array, position: jax.Array, kept: PixelRuns) -> jax.Array:
-    """Pixels, in which those that masks leave out are replaced by kept ones, drawn uniformly.
+def _replace_masked(key: jax.Array, position: jax.Array, mask: PixelRuns) -> jax.Array:
+    """Pixels, in which those that the mask leaves out are replaced by others, drawn uniformly.
 
-    Where pixels were uniform over all, the result is uniform over those that are kept; and a mask
+    Where pixels were uniform over all, the result is uniform over those of the mask; and a mask
     changes nothing but the rays that it leaves out.
 
     Args:
       key: for the new pixels.
       position: `[num_rays]`, indices of pixels.
-      kept: at least one run.
+      mask: at least one run.
     """
-    starts, totals = (jnp.asarray(x) for x in kept)
+    starts, totals = (jnp.asarray(x) for x in mask)
     chex.assert_equal_shape([starts, totals])
     firsts = jnp.concatenate([jnp.zeros(1, totals.dtype), totals[:-1]])
     last = jnp.searchsorted(starts, position, side="right") - 1
-    is_kept = (last >= 0) & (position - starts[last] < (totals - firsts)[last])
+    is_used = (last >= 0) & (position - starts[last] < (totals - firsts)[last])
     number = jax.random.randint(key, position.shape, 0, totals[-1])
     run = jnp.searchsorted(totals, number, side="right")
-    return jnp.where(is_kept, position, starts[run] + number - firsts[run])
+    return jnp.where(is_used, position, starts[run] + number - firsts[run])
 
 
-def with_colours(drawn: Drawn, pixels: jax.Array, views: TrainingViews) -> PixelBatch:
+def with_colours(drawn: DrawnPixels, pixels: jax.Array, views: TrainingViews) -> PixelBatch:
     """The batch of some drawn pixels.
 
     Args:
@@ -277,12 +277,12 @@ def with_colours(drawn: Drawn, pixels: jax.Array, views: TrainingViews) -> Pixel
 
 def draw_batch(key: jax.Array, views: TrainingViews, num_rays: int) -> PixelBatch:
     """`draw_pixels` and their colours, where the images are on the device."""
-    drawn = draw_pixels(key, views.layout, num_rays, views.kept)
+    drawn = draw_pixels(key, views.layout, num_rays, views.mask)
     colours = jnp.asarray(views.pixels).at[drawn.position].get(mode="promise_in_bounds")
     return with_colours(drawn, colours, views)
 
 
-def colours(batch: PixelBatch) -> tuple[jax.Array, jax.Array | None]:
+def colours_and_opacity(batch: PixelBatch) -> tuple[jax.Array, jax.Array | None]:
     """Colours `[num_rays, 3]` over the background, and opacity `[num_rays]` where it is known."""
     levels = jnp.asarray(_LEVELS).at[batch.pixels].get(mode="promise_in_bounds")
     if batch.pixels.shape[-1] == 3 or batch.background is None:
@@ -304,7 +304,7 @@ def make_batch(
       config: pixel and direction conventions.
     """
     rays = rays_through(pixels, cameras, space, config)
-    rgb, alpha = colours(pixels)
+    rgb, alpha = colours_and_opacity(pixels)
     return Batch(rays, rgb, pixels.ray_keys, alpha)
 
 

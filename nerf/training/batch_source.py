@@ -14,7 +14,7 @@ from jax.sharding import PartitionSpec as P
 
 from nerf.runtime import devices, global_arrays, parallel
 from nerf.training.batch import (
-    Drawn,
+    DrawnPixels,
     PixelBatch,
     TrainingViews,
     draw_batch,
@@ -51,7 +51,7 @@ def make_draw(mesh: Mesh, views: TrainingViews, num_rays: int, image_memory: flo
 
 def draw_on_devices(mesh: Mesh, views: TrainingViews, num_rays: int) -> DrawFn:
     """Draws from images on every device; the devices of a CPU share them."""
-    placed = global_arrays.replicate(mesh, views, may_alias=True)
+    placed = global_arrays.replicate_on_all(mesh, views, may_alias=True)
 
     def draw(key: jax.Array, step: jax.Array, views: TrainingViews) -> PixelBatch:
         return draw_batch(jax.random.fold_in(key, step), views, num_rays)
@@ -72,7 +72,7 @@ def with_depths(draw: DrawFn, mesh: Mesh, depths: DepthTable | None, num_rays: i
     """
     if depths is None:
         return draw
-    placed = global_arrays.replicate(mesh, depths)
+    placed = global_arrays.replicate_on_all(mesh, depths)
 
     def draw_some(key: jax.Array, step: jax.Array, depths: DepthTable) -> DepthPixels:
         return draw_depths(jax.random.fold_in(key, step), depths, num_rays)
@@ -99,10 +99,10 @@ class HostDraw:
         self._sharding = NamedSharding(mesh, P(parallel.AXIS))
         self._mesh, self._device = mesh, mesh.local_devices[0]
         self._own = global_arrays.own_rows(mesh, num_rays)
-        self._which = jax.device_put((views.layout, views.kept), self._device)
+        self._which = jax.device_put((views.layout, views.mask), self._device)
         self._draw = jax.jit(
-            lambda key, step, layout, kept: draw_pixels(
-                jax.random.fold_in(key, step), layout, num_rays, kept, num_strata
+            lambda key, step, layout, mask: draw_pixels(
+                jax.random.fold_in(key, step), layout, num_rays, mask, num_strata
             )
         )
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="batches")
@@ -124,13 +124,13 @@ class HostDraw:
 
     def _batch(self, key: jax.Array, step: int) -> PixelBatch:
         number = jax.device_put(np.int32(step), self._device)
-        drawn: Drawn = self._draw(key, number, *self._which)
+        drawn: DrawnPixels = self._draw(key, number, *self._which)
         if global_arrays.spans_processes(self._mesh):
             drawn = jax.tree.map(lambda x: x[self._own], drawn)
             return global_arrays.from_own_rows(self._coloured(drawn), self._mesh)
         batch: PixelBatch = jax.device_put(self._coloured(drawn), self._sharding)
         return batch
 
-    def _coloured(self, drawn: Drawn) -> PixelBatch:
+    def _coloured(self, drawn: DrawnPixels) -> PixelBatch:
         colours = self._pixels[np.asarray(drawn.position) - self._first]
         return with_colours(drawn, colours, self._views)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from nerf.config.settings import RenderConfig
 from nerf.corrections.corrections import Corrections, pixel_gains
-from nerf.corrections.poses import corrected_cameras, middle_depth, motions_of, moved
+from nerf.corrections.poses import apply_motions, corrected_cameras, middle_depth, motions_of
 from nerf.geometry.cameras import Cameras, pixel_cameras
 from nerf.geometry.rays import Rays
 from nerf.geometry.spaces import Space
@@ -74,7 +74,7 @@ def moved_rays(
     at_pixels = pixel_cameras(placed, pixels.view)
     camtoworlds = jnp.asarray(at_pixels.camtoworlds)
     motions = motions_of(tangents, camtoworlds, middle_depth(cameras))
-    at_pixels = dataclasses.replace(at_pixels, camtoworlds=moved(camtoworlds, motions))
+    at_pixels = dataclasses.replace(at_pixels, camtoworlds=apply_motions(camtoworlds, motions))
     return rays_at(at_pixels, pixels, space, config)
 
 

@@ -71,7 +71,7 @@ def _with_gains(
     values = state.values._replace(log_gains=log_gains - rate * updates.log_gains)
     # A gradient that is not finite must not stay in Adam's moments.
     is_finite = jnp.isfinite(optax.tree.norm(gradient))
-    kept: CorrectionState = jax.tree.map(
+    chosen: CorrectionState = jax.tree.map(
         lambda new, old: jnp.where(is_finite, new, old), CorrectionState(values, opt_state), state
     )
-    return kept, extra
+    return chosen, extra

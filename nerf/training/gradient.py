@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from nerf.config.settings import FINE, PROPOSAL, Config, RenderConfig
 from nerf.field import Params, RadianceField
 from nerf.geometry.occupancy import Occupancy
-from nerf.render.rays import known_occupancy, meets_something, render_nothing
+from nerf.render.rays import hits_occupied, known_occupancy, render_background
 from nerf.training.batch import Batch
 from nerf.training.corrected_batch import Corrected, with_corrected
 from nerf.training.loss import BatchStats, penalty, photometric_loss, rendering_loss
@@ -83,9 +83,11 @@ def loss_and_gradients(
     num_needed, values = jnp.int32(num_microbatches), (jnp.zeros(()), _no_stats())
     order, of_parts = None, jax.tree.map(jnp.zeros_like, corrected)
     if occupancy is not None:
-        order, num_needed = _needed_first(batch, occupancy, rays_per_microbatch)
+        order, num_needed = _occupied_first(batch, occupancy, rays_per_microbatch)
         batch, corrected = jax.tree.map(lambda x: x[order], (batch, corrected))
-        values, of_parts = _left_out(batch, config, num_needed, rays_per_microbatch, corrected)
+        values, of_parts = _value_and_gradient_of_empty(
+            batch, config, num_needed, rays_per_microbatch, corrected
+        )
 
     def in_microbatches(tree: T) -> T:
         shape = num_microbatches, rays_per_microbatch
@@ -130,12 +132,14 @@ def _penalty_and_gradient(
     def gradient_alone(params: Params) -> tuple[jax.Array, Params]:
         return jnp.zeros(()), jax.grad(weighed)(params)
 
-    def nothing(params: Params) -> tuple[jax.Array, Params]:
+    def no_penalty(params: Params) -> tuple[jax.Array, Params]:
         return jnp.zeros(()), jax.tree.map(jnp.zeros_like, params)
 
     if step is None or every == 1:
         return found(params)
-    due: tuple[jax.Array, Params] = jax.lax.cond(step % every == 0, gradient_alone, nothing, params)
+    due: tuple[jax.Array, Params] = jax.lax.cond(
+        step % every == 0, gradient_alone, no_penalty, params
+    )
     return due
 
 
@@ -145,18 +149,18 @@ def _no_stats() -> BatchStats:
     )
 
 
-def _needed_first(
+def _occupied_first(
     batch: Batch, occupancy: Occupancy, rays_per_microbatch: int
 ) -> tuple[jax.Array, jax.Array]:
     """An order of the rays in which those that meet nothing come last, `[num_rays]`, and the number
     of microbatches that must then be rendered.
     """
-    is_needed = meets_something(batch.rays, occupancy)
+    is_needed = hits_occupied(batch.rays, occupancy)
     order = jnp.argsort(~is_needed, stable=True)
     return order, -(-jnp.sum(is_needed, dtype=jnp.int32) // rays_per_microbatch)
 
 
-def _left_out(
+def _value_and_gradient_of_empty(
     batch: Batch,
     config: Config,
     num_needed: jax.Array,
@@ -171,7 +175,7 @@ def _left_out(
 
     def one(ray: Batch) -> tuple[jax.Array, BatchStats]:
         alone = jax.tree.map(lambda x: x[None], ray)
-        return rendering_loss(render_nothing(alone.rays, config.render), alone, config)
+        return rendering_loss(render_background(alone.rays, config.render), alone, config)
 
     def total(corrected: Corrected | None) -> tuple[jax.Array, BatchStats]:
         rays = batch if corrected is None else with_corrected(batch, corrected)

@@ -59,11 +59,11 @@ class Health(NamedTuple):
 
 
 class TrainingCollapsed(UserError):
-    """Training has collapsed; `sign` is the field of `Health` that shows it."""
+    """Training has collapsed; `symptom` is the field of `Health` that shows it."""
 
-    def __init__(self, sign: str, step: int, message: str):
+    def __init__(self, symptom: str, step: int, message: str):
         super().__init__(message)
-        self.sign = sign
+        self.symptom = symptom
         self.step = step
 
 
@@ -80,7 +80,7 @@ def is_finite(loss: jax.Array, grad_norm: jax.Array) -> jax.Array:
     return jnp.isfinite(loss) & jnp.isfinite(grad_norm)
 
 
-def update(health: Health, signs: StepHealth) -> Health:
+def update(health: Health, step_health: StepHealth) -> Health:
     """Adds the measurements of one step; a loss that is not finite leaves the mean unchanged.
 
     >>> fine = StepHealth(*map(jnp.asarray, (0.1, 1.0, [0.9, 0.9], 0.2, 0.2)))
@@ -88,16 +88,16 @@ def update(health: Health, signs: StepHealth) -> Health:
     >>> [int(update(update(init(), dead), signs).transparent) for signs in (dead, fine)]
     [2, 0]
     """
-    finite = is_finite(signs.loss, signs.grad_norm)
-    previous = jnp.where(jnp.isfinite(health.mean_loss), health.mean_loss, signs.loss)
-    mean_loss = _MEMORY * previous + (1.0 - _MEMORY) * signs.loss
+    finite = is_finite(step_health.loss, step_health.grad_norm)
+    previous = jnp.where(jnp.isfinite(health.mean_loss), health.mean_loss, step_health.loss)
+    mean_loss = _MEMORY * previous + (1.0 - _MEMORY) * step_health.loss
     mean_loss = jnp.where(finite, mean_loss, health.mean_loss)
-    varied = signs.pixel_std > MIN_SPREAD
+    varied = step_health.pixel_std > MIN_SPREAD
     return Health(
         not_finite=_count(health.not_finite, ~finite),
-        transparent=_count(health.transparent, jnp.min(signs.acc) < TRANSPARENT),
+        transparent=_count(health.transparent, jnp.min(step_health.acc) < TRANSPARENT),
         one_colour=_count(
-            health.one_colour, varied & (signs.rgb_std < ONE_COLOUR * signs.pixel_std)
+            health.one_colour, varied & (step_health.rgb_std < ONE_COLOUR * step_health.pixel_std)
         ),
         exploded=_count(health.exploded, mean_loss > EXPLODED * health.lowest_loss),
         mean_loss=mean_loss,
@@ -107,16 +107,16 @@ def update(health: Health, signs: StepHealth) -> Health:
 
 def check(health: Health, step: int) -> None:
     """Raises TrainingCollapsed if a counter of `health`, on the host, reaches its limit."""
-    for sign, (what, advice) in _MEANING.items():
-        limit = 1 if sign == "not_finite" else PATIENCE
-        if int(getattr(health, sign)) >= limit:
+    for symptom, (what, advice) in _MEANING.items():
+        limit = 1 if symptom == "not_finite" else PATIENCE
+        if int(getattr(health, symptom)) >= limit:
             raise TrainingCollapsed(
-                sign, step, f"training collapsed, as noticed at step {step}: {what}; {advice}"
+                symptom, step, f"training collapsed, as noticed at step {step}: {what}; {advice}"
             )
 
 
-def _count(steps: jax.Array, seen: jax.Array) -> jax.Array:
-    return jnp.where(seen, steps + 1, 0)
+def _count(steps: jax.Array, is_present: jax.Array) -> jax.Array:
+    return jnp.where(is_present, steps + 1, 0)
 
 
 _PREVENTION = (

@@ -23,16 +23,16 @@ class Lockstep:
     """What the processes agree on.
 
     Args:
-      asked: what this process was asked: 0 for nothing, any other number to stop.
+      stop_request: whether this process was asked to stop: 0 if not, any other number if so.
       started: `time.monotonic()` when the time of the run began; that of the first process counts.
     """
 
-    def __init__(self, asked: Callable[[], int], started: float):
-        self._asked = asked
+    def __init__(self, stop_request: Callable[[], int], started: float):
+        self._own_stop_request = stop_request
         self._started = started
-        self.asked = 0  # the largest number of all processes
+        self.stop_request = 0  # the largest number of all processes
         self._now = 0.0
-        self.meet()
+        self.synchronize()
 
     def clock(self) -> float:
         """Seconds since the run began, at the last meeting."""
@@ -40,14 +40,14 @@ class Lockstep:
 
     def should_stop(self) -> bool:
         """Whether any process was asked to stop before the last meeting."""
-        return self.asked > 0
+        return self.stop_request > 0
 
-    def meet(self) -> None:
-        """Waits for the other processes, and learns the time and whether one has to stop."""
-        own = np.array([time.monotonic() - self._started, float(self._asked())])
-        everyones = exchange.gathered(own)
+    def synchronize(self) -> None:
+        """Waits for the other processes, and takes over the time and any request to stop."""
+        own = np.array([time.monotonic() - self._started, float(self._own_stop_request())])
+        everyones = exchange.all_gather(own)
         self._now = float(everyones[0, 0])
-        self.asked = max(self.asked, int(everyones[:, 1].max()))
+        self.stop_request = max(self.stop_request, int(everyones[:, 1].max()))
 
     def step_fn(self, step_fn: StepFn) -> StepFn:
         """A training step after which the processes meet."""
@@ -56,7 +56,7 @@ class Lockstep:
             state: TrainState, num_steps: int = 1, budget: TimeBudget | None = None, /
         ) -> tuple[TrainState, Metrics]:
             result = step_fn(state, num_steps, budget)
-            self.meet()
+            self.synchronize()
             return result
 
         return step
@@ -66,15 +66,15 @@ class Lockstep:
 
         def save(state: TrainState, score: float | None) -> None:
             hooks.save(state, score)
-            self.meet()
+            self.synchronize()
 
         def evaluate(state: TrainState) -> Mapping[str, float] | None:
             scores = hooks.evaluate(state)
-            self.meet()
+            self.synchronize()
             return scores
 
         def plan(rays_per_second: float, seconds: float) -> float:
-            return float(exchange.value_from_first(hooks.plan(rays_per_second, seconds)))
+            return float(exchange.broadcast_value(hooks.plan(rays_per_second, seconds)))
 
         return hooks._replace(
             save=save,

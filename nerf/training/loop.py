@@ -80,7 +80,7 @@ class LoopConfig(NamedTuple):
         return min([step + self.steps_per_call, self.last_step, *events])
 
 
-AskFn = Callable[[], bool]
+ShouldStopFn = Callable[[], bool]
 
 
 class MetricsWriter(Protocol):
@@ -111,7 +111,7 @@ class Hooks(NamedTuple):
     wait: Callable[[], None] = lambda: None
     evaluate: Callable[[TrainState], Mapping[str, float] | None] = lambda state: None
     plan: PlanFn = lambda rays_per_second, seconds: 0.0
-    should_stop: AskFn = lambda: False
+    should_stop: ShouldStopFn = lambda: False
     watch: Callable[[TrainState, int], None] = lambda state, step: None
     clock: Callable[[], float] | None = None
 
@@ -167,10 +167,10 @@ def train(
             scores_done = due if evaluates else scores_done
             saves = evaluates or (config.saves_at(step) and meter.may_save())
             if step == first_step + 1 or step % config.log_every == 0 or saves or is_last:
-                reading = _read(state, metrics, meter)
-                log.write(step, reading)
-                progress.set_detail(_detail(config, step, reading))
-                callback(StepMetrics(step, reading))
+                latest_metrics = _read(state, metrics, meter)
+                log.write(step, latest_metrics)
+                progress.set_detail(_detail(config, step, latest_metrics))
+                callback(StepMetrics(step, latest_metrics))
             progress.move_to(_progress_count(config, step, meter))
             if hooks.should_stop():
                 break
@@ -216,11 +216,11 @@ def _calls(first_step: int, config: LoopConfig, meter: Meter) -> Iterator[tuple[
 
 def _read(state: TrainState, metrics: Metrics, meter: Meter) -> dict[str, float]:
     """Fetches the metrics of the last step and checks the health of the run."""
-    values, seen = jax.device_get((metrics, state.health))
+    values, health_values = jax.device_get((metrics, state.health))
     step = int(state.step)
-    health.check(seen, step)
-    reading = {name: float(value) for name, value in values._asdict().items()}
-    return {**reading, **meter.rate(step), "seconds": round(meter.seconds, 3)}
+    health.check(health_values, step)
+    values_by_name = {name: float(value) for name, value in values._asdict().items()}
+    return {**values_by_name, **meter.rate(step), "seconds": round(meter.seconds, 3)}
 
 
 def _evaluate(state: TrainState, hooks: Hooks, log: MetricsWriter, meter: Meter) -> float | None:
@@ -235,9 +235,9 @@ def _evaluate(state: TrainState, hooks: Hooks, log: MetricsWriter, meter: Meter)
     return scores[TEST_PSNR]
 
 
-def _detail(config: LoopConfig, step: int, reading: Mapping[str, float]) -> str:
-    rate = reading.get("rays_per_second")
+def _detail(config: LoopConfig, step: int, metrics: Mapping[str, float]) -> str:
+    rate = metrics.get("rays_per_second")
     return (
-        f"{f'step {step}, ' if config.is_timed else ''}loss {reading['loss']:.4f}, "
-        f"PSNR {reading['psnr']:.2f} dB{'' if rate is None else f', {rate:,.0f} rays/s'}"
+        f"{f'step {step}, ' if config.is_timed else ''}loss {metrics['loss']:.4f}, "
+        f"PSNR {metrics['psnr']:.2f} dB{'' if rate is None else f', {rate:,.0f} rays/s'}"
     )

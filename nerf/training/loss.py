@@ -11,7 +11,7 @@ from nerf.field import Params, Proposal, RadianceField
 from nerf.geometry.occupancy import Occupancy
 from nerf.render.rays import (
     Rendering,
-    parts,
+    networks_by_name,
     render_rays,
 )
 from nerf.render.volume import Composite
@@ -154,7 +154,7 @@ def squared_errors(composite: Composite, batch: Batch, config: RenderConfig) -> 
 
 def penalty(field: RadianceField, params: Params, config: RenderConfig) -> jax.Array:
     """The regularisation of the parameters of all networks."""
-    owners = parts(field, config).items()
+    owners = networks_by_name(field, config).items()
     named = [
         owner.penalty(params[name]) for name, owner in owners if not isinstance(owner, Proposal)
     ]

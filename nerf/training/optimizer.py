@@ -8,7 +8,7 @@ import optax
 
 from nerf.config.settings import RenderConfig, TrainConfig
 from nerf.field import Params, RadianceField
-from nerf.render.rays import parts
+from nerf.render.rays import networks_by_name
 
 WARMUP_START = 0.01  # of the learning rate, as in JaxNeRF
 
@@ -77,4 +77,6 @@ def correction_optimizer() -> optax.GradientTransformation:
 
 def learning_rates(field: RadianceField, params: Params, config: RenderConfig) -> Params:
     """A tree like `params` with each array's factor of the learning rate."""
-    return {name: owner.rates(params[name]) for name, owner in parts(field, config).items()}
+    return {
+        name: owner.rates(params[name]) for name, owner in networks_by_name(field, config).items()
+    }

@@ -119,8 +119,8 @@ def state_shardings(mesh: Mesh, state: TrainState) -> TrainState:
     """Shardings of a state: each device updates its own rows of a large array, and stores Adam's
     moments of these rows alone; parameters are replicated.
     """
-    everywhere = jax.tree.map(lambda _: NamedSharding(mesh, PartitionSpec()), state)
-    shardings: TrainState = everywhere._replace(
+    replicated = jax.tree.map(lambda _: NamedSharding(mesh, PartitionSpec()), state)
+    shardings: TrainState = replicated._replace(
         opt_state=parallel.row_shardings(mesh, state.opt_state)
     )
     return shardings
@@ -130,6 +130,6 @@ def place_state(mesh: Mesh, state: TrainState) -> TrainState:
     """The state on the devices of a mesh, see `state_shardings`."""
     shardings = state_shardings(mesh, state)
     if global_arrays.spans_processes(mesh):
-        return global_arrays.place(state, shardings)
+        return global_arrays.put_on_mesh(state, shardings)
     placed: TrainState = jax.device_put(state, shardings)
     return placed

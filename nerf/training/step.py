@@ -23,7 +23,7 @@ from nerf.field import Params, RadianceField
 from nerf.geometry.cameras import Cameras
 from nerf.geometry.spaces import Space
 from nerf.render.checks import checked
-from nerf.render.rays import may_skip
+from nerf.render.rays import can_skip_empty_space
 from nerf.runtime import fixed_order, global_arrays, parallel, processes
 from nerf.runtime.devices import IMAGE_MEMORY
 from nerf.training import health
@@ -139,7 +139,7 @@ def make_step(
     platform = parallel.platform_of(mesh)
     views = dataclasses.replace(views, depths=None)
     draw = with_depths(make_draw(mesh, views, num_rays, image_memory), mesh, depths, num_depth_rays)
-    cameras = global_arrays.replicate(mesh, views.cameras)
+    cameras = global_arrays.replicate_on_all(mesh, views.cameras)
 
     def steps(
         state: TrainState, num_steps: int = 1, budget: TimeBudget | None = None, /
@@ -159,7 +159,7 @@ def make_step(
 def _share_done(mesh: Mesh, budget: TimeBudget, number: int) -> jax.Array:
     """The share of the run that is over before one of several steps, on the mesh."""
     done: Any = np.float32(budget.done) + np.float32(number) * np.float32(budget.per_step)
-    placed: jax.Array = global_arrays.replicate(mesh, done)
+    placed: jax.Array = global_arrays.replicate_on_all(mesh, done)
     return placed
 
 
@@ -192,7 +192,11 @@ def jit_step(
     """
     platform = platform or parallel.platform_of(mesh)
     rays_at_once = config.train.num_rays // (num_shards or mesh.size)
-    if rays_per_microbatch is None and platform != "cpu" and may_skip(field, config.render, space):
+    if (
+        rays_per_microbatch is None
+        and platform != "cpu"
+        and can_skip_empty_space(field, config.render, space)
+    ):
         rays_per_microbatch = max(1, rays_at_once // _ACCELERATOR_MICROBATCHES)
     optimizer, schedule = make_optimizer(config.train), learning_rate(config.train)
     microbatch_size = parallel.choose_microbatch_size(
@@ -202,7 +206,7 @@ def jit_step(
         platform=platform,
     )
 
-    def one_share(
+    def on_one_device(
         replicated: tuple[Params, Cameras, jax.Array, jax.Array, Corrections | None],
         pixels: PixelBatch,
     ) -> tuple[jax.Array, BatchStats, Params, jax.Array, ViewGradients | None]:
@@ -238,21 +242,21 @@ def jit_step(
             found = with_depth_loss(found, field, params, rays, config, size, progress)
         return *found, moments, of_views
 
-    everywhere = NamedSharding(mesh, PartitionSpec())
+    replicated_sharding = NamedSharding(mesh, PartitionSpec())
 
     def step(
         state: TrainState, batch: PixelBatch, cameras: Cameras, done: jax.Array | None
     ) -> tuple[TrainState, Metrics]:
         rows = parallel.row_shardings(mesh, state.params)
-        stats_at: Any = BatchStats._make([everywhere] * len(BatchStats._fields))
+        stats_at: Any = BatchStats._make([replicated_sharding] * len(BatchStats._fields))
         values = state.corrections and state.corrections.values
         of_views = values and ViewGradients(values.log_gains, state.pose_equations)
-        views_at = jax.tree.map(lambda _: everywhere, of_views)
-        shardings = (everywhere, stats_at, rows, everywhere, views_at)
+        views_at = jax.tree.map(lambda _: replicated_sharding, of_views)
+        shardings = (replicated_sharding, stats_at, rows, replicated_sharding, views_at)
         if num_shards is None:
-            all_shares = parallel.shard(mesh, one_share, average=True, shardings=shardings)
+            all_shares = parallel.shard(mesh, on_one_device, average=True, shardings=shardings)
         else:
-            all_shares = fixed_order.mean_in_fixed_order(mesh, one_share, num_shards)
+            all_shares = fixed_order.mean_in_fixed_order(mesh, on_one_device, num_shards)
         progress = share_of_run(config.train, state.step, done)
         loss, stats, gradient, moments, of_views = all_shares(
             (state.params, cameras, state.step, progress, values), batch

@@ -80,7 +80,9 @@ def pose_equations(
     some = pixels.every(_EVERY if num_rays % _EVERY == 0 else 1)  # on any number of devices
     (size,) = some.view.shape
     rays, of_tangents = jax.vjp(lambda tangents: rays_of(some, tangents), jnp.zeros((size, 6)))
-    signs = jax.vmap(lambda key: jax.random.rademacher(key, (3,), jnp.float32))(some.ray_keys)
+    random_signs = jax.vmap(lambda key: jax.random.rademacher(key, (3,), jnp.float32))(
+        some.ray_keys
+    )
     occupancy = known_occupancy(field, params, config.render, rays.space)
 
     def of_colours(given: tuple[Rays, jax.Array]) -> Rays:
@@ -91,7 +93,7 @@ def pose_equations(
         return of_some
 
     microbatch_size = parallel.largest_divisor(size, microbatch_size)
-    (signed,) = of_tangents(map_microbatches(of_colours, (rays, signs), microbatch_size))
+    (signed,) = of_tangents(map_microbatches(of_colours, (rays, random_signs), microbatch_size))
     channels = {"sum": 3.0, "mean": 1.0}[config.train.loss]
     squares = signed[:, :, None] * signed[:, None, :] * (2.0 * channels / (3.0 * size))
     return PoseEquations(slope, by_view(squares, some.view), jnp.ones(()))

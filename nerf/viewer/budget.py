@@ -42,20 +42,20 @@ class DrawingBudget:
         self._has_drawn = False
 
     @property
-    def rests(self) -> bool:
+    def is_limited(self) -> bool:
         """Whether there are rests at all."""
         return any(factor > 0 for factor in self._factors.values())
 
     @contextmanager
-    def turn(self, *, is_moving: bool, is_over: Callable[[], bool]) -> Iterator[bool]:
+    def turn(self, *, is_moving: bool, should_stop: Callable[[], bool]) -> Iterator[bool]:
         """Waits for its turn to draw, and keeps it during the block.
 
         Args:
           is_moving: whether it answers a movement.
-          is_over: whether nobody needs the drawing any more, which ends the wait.
+          should_stop: whether nobody needs the drawing any more, which ends the wait.
 
         Yields:
-          Whether it may draw; False where `is_over` ended the wait.
+          Whether it may draw; False where `should_stop` ended the wait.
         """
         while True:
             with self._lock:
@@ -67,7 +67,7 @@ class DrawingBudget:
                     finally:
                         self._rest(self._clock() - start)
                     return
-            if is_over():
+            if should_stop():
                 yield False
                 return
             self._sleep(min(left, _SLICE))

@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial.transform import Rotation
 
+from nerf.geometry.arrangement import find_arrangement
 from nerf.geometry.cameras import Cameras
 from nerf.geometry.lenses import Lens
-from nerf.geometry.rigs import classify_rig
 from nerf.geometry.spaces import Space
 from nerf.geometry.upright import quarter_turns, turned_pose
 from nerf.scenes.record import SceneRecord
@@ -108,15 +108,15 @@ def look_distance(record: SceneRecord) -> float:
     """The usual distance from a camera to what it looks at, scene units."""
     poses = np.asarray(record.cameras.camtoworlds, np.float64)
     near = float(np.median(np.asarray(record.cameras.bounds)[:, 0]))
-    focus = classify_rig(poses).focus
+    focus = find_arrangement(poses).focus
     ahead = -np.einsum("nj,nj->n", poses[:, :, 2], focus - poses[:, :, 3])
     return max(float(np.median(ahead)), 1.5 * near, 1e-6)
 
 
-def look_at(record: SceneRecord, camtoworld: npt.ArrayLike) -> Array:
+def orbit_centre(record: SceneRecord, camtoworld: npt.ArrayLike) -> Array:
     """The point `[3]` that a camera turns around: ahead of it, as far as the scene's focus is."""
     pose, usual = np.asarray(camtoworld, np.float64), look_distance(record)
-    focus = classify_rig(np.asarray(record.cameras.camtoworlds, np.float64)).focus
+    focus = find_arrangement(np.asarray(record.cameras.camtoworlds, np.float64)).focus
     ahead = float(-pose[:, 2] @ (focus - pose[:, 3]))
     distance = ahead if ahead > _MIN_SHARE * usual else usual
     return np.asarray(pose[:, 3] - distance * pose[:, 2])
@@ -142,7 +142,7 @@ def turning_axis(camtoworld: npt.ArrayLike) -> Array:
 def home_index(record: SceneRecord) -> int:
     """The view where the page starts: the one nearest to the middle of all that look alike."""
     poses = np.asarray(record.cameras.camtoworlds, np.float64)
-    if classify_rig(poses).kind != "forward":
+    if find_arrangement(poses).kind != "forward":
         views = record.split.test or record.split.train
         return views[len(views) // 2]
     away = np.linalg.norm(poses[:, :, 3] - poses[:, :, 3].mean(axis=0), axis=1)

@@ -7,7 +7,7 @@ from nerf.captures.images.files import shrink
 from nerf.geometry.cameras import Cameras
 from nerf.output.images import FloatImage, to_bytes
 from nerf.render.images import RenderedImage
-from nerf.viewer.shown import enlarged
+from nerf.viewer.display import resized
 
 
 class Canvas:
@@ -36,8 +36,8 @@ class Canvas:
         return RenderedImage(self._rgb, self._depth, self._acc)
 
 
-def fitted(image: FloatImage, height: int, width: int) -> FloatImage:
+def resized_photograph(image: FloatImage, height: int, width: int) -> FloatImage:
     """A photograph scaled to a size; smaller sizes are averages over areas."""
     if image.shape[0] >= height and image.shape[1] >= width:
         return shrink(image, height, width)
-    return enlarged(to_bytes(image), height, width).astype(np.float32) / 255.0
+    return resized(to_bytes(image), height, width).astype(np.float32) / 255.0

@@ -22,7 +22,7 @@ from nerf.viewer.cameras import PIXEL_OFFSET
 
 Box = npt.NDArray[np.float32]  # `[2, 3]`, the lowest and the highest corner, scene units
 
-EVERYTHING: Box = np.array([[-np.inf] * 3, [np.inf] * 3], np.float32)
+INFINITE_BOX: Box = np.array([[-np.inf] * 3, [np.inf] * 3], np.float32)
 # Of one device: between two tiles a newer camera is noticed.
 _CPU_EVALUATIONS_PER_TILE = {True: 2**17, False: 2**14}  # of a table of features; of an MLP
 _ACCELERATOR_RAYS_PER_TILE = 2**16
@@ -77,9 +77,9 @@ def cropping_program(
     )
 
     def render(
-        whole: tuple[Params, jax.Array], rays: Rays, occupancy: Occupancy | None
+        params_and_box: tuple[Params, jax.Array], rays: Rays, occupancy: Occupancy | None
     ) -> Composite:
-        params, box = whole
+        params, box = params_and_box
         some = cropped(field, space, box)
         return render_rays(some, params, rays, config, occupancy=occupancy).fine
 

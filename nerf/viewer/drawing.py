@@ -12,11 +12,17 @@ from nerf.output.images import ByteImage, FloatImage, to_bytes
 from nerf.render.images import RenderedImage
 from nerf.runtime.events import LOGGER
 from nerf.scenes.scene import View
-from nerf.viewer import ladder
+from nerf.viewer import progressive
 from nerf.viewer.cameras import PageCamera, PageFrame, unseen_pixels
-from nerf.viewer.canvas import Canvas, fitted
+from nerf.viewer.canvas import Canvas, resized_photograph
 from nerf.viewer.crop import Box
-from nerf.viewer.shown import beside, depth_limits, enlarged, shown, size_beside
+from nerf.viewer.display import (
+    depth_limits,
+    display_image,
+    place_side_by_side,
+    resized,
+    side_by_side_size,
+)
 from nerf.viewer.source import FieldSource, Tile
 from nerf.viewer.status import Status
 
@@ -29,7 +35,7 @@ _QUALITY, _MOVING_QUALITY = 95, 80  # of JPEG
 _JOIN_SECONDS = 5.0
 
 
-class Compared(NamedTuple):
+class ViewComparison(NamedTuple):
     """A view beside its photograph.
 
     Attributes:
@@ -41,22 +47,22 @@ class Compared(NamedTuple):
     photograph: FloatImage
 
 
-class Wanted(NamedTuple):
+class DrawRequest(NamedTuple):
     """What a window is to show.
 
     Attributes:
       camera: of the window.
-      show: one of `nerf.viewer.shown.SHOWS`.
+      output: one of `nerf.viewer.display.OUTPUTS`.
       limits: of the depth, scene units; None takes them from the first image.
       box: what lies outside is not drawn; None draws everything.
-      compared: the view that is shown beside its photograph, in place of the camera's; or None.
+      comparison: the view that is shown beside its photograph, in place of the camera's; or None.
     """
 
     camera: PageCamera
-    show: str = "colour"
+    output: str = "colour"
     limits: tuple[float, float] | None = None
     box: Box | None = None
-    compared: Compared | None = None
+    comparison: ViewComparison | None = None
 
 
 class Screen(Protocol):
@@ -89,17 +95,17 @@ class DrawLoop:
     def __init__(self, source: FieldSource, frame: PageFrame, screen: Screen):
         self._source, self._frame, self._screen = source, frame, screen
         self._changed = threading.Condition()
-        self._wanted: Wanted | None = None
-        self._num_wanted, self._is_updated, self._is_closed = 0, False, False
+        self._request: DrawRequest | None = None
+        self._num_requests, self._is_updated, self._is_closed = 0, False, False
         self._stop_updates = source.on_update(self._update)
         self._thread = threading.Thread(target=self._run, name="nerf-viewer", daemon=True)
         self._thread.start()
 
-    def want(self, wanted: Wanted) -> None:
+    def request(self, request: DrawRequest) -> None:
         """Draws this from now on."""
         with self._changed:
-            self._wanted = wanted
-            self._num_wanted += 1
+            self._request = request
+            self._num_requests += 1
             self._changed.notify()
 
     def close(self) -> None:
@@ -108,7 +114,7 @@ class DrawLoop:
             if self._is_closed:
                 return
             self._is_closed = True
-            self._num_wanted += 1
+            self._num_requests += 1
             self._changed.notify()
         self._stop_updates()
 
@@ -130,24 +136,24 @@ class DrawLoop:
                     self._changed.wait()
                 if self._is_closed:
                     return
-                is_moving = self._num_wanted != num_drawn
-                num_drawn, wanted, self._is_updated = self._num_wanted, self._wanted, False
-            assert wanted is not None
-            self._draw(wanted, num_drawn, is_moving=is_moving)
+                is_moving = self._num_requests != num_drawn
+                num_drawn, request, self._is_updated = self._num_requests, self._request, False
+            assert request is not None
+            self._draw(request, num_drawn, is_moving=is_moving)
 
     def _is_due(self, num_drawn: int) -> bool:
         """Whether there is something to draw."""
-        if self._wanted is None or not self._source.is_ready:
+        if self._request is None or not self._source.is_ready:
             return False
-        return self._num_wanted != num_drawn or self._is_updated
+        return self._num_requests != num_drawn or self._is_updated
 
-    def _draw(self, wanted: Wanted, number: int, *, is_moving: bool) -> None:
-        drawing = _Drawing(
+    def _draw(self, request: DrawRequest, number: int, *, is_moving: bool) -> None:
+        drawing = _ProgressiveDrawing(
             self._source,
             self._frame,
             self._screen,
-            wanted,
-            lambda: self._num_wanted != number,
+            request,
+            lambda: self._num_requests != number,
             is_moving=is_moving,
         )
         try:
@@ -161,14 +167,14 @@ def _never() -> bool:
     return False
 
 
-class _Drawing:
+class _ProgressiveDrawing:
     """One camera's images, from the coarse one to the sharp one.
 
     Args:
       source, frame, screen: see `DrawLoop`.
-      wanted: what is drawn.
-      is_newer: whether something else is wanted by now.
-      is_moving: whether it was not wanted before; else only the parameters are new.
+      request: what is drawn.
+      is_outdated: whether something else is requested by now.
+      is_moving: whether the request is new; else only the parameters are new.
     """
 
     def __init__(
@@ -176,20 +182,20 @@ class _Drawing:
         source: FieldSource,
         frame: PageFrame,
         screen: Screen,
-        wanted: Wanted,
-        is_newer: Callable[[], bool],
+        request: DrawRequest,
+        is_outdated: Callable[[], bool],
         *,
         is_moving: bool,
     ):
         self._source, self._frame, self._screen = source, frame, screen
-        self._wanted, self._is_newer, self._is_moving = wanted, is_newer, is_moving
+        self._request, self._is_outdated, self._is_moving = request, is_outdated, is_moving
         self._start = time.monotonic()
-        self._limits = wanted.limits
+        self._limits = request.limits
         self._last: RenderedImage | None = None  # what is refined
-        self._window = (wanted.camera.height, wanted.camera.width)
+        self._window = (request.camera.height, request.camera.width)
 
     def run(self) -> None:
-        renderer = self._source.renderer(self._wanted.box)
+        renderer = self._source.renderer(self._request.box)
         steps = self._sizes()
         for number, (height, width) in enumerate(steps):
             camera = self._camera(height, width)
@@ -199,13 +205,13 @@ class _Drawing:
                 renderer,
                 camera,
                 is_moving=answers,
-                is_over=_never if answers else self._is_newer,
+                should_stop=_never if answers else self._is_outdated,
             )
             if not self._fill(image, camera, steps, tiles, is_coarse=number == 0):
                 return
             self._last = image.image()
             self._show(self._last, camera, steps)
-            if self._is_newer():
+            if self._is_outdated():
                 return
 
     def _fill(
@@ -222,13 +228,13 @@ class _Drawing:
         before = shown_at = time.monotonic()
         longest, pause = 0.0, _SECONDS_BETWEEN_PARTS
         if is_coarse:
-            is_coarsest = num_pixels <= ladder.COARSEST_PIXELS
+            is_coarsest = num_pixels <= progressive.COARSEST_PIXELS
             longest = _LONGEST_COARSEST if is_coarsest else _LONGEST_COARSE
         for index, pixels in tiles:
             image.add(index, pixels.rgb, pixels.depth, pixels.acc)
             now, num_done = time.monotonic(), num_done + len(index)
-            if self._is_newer() and num_done < num_pixels and now - before > longest:
-                self._source.speed.measured(num_done, now - before)
+            if self._is_outdated() and num_done < num_pixels and now - before > longest:
+                self._source.speed.add_measurement(num_done, now - before)
                 return False
             if now - shown_at > pause and num_done < num_pixels:
                 self._show(image.image(), camera, steps, part=num_done / num_pixels)
@@ -238,22 +244,22 @@ class _Drawing:
 
     def _sizes(self) -> list[tuple[int, int]]:
         height, width = self._window
-        compared = self._wanted.compared
-        if compared is not None:
-            whole, is_turned = compared.view.camera, compared.view.turns % 2 == 1
+        comparison = self._request.comparison
+        if comparison is not None:
+            whole, is_turned = comparison.view.camera, comparison.view.turns % 2 == 1
             upright = (whole.width, whole.height) if is_turned else (whole.height, whole.width)
-            height, width = size_beside(self._window, upright)
+            height, width = side_by_side_size(self._window, upright)
             if is_turned:
                 height, width = width, height
         source = self._source
-        return ladder.sizes(width, height, source.speed.rays_per_second, source.max_pixels)
+        return progressive.sizes(width, height, source.speed.rays_per_second, source.max_pixels)
 
     def _camera(self, height: int, width: int) -> Cameras:
-        compared = self._wanted.compared
-        if compared is None:
-            return self._frame.camera(self._wanted.camera, height, width)
+        comparison = self._request.comparison
+        if comparison is None:
+            return self._frame.camera(self._request.camera, height, width)
         offset = self._source.trained.config.render.pixel_offset
-        return compared.view.camera.shrunk(height, width, pixel_offset=offset)
+        return comparison.view.camera.shrunk(height, width, pixel_offset=offset)
 
     def _show(
         self,
@@ -264,11 +270,11 @@ class _Drawing:
     ) -> None:
         self._limits = self._limits or depth_limits(image)
         unseen = None
-        if self._wanted.compared is None:
+        if self._request.comparison is None:
             unseen = unseen_pixels(self._source.trained.needed_space(), camera)
-        pixels = shown(image, self._wanted.show, self._limits, unseen)
-        if self._wanted.compared is not None:
-            pixels = self._with_photograph(pixels, self._wanted.compared, steps[-1])
+        pixels = display_image(image, self._request.output, self._limits, unseen)
+        if self._request.comparison is not None:
+            pixels = self._with_photograph(pixels, self._request.comparison, steps[-1])
         size = (camera.height, camera.width)
         is_sharp = size == steps[-1] and part == 1.0
         self._screen.show(pixels, _QUALITY if is_sharp else _MOVING_QUALITY)
@@ -278,10 +284,10 @@ class _Drawing:
         )
 
     def _with_photograph(
-        self, pixels: ByteImage, compared: Compared, size: tuple[int, int]
+        self, pixels: ByteImage, comparison: ViewComparison, size: tuple[int, int]
     ) -> ByteImage:
-        turns, photograph = compared.view.turns, fitted(compared.photograph, *size)
-        rendered = enlarged(pixels, *size)
-        return beside(
+        turns, photograph = comparison.view.turns, resized_photograph(comparison.photograph, *size)
+        rendered = resized(pixels, *size)
+        return place_side_by_side(
             self._window, np.rot90(rendered, turns), np.rot90(to_bytes(photograph), turns)
         )

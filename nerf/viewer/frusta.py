@@ -38,7 +38,7 @@ class Frusta:
         self._record = record
         self._positions = frame.scale * np.asarray(record.cameras.camtoworlds, np.float64)[..., 3]
         self._base = client.scene.add_frame(_FOLDER, show_axes=False)
-        self._size = usual_size(record, frame)
+        self._size = frustum_size(record, frame)
         self._factor = 1.0
         self._handles = {
             view: self._add(client, frame, view, on_click) for view in shown_views(record)
@@ -108,7 +108,7 @@ def shown_views(record: SceneRecord) -> list[int]:
     return [int(i) for i in np.linspace(0, record.num_views - 1, count).round()]
 
 
-def usual_size(record: SceneRecord, frame: PageFrame) -> float:
+def frustum_size(record: SceneRecord, frame: PageFrame) -> float:
     """The size of the frusta, page units: smaller than the distance to the next camera."""
     positions = np.asarray(record.cameras.camtoworlds, np.float64)[shown_views(record), :, 3]
     apart = np.linalg.norm(positions[:, None] - positions[None], axis=-1)

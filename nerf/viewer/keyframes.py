@@ -16,7 +16,7 @@ from nerf.errors import UserError
 from nerf.geometry.cameras import Cameras
 from nerf.geometry.keyframe_paths import KeyframePath
 from nerf.geometry.poses import transform_poses
-from nerf.jobs.videos.frames import VideoFrames, check_shown, path_to_file
+from nerf.jobs.videos.frames import VideoFrames, check_visible, path_to_file
 from nerf.output.images import write_sheet
 from nerf.output.video import check_video_encoder, write_video
 from nerf.render.images import RenderedImage
@@ -24,7 +24,7 @@ from nerf.scenes.record import SceneRecord
 from nerf.viewer.cameras import PageCamera, PageFrame, unseen_pixels
 from nerf.viewer.canvas import Canvas
 from nerf.viewer.crop import Box
-from nerf.viewer.shown import depth_limits, shown
+from nerf.viewer.display import depth_limits, display_image
 from nerf.viewer.source import FieldSource
 
 MIN_SIDE, MAX_SIDE = 16, 4096  # of a frame in pixels
@@ -66,7 +66,7 @@ class PathOptions:
         return max(2, num)
 
 
-def usual_size(width: int, height: int) -> tuple[int, int]:
+def default_frame_size(width: int, height: int) -> tuple[int, int]:
     """Width and height of the frames for a scene of this size, within what a video can have.
 
     >>> usual_size(8192, 6144)
@@ -79,15 +79,15 @@ def usual_size(width: int, height: int) -> tuple[int, int]:
     return min(across, MAX_SIDE), min(down, MAX_SIDE)
 
 
-class Look(NamedTuple):
-    """What the frames of a video show; see `nerf.viewer.drawing.Wanted`."""
+class DisplayOptions(NamedTuple):
+    """What the frames of a video show; see `nerf.viewer.drawing.DrawRequest`."""
 
-    show: str = "colour"
+    output: str = "colour"
     limits: tuple[float, float] | None = None
     box: Box | None = None
 
 
-def path_cameras(
+def keyframe_cameras(
     frame: PageFrame, keyframes: Sequence[PageCamera], options: PathOptions
 ) -> list[Cameras]:
     """The cameras of the frames: through all keyframes in their order, each pair in equal time.
@@ -125,7 +125,7 @@ def path_cameras(
 def keyframe_path(
     frame: PageFrame, keyframes: Sequence[PageCamera], options: PathOptions
 ) -> KeyframePath:
-    """The path through keyframes, in scene units and radians; see `path_cameras`.
+    """The path through keyframes, in scene units and radians; see `keyframe_cameras`.
 
     Raises:
       UserError: if there are fewer than two keyframes.
@@ -154,7 +154,7 @@ def save_path(
     Args:
       folder, name: where to, see `claimed_file`.
       record: the scene.
-      frame, keyframes, options: see `path_cameras`.
+      frame, keyframes, options: see `keyframe_cameras`.
 
     Returns:
       The file.
@@ -164,7 +164,7 @@ def save_path(
         `nerf.jobs.video.render_video` would refuse, or the name is not valid.
       OSError: if it cannot be written.
     """
-    cameras = path_cameras(frame, keyframes, options)
+    cameras = keyframe_cameras(frame, keyframes, options)
     every = Cameras.pinhole(
         np.stack([camera.camtoworlds for camera in cameras]),
         focal=np.array([camera.focal for camera in cameras], np.float32),
@@ -173,7 +173,7 @@ def save_path(
         near=frame.near,
         far=frame.far,
     )
-    check_shown(record, every, "the path")
+    check_visible(record, every, "the path")
     found = keyframe_path(frame, keyframes, options)
     back = np.linalg.inv(record.capture_to_scene).astype(np.float64)
     stops = found._replace(poses=transform_poses(back, found.poses), fov=np.degrees(found.fov))
@@ -189,9 +189,9 @@ def render_path(
     source: FieldSource,
     cameras: Sequence[Cameras],
     fps: float,
-    look: Look,
+    display: DisplayOptions,
     on_rays: Callable[[int, int], None],
-    is_over: Callable[[], bool] = lambda: False,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> Path:
     """Draws a camera path as a video, under a name that no other video has or has claimed.
 
@@ -201,10 +201,10 @@ def render_path(
       source: what is drawn.
       cameras: one a frame.
       fps: frames a second.
-      look: what the frames show.
+      display: what the frames show.
       on_rays: receives the number of rays that are drawn and that of all, tile by tile; what it
         raises ends the drawing, and no file is left.
-      is_over: whether `on_rays` is about to end the drawing, which does not rest then, see
+      should_stop: whether `on_rays` is about to end the drawing, which does not rest then, see
         `nerf.viewer.budget`.
 
     Returns:
@@ -219,7 +219,7 @@ def render_path(
     path, frames = _claimed_video(folder, name)
     files = [frames / f"frame_{index:05d}.png" for index in range(len(cameras))]
     try:
-        _write_frames(files, source, cameras, look, on_rays, is_over)
+        _write_frames(files, source, cameras, display, on_rays, should_stop)
     except BaseException:
         shutil.rmtree(frames, ignore_errors=True)
         raise
@@ -232,24 +232,26 @@ def _write_frames(
     files: Sequence[Path],
     source: FieldSource,
     cameras: Sequence[Cameras],
-    look: Look,
+    display: DisplayOptions,
     on_rays: Callable[[int, int], None],
-    is_over: Callable[[], bool],
+    should_stop: Callable[[], bool],
 ) -> None:
     num_all = sum(camera.height * camera.width for camera in cameras)
-    renderer, limits, done = source.renderer(look.box), look.limits, 0
+    renderer, limits, done = source.renderer(display.box), display.limits, 0
     space = source.trained.needed_space()
     for file, camera in zip(files, cameras, strict=True):
         canvas = Canvas(camera)
-        for index, pixels in source.tiles(renderer, camera, is_over=is_over):
+        for index, pixels in source.tiles(renderer, camera, should_stop=should_stop):
             canvas.add(index, pixels.rgb, pixels.depth, pixels.acc)
             done += len(index)
             on_rays(done, num_all)
-        if is_over():
+        if should_stop():
             on_rays(done, num_all)
         image: RenderedImage = canvas.image()
         limits = limits or depth_limits(image)
-        write_sheet(file, shown(image, look.show, limits, unseen_pixels(space, camera)))
+        write_sheet(
+            file, display_image(image, display.output, limits, unseen_pixels(space, camera))
+        )
 
 
 @contextlib.contextmanager

@@ -34,8 +34,8 @@ def may_connect(headers: Mapping[str, str] | None, *, is_local: bool) -> bool:
         origin = headers.get("Origin")
         if origin is None:
             return True
-        page, asked = urlsplit(origin), urlsplit(f"//{headers.get('Host', '')}")
-        is_own = page.netloc == asked.netloc and bool(page.hostname)
+        page, host = urlsplit(origin), urlsplit(f"//{headers.get('Host', '')}")
+        is_own = page.netloc == host.netloc and bool(page.hostname)
         return is_own and (not is_local or page.hostname in _LOCAL)
     except (ValueError, LookupError):  # of an invalid address, and of a header that is twice
         return False

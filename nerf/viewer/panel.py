@@ -10,7 +10,7 @@ import viser
 
 from nerf.scenes.record import SceneRecord
 from nerf.viewer.crop import Box
-from nerf.viewer.shown import SHOWS, legend
+from nerf.viewer.display import OUTPUTS, legend
 
 HELP = """
 drag: turn · right drag: move · wheel: nearer, farther \\
@@ -20,17 +20,17 @@ _FOV = (5.0, 120.0)  # degrees
 _STEPS = 200  # of a slider
 
 
-def put(handle: Any, value: Any) -> None:
+def set_value(handle: Any, value: Any) -> None:
     """Sets the value of a control, for the user to see; viser's types call it read-only."""
     handle.value = value
 
 
-def on_user(handle: viser.GuiInputHandle[Any], act: Callable[[], None]) -> None:
+def on_user_change(handle: viser.GuiInputHandle[Any], function: Callable[[], None]) -> None:
     """Calls a function when the user, and not the program, changes a control."""
 
     def changed(event: viser.GuiEvent[Any]) -> None:
         if event.client is not None:
-            act()
+            function()
 
     handle.on_update(changed)
 
@@ -40,7 +40,7 @@ class ViewControls:
     """The controls of the image.
 
     Attributes:
-      show: colour, depth or opacity.
+      output: colour, depth or opacity.
       depth: holds the controls of the depth, which are visible with it.
       near, far: of the colours of the depth, scene units.
       fit_depth: takes them from what is in view.
@@ -51,7 +51,7 @@ class ViewControls:
       axes: the lowest and the highest x, y and z of the box, scene units.
     """
 
-    show: viser.GuiDropdownHandle[str]
+    output: viser.GuiDropdownHandle[str]
     depth: viser.GuiFolderHandle
     near: viser.GuiNumberHandle[float]
     far: viser.GuiNumberHandle[float]
@@ -87,7 +87,7 @@ def add_view_controls(
       extent: `[2, 3]`, corners of the largest box, scene units.
       fov: vertical field of view in degrees.
     """
-    show = gui.add_dropdown("Show", SHOWS, initial_value=SHOWS[0])
+    output = gui.add_dropdown("Show", OUTPUTS, initial_value=OUTPUTS[0])
     with gui.add_folder("Depth", visible=False) as depth:
         near = gui.add_number("Nearest", 1.0, min=0.0, step=0.01, hint="scene units: brightest")
         far = gui.add_number("Farthest", 2.0, min=0.0, step=0.01, hint="scene units: darkest")
@@ -108,7 +108,7 @@ def add_view_controls(
             )
             for name, low, high in zip("xyz", *extent.tolist(), strict=True)
         )  # fmt: skip
-    return ViewControls(show, depth, near, far, fit, bar, angle, level, home, crop, axes)
+    return ViewControls(output, depth, near, far, fit, bar, angle, level, home, crop, axes)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,7 +118,7 @@ class CameraControls:
     Attributes:
       visible, size: of the frusta.
       view: the view that is chosen.
-      go: flies there.
+      fly: flies there.
       before, after: choose the neighbour and fly there.
       compare: shows its rendering beside its photograph.
       photograph: shows it small.
@@ -127,7 +127,7 @@ class CameraControls:
     visible: viser.GuiCheckboxHandle
     size: viser.GuiSliderHandle[float]
     view: viser.GuiDropdownHandle[str]
-    go: viser.GuiButtonHandle
+    fly: viser.GuiButtonHandle
     before_after: viser.GuiButtonGroupHandle
     compare: viser.GuiCheckboxHandle
     photograph: viser.GuiImageHandle
@@ -147,14 +147,14 @@ def add_camera_controls(gui: viser.GuiApi, labels: Sequence[str], home: int) -> 
     visible = gui.add_checkbox("Show cameras", True)
     size = gui.add_slider("Size", 0.2, 5.0, step=0.1, initial_value=1.0)
     view = gui.add_dropdown("View", tuple(labels), initial_value=labels[home])
-    both = gui.add_button_group("", (BEFORE, AFTER))
-    go = gui.add_button("Fly to this view")
+    neighbours = gui.add_button_group("", (BEFORE, AFTER))
+    fly = gui.add_button("Fly to this view")
     compare = gui.add_checkbox(
         "Beside its photograph", False, disabled=True, hint="rendering left, photograph right"
     )
-    nothing = np.full((4, 256, 3), 255, np.uint8)
-    photograph = gui.add_image(nothing, label="photograph", visible=False)
-    return CameraControls(visible, size, view, go, both, compare, photograph)
+    blank = np.full((4, 256, 3), 255, np.uint8)
+    photograph = gui.add_image(blank, label="photograph", visible=False)
+    return CameraControls(visible, size, view, fly, neighbours, compare, photograph)
 
 
 def view_labels(record: SceneRecord) -> list[str]:

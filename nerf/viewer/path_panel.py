@@ -17,15 +17,15 @@ from nerf.viewer.frusta import show_unless_within
 from nerf.viewer.keyframes import (
     MAX_SIDE,
     MIN_SIDE,
-    Look,
+    DisplayOptions,
     PathOptions,
-    path_cameras,
+    default_frame_size,
+    keyframe_cameras,
     render_path,
     save_path,
-    usual_size,
 )
-from nerf.viewer.opened_path import opened_path
-from nerf.viewer.panel import put
+from nerf.viewer.loaded_path import load_path
+from nerf.viewer.panel import set_value
 from nerf.viewer.source import FieldSource
 
 _SECONDS_BETWEEN_REPORTS = 0.25
@@ -49,7 +49,7 @@ class PathPanel:
       record: the scene.
       folder: where files go.
       camera: returns the window's camera.
-      look: returns what the window shows.
+      display: returns what the window shows.
       fly: flies to a keyframe.
     """
 
@@ -61,23 +61,23 @@ class PathPanel:
         record: SceneRecord,
         folder: Path,
         camera: Callable[[], PageCamera],
-        look: Callable[[], Look],
+        display: Callable[[], DisplayOptions],
         fly: Callable[[PageCamera], None],
     ):
         self._client, self._source, self._frame, self._record = client, source, frame, record
-        self._folder, self._camera, self._look, self._fly = folder, camera, look, fly
+        self._folder, self._camera, self._display, self._fly = folder, camera, display, fly
         self._keyframes: list[PageCamera] = []
         self._frusta: list[viser.CameraFrustumHandle] = []  # one a keyframe
         self._job: threading.Thread | None = None
-        self._stops, self._is_closed = threading.Event(), False
+        self._cancelled, self._is_closed = threading.Event(), False
         gui, cameras = client.gui, record.cameras
-        self._list = gui.add_markdown(_described([]))
+        self._list = gui.add_markdown(_describe_keyframes([]))
         add = gui.add_button("Add this view as a keyframe")
         change = gui.add_button_group("", ("Remove last", "Clear"))
         self._seconds = gui.add_number("Seconds", 6.0, min=0.1, max=3600.0, step=0.1)
         self._fps = gui.add_number("Frames a second", 24, min=1, max=120, step=1)
         self._loop = gui.add_checkbox("Return to the first", False)
-        width, height = usual_size(cameras.width, cameras.height)
+        width, height = default_frame_size(cameras.width, cameras.height)
         self._width = gui.add_number("Width", width, min=MIN_SIDE, max=MAX_SIDE, step=2)
         self._height = gui.add_number("Height", height, min=MIN_SIDE, max=MAX_SIDE, step=2)
         self._name = gui.add_text("Name", "path")
@@ -88,15 +88,15 @@ class PathPanel:
         self._cancel = gui.add_button("Cancel", visible=False, color="red")
         self._bar = gui.add_progress_bar(0.0, visible=False)
         self._progress = gui.add_markdown("")
-        self._says = gui.add_markdown("")
+        self._status_text = gui.add_markdown("")
         add.on_click(lambda event: self.add())
         change.on_click(lambda event: self.remove(is_all=event.target.value == "Clear"))
         self._loop.on_update(lambda event: self._draw())
         self._play.on_click(lambda event: self._start(self._run_play))
-        save.on_click(lambda event: self._guarded(self.save))
-        opened.on_upload(lambda event: self._guarded(lambda: self.open(opened.value)))
+        save.on_click(lambda event: self._run_and_report(self.save))
+        opened.on_upload(lambda event: self._run_and_report(lambda: self.open(opened.value)))
         self._render.on_click(lambda event: self._start(self._run_video))
-        self._cancel.on_click(lambda event: self._stops.set())
+        self._cancel.on_click(lambda event: self._cancelled.set())
 
     def add(self) -> None:
         """Makes the window's camera the next keyframe."""
@@ -116,7 +116,7 @@ class PathPanel:
     def close(self) -> None:
         """Cancels the file or video that is being made."""
         self._is_closed = True
-        self._stops.set()
+        self._cancelled.set()
 
     def join(self, seconds: float) -> bool:
         """Waits for the end of what is being made; returns whether it has ended."""
@@ -148,23 +148,23 @@ class PathPanel:
         """Replaces the keyframes by those of a saved path.
 
         Raises:
-          UserError: see `opened_path`.
+          UserError: see `load_path`.
         """
-        found = opened_path(file.name, file.content, self._record, self._frame, self.options())
+        found = load_path(file.name, file.content, self._record, self._frame, self.options())
         self._keyframes, options = found.keyframes, found.options
         values = (options.seconds, options.fps, options.is_loop, *options.size)
         controls = (self._seconds, self._fps, self._loop, self._width, self._height)
         for control, value in zip(controls, values, strict=True):
-            put(control, value)
-        put(self._name, Path(file.name).stem)
+            set_value(control, value)
+        set_value(self._name, Path(file.name).stem)
         self._draw()
 
     def _start(self, run: Callable[[], Path | None]) -> None:
         """Runs something that takes long, one at a time."""
         if self._job is not None and self._job.is_alive():
-            self._says.content = "one at a time: cancel the other first"
+            self._status_text.content = "one at a time: cancel the other first"
             return
-        self._stops.clear()
+        self._cancelled.clear()
         self._job = threading.Thread(
             target=self._run_job, args=(run,), name="nerf-viewer-path", daemon=True
         )
@@ -173,18 +173,18 @@ class PathPanel:
 
     def _run_job(self, run: Callable[[], Path | None]) -> None:
         """Runs what `_start` was given, with a progress bar and a cancel button until it ends."""
-        file, said = self._tried(run)
+        file, message = self._run_safely(run)
         if self._is_closed:
             return
         self._cancel.visible = self._bar.visible = False
         self._progress.content = ""
-        self._tell(file, said)
+        self._report(file, message)
 
-    def _guarded(self, run: Callable[[], Path | None]) -> None:
+    def _run_and_report(self, run: Callable[[], Path | None]) -> None:
         """Runs something; an error becomes a sentence in the panel."""
-        self._tell(*self._tried(run))
+        self._report(*self._run_safely(run))
 
-    def _tried(self, run: Callable[[], Path | None]) -> tuple[Path | None, str]:
+    def _run_safely(self, run: Callable[[], Path | None]) -> tuple[Path | None, str]:
         """Runs something; returns the file that it has made, and a message, e.g. if it failed."""
         try:
             file = run()
@@ -200,18 +200,20 @@ class PathPanel:
             LOGGER.warning("the camera path failed", exc_info=True)
             return None, f"failed: {error}"
 
-    def _tell(self, file: Path | None, said: str) -> None:
+    def _report(self, file: Path | None, message: str) -> None:
         """Says something, and offers a file to the browser."""
-        self._says.content = said
+        self._status_text.content = message
         if file is not None:
             self._client.send_file_download(file.name, file.read_bytes())
 
     def _run_play(self) -> None:
         """Flies along the path."""
         options = self.options()
-        cameras = path_cameras(self._frame, self._keyframes, options)
+        cameras = keyframe_cameras(self._frame, self._keyframes, options)
         start, now = time.monotonic(), self._camera()
-        while (passed := time.monotonic() - start) < options.seconds and not self._stops.is_set():
+        while (
+            passed := time.monotonic() - start
+        ) < options.seconds and not self._cancelled.is_set():
             camera = cameras[min(int(passed * options.fps), len(cameras) - 1)]
             wxyz, position = self._frame.to_page(camera.camtoworlds)
             _, fov = view_angles(camera)
@@ -220,32 +222,32 @@ class PathPanel:
 
     def _run_video(self) -> Path:
         options = self.options()
-        cameras = path_cameras(self._frame, self._keyframes, options)
-        put(self._bar, 0.0)
+        cameras = keyframe_cameras(self._frame, self._keyframes, options)
+        set_value(self._bar, 0.0)
         self._bar.visible = True
         start = reported = time.monotonic()
 
         def report(done: int, total: int) -> None:
             nonlocal reported
-            if self._stops.is_set():
+            if self._cancelled.is_set():
                 raise Cancelled
             now = time.monotonic()
             if now - reported > _SECONDS_BETWEEN_REPORTS or done == total:
                 reported = now
-                put(self._bar, 100.0 * done / total)
+                set_value(self._bar, 100.0 * done / total)
                 left = (now - start) * (total - done) / done
                 number = min(len(cameras), 1 + done * len(cameras) // total)
                 self._progress.content = f"frame {number} of {len(cameras)}, {left:.0f} s left"
 
-        name, look = self._name.value, self._look()
+        name, display = self._name.value, self._display()
         return render_path(
-            *(self._folder, name, self._source, cameras, options.fps, look, report),
-            is_over=self._stops.is_set,
+            *(self._folder, name, self._source, cameras, options.fps, display, report),
+            should_stop=self._cancelled.is_set,
         )
 
     def _draw(self) -> None:
         """Shows the keyframes and the line through them."""
-        self._list.content = _described(self._keyframes)
+        self._list.content = _describe_keyframes(self._keyframes)
         scene = self._client.scene
         scene.add_frame(_FOLDER, show_axes=False).visible = bool(self._keyframes)
         self._frusta = []
@@ -263,7 +265,7 @@ class PathPanel:
                 cast_shadow=False,
                 receive_shadow=False,
             )
-            frustum.on_click(self._flight(camera))
+            frustum.on_click(self._fly_to(camera))
             self._frusta.append(frustum)
         self.hide_around(self._camera().position)
         if len(self._keyframes) > 1:
@@ -276,14 +278,14 @@ class PathPanel:
                 thickness_units="screen",
             )
 
-    def _flight(self, camera: PageCamera) -> Callable[[object], None]:
+    def _fly_to(self, camera: PageCamera) -> Callable[[object], None]:
         return lambda event: self._fly(camera)
 
     def _line(self) -> Array:
         """Positions along the path, page units."""
         count = _LINE_POINTS * len(self._keyframes)
         options = PathOptions(float(count), 1.0, self._loop.value, (16, 16))
-        cameras = path_cameras(self._frame, self._keyframes, options)
+        cameras = keyframe_cameras(self._frame, self._keyframes, options)
         points = [self._frame.to_page(camera.camtoworlds)[1] for camera in cameras]
         return np.stack([*points, points[0]] if self._loop.value else points)
 
@@ -293,7 +295,7 @@ def _segments(points: Array) -> Array:
     return np.stack([points[:-1], points[1:]], axis=1)
 
 
-def _described(keyframes: list[PageCamera]) -> str:
+def _describe_keyframes(keyframes: list[PageCamera]) -> str:
     if not keyframes:
         return "no keyframes yet: fly somewhere and add one"
     count = len(keyframes)

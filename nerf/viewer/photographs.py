@@ -15,7 +15,7 @@ from nerf.scenes.record import SceneRecord
 from nerf.scenes.scene import Scene
 
 THUMBNAIL = 96  # pixels of the longer side
-_TOLERANCE = 0.01  # of the size of the rig
+_TOLERANCE = 0.01  # of the extent of the cameras
 
 
 class Photographs:
@@ -48,7 +48,7 @@ class Photographs:
         return self._ready.wait(seconds)
 
     @property
-    def are_there(self) -> bool:
+    def are_loaded(self) -> bool:
         return self._scene is not None
 
     def image(self, view: int) -> FloatImage | None:

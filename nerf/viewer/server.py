@@ -37,7 +37,7 @@ _TRIED_PORTS = 100
 _ALL_ADDRESSES = ("0.0.0.0", "::", "")
 _THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
 _JOIN_SECONDS = 5.0
-_LAST_WORDS_SECONDS = 0.2  # until viser has sent them
+_SECONDS_FOR_LAST_MESSAGE = 0.2  # until viser has sent them
 _AT_END = "**The page has ended** with the program that showed it."
 _REFUSED = (
     "This page was opened at an address that is not the viewer's, so it shows nothing. Open it at "
@@ -68,10 +68,10 @@ def free_port(host: str, port: int) -> int:
                 probe.bind(address)
                 return number
         except socket.gaierror as error:
-            raise UserError(_not_here(host)) from error
+            raise UserError(_unusable_host(host)) from error
         except OSError as error:
             if error.errno == errno.EADDRNOTAVAIL:
-                raise UserError(_not_here(host)) from error
+                raise UserError(_unusable_host(host)) from error
             if error.errno in (errno.EACCES, errno.EPERM):
                 raise UserError(
                     f"`port={number}` may not be used ({error.strerror}): give one from 1024 on"
@@ -79,7 +79,7 @@ def free_port(host: str, port: int) -> int:
     raise UserError(f"the ports from {port} on are in use: give another `port`")
 
 
-def _not_here(host: str) -> str:
+def _unusable_host(host: str) -> str:
     return (
         f"`host={host}` is not an address of this machine: give 127.0.0.1 (this machine alone) or "
         "0.0.0.0 (its whole network)"
@@ -183,7 +183,7 @@ class Viewer:
         until = time.monotonic() + seconds
         ended = [window.join(max(0.0, until - time.monotonic())) for window in windows]
         if shown:
-            time.sleep(_LAST_WORDS_SECONDS)
+            time.sleep(_SECONDS_FOR_LAST_MESSAGE)
         with _quiet():
             self._server.stop()
         _SERVER_LOG.removeFilter(self._is_news)
@@ -209,7 +209,7 @@ class Viewer:
         if is_late:  # it was closed while its controls were made
             self._disconnected(client)
         elif self._photographs.wait(0.0):
-            window.photographs_are_there()
+            window.on_photographs_loaded()
 
     def _disconnected(self, client: "viser.ClientHandle") -> None:
         with self._lock:
@@ -225,7 +225,7 @@ class Viewer:
         with self._lock:
             windows = list(self._windows.values())
         for window in windows:
-            window.photographs_are_there()
+            window.on_photographs_loaded()
 
 
 def _start(host: str, port: int, trained: TrainedField) -> "viser.ViserServer":
@@ -249,20 +249,20 @@ def _start(host: str, port: int, trained: TrainedField) -> "viser.ViserServer":
 
 def _set_initial_camera(server: "viser.ViserServer", record: SceneRecord) -> None:
     """Where a window stands before it has its own camera."""
-    from nerf.viewer.cameras import PageFrame, home_index, look_at, upright_pose, window_fov
+    from nerf.viewer.cameras import PageFrame, home_index, orbit_centre, upright_pose, window_fov
 
     frame, home = PageFrame.of(record), record.cameras[home_index(record)]
     pose = upright_pose(home.camtoworlds)
     server.initial_camera.position = frame.scale * np.asarray(pose[:, 3], np.float64)
-    server.initial_camera.look_at = frame.scale * look_at(record, pose)
+    server.initial_camera.look_at = frame.scale * orbit_centre(record, pose)
     server.initial_camera.up = (0.0, 1.0, 0.0)
     server.initial_camera.fov = window_fov(home, 1.5)
 
 
-def _notes(host: str, asked: int, found: int) -> list[str]:
+def _notes(host: str, requested_port: int, used_port: int) -> list[str]:
     notes = []
-    if found != asked:
-        notes.append(f"port {asked} is in use: the page is at port {found}")
+    if used_port != requested_port:
+        notes.append(f"port {requested_port} is in use: the page is at port {used_port}")
     if host not in _THIS_MACHINE:
         notes.append(
             f"`host={host}`: everyone who reaches this machine can see the page and write files "

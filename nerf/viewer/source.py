@@ -14,8 +14,8 @@ from nerf.render.image_renderer import ImageRenderer, TileProgram
 from nerf.render.tiles import RenderedPixels
 from nerf.runtime import parallel
 from nerf.viewer.budget import DrawingBudget
-from nerf.viewer.crop import EVERYTHING, Box, cropping_program
-from nerf.viewer.ladder import Speed
+from nerf.viewer.crop import INFINITE_BOX, Box, cropping_program
+from nerf.viewer.progressive import Speed
 
 MOVING_SHARE, STILL_SHARE = 0.5, 0.1  # of the time, while the field is trained
 MAX_PIXELS_IN_TRAINING = 2**16
@@ -52,7 +52,7 @@ class FieldSource:
         self._budget = budget  # one tile at a time, so that windows take turns
         self._lock = threading.Lock()
         self._program: TileProgram | None = None
-        self._placed: Params | None = None
+        self._device_params: Params | None = None
         self._listeners: list[Callable[[], None]] = []
 
     @property
@@ -63,7 +63,7 @@ class FieldSource:
         """Shows other parameters of the same shapes from now on."""
         with self._lock:
             self.trained = self.trained.with_params(params, step)
-            self._placed = None
+            self._device_params = None
         for listener in tuple(self._listeners):
             listener()
 
@@ -81,10 +81,10 @@ class FieldSource:
         with self._lock:
             if self._program is None:
                 self._program = cropping_program(self.trained)
-            if self._placed is None:
-                self._placed = parallel.replicate(self._program.mesh, self.trained.params)
-            box = EVERYTHING if box is None else box
-            return self._program.with_params((self._placed, box))
+            if self._device_params is None:
+                self._device_params = parallel.replicate(self._program.mesh, self.trained.params)
+            box = INFINITE_BOX if box is None else box
+            return self._program.with_params((self._device_params, box))
 
     def tiles(
         self,
@@ -92,7 +92,7 @@ class FieldSource:
         camera: Cameras,
         *,
         is_moving: bool = False,
-        is_over: Callable[[], bool] = lambda: False,
+        should_stop: Callable[[], bool] = lambda: False,
     ) -> Iterator[Tile]:
         """The tiles of an image; other windows wait while one is drawn.
 
@@ -100,16 +100,16 @@ class FieldSource:
           renderer: from `renderer`.
           camera: whose image is drawn.
           is_moving: whether the image answers a movement, see `DrawingBudget`.
-          is_over: whether nobody needs the image any more; it may then end before its last tile.
+          should_stop: whether nobody needs the image any more; it may then end early.
         """
         with self.trained.matmul_precision():
             # A tile that the devices draw ahead would use the time of a rest.
-            tiles = renderer.tiles(camera, is_ahead=not self._budget.rests)
+            tiles = renderer.tiles(camera, is_ahead=not self._budget.is_limited)
             num_rays, seconds = 0, 0.0
             while True:
-                asked = time.monotonic()
-                with self._budget.turn(is_moving=is_moving, is_over=is_over) as may_draw:
-                    began = time.monotonic() if self._budget.rests else asked
+                requested = time.monotonic()
+                with self._budget.turn(is_moving=is_moving, should_stop=should_stop) as may_draw:
+                    began = time.monotonic() if self._budget.is_limited else requested
                     tile = next(tiles, None) if may_draw else None
                 seconds += time.monotonic() - began
                 if tile is None:
@@ -117,4 +117,4 @@ class FieldSource:
                 num_rays += len(tile[0])
                 yield tile
             if num_rays:
-                self.speed.measured(num_rays, seconds)
+                self.speed.add_measurement(num_rays, seconds)

@@ -8,7 +8,7 @@ class Status(NamedTuple):
 
     Attributes:
       height, width: of the image that is shown, in pixels.
-      whole: height and width of the last image of the ladder.
+      full_size: height and width of the last, sharpest image.
       seconds: since the camera last moved.
       limits: of the depth that is shown, scene units.
       part: of the image that is new, in [0, 1]; the rest is the coarser one before.
@@ -18,7 +18,7 @@ class Status(NamedTuple):
 
     height: int
     width: int
-    whole: tuple[int, int]
+    full_size: tuple[int, int]
     seconds: float
     limits: tuple[float, float]
     part: float
@@ -26,7 +26,7 @@ class Status(NamedTuple):
     sees_nothing: bool
 
 
-def described(status: Status, step: int | None) -> str:
+def describe(status: Status, step: int | None) -> str:
     """The progress of the image, in one line of Markdown.
 
     Args:
@@ -40,8 +40,8 @@ def described(status: Status, step: int | None) -> str:
         f"{status.seconds:.1f} s" if status.seconds >= 0.1 else f"{1000 * status.seconds:.0f} ms"
     )
     text = f"{size} after {after}"
-    if (status.height, status.width) != status.whole:
-        text += f", sharp will be {status.whole[1]} x {status.whole[0]}"
+    if (status.height, status.width) != status.full_size:
+        text += f", sharp will be {status.full_size[1]} x {status.full_size[0]}"
     if step is not None:
         text += f" · step {step}"
     if status.sees_nothing:

@@ -202,10 +202,10 @@ def test_all_backends_have_the_same_loss_and_gradient(name, config, haiku_params
     results = {}
     for backend, field in fields(config).items():
         params = convert(haiku_params, name, "haiku", backend)
-        loss, seen, gradient = jax.jit(
+        loss, found_losses, gradient = jax.jit(
             lambda params, field=field: loss_and_gradient(field, params, batch, config, 16)
         )(params)
-        results[backend] = (loss, seen, convert(gradient, name, backend, "haiku"))
+        results[backend] = (loss, found_losses, convert(gradient, name, backend, "haiku"))
     haiku = results.pop("haiku")
     assert len(results) == len(BACKENDS) - 1
     for found in results.values():

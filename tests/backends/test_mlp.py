@@ -67,11 +67,11 @@ def test_noise_has_its_standard_deviation_and_no_mean(backend, key, noise):
     n = 20_000
     inputs = random_inputs(n)
     output = make_field(backend, "mlp", config).apply(params, *inputs, key=key)
-    seen = np.asarray(output.density, np.float64) - 100.0
-    assert abs(seen.mean()) < 5 * noise / n**0.5
-    assert seen.std() == pytest.approx(noise, rel=5 / (2 * n) ** 0.5)
-    assert abs(np.mean((seen / noise) ** 4) - 3.0) < 5 * (96 / n) ** 0.5  # a normal's kurtosis
-    assert abs(np.corrcoef(seen[1:], seen[:-1])[0, 1]) < 5 / n**0.5
+    sampled = np.asarray(output.density, np.float64) - 100.0
+    assert abs(sampled.mean()) < 5 * noise / n**0.5
+    assert sampled.std() == pytest.approx(noise, rel=5 / (2 * n) ** 0.5)
+    assert abs(np.mean((sampled / noise) ** 4) - 3.0) < 5 * (96 / n) ** 0.5  # a normal's kurtosis
+    assert abs(np.corrcoef(sampled[1:], sampled[:-1])[0, 1]) < 5 / n**0.5
     np.testing.assert_array_equal(
         output.rgb, make_field(backend, "mlp", config).apply(params, *inputs).rgb
     )

@@ -15,7 +15,7 @@ from nerf.config.text import from_json, override, to_json
 from nerf.errors import UserError
 from nerf.field import make_field, name_of, register, register_field, spec
 from nerf.runs import parameters
-from tests.support.command_line import call, call_well, scores
+from tests.support.command_line import call, call_successfully, scores
 
 pytestmark = pytest.mark.slow
 
@@ -119,7 +119,7 @@ def arrays(run_dir, backend):
 
 def test_it_trains_stops_resumes_elsewhere_and_is_scored(fog, scene, tmp_path):
     whole, half, there = (tmp_path / name for name in ("whole", "half", "there"))
-    out = call_well(*train_flags(scene, whole, "flat", "--set=field.density=2"))
+    out = call_successfully(*train_flags(scene, whole, "flat", "--set=field.density=2"))
     assert "flat, field fog, preset mist, 4 parameters" in out
     record = json.loads((whole / "config.json").read_text())
     assert (record["field"], record["config"]["field"]["density"]) == ("fog", 2.0)
@@ -129,10 +129,10 @@ def test_it_trains_stops_resumes_elsewhere_and_is_scored(fog, scene, tmp_path):
     assert type(loaded.header.config.field) is fog.config
 
     stop = ("--set=field.density=2", "--stop_at=4")
-    assert "stopped at step 4 of 8" in call_well(*train_flags(scene, half, "flat", *stop))
+    assert "stopped at step 4 of 8" in call_successfully(*train_flags(scene, half, "flat", *stop))
     elsewhere = ("--set=field.density=2", f"--init_from={half}")
-    assert "step 4" in call_well(*train_flags(scene, there, "deep", *elsewhere))
-    assert "step 4" in call_well(*train_flags(scene, half, "flat", "--set=field.density=2"))
+    assert "step 4" in call_successfully(*train_flags(scene, there, "deep", *elsewhere))
+    assert "step 4" in call_successfully(*train_flags(scene, half, "flat", "--set=field.density=2"))
     for run_dir, backend in ((half, "flat"), (there, "deep")):  # Adam's moments go along
         for ours, theirs in zip(arrays(run_dir, backend), arrays(whole, "flat"), strict=True):
             np.testing.assert_allclose(ours, theirs, rtol=1e-6)
@@ -141,7 +141,7 @@ def test_it_trains_stops_resumes_elsewhere_and_is_scored(fog, scene, tmp_path):
     assert "field.density was 2.0 and is now 3.0" in ended.err
 
 
-def test_the_front_door_serves_it_too(fog, scene, tmp_path):
+def test_the_main_functions_serve_it_too(fog, scene, tmp_path):
     loaded_scene = nerf.load_scene(scene)
     few = {"num_coarse": 4, "num_fine": 4, "num_rays": 16, "num_steps": 2}
     config = nerf.fit_config("cloud", loaded_scene, density=3.0, **few)
@@ -214,8 +214,8 @@ def test_another_backend_of_a_known_field_is_one_call(own_registry, scene, tmp_p
     tiny = ("--set=field.width=8", "--set=field.rgb_width=8", "--rays=16", "--video_frames=0")
     few = ("--set=render.num_coarse=4", "--set=render.num_fine=4")
     flags = ("--mode=train", "--backend=mine", f"--scene={scene}", "--steps=2", *tiny, *few)
-    call_well(*flags, f"--run_dir={tmp_path / 'mine'}")
+    call_successfully(*flags, f"--run_dir={tmp_path / 'mine'}")
     evaluate = (f"--init_from={tmp_path / 'mine'}", "--backend=haiku", f"--scene={scene}")
-    call_well(*evaluate, f"--run_dir={tmp_path / 'haiku'}", "--video_frames=0")
+    call_successfully(*evaluate, f"--run_dir={tmp_path / 'haiku'}", "--video_frames=0")
     before, after = (scores(tmp_path / name)["psnr"] for name in ("mine", "haiku"))
     assert after == pytest.approx(before, abs=1e-3)

@@ -59,7 +59,7 @@ def differences(before, after):
 
 
 def test_it_runs(backend):
-    scene = names.load_scene("procedural:flower@16x12").scene
+    scene = names.resolve_scene("procedural:flower@16x12").scene
     tiny = ("field.width=8", "field.num_layers=2", "field.skip_layer=1", "train.learning_rate=1e38")
     base = collapse.settings("notebook", 1.0, collapse.VARIANTS["none"])
     config = config_text.override(base, *tiny, "train.final_learning_rate=1e38")

@@ -158,7 +158,7 @@ def test_training_that_is_done_is_only_scored(data, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_command_that_is_killed_after_the_first_scene_goes_on_with_the_second(data, tmp_path):
+def test_a_command_that_is_killed_after_the_first_scene_continues_with_the_second(data, tmp_path):
     """In the end the scores are those of a command that nobody disturbed."""
     out, undisturbed = tmp_path / "table.json", tmp_path / "undisturbed.json"
     flags = ("--scene=fern,meadow", "--set=train.warmup_steps=1")

@@ -15,7 +15,7 @@ from tests.support.command_line import (
     TINY_FIELD,
     assert_is_one_sentence,
     call_benchmark,
-    call_well,
+    call_successfully,
 )
 
 pytestmark = pytest.mark.slow
@@ -30,7 +30,7 @@ METHOD_KEYS = (
 def trained(scene, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "short"
     flags = (f"--scene={scene}", "--offline", f"--run_dir={folder}", *SMOOTH)
-    call_well(*flags, "--mode=train", "--steps=20", "--lr=0.01", "--video_frames=0")
+    call_successfully(*flags, "--mode=train", "--steps=20", "--lr=0.01", "--video_frames=0")
     return folder
 
 
@@ -88,7 +88,7 @@ def test_figures_agree_with_each_other(measured):
 def test_quality_is_that_of_the_images_that_nerf_main_writes(measured, scene, trained, tmp_path):
     _, result, _ = measured
     flags = (f"--scene={scene}", "--offline", f"--run_dir={tmp_path}", "--video_frames=0")
-    call_well(*flags, f"--init_from={trained}")
+    call_successfully(*flags, f"--init_from={trained}")
     drawn = read_images([tmp_path / "renders" / "view_000.png"])[0]
     truth = read_images([scene / "images" / "image000.png"])[0]
     for case in result["cases"]:

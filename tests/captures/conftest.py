@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from nerf.captures.export import ExportImages, export
-from nerf.captures.formats import read_capture
 from nerf.captures.images.files import read_image
 from nerf.captures.lenses.scaled import scaled_lens
+from nerf.captures.reading import read_capture
 from tests.support.captures import write_procedural
 
 

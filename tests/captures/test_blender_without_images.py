@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from nerf.captures.export import ExportImages, export
-from nerf.captures.formats import read_capture
 from nerf.captures.images.files import read_image
 from nerf.captures.lenses.scaled import scaled_lens
+from nerf.captures.reading import read_capture
 from nerf.errors import UserError
 from nerf.geometry.camera_paths import path_cameras
 from nerf.geometry.poses import transform_poses

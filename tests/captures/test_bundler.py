@@ -4,9 +4,11 @@ import jax
 import numpy as np
 import pytest
 
-from nerf.captures.formats import formats_in, read_capture
+from nerf.captures.formats import formats_in
+from nerf.captures.reading import read_capture
 from nerf.geometry.lenses import directions
-from nerf.scenes.loading import CaptureOptions, load_folder
+from nerf.scenes.loading import load_folder
+from nerf.scenes.options import CaptureOptions
 from tests.support.captures import all_rays, refusal, write_nerfstudio
 from tools.other_formats import write_bundler
 

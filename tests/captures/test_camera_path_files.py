@@ -99,7 +99,7 @@ def test_truth_may_be_a_word_and_a_missing_angle_is_the_usual_one(tmp_path, word
 
 
 @pytest.mark.parametrize(
-    ("more", "said"),
+    ("more", "expected_message"),
     [
         ({"keyframes": []}, "no frames in camera_path"),
         ({"is_cycle": "perhaps"}, "is_cycle must be true or false, not 'perhaps'"),
@@ -113,9 +113,9 @@ def test_truth_may_be_a_word_and_a_missing_angle_is_the_usual_one(tmp_path, word
         ({"frame": "moon"}, "in the frame 'moon'"),
     ],
 )
-def test_damage_of_keyframes_is_one_sentence(tmp_path, more, said):
+def test_damage_of_keyframes_is_one_sentence(tmp_path, more, expected_message):
     path = write(tmp_path / "a.json", {**keyframes_only(), **more})
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=expected_message):
         read_camera_path(path)
 
 
@@ -213,7 +213,7 @@ MIRRORED = np.diag([1.0, 1, -1, 1]).ravel().tolist()
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "expected_message"),
     [
         (set_frame("camera_to_world", [1.0] * 15), "frame 3: camera_to_world does not have 16"),
         (set_frame("camera_to_world", None), "frame 3: camera_to_world does not have 16"),
@@ -231,18 +231,18 @@ MIRRORED = np.diag([1.0, 1, -1, 1]).ravel().tolist()
         (lambda c: c.pop("camera_path"), "has no list of frames"),
     ],
 )
-def test_each_damage_is_one_sentence(tmp_path, change, said):
+def test_each_damage_is_one_sentence(tmp_path, change, expected_message):
     path = write(tmp_path / "a.json", broken(change))
     with pytest.raises(UserError) as caught:
         read_camera_path(path)
     message = str(caught.value)
-    assert said in message
+    assert expected_message in message
     assert str(path) in message
     assert "\n" not in message
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "expected_message"),
     [
         ("a.json", b"{", "not valid JSON"),
         ("a.json", b"[1]", "must contain an object"),
@@ -251,9 +251,9 @@ def test_each_damage_is_one_sentence(tmp_path, change, said):
         ("a.txt", b"1 0 0", "is not a camera path"),
     ],
 )
-def test_a_file_that_holds_no_path_is_refused(tmp_path, name, content, said):
+def test_a_file_that_holds_no_path_is_refused(tmp_path, name, content, expected_message):
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=expected_message):
         read_camera_path(tmp_path / name)
 
 

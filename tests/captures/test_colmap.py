@@ -7,10 +7,11 @@ import struct
 import numpy as np
 import pytest
 
-from nerf.captures.formats import read_capture
 from nerf.captures.lenses.models import MODEL_IDS, MODELS
+from nerf.captures.reading import read_capture
 from nerf.errors import UserError
-from nerf.scenes.loading import CaptureOptions, load_folder
+from nerf.scenes.loading import load_folder
+from nerf.scenes.options import CaptureOptions
 from tests.support.captures import refusal, transforms, write_images
 
 pytestmark = pytest.mark.slow
@@ -85,7 +86,7 @@ def test_points_are_known_in_the_images_that_show_them(folder, reconstruction):
         np.testing.assert_allclose(depth, expected[0], rtol=1e-9)
 
 
-def beside_transforms(folder, out, matrix, scale, moved=0.0):
+def with_transforms(folder, out, matrix, scale, moved=0.0):
     """The same scene in a transforms.json with COLMAP's model beside it."""
     capture = read_capture(folder)
     out.mkdir()
@@ -108,7 +109,7 @@ def beside_transforms(folder, out, matrix, scale, moved=0.0):
 
 def test_points_beside_a_transforms_json_are_known_in_its_views(folder, tmp_path):
     matrix = np.array([[0.0, 1, 0, 0.3], [-1, 0, 0, 0.1], [0, 0, 1, -0.2]])
-    found, expected = beside_transforms(folder, tmp_path / "ns", matrix, 0.5)
+    found, expected = with_transforms(folder, tmp_path / "ns", matrix, 0.5)
     for one, other, factor in zip(
         found.point_depths, expected.point_depths, (1, 1, 1, 0.5, 0.5, 1), strict=True
     ):
@@ -116,7 +117,7 @@ def test_points_beside_a_transforms_json_are_known_in_its_views(folder, tmp_path
 
 
 def test_points_that_the_views_show_elsewhere_are_not_known(folder, tmp_path):
-    found, _ = beside_transforms(folder, tmp_path / "ns", np.eye(3, 4), 1.0, moved=0.3)
+    found, _ = with_transforms(folder, tmp_path / "ns", np.eye(3, 4), 1.0, moved=0.3)
     assert found.point_depths is None
     assert any("are not used: its images have other poses" in note for note in found.notes)
 
@@ -220,7 +221,7 @@ def test_a_false_length_is_refused(folder):
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         ("1 FULL_OPENCV 64 48 " + "1 " * 12, "FULL_OPENCV whose k4, k5, k6 are not zero"),
         ("1 THIN_PRISM_FISHEYE 64 48 " + "1 " * 11 + "0", "p1, p2, sx1 are not zero"),
@@ -237,12 +238,12 @@ def test_a_false_length_is_refused(folder):
         ("1 PINHOLE 64 48 nan 50 32 24", "focal length"),
     ],
 )
-def test_each_mistake_in_a_camera_has_its_sentence(tmp_path, line, said):
-    assert said in refusal(write_text(tmp_path, cameras=line))
+def test_each_mistake_in_a_camera_has_its_sentence(tmp_path, line, message):
+    assert message in refusal(write_text(tmp_path, cameras=line))
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         ("1 0 0 0 0 0 0 0 1 a.png", "not a unit quaternion"),
         ("1 nan 0 0 0 0 0 0 1 a.png", "not a unit quaternion"),
@@ -253,8 +254,8 @@ def test_each_mistake_in_a_camera_has_its_sentence(tmp_path, line, said):
         ("", "no posed image"),
     ],
 )
-def test_each_mistake_in_a_pose_has_its_sentence(tmp_path, line, said):
-    assert said in refusal(write_text(tmp_path, images=f"{line}\n\n"))
+def test_each_mistake_in_a_pose_has_its_sentence(tmp_path, line, message):
+    assert message in refusal(write_text(tmp_path, images=f"{line}\n\n"))
 
 
 def write_text(

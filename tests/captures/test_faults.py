@@ -5,7 +5,7 @@ import pytest
 
 from nerf.captures.advice.repeated_faults import merge_faults
 from nerf.captures.capture import InvalidCapture, counted_views
-from nerf.captures.formats import read_capture
+from nerf.captures.reading import read_capture
 from nerf.scenes.loading import load_folder
 from tests.support.captures import convert, orbit_poses, write_images, write_nerfstudio
 

@@ -10,8 +10,8 @@ import pytest
 from nerf.captures.export import EXPORT_FORMATS
 from nerf.captures.formats import formats_in
 from nerf.errors import UserError
-from nerf.scenes.loading import CaptureOptions, load_folder
-from nerf.scenes.normalize import NormalizeOptions
+from nerf.scenes.loading import load_folder
+from nerf.scenes.options import CaptureOptions
 from tests.support.captures import (
     HEIGHT,
     WIDTH,
@@ -202,8 +202,8 @@ def test_images_of_different_sizes_are_read_as_they_are(tmp_path):
 
 def test_near_and_far_can_be_given(tmp_path):
     folder = write_nerfstudio(tmp_path, poses=forward_poses())
-    given = NormalizeOptions(near=2.0, far=20.0)
-    scene = load_folder(folder, CaptureOptions(normalization=given)).scene
+    given = CaptureOptions(near=2.0, far=20.0)
+    scene = load_folder(folder, given).scene
     np.testing.assert_allclose(scene.cameras.bounds, [[4 / 3, 40 / 3]] * 5, rtol=1e-6)
     assert scene.space.name == "ndc"
 
@@ -219,7 +219,7 @@ def test_without_bounds_those_of_a_forward_rig_follow_from_its_focus(tmp_path):
 @pytest.mark.parametrize("space", ["world", "contracted"])
 def test_a_space_can_be_asked_for(tmp_path, space):
     folder = write_nerfstudio(tmp_path)
-    scene = load_folder(folder, CaptureOptions(normalization=NormalizeOptions(space=space))).scene
+    scene = load_folder(folder, CaptureOptions(space=space)).scene
     assert scene.space.name == space
     assert scene.space.is_bounded == (space == "world")
 

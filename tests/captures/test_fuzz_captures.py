@@ -64,9 +64,9 @@ def test_anything_but_a_sentence_is_a_fault(tmp_path, monkeypatch):
         with open(__file__):
             raise UserError("one")
 
-    for function, said in ((fails, "KeyError"), (tells_nothing, "not one clear sentence"),
+    for function, expected in ((fails, "KeyError"), (tells_nothing, "not one clear sentence"),
                            (opens_another, "opened")):  # fmt: skip
         monkeypatch.setattr(fuzz_captures, "load_folder", function)
         outcome = fuzz_captures.try_one(tmp_path, tmp_path, guard)
         assert outcome.startswith("FAULT")
-        assert said in outcome
+        assert expected in outcome

@@ -10,7 +10,8 @@ from PIL import Image, features
 from nerf.captures.capture import InvalidCapture
 from nerf.captures.images.files import read_header, read_image, read_pixels, read_scaled
 from nerf.captures.images.kinds import UnreadableImage, decoders_of, kind_of
-from nerf.scenes.loading import CaptureOptions, load_folder
+from nerf.scenes.loading import load_folder
+from nerf.scenes.options import CaptureOptions
 from tests.support.captures import HEIGHT, WIDTH, refusal, write_nerfstudio, write_procedural
 
 LOSSLESS = {

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from nerf.captures.capture import InvalidCapture
-from nerf.captures.formats import read_capture
 from nerf.captures.images.index import index_of_names, list_images
 from nerf.captures.images.names import match_images
+from nerf.captures.reading import read_capture
 from nerf.errors import UserError, printable
 from tests.support.captures import (
     HEIGHT,
@@ -205,8 +205,10 @@ def test_a_split_that_names_one_of_two_images_is_refused_with_both(tmp_path):
     write_images(tmp_path, names)
     folder = write_json(tmp_path, names, test_filenames=["right/0.png", "1.png"])
     message = refusal(folder)
-    said = "'1' in test_filenames may be each of images/left/1.png, images/right/1.png: give more"
-    assert said in message
+    expected_message = (
+        "'1' in test_filenames may be each of images/left/1.png, images/right/1.png: give more"
+    )
+    assert expected_message in message
 
 
 def test_names_that_lead_out_are_not_read_and_the_message_says_what_is_there(tmp_path):

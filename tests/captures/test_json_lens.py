@@ -6,11 +6,11 @@ from collections import ChainMap
 import numpy as np
 import pytest
 
-from nerf.captures.formats import read_capture
 from nerf.captures.json_files.lens import intrinsics, read_lens
+from nerf.captures.reading import read_capture
 from nerf.errors import UserError
-from nerf.scenes.loading import CaptureOptions, load_folder
-from nerf.scenes.normalize import NormalizeOptions
+from nerf.scenes.loading import load_folder
+from nerf.scenes.options import CaptureOptions
 from tests.support.captures import forward_poses, orbit_poses, transforms, write_images
 
 SIZE = (64, 48)
@@ -77,7 +77,7 @@ def test_one_angle_of_view_gives_both_focal_lengths(axis):
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "message"),
     [
         ({"K": [1, 2, 3]}, "must be a 3x3 matrix"),
         ({"K": [1, 2, 3, 4]}, "must be a 3x3 matrix"),
@@ -90,10 +90,10 @@ def test_one_angle_of_view_gives_both_focal_lengths(axis):
         ({"cx": CX}, "no focal length"),
     ],
 )
-def test_each_mistake_in_a_lens_has_its_sentence(values, said):
+def test_each_mistake_in_a_lens_has_its_sentence(values, message):
     with pytest.raises(UserError, match="frame 0") as caught:
         lens_of(values)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 # Whole files.
@@ -150,7 +150,7 @@ def test_panoramas_are_not_forward_facing_and_their_videos_are_pinhole(tmp_path,
     with pytest.raises(UserError, match="panoramas show all directions"):
         load_folder(
             folder,
-            CaptureOptions(normalization=NormalizeOptions(space="ndc", near=1.0, far=9.0)),
+            CaptureOptions(space="ndc", near=1.0, far=9.0),
         )
 
 
@@ -172,11 +172,11 @@ UNTRACED = {
 @pytest.mark.parametrize("name", UNTRACED)
 @pytest.mark.parametrize("place", ["frame", "file"])
 def test_what_is_not_traced_is_refused_once(tmp_path, name, place):
-    values, said = UNTRACED[name]
+    values, message = UNTRACED[name]
     keys = {"frame": values} if place == "frame" else values
     with pytest.raises(UserError) as caught:
         read_capture(folder_of(tmp_path, **keys))
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert len(caught.value.problems) == 1
     assert ("1 of 6 frames" in str(caught.value)) == (place == "frame")
 
@@ -195,9 +195,9 @@ NOTED = {
 
 @pytest.mark.parametrize("name", NOTED)
 def test_what_is_ignored_is_noted(tmp_path, name):
-    frame, shared, said = NOTED[name]
+    frame, shared, message = NOTED[name]
     notes = read_capture(folder_of(tmp_path, fl_x=60.0, frame=frame, **shared)).notes
-    assert len([note for note in notes if said in note]) == 1
+    assert len([note for note in notes if message in note]) == 1
 
 
 @pytest.mark.parametrize("key", ["skew", "shift_x", "fov", "K1", "coordinate_system"])
@@ -279,8 +279,8 @@ def test_bounds_that_the_user_gives_count_before_those_of_the_files_are_judged(t
     with pytest.raises(UserError, match="have bounds that are not"):
         read_capture(folder)
     assert read_capture(folder, near=1.0).bounds.tolist() == [[1.0, 9.0]] * 6
-    given = NormalizeOptions(near=1.0, far=5.0)
-    assert load_folder(folder, CaptureOptions(normalization=given)).scene.num_views == 6
+    given = CaptureOptions(near=1.0, far=5.0)
+    assert load_folder(folder, given).scene.num_views == 6
 
 
 def test_a_whole_panorama_may_be_turned(tmp_path):

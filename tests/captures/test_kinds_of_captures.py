@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image, features
 
-from nerf.captures.formats import read_capture
+from nerf.captures.reading import read_capture
 from tests.captures.test_blender_without_images import write_blender
 from tests.captures.test_masks import write_masks
 from tests.captures.test_orientation import stored
 from tests.captures.test_orientation import write as write_turned
 from tests.support import advice_on_cameras, advice_on_depth, advice_on_files, advice_on_formats
-from tests.support.advice import CASES, is_said, messages_in, table_of, try_out
+from tests.support.advice import CASES, has_message, messages_in, table_of, try_out
 from tests.support.captures import (
     HEIGHT,
     WIDTH,
@@ -296,15 +296,15 @@ def test_each_row_of_the_page_has_a_case():
 @pytest.mark.parametrize("row", KINDS)
 def test_each_kind_is_read_or_refused_with_its_sentence(tmp_path, monkeypatch, row):
     _, is_read, sentences = ROWS[row]
-    said = [try_out(attempt) for attempt in KINDS[row](tmp_path, monkeypatch)]
+    outcomes = [try_out(attempt) for attempt in KINDS[row](tmp_path, monkeypatch)]
     messages = messages_in(sentences)
-    with_message = [x for x in said if any(is_said(message, x) for message in messages)]
+    with_message = [x for x in outcomes if any(has_message(message, x) for message in messages)]
     for message in messages:
-        assert any(is_said(message, x) for x in said), (message, said)
-    assert {x.is_read for x in with_message} <= {is_read.startswith("read")}, said
+        assert any(has_message(message, x) for x in outcomes), (message, outcomes)
+    assert {x.is_read for x in with_message} <= {is_read.startswith("read")}, outcomes
     if is_read.startswith("with"):  # a flag
         assert re.search(r"`--\w+`", is_read)
     if is_read.startswith("refused"):
-        assert not said[0].is_read, said
+        assert not outcomes[0].is_read, outcomes
     else:
-        assert said[-1].is_read, said
+        assert outcomes[-1].is_read, outcomes

@@ -12,8 +12,8 @@ from PIL import Image
 from nerf.captures.depths.images import read_depth
 from nerf.captures.depths.known import LIDAR_RANGE, DepthFile
 from nerf.captures.export import ExportImages, export
-from nerf.captures.formats import read_capture
 from nerf.captures.images.exr import read_channel
+from nerf.captures.reading import read_capture
 from nerf.errors import UserError
 from tests.captures.test_blender_without_images import write_blender
 from tests.support.captures import HEIGHT, WIDTH, orbit_poses, write_nerfstudio
@@ -162,14 +162,14 @@ def test_what_programs_write_where_they_see_nothing_is_no_depth(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "message"),
     [
         (np.zeros((2, 3), np.uint8), "no depth in 16 bits or more"),
         (np.zeros((2, 3, 3), np.uint8), "no depth in 16 bits or more"),
     ],
 )
-def test_an_image_that_is_no_depth_is_refused(tmp_path, values, said):
-    with pytest.raises(UserError, match=said):
+def test_an_image_that_is_no_depth_is_refused(tmp_path, values, message):
+    with pytest.raises(UserError, match=message):
         read_depth(DepthFile(png(tmp_path, values), 1e-3))
 
 

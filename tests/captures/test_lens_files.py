@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from nerf.captures.formats import read_capture
+from nerf.captures.reading import read_capture
 from nerf.geometry.lenses import directions
 from tests.support.captures import HEIGHT, WIDTH, refusal, write_images, write_nerfstudio
 from tools.other_formats import write_csv, write_kitti, write_tum
@@ -171,8 +171,8 @@ def test_a_table_may_have_the_lens_of_each_image(folder, names):
         (folder / "intrinsics.txt").write_text(f"{10.5 + 0.1 * number} 9 6.2 3.3 0.0{number} 0 0 0")
         path.write_text("\n".join([header, *rows]))
         expected = read_capture(folder)
-        for found, wanted in zip(capture.lens[:4], expected.lens[:4], strict=True):
-            np.testing.assert_array_equal(found[number], wanted[number])
+        for found, expected_lens in zip(capture.lens[:4], expected.lens[:4], strict=True):
+            np.testing.assert_array_equal(found[number], expected_lens[number])
     assert capture.notes == ()
     path.write_text("\n".join([f"{header},{names}", *lines]))
     (note,) = read_capture(folder).notes

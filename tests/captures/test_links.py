@@ -8,9 +8,10 @@ import pytest
 
 from nerf.captures.capture import InvalidCapture
 from nerf.captures.export import EXPORT_FORMATS
-from nerf.captures.formats import read_capture
+from nerf.captures.reading import read_capture
 from nerf.errors import UserError
-from nerf.scenes.loading import CaptureOptions, load_folder
+from nerf.scenes.loading import load_folder
+from nerf.scenes.options import CaptureOptions
 from tests.support.captures import convert, write_images, write_nerfstudio
 from tools.other_formats import WRITERS
 

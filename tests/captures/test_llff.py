@@ -13,8 +13,9 @@ from nerf.geometry.cameras import pinhole_rays
 from nerf.geometry.ndc import ndc_rays
 from nerf.geometry.poses import mean_pose
 from nerf.scenes.llff_arrays import build_scene
-from nerf.scenes.loading import CaptureOptions, load_folder
+from nerf.scenes.loading import load_folder
 from nerf.scenes.normalize import forward_facing_poses
+from nerf.scenes.options import CaptureOptions
 from tests.support.llff_folder import (
     HEIGHT,
     WIDTH,

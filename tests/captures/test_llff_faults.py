@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from nerf.errors import UserError
-from nerf.scenes.loading import CaptureOptions, load_folder
-from nerf.scenes.normalize import NormalizeOptions
+from nerf.scenes.loading import load_folder
+from nerf.scenes.options import CaptureOptions
 from tests.support.llff_folder import (
     HEIGHT,
     WIDTH,
@@ -86,10 +86,10 @@ def test_pickled_arrays_are_refused_and_never_run(folder: Path, tmp_path: Path) 
     assert not (tmp_path / "sprung").exists()
 
 
-@pytest.mark.parametrize("kept", [0, 5, 100, 500])
-def test_truncated_poses(folder: Path, kept: int) -> None:
+@pytest.mark.parametrize("num_bytes", [0, 5, 100, 500])
+def test_truncated_poses(folder: Path, num_bytes: int) -> None:
     path = folder / "poses_bounds.npy"
-    path.write_bytes(path.read_bytes()[:kept])
+    path.write_bytes(path.read_bytes()[:num_bytes])
     assert "cannot read" in refusal(folder)
 
 
@@ -131,7 +131,7 @@ def test_with_a_view_that_looks_back_there_is_no_ndc(folder: Path) -> None:
     change_poses(folder, turn_round)
     assert load_llff(folder).space.name == "contracted"
     with pytest.raises(UserError, match="not a forward-facing scene"):
-        load_folder(folder, CaptureOptions(normalization=NormalizeOptions("ndc")))
+        load_folder(folder, CaptureOptions(space="ndc"))
 
 
 # Images and poses that do not match.
@@ -262,5 +262,5 @@ def test_huge_images_are_refused_before_they_are_read(folder: Path, side: int) -
 def test_bounds_of_the_user_count_before_those_of_the_file(folder: Path, near: float) -> None:
     change_poses(folder, lambda p: p.__setitem__((slice(None), 15), near))
     assert "give `near` and `far`" in refusal(folder)
-    given = CaptureOptions(normalization=NormalizeOptions(near=1.0, far=9.0))
+    given = CaptureOptions(near=1.0, far=9.0)
     assert (load_folder(folder, given).capture.bounds == [1.0, 9.0]).all()

@@ -5,9 +5,9 @@ import pytest
 from PIL import Image
 
 from nerf.captures.capture import Mask
-from nerf.captures.formats import read_capture
 from nerf.captures.images import decoding as image_decoding
 from nerf.captures.images.masks import read_mask
+from nerf.captures.reading import read_capture
 from nerf.scenes.loading import load_folder
 from tests.captures.test_masks import NUM_VIEWS, black_block, write_masks
 from tests.support.captures import HEIGHT, WIDTH, refusal, write_nerfstudio
@@ -99,13 +99,13 @@ def test_a_mask_path_that_is_none_is_told_as_one_of_a_mask_once(tmp_path, mask_p
     folder = write_nerfstudio(tmp_path / "scene", change=change)
     (folder / "masks").mkdir()
     (folder / "transforms.json").rename(folder / file)
-    said = IMPOSSIBLE[mask_path]
-    if said is None:
+    expected_message = IMPOSSIBLE[mask_path]
+    if expected_message is None:
         assert load_folder(folder).capture.masks in ((), (None,) * NUM_VIEWS)
         return
     message = refusal(folder)
     assert f"{file}: mask_path of images/view_0.png: " in message
-    assert said in message
+    assert expected_message in message
     assert "6 images have this fault" in message
 
 
@@ -147,10 +147,10 @@ def test_a_mask_read_in_strips_is_the_mask(tmp_path, monkeypatch, orientation):
     sizes = [(13, 17), (26, 34), (6, 8), (5, 7)]
     sizes = [size[::-1] for size in sizes] if orientation > 4 else sizes
     whole = [found(*size) for size in sizes]
-    assert all(0 < kept.mean() < 1 for kept in whole[:2])
+    assert all(0 < whole_mask.mean() < 1 for whole_mask in whole[:2])
     monkeypatch.setattr(image_decoding, "_STRIP_PIXELS", 40)
-    for size, kept in zip(sizes, whole, strict=True):
-        np.testing.assert_array_equal(found(*size), kept)
+    for size, whole_mask in zip(sizes, whole, strict=True):
+        np.testing.assert_array_equal(found(*size), whole_mask)
 
 
 def test_a_mask_that_is_too_large_is_told_as_a_mask(tmp_path, monkeypatch):

@@ -7,10 +7,11 @@ import pytest
 from PIL import Image
 
 from nerf.captures.capture import Mask
-from nerf.captures.formats import read_capture
 from nerf.captures.images.masks import read_mask
+from nerf.captures.reading import read_capture
 from nerf.jobs.renderers import compared_pixels
-from nerf.scenes.loading import CaptureOptions, load_folder
+from nerf.scenes.loading import load_folder
+from nerf.scenes.options import CaptureOptions
 from nerf.scenes.record import SceneRecord
 from tests.support.captures import (
     HEIGHT,
@@ -44,7 +45,7 @@ def write_masks(folder, name=lambda index: f"masks/view_{index}.png", levels=bla
 def assert_masked(folder, expected=lambda index: black_block(index) > 0, **options):
     loaded = load_folder(folder, CaptureOptions(max_size=0, **options))
     for index in range(loaded.scene.num_views):
-        np.testing.assert_array_equal(loaded.scene.view(index).kept, expected(index))
+        np.testing.assert_array_equal(loaded.scene.view(index).mask, expected(index))
     (note,) = [note for note in loaded.notes if "mask" in note]
     return note
 
@@ -98,7 +99,7 @@ def test_what_the_user_ignores_is_not_read(tmp_path):
     folder = write_masks(write_nerfstudio(tmp_path))
     (folder / "masks" / "view_0.png").write_bytes(b"none")
     assert "cannot read the mask" in refusal(folder)
-    assert load_folder(folder, CaptureOptions(masks="ignore")).scene.images.kept is None
+    assert load_folder(folder, CaptureOptions(masks="ignore")).scene.images.mask is None
 
 
 def test_images_without_a_mask_are_used_whole(tmp_path):
@@ -107,8 +108,8 @@ def test_images_without_a_mask_are_used_whole(tmp_path):
     for index in (1, 2):
         (folder / "masks" / f"view_{index}.png").unlink()
     loaded = load_folder(folder)
-    assert loaded.scene.view(1).kept.all()
-    assert not loaded.scene.view(3).kept.all()
+    assert loaded.scene.view(1).mask.all()
+    assert not loaded.scene.view(3).mask.all()
     assert any(note.startswith("4 images have a mask") for note in loaded.notes)
 
 
@@ -200,7 +201,7 @@ def test_a_folder_of_llff_takes_dynamic_masks_for_masks(tmp_path):
         folder / "images" / "dynamic_mask_view_000.png"
     )
     loaded = load_folder(folder)
-    assert loaded.scene.view(0).kept.all()
+    assert loaded.scene.view(0).mask.all()
     assert loaded.capture.masks[0].keeps_black
 
 
@@ -239,9 +240,9 @@ def test_the_fast_renderer_is_judged_by_pixels_that_no_mask_leaves_out(tmp_path)
     scene = load_folder(write_masks(write_nerfstudio(tmp_path)), CaptureOptions(max_size=0)).scene
     record = SceneRecord.of(scene, 3)
     pixels, truth = compared_pixels(record, scene)
-    kept = [
-        scene.view(view).kept.reshape(-1)[index]
+    used = [
+        scene.view(view).mask.reshape(-1)[index]
         for (_, index), view in zip(pixels, record.split.test, strict=True)
     ]
-    assert np.concatenate(kept).all()
-    assert len(np.concatenate(kept)) == len(truth)
+    assert np.concatenate(used).all()
+    assert len(np.concatenate(used)) == len(truth)

@@ -8,9 +8,10 @@ import zipfile
 
 import pytest
 
-from nerf.captures.advice.other_programs import UNREAD
+from nerf.captures.advice.other_programs import UNSUPPORTED
 from nerf.captures.export import EXPORT_FORMATS
-from nerf.captures.formats import formats_in, read_capture
+from nerf.captures.formats import formats_in
+from nerf.captures.reading import read_capture
 from nerf.errors import UserError
 from nerf.posing.find import find_poses
 from tests.captures.test_blender_without_images import write_blender
@@ -72,7 +73,7 @@ def test_a_file_of_poses_is_no_folder_and_has_poses(tmp_path, name):
 
 # Files of other programs.
 
-KINDS = sorted({name for kind in UNREAD for name in kind.names})
+KINDS = sorted({name for kind in UNSUPPORTED for name in kind.names})
 
 
 def named(name):
@@ -91,7 +92,9 @@ def test_what_is_not_read_is_named_with_what_to_do(tmp_path, name):
         assert "{" not in message
 
 
-@pytest.mark.parametrize("kind", [kind for kind in UNREAD if kind.has_poses], ids=lambda k: k.what)
+@pytest.mark.parametrize(
+    "kind", [kind for kind in UNSUPPORTED if kind.has_poses], ids=lambda k: k.what
+)
 def test_beside_images_both_ways_are_said(tmp_path, kind):
     write_images(tmp_path, ["images/a.png", "images/b.png"])
     (tmp_path / named(kind.names[0]).upper()).touch()

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from nerf.captures.images.files import read_image
-from nerf.scenes.loading import CaptureOptions, load_folder
-from nerf.scenes.normalize import NormalizeOptions
+from nerf.scenes.loading import load_folder
+from nerf.scenes.options import CaptureOptions
 from tests.support.captures import (
     HEIGHT,
     WIDTH,
@@ -137,7 +137,7 @@ def test_ignored_keys_are_noted(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("lists", "train", "test", "said"),
+    ("lists", "train", "test", "message"),
     [
         ({"test": [3, 5]}, {0, 1, 2, 4}, {3, 5}, None),
         ({"val": [1]}, {0, 2, 3, 4, 5}, {1}, None),
@@ -147,7 +147,7 @@ def test_ignored_keys_are_noted(tmp_path):
     ],
 )
 def test_the_files_own_lists_are_the_split_and_what_does_not_fit_is_said(
-    tmp_path, lists, train, test, said
+    tmp_path, lists, train, test, message
 ):
     def change(content):
         for part, indices in lists.items():
@@ -157,7 +157,7 @@ def test_the_files_own_lists_are_the_split_and_what_does_not_fit_is_said(
     split = loaded.capture.split
     assert (set(split.train), set(split.test)) == (train, test)
     about = [note for note in loaded.notes if "list" in note]
-    assert [said in note for note in about] == ([True] if said else [])
+    assert [message in note for note in about] == ([True] if message else [])
 
 
 # Lenses.
@@ -187,8 +187,8 @@ def test_pixels_without_a_ray_are_noted(tmp_path, lens, is_noted):
 def test_with_a_wide_fisheye_there_is_no_ndc(tmp_path):
     lens = {"fl_x": 4.6, "camera_model": "OPENCV_FISHEYE"}
     folder = write_nerfstudio(tmp_path, poses=forward_poses(), **lens)
-    given = NormalizeOptions(near=1.0, far=9.0)
-    assert load_folder(folder, CaptureOptions(normalization=given)).scene.space.name != "ndc"
+    given = CaptureOptions(near=1.0, far=9.0)
+    assert load_folder(folder, given).scene.space.name != "ndc"
 
 
 # Points and bounds.
@@ -228,7 +228,7 @@ def test_points_in_another_frame_are_not_used(tmp_path):
 
 def test_near_and_far_count_in_contracted_space_too(tmp_path):
     folder = write_nerfstudio(tmp_path)
-    given = CaptureOptions(normalization=NormalizeOptions(near=0.5, far=20.0))
+    given = CaptureOptions(near=0.5, far=20.0)
     scene = load_folder(folder, given).scene
     assert scene.space.name == "contracted"
     np.testing.assert_allclose(

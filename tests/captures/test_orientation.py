@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nerf.captures.formats import read_capture
-from nerf.geometry.rigs import rotation_to_upright
+from nerf.captures.reading import read_capture
+from nerf.geometry.arrangement import rotation_to_upright
 from nerf.geometry.upright import AXES, lies_on_its_side, turned_pose
-from nerf.scenes.loading import CaptureOptions, load_folder
+from nerf.scenes.loading import load_folder
+from nerf.scenes.options import CaptureOptions
 from tests.support.captures import (
     HEIGHT,
     WIDTH,

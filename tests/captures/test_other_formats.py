@@ -8,10 +8,12 @@ import pytest
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
-from nerf.captures.formats import FORMATS, formats_in, read_capture
+from nerf.captures.formats import FORMATS, formats_in
 from nerf.captures.images.files import read_image
+from nerf.captures.reading import read_capture
 from nerf.errors import UserError
-from nerf.scenes.loading import CaptureOptions, load_folder
+from nerf.scenes.loading import load_folder
+from nerf.scenes.options import CaptureOptions
 from tests.support.captures import (
     all_rays,
     orbit_poses,

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from nerf.captures.depths.images import read_depth
-from nerf.captures.formats import read_capture
+from nerf.captures.reading import read_capture
 from nerf.scenes.loading import load_folder
 from tests.support.captures import HEIGHT, WIDTH, refusal, write_nerfstudio
 from tools.other_formats import copy_images, pinhole, tum_rows, write_lens_text, write_scanner_app

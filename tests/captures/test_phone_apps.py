@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nerf.captures.capture import InvalidCapture
-from nerf.captures.formats import read_capture
+from nerf.captures.reading import read_capture
 from tests.captures.test_other_formats import assert_same_rays, load
 from tests.support.captures import orbit_poses, refusal
 from tools.other_formats import write_polycam, write_record3d

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from nerf.captures.export import EXPORT_FORMATS
-from nerf.captures.formats import formats_in, read_capture
+from nerf.captures.formats import formats_in
+from nerf.captures.reading import read_capture
 from tests.support.captures import convert, refusal, write_nerfstudio
 from tests.support.written_scenes import write_scenes
 from tools.other_formats import WRITERS
@@ -93,8 +94,8 @@ def test_poses_in_a_folder_of_their_own_are_read_with_the_images_beside_it(tmp_p
     capture = read_capture(folder)
     assert (capture.format, capture.names) == (expected.format, expected.names)
     np.testing.assert_array_equal(capture.camtoworlds, expected.camtoworlds)
-    for found, wanted in zip(capture.lens[:4], expected.lens[:4], strict=True):
-        np.testing.assert_array_equal(found, wanted)
+    for found, expected_pose in zip(capture.lens[:4], expected.lens[:4], strict=True):
+        np.testing.assert_array_equal(found, expected_pose)
     assert capture.notes == ("the poses are read from export/of poses", *expected.notes)
     assert read_capture(folder, format=expected.format).num_views == expected.num_views
     assert f"is a part of the scene in {folder}: give that folder" in refusal(poses)

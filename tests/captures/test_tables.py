@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from nerf.captures.export import EXPORT_FORMATS
-from nerf.captures.formats import formats_in, read_capture
+from nerf.captures.formats import formats_in
+from nerf.captures.reading import read_capture
 from tests.support.captures import convert, refusal, write_nerfstudio
 from tools.other_formats import (
     WRITERS,
@@ -121,8 +122,8 @@ def test_other_columns_are_noted_unless_they_say_nothing(tmp_path, source, write
     with_column(path, "note", "")
     assert not any("column" in note for note in read_capture(folder).notes)
     with_column(path, "accuracy", "0.02")
-    said = f"columns of {path.name} that are not known, and are ignored: accuracy"
-    assert any(said in note for note in read_capture(folder).notes)
+    expected_note = f"columns of {path.name} that are not known, and are ignored: accuracy"
+    assert any(expected_note in note for note in read_capture(folder).notes)
 
 
 def test_yaw_is_heading_but_not_beside_it(tmp_path, source):

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from nerf.captures.depths.images import read_depth
-from nerf.captures.formats import read_capture
+from nerf.captures.reading import read_capture
 from tests.support.captures import HEIGHT, WIDTH, orbit_poses, refusal, write_nerfstudio
 from tools.other_formats import tum_rows, write_csv, write_kitti, write_pose_folder, write_tum
 

@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from nerf.captures.formats import read_capture
-from nerf.scenes.loading import CaptureOptions, load_folder
-from nerf.scenes.normalize import NormalizeOptions
+from nerf.captures.reading import read_capture
+from nerf.scenes.loading import load_folder
+from nerf.scenes.options import CaptureOptions
 from tests.support.captures import (
     HEIGHT,
     WIDTH,
@@ -92,8 +92,7 @@ def test_blender_holds_out_its_test_views(tmp_path):
 def test_black_or_white_behind_transparent_images(tmp_path):
     folder = write_nerfstudio(tmp_path, channels=4)
     white, black = (
-        load_folder(folder, CaptureOptions(normalization=NormalizeOptions(background=name))).scene
-        for name in ("white", "black")
+        load_folder(folder, CaptureOptions(background=name)).scene for name in ("white", "black")
     )
     assert (white.background, black.background) == ("white", "black")
     alpha = (
@@ -140,7 +139,7 @@ HALF = [[1.0, 0, 0, 4], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 0.5]]
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "expected_message"),
     [
         (without("frames"), "no list of frames (it has fl_x, w, h)"),
         (without("fl_x"), "no focal length"),
@@ -166,12 +165,12 @@ HALF = [[1.0, 0, 0, 4], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 0.5]]
         (with_frame(near=3.0, far=2.0), None),
     ],
 )
-def test_each_mistake_in_a_transforms_file_has_its_sentence(tmp_path, change, said):
+def test_each_mistake_in_a_transforms_file_has_its_sentence(tmp_path, change, expected_message):
     folder = write_nerfstudio(tmp_path, change=change)
-    if said is None:  # bounds of one frame alone are not taken
+    if expected_message is None:  # bounds of one frame alone are not taken
         assert load_folder(folder).capture.bounds is None
     else:
-        assert said in refusal(folder)
+        assert expected_message in refusal(folder)
 
 
 def test_every_problem_is_reported(tmp_path):
@@ -215,14 +214,14 @@ def test_a_link_out_of_the_folder_is_not_followed(tmp_path):
 def test_images_that_count_from_one_and_frames_from_zero_are_noted(tmp_path):
     """Most frames then have an image, and all of these the wrong one."""
     folder = write_nerfstudio(tmp_path)
-    said = "may count from 1 and their poses from 0"
-    assert not any(said in note for note in read_capture(folder).notes)
+    expected_message = "may count from 1 and their poses from 0"
+    assert not any(expected_message in note for note in read_capture(folder).notes)
     for number in reversed(range(6)):
         path = folder / "images" / f"view_{number}.png"
         path.rename(path.with_name(f"view_{number + 1}.png"))
-    assert any(said in note for note in read_capture(folder).notes)
+    assert any(expected_message in note for note in read_capture(folder).notes)
     (folder / "images" / "view_6.png").rename(folder / "images" / "view_8.png")
-    assert not any(said in note for note in read_capture(folder).notes)
+    assert not any(expected_message in note for note in read_capture(folder).notes)
 
 
 def test_frames_may_say_themselves_which_are_held_out(tmp_path):

@@ -23,25 +23,25 @@ def test_transparent_images_are_compared_over_all_backgrounds(background):
     acc, alpha = rng.random((2, 50))
     rgb, truth = rgb * acc[:, None], truth * alpha[:, None]
     behind = {"black": 0.0, "white": 1.0}[background]
-    seen = Composite(
+    composite = Composite(
         rgb + behind * (1 - acc)[:, None], *[jnp.asarray(acc)] * 2, *[jnp.zeros((50, 1))] * 2
     )
     batch = Batch(
         None, jnp.asarray(truth + behind * (1 - alpha)[:, None]), None, jnp.asarray(alpha)
     )
     config = dataclasses.replace(NOTEBOOK.render, background=background)
-    found = squared_error(seen, batch, config)
+    found = squared_error(composite, batch, config)
     b = (np.arange(2000)[:, None, None] + 0.5) / 2000
     over_b = rgb - truth + b * ((1 - acc) - (1 - alpha))[:, None]
     np.testing.assert_allclose(found, np.mean(over_b**2), rtol=1e-4)
 
 
 def test_fog_of_the_backgrounds_colour_costs_something():
-    seen = Composite(jnp.ones((4, 3)), *[jnp.full(4, 0.7)] * 2, *[jnp.zeros((4, 1))] * 2)
+    composite = Composite(jnp.ones((4, 3)), *[jnp.full(4, 0.7)] * 2, *[jnp.zeros((4, 1))] * 2)
     batch = Batch(None, jnp.ones((4, 3)), None, jnp.zeros(4))
     config = dataclasses.replace(NOTEBOOK.render, background="white")
-    assert squared_error(seen, batch._replace(alpha=None), config) == 0
-    np.testing.assert_allclose(squared_error(seen, batch, config), 0.7**2 / 3, rtol=1e-6)
+    assert squared_error(composite, batch._replace(alpha=None), config) == 0
+    np.testing.assert_allclose(squared_error(composite, batch, config), 0.7**2 / 3, rtol=1e-6)
 
 
 def test_the_alpha_of_a_ray_is_that_of_its_pixel(key):

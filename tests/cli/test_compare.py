@@ -5,13 +5,13 @@ import json
 import pytest
 
 from nerf import compare
-from nerf.cli.modes import parse_compare_flags
+from nerf.cli.modes import parser_of
 from tests.support.command_line import assert_is_one_sentence, call_command
 from tests.support.run_folders import write_run
 
 
 def call_compare(*arguments):
-    return call_command(compare, parse_compare_flags, *arguments)
+    return call_command(compare, parser_of("nerf.compare"), *arguments)
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ import pytest
 from nerf.captures.export import EXPORT_FORMATS
 from nerf.captures.images.files import image_size, read_image
 from nerf.cli import modes
-from nerf.scenes.loading import CaptureOptions, load_folder
+from nerf.scenes.loading import load_folder
+from nerf.scenes.options import CaptureOptions
 from tests.support.captures import assert_same, orbit_poses, write_nerfstudio, write_procedural
 from tests.support.command_line import call_inspect
 from tests.support.mixed_sizes import write_mixed, write_uniform
@@ -43,7 +44,7 @@ def folder(tmp_path_factory):
 def test_a_good_folder_is_described_and_drawn(folder, tmp_path):
     status, out, err = inspect_in_a_process(folder, f"--plot={tmp_path / 'cameras.png'}")
     assert (status, err) == (GOOD, "")
-    for said in (
+    for expected_text in (
         "format:      llff",
         "views:       56",
         "bounds:",
@@ -51,7 +52,7 @@ def test_a_good_folder_is_described_and_drawn(folder, tmp_path):
         "held out",
         "world",
     ):
-        assert said in out
+        assert expected_text in out
     assert "training can start: python -m nerf.main" in out
     drawn = read_image(tmp_path / "cameras.png")
     assert drawn.shape[1] > 1000
@@ -89,10 +90,10 @@ def test_images_of_several_sizes_are_counted_and_exported(tmp_path):
     kind = "portrait_and_landscape"
     mixed = write_mixed(write_uniform(tmp_path, "courtyard"), tmp_path / kind, kind)
     out = tmp_path / "small"
-    status, said, _ = inspect(mixed, "--export_format=colmap", f"--out={out}", "--factor=2")
+    status, printed, _ = inspect(mixed, "--export_format=colmap", f"--out={out}", "--factor=2")
     assert status == GOOD
-    assert "cameras for 14 of 16x6, 4 of 8x12" in said
-    assert "images:      14 of 8x3, 4 of 4x6" in said
+    assert "cameras for 14 of 16x6, 4 of 8x12" in printed
+    assert "images:      14 of 8x3, 4 of 4x6" in printed
     there = load_folder(mixed, CaptureOptions(factor=2), cache_dir=tmp_path / "cache").scene
     back = load_folder(out).scene
     for expected, found in zip(there.images, back.images, strict=True):
@@ -114,7 +115,7 @@ def test_export_at_a_smaller_size(folder, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "expected_text"),
     [
         ([], "give one folder"),
         (["nowhere"], "nowhere is not a folder"),
@@ -137,14 +138,19 @@ def test_export_at_a_smaller_size(folder, tmp_path):
         (["--nonsense"], "nonsense"),
     ],
 )
-def test_each_mistake_has_its_sentence(folder, arguments, said):
+def test_each_mistake_has_its_sentence(folder, arguments, expected_text):
     status, _, err = inspect(*(x.replace("FOLDER", str(folder)) for x in arguments))
     assert status == BAD
-    assert said in err
+    assert expected_text in err
 
 
 def test_help_lists_the_flags_that_the_command_uses_and_no_other():
     shown = set(
         re.findall(r"^  --(?:\[no\])?(\w+):", inspect_in_a_process("--help")[1], re.MULTILINE)
     )
-    assert shown == {"plot", "export_format", "corrected_by", *modes.USED_BY_INSPECT}
+    assert shown == {
+        "plot",
+        "export_format",
+        "corrected_by",
+        *modes.USED_BY_COMMAND["nerf.inspect"],
+    }

@@ -20,7 +20,7 @@ from tests.support.command_line import (
     TINY_RENDERED,
     WIDTH,
     call,
-    call_well,
+    call_successfully,
     contents,
     leaves,
     scores,
@@ -154,8 +154,8 @@ def test_the_first_lines_say_what_runs_and_the_last_where_it_went(trained, backe
 
 def test_two_runs_of_one_seed_are_equal_and_of_another_are_not(trained, scene, tmp_path):
     flags = train_flags(scene, "flax", "--video_frames=0")
-    call_well(*flags, f"--run_dir={tmp_path / 'again'}")
-    call_well(*flags, f"--run_dir={tmp_path / 'other'}", "--seed=1")
+    call_successfully(*flags, f"--run_dir={tmp_path / 'again'}")
+    call_successfully(*flags, f"--run_dir={tmp_path / 'other'}", "--seed=1")
     first = leaves(trained["flax"][0], "flax")
     assert leaves(tmp_path / "again", "flax") == first
     assert leaves(tmp_path / "other", "flax") != first
@@ -169,7 +169,7 @@ def test_a_moved_run_folder_scores_the_same_on_every_backend(run_dir, backend, s
     shutil.copytree(run_dir, moved)
     for evaluator in BACKENDS:
         result = tmp_path / evaluator
-        out = call_well(
+        out = call_successfully(
             f"--scene={scene}",
             f"--backend={evaluator}",
             f"--init_from={moved}",
@@ -191,7 +191,7 @@ def test_evaluating_a_run_in_place_with_other_settings_keeps_its_parameters(
     folder = tmp_path / "run"
     shutil.copytree(run_dir, folder)
     before = contents(folder)
-    call_well(
+    call_successfully(
         f"--scene={scene}",
         f"--backend={other(backend)}",
         f"--run_dir={folder}",
@@ -206,7 +206,9 @@ def test_evaluating_a_run_in_place_with_other_settings_keeps_its_parameters(
         "report.html",
     }
     assert [view["index"] for view in scores(folder)["views"]] == [0]
-    call_well(f"--scene={scene}", f"--backend={backend}", f"--run_dir={folder}", "--video_frames=0")
+    call_successfully(
+        f"--scene={scene}", f"--backend={backend}", f"--run_dir={folder}", "--video_frames=0"
+    )
     assert scores(folder)["psnr"] == pytest.approx(scores(run_dir)["psnr"], abs=1e-3)
 
 
@@ -223,7 +225,7 @@ def test_images_of_another_split_do_not_stay(trained, scene, tmp_path):
     folder = tmp_path / "run"
     parameters = trained["flax"][0] / "params.safetensors"
     for holdout, views in ((2, {"000", "002", "004"}), (3, {"000", "003"})):
-        call_well(
+        call_successfully(
             f"--scene={scene}",
             f"--run_dir={folder}",
             f"--init_from={parameters}",
@@ -237,7 +239,9 @@ def test_settings_that_belong_together_are_set_in_any_order(scene, tmp_path):
     together = ("--set=field.skip_layer=9", "--set=field.num_layers=10")
     for number, flags in enumerate((together, together[::-1])):
         folder = tmp_path / str(number)
-        call_well(*train_flags(scene, "flax", "--video_frames=0", f"--run_dir={folder}", *flags))
+        call_successfully(
+            *train_flags(scene, "flax", "--video_frames=0", f"--run_dir={folder}", *flags)
+        )
         record = json.loads((folder / "config.json").read_text())
         assert record["config"]["field"]["skip_layer"] == 9
 
@@ -247,11 +251,13 @@ def test_published_parameters_and_a_file_score_the_same(trained, scene, tmp_path
     run_dir = trained["haiku"][0]
     folder, file = tmp_path / "params", tmp_path / "meadow.safetensors"
     for out in (folder, file):
-        call_well("--mode=convert", "--backend=haiku", f"--init_from={run_dir}", f"--out={out}")
+        call_successfully(
+            "--mode=convert", "--backend=haiku", f"--init_from={run_dir}", f"--out={out}"
+        )
     for number, start_from in enumerate((folder, file)):
         result = tmp_path / f"result {number}"
         flags = [f"--init_from={start_from}", f"--run_dir={result}", "--video_frames=0"]
-        call_well(f"--scene={scene}", f"--backend={backend}", *TINY_RENDERED, *flags)
+        call_successfully(f"--scene={scene}", f"--backend={backend}", *TINY_RENDERED, *flags)
         assert scores(result)["psnr"] == pytest.approx(scores(run_dir)["psnr"], abs=1e-3)
 
 
@@ -263,7 +269,7 @@ def test_parameters_beside_the_scene_are_its_pretrained_ones(trained, scene, tmp
         parameters.load(trained["haiku"][0], "haiku").params["shared"],
     )
     flags = ("--scene=meadow", f"--data_dir={data_dir}", *TINY_RENDERED, "--video_frames=0")
-    out = call_well(*flags, f"--run_dir={tmp_path / 'run'}")
+    out = call_successfully(*flags, f"--run_dir={tmp_path / 'run'}")
     assert f"the parameters in {data_dir / 'meadow' / 'params'}" in out
     assert scores(tmp_path / "run")["psnr"] == pytest.approx(
         scores(trained["haiku"][0])["psnr"], abs=1e-3
@@ -277,7 +283,7 @@ def test_render_makes_the_video_and_leaves_the_scores(run_dir, backend, scene, t
     folder = tmp_path / "run"
     shutil.copytree(run_dir, folder)
     before = contents(folder)
-    out = call_well(
+    out = call_successfully(
         "--mode=render",
         f"--scene={scene}",
         f"--backend={backend}",
@@ -300,8 +306,12 @@ def test_render_makes_the_video_and_leaves_the_scores(run_dir, backend, scene, t
 @pytest.mark.parametrize("target", BACKENDS)
 def test_parameters_convert_and_come_back_bit_for_bit(run_dir, backend, target, tmp_path):
     there, back = tmp_path / "there.safetensors", tmp_path / "back.safetensors"
-    call_well("--mode=convert", f"--backend={target}", f"--init_from={run_dir}", f"--out={there}")
-    call_well("--mode=convert", f"--backend={backend}", f"--init_from={there}", f"--out={back}")
+    call_successfully(
+        "--mode=convert", f"--backend={target}", f"--init_from={run_dir}", f"--out={there}"
+    )
+    call_successfully(
+        "--mode=convert", f"--backend={backend}", f"--init_from={there}", f"--out={back}"
+    )
     assert (run_dir / "params.safetensors").read_bytes() == back.read_bytes()
     assert (there.read_bytes() == back.read_bytes()) == (target == backend)
 
@@ -311,9 +321,9 @@ def test_the_published_layout_converts_and_comes_back_bit_for_bit(trained, tmp_p
     run_dir = trained[backend][0]
     folder, file, back = tmp_path / "params", tmp_path / "file.safetensors", tmp_path / "back"
     convert = ("--mode=convert", *TINY_FIELD)
-    call_well(*convert, "--backend=haiku", f"--init_from={run_dir}", f"--out={folder}")
-    call_well(*convert, f"--backend={backend}", f"--init_from={folder}", f"--out={file}")
-    call_well(*convert, "--backend=haiku", f"--init_from={file}", f"--out={back}")
+    call_successfully(*convert, "--backend=haiku", f"--init_from={run_dir}", f"--out={folder}")
+    call_successfully(*convert, f"--backend={backend}", f"--init_from={folder}", f"--out={file}")
+    call_successfully(*convert, "--backend=haiku", f"--init_from={file}", f"--out={back}")
     assert contents(folder) == contents(back)
     assert sorted(contents(folder)) == ["arrays.npy", "tree.pkl"]
     assert leaves(file, backend) == leaves(run_dir, backend)
@@ -322,7 +332,7 @@ def test_the_published_layout_converts_and_comes_back_bit_for_bit(trained, tmp_p
 def test_a_run_keeps_its_split_and_without_held_out_views_has_no_scores(scene, tmp_path):
     folder = tmp_path / "run"
     flags = train_flags(scene, "flax", "--video_frames=0", f"--run_dir={folder}")
-    out = call_well(*flags, "--holdout=0")
+    out = call_successfully(*flags, "--holdout=0")
     assert "none held out" in out
     assert "no view is held out, so there is nothing to score" in out
     assert scores(folder)["psnr"] is None

@@ -9,12 +9,12 @@ import pytest
 
 from nerf.captures.camera_paths.nerfstudio import write_camera_path
 from nerf.captures.camera_paths.values import CameraPathFile
-from nerf.captures.formats import read_capture
+from nerf.captures.reading import read_capture
 from tests.support.command_line import (
     NUM_VIEWS,
     assert_is_one_sentence,
     call,
-    call_well,
+    call_successfully,
     train_flags,
     write_scene,
 )
@@ -28,7 +28,7 @@ def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("paths")
     scene, run = write_scene(folder / "meadow"), folder / "run"
     flags = [flag for flag in train_flags(scene, "flax") if not flag.startswith("--video_frames")]
-    call_well(*flags, f"--run_dir={run}", "--camera_path=training", "--set=train.holdout=3")
+    call_successfully(*flags, f"--run_dir={run}", "--camera_path=training", "--set=train.holdout=3")
     return scene, run
 
 
@@ -91,7 +91,7 @@ def test_a_run_folder_alone_gives_the_frames_that_it_gives_with_its_scene(traine
     flags = ("--camera_path=interpolate", "--video_frames=2", "--video_format=frames")
     found = []
     for more in ((), (f"--scene={scene}",)):
-        call_well(*alone, *flags, *more)
+        call_successfully(*alone, *flags, *more)
         folder = run / "video-interpolate"
         found.append({file.name: file.read_bytes() for file in folder.iterdir()})
         shutil.rmtree(folder)

@@ -15,7 +15,7 @@ from tests.support.command_line import (
     TINY,
     assert_is_one_sentence,
     call,
-    call_well,
+    call_successfully,
 )
 
 pytestmark = pytest.mark.slow
@@ -40,9 +40,9 @@ def flags(folder, field, run_dir, *more):
 
 @pytest.mark.parametrize("space", ["world", "contracted"])
 @pytest.mark.parametrize("field", FIELDS)
-def test_every_field_trains_with_cameras_all_around(folders, tmp_path, space, field):
+def test_every_field_trains_on_a_360_capture(folders, tmp_path, space, field):
     run_dir = tmp_path / "run"
-    out = call_well(*flags(folders[space], field, run_dir, "--steps=3", "--video_frames=2"))
+    out = call_successfully(*flags(folders[space], field, run_dir, "--steps=3", "--video_frames=2"))
     assert f"space:      {space}" in out
     assert (run_dir / "video.mp4").stat().st_size > 0
     scored = json.loads((run_dir / "eval.json").read_text())
@@ -62,10 +62,12 @@ def test_every_field_trains_with_cameras_all_around(folders, tmp_path, space, fi
     assert (depth > 0).all()
 
 
-def test_an_object_is_found_before_a_white_background(folders, tmp_path):
+def test_an_object_is_found_on_a_white_background(folders, tmp_path):
     """In so few steps no more than where it is; what is not it stays white."""
     run_dir = tmp_path / "run"
-    call_well(*flags(folders["world"], "planes", run_dir, "--steps=250", "--video_frames=0"))
+    call_successfully(
+        *flags(folders["world"], "planes", run_dir, "--steps=250", "--video_frames=0")
+    )
     rendered = read_image(run_dir / "renders" / "view_016.png")
     assert rendered[:2].mean() > 0.9  # above it
     scored = json.loads((run_dir / "eval.json").read_text())
@@ -77,8 +79,8 @@ def test_an_object_is_found_before_a_white_background(folders, tmp_path):
 def test_images_are_scaled_and_the_notes_are_shown(tmp_path):
     folder = write_nerfstudio(tmp_path / "scene")
     (folder / "images" / "view_5.png").unlink()
-    out = call_well(*flags(folder, "planes", tmp_path / "run", "--steps=1", "--video_frames=0",
-                           "--max_size=6"))  # fmt: skip
+    options = ("--steps=1", "--video_frames=0", "--max_size=6")
+    out = call_successfully(*flags(folder, "planes", tmp_path / "run", *options))
     assert "note: 1 frame of transforms.json has no image" in out
     assert "note: images of 12x8 are scaled to 6x4" in out
     assert "5 views of 6x4" in out
@@ -104,7 +106,7 @@ def test_each_mistake_has_its_sentence(tmp_path, flag, reason):
 
 
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("changed", "message"),
     [
         ("--space=world", "space was 'contracted' and is now 'world'"),
         ("--near=0.5", "bounds was"),
@@ -112,11 +114,11 @@ def test_each_mistake_has_its_sentence(tmp_path, flag, reason):
         ("--max_size=6", "resolution was"),
     ],
 )
-def test_a_run_does_not_go_on_in_another_space_or_between_other_bounds(tmp_path, changed, said):
+def test_a_run_does_not_resume_in_another_space_or_between_other_bounds(tmp_path, changed, message):
     folder = write_nerfstudio(tmp_path / "scene")
     begun = flags(folder, "mlp", tmp_path / "run", "--steps=2", "--stop_at=1", "--video_frames=0")
-    call_well(*begun)
-    assert_is_one_sentence(call(*begun, changed), said)
+    call_successfully(*begun)
+    assert_is_one_sentence(call(*begun, changed), message)
 
 
 def test_the_inner_half_of_contracted_space_is_that_of_the_cameras(folders):

@@ -14,7 +14,7 @@ from tests.support.command_line import (
     TINY_FIELD,
     TINY_RENDERED,
     call,
-    call_well,
+    call_successfully,
     contents,
     run_process,
     write_scene,
@@ -26,14 +26,16 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def trained(scene, tmp_path_factory):
     folder = tmp_path_factory.mktemp("trained") / "run"
-    call_well(*_train(scene, folder), "--steps=2")
+    call_successfully(*_train(scene, folder), "--steps=2")
     return folder
 
 
 @pytest.fixture
 def published(trained, tmp_path):
     folder = tmp_path / "params"
-    call_well("--mode=convert", "--backend=haiku", f"--init_from={trained}", f"--out={folder}")
+    call_successfully(
+        "--mode=convert", "--backend=haiku", f"--init_from={trained}", f"--out={folder}"
+    )
     return folder
 
 
@@ -232,7 +234,7 @@ def test_a_scene_of_one_view_has_nothing_to_train_on(tmp_path, trained):
         f"--run_dir={run_dir}",
         "--video_frames=1",
     )
-    out = call_well(*flags, "--camera_path=interpolate")
+    out = call_successfully(*flags, "--camera_path=interpolate")
     assert "note: the parameters were trained on scene meadow" in out
     assert json.loads((run_dir / "eval.json").read_text())["split"] == {"train": [], "test": [0]}
 
@@ -330,7 +332,7 @@ def test_a_half_written_checkpoint_is_refused(size, scene, trained, tmp_path):
     assert "no training state can be read" in message
     assert "step 2: " in message
     assert "--noresume" in message
-    call_well(
+    call_successfully(
         f"--scene={scene}", f"--run_dir={folder}", "--video_frames=0"
     )  # its parameters are whole
 

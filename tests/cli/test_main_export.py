@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from tests.support.command_line import assert_is_one_sentence, call, call_well, contents
+from tests.support.command_line import assert_is_one_sentence, call, call_successfully, contents
 
 pytestmark = pytest.mark.slow
 
@@ -13,7 +13,9 @@ pytestmark = pytest.mark.slow
 def test_depth_maps_and_poses_are_in_the_capture_s_frame(trained, scene, tmp_path):
     run_dir, _ = trained["flax"]
     before = contents(run_dir)
-    call_well("--mode=export", f"--run_dir={run_dir}", "--export=depth", f"--out={tmp_path}")
+    call_successfully(
+        "--mode=export", f"--run_dir={run_dir}", "--export=depth", f"--out={tmp_path}"
+    )
     cameras = json.loads((tmp_path / "depth" / "depth_cameras.json").read_text())
     rows = np.load(scene / "poses_bounds.npy")[:, :15].reshape(-1, 3, 5)
     found = np.array([frame["transform_matrix"] for frame in cameras["frames"]])

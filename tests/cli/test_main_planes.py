@@ -13,7 +13,7 @@ from tests.support.command_line import (
     SMALL_PLANES,
     assert_is_one_sentence,
     call,
-    call_well,
+    call_successfully,
 )
 
 pytestmark = pytest.mark.slow
@@ -35,7 +35,7 @@ def trained(scene, tmp_path_factory):
             *SMALL_PLANES,
             "--video_frames=2",
         )
-        out = call_well(*flags, f"--train_seconds={seconds}")
+        out = call_successfully(*flags, f"--train_seconds={seconds}")
         if metrics.read(run_dir)[-1]["step"] >= FEW_STEPS:
             break
     return run_dir, flags, out
@@ -77,7 +77,7 @@ def test_the_box_is_that_of_the_scene_and_kept(trained):
 def test_a_run_whose_time_is_over_does_no_more_steps(trained):
     run_dir, flags, _ = trained
     before = json.loads((run_dir / "eval.json").read_text())
-    out = call_well(*flags, "--train_seconds=15")
+    out = call_successfully(*flags, "--train_seconds=15")
     assert f"resuming at step {before['step']} of 15 s" in out
     assert json.loads((run_dir / "eval.json").read_text())["step"] == before["step"]
     assert metrics.read(run_dir)[-1]["step"] == before["step"]
@@ -86,7 +86,7 @@ def test_a_run_whose_time_is_over_does_no_more_steps(trained):
 def test_its_parameters_are_scored_from_the_file(scene, trained, tmp_path):
     run_dir, *_ = trained
     before = json.loads((run_dir / "eval.json").read_text())
-    out = call_well(
+    out = call_successfully(
         *("--field=planes", f"--scene={scene}", f"--init_from={run_dir / 'params.safetensors'}"),
         *(f"--run_dir={tmp_path / 'again'}", "--video_frames=0", "--renderer=fast"),
     )
@@ -98,7 +98,7 @@ def test_its_parameters_are_scored_from_the_file(scene, trained, tmp_path):
 @pytest.mark.parametrize("backend", ["haiku", "nnx"])
 def test_another_backend_scores_the_same(trained, backend, scene, tmp_path):
     run_dir, *_ = trained
-    out = call_well(
+    out = call_successfully(
         *("--field=planes", f"--backend={backend}", f"--scene={scene}", "--video_frames=0"),
         *(f"--init_from={run_dir / 'params.safetensors'}", f"--run_dir={tmp_path / 'again'}"),
     )
@@ -148,7 +148,7 @@ def test_wider_images_take_finer_planes(scene, tmp_path):
     found = []
     for folder in (scene, wide):
         run_dir = tmp_path / f"run-{folder.name}"
-        call_well(
+        call_successfully(
             *("--mode=train", f"--scene={folder}", f"--run_dir={run_dir}", *SMALL_PLANES),
             *("--steps=1", "--video_frames=0"),
         )
@@ -160,7 +160,7 @@ def test_wider_images_take_finer_planes(scene, tmp_path):
 def test_depth_is_scored_where_it_is_known(tmp_path):
     """Against the scene as it is traced anew, in the unit that the run folder tells."""
     run_dir = tmp_path / "run"
-    out = call_well(
+    out = call_successfully(
         *("--mode=train", "--scene=procedural:room", f"--run_dir={run_dir}", *SMALL_PLANES),
         *("--steps=1", "--video_frames=0"),
     )

@@ -18,7 +18,7 @@ from tests.support.command_line import (
     TINY,
     assert_is_one_sentence,
     call,
-    call_well,
+    call_successfully,
 )
 from tests.support.mixed_sizes import KINDS, write_mixed, write_uniform
 
@@ -46,7 +46,7 @@ def runs(folders, tmp_path_factory):
     home, ended = tmp_path_factory.mktemp("runs"), {}
     for name, folder in folders.items():
         flags = (f"--scene={folder}", f"--run_dir={home / name}", "--steps=150", "--eval_every=75")
-        ended[name] = call_well(*flags, *PLANES, "--video_frames=2"), home / name
+        ended[name] = call_successfully(*flags, *PLANES, "--video_frames=2"), home / name
     return ended
 
 
@@ -120,7 +120,7 @@ def test_a_run_resumes_unless_sizes_have_changed(folders, runs, tmp_path):
     kind = "portrait_and_landscape"
     flags = ("--eval_every=75", *PLANES, "--video_frames=0")
     run_dir = shutil.copytree(runs[kind][1], tmp_path / "run")
-    call_well(f"--scene={folders[kind]}", f"--run_dir={run_dir}", "--steps=225", *flags)
+    call_successfully(f"--scene={folders[kind]}", f"--run_dir={run_dir}", "--steps=225", *flags)
     previews = sorted((run_dir / "progress").glob("*.png"))
     assert "225" in previews[-1].name
     assert {image_size(file) for file in previews} == {(16, 24)}  # of one portrait
@@ -139,7 +139,7 @@ def test_the_fast_renderer_draws_several_sizes(tmp_path, monkeypatch):
     folder = write_mixed(write_uniform(tmp_path, "flower"), tmp_path / kind, kind)
     flags = (f"--scene={folder}", f"--run_dir={tmp_path / 'run'}", *TINY, "--steps=2")
     more = ("--mode=train", "--renderer=fast", "--video_frames=0", "--set=train.holdout=3")
-    out = call_well(*flags, *more)
+    out = call_successfully(*flags, *more)
     assert "rendering fast" in out
     assert scores(tmp_path / "run")["renderer"] == "fast"
     assert [v["resolution"] for v in scores(tmp_path / "run")["views"]] == [

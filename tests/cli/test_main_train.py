@@ -11,7 +11,7 @@ from nerf.training import health
 from tests.support.command_line import (
     TINY,
     call,
-    call_well,
+    call_successfully,
     contents,
     leaves,
     readings,
@@ -28,7 +28,7 @@ def test_the_same_command_again_finds_nothing_left_to_train(run_dir, backend, sc
     folder = tmp_path / "run"
     shutil.copytree(run_dir, folder)
     before = contents(folder)
-    out = call_well(*train_flags(scene, backend, f"--run_dir={folder}"))
+    out = call_successfully(*train_flags(scene, backend, f"--run_dir={folder}"))
     assert "resuming at step 4 of 4" in out
     after = contents(folder)
     for name in ("config.json", "metrics.jsonl", "params.safetensors", "eval.json"):
@@ -40,9 +40,9 @@ def test_training_begins_anew_from_the_other_backends_parameters(run_dir, backen
     params = run_dir / "params.safetensors"
     begin = (f"--init_from={params}", f"--run_dir={folder}", f"--backend={other(backend)}")
     train = ("--mode=train", f"--scene={scene}", "--video_frames=0", *begin)
-    call_well(*train, "--steps=0")
+    call_successfully(*train, "--steps=0")
     assert leaves(folder, backend) == leaves(run_dir, backend)
-    call_well(*train, "--steps=2", "--set=train.num_rays=16")
+    call_successfully(*train, "--steps=2", "--set=train.num_rays=16")
     assert leaves(folder, backend) != leaves(run_dir, backend)
     loss = [
         json.loads(path.read_text().splitlines()[-1])["psnr"]
@@ -57,19 +57,21 @@ def test_training_begins_anew_from_the_other_backends_parameters(run_dir, backen
     assert "init_from was 'parameters with the checksum" in ended.err
 
 
-def test_a_run_goes_on_in_the_other_backend_without_a_jump(
+def test_a_run_resumes_in_the_other_backend_without_a_jump(
     trained, backend, scene, tmp_path, unoptimised_compilation
 ):
     """Optimiser, step, learning rate and key go along, so rays and losses are the same."""
     whole, half, rest = (tmp_path / name for name in ("whole", "half", "rest"))
     settings = ("--steps=12", "--lr=1e-3", "--video_frames=0", "--eval_every=3")
-    call_well(*train_flags(scene, backend, *settings, f"--run_dir={whole}"))
+    call_successfully(*train_flags(scene, backend, *settings, f"--run_dir={whole}"))
     stop = (f"--run_dir={half}", "--stop_at=6")
-    assert "stopped at step 6 of 12" in call_well(*train_flags(scene, backend, *settings, *stop))
+    assert "stopped at step 6 of 12" in call_successfully(
+        *train_flags(scene, backend, *settings, *stop)
+    )
     before = contents(half)
     go_on = (f"--init_from={half}", f"--run_dir={rest}", f"--scene={scene}", "--eval_every=3")
     train = ("--mode=train", f"--backend={other(backend)}", "--video_frames=0", *go_on)
-    assert f"resuming from {half} at step 6 of 12" in call_well(*train)
+    assert f"resuming from {half} at step 6 of 12" in call_successfully(*train)
     assert contents(half) == before
     # Where the weights are small, the gradient through the fine samples magnifies rounding.
     for name, rel in (("loss", 1e-4), ("psnr", 1e-4), ("test_psnr", 1e-3), ("grad_norm", 0.05)):
@@ -83,10 +85,10 @@ def test_a_run_goes_on_in_the_other_backend_without_a_jump(
             assert other_one[step] == pytest.approx(one[step], rel=rel)
     record = json.loads((rest / "config.json").read_text())
     assert (record["backend"], record["init_from"]) == (other(backend), "the run half")
-    assert "nothing" not in call_well(*train)  # the same command again is content
+    assert "nothing" not in call_successfully(*train)  # the same command again is content
 
 
-def test_a_run_of_other_settings_is_not_gone_on_with(trained, backend, scene, tmp_path):
+def test_a_run_of_other_settings_is_not_resumed(trained, backend, scene, tmp_path):
     run_dir = trained[backend][0]
     flags = (f"--init_from={run_dir}", f"--run_dir={tmp_path / 'run'}", f"--scene={scene}")
     ended = call("--mode=train", f"--backend={other(backend)}", *flags, "--set=train.num_rays=16")
@@ -98,9 +100,9 @@ def test_a_run_of_other_settings_is_not_gone_on_with(trained, backend, scene, tm
 def test_twice_half_a_run_equals_a_whole_one(trained, backend, scene, tmp_path):
     """Bit for bit, also where the run folder was moved in between."""
     flags = train_flags(scene, backend, "--video_frames=0", "--eval_every=2")
-    call_well(*flags, f"--run_dir={tmp_path / 'here'}", "--stop_at=2")
+    call_successfully(*flags, f"--run_dir={tmp_path / 'here'}", "--stop_at=2")
     shutil.move(tmp_path / "here", tmp_path / "there")
-    out = call_well(*flags, f"--run_dir={tmp_path / 'there'}")
+    out = call_successfully(*flags, f"--run_dir={tmp_path / 'there'}")
     assert "resuming at step 2 of 4" in out
     assert leaves(tmp_path / "there", backend) == leaves(trained[backend][0], backend)
     shown = ["step_0000002.png", "step_0000004.png"]
@@ -116,11 +118,11 @@ def test_noresume_puts_the_earlier_run_aside_whole(run_dir, backend, scene, tmp_
     flags = train_flags(
         scene, backend, "--video_frames=0", f"--run_dir={folder}", "--set=train.num_rays=16"
     )
-    out = call_well(*flags, "--noresume")
+    out = call_successfully(*flags, "--noresume")
     assert f"the earlier training is now in {folder / 'replaced-1'}" in out
     assert contents(folder / "replaced-1") == before
     assert json.loads((folder / "config.json").read_text())["config"]["train"]["num_rays"] == 16
-    call_well(*flags, "--noresume")
+    call_successfully(*flags, "--noresume")
     assert (folder / "replaced-2").is_dir()
     assert contents(folder / "replaced-1") == before
 
@@ -172,7 +174,7 @@ def test_a_collapse_restarts_from_other_keys_until_it_gives_up(scene, backend, t
 def test_a_restart_that_is_well_goes_to_the_end(scene, backend, tmp_path, monkeypatch):
     checks = []
 
-    def collapse_once(seen, step):
+    def collapse_once(state, step):
         checks.append(step)
         if len(checks) == 2:
             raise health.TrainingCollapsed("transparent", step, "training collapsed")
@@ -180,7 +182,7 @@ def test_a_restart_that_is_well_goes_to_the_end(scene, backend, tmp_path, monkey
     monkeypatch.setattr(health, "check", collapse_once)
     folder = tmp_path / "run"
     flags = train_flags(scene, backend, "--video_frames=0", f"--run_dir={folder}", "--save_every=2")
-    out = call_well(*flags, "--on_collapse=restart")
+    out = call_successfully(*flags, "--on_collapse=restart")
     assert "Restarting from another key, restart 1 of 5" in out
     assert [line["step"] for line in readings(folder)] == [1, 2, 3, 4]
     assert [line["step"] for line in readings(folder / "collapsed-1")] == [1]
@@ -191,19 +193,21 @@ def test_a_restart_that_is_well_goes_to_the_end(scene, backend, tmp_path, monkey
 def test_tensorboard_gets_the_readings_and_the_images(scene, tmp_path):
     folder = tmp_path / "run"
     flags = train_flags(scene, "flax", "--video_frames=0", f"--run_dir={folder}", "--eval_every=2")
-    call_well(*flags, "--tensorboard")
+    call_successfully(*flags, "--tensorboard")
     (file,) = (folder / "tensorboard").iterdir()
     content = file.read_bytes()
     for name in (b"loss", b"psnr", b"test_psnr", b"test_ssim", b"view_0"):
         assert name in content
 
 
-def test_going_on_to_more_steps_keeps_one_line_a_step(trained, scene, tmp_path):
+def test_resuming_to_more_steps_keeps_one_line_a_step(trained, scene, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(trained["flax"][0], folder)
     with (folder / "metrics.jsonl").open("a") as file:
         file.write('{"step": 7, "loss": 1.0}\n{"step": 8, "lo')  # a run that was killed
-    call_well(*train_flags(scene, "flax", f"--run_dir={folder}", "--video_frames=0"), "--steps=10")
+    call_successfully(
+        *train_flags(scene, "flax", f"--run_dir={folder}", "--video_frames=0"), "--steps=10"
+    )
     lines = (folder / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == [1, 4, 5, 10]
     assert scores(folder)["step"] == 10
@@ -222,7 +226,7 @@ def test_going_on_to_more_steps_keeps_one_line_a_step(trained, scene, tmp_path):
         (["--set=field.width=32"], ["field.width was 16 and is now 32"]),
     ],
 )
-def test_going_on_with_other_settings_is_refused(trained, scene, flags, differences):
+def test_resuming_with_other_settings_is_refused(trained, scene, flags, differences):
     folder = trained["flax"][0]
     before = contents(folder)
     ended = call(*train_flags(scene, "flax", f"--run_dir={folder}"), *flags)

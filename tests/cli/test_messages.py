@@ -15,8 +15,8 @@ from nerf.cli.messages import FLAG_OF, as_flags
 from nerf.config import text
 from nerf.config.presets import NOTEBOOK
 from nerf.errors import UserError
-from nerf.scenes.loading import CaptureOptions, load_folder
-from nerf.scenes.normalize import NormalizeOptions
+from nerf.scenes.loading import load_folder
+from nerf.scenes.options import CaptureOptions
 from tests.support.captures import write_nerfstudio
 
 PACKAGE = Path(nerf.__file__).parent
@@ -80,9 +80,7 @@ def test_every_flag_of_the_table_exists():
     ("fail", "parameter", "flag"),
     [
         (
-            lambda folder: load_folder(
-                folder, CaptureOptions(normalization=NormalizeOptions(space="ndc"))
-            ),
+            lambda folder: load_folder(folder, CaptureOptions(space="ndc")),
             '`space="ndc"` is not possible',
             "--space=ndc is not possible",
         ),

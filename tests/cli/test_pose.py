@@ -115,7 +115,7 @@ def test_inspect_points_to_the_command(tmp_path):
 
 def test_a_mistake_is_one_sentence_in_the_words_of_the_command_line(tmp_path):
     write_images(tmp_path, [f"photos/{i}.png" for i in range(4)])
-    for arguments, said in (
+    for arguments, message in (
         ([], "give one folder of images, or one video"),
         (["photos", "--near=1"], "nerf.pose does not use --near"),
         (["photos", "--out=photos/out"], "give --out, a folder outside of it"),
@@ -125,7 +125,7 @@ def test_a_mistake_is_one_sentence_in_the_words_of_the_command_line(tmp_path):
         status, out, err = run("nerf.pose", *arguments, cwd=tmp_path)
         assert (status, out) == (1, "")
         assert len(err.splitlines()) == 1
-        assert said in err
+        assert message in err
 
 
 def test_help_says_what_the_flags_mean_in_this_command(tmp_path):

@@ -28,7 +28,7 @@ def show(*arguments):
     """Runs nerf.view in this process; only what ends at once may be called so."""
     view.FLAGS.unparse_flags()
     arguments = ["nerf.view", *map(str, arguments)]
-    return command_line._ended(lambda: view.main(modes.parse_view_flags(arguments)))
+    return command_line._run_to_exit(lambda: view.main(modes.parser_of("nerf.view")(arguments)))
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def test_flags_of_other_commands_and_wrong_ports_are_refused(run):
     ):
         view.FLAGS.unparse_flags()
         with pytest.raises(SystemExit):
-            modes.parse_view_flags(["nerf.view", str(run), flag])
+            modes.parser_of("nerf.view")(["nerf.view", str(run), flag])
         ended = show(run, flag)
         assert ended.status == 1
         assert sentence in ended.err
@@ -131,6 +131,8 @@ def test_photographs_of_a_bundled_scene_are_found_again_at_their_size():
     scene = nerf.load_scene("procedural:flower@32x24", callback=ignore_event)
     record = SceneRecord.of(scene, Holdout(0))
     assert view.bundled_scene(record) == "procedural:flower@32x24"
+    more = dataclasses.replace(record, name="flower@32x24x40")
+    assert view.bundled_scene(more) == "procedural:flower@32x24x40"
     unnamed = dataclasses.replace(record, name="flower")  # a run of the usual size
     assert view.bundled_scene(unnamed) == "procedural:flower@32x24"
     assert have_same_poses(record, scene)

@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from nerf.config.presets import PLANES
 from nerf.corrections.corrections import Corrections, identity
-from nerf.corrections.poses import corrected_cameras, moved, rotation_of, without_gauge
+from nerf.corrections.poses import apply_motions, corrected_cameras, rotation_of, without_gauge
 from nerf.corrections.record import CorrectionRecord
 from nerf.errors import UserError
 from nerf.geometry.poses import similarity, transform_poses
@@ -106,10 +106,10 @@ def test_the_gauge_of_few_or_equal_places_is_finite():
 def test_motions_keep_rotations_and_undo_themselves():
     camtoworlds = jnp.asarray(forward_cameras(4).camtoworlds)
     tangents = small_tangents(4, 0.5)
-    there = moved(camtoworlds, tangents)
+    there = apply_motions(camtoworlds, tangents)
     product = jnp.swapaxes(there[..., :3], -1, -2) @ there[..., :3]
     np.testing.assert_allclose(product, jnp.broadcast_to(jnp.eye(3), (4, 3, 3)), atol=1e-5)
-    np.testing.assert_allclose(moved(there, -tangents), camtoworlds, atol=1e-5)
+    np.testing.assert_allclose(apply_motions(there, -tangents), camtoworlds, atol=1e-5)
 
 
 def test_corrections_of_poses_begin_as_the_identity():

@@ -155,11 +155,11 @@ def test_a_job_is_found_by_its_variables(cluster, tmp_path):
         for number in range(NUM_PROCESSES)
     ]
     try:
-        said = [process.communicate(timeout=120)[0] for process in started]
+        printed = [process.communicate(timeout=120)[0] for process in started]
     finally:
         for process in started:
             process.kill()
-    assert said == ["2 processes on 1 machine, 2 devices\n"] * NUM_PROCESSES
+    assert printed == ["2 processes on 1 machine, 2 devices\n"] * NUM_PROCESSES
 
 
 def test_the_parts_of_the_kubernetes_job_fit():

@@ -70,13 +70,13 @@ shell.run_cell(sys.argv[1])
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NOTEBOOKS)
 @pytest.mark.parametrize(
-    ("file", "asked"),
+    ("file", "package"),
     [
         ("nerf_haiku_flax-1.0-py3-none-any.whl", "nerf_haiku_flax-1.0-py3-none-any.whl"),
         ("other.whl", "nerf-haiku-flax"),
     ],
 )
-def test_without_the_package_the_first_cell_installs_it(name, file, asked, tmp_path, monkeypatch):
+def test_without_the_package_the_first_cell_installs_it(name, file, package, tmp_path, monkeypatch):
     """In Colab: the wheel that was uploaded, else what PyPI has."""
     nbformat = pytest.importorskip("nbformat")
     pytest.importorskip("IPython")
@@ -84,14 +84,14 @@ def test_without_the_package_the_first_cell_installs_it(name, file, asked, tmp_p
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
     cell = next(c for c in nbformat.read(EXAMPLES / name, 4).cells if c.cell_type == "code")
     install = "\n\n".join(cell.source.split("\n\n")[:2])  # imports, and what is done without
-    said = subprocess.run(
+    printed = subprocess.run(
         [sys.executable, "-c", INSTALL, install],
         cwd=tmp_path,
         capture_output=True,
         text=True,
         check=True,
     )
-    assert said.stdout == f"install --quiet {asked}\n"
+    assert printed.stdout == f"install --quiet {package}\n"
 
 
 @pytest.mark.slow

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 
 from nerf.errors import UserError
-from nerf.export import files, fusion, marching, pieces
+from nerf.export import components, files, fusion, marching
 from nerf.export.cameras import pinhole_views
 from nerf.export.colours import surface_colours
+from nerf.export.coordinate_frames import CoordinateFrame
 from nerf.export.depth_views import depth_view, normals, surface_points
-from nerf.export.frames import Frame
 from nerf.export.points import point_cloud
 from nerf.geometry.cameras import Cameras
 from nerf.geometry.poses import look_at, similarity
@@ -41,7 +41,7 @@ def surface(views):
     points = np.concatenate([surface_points(view).reshape(-1, 3) for view in views])
     grid = fusion.grid_around(points[np.isfinite(points).all(axis=-1)], CELL)
     fused = fusion.fuse(views, grid, 4 * CELL, fusion.surface_blocks(views, grid))
-    return pieces.largest_pieces(marching.marching_cubes(fused, grid))
+    return components.largest_components(marching.marching_cubes(fused, grid))
 
 
 def test_exact_depth_of_a_ball_gives_the_ball(surface):
@@ -81,22 +81,22 @@ def test_points_lie_on_the_ball_and_have_its_colour(views):
         assert np.ptp(cloud.points @ axis) > 1.8 * RADIUS
 
 
-def test_small_pieces_are_left_out(surface):
+def test_small_components_are_left_out(surface):
     speck = np.array([[9.0, 0, 0], [9, 1, 0], [9, 0, 1]])
-    both = marching.Surface(
+    both = marching.TriangleMesh(
         np.concatenate([surface.vertices, speck]),
         np.concatenate([surface.faces, len(surface.vertices) + np.arange(3)[None]]).astype(
             np.int32
         ),
     )
-    assert len(pieces.largest_pieces(both).faces) == len(surface.faces)
+    assert len(components.largest_components(both).faces) == len(surface.faces)
 
 
 @pytest.mark.parametrize("suffix", files.MESH_SUFFIXES)
 def test_a_mesh_reads_back_in_the_frame_that_it_states(suffix, surface, views, tmp_path):
     trimesh = pytest.importorskip("trimesh")
     to_scene = similarity(np.eye(3), 0.5, np.ones(3))  # the capture's unit is half a scene unit
-    frame, path = Frame.of("capture", to_scene), tmp_path / f"mesh{suffix}"
+    frame, path = CoordinateFrame.of("capture", to_scene), tmp_path / f"mesh{suffix}"
     rgb = surface_colours(surface.vertices.astype(np.float32), views, CELL)
     np.testing.assert_allclose(rgb, np.broadcast_to(COLOUR, rgb.shape), atol=1e-4)
     files.write_mesh(path, surface, rgb, frame, {"scene": "ball"})
@@ -109,7 +109,7 @@ def test_a_mesh_reads_back_in_the_frame_that_it_states(suffix, surface, views, t
 
 def test_a_point_cloud_reads_back(views, tmp_path):
     trimesh = pytest.importorskip("trimesh")
-    frame = Frame.of("scene", np.eye(4))
+    frame = CoordinateFrame.of("scene", np.eye(4))
     files.write_points(tmp_path / "points.ply", point_cloud(views, 200), frame, {})
     loaded = trimesh.load(tmp_path / "points.ply")
     np.testing.assert_allclose(np.linalg.norm(loaded.vertices, axis=-1), RADIUS, atol=1e-3)

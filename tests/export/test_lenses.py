@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from nerf.captures.formats import read_capture
 from nerf.captures.lenses.models import make_lens, panorama_intrinsics
+from nerf.captures.reading import read_capture
 from nerf.export.cameras import MAX_PIXELS, pinhole_views
+from nerf.export.coordinate_frames import CoordinateFrame
 from nerf.export.depth_maps import write_cameras
 from nerf.export.depth_views import DepthView, directions, intrinsics, is_pinhole
-from nerf.export.frames import Frame
 from nerf.geometry.cameras import Cameras
 from nerf.geometry.lenses import Lens
 from nerf.geometry.poses import similarity
@@ -49,7 +49,7 @@ def camera_of(kind, pose=None):
 def test_cameras_are_read_back_as_they_were(kind, tmp_path):
     poses = orbit_poses(3)
     to_scene = similarity(np.eye(3), 0.5, np.array([1.0, 2, 3]))
-    frame = Frame.of("capture", np.linalg.inv(to_scene))  # files in half the unit
+    frame = CoordinateFrame.of("capture", np.linalg.inv(to_scene))  # files in half the unit
     named = {f"view_{i}": camera_of(kind, pose) for i, pose in enumerate(poses)}
     write_cameras(tmp_path / "transforms.json", named, frame, 0.1, pixel_offset=0.5)
     write_images(tmp_path, [f"{name}.png" for name in named], size=(WIDTH, HEIGHT))

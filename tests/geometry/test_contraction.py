@@ -130,14 +130,14 @@ def test_a_walls_depth_is_told_in_scene_units(distance):
 
 @pytest.mark.parametrize("preset", CONFIGS)
 @pytest.mark.parametrize("density", [0.0, 0.7])
-def test_a_white_background_shines_through_what_does_not_cover_it(preset, density):
+def test_a_white_background_shows_through_what_is_not_opaque(preset, density):
     config = dataclasses.replace(CONFIGS[preset], background="white", last_interval=0.0)
     fine = render_rays(fog(density), PARAMS, straight_away(), config).fine
     np.testing.assert_allclose(fine.rgb[0], 0.5 * fine.acc[0] + (1 - fine.acc[0]), atol=1e-6)
 
 
 @pytest.mark.parametrize("beyond", ["border", "empty"])
-def test_planes_go_on_beyond_their_box_or_end_there(beyond, key):
+def test_planes_are_extrapolated_beyond_their_box_or_end_there(beyond, key):
     from nerf.backends import flax_planes
 
     config = dataclasses.replace(
@@ -149,8 +149,8 @@ def test_planes_go_on_beyond_their_box_or_end_there(beyond, key):
     field = flax_planes.make(config)
     points = jnp.array([[0.0, 0.0, 0.99], [0.0, 0.0, 1.01], [0.0, -3.0, 0.0]])
     params, of_proposal = jax.jit(lambda: (field.init(key), field.proposal.init(key)))()
-    seen = jax.jit(field.apply)(params, points, points).density
+    densities = jax.jit(field.apply)(params, points, points).density
     proposed = jax.jit(field.proposal.density)(of_proposal, points)
-    for density in (seen, proposed):
+    for density in (densities, proposed):
         assert density[0] > 0
         assert ((density[1:] > 0) == (beyond == "border")).all()

@@ -33,8 +33,8 @@ small = st.floats(-0.05, 0.05)
 def test_a_slope_is_seen_where_its_pixel_is(distortion, fisheye):
     columns, rows = grid()
     lens = lens_of(distortion, fisheye, len(columns))
-    seen = pixels(slopes(columns, rows, lens), lens)
-    np.testing.assert_allclose(seen, np.stack([columns, rows], -1), atol=2e-3)
+    projected = pixels(slopes(columns, rows, lens), lens)
+    np.testing.assert_allclose(projected, np.stack([columns, rows], -1), atol=2e-3)
 
 
 def test_without_distortion_it_is_the_pinhole_camera():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nerf.geometry.contraction import Contracted
-from nerf.geometry.occupancy import Occupancy, clip_rays, is_empty, may_hold
+from nerf.geometry.occupancy import Occupancy, clip_rays, is_empty, is_occupied
 from nerf.geometry.rays import Rays, positions
 from nerf.geometry.world import World
 
@@ -42,7 +42,7 @@ def test_no_place_in_an_occupied_cell_is_cut_off(resolution, share):
     occupied = np.random.default_rng(1).uniform(size=resolution) < share
     occupancy, rays = occupancy_of(occupied), random_rays(300)
     t_vals, points = comb(rays)
-    holds = np.asarray(may_hold(occupancy, points))
+    holds = np.asarray(is_occupied(occupancy, points))
     clipped = clip_rays(rays, occupancy)
     tiny = 1e-4
     is_kept = (t_vals >= clipped.near[:, None] - tiny) & (t_vals <= clipped.far[:, None] + tiny)

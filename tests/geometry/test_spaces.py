@@ -109,8 +109,8 @@ def test_speed_along_straight_rays_is_that_of_their_directions(space):
 def test_viewdirs_are_unit_and_differ_from_the_worlds_in_ndc_alone(space, viewdir_space):
     rays = rays_in(space, viewdir_space=viewdir_space)
     _, directions = world_rays(NUM)
-    seen = rays.directions if (space.name, viewdir_space) == ("ndc", "ndc") else directions
-    unit = seen / np.linalg.norm(seen, axis=-1, keepdims=True)
+    viewdirs = rays.directions if (space.name, viewdir_space) == ("ndc", "ndc") else directions
+    unit = viewdirs / np.linalg.norm(viewdirs, axis=-1, keepdims=True)
     np.testing.assert_allclose(rays.viewdirs, unit, atol=1e-6)
     assert {leaf.dtype for leaf in jax.tree.leaves(rays)} == {jnp.dtype("float32")}
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from nerf.geometry.arrangement import find_arrangement, rotation_to_upright
 from nerf.geometry.camera_paths import path_cameras
 from nerf.geometry.cameras import Cameras, pinhole_rays
 from nerf.geometry.poses import look_at, similarity, transform_poses
-from nerf.geometry.rigs import classify_rig, rotation_to_upright
 from nerf.geometry.upright import (
     estimate_up,
     lies_on_its_side,
@@ -33,7 +33,7 @@ def rolled(poses, turns):
 
 
 def up_of(poses, ups=None):
-    rig = classify_rig(poses)
+    rig = find_arrangement(poses)
     focus = rig.focus if rig.kind == "inward" else None
     return estimate_up(poses, poses[:, :, 1] if ups is None else ups, focus)
 

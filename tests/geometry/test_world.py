@@ -6,7 +6,7 @@ import pytest
 
 from nerf.geometry.cameras import Cameras
 from nerf.geometry.rays import scene_rays
-from nerf.geometry.world import World, within_box
+from nerf.geometry.world import World, intersect_box
 
 
 @pytest.mark.parametrize("slope", [0.0, 1e-12, 1e-6, 1e-3, 1e-2])
@@ -14,7 +14,7 @@ from nerf.geometry.world import World, within_box
 def test_a_ray_along_a_face_that_it_does_not_meet_has_a_length(slope, far):
     """It enters the slab behind that face as far away as floats go."""
     origins, directions = jnp.array([[2.0, 0.0, 0.0]]), jnp.array([[-slope, 0.0, -1.0]])
-    near, far = within_box(
+    near, far = intersect_box(
         origins, directions, jnp.zeros(1), jnp.full(1, far), ((-1.0,) * 3, (1.0,) * 3)
     )
     assert np.isfinite([near, far]).all()
@@ -27,7 +27,7 @@ def test_in_a_box_rays_begin_and_end_at_its_faces():
     origins, directions = (jnp.asarray(x, jnp.float32) for x in rng.normal(size=(2, 300, 3)))
     box = ((-1.0, -0.5, -2.0), (0.5, 1.0, 1.0))
     near, far = jnp.full(300, 0.1), jnp.full(300, 5.0)
-    found_near, found_far = within_box(origins, directions, near, far, box)
+    found_near, found_far = intersect_box(origins, directions, near, far, box)
     t = jnp.linspace(0.1, 4.99, 400)[None]
     points = origins[:, None] + t[..., None] * directions[:, None]
     points = np.asarray(points)
@@ -42,7 +42,7 @@ def test_in_a_box_rays_begin_and_end_at_its_faces():
 def test_rays_along_the_axes_meet_the_box_as_well(axis):
     direction = -jnp.eye(3)[axis][None]
     box = ((-1.0,) * 3, (1.0,) * 3)
-    near, far = within_box(-3.0 * direction, direction, jnp.zeros(1), jnp.full(1, 9.0), box)
+    near, far = intersect_box(-3.0 * direction, direction, jnp.zeros(1), jnp.full(1, 9.0), box)
     np.testing.assert_allclose([near[0], far[0]], [2.0, 4.0], rtol=1e-6)
 
 

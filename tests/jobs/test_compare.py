@@ -234,8 +234,8 @@ def test_sizes_of_one_scene_are_told_apart(tmp_path, source, names, is_said):
     scores = json.loads((runs[1] / "eval.json").read_text())
     (runs[1] / "eval.json").write_text(json.dumps({**scores, "resolution": [80, 120]}))
     found = compare_runs(runs)
-    said = f"the runs of flower ({source}) have images of different sizes, whose scores do not "
-    assert any(text == f"{said}compare: a 60x40, b 120x80" for text in found.notes) == is_said
+    message = f"the runs of flower ({source}) have images of different sizes, whose scores do not "
+    assert any(text == f"{message}compare: a 60x40, b 120x80" for text in found.notes) == is_said
 
 
 def test_a_run_whose_settings_are_damaged_is_a_fault(runs, tmp_path):

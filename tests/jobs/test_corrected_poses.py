@@ -9,8 +9,8 @@ import pytest
 
 import nerf
 from nerf.captures.export import ExportImages, export
-from nerf.captures.formats import read_capture
 from nerf.captures.lenses.scaled import scaled_lens
+from nerf.captures.reading import read_capture
 from nerf.errors import UserError
 from nerf.geometry.alignment import pose_errors
 from nerf.geometry.poses import transform_poses
@@ -18,7 +18,7 @@ from nerf.jobs.exports.corrected_poses import with_corrected_poses
 from nerf.jobs.scoring.held_out_poses import scene_as_trained, similarity_to_corrected
 from nerf.runtime.events import ignore_event
 from nerf.scenes.loading import load_folder
-from tests.jobs.test_front_door import TINY
+from tests.jobs.test_main_functions import TINY
 
 pytestmark = pytest.mark.slow
 

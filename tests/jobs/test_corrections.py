@@ -8,7 +8,7 @@ import pytest
 
 import nerf
 from nerf.runtime.events import ignore_event
-from tests.jobs.test_front_door import TINY
+from tests.jobs.test_main_functions import TINY
 
 pytestmark = pytest.mark.slow
 

@@ -11,7 +11,7 @@ import nerf
 from nerf.errors import UserError
 from nerf.runtime.events import Message, ignore_event
 from nerf.scenes.depth_samples import DepthSamples
-from tests.jobs.test_front_door import TINY
+from tests.jobs.test_main_functions import TINY
 
 pytestmark = pytest.mark.slow
 
@@ -53,9 +53,9 @@ def train(meadow, config, folder, callback=ignore_event, **options):
 @pytest.fixture(scope="module")
 def whole(meadow, config, tmp_path_factory):
     """Trained in one go, and what was said."""
-    said = []
+    messages = []
     folder = tmp_path_factory.mktemp("whole") / "run"
-    return train(meadow, config, folder, callback=said.append), said
+    return train(meadow, config, folder, callback=messages.append), messages
 
 
 def test_depth_is_trained_on_where_that_of_training_views_is_known(plain, meadow):
@@ -78,8 +78,8 @@ def test_a_run_with_depth_resumes_exactly(meadow, config, whole, tmp_path):
 
 
 def test_a_run_says_on_which_depths_it_trains_and_its_folder_does(whole):
-    trained, said = whole
-    texts = [event.text for event in said if isinstance(event, Message)]
+    trained, messages = whole
+    texts = [event.text for event in messages if isinstance(event, Message)]
     (line,) = (text for text in texts if "known depths" in text)
     assert line.startswith("and on 5 known depths in 1 of them, from tests: 8 more rays a step")
     record = json.loads((trained.run_dir / "config.json").read_text())

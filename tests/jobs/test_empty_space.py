@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import nerf
-from nerf.jobs.training_run import attempts as training_run
+from nerf.jobs.training_run import attempts as attempts
 from nerf.render.rays import known_occupancy
 from nerf.runtime.events import Message
 from nerf.scenes.visual_hull import visual_hull
@@ -101,7 +101,7 @@ def test_images_that_leave_no_place_are_noted_and_nothing_is_skipped(table, conf
     def nothing(cameras, images, views, box, resolution, are_exact):
         return np.zeros(resolution, bool)
 
-    monkeypatch.setattr(training_run, "visual_hull", nothing)
+    monkeypatch.setattr(attempts, "visual_hull", nothing)
     trained, text = train(table, config, steps=1)
     assert "the poses may be wrong; empty space is not skipped" in text
     occupancy = known_occupancy(trained.field, trained.params, config.render, table.space)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from nerf.export.depth_views import depth_view, surface_points
-from nerf.jobs.export import make_surface
+from nerf.jobs.export import extract_mesh
 from nerf.jobs.exports.views import SurfaceViews
 from nerf.jobs.load_scene import load_scene
 from nerf.runtime.events import log_event
@@ -41,7 +41,7 @@ def test_exact_depth_gives_the_traced_surface_both_ways(name):
 
     scene = load_scene(f"procedural:{name}@64x48")
     chosen = [i for i in range(scene.num_views) if i % 8]  # the others are only measured with
-    surface, _ = make_surface(seen_in(scene, chosen), None, log_event)
+    surface, _ = extract_mesh(seen_in(scene, chosen), None, log_event)
     truth = points_of(seen_in(scene, range(scene.num_views)))
     size = np.linalg.norm(np.ptp(truth, axis=0))
     mesh = trimesh.Trimesh(surface.vertices, surface.faces, process=False)

@@ -7,7 +7,7 @@ import pytest
 
 from nerf.captures.images.files import read_images
 from nerf.jobs import renderers
-from tests.support.command_line import SMOOTH, SMOOTH_RENDERED, call, call_well
+from tests.support.command_line import SMOOTH, SMOOTH_RENDERED, call, call_successfully
 
 pytestmark = pytest.mark.slow
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 def trained(scene, tmp_path_factory):
     """A run whose field is as smooth as its images."""
     folder = tmp_path_factory.mktemp("runs") / "short"
-    call_well(
+    call_successfully(
         *arguments(scene, folder), "--mode=train", "--steps=30", "--video_frames=0", "--lr=0.01"
     )
     return folder
@@ -37,7 +37,7 @@ def arguments(scene, run_dir, settings=SMOOTH):
 
 def evaluate(scene, trained, folder, *flags):
     more = (f"--init_from={trained}", "--video_frames=2", *flags)
-    out = call_well(*arguments(scene, folder, SMOOTH_RENDERED), *more)
+    out = call_successfully(*arguments(scene, folder, SMOOTH_RENDERED), *more)
     scores = json.loads((folder / "eval.json").read_text())
     rgb = read_images([folder / "renders" / "view_000.png"])[0]
     return out, scores, rgb
@@ -92,7 +92,7 @@ def test_previews_are_fast_and_follow_the_parameters(scene, trained, tmp_path):
         folder = tmp_path / method
         flags = ("--steps=20", "--eval_every=10", "--video_frames=0", "--lr=0.01")
         flags = (*flags, f"--renderer={method}", "--mode=train")
-        call_well(*arguments(scene, folder), *flags)
+        call_successfully(*arguments(scene, folder), *flags)
         lines = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
         curves[method] = [line["test_psnr"] for line in lines if "test_psnr" in line]
     assert len(curves["fast"]) == 2

@@ -33,12 +33,12 @@ def contents(folder):
 def test_a_report_is_written_beside_the_rest_which_stays(tmp_path):
     run = write_run(tmp_path / "run", notes=["3 images are blurred"], machine={"cpu_cores": 2})
     before = contents(run)
-    said = []
-    page = page_of(run, callback=said.append)
+    messages = []
+    page = page_of(run, callback=messages.append)
     after = contents(run)
     assert set(after) - set(before) == {run / "report.html"}
     assert before.items() <= after.items()
-    assert [event.text for event in said] == [f"report: {run / 'report.html'}"]
+    assert [event.text for event in messages] == [f"report: {run / 'report.html'}"]
     for text in ("meadow", "IMG_1", "IMG_2", "3 images are blurred", "trained for 20 s, 100 steps",
                  "2 views for training, 2 held out", "All settings are those of the preset",
                  "2 cores", "jax 0.6.1"):  # fmt: skip
@@ -158,10 +158,10 @@ def test_a_report_that_fails_is_a_note_and_the_run_stays(tmp_path, monkeypatch):
         raise ValueError("no such page")
 
     monkeypatch.setattr(report, "run_page", fails)
-    said = []
-    try_report(run, said.append)
+    messages = []
+    try_report(run, messages.append)
     assert contents(run) == before
-    (event,) = said
+    (event,) = messages
     assert "the report was not written (ValueError: no such page)" in event.text
     assert "nerf.write_report" in event.text
 
@@ -169,9 +169,9 @@ def test_a_report_that_fails_is_a_note_and_the_run_stays(tmp_path, monkeypatch):
 def test_a_file_that_cannot_be_written_loses_the_report_alone(tmp_path):
     run = write_run(tmp_path / "run")
     (run / "report.html").mkdir()
-    said = []
-    try_report(run, said.append)
-    assert "the report was not written" in said[0].text
+    messages = []
+    try_report(run, messages.append)
+    assert "the report was not written" in messages[0].text
 
 
 def test_what_is_no_run_is_a_mistake_of_the_user(tmp_path):

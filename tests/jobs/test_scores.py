@@ -62,10 +62,10 @@ def test_further_scores_stand_beside_and_their_means_need_all_views():
 def test_a_large_image_has_an_ms_ssim_over_what_is_not_masked():
     rng = np.random.default_rng(0)
     image, truth = rng.uniform(size=(2, 161, 161, 3)).astype(np.float32)
-    kept = np.ones((161, 161), bool)
-    kept[:40] = False
+    used = np.ones((161, 161), bool)
+    used[:40] = False
     depth = np.ones((161, 161), np.float32)
-    for mask in (None, kept):
+    for mask in (None, used):
         score = score_view(
             SimpleNamespace(depth=None, cameras=SimpleNamespace(sizes=None)),
             View(0, "a", None, truth, mask),
@@ -179,26 +179,26 @@ def test_drawn_files_of_views_that_are_not_scored_are_removed_and_no_others(tmp_
 def test_a_masked_view_is_scored_over_what_is_left_and_says_so():
     rng = np.random.default_rng(0)
     image, truth = rng.uniform(size=(2, 14, 17, 3)).astype(np.float32)
-    kept = np.ones((14, 17), bool)
-    kept[:7] = False
+    used = np.ones((14, 17), bool)
+    used[:7] = False
     depth = np.full(image.shape[:2], 3.0, np.float32)
     score = score_view(
         SimpleNamespace(depth=None, cameras=SimpleNamespace(sizes=None)),
-        View(1, "b", None, truth, kept),
+        View(1, "b", None, truth, used),
         RenderedImage(image, depth, np.ones_like(depth)),
     )
     assert score.masked == 0.5
-    assert (score.psnr, score.ssim) == (psnr(image, truth, kept), ssim(image, truth, kept))
+    assert (score.psnr, score.ssim) == (psnr(image, truth, used), ssim(image, truth, used))
     assert scores_of(score).to_json()["views"][0]["masked"] == 0.5
 
 
 def test_views_of_which_a_mask_leaves_nothing_are_not_scored():
     masks = {0: np.zeros((2, 3), bool), 5: np.ones((2, 3), bool), 7: None}
-    images = SimpleNamespace(kept_of=masks.get)
+    images = SimpleNamespace(mask_of=masks.get)
     scene = SimpleNamespace(
         image_names={i: f"v{i}" for i in masks}, cameras=dict.fromkeys(masks), images=images
     )
-    said = []
-    views = _views_with_pixels(scene, [0, 5, 7], said.append)
+    messages = []
+    views = _views_with_pixels(scene, [0, 5, 7], messages.append)
     assert [view.index for view in views] == [5, 7]
-    assert said[0].text == "not scored, since masks leave no pixel: view 0 (v0)"
+    assert messages[0].text == "not scored, since masks leave no pixel: view 0 (v0)"

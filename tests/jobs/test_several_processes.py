@@ -15,7 +15,7 @@ import pytest
 
 from nerf.runs import metrics, parameters
 from tests.support import job
-from tests.support.command_line import TINY, call_well, contents, run_process
+from tests.support.command_line import TINY, call_successfully, contents, run_process
 
 pytestmark = pytest.mark.slow
 
@@ -108,7 +108,7 @@ def test_images_and_scores_are_those_of_one_process(
     again = without_images(undisturbed[0], tmp_path / "again")
     command = ("--mode=evaluate", f"--scene={scene}", f"--run_dir={again}", *VIDEO)
     if num_processes == 1:
-        call_well(*command)
+        call_successfully(*command)
     else:
         ended = job.run(tmp_path, *command, "--shard_images=on")
         assert [each.status for each in ended] == [0, 0], ended[0].err + ended[1].err

@@ -23,8 +23,8 @@ from nerf.training.batch import draw_pixels
     ],
 )
 def test_a_run_says_each_correction_that_is_on_and_how_it_is_turned_off(config, settings, names):
-    said = corrections_in_words(override(config, *settings))
-    assert [text.split("`")[1] for text in said] == [f'{name}="off"' for name in names]
+    messages = corrections_in_words(override(config, *settings))
+    assert [text.split("`")[1] for text in messages] == [f'{name}="off"' for name in names]
 
 
 @pytest.mark.parametrize(("count", "expected"), [(1, [[1, 2, 3, 4]]), (2, [[1, 2], [3, 4]])])

@@ -72,13 +72,13 @@ def test_a_gif_of_many_frames_a_second_lasts_as_long_with_fewer(trained, tmp_pat
     nerf.save_camera_path(trained, tmp_path / "a.json", camera_path="orbit", num_frames=4)
     content = json.loads((tmp_path / "a.json").read_text())
     (tmp_path / "a.json").write_text(json.dumps({**content, "fps": 100}))
-    said = []
+    messages = []
     nerf.render_video(
-        trained, tmp_path / "a.gif", camera_path=tmp_path / "a.json", callback=said.append
+        trained, tmp_path / "a.gif", camera_path=tmp_path / "a.json", callback=messages.append
     )
     with Image.open(tmp_path / "a.gif") as gif:
         assert (gif.n_frames, gif.info["duration"]) == (2, 20)
-    assert "a.gif has 50 of 100 frames a second" in str(said)
+    assert "a.gif has 50 of 100 frames a second" in str(messages)
 
 
 def test_frames_replace_those_of_a_longer_video_and_no_other_files(trained, tmp_path):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from nerf.captures.camera_paths.nerfstudio import write_camera_path
-from nerf.captures.formats import read_capture
+from nerf.captures.reading import read_capture
 from nerf.config.presets import NOTEBOOK
 from nerf.errors import UserError
 from nerf.jobs.videos.frames import check_path, path_to_file, video_frames
@@ -42,9 +42,9 @@ def assert_same_rays(record, cameras, expected):
     """Rays agree up to their bounds, which a path takes from all views."""
     assert len(cameras) == len(expected)
     for camera, other in zip(cameras, expected, strict=True):
-        found, wanted = rays(record, camera), rays(record, other)
+        found, expected_camera = rays(record, camera), rays(record, other)
         for name in ("origins", "directions", "viewdirs"):
-            a, b = getattr(found, name), getattr(wanted, name)
+            a, b = getattr(found, name), getattr(expected_camera, name)
             np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
 
 

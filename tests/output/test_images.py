@@ -179,7 +179,7 @@ def test_the_colour_of_an_error_says_its_size_on_one_scale_for_all_images():
 
 def test_pixels_that_do_not_count_are_hatched_in_the_errors():
     truth = np.zeros((16, 16, 3), np.float32)
-    kept = np.arange(16)[None, :].repeat(16, axis=0) < 8
-    one, other = (images.colorize_error(truth + x, truth, kept) for x in (0.0, 0.2))
+    mask = np.arange(16)[None, :].repeat(16, axis=0) < 8
+    one, other = (images.colorize_error(truth + x, truth, mask) for x in (0.0, 0.2))
     assert not np.allclose(one[:, :8], other[:, :8])
     assert np.ptp(luminance(one)[:, 8:]) > 0.2

@@ -49,7 +49,7 @@ def test_an_image_is_read_back(tmp_path):
     assert value.image.encoded_image_string.startswith(b"\x89PNG")
 
 
-def test_a_run_that_goes_on_takes_back_what_it_had_not_saved(tmp_path):
+def test_a_run_that_resumes_drops_what_it_had_not_saved(tmp_path):
     with open_writer(tmp_path, 7):
         pass
     assert any(event.session_log.status == 1 and event.step == 7 for event in events(tmp_path))

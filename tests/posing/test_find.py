@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from nerf.captures.advice.unposed import find_images
-from nerf.captures.formats import read_capture
+from nerf.captures.reading import read_capture
 from nerf.errors import UserError
 from nerf.posing import out_folder, process
 from nerf.posing.find import find_poses
@@ -72,12 +72,14 @@ def test_a_file_that_is_no_video_leaves_nothing_behind(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
 
 
-@pytest.mark.parametrize(("names", "said"), [([], "has no images"), (["a.png", "b.png"], "a.png")])
-def test_too_few_images_are_refused_with_what_is_there(tmp_path, names, said):
+@pytest.mark.parametrize(
+    ("names", "messages"), [([], "has no images"), (["a.png", "b.png"], "a.png")]
+)
+def test_too_few_images_are_refused_with_what_is_there(tmp_path, names, messages):
     (tmp_path / "photos").mkdir()
     write_images(tmp_path / "photos", names)
     message = refusal(tmp_path / "photos", tmp_path / "out")
-    assert said in message
+    assert messages in message
     assert "at least 3 images" in message
     assert not (tmp_path / "out").exists()
 
@@ -92,8 +94,8 @@ def test_images_that_cannot_be_read_are_named_or_left_out(tmp_path):
     (tmp_path / "photos" / "3.png").write_bytes(b"not an image")
     (tmp_path / "copies").mkdir()
     root, names = find_images(tmp_path / "photos")
-    kept, problems = copy_images(root, names, tmp_path / "copies", lambda: None)
-    assert kept == ["0.png", "1.png", "2.png", "4.png"]
+    copied, problems = copy_images(root, names, tmp_path / "copies", lambda: None)
+    assert copied == ["0.png", "1.png", "2.png", "4.png"]
     assert len(problems) == 1
     assert "3.png" in problems[0]
     for number in (0, 1, 2):
@@ -125,10 +127,10 @@ def test_names_that_colmap_or_a_file_cannot_hold_become_others(tmp_path):
     raw = os.fsencode(tmp_path / "photos") + b"/c\xff.png"
     shutil.copyfile(tmp_path / "photos" / "a_b.png", raw)
     root, names = find_images(tmp_path / "photos")
-    kept, problems = copy_images(root, names, tmp_path / "copies", lambda: None)
+    copied, problems = copy_images(root, names, tmp_path / "copies", lambda: None)
     assert not problems
-    assert sorted(kept) == ["a_b.png", "a_b_2.png", "c\ufffd.png"]
-    assert all((tmp_path / "copies" / name).is_file() for name in kept)
+    assert sorted(copied) == ["a_b.png", "a_b_2.png", "c\ufffd.png"]
+    assert all((tmp_path / "copies" / name).is_file() for name in copied)
 
 
 def test_images_of_one_size_and_focal_length_share_a_lens(tmp_path):
@@ -207,7 +209,7 @@ def photos(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def posed(photos, tmp_path_factory):
+def pose_run(photos, tmp_path_factory):
     folder, _ = photos
     before, events = contents(folder), []
     out = tmp_path_factory.mktemp("posed") / "flower"
@@ -217,8 +219,8 @@ def posed(photos, tmp_path_factory):
 
 
 @needs_colmap
-def test_all_views_are_placed_and_the_folder_is_a_scene(posed, photos):
-    found, _ = posed
+def test_all_views_are_placed_and_the_folder_is_a_scene(pose_run, photos):
+    found, _ = pose_run
     assert found.placed == tuple(f"IMG {i + 7}.jpg" for i in range(NUM_VIEWS))
     assert found.not_placed == ()
     assert found.error < 0.5
@@ -239,8 +241,8 @@ def mean_rotation(rotations):
 
 
 @needs_colmap
-def test_the_poses_are_those_of_the_cameras_after_a_similarity(posed, photos):
-    capture = read_capture(posed[0].out)
+def test_the_poses_are_those_of_the_cameras_after_a_similarity(pose_run, photos):
+    capture = read_capture(pose_run[0].out)
     true = photos[1][[int(file.stem.split()[1]) - 7 for file in capture.files]]
     turn = mean_rotation(true[:, :, :3] @ np.swapaxes(capture.camtoworlds[:, :, :3], 1, 2))
     found, expected = capture.camtoworlds[:, :, 3] @ turn.T, true[:, :, 3]
@@ -253,8 +255,8 @@ def test_the_poses_are_those_of_the_cameras_after_a_similarity(posed, photos):
 
 
 @needs_colmap
-def test_the_progress_of_each_step_ends_at_its_total(posed):
-    ends = {e.task: (e.done, e.total) for e in posed[1] if isinstance(e, Progress) and e.is_last}
+def test_the_progress_of_each_step_ends_at_its_total(pose_run):
+    ends = {e.task: (e.done, e.total) for e in pose_run[1] if isinstance(e, Progress) and e.is_last}
     num_pairs = NUM_VIEWS * (NUM_VIEWS - 1) // 2
     assert ends == {
         "images": (NUM_VIEWS, NUM_VIEWS),
@@ -282,7 +284,7 @@ def test_a_step_that_fails_is_one_sentence_with_the_log(tmp_path):
 
 
 @needs_colmap
-def test_an_interrupted_run_continues_and_gives_the_same_poses(photos, posed, tmp_path):
+def test_an_interrupted_run_continues_and_gives_the_same_poses(photos, pose_run, tmp_path):
     class Stop(Exception):
         pass
 
@@ -295,6 +297,6 @@ def test_an_interrupted_run_continues_and_gives_the_same_poses(photos, posed, tm
         find_poses(photos[0], tmp_path / "out", options, callback=stop_at_matching)
     events = []
     found = find_poses(photos[0], tmp_path / "out", options, callback=events.append)
-    assert contents(found.out / "sparse") == contents(posed[0].out / "sparse")
-    said = [event.text for event in events if isinstance(event, Message)]
-    assert any(text.startswith("continuing with") for text in said)
+    assert contents(found.out / "sparse") == contents(pose_run[0].out / "sparse")
+    messages = [event.text for event in events if isinstance(event, Message)]
+    assert any(text.startswith("continuing with") for text in messages)

@@ -234,10 +234,30 @@ def test_an_unknown_name_lists_the_known_ones():
         procedural.trace("fern", np.zeros(3), np.ones(3))
 
 
+def test_a_scene_may_have_another_number_of_views():
+    """The cameras around an object follow each other by a fixed step, those of a disc fill it."""
+    for name, scene in (("table", find_scene("table")), ("flower", find_scene("flower"))):
+        more = find_scene(name, 100)
+        poses = camera_poses(more.rig)
+        made = procedural.render_views(name, 4, 5, [99], supersample=1, num_views=100)
+        assert made.images.shape[0] == 1
+        np.testing.assert_array_equal(
+            made.poses_bounds[0, :15].reshape(3, 5)[:, 3], poses[99, :, 3]
+        )
+        own = camera_poses(scene.rig)
+        if name == "table":
+            np.testing.assert_array_equal(poses[: len(own)], own)
+        else:
+            assert (np.abs(poses[..., 3].mean(0) - own[..., 3].mean(0)) < 0.05).all()
+            assert (poses[..., 3].std(0) > 0.8 * own[..., 3].std(0)).all()
+
+
 @pytest.mark.parametrize("size", [{"height": 0}, {"width": 0}, {"supersample": 0}])
 def test_sizes_below_one_are_refused(size):
     with pytest.raises(ValueError, match="at least 1"):
         procedural.render_views("room", **size)
+    with pytest.raises(ValueError, match="at least one view"):
+        procedural.render_views("room", num_views=0)
 
 
 # 360 captures.

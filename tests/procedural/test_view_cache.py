@@ -33,7 +33,9 @@ def test_views_are_traced_once(traced, tmp_path, no_tracing):
     assert_same(view_cache.cached_views(tmp_path, "flower", **SIZE), traced)
 
 
-@pytest.mark.parametrize("change", [{"height": 5}, {"width": 7}, {"name": "room"}])
+@pytest.mark.parametrize(
+    "change", [{"height": 5}, {"width": 7}, {"name": "room"}, {"num_views": 9}]
+)
 def test_other_views_are_traced(traced, tmp_path, no_tracing, change):
     with pytest.raises(AssertionError, match="traced again"):
         view_cache.cached_views(tmp_path, **{"name": "flower", **SIZE, **change})

@@ -15,7 +15,7 @@ from nerf.geometry.rays import Rays
 from nerf.geometry.world import World
 from nerf.render import density_grid, fast, images
 from nerf.render.density_grid import DensityGrid
-from nerf.render.fast import Sampling
+from nerf.render.fast import FastSampling
 from nerf.render.images import make_exact_program
 from nerf.render.rays import render_rays
 
@@ -70,7 +70,7 @@ def grid_of(field, config, resolution=(32, 32, 64)):
 def render(field, config, rays, how, resolution=(32, 32, 64)):
     grid = grid_of(field, config, resolution)
     draw = functools.partial(
-        fast.render_rays_fast, field, config=config, how=how, rays_per_microbatch=4
+        fast.render_rays_fast, field, config=config, fast_sampling=how, rays_per_microbatch=4
     )
     return jax.jit(draw)(PARAMS, grid, rays)
 
@@ -123,19 +123,19 @@ def test_the_box_holds_every_ray_from_near_to_far():
 @pytest.mark.parametrize("num_samples", [16, 40])
 def test_fog_has_its_closed_form(preset, num_samples):
     config, rays = CONFIGS[preset], rays_through(8)
-    seen = render(FOG, config, rays, Sampling(num_samples))
+    result = render(FOG, config, rays, FastSampling(num_samples))
     through = 0.0 if config.last_interval > 0 else np.exp(-0.7 * 2.0)
-    np.testing.assert_allclose(seen.acc, 1.0 - through, atol=1e-3)
-    inside = seen.weights[:, :num_samples].sum(axis=-1)
+    np.testing.assert_allclose(result.acc, 1.0 - through, atol=1e-3)
+    inside = result.weights[:, :num_samples].sum(axis=-1)
     np.testing.assert_allclose(inside, 1.0 - np.exp(-0.7 * 2.0), atol=1e-3)
 
 
 @pytest.mark.parametrize("preset", CONFIGS)
 def test_nothing_is_black_and_as_far_as_can_be_seen(preset):
-    seen = render(NOTHING, CONFIGS[preset], rays_through(8), Sampling(16))
-    np.testing.assert_array_equal(seen.rgb, 0.0)
-    np.testing.assert_array_equal(seen.acc, 0.0)
-    np.testing.assert_allclose(seen.depth, 1.0, atol=0.1)
+    result = render(NOTHING, CONFIGS[preset], rays_through(8), FastSampling(16))
+    np.testing.assert_array_equal(result.rgb, 0.0)
+    np.testing.assert_array_equal(result.acc, 0.0)
+    np.testing.assert_allclose(result.depth, 1.0, atol=0.1)
 
 
 @pytest.mark.parametrize("blend", fast.BLENDS)
@@ -145,10 +145,10 @@ def test_few_samples_show_what_many_show(preset, blend):
     rays = rays_through(64)
     many = dataclasses.replace(config, num_coarse=256, num_fine=512)
     expected = jax.jit(functools.partial(render_rays, BLOB, config=many))(PARAMS, rays).fine
-    seen = render(BLOB, config, rays, Sampling(24, *blend)._replace(shift=0.0))
-    np.testing.assert_allclose(seen.rgb, expected.rgb, atol=0.01)
-    np.testing.assert_allclose(seen.acc, expected.acc, atol=0.01)
-    np.testing.assert_allclose(seen.depth, expected.depth, atol=0.01)
+    result = render(BLOB, config, rays, FastSampling(24, *blend)._replace(shift=0.0))
+    np.testing.assert_allclose(result.rgb, expected.rgb, atol=0.01)
+    np.testing.assert_allclose(result.acc, expected.acc, atol=0.01)
+    np.testing.assert_allclose(result.depth, expected.depth, atol=0.01)
 
 
 @pytest.mark.parametrize("preset", CONFIGS)
@@ -156,7 +156,8 @@ def test_a_sample_lies_as_far_in_front_as_the_exact_renderer_would_have_it(prese
     """Half of that renderer's spacing, which in fog has a closed form."""
     config, rays = CONFIGS[preset], rays_through(4)
     at_rest, shifted = (
-        render(FOG, config, rays, Sampling(32, shift=shift)).t_vals[:, :32] for shift in (0.0, 1.0)
+        render(FOG, config, rays, FastSampling(32, shift=shift)).t_vals[:, :32]
+        for shift in (0.0, 1.0)
     )
     share_of_light = 1.4 * np.exp(-1.4 * np.asarray(at_rest)) / (1.0 - np.exp(-1.4))
     spacing = 1.0 / (config.num_coarse + config.num_fine * share_of_light)
@@ -168,19 +169,19 @@ def test_samples_lie_where_something_can_be_seen():
         return jnp.where(points[..., 2] > 1.0, 500.0, 0.0)
 
     rays = rays_through(4)
-    seen = render(make_field(wall), CONFIGS["notebook"], rays, Sampling(40), (16, 16, 128))
-    at_surface = (seen.t_vals > 0.45) & (seen.t_vals < 0.55)
+    result = render(make_field(wall), CONFIGS["notebook"], rays, FastSampling(40), (16, 16, 128))
+    at_surface = (result.t_vals > 0.45) & (result.t_vals < 0.55)
     assert jnp.all(jnp.mean(at_surface, axis=-1) > 0.8)
-    behind = seen.t_vals > 0.55
+    behind = result.t_vals > 0.55
     assert jnp.all(jnp.mean(behind, axis=-1) < 0.1)
-    np.testing.assert_allclose(seen.depth, 0.5, atol=0.01)
+    np.testing.assert_allclose(result.depth, 0.5, atol=0.01)
 
 
 def test_edges_go_from_near_to_far_and_never_back(key):
     optical_depth = jnp.cumsum(
         jax.random.exponential(key, (6, fast.NUM_GRID_SAMPLES)) ** 3, axis=-1
     )
-    edges = fast._place(jnp.pad(optical_depth, ((0, 0), (1, 0))), 21)
+    edges = fast._equal_importance_edges(jnp.pad(optical_depth, ((0, 0), (1, 0))), 21)
     np.testing.assert_allclose(edges[:, 0], 0.0, atol=1e-6)
     np.testing.assert_allclose(edges[:, -1], 1.0, atol=1e-4)
     assert jnp.all(jnp.diff(edges, axis=-1) > 0.0)
@@ -204,7 +205,7 @@ def test_an_image_does_not_depend_on_the_microbatch(microbatch):
     found = [
         images.render_image(
             fast.make_fast_program(
-                BLOB, config, World(), Sampling(16), rays_per_microbatch=rays_per_microbatch
+                BLOB, config, World(), FastSampling(16), rays_per_microbatch=rays_per_microbatch
             ).with_params(whole),
             VIEW,
         )

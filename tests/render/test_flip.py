@@ -50,13 +50,13 @@ def test_masked_pixels_do_not_count(pair):
     image, copy = pair
     everything = np.ones(image.shape[:2], bool)
     assert flip(copy, image, everything) == flip(copy, image)
-    kept = everything.copy()
-    kept[5:12, 8:20] = False
+    mask = everything.copy()
+    mask[5:12, 8:20] = False
     changed = copy.copy()
     changed[5:12, 8:20] = 0.0
-    assert flip(changed, image, kept) == flip(copy, image, kept)
-    assert flip(np.where(kept[..., None], image, copy), image, kept) == 0.0
-    assert flip(copy, image, np.zeros_like(kept)) is None
+    assert flip(changed, image, mask) == flip(copy, image, mask)
+    assert flip(np.where(mask[..., None], image, copy), image, mask) == 0.0
+    assert flip(copy, image, np.zeros_like(mask)) is None
 
 
 def test_without_the_package_there_is_no_flip(pair, monkeypatch):

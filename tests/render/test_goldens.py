@@ -144,7 +144,7 @@ def sampled(flower_dir, scene):
         field, params = published(flower_dir, backend)
         render = jax.jit(
             lambda rays: jax.lax.map(
-                lambda piece: render_rays(field, params, piece, NOTEBOOK.render).fine.rgb, rays
+                lambda part: render_rays(field, params, part, NOTEBOOK.render).fine.rgb, rays
             )
         )
         return render

@@ -110,19 +110,19 @@ def test_the_error_of_the_depth_is_relative_and_of_what_is_there_alone():
 def test_masked_pixels_do_not_count():
     rng = np.random.default_rng(0)
     truth, image = rng.random((2, 24, 30, 3)).astype(np.float32)
-    kept = np.ones((24, 30), bool)
-    assert psnr(image, truth, kept) == pytest.approx(psnr(image, truth))
-    assert ssim(image, truth, kept) == pytest.approx(ssim(image, truth), abs=1e-6)
-    kept[5:12, 8:20] = False
+    mask = np.ones((24, 30), bool)
+    assert psnr(image, truth, mask) == pytest.approx(psnr(image, truth))
+    assert ssim(image, truth, mask) == pytest.approx(ssim(image, truth), abs=1e-6)
+    mask[5:12, 8:20] = False
     other = image.copy()
     other[5:12, 8:20] = rng.random((7, 12, 3))
-    assert psnr(other, truth, kept) == psnr(image, truth, kept)
-    assert ssim(other, truth, kept) == ssim(image, truth, kept)
-    spoiled = np.where(kept[..., None], truth, image)
-    assert psnr(spoiled, truth, kept) == math.inf
-    assert ssim(spoiled, truth, kept) == pytest.approx(1.0, abs=1e-5)
-    squares = np.square(image[kept] - truth[kept])
-    assert psnr(image, truth, kept) == pytest.approx(-10 * np.log10(squares.mean()), abs=1e-4)
+    assert psnr(other, truth, mask) == psnr(image, truth, mask)
+    assert ssim(other, truth, mask) == ssim(image, truth, mask)
+    spoiled = np.where(mask[..., None], truth, image)
+    assert psnr(spoiled, truth, mask) == math.inf
+    assert ssim(spoiled, truth, mask) == pytest.approx(1.0, abs=1e-5)
+    squares = np.square(image[mask] - truth[mask])
+    assert psnr(image, truth, mask) == pytest.approx(-10 * np.log10(squares.mean()), abs=1e-4)
 
 
 def test_without_a_pixel_that_counts_there_is_no_score():

@@ -14,7 +14,7 @@ from nerf.field import FieldOutput, RadianceField, make_field, register
 from nerf.geometry.cameras import Cameras
 from nerf.geometry.lenses import Lens
 from nerf.geometry.world import World
-from nerf.render.image_renderer import Share
+from nerf.render.image_renderer import ImageShare
 from nerf.render.images import image_rays, make_exact_program, render_image
 from nerf.render.rays import init_params, render_rays
 from tests.support.cameras import cameras_at_origin, ndc_of, space_of
@@ -167,14 +167,14 @@ def test_some_pixels_are_those_of_the_image(sphere, key, lens):
 
 
 @pytest.mark.parametrize("count", [2, 3])
-def test_shares_of_a_picture_are_the_picture_to_the_bit(sphere, key, count):
+def test_shares_of_an_image_are_the_image_to_the_bit(sphere, key, count):
     """Each of several processes draws its share; here one after the other."""
     config, view = PRESETS["notebook"], camera(9, 13)
     program = make_exact_program(sphere, config, World(), rays_per_microbatch=4, rays_per_tile=8)
     renderer = program.with_params(init_params(sphere, config, key))
     whole, done, num_drawn = render_image(renderer, view), [], np.zeros(9 * 13, int)
     for index in range(count):
-        share, calls = Share(index, count), []
+        share, calls = ImageShare(index, count), []
         image = render_image(
             renderer, view, share=share, progress=lambda n, _, calls=calls: calls.append(n)
         )
@@ -247,7 +247,7 @@ def test_progress_counts_the_rays_of_the_image(sphere, key):
 
 
 class Crossings:
-    """What crosses between the host and the devices, counted at JAX's front door."""
+    """What crosses between the host and the devices, counted where JAX copies arrays."""
 
     def __init__(self, monkeypatch):
         self.put, self.got = [], []

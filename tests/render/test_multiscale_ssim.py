@@ -97,11 +97,11 @@ def test_masked_pixels_do_not_count(pair):
     image, copy = pair
     everything = np.ones(image.shape[:2], bool)
     assert ms_ssim(image, copy, everything) == pytest.approx(ms_ssim(image, copy), abs=1e-12)
-    kept = everything.copy()
-    kept[30:70, 40:90] = False
+    mask = everything.copy()
+    mask[30:70, 40:90] = False
     changed = copy.copy()
     changed[30:70, 40:90] = 0.0
-    assert ms_ssim(changed, image, kept) == ms_ssim(copy, image, kept)
-    spoiled = np.where(kept[..., None], image, copy)
-    assert ms_ssim(spoiled, image, kept) == pytest.approx(1.0, abs=1e-9)
-    assert ms_ssim(image, copy, np.zeros_like(kept)) is None
+    assert ms_ssim(changed, image, mask) == ms_ssim(copy, image, mask)
+    spoiled = np.where(mask[..., None], image, copy)
+    assert ms_ssim(spoiled, image, mask) == pytest.approx(1.0, abs=1e-9)
+    assert ms_ssim(image, copy, np.zeros_like(mask)) is None

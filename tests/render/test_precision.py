@@ -54,8 +54,8 @@ CAMERA = cameras_at_origin(1, 3, 4)[0]
 
 @functools.cache
 def flower():
-    scene = names.load_scene("procedural:flower@32x24").scene
-    folder = names.find_pretrained("flower", "procedural", None)
+    scene = names.resolve_scene("procedural:flower@32x24").scene
+    folder = names.pretrained_folder("flower", "procedural", None)
     return scene, folder
 
 

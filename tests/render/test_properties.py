@@ -78,7 +78,7 @@ def test_every_setting_can_be_given_by_its_name(config):
 
 @QUICK
 @given(CONFIGS)
-def test_the_same_settings_go_on(tmp_path, config):
+def test_the_same_settings_resume(tmp_path, config):
     run_folder.write_json(tmp_path / "config.json", record(config))
     assert verdict(tmp_path, record(config)) is None
 
@@ -127,7 +127,7 @@ def test_the_number_of_steps_may_change(tmp_path, config, num_steps):
 )
 @QUICK
 @given(CONFIGS)
-def test_a_run_goes_on_elsewhere_with_the_same_work_alone(tmp_path, name, value, elsewhere, config):
+def test_a_run_resumes_elsewhere_with_the_same_work_alone(tmp_path, name, value, elsewhere, config):
     run_folder.write_json(tmp_path / "config.json", record(config))
     now = record(config, **{name: value})
     assert f"{name} was" in verdict(tmp_path, now)

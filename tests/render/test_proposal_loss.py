@@ -50,7 +50,7 @@ def rays_along_z(num_rays=5, near=0.0, far=2.0):
     return Rays(jnp.zeros((num_rays, 3)), direction, direction / 2.0, *ends, World())
 
 
-# The mismatch.
+# The proposal loss.
 
 
 def random_histogram(num_rays, num_bins, seed):
@@ -61,7 +61,7 @@ def random_histogram(num_rays, num_bins, seed):
     return edges, weights
 
 
-def mismatch_by_loop(edges, weights, proposed_edges, proposed_weights):
+def proposal_loss_by_loop(edges, weights, proposed_edges, proposed_weights):
     total = np.zeros(len(edges))
     for ray in range(len(edges)):
         for i, weight in enumerate(weights[ray]):
@@ -75,24 +75,24 @@ def mismatch_by_loop(edges, weights, proposed_edges, proposed_weights):
     return total
 
 
-def test_the_mismatch_agrees_with_a_loop():
+def test_the_proposal_loss_agrees_with_a_loop():
     fine, coarse = random_histogram(20, 7, 0), random_histogram(20, 5, 1)
     found = proposal_loss(*map(jnp.asarray, (*fine, *coarse)))
-    np.testing.assert_allclose(found, mismatch_by_loop(*fine, *coarse), rtol=1e-4, atol=1e-7)
+    np.testing.assert_allclose(found, proposal_loss_by_loop(*fine, *coarse), rtol=1e-4, atol=1e-7)
     assert (np.asarray(found) > 1e-3).any()
 
 
-def test_a_proposal_of_the_same_weights_has_no_mismatch():
+def test_a_proposal_of_the_same_weights_has_no_loss():
     edges, weights = random_histogram(20, 7, 0)
     assert np.allclose(proposal_loss(edges, weights, edges, weights), 0.0, atol=1e-7)
 
 
-def test_more_weight_than_needed_is_no_mismatch():
+def test_more_weight_than_needed_has_no_loss():
     edges, weights = random_histogram(20, 7, 0)
     np.testing.assert_array_equal(proposal_loss(edges, 0.5 * weights, edges, weights), np.zeros(20))
 
 
-def test_the_mismatch_teaches_the_proposal_alone():
+def test_the_proposal_loss_trains_the_proposal_alone():
     fine, coarse = random_histogram(20, 7, 0), random_histogram(20, 5, 1)
     gradients = jax.grad(lambda *x: jnp.sum(proposal_loss(*x)), argnums=(0, 1, 2, 3))(
         *map(jnp.asarray, (*fine, *coarse))
@@ -139,16 +139,16 @@ def test_keys_move_edges_by_up_to_half_a_share(key):
 
 @pytest.mark.parametrize("randomised", [False, True])
 @pytest.mark.parametrize("density", [0.1, 1.0])
-def test_constant_density_covers_by_the_exponential_law(key, density, randomised):
+def test_constant_density_has_the_opacity_of_the_exponential_law(key, density, randomised):
     """acc = 1 - exp(-density length), whatever the proposal: intervals fill the ray."""
     rays = rays_along_z()
     keys = jax.random.split(key, 5) if randomised else None
     field = field_of(constant(density), constant(3.0))
-    seen = render_rays(field, PARAMS, rays, RENDER, ray_keys=keys)
+    rendering = render_rays(field, PARAMS, rays, RENDER, ray_keys=keys)
     expected = 1 - np.exp(-density * 4.0)
-    np.testing.assert_allclose(seen.fine.acc, np.full(5, expected), atol=1e-5)
-    np.testing.assert_allclose(seen.coarse.acc, np.full(5, 1 - np.exp(-12.0)), atol=1e-5)
-    np.testing.assert_allclose(seen.fine.rgb, np.full((5, 3), 0.5 * expected), atol=1e-5)
+    np.testing.assert_allclose(rendering.fine.acc, np.full(5, expected), atol=1e-5)
+    np.testing.assert_allclose(rendering.coarse.acc, np.full(5, 1 - np.exp(-12.0)), atol=1e-5)
+    np.testing.assert_allclose(rendering.fine.rgb, np.full((5, 3), 0.5 * expected), atol=1e-5)
 
 
 def wall(points):
@@ -156,13 +156,13 @@ def wall(points):
 
 
 def test_samples_gather_where_the_proposal_is_dense():
-    seen = render_rays(field_of(wall, wall), PARAMS, rays_along_z(), RENDER).fine
-    at_wall = np.abs(2.0 * np.asarray(seen.t_vals) - 2.0) < 0.75
+    rendering = render_rays(field_of(wall, wall), PARAMS, rays_along_z(), RENDER).fine
+    at_wall = np.abs(2.0 * np.asarray(rendering.t_vals) - 2.0) < 0.75
     assert at_wall.mean() > 0.7
-    np.testing.assert_allclose(seen.depth, np.full(5, 0.95), atol=0.1)
+    np.testing.assert_allclose(rendering.depth, np.full(5, 0.95), atol=0.1)
 
 
-def test_the_image_teaches_the_field_and_the_mismatch_the_proposal():
+def test_the_colours_train_the_field_and_the_proposal_loss_the_proposal():
     def field(scale, proposed_scale):
         return field_of(
             lambda points: scale * jnp.abs(points[..., 2]),
@@ -185,8 +185,8 @@ def test_a_field_without_a_proposal_is_refused():
         init_params(field, RENDER, jax.random.key(0))
 
 
-def test_other_networks_have_no_mismatch():
+def test_other_networks_have_no_proposal_loss():
     settings = config_text.override(NOTEBOOK, "render.num_coarse=4", "render.num_fine=4")
     field = field_of(constant(1.0), constant(1.0))
-    seen = render_rays(field, {"shared": {}}, rays_along_z(), settings.render)
-    np.testing.assert_array_equal(seen.proposal_loss, np.zeros(5))
+    rendering = render_rays(field, {"shared": {}}, rays_along_z(), settings.render)
+    np.testing.assert_array_equal(rendering.proposal_loss, np.zeros(5))

@@ -35,12 +35,12 @@ def waves(xp, scale, points, viewdirs):
     return rgb, density
 
 
-def cloud(seen=None):
-    """`waves` as a field; `seen` collects the shape of all points it is asked for."""
+def cloud(shapes=None):
+    """`waves` as a field; `shapes` collects the shape of all points it is asked for."""
 
     def apply(params, points, viewdirs, /, *, key=None):
-        if seen is not None:
-            seen.append(points.shape)
+        if shapes is not None:
+            shapes.append(points.shape)
         return FieldOutput(*waves(jnp, params, points, viewdirs))
 
     return RadianceField(lambda key, /: jnp.ones(()), apply)
@@ -130,12 +130,12 @@ def test_both_passes_equal_a_loop(preset, networks):
 @pytest.mark.parametrize(("preset", "expected"), [(NOTEBOOK, [64, 128]), (PAPER, [64, 192])])
 def test_the_coarse_outputs_are_used_again_where_one_network_serves_both(preset, expected):
     """192 evaluations a ray with one network, 256 with two."""
-    seen = []
-    field, rays = cloud(seen), random_rays(3)
+    shapes = []
+    field, rays = cloud(shapes), random_rays(3)
     jax.eval_shape(
         lambda rays: render_rays(field, params_of(preset.render), rays, preset.render), rays
     )
-    assert seen == [(3 * num_samples, 3) for num_samples in expected]
+    assert shapes == [(3 * num_samples, 3) for num_samples in expected]
 
 
 def test_using_the_coarse_outputs_again_equals_evaluating_all_samples(
@@ -206,8 +206,8 @@ def test_without_keys_nothing_is_random(backend, key):
     quiet = make_field(backend, "mlp", dataclasses.replace(TINY, density_noise=0.0))
     params = init_params(noisy, config, key)
     found, expected = (compiled(field, config)(params, rays) for field in (noisy, quiet))
-    for leaf, wanted in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
-        np.testing.assert_array_equal(leaf, wanted)
+    for leaf, expected_leaf in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_array_equal(leaf, expected_leaf)
     ray_keys = jax.random.split(key, 3)
     found, expected = (
         compiled(field, config)(params, rays, ray_keys=ray_keys) for field in (noisy, quiet)

@@ -14,10 +14,10 @@ from nerf.config.settings import GridConfig
 from nerf.field import FieldOutput, RadianceField, make_field
 from nerf.geometry.cameras import Cameras
 from nerf.geometry.contraction import Contracted
-from nerf.geometry.occupancy import may_hold
+from nerf.geometry.occupancy import is_occupied
 from nerf.geometry.world import World
 from nerf.render.images import image_rays, make_exact_program, render_image
-from nerf.render.rays import init_params, known_occupancy, meets_something, render_rays
+from nerf.render.rays import hits_occupied, init_params, known_occupancy, render_rays
 from nerf.training.batch import Batch
 from nerf.training.gradient import loss_and_gradient
 from nerf.training.loss import photometric_loss
@@ -90,7 +90,7 @@ def test_a_proposal_keeps_the_cells_that_it_was_given():
     assert np.all(occupancy_of(field, fresh).occupied)
 
 
-def test_a_proposal_without_an_end_knows_of_nothing_empty():
+def test_an_extrapolated_proposal_knows_no_empty_space():
     proposal = proposal_grid.make(dataclasses.replace(GRID, outside="border"))
     assert proposal.occupancy is None
 
@@ -103,7 +103,7 @@ def test_bent_rays_are_not_clipped():
 def test_rays_that_meet_nothing_are_background_at_the_far_end():
     field, rays = fog_field(), all_rays()
     params = carved_params(field)
-    meets = np.asarray(meets_something(rays, occupancy_of(field, params)))
+    meets = np.asarray(hits_occupied(rays, occupancy_of(field, params)))
     assert 0.05 < meets.mean() < 0.5
     fine = render_rays(field, params, rays, CONFIG.render).fine
     np.testing.assert_array_equal(fine.acc[~meets], 0.0)
@@ -120,7 +120,7 @@ def test_light_comes_from_occupied_cells_alone():
     fine = render_rays(field, params, rays, CONFIG.render).fine
     t_vals = rays.near[:, None] + (rays.far - rays.near)[:, None] * jnp.linspace(0, 1, 4001)[None]
     points = rays.origins[:, None] + t_vals[..., None] * rays.directions[:, None]
-    holds = np.asarray(may_hold(occupancy_of(field, params), points))
+    holds = np.asarray(is_occupied(occupancy_of(field, params), points))
     length = np.asarray((rays.far - rays.near) * jnp.linalg.norm(rays.directions, axis=-1))
     expected = 1.0 - np.exp(-1.5 * holds.mean(axis=1) * length)
     np.testing.assert_allclose(np.asarray(fine.acc), expected, atol=0.15)
@@ -151,7 +151,7 @@ def counted(calls):
 
 def num_needed(field, params, rays, microbatch):
     """Microbatches of rays that meet something."""
-    meets = np.asarray(meets_something(rays, occupancy_of(field, params)))
+    meets = np.asarray(hits_occupied(rays, occupancy_of(field, params)))
     return -(-meets.sum() // microbatch)
 
 
@@ -241,7 +241,7 @@ def test_every_field_that_has_a_proposal_skips(backend, field_name, preset):
     params = init_state(field, config, jax.random.key(0), occupied=occupied_cells()).params
     rays = jax.tree.map(lambda x: x[::7], all_rays())
     occupancy = known_occupancy(field, params, config.render, SPACE)
-    meets = np.asarray(meets_something(rays, occupancy))
+    meets = np.asarray(hits_occupied(rays, occupancy))
     acc = np.asarray(render_rays(field, params, rays, config.render).fine.acc)
     assert np.all(acc[~meets] == 0.0)
     assert acc[meets].max() > 0.01

@@ -29,16 +29,16 @@ def random_rays(num_rays=6, num_samples=9, seed=0):
 
 def composite_by_loop(rgb, density, t_vals, direction, last_interval):
     """One ray, sample by sample, light that is left by light that is left."""
-    transmittance, seen, mean_t, weights = 1.0, np.zeros(3), 0.0, []
+    transmittance, rgb_sum, mean_t, weights = 1.0, np.zeros(3), 0.0, []
     for i in range(len(t_vals)):
         step = t_vals[i + 1] - t_vals[i] if i + 1 < len(t_vals) else last_interval
         passes = math.exp(-density[i] * step * np.linalg.norm(direction))
         weights.append(transmittance * (1 - passes))
-        seen += weights[-1] * rgb[i]
+        rgb_sum += weights[-1] * rgb[i]
         mean_t += weights[-1] * t_vals[i]
         transmittance *= passes
     acc = 1 - transmittance
-    return seen, mean_t / acc, acc, weights
+    return rgb_sum, mean_t / acc, acc, weights
 
 
 @pytest.mark.parametrize("length", [0.0, 0.1, 1.0, 5.0])
@@ -47,36 +47,36 @@ def test_constant_density_over_a_length(length, direction):
     density = 0.7
     norm = math.sqrt(sum(x * x for x in direction))
     t_vals = jnp.linspace(1.0, 1.0 + length / norm, 17)[None]
-    seen = composite(
+    result = composite(
         jnp.ones((1, 17, 3)),
         jnp.full((1, 17), density),
         t_vals,
         jnp.float32(direction)[None],
         last_interval=0.0,
     )
-    np.testing.assert_allclose(seen.acc, [1 - math.exp(-density * length)], atol=1e-6)
+    np.testing.assert_allclose(result.acc, [1 - math.exp(-density * length)], atol=1e-6)
 
 
 @pytest.mark.parametrize("last_interval", [0.0, 0.5, 1e10])
 def test_composite_equals_a_loop(last_interval):
     rays = random_rays()
-    seen = composite(*rays, last_interval=last_interval)
+    result = composite(*rays, last_interval=last_interval)
     for n in range(6):
         ray = (np.asarray(array[n], np.float64) for array in rays)
         rgb, depth, acc, weights = composite_by_loop(*ray, last_interval)
-        np.testing.assert_allclose(seen.rgb[n], rgb, atol=1e-5)
-        np.testing.assert_allclose(seen.depth[n], depth, rtol=1e-5)
-        np.testing.assert_allclose(seen.acc[n], acc, atol=1e-5)
-        np.testing.assert_allclose(seen.weights[n], weights, atol=1e-5)
-    np.testing.assert_array_equal(seen.t_vals, rays[2])
+        np.testing.assert_allclose(result.rgb[n], rgb, atol=1e-5)
+        np.testing.assert_allclose(result.depth[n], depth, rtol=1e-5)
+        np.testing.assert_allclose(result.acc[n], acc, atol=1e-5)
+        np.testing.assert_allclose(result.weights[n], weights, atol=1e-5)
+    np.testing.assert_array_equal(result.t_vals, rays[2])
 
 
 @pytest.mark.parametrize("last_interval", LAST_INTERVALS)
 def test_weights_sum_to_acc(last_interval):
-    seen = composite(*random_rays(), last_interval=last_interval)
-    np.testing.assert_allclose(seen.acc, seen.weights.sum(axis=-1), atol=1e-6)
-    assert np.all(np.asarray(seen.weights) >= 0)
-    assert np.all(np.asarray(seen.acc) <= 1 + 1e-6)
+    result = composite(*random_rays(), last_interval=last_interval)
+    np.testing.assert_allclose(result.acc, result.weights.sum(axis=-1), atol=1e-6)
+    assert np.all(np.asarray(result.weights) >= 0)
+    assert np.all(np.asarray(result.acc) <= 1 + 1e-6)
 
 
 def test_weights_sum_to_what_the_total_optical_depth_absorbs():
@@ -112,23 +112,23 @@ def test_an_opaque_wall_hides_everything_behind_it():
 def test_a_wall_is_seen_at_its_own_depth_and_in_its_own_colour():
     rgb, _, t_vals, directions = random_rays()
     density = jnp.zeros((6, 9)).at[:, 4].set(1e6)
-    seen = composite(rgb, density, t_vals, directions, last_interval=0.0)
-    np.testing.assert_allclose(seen.depth, t_vals[:, 4], rtol=1e-6)
-    np.testing.assert_allclose(seen.rgb, rgb[:, 4], atol=1e-6)
+    result = composite(rgb, density, t_vals, directions, last_interval=0.0)
+    np.testing.assert_allclose(result.depth, t_vals[:, 4], rtol=1e-6)
+    np.testing.assert_allclose(result.rgb, rgb[:, 4], atol=1e-6)
 
 
 def test_depth_is_the_mean_of_t_under_the_weights():
-    seen = composite(*random_rays(), last_interval=0.0)
-    means = [np.average(t, weights=w) for t, w in zip(seen.t_vals, seen.weights, strict=True)]
-    np.testing.assert_allclose(seen.depth, means, rtol=1e-5)
+    result = composite(*random_rays(), last_interval=0.0)
+    means = [np.average(t, weights=w) for t, w in zip(result.t_vals, result.weights, strict=True)]
+    np.testing.assert_allclose(result.depth, means, rtol=1e-5)
 
 
-def test_an_empty_ray_is_black_uncovered_and_ends_at_its_last_sample():
+def test_an_empty_ray_is_black_transparent_and_ends_at_its_last_sample():
     rgb, density, t_vals, directions = random_rays()
-    seen = composite(rgb, 0 * density, t_vals, directions, last_interval=1e10)
-    np.testing.assert_array_equal(seen.rgb, np.zeros((6, 3)))
-    np.testing.assert_array_equal(seen.acc, np.zeros(6))
-    np.testing.assert_array_equal(seen.depth, t_vals[:, -1])
+    result = composite(rgb, 0 * density, t_vals, directions, last_interval=1e10)
+    np.testing.assert_array_equal(result.rgb, np.zeros((6, 3)))
+    np.testing.assert_array_equal(result.acc, np.zeros(6))
+    np.testing.assert_array_equal(result.depth, t_vals[:, -1])
 
 
 def test_the_last_interval_decides_what_the_last_sample_is_worth():
@@ -155,7 +155,7 @@ def errors_of_a_smooth_ray(num_intervals):
     t_vals = jnp.linspace(0.0, 1.0, num_intervals + 1)[None]
     density = 1 + t_vals
     rgb = -jnp.expm1(-(2 * t_vals + t_vals**2))
-    seen = composite(
+    result = composite(
         jnp.repeat(rgb[..., None], 3, axis=-1),
         density,
         t_vals,
@@ -163,7 +163,7 @@ def errors_of_a_smooth_ray(num_intervals):
         last_interval=0.0,
     )
     acc = 1 - math.exp(-3)
-    return np.array([abs(seen.acc[0] - acc), *abs(seen.rgb[0] - acc**2 / 2)])
+    return np.array([abs(result.acc[0] - acc), *abs(result.rgb[0] - acc**2 / 2)])
 
 
 def test_refining_the_samples_halves_the_error():
@@ -188,12 +188,17 @@ def test_extreme_densities_stay_finite_and_so_do_their_gradients(activation, las
 
     def total(raw_rgb, raw_density, t_vals):
         output = activate(raw_rgb, raw_density, config, None)
-        seen = composite(
+        result = composite(
             output.rgb, output.density, t_vals, directions, last_interval=last_interval
         )
-        return seen.rgb.sum() + seen.depth.sum() + seen.acc.sum() + seen.weights.max(), seen
+        return (
+            result.rgb.sum() + result.depth.sum() + result.acc.sum() + result.weights.max(),
+            result,
+        )
 
-    gradients, seen = jax.grad(total, argnums=(0, 1, 2), has_aux=True)(raw_rgb, raw_density, t_vals)
-    for array in (*seen, *gradients):
+    gradients, result = jax.grad(total, argnums=(0, 1, 2), has_aux=True)(
+        raw_rgb, raw_density, t_vals
+    )
+    for array in (*result, *gradients):
         assert np.all(np.isfinite(array))
-    assert np.all((seen.acc >= 0) & (seen.acc <= 1 + 1e-6))
+    assert np.all((result.acc >= 0) & (result.acc <= 1 + 1e-6))

@@ -94,7 +94,7 @@ def test_training_finds_the_wall(backend, name, preset):
 
 @every_case
 @pytest.mark.parametrize("rays_per_microbatch", [16, 256])
-def test_a_step_does_not_depend_on_the_pieces(backend, name, preset, rays_per_microbatch):
+def test_a_step_does_not_depend_on_the_microbatches(backend, name, preset, rays_per_microbatch):
     config = wall_config(preset, "train.warmup_steps=0")
     field, views = make_field(backend, name, config.field), wall_views()
 
@@ -107,7 +107,7 @@ def test_a_step_does_not_depend_on_the_pieces(backend, name, preset, rays_per_mi
 
 
 @every_case
-def test_a_mismatch_of_the_proposal_is_no_explosion(backend, name, preset):
+def test_a_large_proposal_loss_is_no_exploding_loss(backend, name, preset):
     """What collapse is judged by is the error of the colours, and the penalty."""
     config = wall_config(preset)
     field = make_field(backend, name, config.field)

@@ -43,17 +43,17 @@ def test_what_json_cannot_say_becomes_null(tmp_path, value):
     assert json.loads(text, parse_constant=pytest.fail) == {"step": 1, "psnr": None}
 
 
-def test_somebody_else_is_told_every_line_but_the_clock(tmp_path):
-    told = []
+def test_a_second_writer_receives_every_line_but_the_time(tmp_path):
+    received = []
 
     class Listener:
         def scalars(self, step, values):
-            told.append((step, dict(values)))
+            received.append((step, dict(values)))
 
     with MetricsLog(tmp_path, Listener()) as log:
         log.write(1, {"loss": 0.5, "seconds": 3.0})
         log.write(2, {"test_psnr": 21.0})
-    assert told == [(1, {"loss": 0.5}), (2, {"test_psnr": 21.0})]
+    assert received == [(1, {"loss": 0.5}), (2, {"test_psnr": 21.0})]
 
 
 def test_a_full_disk_is_explained(tmp_path):
@@ -72,13 +72,13 @@ def test_a_full_disk_is_explained(tmp_path):
 
 def test_lines_after_the_last_step_and_half_lines_are_dropped(tmp_path):
     path = tmp_path / "metrics.jsonl"
-    kept = ['{"step": 1, "loss": 0.5}', '{"step": 10, "loss": 0.25}']
+    lines = ['{"step": 1, "loss": 0.5}', '{"step": 10, "loss": 0.25}']
     later = ['{"step": 11, "loss": 0.1}', '{"step": 20}']
     broken = ['{"step": 2, "lo', "", "null", "[1]", '{"loss": 1.0}', '{"step": null}', "\ufffd"]
-    path.write_text("\n".join([kept[0], *broken, kept[1], *later]), encoding="utf-8")
+    path.write_text("\n".join([lines[0], *broken, lines[1], *later]), encoding="utf-8")
     assert [line["step"] for line in metrics.read(tmp_path)] == [1, 10, 11, 20]
-    metrics.cut(tmp_path, 10)
-    assert path.read_text() == "".join(f"{line}\n" for line in kept)
+    metrics.truncate(tmp_path, 10)
+    assert path.read_text() == "".join(f"{line}\n" for line in lines)
     assert names(tmp_path) == ["metrics.jsonl"]
 
 
@@ -86,7 +86,7 @@ def test_metrics_with_nothing_to_drop_are_not_touched(tmp_path):
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"step": 1}\n{"step": 2}\n')
     before = path.stat()
-    metrics.cut(tmp_path, 2)
+    metrics.truncate(tmp_path, 2)
     after = path.stat()
     assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
@@ -95,11 +95,11 @@ def test_a_last_line_without_its_end_is_completed(tmp_path):
     """Else the next reading would be written behind it, on the same line."""
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"step": 1}\n{"step": 2}')
-    metrics.cut(tmp_path, 2)
+    metrics.truncate(tmp_path, 2)
     assert path.read_text() == '{"step": 1}\n{"step": 2}\n'
 
 
-def test_without_metrics_there_is_nothing_to_cut_or_read(tmp_path):
-    metrics.cut(tmp_path, 3)
+def test_without_metrics_there_is_nothing_to_truncate_or_read(tmp_path):
+    metrics.truncate(tmp_path, 3)
     assert names(tmp_path) == []
     assert metrics.read(tmp_path) == []

@@ -97,7 +97,7 @@ def is_adam(node):
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_training_goes_on_as_if_nothing_had_happened(backend, preset, tmp_path):
+def test_training_resumes_as_if_it_had_not_been_stopped(backend, preset, tmp_path):
     state, _ = trained(backend, preset, fresh(backend, preset), 5)
     with Checkpoints(tmp_path) as checkpoints:
         checkpoints.save(state)
@@ -135,7 +135,7 @@ def test_a_run_without_a_state_is_refused(tmp_path):
         resume.resumed_state(tmp_path, "flax", fresh("flax", "notebook"))
 
 
-def test_readings_go_along(tmp_path):
+def test_the_metrics_are_copied(tmp_path):
     source, target = tmp_path / "source", tmp_path / "target"
     source.mkdir()
     target.mkdir()

@@ -13,7 +13,7 @@ from nerf.field import make_field
 from nerf.runs import parameters
 from nerf.runs.checkpoints import read_state
 from nerf.training.state import init_state
-from tests.support.command_line import call_well
+from tests.support.command_line import call_successfully
 
 pytestmark = pytest.mark.slow
 
@@ -79,8 +79,8 @@ def test_training_resumes_and_leads_to_the_same_parameters(run, scene, tmp_path)
         "--video_frames=0",
         *assignments(values["config"]),
     )
-    assert "step 4" in call_well(*flags, "--stop_at=6")
-    call_well(*flags)  # and once more, from the record of this version
+    assert "step 4" in call_successfully(*flags, "--stop_at=6")
+    call_successfully(*flags)  # and once more, from the record of this version
     expected = parameters.load(FOLDER / "resumed" / f"{run}-step-8.safetensors", values["backend"])
     found = parameters.load(folder, values["backend"])
     assert found.header.step == expected.header.step == 8

@@ -12,7 +12,7 @@ def joins_until(monkeypatch, error):
 
     monkeypatch.setattr(processes, "start", lambda *given: None)
     monkeypatch.setattr(processes, "count", lambda: 2)
-    monkeypatch.setattr(exchange, "texts", lost)
+    monkeypatch.setattr(exchange, "gather_texts", lost)
     exchange.join(processes.JobOptions(False, "127.0.0.1:1", 2, 0))
 
 

@@ -12,10 +12,10 @@ pytestmark = pytest.mark.usefixtures("usual_handlers")
 
 
 def test_the_first_signal_is_answered_with_a_sentence(signal_number):
-    said = []
-    with pytest.raises(Interrupted), interrupt_between_steps(said.append):
+    messages = []
+    with pytest.raises(Interrupted), interrupt_between_steps(messages.append):
         send(signal_number)
-    (sentence,) = said
+    (sentence,) = messages
     assert {2: "Ctrl-C", 15: "SIGTERM"}[signal_number] in sentence
     assert "stopping after this step" in sentence
 

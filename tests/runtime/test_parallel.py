@@ -104,9 +104,7 @@ def test_a_step_is_the_same_on_one_device_and_on_two(steps_on, backend, views, r
 
 
 @pytest.mark.parametrize("is_sharded", [False, True])
-def test_whether_moments_are_shared_out_makes_no_difference(
-    monkeypatch, backend, views, is_sharded
-):
+def test_whether_moments_are_sharded_makes_no_difference(monkeypatch, backend, views, is_sharded):
     """Each device then updates its own rows of the arrays."""
     settings = small_config("planes", "train.num_rays=24", "field.resolution=[4, 6, 2]")
     field = make_field(backend, "planes", settings.field)
@@ -224,11 +222,11 @@ def test_memory_that_is_freed_is_kept(megabytes):
     """A large buffer that is allocated again after it was freed causes no page faults."""
     faults = FAULTS.format(megabytes=megabytes)
     keeping = "from nerf.runtime import parallel\nparallel.use_all_cores()\n"
-    (kept,) = in_another_process(keeping + faults)
-    (given_back,) = in_another_process(faults)
-    if int(given_back) < 1000:
+    (faults_when_kept,) = in_another_process(keeping + faults)
+    (when_returned,) = in_another_process(faults)
+    if int(when_returned) < 1000:
         pytest.skip("this system keeps it by itself, or has large pages")
-    assert int(kept) < int(given_back) / 20
+    assert int(faults_when_kept) < int(when_returned) / 20
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 from jax.sharding import Mesh
 
 from nerf.errors import UserError
-from nerf.runtime import exchange, fixed_order, global_arrays, last_words, parallel, processes
+from nerf.runtime import exchange, exit_report, fixed_order, global_arrays, parallel, processes
 from nerf.runtime.processes import JobOptions
 
 HERE = "127.0.0.1:4321"
@@ -112,36 +112,36 @@ def test_without_a_job_there_is_one_process():
 def test_errors_of_a_lost_process_are_told_from_others(monkeypatch, text, is_lost):
     assert processes.lost_process(RuntimeError(text)) is None  # without a job
     monkeypatch.setattr(processes, "count", lambda: 2)
-    told = processes.lost_process(RuntimeError(text))
-    assert (told is not None) == is_lost
-    assert told is None or "what was saved is kept" in told
+    message = processes.lost_process(RuntimeError(text))
+    assert (message is not None) == is_lost
+    assert message is None or "what was saved is kept" in message
 
 
 def test_without_a_job_nothing_is_exchanged():
-    assert exchange.value_from_first({"a": 1}) == {"a": 1}
-    assert exchange.texts("x") == ["x"]
-    assert exchange.from_first(b"abc") == b"abc"
-    assert exchange.everyone(lambda: 5) == exchange.first_does(lambda: 5) == 5
-    np.testing.assert_array_equal(exchange.gathered(np.arange(3)), [[0, 1, 2]])
+    assert exchange.broadcast_value({"a": 1}) == {"a": 1}
+    assert exchange.gather_texts("x") == ["x"]
+    assert exchange.broadcast_bytes(b"abc") == b"abc"
+    assert exchange.call_on_all(lambda: 5) == exchange.call_on_first(lambda: 5) == 5
+    np.testing.assert_array_equal(exchange.all_gather(np.arange(3)), [[0, 1, 2]])
 
 
 @pytest.mark.parametrize(
-    ("lines", "said"), [("", ""), ("a\n", "a\n"), ("a\nb\n", "b\n"), ("a\n\n", "")]
+    ("lines", "printed"), [("", ""), ("a\n", "a\n"), ("a\nb\n", "b\n"), ("a\n\n", "")]
 )
-def test_the_last_sentence_is_said(lines, said):
+def test_the_last_message_is_printed(lines, printed):
     output = io.StringIO()
-    last_words.listen(io.StringIO(lines), output)
-    assert output.getvalue() == said
+    exit_report.print_last_message(io.StringIO(lines), output)
+    assert output.getvalue() == printed
 
 
 @pytest.mark.parametrize(
-    ("ends", "said"), [("os.kill(os.getpid(), 9)", "gone\n"), ("x.close()", "")]
+    ("ends", "printed"), [("os.kill(os.getpid(), 9)", "gone\n"), ("x.close()", "")]
 )
-def test_a_killed_process_has_last_words(ends, said):
-    code = "import os; from nerf.runtime.last_words import LastWords; x = LastWords(); "
-    code += f"x.say_at_end('gone'); {ends}"
+def test_a_killed_process_leaves_an_exit_report(ends, printed):
+    code = "import os; from nerf.runtime.exit_report import ExitReport; x = ExitReport(); "
+    code += f"x.set_message('gone'); {ends}"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert ended.stderr == said
+    assert ended.stderr == printed
 
 
 def mean_on(num_devices, values, num_shards):

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nerf.scenes.loading import CaptureOptions, load_folder
+from nerf.scenes.loading import load_folder
+from nerf.scenes.options import CaptureOptions
 from tests.support.captures import orbit_poses, refusal, transforms
 
 NUM_VIEWS, HEIGHT, WIDTH = 12, 32, 48
@@ -88,7 +89,7 @@ def test_an_object_in_nearly_all_views_is_one(tmp_path, opaque):
     assert scene.is_transparent
     assert scene.space.name == "world"
     assert scene.background == "white"
-    assert scene.images.kept is None
+    assert scene.images.mask is None
     assert "they are taken for empty space" in note
     assert '`alpha="mask"`' in note
 
@@ -99,7 +100,7 @@ def test_a_border_a_corner_and_a_cut_out_are_left_out(tmp_path, opaque):
     assert not scene.is_transparent
     assert scene.space.name == "contracted"
     for index in range(NUM_VIEWS):
-        np.testing.assert_array_equal(scene.view(index).kept, opaque(index))
+        np.testing.assert_array_equal(scene.view(index).mask, opaque(index))
     assert "they are left out" in note
     assert '`alpha="object"`' in note
     np.testing.assert_array_equal(np.round(scene.images[3][~opaque(3)] * 255)[0], [200, 0, 100])
@@ -108,7 +109,7 @@ def test_a_border_a_corner_and_a_cut_out_are_left_out(tmp_path, opaque):
 def test_images_that_are_opaque_need_no_decision(tmp_path):
     scene, notes = load(write(tmp_path, all_opaque))
     assert notes == []
-    assert scene.images.kept is None
+    assert scene.images.mask is None
     assert not scene.is_transparent
 
 
@@ -120,11 +121,11 @@ def test_the_user_decides(tmp_path):
     assert scene.space.name == "world"
     scene, (note,) = load(write(tmp_path, disc), alpha="mask")
     assert not scene.is_transparent
-    np.testing.assert_array_equal(scene.view(2).kept, disc(2))
+    np.testing.assert_array_equal(scene.view(2).mask, disc(2))
     assert note.endswith("they are left out")
     scene, notes = load(folder, alpha="ignore")
     assert notes == []
-    assert scene.images.kept is None
+    assert scene.images.mask is None
     np.testing.assert_array_equal(np.round(scene.images[2][0, 0] * 255), [200, 0, 100])
     assert "unknown `alpha` 'sky': choose one of auto, object" in refusal(folder, alpha="sky")
 
@@ -142,4 +143,4 @@ def test_alpha_is_decided_in_a_map_of_the_cache_as_well(tmp_path, monkeypatch):
     folder = write(tmp_path / "scene", walker)
     scene, _ = load(folder, image_memory=0.0)
     assert isinstance(scene.images.pixels, np.memmap) or scene.images.pixels.base is not None
-    np.testing.assert_array_equal(scene.view(5).kept, walker(5))
+    np.testing.assert_array_equal(scene.view(5).mask, walker(5))

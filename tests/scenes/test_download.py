@@ -124,7 +124,7 @@ def fetch(server: Server, cache: Path, rows: tuple[ManifestRow, ...] = ROWS) -> 
     )
 
 
-def kept(cache: Path) -> set[str]:
+def files_in_cache(cache: Path) -> set[str]:
     """The paths of the files in the cache, temporary ones included."""
     folder = cache / "llff"
     return {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
@@ -137,7 +137,7 @@ def local(*paths: str) -> set[str]:
 def test_a_scene_arrives_whole_and_nothing_else_does(server: Server, tmp_path: Path) -> None:
     folder = fetch(server, tmp_path)
     assert folder == tmp_path / "llff" / "meadow"
-    assert kept(tmp_path) == local(FIRST, SECOND, POSES)
+    assert files_in_cache(tmp_path) == local(FIRST, SECOND, POSES)
     for path in (FIRST, SECOND, POSES):
         assert (tmp_path / "llff" / path.removeprefix("data/")).read_bytes() == FILES[path]
     assert download.missing_files("meadow", tmp_path, ROWS) == ()
@@ -172,7 +172,7 @@ def test_a_wrong_hash_names_the_file_and_keeps_nothing_of_it(
     for fact in ("b%20c.png", expected, got):
         assert fact in str(caught.value)
     assert not isinstance(caught.value, NetworkUnreachable)
-    assert kept(tmp_path) == local(FIRST)
+    assert files_in_cache(tmp_path) == local(FIRST)
 
 
 def test_a_damaged_file_does_not_survive_a_failed_replacement(
@@ -183,7 +183,7 @@ def test_a_damaged_file_does_not_survive_a_failed_replacement(
     server.files[POSES] = b"something else"
     with pytest.raises(UserError):
         fetch(server, tmp_path)
-    assert kept(tmp_path) == local(FIRST, SECOND)
+    assert files_in_cache(tmp_path) == local(FIRST, SECOND)
 
 
 def test_an_endless_file_is_cut_off(server: Server, tmp_path: Path) -> None:
@@ -203,18 +203,18 @@ def test_a_file_that_is_not_there_names_its_address(
         fetch(server, tmp_path)
     assert f"{server.url}/{FIRST}" in str(caught.value)
     assert not isinstance(caught.value, NetworkUnreachable)
-    assert kept(tmp_path) == set()
+    assert files_in_cache(tmp_path) == set()
 
 
 @pytest.mark.parametrize("fault", ["short", "hang"])
-def test_a_broken_connection_keeps_what_was_complete_and_the_next_call_goes_on(
+def test_a_broken_connection_keeps_what_was_complete_and_the_next_call_continues(
     server: Server, tmp_path: Path, fault: str
 ) -> None:
     server.faults[SECOND] = fault
     with pytest.raises(UserError, match="broke off") as caught:
         fetch(server, tmp_path)
     assert not isinstance(caught.value, NetworkUnreachable)
-    assert kept(tmp_path) == local(FIRST)
+    assert files_in_cache(tmp_path) == local(FIRST)
     server.faults.clear()
     server.requested.clear()
     fetch(server, tmp_path)
@@ -235,7 +235,7 @@ def test_a_closed_port_is_unreachable_at_once(tmp_path: Path) -> None:
             "meadow", cache_dir=tmp_path, rows=ROWS, base_url=f"http://127.0.0.1:{closed_port()}"
         )
     assert time.monotonic() - begin < 2
-    assert kept(tmp_path) == set()
+    assert files_in_cache(tmp_path) == set()
 
 
 def test_a_server_that_never_answers_is_unreachable_in_time(server: Server, tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ from nerf.captures.images import files as image_files
 from nerf.runtime import devices
 from nerf.scenes import image_store
 from nerf.scenes.image_store import ImageStore
-from nerf.scenes.loading import CaptureOptions, load_folder
+from nerf.scenes.loading import load_folder
+from nerf.scenes.options import CaptureOptions
 from tests.support.captures import HEIGHT, WIDTH, write_images, write_nerfstudio
 
 

@@ -8,11 +8,12 @@ import pytest
 from PIL import Image
 
 from nerf import procedural
-from nerf.captures.formats import read_capture
+from nerf.captures.reading import read_capture
 from nerf.geometry.poses import look_at
 from nerf.scenes.clamped_depths import without_clamped
 from nerf.scenes.depth_scale import align, scale_by_views
-from nerf.scenes.loading import CaptureOptions, load_folder
+from nerf.scenes.loading import load_folder
+from nerf.scenes.options import CaptureOptions
 from tests.support.captures import convert, write_procedural
 
 HEIGHT, WIDTH, NUM_VIEWS = 24, 32, 36
@@ -184,8 +185,8 @@ def test_pixels_at_the_value_of_a_clamp_are_not_used(turns, share, is_clamped):
     for view, depth in read.items():
         expected = np.where(depth == 10.0, 0.0, depth) if is_clamped else depth
         np.testing.assert_array_equal(found[view], expected)
-    said = "26% of the known pixels of the depth images have exactly the greatest depth, 10, as"
-    assert [note.startswith(said) for note in notes] == [True] * is_clamped
+    message = "26% of the known pixels of the depth images have exactly the greatest depth, 10, as"
+    assert [note.startswith(message) for note in notes] == [True] * is_clamped
 
 
 def test_scale_and_shift_are_found_beside_gross_errors():

@@ -15,9 +15,11 @@ from nerf.jobs.renderers import compared_pixels
 from nerf.jobs.training_run.scene_box import scene_box
 from nerf.jobs.training_run.views import training_views
 from nerf.scenes.describe import describe_scene
-from nerf.scenes.loading import CaptureOptions, load_folder
+from nerf.scenes.loading import load_folder
+from nerf.scenes.options import CaptureOptions
 from nerf.scenes.record import SceneRecord
 from nerf.training.batch import sample_batch
+from tests.support.cameras import rays_of_pixels
 from tests.support.captures import (
     assert_same,
     convert,
@@ -54,13 +56,10 @@ def load(folder, **options):
 
 def rays_of(scene, index):
     """Origins and directions of all pixels of a view in the capture's coordinates, `[h, w, 3]`."""
-    camera = scene.view(index).camera
-    columns, rows = np.meshgrid(np.arange(camera.width), np.arange(camera.height))
-    cameras = camera.broadcast_to(columns.shape)
-    origins, directions = pinhole_rays(jnp.asarray(columns), jnp.asarray(rows), cameras)
+    origins, directions = rays_of_pixels(scene.view(index).camera)
     back = np.linalg.inv(scene.capture_to_scene)
-    turned = np.asarray(directions) @ (back[:3, :3] / np.cbrt(np.linalg.det(back[:3, :3]))).T
-    return np.asarray(origins) @ back[:3, :3].T + back[:3, 3], turned
+    turned = directions @ (back[:3, :3] / np.cbrt(np.linalg.det(back[:3, :3]))).T
+    return origins @ back[:3, :3].T + back[:3, 3], turned
 
 
 @every_kind
@@ -74,8 +73,8 @@ def test_every_pixel_has_the_ray_and_the_colour_of_the_same_place(folders, name,
         expected = box.height // box.factor, box.width // box.factor
         assert (camera.height, camera.width) == image.shape[:2] == expected
         np.testing.assert_allclose(image, part(whole.images[index], box), atol=1.01 / 255)
-        for found, wanted in zip(rays_of(mixed, index), rays_of(whole, index), strict=True):
-            np.testing.assert_allclose(found, part(wanted, box), atol=5e-6)
+        for found, expected_image in zip(rays_of(mixed, index), rays_of(whole, index), strict=True):
+            np.testing.assert_allclose(found, part(expected_image, box), atol=5e-6)
 
 
 @every_kind
@@ -87,17 +86,15 @@ def test_a_batch_has_the_rays_and_colours_of_pixels_that_there_are(folders, kind
     assert views.num_rays == num_pixels[list(record.split.train)].sum()
     batch = sample_batch(key, views, num_rays=400, space=scene.space, config=CONFIG)
     found = np.concatenate([batch.rays.origins, batch.rays.directions, batch.rgb], axis=-1)
+
+    def warped(columns, rows, cameras):
+        near, far = jnp.asarray(cameras.bounds).T
+        rays = scene.space.warp(*pinhole_rays(columns, rows, cameras), near, far)
+        return rays.origins, rays.directions
+
     there = []
     for index in record.split.train:
-        camera = scene.view(index).camera
-        columns, rows = np.meshgrid(np.arange(camera.width), np.arange(camera.height))
-        rays = scene.space.warp(
-            *pinhole_rays(
-                jnp.asarray(columns), jnp.asarray(rows), camera.broadcast_to(columns.shape)
-            ),
-            *jnp.broadcast_to(jnp.asarray(camera.bounds), (*columns.shape, 2)).transpose(2, 0, 1),
-        )
-        each = [rays.origins, rays.directions, scene.images[index]]
+        each = [*rays_of_pixels(scene.view(index).camera, warped), scene.images[index]]
         there.append(np.concatenate([np.asarray(x).reshape(-1, 3) for x in each], axis=-1))
     distance = np.abs(found[:, None] - np.concatenate(there)[None]).max(axis=-1)
     assert distance.min(axis=1).max() < 1e-5
@@ -211,8 +208,10 @@ def test_every_image_is_scaled_on_its_own(folders, tmp_path):
     assert any("`max_size`" in note for note in loaded.notes)
     whole = load_folder(folders["courtyard"], CaptureOptions(max_size=8), cache_dir=tmp_path).scene
     for index in range(whole.num_views):
-        for found, wanted in zip(rays_of(loaded.scene, index), rays_of(whole, index), strict=True):
-            np.testing.assert_allclose(found, wanted, atol=5e-6)
+        for found, expected_image in zip(
+            rays_of(loaded.scene, index), rays_of(whole, index), strict=True
+        ):
+            np.testing.assert_allclose(found, expected_image, atol=5e-6)
 
 
 def test_a_factor_divides_every_size(folders, tmp_path):
@@ -228,8 +227,8 @@ def test_mapped_images_of_several_sizes_are_the_same(folders, tmp_path):
     folder = folders["flower", "few_pixels_apart"]
     mapped = load_folder(folder, CaptureOptions(image_memory=0.0), cache_dir=tmp_path).scene.images
     assert isinstance(mapped.pixels, np.memmap)
-    for found, wanted in zip(mapped, load(folder).images, strict=True):
-        np.testing.assert_array_equal(found, wanted)
+    for found, expected_image in zip(mapped, load(folder).images, strict=True):
+        np.testing.assert_array_equal(found, expected_image)
 
 
 def test_too_many_pixels_are_refused_whatever_their_sizes(folders, monkeypatch):

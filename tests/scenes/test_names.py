@@ -18,7 +18,7 @@ from nerf.errors import UserError
 from nerf.runs import run_folder
 from nerf.scenes import bundled, names
 from nerf.scenes.download import ManifestRow, Timeouts
-from nerf.scenes.names import Resolved, find_pretrained, load_scene
+from nerf.scenes.names import ResolvedScene, pretrained_folder, resolve_scene
 
 pytestmark = pytest.mark.slow
 
@@ -49,7 +49,8 @@ class Views(NamedTuple):
     poses_bounds: np.ndarray
 
 
-def bundled_views(name: str, height: int, width: int) -> Views:
+def bundled_views(name: str, height: int, width: int, num_views: int | None) -> Views:
+    assert num_views is None
     images = np.full((NUM_VIEWS, height, width, 3), 255, np.uint8)
     return Views(images, np.ones(images.shape[:3], np.float32), make_poses_bounds())
 
@@ -124,7 +125,7 @@ def forbidden_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket.socket, "connect", refuse)
 
 
-def load(name: str, tmp_path: Path, mirror: Mirror, **settings: object) -> Resolved:
+def load(name: str, tmp_path: Path, mirror: Mirror, **settings: object) -> ResolvedScene:
     """With everything in its place: tests take one thing away."""
     places = {
         "data_dir": tmp_path / "photos",
@@ -133,7 +134,7 @@ def load(name: str, tmp_path: Path, mirror: Mirror, **settings: object) -> Resol
         "rows": mirror.rows,
         "timeouts": QUICK,
     }
-    return load_scene(name, **{**places, **settings})  # type: ignore[arg-type]
+    return resolve_scene(name, **{**places, **settings})  # type: ignore[arg-type]
 
 
 def refusal(name: str, tmp_path: Path, mirror: Mirror, **settings: object) -> str:
@@ -143,7 +144,7 @@ def refusal(name: str, tmp_path: Path, mirror: Mirror, **settings: object) -> st
     return str(caught.value)
 
 
-def shade(resolved: Resolved) -> int:
+def shade(resolved: ResolvedScene) -> int:
     """Tells the sources apart: 51 is the mirror's, 255 the bundled scene's."""
     return round(255 * float(resolved.scene.images.stack().mean()))
 
@@ -333,7 +334,8 @@ BAD_SIZES = (
     "0x5",
     "7x0",
     "-7x5",
-    "7x5x3",
+    "7x5x",
+    "7x5x3x3",
     "7.5x5",
     "7x5 ",
     "4096x4096",
@@ -350,7 +352,25 @@ def test_a_bad_size_is_refused_in_one_sentence(tmp_path: Path, mirror: Mirror, s
 
 
 def test_the_largest_size_is_accepted() -> None:
-    assert bundled.parse_name("room@2048x2048") == ("room", 2048, 2048)
+    assert bundled.parse_name("room@2048x2048") == ("room", 2048, 2048, None)
+
+
+@pytest.mark.parametrize("num_views", [1, 1001])
+def test_a_bad_number_of_views_is_refused_in_one_sentence(
+    tmp_path: Path, mirror: Mirror, num_views: int
+) -> None:
+    message = refusal(f"procedural:flower@7x5x{num_views}", tmp_path, mirror)
+    assert message == (
+        f"procedural:flower@7x5x{num_views} has no valid number of views: write "
+        "WIDTHxHEIGHTxVIEWS, e.g. procedural:flower@7x5x100, with 2 to 1,000 views"
+    )
+
+
+def test_the_pretrained_parameters_fit_the_scene_s_own_views_alone() -> None:
+    own = names.pretrained_folder("flower", "procedural", None)
+    assert own is not None
+    assert names.pretrained_folder("flower@7x5", "procedural", None) == own
+    assert names.pretrained_folder("flower@7x5x9", "procedural", None) is None
 
 
 @pytest.mark.parametrize("prefix", ["", "llff:"])
@@ -373,14 +393,14 @@ def test_an_empty_name_is_refused(tmp_path: Path, mirror: Mirror, name: str) -> 
 def test_parameters_are_found_beside_the_photographs_or_in_the_package(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    beside = tmp_path / "flower" / "params"
+    scene_params = tmp_path / "flower" / "params"
     packaged = tmp_path / "assets" / "flower" / "params"
     monkeypatch.setattr(names, "_ASSETS", tmp_path / "assets")
-    assert find_pretrained("flower", "photographs", tmp_path / "flower") is None
-    assert find_pretrained("flower", "procedural", None) is None
-    beside.mkdir(parents=True)
+    assert pretrained_folder("flower", "photographs", tmp_path / "flower") is None
+    assert pretrained_folder("flower", "procedural", None) is None
+    scene_params.mkdir(parents=True)
     packaged.mkdir(parents=True)
-    assert find_pretrained("flower", "photographs", tmp_path / "flower") == beside
-    assert find_pretrained("flower", "procedural", None) == packaged
-    assert find_pretrained("flower@252x188", "procedural", None) == packaged
-    assert find_pretrained("room", "procedural", None) is None
+    assert pretrained_folder("flower", "photographs", tmp_path / "flower") == scene_params
+    assert pretrained_folder("flower", "procedural", None) == packaged
+    assert pretrained_folder("flower@252x188", "procedural", None) == packaged
+    assert pretrained_folder("room", "procedural", None) is None

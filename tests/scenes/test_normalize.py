@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from nerf.captures.export import EXPORT_FORMATS
-from nerf.scenes.loading import CaptureOptions, load_folder
-from nerf.scenes.normalize import NormalizeOptions
+from nerf.scenes.loading import load_folder
+from nerf.scenes.options import CaptureOptions
 from tests.support.captures import convert, write_nerfstudio, write_procedural
 
 SPACES = {"flower": "ndc", "table": "world", "courtyard": "contracted"}
@@ -49,7 +49,7 @@ def test_the_transform_leads_from_the_capture_to_the_scene(sources, tmp_path, na
 
 @pytest.mark.parametrize("space", ["world", "contracted"])
 def test_it_does_in_a_space_that_was_asked_for(tmp_path, space):
-    options = CaptureOptions(normalization=NormalizeOptions(space=space))
+    options = CaptureOptions(space=space)
     loaded = load_folder(write_nerfstudio(tmp_path, k1=0.03, cx=5.0), options)
     assert loaded.scene.space.name == space
     assert_leads_to_the_scene(loaded)

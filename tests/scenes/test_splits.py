@@ -4,7 +4,7 @@ import pytest
 
 from nerf.captures.capture import Split
 from nerf.errors import UserError
-from nerf.scenes.splits import Holdout, find_name, make_split, rule_of
+from nerf.scenes.splits import Holdout, describe_rule, find_name, make_split
 
 NAMES = ("left/001", "left/002", "right/001", "IMG_3")
 GIVEN = Split((0, 1), (2, 3))
@@ -27,7 +27,7 @@ def test_names_come_first_then_the_files_then_every_nth(given, holdout, test, ru
     split = make_split(NAMES, given, holdout)
     assert split.test == test
     assert sorted(split.train + split.test) == [0, 1, 2, 3]
-    assert rule_of(given, holdout) == rule
+    assert describe_rule(given, holdout) == rule
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_few_training_views_are_an_even_choice_and_leave_the_held_out_ones(num_t
 
 
 @pytest.mark.parametrize(
-    ("wanted", "index"),
+    ("name", "index"),
     [
         ("left/002", 1),
         ("002", 1),
@@ -58,8 +58,8 @@ def test_few_training_views_are_an_even_choice_and_leave_the_held_out_ones(num_t
         ("img_3", 3),
     ],
 )
-def test_a_view_is_found_by_the_name_or_the_file_of_its_image(wanted, index):
-    assert find_name(NAMES, wanted) == index
+def test_a_view_is_found_by_the_name_or_the_file_of_its_image(name, index):
+    assert find_name(NAMES, name) == index
 
 
 def test_an_exact_name_comes_before_an_ending():
@@ -68,7 +68,7 @@ def test_an_exact_name_comes_before_an_ending():
 
 
 @pytest.mark.parametrize(
-    ("wanted", "words"),
+    ("name", "words"),
     [
         ("001", ["'001' may be views 0 (left/001), 2 (right/001)", "more of its path"]),
         ("IMG_4", ["no view is called 'IMG_4'", "similar names are IMG_3"]),
@@ -76,7 +76,7 @@ def test_an_exact_name_comes_before_an_ending():
         ("", ["no view is called ''"]),
     ],
 )
-def test_a_name_of_no_view_or_of_several_is_refused(wanted, words):
+def test_a_name_of_no_view_or_of_several_is_refused(name, words):
     with pytest.raises(UserError) as caught:
-        find_name(NAMES, wanted)
+        find_name(NAMES, name)
     assert all(word in str(caught.value) for word in ["`holdout_views`", *words])

@@ -13,7 +13,7 @@ from nerf.geometry.occupancy import Occupancy, clip_rays, is_empty
 from nerf.geometry.world import World
 from nerf.scenes import visual_hull as visual_hull_module
 from nerf.scenes.image_store import ImageStore
-from nerf.scenes.kept_pixels import KeptPixels
+from nerf.scenes.pixel_mask import PixelMask
 from nerf.scenes.visual_hull import hull_box, visual_hull
 from tests.support.captures import orbit_poses
 
@@ -147,8 +147,8 @@ def test_what_only_views_that_were_not_looked_at_may_show_stays(monkeypatch):
     nothing = store(np.zeros((NUM_VIEWS, SIDE, SIDE, 4), np.uint8))
     assert not visual_hull(close, nothing, range(1), BOX, (20, 20, 20)).any()
     monkeypatch.setattr("nerf.scenes.visual_hull._MAX_VIEWS", 1)
-    kept = visual_hull(close, nothing, range(NUM_VIEWS), BOX, (20, 20, 20))
-    assert 0.1 < kept.mean() < 0.95
+    occupied = visual_hull(close, nothing, range(NUM_VIEWS), BOX, (20, 20, 20))
+    assert 0.1 < occupied.mean() < 0.95
 
 
 def test_views_that_are_held_out_are_not_looked_at():
@@ -161,7 +161,7 @@ def test_views_that_are_held_out_are_not_looked_at():
     )
 
 
-def test_images_of_nothing_leave_nothing():
+def test_transparent_images_leave_no_occupied_cell():
     cameras = orbit()
     nothing = store(np.zeros((NUM_VIEWS, SIDE, SIDE, 4), np.uint8))
     assert not visual_hull(cameras, nothing, range(NUM_VIEWS), BOX, (9, 9, 9)).any()
@@ -177,10 +177,10 @@ def test_views_may_differ_in_size():
     parts = [image[:h, :w] for image, (h, w) in zip(images, sizes.tolist(), strict=True)]
     pixels = np.concatenate([part.reshape(-1, 4) for part in parts])
     mixed = ImageStore(pixels, *sizes.T, "white", is_transparent=True)
-    before = visual_hull_module._seen._cache_size()
+    before = visual_hull_module._count_views._cache_size()
     cameras = whole.with_sizes(sizes)
     hull = visual_hull(cameras, mixed, range(NUM_VIEWS), BOX, resolution)
-    assert visual_hull_module._seen._cache_size() == before
+    assert visual_hull_module._count_views._cache_size() == before
     assert hull[cells_of(ball(0.3), resolution)].all()
     assert expected.sum() <= hull.sum() < 1.2 * expected.sum()
     for view in (1, 7, 11):  # one view shows what it shows without the others
@@ -195,7 +195,7 @@ def test_what_a_mask_leaves_out_shows_nothing_and_carves_nothing():
     images = images_of_points(cameras, wire())
     masks = images[..., 3] == 0  # someone stood where the wire is seen
     masked = images * masks[..., None]
-    without = dataclasses.replace(store(masked), kept=KeptPixels.of(masks))
+    without = dataclasses.replace(store(masked), mask=PixelMask.of(masks))
     hull = visual_hull(cameras, without, range(NUM_VIEWS), BOX, resolution)
     assert hull[cells_of(wire(), resolution)].all()
     carved = visual_hull(cameras, store(masked), range(NUM_VIEWS), BOX, resolution)

@@ -19,17 +19,16 @@ from nerf import inspect  # which defines all flags of captures
 from nerf.captures.capture import InvalidCapture
 from nerf.cli.messages import as_flags
 from nerf.errors import UserError
-from nerf.scenes.loading import CaptureOptions, load_folder
-from nerf.scenes.normalize import NormalizeOptions
+from nerf.scenes.loading import load_folder
+from nerf.scenes.options import CaptureOptions
 
 Attempt = Path | tuple[Path, dict[str, object]] | Callable[[], list[str]]
 Case = Callable[[Path, pytest.MonkeyPatch], Iterator[Attempt]]
 CASES: dict[str, Case] = {}  # by the first message of their row in "Error messages"
-_NORMALIZE = ("space", "near", "far", "background")
 PAGE = Path(inspect.__file__).parents[1] / "docs" / "captures.md"
 
 
-class Said(NamedTuple):
+class Outcome(NamedTuple):
     """What a capture ended with."""
 
     is_read: bool
@@ -47,32 +46,29 @@ def advises(row: str) -> Callable[[Case], Case]:
     return register
 
 
-def try_out(attempt: Attempt) -> Said:
+def try_out(attempt: Attempt) -> Outcome:
     """Loads a capture; the sentences are as the command line prints them."""
     try:
-        is_read, said = True, _notes(attempt)
+        is_read, sentences = True, _notes(attempt)
     except InvalidCapture as error:
-        is_read, said = False, list(error.problems)
+        is_read, sentences = False, list(error.problems)
     except UserError as error:
-        is_read, said = False, [str(error)]
-    return Said(is_read, [as_flags(text, inspect.FLAGS) for text in said])
+        is_read, sentences = False, [str(error)]
+    return Outcome(is_read, [as_flags(text, inspect.FLAGS) for text in sentences])
 
 
 def _notes(attempt: Attempt) -> list[str]:
     if callable(attempt):
         return attempt()
     folder, options = attempt if isinstance(attempt, tuple) else (attempt, {})
-    normalization = {key: options[key] for key in _NORMALIZE if key in options}
-    others = {key: value for key, value in options.items() if key not in _NORMALIZE}
-    given = CaptureOptions(normalization=NormalizeOptions(**normalization), **others)
-    return list(load_folder(folder, given).notes)
+    return list(load_folder(folder, CaptureOptions(**options)).notes)
 
 
 def sentence(attempt: Attempt) -> str:
     """The first sentence of a capture that is not read."""
-    said = try_out(attempt)
-    assert not said.is_read, said
-    return said.sentences[0]
+    outcome = try_out(attempt)
+    assert not outcome.is_read, outcome
+    return outcome.sentences[0]
 
 
 def table_of(heading: str) -> list[list[str]]:
@@ -87,11 +83,11 @@ def messages_in(cell: str) -> list[str]:
     return re.findall(r"`(--\w+=\w+ [^`]+|[^`-][^`]*)`", cell)
 
 
-def is_said(message: str, said: Said) -> bool:
+def has_message(message: str, outcome: Outcome) -> bool:
     """Whether a message of the page is in what was said; N and ... stand for anything."""
     parts = re.split(r"\.\.\.|\bN\b", message)
     pattern = re.compile(".*".join(map(re.escape, parts)))
-    return any(map(pattern.search, said.sentences))
+    return any(map(pattern.search, outcome.sentences))
 
 
 def run_command_of(text: str, cwd: Path) -> None:

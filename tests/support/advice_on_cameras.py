@@ -6,9 +6,9 @@ import re
 import numpy as np
 from PIL import Image
 
-from nerf.captures.formats import read_capture
+from nerf.captures.reading import read_capture
 from nerf.scenes.loading import load_folder
-from tests.captures.test_glance import inverse, lit, opencv, orbit, transposed
+from tests.captures.test_likely_mistakes import inverse, lit, opencv, orbit, transposed
 from tests.captures.test_odd_captures import write_points
 from tests.support.advice import advises, sentence
 from tests.support.captures import (

@@ -10,12 +10,12 @@ import numpy as np
 from PIL import Image
 
 from nerf import inspect
-from nerf.captures.formats import read_capture
 from nerf.captures.images import choice as image_choice
 from nerf.captures.images import decoding as image_decoding
 from nerf.captures.images import files as image_files
 from nerf.captures.images import sizes as image_sizes
-from nerf.cli.modes import parse_inspect_flags
+from nerf.captures.reading import read_capture
+from nerf.cli.modes import parser_of
 from nerf.config.presets import preset
 from nerf.jobs.fit import fit_to_scene
 from nerf.jobs.training_run.new_field import new_field
@@ -95,7 +95,7 @@ def inspect_options(**given):
     """The options of `nerf.inspect` with some flags."""
     inspect.FLAGS.unparse_flags()
     flags = [f"--{name}={str(value).lower()}" for name, value in given.items()]
-    parse_inspect_flags(["nerf.inspect", *flags])
+    parser_of("nerf.inspect")(["nerf.inspect", *flags])
     return inspect.capture_options()
 
 
@@ -281,7 +281,7 @@ def inspected(folder):
 
     def run():
         inspect.FLAGS.unparse_flags()
-        inspect._run(parse_inspect_flags(["nerf.inspect", str(folder)]))
+        inspect._run(parser_of("nerf.inspect")(["nerf.inspect", str(folder)]))
         return []
 
     return run

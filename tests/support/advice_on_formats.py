@@ -9,9 +9,9 @@ import numpy as np
 from PIL import Image
 
 from nerf.captures.export import ExportImages, export
-from nerf.captures.formats import read_capture
 from nerf.captures.images.files import read_image
 from nerf.captures.lenses.scaled import scaled_lens
+from nerf.captures.reading import read_capture
 from tests.support.advice import advises, sentence
 from tests.support.captures import HEIGHT, WIDTH, convert, write_images, write_nerfstudio
 from tools.other_formats import (

@@ -45,6 +45,28 @@ def training_views(images, cameras, **options):
     return TrainingViews(pixels.reshape(-1, channels), layout, cameras, **options)
 
 
+_PIXELS_AT_ONCE = 256  # of views of any size, so that all sizes share one program
+
+
+def rays_of_pixels(camera, function=pinhole_rays):
+    """What a function of columns, rows and cameras gives for all pixels of a camera.
+
+    Returns:
+      its results as NumPy arrays, each `[height, width, ...]`.
+    """
+    shape = camera.height, camera.width
+    rows, columns = (x.ravel() for x in np.mgrid[: shape[0], : shape[1]])
+    found = []
+    for start in range(0, len(rows), _PIXELS_AT_ONCE):
+        index = np.minimum(np.arange(start, start + _PIXELS_AT_ONCE), len(rows) - 1)
+        cameras = camera.broadcast_to(index.shape)
+        found.append(function(jnp.asarray(columns[index]), jnp.asarray(rows[index]), cameras))
+    joined = (
+        np.concatenate([np.asarray(each) for each in part]) for part in zip(*found, strict=True)
+    )
+    return tuple(each[: len(rows)].reshape(*shape, -1) for each in joined)
+
+
 # A forward-facing rig, and rays through random pixels of it.
 
 HEIGHT, WIDTH, FOCAL = 6, 8, 5.0

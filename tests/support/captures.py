@@ -8,13 +8,14 @@ from PIL import Image
 
 from nerf import procedural
 from nerf.captures.export import ExportImages, export
-from nerf.captures.formats import read_capture
 from nerf.captures.images.files import read_header, read_image
 from nerf.captures.lenses.scaled import scaled_lens
+from nerf.captures.reading import read_capture
 from nerf.config.presets import NOTEBOOK
 from nerf.geometry.poses import look_at
 from nerf.render.images import image_rays
-from nerf.scenes.loading import CaptureOptions, load_folder
+from nerf.scenes.loading import load_folder
+from nerf.scenes.options import CaptureOptions
 
 HEIGHT, WIDTH = 8, 12
 
@@ -113,10 +114,10 @@ def assert_same(first, second, atol=1e-4):
     rays, expected = all_rays(other), all_rays(one)
     assert rays.keys() == expected.keys()
     for name in expected:
-        for found, wanted in zip(
+        for found, expected_view in zip(
             jax.tree.leaves(rays[name]), jax.tree.leaves(expected[name]), strict=True
         ):
-            np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=atol)
+            np.testing.assert_allclose(found, expected_view, rtol=1e-4, atol=atol)
     expected = {name.split("/")[-1]: x for name, x in zip(one.image_names, one.images, strict=True)}
     for name, image in zip(other.image_names, other.images, strict=True):
         np.testing.assert_array_equal(image, expected[name.split("/")[-1]])

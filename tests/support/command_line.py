@@ -50,7 +50,7 @@ SMOOTH = (*SMOOTH_RENDERED, "--set=train.num_rays=32")
 _FAST_COMPILATION = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
 
 
-class Ended(NamedTuple):
+class CommandResult(NamedTuple):
     """How a run of the command line ended."""
 
     status: int
@@ -80,10 +80,10 @@ def write_scene(folder, num_views=NUM_VIEWS):
 def call(*arguments):
     """Runs `main` in this process, with flags that no call before has touched."""
     main.FLAGS.unparse_flags()
-    return _ended(lambda: main.main(modes.parse_flags(["nerf", *map(str, arguments)])))
+    return _run_to_exit(lambda: main.main(modes.parse_flags(["nerf", *map(str, arguments)])))
 
 
-def _ended(run):
+def _run_to_exit(run):
     """How a call ended that may exit; JAX's settings are afterwards as before."""
     precision = jax.config.jax_default_matmul_precision
     out, err = io.StringIO(), io.StringIO()
@@ -95,31 +95,31 @@ def _ended(run):
             status = end.code
         finally:
             jax.config.update("jax_default_matmul_precision", precision)
-    return Ended(status, out.getvalue(), err.getvalue())
+    return CommandResult(status, out.getvalue(), err.getvalue())
 
 
 def call_benchmark(module, *arguments):
     """Runs a benchmark's `main` in this process, with flags that no call before has touched."""
     module.FLAGS.unparse_flags()
-    return _ended(lambda: module.main(["benchmark", *map(str, arguments)]))
+    return _run_to_exit(lambda: module.main(["benchmark", *map(str, arguments)]))
 
 
 def call_command(module, parse, *arguments):
     """Runs a command beside `nerf.main` in this process; `parse` reads its flags."""
     module.FLAGS.unparse_flags()
-    return _ended(lambda: module.main(parse([module.__name__, *map(str, arguments)])))
+    return _run_to_exit(lambda: module.main(parse([module.__name__, *map(str, arguments)])))
 
 
 def call_inspect(*arguments):
     """Runs `nerf.inspect.main` in this process, with flags that no call before has touched."""
     main.FLAGS.unparse_flags()
     flags = ["nerf.inspect", *map(str, arguments)]
-    return _ended(lambda: inspect.main(modes.parse_inspect_flags(flags)))
+    return _run_to_exit(lambda: inspect.main(modes.parser_of("nerf.inspect")(flags)))
 
 
 def call_tool(module, *arguments):
     """Runs the `main` of a module of tools in this process."""
-    return _ended(lambda: module.main(list(map(str, arguments))))
+    return _run_to_exit(lambda: module.main(list(map(str, arguments))))
 
 
 def assert_is_one_sentence(ended, reason):
@@ -129,7 +129,7 @@ def assert_is_one_sentence(ended, reason):
     assert reason in ended.err
 
 
-def call_well(*arguments):
+def call_successfully(*arguments):
     """`call`, which must succeed; returns what it printed."""
     ended = call(*arguments)
     assert ended.status == 0, ended.err
@@ -168,9 +168,14 @@ def _start(command, cwd, writes_cache):
 
 def run_process(*arguments, cwd):
     """Runs `python -m nerf.main` to its end."""
-    process = start(*arguments, cwd=cwd)
+    return run_python("-m", "nerf.main", *arguments, cwd=cwd)
+
+
+def run_python(*arguments, cwd):
+    """Runs Python to its end."""
+    process = _start([sys.executable, *map(str, arguments)], cwd, writes_cache=True)
     out, err = process.communicate(timeout=120)
-    return Ended(process.returncode, out, err)
+    return CommandResult(process.returncode, out, err)
 
 
 def contents(folder):

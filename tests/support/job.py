@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import nerf
-from tests.support.command_line import Ended
+from tests.support.command_line import CommandResult
 
 REPOSITORY = Path(nerf.__file__).parents[1]
 SECONDS = 900  # for a job on a busy machine
@@ -31,7 +31,7 @@ class Job(NamedTuple):
         ended = []
         for process in self.processes:
             out, err = process.communicate(timeout=seconds)
-            ended.append(Ended(process.returncode, out, err))
+            ended.append(CommandResult(process.returncode, out, err))
         return ended
 
 

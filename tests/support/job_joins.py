@@ -10,8 +10,8 @@ from nerf.runtime import exchange, processes
 
 def main():
     print(exchange.join(processes.JobOptions(True, *sys.argv[1:2])))
-    exchange.meet()
-    processes.say_nothing()
+    exchange.barrier()
+    processes.cancel_exit_report()
 
 
 if __name__ == "__main__":

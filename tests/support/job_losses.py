@@ -91,8 +91,8 @@ def main():
     name, backends = given["field"], given["backends"].split(",")
     found = {backend: losses(backend, name) for backend in backends}
     print(json.dumps({**found, "sharded": losses(backends[0], name, sharded=True)}))
-    exchange.meet()
-    processes.say_nothing()
+    exchange.barrier()
+    processes.cancel_exit_report()
 
 
 if __name__ == "__main__":

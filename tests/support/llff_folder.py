@@ -9,7 +9,8 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from nerf.errors import UserError
-from nerf.scenes.loading import CaptureOptions, load_folder
+from nerf.scenes.loading import load_folder
+from nerf.scenes.options import CaptureOptions
 
 HEIGHT, WIDTH = 6, 8
 

@@ -3,8 +3,8 @@
 Most optimisations are off, XLA's older code generator is used, and a program is compiled in one
 piece: this takes a third of the time.
 JAX has no setting for the code generator, so a private function of JAX is replaced, which all
-versions from 0.6.1 to 0.12.0.1 have. 0.12.0.1 no longer has the older code generator. Programs that
-tests start, and the long form of the tests, use the code generator that users get.
+versions from 0.6.1 to 0.12.0.1 have. 0.12.0.1 no longer has the older code generator. The long
+form of the tests uses what users get; programs that tests start use their code generator.
 """
 
 import functools

@@ -1,7 +1,7 @@
 """One small scene, written in every format that can be written."""
 
 from nerf.captures.export import EXPORT_FORMATS
-from nerf.captures.formats import read_capture
+from nerf.captures.reading import read_capture
 from tests.captures.test_tables import with_bounds
 from tests.support.captures import convert, write_nerfstudio
 from tools.other_formats import WRITERS

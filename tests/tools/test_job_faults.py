@@ -68,7 +68,7 @@ def meet(job, folder, fault):
     return job_faults.disturb(job, folder / "run", fault, suspended_seconds=0.1)
 
 
-def test_a_suspended_process_goes_on(job, tmp_path):
+def test_a_suspended_process_continues(job, tmp_path):
     with job() as started:
         outcome = meet(started, tmp_path, Fault(SUSPEND, 0, 3))
         assert started.statuses == [None, None]

@@ -53,21 +53,21 @@ def run(tmp_path, clock):
         hooks=None,
         **more,
     ):
-        saved, paces = [], train.paces
-        paces.clear()
+        saved, time_budgets = [], train.time_budgets
+        time_budgets.clear()
 
-        def step_fn(state, num_steps, pace=None):
-            assert (pace is None) == (config.max_seconds is None)
-            paces.append(pace)
+        def step_fn(state, num_steps, time_budget=None):
+            assert (time_budget is None) == (config.max_seconds is None)
+            time_budgets.append(time_budget)
             assert 1 <= num_steps <= config.steps_per_call
             step = int(state.step) + num_steps
             before_step(step)
             clock.now += SECONDS_A_STEP * num_steps
             values = loss(step), -10 * np.log10(loss(step)), loss(step), 0.5
             metrics = Metrics(*map(jnp.float32, values))
-            seen = health.init()._replace(not_finite=jnp.int32(not_finite(step)))
+            health_state = health.init()._replace(not_finite=jnp.int32(not_finite(step)))
             return state._replace(
-                params={"count": jnp.float32(step)}, step=jnp.int32(step), health=seen
+                params={"count": jnp.float32(step)}, step=jnp.int32(step), health=health_state
             ), metrics
 
         with Checkpoints(tmp_path) as checkpoints, MetricsLog(tmp_path) as log:
@@ -89,7 +89,7 @@ def run(tmp_path, clock):
             )
         return end, saved
 
-    train.paces = []
+    train.time_budgets = []
     return train
 
 

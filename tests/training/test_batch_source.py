@@ -79,13 +79,13 @@ def test_views_of_any_size_and_order_are_drawn_pixel_by_pixel(key):
     np.testing.assert_allclose(counts / 3000, [6 / 26, 20 / 26], atol=0.05)
 
 
-def test_only_kept_pixels_are_drawn_and_each_of_them(key):
-    """Two views of 3x4 and 2x5 pixels at 4 and 30, of which runs of pixels are kept."""
+def test_only_pixels_of_the_mask_are_drawn_and_each_of_them(key):
+    """Two views of 3x4 and 2x5 pixels at 4 and 30, of which a mask leaves runs of pixels."""
     layout = PixelLayout(*(np.array(x, np.int32) for x in ([4, 30], [3, 2], [4, 5])))
     runs = [(5, 8), (9, 10), (15, 16), (32, 40)]
     totals = np.cumsum([end - start for start, end in runs])
-    kept = PixelRuns(np.array([start for start, _ in runs], np.int32), totals.astype(np.int32))
-    drawn = draw_pixels(key, layout, 3000, kept)
+    mask = PixelRuns(np.array([start for start, _ in runs], np.int32), totals.astype(np.int32))
+    drawn = draw_pixels(key, layout, 3000, mask)
     position = np.asarray(drawn.position)
     expected = [pixel for start, end in runs for pixel in range(start, end)]
     assert sorted(set(position.tolist())) == expected
@@ -133,9 +133,9 @@ def test_strata_change_neither_keys_nor_what_a_pixel_is(views, key):
 
 def test_a_mask_that_keeps_all_draws_the_same_pixels_as_none(views, key):
     whole = np.array([NUM_VIEWS * HEIGHT * WIDTH], np.int32)
-    kept = PixelRuns(np.zeros(1, np.int32), whole)
+    mask = PixelRuns(np.zeros(1, np.int32), whole)
     for ours, theirs in zip(
-        draw_pixels(key, views.layout, 200, kept), draw_pixels(key, views.layout, 200), strict=True
+        draw_pixels(key, views.layout, 200, mask), draw_pixels(key, views.layout, 200), strict=True
     ):
         if jnp.issubdtype(ours.dtype, jax.dtypes.prng_key):
             ours, theirs = jax.random.key_data(ours), jax.random.key_data(theirs)
@@ -143,8 +143,8 @@ def test_a_mask_that_keeps_all_draws_the_same_pixels_as_none(views, key):
 
 
 def test_masked_images_on_the_host_give_the_same_batches(views, key):
-    kept = PixelRuns(np.array([7, 1300], np.int32), np.array([40, 200], np.int32))
-    masked = dataclasses.replace(views, kept=kept)
+    mask = PixelRuns(np.array([7, 1300], np.int32), np.array([40, 200], np.int32))
+    masked = dataclasses.replace(views, mask=mask)
     mesh = parallel.make_mesh(NUM_RAYS)
     step = jax.device_put(np.int32(3))
     on_device = batch_source.draw_on_devices(mesh, masked, NUM_RAYS)(key, step)

@@ -107,10 +107,10 @@ def test_a_robust_error_is_that_of_the_corrected_colours():
     batch = jax.tree.map(lambda x: x[:4], batches()["opaque"])
     log_gains = jnp.full_like(batch.rgb, np.log(2.0))
     wall = jnp.full_like(batch.rgb, 0.5)  # the colour of the field at first
-    seen = batch._replace(rgb=exposure.with_gains(wall, log_gains))
+    rendered = batch._replace(rgb=exposure.with_gains(wall, log_gains))
     params = {"shared": WALL.init(jax.random.key(0))}
     loss = jax.jit(lambda gains: photometric_loss(
-        WALL, params, seen._replace(log_gains=gains), config
+        WALL, params, rendered._replace(log_gains=gains), config
     )[0])  # fmt: skip
     assert loss(log_gains) < 1e-9
     assert loss(jnp.zeros_like(log_gains)) > 1e-3

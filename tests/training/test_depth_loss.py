@@ -12,7 +12,7 @@ from nerf.geometry.cameras import Cameras
 from nerf.geometry.rays import positions
 from nerf.render.volume import Composite, compositing_weights
 from nerf.runtime import parallel
-from nerf.training import depth_loss as lib
+from nerf.training import depth_loss as depth_loss_module
 from nerf.training.batch_source import make_draw, with_depths
 from nerf.training.depth_batch import DepthTable, draw_depths, make_depth_rays
 from nerf.training.depth_loss import depth_loss, rendered_depth_loss, with_depth_loss
@@ -24,7 +24,7 @@ from tests.support.fields import make, small_config
 
 NUM, HEIGHT, WIDTH = 8, 6, 8
 T_VALS = jnp.linspace(0.0, 1.0, 101)[None]
-MOST = float(np.log1p(1.0 / lib._FLOOR))
+MOST = float(np.log1p(1.0 / depth_loss_module._FLOOR))
 
 
 def assert_same(one, other):
@@ -64,7 +64,7 @@ def test_the_loss_near_a_wall_is_that_of_a_normal_error():
     """Half a standard deviation off: the logarithm of the kernel, but for the floor."""
     variance = 0.02**2 + 0.01**2
     hit = np.exp(-0.5 * 0.01**2 / variance)
-    expected = -np.log((hit + lib._FLOOR) / (1 + lib._FLOOR))
+    expected = -np.log((hit + depth_loss_module._FLOOR) / (1 + depth_loss_module._FLOOR))
     np.testing.assert_allclose(loss_of(wall(0.6), 0.61), expected, rtol=1e-4)
 
 
@@ -72,7 +72,7 @@ def test_fog_in_front_costs_what_it_hides():
     optical_depth = 0.7
     foggy = jnp.where(T_VALS < 0.295, optical_depth / 0.3, 0.0) + wall(0.6)
     hit = np.exp(-optical_depth)
-    expected = -np.log((hit + lib._FLOOR) / (1 + lib._FLOOR))
+    expected = -np.log((hit + depth_loss_module._FLOOR) / (1 + depth_loss_module._FLOOR))
     np.testing.assert_allclose(loss_of(foggy, 0.6), expected, rtol=2e-2)
 
 
@@ -91,7 +91,7 @@ def test_a_larger_error_is_more_tolerant():
 
 def test_the_weight_decays_over_the_run():
     train = dataclasses.replace(presets.PLANES.train, depth_loss_weight=0.4, depth_loss_decay=0.25)
-    found = [lib.depth_loss_weight(train, jnp.float32(x)) for x in (0.0, 0.5, 1.0)]
+    found = [depth_loss_module.depth_loss_weight(train, jnp.float32(x)) for x in (0.0, 0.5, 1.0)]
     np.testing.assert_allclose(found, [0.4, 0.2, 0.1], rtol=1e-5)
 
 

@@ -16,27 +16,27 @@ from nerf.training.state import init_state
 from nerf.training.step import make_step
 from tests.support.cameras import cameras_at_origin, ndc_of, views_from_origin
 
-WELL = {"loss": 0.1, "grad_norm": 1.0, "acc": [0.9, 0.9], "rgb_std": 0.2, "pixel_std": 0.25}
+HEALTHY = {"loss": 0.1, "grad_norm": 1.0, "acc": [0.9, 0.9], "rgb_std": 0.2, "pixel_std": 0.25}
 UPDATE = jax.jit(health.update)
 
 
-def signs(**values):
+def step_health(**values):
     return StepHealth(
-        **{name: jnp.asarray(v, jnp.float32) for name, v in {**WELL, **values}.items()}
+        **{name: jnp.asarray(v, jnp.float32) for name, v in {**HEALTHY, **values}.items()}
     )
 
 
-def after(*steps, since=None):
-    seen = health.init() if since is None else since
+def after_steps(*steps, since=None):
+    health_state = health.init() if since is None else since
     for step in steps:
-        seen = UPDATE(seen, step)
-    return jax.device_get(seen)
+        health_state = UPDATE(health_state, step)
+    return jax.device_get(health_state)
 
 
-def sign_of(seen):
-    """The sign that `check` names, None where it is content."""
+def symptom_of(health_state):
+    """The symptom that `check` names; None for a healthy run."""
     try:
-        health.check(seen, 7)
+        health.check(health_state, 7)
     except TrainingCollapsed as caught:
         collapse = caught
     else:
@@ -45,44 +45,44 @@ def sign_of(seen):
     for part in ("step 7", "try "):
         assert part in str(collapse)
     assert "\n" not in str(collapse)
-    return collapse.sign
+    return collapse.symptom
 
 
-UNWELL = {
+COLLAPSING = {
     "transparent": [{"acc": [0.0, 0.9]}, {"acc": [0.9, 0.0]}, {"acc": [5e-4, 5e-4]}],
     "one_colour": [{"rgb_std": 0.0}, {"rgb_std": 0.004}],
 }
-CASES = [(sign, values) for sign, cases in UNWELL.items() for values in cases]
+CASES = [(symptom, values) for symptom, cases in COLLAPSING.items() for values in cases]
 
 
-@pytest.mark.parametrize(("sign", "values"), CASES)
-def test_what_lasts_is_noticed_within_the_promised_steps(sign, values):
-    unwell = signs(**values)
-    almost = after(*[unwell] * (PATIENCE - 1))
-    assert sign_of(almost) is None
-    assert sign_of(after(unwell, since=almost)) == sign
+@pytest.mark.parametrize(("symptom", "values"), CASES)
+def test_what_lasts_is_noticed_within_the_promised_steps(symptom, values):
+    unwell = step_health(**values)
+    almost = after_steps(*[unwell] * (PATIENCE - 1))
+    assert symptom_of(almost) is None
+    assert symptom_of(after_steps(unwell, since=almost)) == symptom
     assert PATIENCE < 200
 
 
-@pytest.mark.parametrize(("sign", "values"), CASES)
-def test_a_step_that_is_well_starts_the_count_anew(sign, values):
-    del sign
-    unwell, well = signs(**values), signs()
-    seen = after(*[unwell] * (PATIENCE - 1), well, *[unwell] * (PATIENCE - 1))
-    assert sign_of(seen) is None
+@pytest.mark.parametrize(("symptom", "values"), CASES)
+def test_a_step_that_is_well_starts_the_count_anew(symptom, values):
+    del symptom
+    unwell, well = step_health(**values), step_health()
+    health_state = after_steps(*[unwell] * (PATIENCE - 1), well, *[unwell] * (PATIENCE - 1))
+    assert symptom_of(health_state) is None
 
 
 @pytest.mark.parametrize("name", ["loss", "grad_norm"])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_a_number_that_is_not_finite_is_noticed_at_once(name, value):
-    assert sign_of(after(signs(), signs(**{name: value}))) == "not_finite"
+    assert symptom_of(after_steps(step_health(), step_health(**{name: value}))) == "not_finite"
 
 
 def test_a_loss_far_above_its_lowest_is_noticed():
-    low = after(*[signs(loss=0.01)] * 50)
-    assert sign_of(low) is None
-    high = after(*[signs(loss=0.1)] * 150, since=low)
-    assert sign_of(high) == "exploded"
+    low = after_steps(*[step_health(loss=0.01)] * 50)
+    assert symptom_of(low) is None
+    high = after_steps(*[step_health(loss=0.1)] * 150, since=low)
+    assert symptom_of(high) == "exploded"
     assert high.lowest_loss == pytest.approx(0.01)
 
 
@@ -97,21 +97,23 @@ def test_a_loss_far_above_its_lowest_is_noticed():
     ids=["falls", "noise", "spikes", "recovers"],
 )
 def test_a_loss_that_is_only_restless_is_no_alarm(losses):
-    seen = health.init()
+    health_state = health.init()
     for loss in losses:
-        seen = after(signs(loss=loss), since=seen)
-        assert sign_of(seen) is None
+        health_state = after_steps(step_health(loss=loss), since=health_state)
+        assert symptom_of(health_state) is None
 
 
 def test_pixels_of_one_colour_may_be_drawn_in_one_colour():
-    assert sign_of(after(*[signs(rgb_std=0.0, pixel_std=0.005)] * 2 * PATIENCE)) is None
+    assert (
+        symptom_of(after_steps(*[step_health(rgb_std=0.0, pixel_std=0.005)] * 2 * PATIENCE)) is None
+    )
 
 
 def test_a_run_that_is_well_is_left_alone():
-    assert sign_of(after(*[signs()] * 2 * PATIENCE)) is None
+    assert symptom_of(after_steps(*[step_health()] * 2 * PATIENCE)) is None
 
 
-# From the field to the sign, through the step itself.
+# From the field to the symptom, through the step itself.
 
 
 def _fog(params, points, viewdirs, /, *, key=None):
@@ -150,15 +152,15 @@ def fog_params(density, slope=1.0):
 
 
 @pytest.mark.parametrize(
-    ("density", "slope", "sign"),
+    ("density", "slope", "symptom"),
     [(3.0, 1.0, None), (-1.0, 1.0, "transparent"), (50.0, 0.0, "one_colour")],
 )
-def test_the_step_counts_what_its_rays_show(density, slope, sign):
+def test_the_step_counts_what_its_rays_show(density, slope, symptom):
     state, _ = trained(fog_params(density, slope), 20, learning_rate=1e-8)
     counts = {name: int(getattr(state.health, name)) for name in health.Health._fields[:4]}
-    if sign == "transparent":  # what is nowhere opaque is black everywhere
+    if symptom == "transparent":  # what is nowhere opaque is black everywhere
         assert counts.pop("one_colour") == 20
-    expected = dict.fromkeys(counts, 0) | ({sign: 20} if sign else {})
+    expected = dict.fromkeys(counts, 0) | ({symptom: 20} if symptom else {})
     assert counts == expected
 
 

@@ -109,7 +109,7 @@ def test_the_time_to_compile_is_in_no_rate(run, tmp_path, clock):
     assert readings[0]["seconds"] == 102
 
 
-def test_going_on_appends_readings_and_counts_on(run, tmp_path):
+def test_resuming_appends_readings_and_continues_the_count(run, tmp_path):
     run(config=LoopConfig(5, log_every=4))
     state, saved = run(start(5), config=LoopConfig(10, log_every=4), seconds_before=10.0)
     assert state.step == 10
@@ -143,19 +143,19 @@ def test_what_came_before_counts_for_the_time_limit(run):
     assert (state.step, saved) == (5, [])
 
 
-def test_a_limited_time_sets_the_pace(run):
+def test_a_limited_time_sets_the_time_budget(run):
     """Each call is told how much of the time is gone, and takes its steps to last as before."""
     run(
         config=LoopConfig(loop.UNLIMITED_STEPS, max_seconds=20.0, steps_per_call=3),
         seconds_before=2.0,
     )
-    assert [round(pace.done, 6) for pace in run.paces] == [0.1, 0.2, 0.5, 0.8]
-    assert [round(pace.per_step, 6) for pace in run.paces] == [0.0, 0.033333, 0.1, 0.1]
+    assert [round(budget.done, 6) for budget in run.time_budgets] == [0.1, 0.2, 0.5, 0.8]
+    assert [round(budget.per_step, 6) for budget in run.time_budgets] == [0.0, 0.033333, 0.1, 0.1]
 
 
-def test_of_time_and_steps_the_nearer_end_sets_the_pace(run):
+def test_of_time_and_steps_the_nearer_end_sets_the_time_budget(run):
     run(config=LoopConfig(4, max_seconds=1000.0))
-    assert [round(pace.done, 6) for pace in run.paces] == [0.0, 0.25, 0.5, 0.75]
+    assert [round(budget.done, 6) for budget in run.time_budgets] == [0.0, 0.25, 0.5, 0.75]
 
 
 @pytest.mark.parametrize(("stop_at", "reached"), [(4, 4), (10, 10), (12, 10)])

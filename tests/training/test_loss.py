@@ -53,7 +53,7 @@ def test_distortion_is_the_integral_over_pairs_of_places():
         assert float(found) == pytest.approx(light @ apart @ light, rel=1e-3)
 
 
-def test_distortion_falls_when_light_moves_together_or_goes_out():
+def test_distortion_falls_when_weights_move_together_or_shrink():
     edges = [[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]]
     apart, closer, dimmer, one = (
         float(distortion_of([weights], edges)[0])
@@ -103,7 +103,7 @@ def loss_in_fog(density, *assignments, alpha=None):
     return float(loss)
 
 
-def test_coverage_weighs_the_square_of_what_is_open():
+def test_the_opacity_loss_is_the_mean_square_of_the_transmittance():
     density = 0.1
     length = FAR - NEAR
     open_share = np.exp(-density * length)
@@ -111,7 +111,7 @@ def test_coverage_weighs_the_square_of_what_is_open():
     assert added == pytest.approx(2 * open_share**2, rel=1e-2)
 
 
-def test_coverage_that_is_known_is_not_weighed_again():
+def test_known_opacity_has_no_opacity_loss():
     alpha = jnp.full(3, 0.5)
     known, weighed = (
         loss_in_fog(0.1, f"train.opacity_loss_weight={weight}", alpha=alpha) for weight in (0, 2)
@@ -119,7 +119,7 @@ def test_coverage_that_is_known_is_not_weighed_again():
     assert known == weighed
 
 
-def test_distortion_is_weighed():
+def test_the_distortion_loss_has_its_weight():
     """Of fog whose light comes evenly from all of a ray."""
     density, length = 1e-3, FAR - NEAR
     acc = 1 - np.exp(-density * length)
@@ -128,7 +128,7 @@ def test_distortion_is_weighed():
 
 
 @pytest.mark.parametrize("config", [PLANES, QUICK], ids=["planes", "quick"])
-def test_only_before_nothing_may_light_go_on(config):
+def test_an_object_in_a_box_has_no_opacity_loss(config):
     assert config.train.opacity_loss_weight > 0
     facts = SceneFacts(16, "black", is_360=True, is_bounded=True, box=None)
     around_an_object = fit(config, facts)

@@ -103,20 +103,20 @@ def test_the_pose_of_one_image_is_found(images):
     finder = PoseFinder(WAVES, params, POSED.render, World())
     for index in (0, 3):
         log_gains = np.full(3, 0.2, np.float32) * index
-        pixels = finder.choose(images[index], None, None)
+        pixels = finder.choose_pixels(images[index], None, None)
         found = finder.find(wrong[index], pixels)
         np.testing.assert_allclose(found, exact.camtoworlds[index], atol=2e-3)
         assert np.abs(wrong.camtoworlds[index] - exact.camtoworlds[index]).max() > 0.03
-        assert finder.choose(images[index], None, log_gains).log_gains[0] == log_gains[0]
+        assert finder.choose_pixels(images[index], None, log_gains).log_gains[0] == log_gains[0]
 
 
 def test_pixels_that_a_mask_leaves_out_do_not_move_a_pose(images):
-    exact, kept = rig(), np.ones((HEIGHT, WIDTH), np.bool_)
-    kept[:, :5] = False
-    image = np.where(kept[..., None], images[2], 1.0 - images[2])
+    exact, mask = rig(), np.ones((HEIGHT, WIDTH), np.bool_)
+    mask[:, :5] = False
+    image = np.where(mask[..., None], images[2], 1.0 - images[2])
     params = {"shared": WAVES.init(jax.random.key(0))}
     finder = PoseFinder(WAVES, params, POSED.render, World())
-    found = finder.find(exact[2], finder.choose(image, kept))
+    found = finder.find(exact[2], finder.choose_pixels(image, mask))
     np.testing.assert_allclose(found, exact.camtoworlds[2], atol=2e-3)
 
 

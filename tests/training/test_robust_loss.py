@@ -71,8 +71,8 @@ def test_with_a_third_of_outliers_the_true_mean_is_found(kind):
         return guess - 0.3 * jax.grad(loss)(guess, jnp.asarray(step / 400, jnp.float32))
 
     found = float(jax.lax.fori_loop(0, 400, move, jnp.float32(0.0)))
-    wanted = float(jnp.mean(values if kind == "none" else near))
-    assert found == pytest.approx(wanted, abs=2e-3)
+    expected = float(jnp.mean(values if kind == "none" else near))
+    assert found == pytest.approx(expected, abs=2e-3)
 
 
 def test_progress_follows_the_steps_or_the_time():
@@ -101,6 +101,6 @@ def test_the_loss_of_rays_is_the_robust_one_of_each_ray(kind):
     batch = Batch(rays, rgb, keys, progress=progress)
     loss, stats = photometric_loss(wall, {"shared": {}}, batch, config)
     each = jnp.mean(jnp.square(0.5 - rgb), axis=-1)
-    wanted = 2 * float(jnp.mean(robust_loss(each, config.train, progress)))
+    expected = 2 * float(jnp.mean(robust_loss(each, config.train, progress)))
     regularization = float(stats.regularization)
-    assert float(loss) - regularization == pytest.approx(wanted, rel=1e-4)
+    assert float(loss) - regularization == pytest.approx(expected, rel=1e-4)

@@ -152,28 +152,28 @@ def two_rays(cameras, key):
 
 def test_the_notebooks_loss_sums_over_rgb_and_both_passes(cameras, key):
     params = {"shared": {"rgb": jnp.array([0.5, 0.75, 1.0])}}
-    loss, seen = photometric_loss(WALL, params, two_rays(cameras, key), tiny("notebook"))
+    loss, batch_stats = photometric_loss(WALL, params, two_rays(cameras, key), tiny("notebook"))
     black, white = 0.25 + 0.5625 + 1.0, 0.25 + 0.0625 + 0.0
     assert float(loss) == pytest.approx(2 * (black + white) / 2, rel=1e-6)
-    assert float(seen.mse) == pytest.approx((black + white) / 6, rel=1e-6)
+    assert float(batch_stats.mse) == pytest.approx((black + white) / 6, rel=1e-6)
 
 
-def test_what_was_seen_is_coverage_and_the_moments_of_the_colour(cameras, key):
+def test_batch_stats_are_opacity_and_the_moments_of_the_colour(cameras, key):
     rgb = jnp.array([0.5, 0.75, 1.0])
-    _, seen = photometric_loss(
+    _, batch_stats = photometric_loss(
         WALL, {"shared": {"rgb": rgb}}, two_rays(cameras, key), tiny("notebook")
     )
-    np.testing.assert_allclose(seen.acc, [1.0, 1.0], rtol=1e-6)
-    np.testing.assert_allclose(seen.rgb, [rgb, rgb**2], rtol=1e-6)
+    np.testing.assert_allclose(batch_stats.acc, [1.0, 1.0], rtol=1e-6)
+    np.testing.assert_allclose(batch_stats.rgb, [rgb, rgb**2], rtol=1e-6)
 
 
 @pytest.mark.parametrize("rays_per_microbatch", [1, 4, 12])
-def test_what_was_seen_does_not_depend_on_the_pieces(views, cameras, key, rays_per_microbatch):
+def test_batch_stats_do_not_depend_on_the_microbatches(views, cameras, key, rays_per_microbatch):
     batch = draw(views, key, 12)
     params, settings = {"shared": {"slope": jnp.float32(3.0)}}, tiny("notebook")
     _, whole = photometric_loss(MIST, params, batch, settings)
-    _, seen, _ = loss_and_gradient(MIST, params, batch, settings, rays_per_microbatch)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), seen, whole)
+    _, batch_stats, _ = loss_and_gradient(MIST, params, batch, settings, rays_per_microbatch)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), batch_stats, whole)
 
 
 def test_the_papers_loss_is_the_mean_of_each_pass(cameras, key):
@@ -181,11 +181,11 @@ def test_the_papers_loss_is_the_mean_of_each_pass(cameras, key):
         "coarse": {"rgb": jnp.array([0.0, 0.0, 0.5])},
         "fine": {"rgb": jnp.array([0.5, 0.75, 1.0])},
     }
-    loss, seen = photometric_loss(WALL, params, two_rays(cameras, key), tiny("paper"))
+    loss, batch_stats = photometric_loss(WALL, params, two_rays(cameras, key), tiny("paper"))
     coarse = (0.25 + 1.0 + 1.0 + 0.25) / 6
     fine = (0.25 + 0.5625 + 1.0 + 0.25 + 0.0625 + 0.0) / 6
     assert float(loss) == pytest.approx(coarse + fine, rel=1e-6)
-    assert float(seen.mse) == pytest.approx(fine, rel=1e-6)
+    assert float(batch_stats.mse) == pytest.approx(fine, rel=1e-6)
 
 
 @pytest.mark.parametrize("rays_per_microbatch", [1, 4, 12])
@@ -198,12 +198,14 @@ def test_the_gradient_of_one_colour_is_its_distance_from_the_mean(
     batch = draw(views, key, 12)
     names = {"notebook": ["shared"], "paper": ["coarse", "fine"]}[preset]
     params = {name: {"rgb": jnp.array([0.5, 0.1, 0.9])} for name in names}
-    loss, seen, gradient = loss_and_gradient(WALL, params, batch, settings, rays_per_microbatch)
+    loss, batch_stats, gradient = loss_and_gradient(
+        WALL, params, batch, settings, rays_per_microbatch
+    )
     expected = factor * (np.array([0.5, 0.1, 0.9]) - np.asarray(batch.rgb).mean(axis=0))
     for name in names:
         np.testing.assert_allclose(gradient[name]["rgb"], expected, rtol=1e-5, atol=1e-6)
     factor = {"notebook": 6, "paper": 2}[preset]
-    assert float(loss) == pytest.approx(factor * float(seen.mse), rel=1e-6)
+    assert float(loss) == pytest.approx(factor * float(batch_stats.mse), rel=1e-6)
 
 
 def assert_grouping_does_not_matter(field, settings, batch, key, sizes):
@@ -222,14 +224,16 @@ def test_the_gradient_does_not_depend_on_how_rays_are_grouped(views, cameras, ke
     assert_grouping_does_not_matter(MIST, tiny(preset), batch, key, (12, 1))
 
 
-def test_a_noisy_networks_gradient_does_not_depend_on_it_either(views, cameras, key, backend):
+def test_a_noisy_networks_gradient_does_not_depend_on_the_grouping(views, cameras, key, backend):
     settings = tiny("paper")
     field = make_field(backend, "mlp", settings.field)
     batch = draw(views, key, 12, "paper")
     assert_grouping_does_not_matter(field, settings, batch, key, (12, 4))
 
 
-def test_nor_does_that_of_a_field_with_a_table(views, cameras, key, backend):
+def test_the_gradient_of_a_field_with_a_table_does_not_depend_on_the_grouping(
+    views, cameras, key, backend
+):
     """All microbatches add to one buffer."""
     small = ("field.resolution=[4,5,3]", "field.num_features=2", "field.width=8")
     settings = config_text.override(
@@ -257,7 +261,9 @@ def test_a_penalty_every_few_steps_is_the_same_in_sum(views, cameras, key, rays_
 
 
 @pytest.mark.parametrize("rays_per_microbatch", [5, 24])
-def test_pieces_that_would_leave_rays_out_are_refused(views, cameras, key, rays_per_microbatch):
+def test_microbatches_that_would_leave_rays_out_are_refused(
+    views, cameras, key, rays_per_microbatch
+):
     params, batch = {"shared": WALL.init(key)}, draw(views, key, 12)
     with pytest.raises(AssertionError):
         loss_and_gradient(WALL, params, batch, tiny("notebook"), rays_per_microbatch)
@@ -285,7 +291,7 @@ def test_a_step_is_draw_then_descend(views, cameras, key):
     np.testing.assert_array_equal(jax.random.key_data(after.key), run_key)
 
 
-def test_the_learning_rate_follows_the_pace(views, cameras, key):
+def test_the_learning_rate_follows_the_time_budget(views, cameras, key):
     """Half of the time gone, with steps of a tenth of it: two of them end at the rate of 0.6."""
     settings = tiny("notebook", learning_rate=0.1, num_steps=1000)
     step = make_step(WALL, settings, views, space=ndc_of(cameras))

@@ -36,18 +36,18 @@ def never():
 def test_drawing_takes_at_most_its_share(movements, share):
     clock, rng = Clock(), np.random.default_rng(0)
     budget = budget_of(clock)
-    with budget.turn(is_moving=True, is_over=never):
+    with budget.turn(is_moving=True, should_stop=never):
         clock.draw(30.0)  # compilation
     clock.drawn = 0.0
     if movements == (False,):
-        with budget.turn(is_moving=False, is_over=never):
+        with budget.turn(is_moving=False, should_stop=never):
             pass  # after the rest of the compilation
     start = clock.now
     for _ in range(300):
-        with budget.turn(is_moving=bool(rng.choice(movements)), is_over=never) as may_draw:
+        with budget.turn(is_moving=bool(rng.choice(movements)), should_stop=never) as may_draw:
             assert may_draw
             clock.draw(rng.uniform(0.01, 0.5))
-    with budget.turn(is_moving=movements[0], is_over=never):
+    with budget.turn(is_moving=movements[0], should_stop=never):
         pass  # the rest of the last one
     assert clock.drawn <= share * (clock.now - start) * (1 + 1e-9)
     if len(movements) == 1:
@@ -58,10 +58,10 @@ def test_a_movement_is_answered_during_the_rest_of_a_refinement_and_right_after_
     clock = Clock()
     budget = budget_of(clock)
     for seconds, rest in ((30.0, 0.0), (1.0, 1.0)):
-        with budget.turn(is_moving=False, is_over=never):
+        with budget.turn(is_moving=False, should_stop=never):
             clock.draw(seconds)
         before = clock.now
-        with budget.turn(is_moving=True, is_over=never):
+        with budget.turn(is_moving=True, should_stop=never):
             pass
         assert clock.now - before == pytest.approx(rest)
 
@@ -71,7 +71,7 @@ def test_an_image_is_refined_soon_after_compilation():
     budget = budget_of(clock)
     for _ in range(2):
         before = clock.now
-        with budget.turn(is_moving=False, is_over=never):
+        with budget.turn(is_moving=False, should_stop=never):
             assert clock.now - before <= 2.0
             clock.draw(30.0)
 
@@ -80,10 +80,10 @@ def test_a_wait_that_has_no_purpose_any_more_ends():
     clock = Clock()
     budget = budget_of(clock)
     for _ in range(2):
-        with budget.turn(is_moving=False, is_over=never):
+        with budget.turn(is_moving=False, should_stop=never):
             clock.draw(1.0)
     before = clock.now
-    with budget.turn(is_moving=False, is_over=lambda: clock.now > before) as may_draw:
+    with budget.turn(is_moving=False, should_stop=lambda: clock.now > before) as may_draw:
         assert not may_draw
     assert clock.now - before < 0.1
 
@@ -91,9 +91,9 @@ def test_a_wait_that_has_no_purpose_any_more_ends():
 def test_without_shares_nothing_waits():
     clock = Clock()
     budget = budget_of(clock, 1.0, 1.0)
-    assert not budget.rests
+    assert not budget.is_limited
     for _ in range(5):
-        with budget.turn(is_moving=False, is_over=never):
+        with budget.turn(is_moving=False, should_stop=never):
             clock.draw(1.0)
     assert clock.now == 105.0
 

@@ -13,7 +13,7 @@ from nerf.viewer.cameras import (
     PageCamera,
     PageFrame,
     home_index,
-    look_at,
+    orbit_centre,
     turning_axis,
     unseen_pixels,
     upright_pose,
@@ -101,7 +101,7 @@ def test_the_page_starts_at_the_middle_camera_and_turns_around_what_it_looks_at(
     away = np.linalg.norm(record.cameras.camtoworlds[:, :, 3], axis=-1)
     assert away[home] < away.max()
     pose = record.cameras.camtoworlds[home]
-    target = look_at(record, pose) - pose[:, 3]
+    target = orbit_centre(record, pose) - pose[:, 3]
     np.testing.assert_allclose(target / np.linalg.norm(target), -pose[:, 2], atol=1e-6)
 
 

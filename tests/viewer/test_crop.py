@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from nerf.field import FieldOutput, Proposal, RadianceField
-from nerf.viewer.crop import EVERYTHING, cropped
+from nerf.viewer.crop import INFINITE_BOX, cropped
 from tests.support.cameras import forward_cameras, space_of
 
 LOW, HIGH = np.float32([-0.3, -0.5, -4.0]), np.float32([0.7, 0.4, -2.0])
@@ -30,7 +30,7 @@ def test_density_stays_in_the_box_alone(name):
     expected = np.where(inside, 3.0, 0.0)
     np.testing.assert_array_equal(some.apply({}, warped, warped).density, expected)
     np.testing.assert_array_equal(some.proposal.density({}, warped), expected)
-    whole = cropped(FIELD, space, jnp.asarray(EVERYTHING))
+    whole = cropped(FIELD, space, jnp.asarray(INFINITE_BOX))
     assert (whole.apply({}, warped, warped).density == 3.0).all()
 
 
@@ -38,6 +38,6 @@ def test_density_stays_in_the_box_alone(name):
 def test_without_a_box_all_of_space_is_drawn_up_to_infinity(name):
     space = space_of(name, forward_cameras(3))
     faces = jnp.array([[0.0, 0.0, 1.0], [1.0, 1.0, 1.0], [-1.0, 0.2, 1.0]])
-    whole = cropped(FIELD, space, jnp.asarray(EVERYTHING))
+    whole = cropped(FIELD, space, jnp.asarray(INFINITE_BOX))
     assert (whole.apply({}, faces, faces).density == 3.0).all()
     assert np.isfinite(jax.device_get(space.scene_points(faces))).all()

@@ -7,8 +7,8 @@ import pytest
 
 from nerf.render.tiles import RenderedPixels
 from nerf.viewer.cameras import PageFrame
-from nerf.viewer.drawing import DrawLoop, Wanted
-from nerf.viewer.ladder import COARSEST_PIXELS, Speed
+from nerf.viewer.drawing import DrawLoop, DrawRequest
+from nerf.viewer.progressive import COARSEST_PIXELS, Speed
 from tests.viewer.test_cameras import page_camera
 from tests.viewer.test_windows import wait_for
 
@@ -24,9 +24,9 @@ class Source:
 
     def __init__(self):
         self.speed = Speed(TILE / 0.085)
-        self.measured = []  # rays of images that were given up
-        self.speed.measured = lambda num_rays, seconds: self.measured.append(num_rays)
-        self.asked = []  # whether each image answered a movement
+        self.abandoned = []  # rays of images that were given up
+        self.speed.add_measurement = lambda num_rays, seconds: self.abandoned.append(num_rays)
+        self.movements = []  # whether each image answered a movement
         self.may_draw = threading.Semaphore(0)
         self.num_tiles = 0
 
@@ -37,8 +37,8 @@ class Source:
     def renderer(self, box):
         return None
 
-    def tiles(self, renderer, camera, *, is_moving, is_over):
-        self.asked.append(is_moving)
+    def tiles(self, renderer, camera, *, is_moving, should_stop):
+        self.movements.append(is_moving)
         for start in range(0, camera.height * camera.width, TILE):
             assert self.may_draw.acquire(timeout=SECONDS)
             self.num_tiles += 1
@@ -83,8 +83,8 @@ def drawn(record, monkeypatch):
     assert loop.join(SECONDS)
 
 
-def wanted(x):
-    return Wanted(WINDOW._replace(position=np.array([x, 0.0, 0.0])))
+def request_at(x):
+    return DrawRequest(WINDOW._replace(position=np.array([x, 0.0, 0.0])))
 
 
 def colour(image):
@@ -94,7 +94,7 @@ def colour(image):
 def test_an_image_is_coarse_at_once_and_then_as_sharp_as_the_window(drawn):
     source, screen, loop = drawn
     source.may_draw.release(1000)
-    loop.want(wanted(0.4))
+    loop.request(request_at(0.4))
     screen.wait(lambda: screen.statuses and screen.statuses[-1].is_sharp)
     pixels = [status.height * status.width for status in screen.statuses]
     assert pixels[0] < 1000 < pixels[-1] == 160 * 120
@@ -105,10 +105,10 @@ def test_an_image_is_coarse_at_once_and_then_as_sharp_as_the_window(drawn):
 
 def test_a_drawing_is_given_up_when_the_camera_moves(drawn):
     source, screen, loop = drawn
-    loop.want(wanted(0.2))
+    loop.request(request_at(0.2))
     source.may_draw.release(5)  # the coarse image, and a part of the next
     screen.wait(lambda: len(screen.statuses) >= 1)
-    loop.want(wanted(0.8))
+    loop.request(request_at(0.8))
     source.may_draw.release(3)
     screen.wait(lambda: colour(screen.images[-1]) == pytest.approx(0.8, abs=1e-2))
     assert not any(status.is_sharp for status in screen.statuses)
@@ -119,15 +119,15 @@ def test_a_camera_that_moves_all_the_time_is_still_shown(drawn):
     """The coarse image is finished, although there is a newer camera."""
     source, screen, loop = drawn
     for number in range(5):
-        loop.want(wanted(0.1 * number))
-        loop.want(wanted(0.1 * number + 0.05))
+        loop.request(request_at(0.1 * number))
+        loop.request(request_at(0.1 * number + 0.05))
         source.may_draw.release(3)
         screen.wait(lambda number=number: len(screen.images) > number)
 
 
 def test_a_window_that_is_closed_stops_its_drawing(drawn):
     source, screen, loop = drawn
-    loop.want(wanted(0.2))
+    loop.request(request_at(0.2))
     source.may_draw.release(4)
     screen.wait(lambda: screen.statuses)
     loop.close()
@@ -140,23 +140,23 @@ def test_an_error_is_reported_and_the_next_view_is_drawn(drawn):
     source, screen, loop = drawn
     source.may_draw.release(1000)
     tiles, source.tiles = source.tiles, None
-    loop.want(wanted(0.2))
+    loop.request(request_at(0.2))
     screen.wait(lambda: screen.errors)
     source.tiles = tiles
-    loop.want(wanted(0.3))
+    loop.request(request_at(0.3))
     screen.wait(lambda: screen.statuses and screen.statuses[-1].is_sharp)
 
 
 def test_new_parameters_are_drawn_without_a_new_camera(drawn):
     source, screen, loop = drawn
     source.may_draw.release(1000)
-    loop.want(wanted(0.2))
+    loop.request(request_at(0.2))
     screen.wait(lambda: screen.statuses and screen.statuses[-1].is_sharp)
-    count, moved = len(screen.images), len(source.asked)
-    assert source.asked == [True] + [False] * (moved - 1)
+    count, moved = len(screen.images), len(source.movements)
+    assert source.movements == [True] + [False] * (moved - 1)
     source.listener()
     screen.wait(lambda: len(screen.images) > count)
-    assert not any(source.asked[1:])  # which leaves most of the time to the training
+    assert not any(source.movements[1:])  # which leaves most of the time to the training
 
 
 def test_a_coarse_image_that_takes_long_is_given_up_and_measured(drawn, monkeypatch):
@@ -164,15 +164,15 @@ def test_a_coarse_image_that_takes_long_is_given_up_and_measured(drawn, monkeypa
     source, screen, loop = drawn
     source.speed.rays_per_second *= 4
     monkeypatch.setattr("nerf.viewer.drawing._LONGEST_COARSE", 0.0)
-    loop.want(wanted(0.2))
-    wait_for(lambda: source.asked)
+    loop.request(request_at(0.2))
+    wait_for(lambda: source.movements)
     source.speed.rays_per_second = 1.0  # of the next
-    loop.want(wanted(0.8))
+    loop.request(request_at(0.8))
     source.may_draw.release(1)
-    wait_for(lambda: len(source.asked) == 2)
-    assert source.measured == [TILE]
+    wait_for(lambda: len(source.movements) == 2)
+    assert source.abandoned == [TILE]
     assert screen.images == []
-    loop.want(wanted(0.9))
+    loop.request(request_at(0.9))
     source.may_draw.release(2)
     screen.wait(lambda: screen.images)
     assert colour(screen.images[0]) == pytest.approx(0.8, abs=1e-2)

@@ -12,14 +12,14 @@ from nerf.jobs.videos.frames import video_frames
 from nerf.render.tiles import RenderedPixels
 from nerf.viewer.cameras import PageFrame
 from nerf.viewer.keyframes import (
-    Look,
+    DisplayOptions,
     PathOptions,
     claimed_file,
-    path_cameras,
+    keyframe_cameras,
     render_path,
     save_path,
 )
-from nerf.viewer.opened_path import opened_path
+from nerf.viewer.loaded_path import load_path
 from tests.viewer.test_cameras import page_camera
 
 STOPS = [
@@ -42,7 +42,7 @@ def assert_is_at(frame, camera, stop):
 
 def test_an_open_path_goes_through_all_keyframes(record):
     frame = PageFrame.of(record)
-    cameras = path_cameras(frame, STOPS, OPEN)
+    cameras = keyframe_cameras(frame, STOPS, OPEN)
     assert len(cameras) == 21
     for camera, stop in zip((cameras[0], cameras[10], cameras[20]), STOPS, strict=True):
         assert_is_at(frame, camera, stop)
@@ -51,7 +51,7 @@ def test_an_open_path_goes_through_all_keyframes(record):
 
 def test_a_loop_stops_short_of_its_first_frame(record):
     frame = PageFrame.of(record)
-    cameras = path_cameras(frame, STOPS, LOOP)
+    cameras = keyframe_cameras(frame, STOPS, LOOP)
     assert len(cameras) == 21
     for camera, stop in zip((cameras[0], cameras[7], cameras[14]), STOPS, strict=True):
         assert_is_at(frame, camera, stop)
@@ -62,13 +62,13 @@ def test_a_loop_stops_short_of_its_first_frame(record):
 
 def test_one_keyframe_is_no_path(record):
     with pytest.raises(UserError, match="two keyframes"):
-        path_cameras(PageFrame.of(record), STOPS[:1], OPEN)
+        keyframe_cameras(PageFrame.of(record), STOPS[:1], OPEN)
 
 
 def test_a_saved_path_is_read_as_the_same_frames(record, tmp_path):
     """The file is in the frame of the capture, which is turned, moved and scaled."""
     frame = PageFrame.of(record)
-    cameras = path_cameras(frame, STOPS, OPEN)
+    cameras = keyframe_cameras(frame, STOPS, OPEN)
     file = save_path(tmp_path / "new", "path", record, frame, STOPS, OPEN)
     assert file == tmp_path / "new" / "path.json"
     assert len(json.loads(file.read_text())["keyframes"]) == len(STOPS)
@@ -85,7 +85,7 @@ def test_a_saved_path_that_is_opened_has_its_keyframes_and_options(record, tmp_p
     frame = PageFrame.of(record)
     file = save_path(tmp_path, "path", record, frame, STOPS, options)
     usual = PathOptions(seconds=1.0, fps=1.0, is_loop=False, size=(16, 16))
-    found = opened_path("path.json", file.read_bytes(), record, frame, usual)
+    found = load_path("path.json", file.read_bytes(), record, frame, usual)
     assert found.options == dataclasses.replace(options, seconds=pytest.approx(options.seconds))
     for opened, stop in zip(found.keyframes, STOPS, strict=True):
         assert opened.is_near(stop)
@@ -104,7 +104,7 @@ def test_a_saved_path_that_is_opened_has_its_keyframes_and_options(record, tmp_p
 )
 def test_what_cannot_be_opened_is_refused(record, content, reason):
     with pytest.raises(UserError, match=reason):
-        opened_path("path.json", content, record, PageFrame.of(record), OPEN)
+        load_path("path.json", content, record, PageFrame.of(record), OPEN)
 
 
 @pytest.mark.parametrize("options", [OPEN, LOOP])
@@ -118,7 +118,7 @@ def test_a_saved_path_without_its_frames_is_the_same_path(record, tmp_path, opti
     # The frames of an open path end one before the last keyframe, as in nerfstudio.
     longer = dataclasses.replace(options, seconds=options.seconds + (0 if options.is_loop else 0.1))
     assert len(read) == 21
-    for before, after in zip(path_cameras(frame, STOPS, longer), read, strict=False):
+    for before, after in zip(keyframe_cameras(frame, STOPS, longer), read, strict=False):
         np.testing.assert_allclose(after.camtoworlds, before.camtoworlds, atol=1e-5)
 
 
@@ -126,7 +126,7 @@ def test_too_many_frames_and_what_ndc_cannot_draw_are_refused(record, tmp_path):
     frame = PageFrame.of(record)
     long = PathOptions(seconds=3600.0, fps=24.0, is_loop=False, size=(40, 30))
     with pytest.raises(UserError, match="86,400 frames: at most 10,000"):
-        path_cameras(frame, STOPS, long)
+        keyframe_cameras(frame, STOPS, long)
     record = dataclasses.replace(record, space=NDC((1.0, 1.0)))
     forward = page_camera((0.0, np.pi, 0.0))
     save_path(tmp_path / "saved", "path", record, frame, [forward] * 2, OPEN)
@@ -166,12 +166,14 @@ class Grey:
 
 def test_two_videos_of_one_name_that_are_drawn_at_once_are_two_files(record, tmp_path):
     frame, made = PageFrame.of(record), []
-    cameras = path_cameras(frame, STOPS, OPEN)[:2]
+    cameras = keyframe_cameras(frame, STOPS, OPEN)[:2]
 
     def draw(meanwhile=lambda: None):
         source = Grey(record.space, meanwhile)
         made.append(
-            render_path(tmp_path, "a", source, cameras, 5.0, Look(), lambda done, total: None)
+            render_path(
+                tmp_path, "a", source, cameras, 5.0, DisplayOptions(), lambda done, total: None
+            )
         )
 
     draw(lambda: made or draw())
@@ -184,8 +186,10 @@ def test_a_video_is_grey_where_the_page_is(record, tmp_path):
     frame, source, levels = PageFrame.of(record), Grey(NDC((1.0, 1.0))), {}
     for angle in (0.0, np.pi):
         stops = [page_camera((0.0, angle, 0.0))] * 2
-        camera = path_cameras(frame, stops, OPEN)[:1]
-        file = render_path(tmp_path, "a", source, camera, 5.0, Look(), lambda done, total: None)
+        camera = keyframe_cameras(frame, stops, OPEN)[:1]
+        file = render_path(
+            tmp_path, "a", source, camera, 5.0, DisplayOptions(), lambda done, total: None
+        )
         levels[round(float(-camera[0].camtoworlds[2, 2]))] = iio.imread(file)[0].mean()
     assert levels[-1] > 240  # the colour of the field
     assert 80 < levels[1] < 110

@@ -27,11 +27,11 @@ def shown(ball, tmp_path_factory):
         with chromium() as browser:
             page = browser.new_page(viewport=SIZE)
             page.set_default_timeout(MILLISECONDS)
-            asked = []
-            page.on("request", lambda request: asked.append(request.url))
+            requests = []
+            page.on("request", lambda request: requests.append(request.url))
             page.goto(viewer.address)
             wait_until_sharp(page)
-            yield page, asked, folder, viewer
+            yield page, requests, folder, viewer
     finally:
         viewer.close()
 
@@ -77,9 +77,11 @@ def num_grey(found):
 
 
 def test_the_first_image_is_that_of_the_field_and_nothing_is_fetched_elsewhere(shown):
-    page, asked, _, viewer = shown
+    page, requests, _, viewer = shown
     until(page, lambda found: num_red(found) > 500)
-    assert not [url for url in asked if not re.match(rf"(blob:|data:)?{viewer.address}|data:", url)]
+    assert not [
+        url for url in requests if not re.match(rf"(blob:|data:)?{viewer.address}|data:", url)
+    ]
     assert page.get_by_text("Share", exact=True).count() == 0
 
 

@@ -217,16 +217,16 @@ def test_photographs_are_shown_and_stand_beside_the_rendering(open_page):
     ],
 )
 def test_photographs_that_are_not_there_are_a_sentence(open_page, photos, sentence):
-    said = []
+    messages = []
 
     def load():
         if isinstance(photos, UserError):
             raise photos
         return photos
 
-    open_page(load, say=said.append)
-    wait_for(lambda: said)
-    assert sentence in said[0]
+    open_page(load, say=messages.append)
+    wait_for(lambda: messages)
+    assert sentence in messages[0]
 
 
 def test_keyframes_become_a_file_and_a_video(window, ball, tmp_path):
@@ -274,12 +274,12 @@ def test_a_path_that_is_saved_leaves_the_bar_of_a_running_video(
 
     def is_cancel_seen(client):
         uuids = {client.control("Cancel")}
-        seen = [
+        visibility = [
             m["updates"]["visible"]
             for m in client.of("GuiUpdateMessage")
             if m["uuid"] in uuids and "visible" in m["updates"]
         ]
-        return bool(seen) and seen[-1]
+        return bool(visibility) and visibility[-1]
 
     monkeypatch.setattr(page.source, "tiles", slow)
     for label, value in (("Seconds", 0.4), ("Frames a second", 5), ("Width", 32), ("Height", 24)):

@@ -10,39 +10,30 @@ from pathlib import Path
 
 from nerf.captures.advice import unposed
 from nerf.captures.advice.incomplete import what_is_missing
-from nerf.captures.advice.other_programs import sentence, unread_file, unread_kind
+from nerf.captures.advice.other_programs import (
+    message_on_unsupported_file,
+    unsupported_kind,
+    unsupported_message,
+)
+from nerf.captures.formats import FORMATS, formats_in
 from nerf.captures.safe_files.reading import MAX_FOLDERS, check_inside, contents
-from nerf.captures.separate_poses import Formats, as_given, below
+from nerf.captures.separate_poses import as_given, nested_folders
 from nerf.errors import UserError, counted, listed
 
-_TOLD_BY_CONTENT = (
-    ".xml",
-    ".csv",
-    ".tsv",
-    ".xmp",
-    ".out",
-    ".txt",
-    ".json",
-)  # suffixes of files of poses
-_FILES_OF_SCENES = (
-    *("poses_bounds.npy", "transforms.json", "transforms_train.json", "metadata.json"),
-    *("sparse/0", "colmap/sparse/0", "keyframes/cameras", "keyframes/corrected_cameras"),
-)
-# Folders that are parts of scenes by their names.
+# Folders that are parts of scenes by their names, whatever the format.
 _PARTS = re.compile(
-    r"(images|image|input|rgbd?|frames|color|masks?|depths?|train|test|val|left|right)(_[0-9]+)?|"
-    r"poses?|intrinsic|keyframes|corrected_images|cameras|corrected_cameras|colmap|sparse|bundle|[0-9]"
+    r"(images|image|input|rgbd?|frames|color|masks?|depths?|train|test|val|left|right)(_[0-9]+)?"
 )
 _MAX_ABOVE = 3  # folders above that are searched
 
 
-def not_a_folder(path: Path, formats_in: Formats) -> UserError:
+def not_a_folder(path: Path) -> UserError:
     """The error for what is not a folder: a file of poses, of another program, or nothing."""
-    kind = unread_kind(path) if path.is_file() else None
+    kind = unsupported_kind(path) if path.is_file() else None
     if kind is not None:
-        return UserError(sentence(path, kind))
+        return UserError(unsupported_message(path, kind))
     if path.is_file():
-        above = scene_above(path, formats_in) or path.parent
+        above = scene_above(path) or path.parent
         return UserError(
             f"{path} is not a folder: give the folder of the scene, with its poses and images"
             f"{f', {above}' if above.name else ''}"
@@ -50,28 +41,27 @@ def not_a_folder(path: Path, formats_in: Formats) -> UserError:
     return UserError(f"{path} is not a folder: give the folder of a scene")
 
 
-def no_scene(folder: Path, formats_in: Formats, *, follow_links: bool = False) -> UserError:
+def no_scene(folder: Path, *, follow_links: bool = False) -> UserError:
     """The error for a folder without a scene.
 
     Args:
       folder: the folder.
-      formats_in: a function to the formats in a folder, which may look into its files.
       follow_links: whether symbolic links that lead out of the folder are followed.
     """
     check_links(folder, follow_links)
-    inner = below(folder, formats_in)
+    inner = nested_folders(folder, formats_in)
     found = [str(path) for path in inner.scenes or inner.poses]
     if found:
         there = "there is one" if len(found) == 1 else f"there are {len(found)}"
         which = "that folder" if len(found) == 1 else "one of these folders"
         return UserError(f"no scene in {folder}, but {there} in {listed(found)}: give {which}")
-    above = scene_above(folder, formats_in)
+    above = scene_above(folder)
     _, images = unposed.find_images(folder)
     if above is not None and is_part(folder):
         return UserError(
             f"no scene in {folder}, which is a part of the one in {above}: give that folder"
         )
-    missing = what_is_missing(folder) or unread_file(
+    missing = what_is_missing(folder) or message_on_unsupported_file(
         folder, has_images=bool(images), follow_links=follow_links
     )
     if missing and images:
@@ -86,23 +76,21 @@ def no_scene(folder: Path, formats_in: Formats, *, follow_links: bool = False) -
         return unposed.no_poses(folder, what)
     if videos:
         return unposed.no_poses(videos[0], "is a video")
+    *first, last = (each.files_in_words for each in FORMATS.values() if each.files_in_words)
     return UserError(
-        f"no scene in {folder} ({contents(folder)}): it must contain "
-        "poses_bounds.npy (LLFF), transforms_train.json (Blender), "
-        "transforms.json (nerfstudio, instant-ngp), sparse/0 (COLMAP), "
-        "metadata.json and rgb (Record3D), keyframes (Polycam), frame_00000.json (3D Scanner "
-        "App), an .xml of cameras (Metashape), a .csv or .xmp of cameras (RealityCapture), a .out "
-        "of cameras (Bundler), or trajectory.txt; docs/captures.md says how to make them from "
-        "photographs"
+        f"no scene in {folder} ({contents(folder)}): it must contain {', '.join(first)}, or "
+        f"{last}; docs/captures.md says how to make them from photographs"
     )
 
 
 def is_part(folder: Path) -> bool:
     """Whether a folder is named like a subfolder of a scene."""
-    return _PARTS.fullmatch(folder.resolve().name.lower()) is not None
+    name = folder.resolve().name.lower()
+    is_of_format = any(name in each.names.parts for each in FORMATS.values())
+    return is_of_format or _PARTS.fullmatch(name) is not None
 
 
-def scene_above(folder: Path, formats_in: Formats) -> Path | None:
+def scene_above(folder: Path) -> Path | None:
     """The nearest folder above that has a scene with images; None without one.
 
     Of the next folder files are looked into, of those above names alone.
@@ -119,12 +107,16 @@ def scene_above(folder: Path, formats_in: Formats) -> Path | None:
 
 def has_scene(folder: Path) -> bool:
     """Whether a folder looks like a scene by the names in it; no file is opened."""
-    return any((folder / name).exists() for name in _FILES_OF_SCENES)
+    names = (name for each in FORMATS.values() for name in each.names.scene)
+    return any((folder / name).exists() for name in names)
 
 
 def check_links(folder: Path, follow_links: bool) -> None:
     """Raises a UserError if a file that may be one of a format is a link out of the folder."""
+    opened = {
+        suffix for each in FORMATS.values() if each.opens_files for suffix in each.names.suffixes
+    }
     with contextlib.suppress(OSError):
-        paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in _TOLD_BY_CONTENT)
+        paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in opened)
         for path in paths[:MAX_FOLDERS]:
             check_inside(folder, path, follow_links=follow_links)

@@ -20,7 +20,7 @@ _RESULT = (
 _RAW = "convert the images to JPEG or PNG, e.g. `mogrify -format png {folder}/*{suffix}`"
 
 
-class Unread(NamedTuple):
+class UnsupportedKind(NamedTuple):
     """A kind of file that is not read.
 
     Attributes:
@@ -36,141 +36,143 @@ class Unread(NamedTuple):
     has_poses: bool = True
 
 
-UNREAD = (
-    Unread(
+UNSUPPORTED = (
+    UnsupportedKind(
         (".psx", ".psz"),
         "a project of Metashape",
         "open it there, choose File > Export > Export Cameras, and put the .xml beside the images",
     ),
-    Unread(
+    UnsupportedKind(
         (".rcproj", ".rsproj"),
         "a project of RealityCapture",
         'export its registration as "Internal/External camera parameters" (CSV) beside the images',
     ),
-    Unread(
+    UnsupportedKind(
         (".r3d",),
         "an archive of Record3D",
         "unpack it, `unzip {file} -d {stem}`, and give the folder {stem}",
     ),
-    Unread((".zip",), "an archive", "unpack it, `unzip {file} -d {stem}`, and give that folder"),
-    Unread(
+    UnsupportedKind(
+        (".zip",), "an archive", "unpack it, `unzip {file} -d {stem}`, and give that folder"
+    ),
+    UnsupportedKind(
         (".tar", ".tgz", ".gz", ".xz", ".7z", ".rar"), "an archive", "unpack it, give its folder"
     ),
-    Unread(
+    UnsupportedKind(
         (".nvm",),
         "a model of VisualSFM",
         "save it there in Bundler's format, as a file that ends with .out",
     ),
-    Unread(
+    UnsupportedKind(
         ("reconstruction.json", "reconstruction.meshed.json"),
         "a reconstruction of OpenSfM",
         "export it as COLMAP's files, `opensfm export_colmap {folder}`",
     ),
-    Unread(
+    UnsupportedKind(
         ("sfm_data.json", "sfm_data.bin"),
         "a reconstruction of OpenMVG",
         "export it as COLMAP's files with openMVG_main_openMVG2Colmap",
     ),
-    Unread(
+    UnsupportedKind(
         (".sfm", ".abc"),
         "a reconstruction of Meshroom",
         "find the poses anew with python -m nerf.pose and the folder of its images",
     ),
-    Unread(
+    UnsupportedKind(
         (".p4d",),
         "a project of Pix4D",
         "find the poses anew with python -m nerf.pose and the folder of its images",
     ),
-    Unread(
+    UnsupportedKind(
         ("cameras.npz", "cameras_sphere.npz", "cameras_large.npz"),
         "a file of cameras of IDR or NeuS",
         "write its cameras as a transforms.json",
     ),
-    Unread(
+    UnsupportedKind(
         ("poses.npy", "poses.npz", "c2w.npy", "cam2world.npy", "camtoworlds.npy"),
         "an array of poses, which does not say what its axes are",
         "write each matrix into trajectory.txt, camera to world with the axes right, down, "
         "forward, its 16 numbers in one line",
     ),
-    Unread((".xlsx", ".xls", ".ods"), "a spreadsheet", "save it as CSV"),
-    Unread(
+    UnsupportedKind((".xlsx", ".xls", ".ods"), "a spreadsheet", "save it as CSV"),
+    UnsupportedKind(
         ("database.db",),
         "COLMAP's database of features, without a model",
         "run COLMAP's mapper on it, or find the poses anew with python -m nerf.pose",
     ),
-    Unread(
+    UnsupportedKind(
         (".insv", ".insp", ".360"),
         "a recording of a 360-degree camera",
         "export it as equirectangular images with the camera's own program",
     ),
-    Unread(
+    UnsupportedKind(
         (".bag", ".mcap", ".db3"),
         "a recording of ROS",
         "write its images as PNG, and its poses into groundtruth.txt as timestamp tx ty tz qx qy "
         "qz qw",
     ),
-    Unread(
+    UnsupportedKind(
         ("trajectory.log",),
         "a trajectory of Open3D",
         "write its matrices into trajectory.txt, the 16 numbers of each in one line",
     ),
-    Unread(
+    UnsupportedKind(
         ("camera_trajectory.json",),
         "a trajectory of Open3D",
         "write the inverse of each extrinsic into trajectory.txt, the 16 numbers of a matrix in "
         "one line, row by row",
     ),
-    Unread(
+    UnsupportedKind(
         ("pair.txt",),
         "of a capture of MVSNet or BlendedMVS",
         "write the inverse of each extrinsic into poses.txt, the name of its image and the 16 "
         "numbers in one line",
     ),
-    Unread(
+    UnsupportedKind(
         ("state_groundtruth_estimate0",),
         "of a recording of EuRoC",
         "its poses are those of the IMU, so write those of a camera into groundtruth.txt as "
         "timestamp tx ty tz qx qy qz qw",
     ),
-    Unread(
+    UnsupportedKind(
         (".traj", ".pincam"),
         "of a recording of ARKitScenes",
         "write its poses into groundtruth.txt as timestamp tx ty tz qx qy qz qw",
     ),
-    Unread(
+    UnsupportedKind(
         ("camera_path.json",),
         "a camera path of nerfstudio, without images",
         "give the folder of the images, and the path with `camera_path={file}`",
     ),
-    Unread(
+    UnsupportedKind(
         ("dataparser_transforms.json", "cfg_args"),
         "of another program's run folder",
         "give the folder of the images and poses that it was trained from",
     ),
-    Unread(
+    UnsupportedKind(
         ("params.safetensors", "eval.json"),
         "of a run folder of this program",
         "give the folder of the images and poses as the scene, and this one as `run_dir`",
     ),
-    Unread(
+    UnsupportedKind(
         (".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2", ".raw"),
         "camera raw",
         _RAW,
         has_poses=False,
     ),
-    Unread(
+    UnsupportedKind(
         (".exr", ".hdr", ".gif", ".jxl", ".jp2", ".psd", ".livp"),
         "an image of another kind",
         _RAW,
         has_poses=False,
     ),
-    Unread(
+    UnsupportedKind(
         (".ply", ".splat", ".spz", ".ksplat", ".pcd", ".las", ".laz", ".e57", ".xyz"),
         "a file of points or Gaussians",
         _RESULT,
         has_poses=False,
     ),
-    Unread(
+    UnsupportedKind(
         (".obj", ".glb", ".gltf", ".usdz", ".fbx", ".stl", ".dae"),
         "a file of a mesh",
         _RESULT,
@@ -178,22 +180,22 @@ UNREAD = (
     ),
 )
 _BY_CONTENT = (
-    Unread(
+    UnsupportedKind(
         ("<blocksexchange",),
         "a block of ContextCapture or DJI Terra",
         "export the cameras as COLMAP's files, or find them anew with python -m nerf.pose",
     ),
-    Unread(
+    UnsupportedKind(
         ("omega",),
         "a table of angles omega, phi, kappa",
         "export the cameras as COLMAP's or Bundler's files instead, whose lenses are known",
     ),
-    Unread(
+    UnsupportedKind(
         ("camera position [x y z w p q r]",),
         "a list of Cambridge Landmarks",
         "it has no lenses, so find the poses with python -m nerf.pose and the folder of the images",
     ),
-    Unread(
+    UnsupportedKind(
         ("latitude", ",lat,", ",lon,", "gpslat"),
         "a table of positions by GPS",
         "they are too inexact to train on, so find the poses with python -m nerf.pose and the "
@@ -202,17 +204,17 @@ _BY_CONTENT = (
 )
 
 
-def unread_kind(path: Path) -> Unread | None:
+def unsupported_kind(path: Path) -> UnsupportedKind | None:
     """The kind of a file by its name; None for other files."""
     name = path.name.lower()
-    return next((kind for kind in UNREAD if any(_is_of(name, x) for x in kind.names)), None)
+    return next((kind for kind in UNSUPPORTED if any(_is_of(name, x) for x in kind.names)), None)
 
 
 def _is_of(name: str, known: str) -> bool:
     return name == known or (known.startswith(".") and name.endswith(known))
 
 
-def unread_file(
+def message_on_unsupported_file(
     folder: Path, *, has_images: bool = False, follow_links: bool = False
 ) -> str | None:
     """The message about the first unread file in a folder, or in its images/ and the like.
@@ -222,18 +224,18 @@ def unread_file(
     best: tuple[int, str] | None = None
     for place in (folder, *(folder / name for name in _FOLDERS)):
         for path in _paths(place):
-            kind = unread_kind(path)
+            kind = unsupported_kind(path)
             if kind is None or (has_images and not kind.has_poses):
                 continue
-            if best is None or UNREAD.index(kind) < best[0]:
-                best = UNREAD.index(kind), sentence(path, kind)
+            if best is None or UNSUPPORTED.index(kind) < best[0]:
+                best = UNSUPPORTED.index(kind), unsupported_message(path, kind)
     if best is not None:
         return best[1]
     for path in files_with(folder, ".xml", ".txt", ".csv")[:_MAX_FILES]:
         head = text_head_of(path, follow_links=follow_links).lower()
         for kind in _BY_CONTENT:
             if any(name in head for name in kind.names):
-                return sentence(path, kind)
+                return unsupported_message(path, kind)
     return None
 
 
@@ -246,7 +248,7 @@ def _paths(folder: Path) -> list[Path]:
         return []
 
 
-def sentence(path: Path, kind: Unread) -> str:
+def unsupported_message(path: Path, kind: UnsupportedKind) -> str:
     """The message about a file of a kind."""
     words = {"file": path, "stem": path.with_suffix(""), "folder": path.parent}
     quoted = {key: shlex.quote(str(value)) for key, value in words.items()}

@@ -32,7 +32,7 @@ from nerf.captures.camera_paths.values import (
 from nerf.captures.capture import Array
 from nerf.captures.json_files.values import finite
 from nerf.captures.safe_files.array_files import read_array
-from nerf.captures.safe_files.reading import read_json
+from nerf.captures.safe_files.reading import read_json_object
 from nerf.errors import UserError
 
 SUFFIXES = (".json", ".npy")
@@ -61,13 +61,13 @@ def read_camera_path(
             "transforms.json) or a .npy file of poses [n, 3, 4]"
         )
     if path.suffix.lower() == ".npy":
-        found, said = CameraPathFile(checked_poses(_numpy_poses(path), path)), None
+        found, frame_name = CameraPathFile(checked_poses(_numpy_poses(path), path)), None
     else:
-        content = read_json(path)
-        said = content.get("frame")
+        content = read_json_object(path)
+        frame_name = content.get("frame")
         if is_nerfstudio_path(content):
             frames = read_nerfstudio_path(path, content)
-            return in_capture_frame(frames, path, said, applied, nerfstudio_transform)
+            return in_capture_frame(frames, path, frame_name, applied, nerfstudio_transform)
         if "frames" not in content:
             raise UserError(
                 f"{path} has no list of frames: it must have camera_path (nerfstudio's "
@@ -75,8 +75,8 @@ def read_camera_path(
             )
         found = _poses_only(path, content)
     if nerfstudio_transform is None:  # only nerfstudio's own files are in its frame unasked
-        said = CAPTURE_FRAME
-    return in_capture_frame(found, path, said, applied, nerfstudio_transform)
+        frame_name = CAPTURE_FRAME
+    return in_capture_frame(found, path, frame_name, applied, nerfstudio_transform)
 
 
 def _poses_only(path: Path, content: Mapping[str, Any]) -> CameraPathFile:

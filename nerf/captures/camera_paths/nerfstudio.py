@@ -32,7 +32,7 @@ from nerf.captures.camera_paths.values import (
 )
 from nerf.captures.capture import Array
 from nerf.captures.json_files.values import finite
-from nerf.captures.safe_files.reading import read_json
+from nerf.captures.safe_files.reading import read_json_object
 from nerf.errors import UserError
 from nerf.geometry.poses import scale_of, similarity, transform_poses
 from nerf.runtime import atomic
@@ -234,7 +234,11 @@ def _transitions(
 
 
 def in_capture_frame(
-    frames: CameraPathFile, path: Path, said: Any, applied: Array | None, transform: Path | None
+    frames: CameraPathFile,
+    path: Path,
+    frame_name: Any,
+    applied: Array | None,
+    transform: Path | None,
 ) -> CameraPathFile:
     """Undoes nerfstudio's normalisation, where its record is named or lies beside the path.
 
@@ -244,19 +248,19 @@ def in_capture_frame(
     Args:
       frames: in the frame of the file.
       path: the file.
-      said: its description of its frame.
+      frame_name: its description of its frame.
       applied: `[4, 4]`, A and s; None for none.
       transform: the record; None means the one in the folder of the path, if it is there.
 
     Raises:
       UserError: if the record is damaged, or the path needs none.
     """
-    if said not in (None, CAPTURE_FRAME):
+    if frame_name not in (None, CAPTURE_FRAME):
         raise UserError(
-            f"{path} is in the frame {str(said)[:50]!r}: only {CAPTURE_FRAME} is known, or no "
-            "frame for a file of nerfstudio's viewer"
+            f"{path} is in the frame {str(frame_name)[:50]!r}: only {CAPTURE_FRAME} is known, or "
+            "no frame for a file of nerfstudio's viewer"
         )
-    if said == CAPTURE_FRAME:
+    if frame_name == CAPTURE_FRAME:
         if transform is not None:
             raise UserError(
                 f"{path} says that it is in the frame of the capture's files: leave out "
@@ -284,7 +288,7 @@ def in_capture_frame(
 
 def _way_back(record: Path, applied: Array | None) -> Array:
     """`[4, 4]`, from nerfstudio's frame to that of the capture's files."""
-    content = read_json(record)
+    content = read_json_object(record)
     where = f"{record}: transform"
     rows = checked_poses(matrix_of(content.get("transform"), where)[None], record)[0]
     transform = np.vstack([rows, [0.0, 0.0, 0.0, 1.0]])

@@ -3,18 +3,22 @@
 import numpy as np
 
 from nerf.captures.capture import Capture, counted_views
+from nerf.captures.format_record import LensAdvice
 from nerf.geometry.poses import are_orthonormal
 
 MAX_POSITION = 1e9  # in the files' unit
 
 
-def check_cameras(capture: Capture) -> list[str]:
+def check_cameras(capture: Capture, advice: LensAdvice) -> list[str]:
     """Checks that poses, lenses and bounds are possible.
+
+    Args:
+      capture: the cameras.
+      advice: what to do about an impossible lens.
 
     Returns:
       The problems, one sentence each with the views concerned; empty if there are none.
     """
-    is_json = capture.format in ("nerfstudio", "blender")
     rotations, lens = capture.camtoworlds[:, :, :3], capture.lens
     assert lens.distortion is not None
     with np.errstate(all="ignore"):
@@ -40,12 +44,12 @@ def check_cameras(capture: Capture) -> list[str]:
             (
                 ~(np.isfinite(lens.focal) & (lens.focal > 0.01) & (lens.focal < 1e7)).all(1),
                 "a focal length that is not between 0.01 and 1e7 pixels",
-                "give fl_x, or camera_angle_x in radians" if is_json else "correct the camera",
+                advice.focal,
             ),
             (
                 ~(np.isfinite(lens.centre) & (np.abs(lens.centre) < 1e6)).all(1),
                 "a principal point that is not near the image",
-                "give cx and cy in pixels" if is_json else "correct the camera",
+                advice.principal_point,
             ),
             (
                 ~(np.isfinite(lens.distortion) & (np.abs(lens.distortion) < 1e3)).all(1),
@@ -61,7 +65,7 @@ def check_cameras(capture: Capture) -> list[str]:
             )
     return [
         f"{counted_views(np.flatnonzero(mask).tolist(), capture.names)} "
-        f"{'has' if mask.sum() == 1 else 'have'} {fault}: {advice}"
-        for mask, fault, advice in faults
+        f"{'has' if mask.sum() == 1 else 'have'} {fault}: {remedy}"
+        for mask, fault, remedy in faults
         if mask.any()
     ]

@@ -10,8 +10,9 @@ import numpy.typing as npt
 from scipy.spatial.transform import Rotation
 
 from nerf.captures.capture import Array, Capture, named_views
+from nerf.captures.format_record import HandWritten
 from nerf.errors import counted
-from nerf.geometry.rigs import nearest_to_axes
+from nerf.geometry.arrangement import nearest_to_axes
 
 _MIN_VIEWS = 5  # fewer say nothing about the arrangement of cameras
 _AIMED_COSINE = 0.94  # 20 degrees, the most between an axis and the direction to the common point
@@ -23,9 +24,6 @@ _MIN_TILT = np.sin(np.radians(12))  # of cameras that look down on what they sur
 _UPRIGHT_COSINE = 0.85  # between the mean up direction and an axis of the files
 _UPSIDE_DOWN_COSINE = 0.5
 _MIN_UPSIDE_DOWN = 0.2  # of the views
-# Formats whose files people write themselves; those of programs leave no choice.
-_HAND_WRITTEN = ("llff", "blender", "nerfstudio", "trajectory")
-_OPENCV_FORMATS = ("trajectory",)  # whose own axes are right, down, forward
 _OPENCV = "OpenCV's (right, down, forward)"
 _OPENGL = "OpenGL's (right, up, back)"
 _FLIP_TOO = ", then change the sign of its second and third column"
@@ -34,8 +32,13 @@ _MAX_SHAPE = 1.25  # of the two focal lengths, the longer by the shorter
 _BORDER = 0.1  # of the width or height: a lens whose axis is so near the border is unusual
 
 
-def notes_on_cameras(capture: Capture) -> list[str]:
-    """Notes on poses and lenses that are possible, but probably mistakes."""
+def notes_on_cameras(capture: Capture, by_hand: HandWritten | None) -> list[str]:
+    """Notes on poses and lenses that are possible, but probably mistakes.
+
+    Args:
+      capture: the cameras.
+      by_hand: how people write the poses of the format themselves; None if they do not.
+    """
     notes = [
         *_on_equal_poses(capture),
         *_on_focal_length(capture),
@@ -44,7 +47,8 @@ def notes_on_cameras(capture: Capture) -> list[str]:
     ]
     if capture.num_views < _MIN_VIEWS or capture.is_panorama.any():
         return notes
-    return [*_on_axes(capture), *_on_upside_down(capture), *notes]
+    on_axes = _on_axes(capture.camtoworlds, by_hand) if by_hand is not None else []
+    return [*on_axes, *_on_upside_down(capture), *notes]
 
 
 class Meeting(NamedTuple):
@@ -95,14 +99,10 @@ def meeting_of_axes(poses: Array) -> Meeting:
 # Poses.
 
 
-def _on_axes(capture: Capture) -> list[str]:
+def _on_axes(poses: Array, by_hand: HandWritten) -> list[str]:
     """A note if the axes or the direction of the matrices seem to be those of another program."""
-    if capture.format not in _HAND_WRITTEN:
-        return []
-    uses_opencv = capture.format in _OPENCV_FORMATS
+    matrix, uses_opencv = by_hand
     others = _OPENGL if uses_opencv else _OPENCV
-    matrix = "that of a trajectory" if uses_opencv else "transform_matrix"
-    poses = capture.camtoworlds
     flip = np.diag([1.0, -1.0, -1.0, 1.0]) if uses_opencv else np.eye(4)
     given, inverse = meeting_of_axes(poses), meeting_of_axes(_inverse(poses @ flip) @ flip)
     if given.is_clear and given.behind >= _AIMED_FRACTION and _seems_flipped(poses, given):

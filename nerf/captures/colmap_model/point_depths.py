@@ -59,12 +59,12 @@ def point_depths(
         relative = np.maximum(errors[which] / (focals[view] * spread[which]), _LEAST_SIGMA)
         weight = 2.0 / (1.0 + np.square(errors[which] / errors.mean()))
     sizes = np.array([[camera.width, camera.height] for camera in cameras])[view]
-    kept = (column > -0.5) & (row > -0.5) & (column < sizes[:, 0]) & (row < sizes[:, 1])
-    kept &= (depth > 0) & (depth < MAX_DEPTH) & (relative < _MOST_SIGMA) & (weight > 0)
-    if not kept.any():
+    is_valid = (column > -0.5) & (row > -0.5) & (column < sizes[:, 0]) & (row < sizes[:, 1])
+    is_valid &= (depth > 0) & (depth < MAX_DEPTH) & (relative < _MOST_SIGMA) & (weight > 0)
+    if not is_valid.any():
         return None
-    found = PointDepths(view, column, row, depth, np.zeros_like(depth), weight).chosen(kept)
-    return found._replace(sigma=relative[kept] * found.depth)
+    found = PointDepths(view, column, row, depth, np.zeros_like(depth), weight).chosen(is_valid)
+    return found._replace(sigma=relative[is_valid] * found.depth)
 
 
 def _errors(given: Sequence[float]) -> npt.NDArray[np.float64]:

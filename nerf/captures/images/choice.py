@@ -27,7 +27,7 @@ class ChosenImage(NamedTuple):
 
     named: Path
     file: Path
-    header: image_files.Header
+    header: image_files.ImageHeader
 
 
 def choose_image(capture: Capture, file: Path, lens_size: npt.NDArray[np.int64]) -> ChosenImage:

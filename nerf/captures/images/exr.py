@@ -24,7 +24,7 @@ _LINES = {0: 1, 1: 1, 2: 1, 3: 16}  # of a block, by compression: none, run leng
 _RUN_LENGTHS = 1
 
 
-class _Header(NamedTuple):
+class _ExrHeader(NamedTuple):
     """The values of the header.
 
     Attributes:
@@ -78,7 +78,7 @@ def read_channel(
         ) from error
 
 
-def _header(content: bytes, path: Path) -> _Header:
+def _header(content: bytes, path: Path) -> _ExrHeader:
     if content[:4] != _MAGIC:
         raise ValueError("its first bytes are not those of OpenEXR")
     (version,) = struct.unpack_from("<I", content, 4)
@@ -93,7 +93,7 @@ def _header(content: bytes, path: Path) -> _Header:
             f"{path} has tiles, or a compression that is not read: write it as scan lines with ZIP "
             "or no compression"
         )
-    return _Header(tuple(_channels(values["channels"])), compression, top, height, width, end)
+    return _ExrHeader(tuple(_channels(values["channels"])), compression, top, height, width, end)
 
 
 def _attributes(content: bytes, at: int) -> tuple[Mapping[str, bytes], int]:
@@ -124,14 +124,14 @@ def _channels(data: bytes) -> list[tuple[str, np.dtype[Any]]]:
     return found
 
 
-def _pixels(content: bytes, header: _Header, wanted: str) -> npt.NDArray[np.float32]:
+def _pixels(content: bytes, header: _ExrHeader, channel: str) -> npt.NDArray[np.float32]:
     lines = _LINES[header.compression]
     num_blocks = -(-header.height // lines)
     offsets = struct.unpack_from(f"<{num_blocks}Q", content, header.end)
     line_bytes = header.width * sum(dtype.itemsize for _, dtype in header.channels)
     before = 0
     for name, dtype in header.channels:
-        if name == wanted:
+        if name == channel:
             break
         before += header.width * dtype.itemsize
     image = np.zeros((header.height, header.width), np.float32)

@@ -29,7 +29,7 @@ _ORIENTATION = 0x0112  # the EXIF tag
 _MAX_OTHERS = 20  # files that are looked at where no image was found
 
 
-class Header(NamedTuple):
+class ImageHeader(NamedTuple):
     """The header of an image file.
 
     Attributes:
@@ -121,7 +121,7 @@ def exif_orientation(file: Path) -> int:
         return 1
 
 
-def read_header(file: Path) -> Header:
+def read_header(file: Path) -> ImageHeader:
     """Reads the header of an image and checks a PNG's checksums; decodes no pixels.
 
     Raises:
@@ -135,7 +135,7 @@ def read_header(file: Path) -> Header:
         is_transparent = has_alpha(image)
         has_more_pages = image.format not in ("PNG", "JPEG", "MPO") and _has_second(image)
         image.verify()  # of a PNG, every checksum up to its end
-    return Header(size, orientation, is_transparent, has_more_pages)
+    return ImageHeader(size, orientation, is_transparent, has_more_pages)
 
 
 def _orientation_of(image: Image.Image) -> int:
@@ -157,7 +157,7 @@ def _has_second(image: Image.Image) -> bool:
     return True
 
 
-def oriented_size(header: Header, *, orient: bool) -> tuple[int, int]:
+def oriented_size(header: ImageHeader, *, orient: bool) -> tuple[int, int]:
     """Width and height of an image, turned by its EXIF orientation if `orient`."""
     width, height = header.size
     return (height, width) if orient and header.orientation in TURNED else (width, height)

@@ -235,8 +235,10 @@ def is_named(path: PurePath, relative: PurePath) -> bool:
 
 def _may_stand_for(named: Parts, parts: Parts) -> bool:
     """Whether an image in such folders can be meant: not a mask, nor of another part of a split."""
-    asked = {part.lower() for part in named[:-1]}
-    if any(NO_VIEWS.search(part.lower()) and part.lower() not in asked for part in parts[:-1]):
+    named_folders = {part.lower() for part in named[:-1]}
+    if any(
+        NO_VIEWS.search(part.lower()) and part.lower() not in named_folders for part in parts[:-1]
+    ):
         return False
     ends = [path[-2].lower() if len(path) > 1 else "" for path in (named, parts)]
     return ends[0] == ends[1] or not all(end in _PARTS for end in ends)

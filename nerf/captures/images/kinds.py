@@ -196,7 +196,7 @@ class TooLargeImage(UnreadableImage):
     """An image with too many pixels."""
 
 
-def sentences(errors: Sequence[UserError]) -> list[str]:
+def messages_on_unreadable(errors: Sequence[UserError]) -> list[str]:
     """One sentence for each kind of fault, in the order of the first files that have it."""
     groups: dict[tuple[object, ...], list[UserError]] = {}
     for error in errors:
@@ -204,10 +204,10 @@ def sentences(errors: Sequence[UserError]) -> list[str]:
         if isinstance(error, UnreadableImage):
             key = (error.file.parent, error.kind, error.advice)
         groups.setdefault(key, []).append(error)
-    return [_sentence(group) for group in groups.values()]
+    return [_message(group) for group in groups.values()]
 
 
-def _sentence(group: Sequence[UserError]) -> str:
+def _message(group: Sequence[UserError]) -> str:
     first = group[0]
     files = [error.file for error in group if isinstance(error, UnreadableImage)]
     if isinstance(first, UnreadableImage) and len(files) > 1:

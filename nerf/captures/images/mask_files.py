@@ -21,7 +21,7 @@ _FOLDERS = ("masks", "mask")
 _MAX_FILES = 200_000  # in a folder of masks
 
 
-class _Known(NamedTuple):
+class _MaskFolders(NamedTuple):
     """What the folders of masks hold.
 
     Attributes:
@@ -57,10 +57,10 @@ def find_masks(
     bare = Counter(file.name.casefold() for file in files)
     found: list[Mask | None] = []
     for file, mask in zip(files, given or [None] * len(files), strict=True):
-        beside = file.with_name(f"{DYNAMIC_MASK}{file.stem}.png")
-        if mask is None and os.path.isfile(beside):
-            check_inside(folder, beside, follow_links=follow_links)
-            mask = Mask(beside, keeps_black=True)
+        candidate = file.with_name(f"{DYNAMIC_MASK}{file.stem}.png")
+        if mask is None and os.path.isfile(candidate):
+            check_inside(folder, candidate, follow_links=follow_links)
+            mask = Mask(candidate, keeps_black=True)
         if mask is None and known.by_name:
             mask = _by_name(folder, file, known.by_name, bare[file.name.casefold()] == 1)
             if mask is not None:
@@ -72,7 +72,7 @@ def find_masks(
 
 
 def _notes_on_unused(
-    folder: Path, files: Sequence[Path], known: _Known, used: set[Path]
+    folder: Path, files: Sequence[Path], known: _MaskFolders, used: set[Path]
 ) -> Iterator[str]:
     """Notes on files and folders that may be masks, and are not used."""
     unused = sorted(set(known.by_name.values()) - set(files) - used)
@@ -117,7 +117,7 @@ def _folders(folder: Path) -> list[Path]:
     return []
 
 
-def _known(folder: Path, files: Sequence[Path]) -> _Known:
+def _known(folder: Path, files: Sequence[Path]) -> _MaskFolders:
     """The files of the folders of masks; those of `masks` come before those of `mask`."""
     above = [folder, *(parent for file in files for parent in reversed(file.parents))]
     places = [path for path in dict.fromkeys(above) if path.is_relative_to(folder)]
@@ -138,7 +138,7 @@ def _known(folder: Path, files: Sequence[Path]) -> _Known:
             relative = path.relative_to(root)
             for key in (relative.with_suffix(""), relative):
                 by_name.setdefault(key.as_posix().casefold(), path)
-    return _Known(roots, by_name, others)
+    return _MaskFolders(roots, by_name, others)
 
 
 def _is_root(path: Path) -> bool:
@@ -151,7 +151,7 @@ def _by_name(folder: Path, file: Path, known: Mapping[str, Path], is_only_one: b
     Args:
       folder: of the capture.
       file: the image.
-      known: see `_Known.by_name`.
+      known: see `_MaskFolders.by_name`.
       is_only_one: whether no other image has this name in another folder.
     """
     parts = file.relative_to(folder).parts if file.is_relative_to(folder) else (file.name,)

@@ -137,11 +137,11 @@ def _read(mask: Mask, file: Path, height: int, width: int, turned: bool) -> npt.
         )
     limit = _LOSSY_BLACK if mask.file.suffix.lower() in _LOSSY else 0
     with decoded(mask.file, orientation) as strips:
-        kept = [
+        resized = [
             _resized(((to_bytes(strip)[..., :3].max(axis=-1) > limit) != mask.keeps_black).T, width)
             for strip in strips
         ]
-    return _resized(np.concatenate(kept, axis=1).T, height)
+    return _resized(np.concatenate(resized, axis=1).T, height)
 
 
 def _fits(size: tuple[int, int], height: int, width: int) -> bool:
@@ -150,14 +150,14 @@ def _fits(size: tuple[int, int], height: int, width: int) -> bool:
     return min(abs(rows * width / columns - height), abs(columns * height / rows - width)) <= 2.0
 
 
-def _resized(kept: npt.NDArray[np.bool_], number: int) -> npt.NDArray[np.bool_]:
+def _resized(mask: npt.NDArray[np.bool_], number: int) -> npt.NDArray[np.bool_]:
     """A mask with `number` rows."""
-    rows = len(kept)
+    rows = len(mask)
     if rows <= number:
         nearest = (np.arange(number) + 0.5) * rows / number
-        return kept[np.minimum(nearest.astype(np.int64), rows - 1)]
+        return mask[np.minimum(nearest.astype(np.int64), rows - 1)]
     edges = np.arange(number + 1) * rows
     first, last = edges[:-1] // number, -(-edges[1:] // number)
     pairs = np.stack([first, last], axis=-1).ravel()
-    padded = np.concatenate([kept, np.ones((1, kept.shape[1]), np.bool_)])  # for an end at `rows`
+    padded = np.concatenate([mask, np.ones((1, mask.shape[1]), np.bool_)])  # for an end at `rows`
     return np.asarray(np.logical_and.reduceat(padded, pairs, axis=0)[::2])

@@ -43,7 +43,7 @@ class ImageMatches(NamedTuple):
       files: the files by the names; a name without an image is missing here.
       renamed: the names, among these, of images that are found under other names.
       faults: for names that cannot be used: what is wrong, one sentence each.
-      there: what the folder has, in words for a message; empty if every name has its image.
+      description: what the folder has, in words for a message; empty if every name has its image.
       follow_links: whether links that lead out of the folder are followed.
       missing: the names without an image.
     """
@@ -52,7 +52,7 @@ class ImageMatches(NamedTuple):
     files: Mapping[str, Path]
     renamed: Sequence[str] = ()
     faults: Mapping[str, str] = {}
-    there: str = ""
+    description: str = ""
     follow_links: bool = False
     missing: Sequence[str] = ()
 
@@ -130,7 +130,7 @@ def match_images(
     listing = list_images(folder, follow_links=follow_links)
     used = [file.relative_to(folder) for file in (*files.values(), *others)]
     index = ImageIndex(listing.images, used)
-    there = describe(folder, listing)
+    description = describe(folder, listing)
     found, more_faults = _assign({name: index.find(parts_of(name, root)) for name in missing})
     renamed = []
     for name, entry in found.items():
@@ -146,11 +146,11 @@ def match_images(
         is_strange = relative is None and not is_of_another_computer
         if is_strange and name not in files and name not in faults:
             faults[name] = (
-                f"{name!r} leads out of {folder}, and no {what} below it has this name ({there}): "
-                f"copy the {what}s into the folder"
+                f"{name!r} leads out of {folder}, and no {what} below it has this name "
+                f"({description}): copy the {what}s into the folder"
             )
     without = [name for name in missing if name not in files and name not in faults]
-    return ImageMatches(folder, files, renamed, faults, there, follow_links, without)
+    return ImageMatches(folder, files, renamed, faults, description, follow_links, without)
 
 
 def none_found(names: Sequence[str], which: str, where: str) -> str:

@@ -62,7 +62,7 @@ def load_pixels(
                 yield pixels
             progress.advance(1)
     if faults:
-        raise InvalidCapture(image_kinds.sentences(faults))
+        raise InvalidCapture(image_kinds.messages_on_unreadable(faults))
 
 
 def _pixels(

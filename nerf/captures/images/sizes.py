@@ -75,7 +75,9 @@ def match_sizes(capture: Capture) -> MatchedImages:
         turned.append(fits[0])
         sizes.append(image_files.oriented_size(header, orient=fits[0]))
     if faults or problems:
-        raise InvalidCapture([*image_kinds.sentences(faults), *merge_faults(problems, "images")])
+        raise InvalidCapture(
+            [*image_kinds.messages_on_unreadable(faults), *merge_faults(problems, "images")]
+        )
     notes = [*capture.notes, *notes_on_choices(capture, chosen)]
     if any(turned):
         are_turned = counted(sum(turned), "image is turned", "images are turned")

@@ -13,8 +13,8 @@ Side = int | npt.NDArray[np.int64]
 def scaled_lens(capture: Capture, height: Side, width: Side) -> Lens:
     """The lenses for images of another size.
 
-    The principal point of LLFF is the middle of the image at any size, and its focal length is
-    scaled with the width; in other formats both are scaled from the corner of the image.
+    A principal point that is the middle of the image at any size stays there, and the focal length
+    is scaled with the width; all others are scaled from the corner of the image.
 
     Args:
       capture: the lenses.
@@ -23,7 +23,7 @@ def scaled_lens(capture: Capture, height: Side, width: Side) -> Lens:
     lens = capture.lens
     sizes = np.stack(np.broadcast_arrays(width, height), axis=-1)
     scale = sizes / capture.sizes
-    if capture.format == "llff":
+    if capture.has_central_axis:
         middle = np.broadcast_to(0.5 * sizes, lens.centre.shape)
         return lens._replace(focal=np.asarray(lens.focal) * scale[:, :1], centre=middle)
     centre = (np.asarray(lens.centre) + HALF_PIXEL) * scale - HALF_PIXEL

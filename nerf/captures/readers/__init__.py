@@ -1,1 +1,1 @@
-"""One reader for each format of captures."""
+"""One reader for each format of captures; `posed_images` and `frames` have what several share."""

@@ -1,13 +1,13 @@
 """Reads captures in Blender's format: `transforms_train.json` and files of held-out views.
 
-Frames are those of a `transforms.json`, see `nerf.captures.readers.transforms`. A file of held-out
+Frames are those of a `transforms.json`, see `nerf.captures.readers.frames`. A file of held-out
 views whose images are missing is a camera path.
 
 Source: bmild/nerf `load_blender.py`; BlenderNeRF.
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +17,25 @@ from nerf.captures.capture import Array, Capture, Mask, Split
 from nerf.captures.checks.cameras import MAX_POSITION
 from nerf.captures.depths.known import DepthFile
 from nerf.captures.depths.of_frames import depth_of_frames
+from nerf.captures.format_record import Format, HandWritten, Names, has_file
 from nerf.captures.images.masks import masks_of_frames
 from nerf.captures.images.names import ImageMatches, match_images, none_found
 from nerf.captures.json_files.key_names import file_with_usual_names
 from nerf.captures.json_files.values import pose_matrix
-from nerf.captures.readers.transforms import MAX_FRAMES, Frame, assemble, names_in, read_frames
-from nerf.captures.safe_files.reading import file_named, read_json
-from nerf.errors import UserError
+from nerf.captures.readers.frames import (
+    LENS_ADVICE,
+    MAX_FRAMES,
+    Frame,
+    assemble,
+    names_in,
+    read_frames,
+)
+from nerf.captures.safe_files.reading import file_named, read_json_object
+from nerf.errors import UserError, listed
 from nerf.geometry.poses import are_rotations
 
 BLENDER_FILE = "transforms_train.json"
+_NAME = "blender"
 _HELD_OUT_FILES = ("transforms_test.json", "transforms_val.json")  # the first that has images
 
 
@@ -55,7 +64,9 @@ def read_blender(
     place = poses or folder
     paths = {name: file_named(place, name) for name in (BLENDER_FILE, *_HELD_OUT_FILES)}
     contents = {
-        name: file_with_usual_names(read_json(path or place / name, follow_links=follow_links))
+        name: file_with_usual_names(
+            read_json_object(path or place / name, follow_links=follow_links)
+        )
         for name, path in paths.items()
         if name == BLENDER_FILE or path is not None
     }
@@ -94,7 +105,7 @@ def read_blender(
         )
         split = Split(train, test)
     capture = assemble(
-        "blender", images, frames, np.zeros((0, 3)), split, notes, depth_files=depth_files
+        _NAME, images, frames, np.zeros((0, 3)), split, notes, depth_files=depth_files
     )
     return dataclasses.replace(capture, path_poses=path_poses, masks=tuple(masks))
 
@@ -131,3 +142,26 @@ def _note_without_images(name: str, images: Sequence[str]) -> str:
     missing = none_found(images, f"that {name} names", "there")
     path = 'its poses are a camera path, `camera_path="test"`'
     return f"{missing}, so none of its views is held out; {path}"
+
+
+def _what_is_missing(folder: Path) -> Iterator[str]:
+    """A sentence on held-out views without those to train on."""
+    there = [name for name in _HELD_OUT_FILES if file_named(folder, name) is not None]
+    if there:
+        yield (
+            f"{folder} has {listed(there)} of a Blender capture, but no {BLENDER_FILE}: copy it "
+            "there"
+        )
+
+
+FORMAT = Format(
+    name=_NAME,
+    files_in_words="transforms_train.json (Blender)",
+    read=read_blender,
+    is_in=has_file(BLENDER_FILE),
+    opens_files=False,
+    names=Names(files=(BLENDER_FILE,), suffixes=(".json",), scene=(BLENDER_FILE,)),
+    missing=_what_is_missing,
+    by_hand=HandWritten(),
+    lens_advice=LENS_ADVICE,
+)

@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from nerf.captures.capture import Capture
+from nerf.captures.format_record import Format, Names
 from nerf.captures.images.names import match_images
 from nerf.captures.readers.posed_images import (
     MAX_VIEWS,
@@ -30,7 +31,7 @@ from nerf.captures.readers.posed_images import (
     finite_numbers,
     make_capture,
     read_each,
-    text_of,
+    read_text_file,
 )
 from nerf.captures.safe_files.reading import (
     IMAGE_SUFFIXES,
@@ -40,13 +41,14 @@ from nerf.captures.safe_files.reading import (
     read_and_not,
     read_bytes,
 )
-from nerf.captures.safe_files.reading import text_of as decoded
+from nerf.captures.safe_files.reading import text_of as decode_text
 from nerf.captures.safe_files.xml_files import text_head_of
 from nerf.errors import UserError, counted
 
+_NAME = "bundler"
 _HEADER = "# Bundle file"
 _FOLDERS = (".", "bundle")
-_NAME = "bundle.out"
+_USUAL_FILE = "bundle.out"
 _LIST_SUFFIXES = (".txt", ".lst", ".list")
 _LINES = 5  # of a camera
 _MAX_FILES = 20  # that are looked at
@@ -70,7 +72,7 @@ def bundler_files(folder: Path, *, follow_links: bool = False) -> list[Path]:
         if counts:
             sizes = {path: path.stat().st_size for path in counts}
             return sorted(
-                counts, key=lambda p: (p.name.lower() != _NAME, -counts[p], -sizes[p], p.name)
+                counts, key=lambda p: (p.name.lower() != _USUAL_FILE, -counts[p], -sizes[p], p.name)
             )
     return []
 
@@ -133,7 +135,7 @@ def read_bundler(
     if not paths:
         raise UserError(f"no .out file in {folder} that begins with {_HEADER!r}")
     path = paths[0]
-    cameras = _cameras(path, decoded(read_bytes(path, _MAX_BYTES, follow_links=follow_links)))
+    cameras = _cameras(path, decode_text(read_bytes(path, _MAX_BYTES, follow_links=follow_links)))
     names = _names(folder, path, len(cameras), follow_links)
     images, num_without_pose = read_each(
         range(len(cameras)),
@@ -147,7 +149,7 @@ def read_bundler(
     if num_without_pose:
         not_used = "camera has no pose and is not used", "cameras have no pose and are not used"
         notes.append(counted(num_without_pose, *not_used))
-    return make_capture("bundler", folder, images, factor, notes, follow_links=follow_links)
+    return make_capture(_NAME, folder, images, factor, notes, follow_links=follow_links)
 
 
 def _cameras(path: Path, text: str) -> list[list[str]]:
@@ -177,7 +179,7 @@ def _names(folder: Path, path: Path, num_cameras: int, follow_links: bool) -> li
     there.sort(key=lambda p: not p.name.startswith((path.name, path.stem)))  # likely ones first
     counts = []
     for file in there[:_MAX_FILES]:
-        lines = list(_lines(text_of(file, follow_links=follow_links)))
+        lines = list(_lines(read_text_file(file, follow_links=follow_links)))
         names = [_name(line) for line in lines[: MAX_VIEWS + 1]]
         if not names or not _are_images(folder, names):
             continue
@@ -240,3 +242,12 @@ def _lens(focal: float, k1: float, k2: float) -> Intrinsics:
         *(focal, focal, 0.5 * width, 0.5 * height),
         *(k1, k2, 0.0, 0.0, 0.0, 0.0),
     )  # fmt: skip
+
+
+FORMAT = Format(
+    name=_NAME,
+    files_in_words="a .out of cameras (Bundler)",
+    read=read_bundler,
+    is_in=is_bundler,
+    names=Names(suffixes=(".out",), parts=("bundle",)),
+)

@@ -29,7 +29,9 @@ from nerf.captures.colmap_model.files import (
     read_cameras,
     read_images,
 )
+from nerf.captures.colmap_model.incomplete import missing_parts
 from nerf.captures.colmap_model.point_depths import point_depths
+from nerf.captures.format_record import Format, Names
 from nerf.captures.images.names import NoImagesFound, match_images, none_found
 from nerf.captures.images.paths import find_image
 from nerf.captures.lenses.models import IS_ZERO, MODELS, PANORAMA, panorama_intrinsics
@@ -43,6 +45,7 @@ from nerf.captures.safe_files.reading import (
 )
 from nerf.errors import UserError, listed
 
+_NAME = "colmap"
 _MODEL_FOLDERS = ("sparse", "colmap/sparse", "colmap", ".")
 _IMAGE_FOLDERS = ("images", "input", "rgb", "colmap/images", ".")
 _INTRINSICS = ("fx", "fy", "cx", "cy", "k1", "k2", "k3", "k4", "p1", "p2")
@@ -58,6 +61,11 @@ def find_model(folder: Path) -> Path | None:
         if model_suffix(place) is not None:
             return place
     return None
+
+
+def _is_colmap(folder: Path, /, *, follow_links: bool = False) -> bool:
+    """Whether a folder has a model. No file is opened."""
+    return find_model(folder) is not None
 
 
 def models_in(folder: Path) -> list[Path]:
@@ -125,7 +133,7 @@ def read_colmap(
         is_panorama,
     )
     return Capture(
-        format="colmap",
+        format=_NAME,
         folder=folder,
         files=tuple(files),
         camtoworlds=camtoworlds,
@@ -239,7 +247,7 @@ def _find_images(
     if not matched:
         raise NoImagesFound(
             f"{none_found(names, f'that {model} names', f'in {folder / root}')} "
-            f"({matches.there}): put them there under the names that COLMAP used"
+            f"({matches.description}): put them there under the names that COLMAP used"
         )
     files = [matches.files[image.name] for image in matched]
     return matched, files, [*matches.notes(), *notes_on_files(missing, files)]
@@ -262,3 +270,19 @@ def _image_folder(
         return found
 
     return max(_IMAGE_FOLDERS, key=num_found)
+
+
+FORMAT = Format(
+    name=_NAME,
+    files_in_words="sparse/0 (COLMAP)",
+    read=read_colmap,
+    is_in=_is_colmap,
+    opens_files=False,
+    names=Names(
+        files=("images.txt", "images.bin"),
+        suffixes=(".txt", ".bin"),
+        scene=("sparse/0", "colmap/sparse/0"),
+        parts=("colmap", "sparse", *map(str, range(10))),
+    ),
+    missing=missing_parts,
+)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from nerf.captures.capture import Capture
+from nerf.captures.format_record import Format, Names
 from nerf.captures.images.names import NoImagesFound
 from nerf.captures.json_files.lens import is_set
 from nerf.captures.readers.posed_images import (
@@ -33,6 +34,7 @@ from nerf.captures.safe_files.xml_files import text_head_of
 from nerf.errors import UserError, listed
 
 CAMERAS_FILE = "cameras.json"
+_NAME = "gaussian_splatting"
 _KEYS = ('"position"', '"rotation"')
 _READ = ("id", "img_name", "width", "height", "position", "rotation", "fx", "fy")
 
@@ -77,9 +79,7 @@ def read_gaussian_splatting(
     )
     notes = _notes_on_keys(path, entries)
     try:
-        return make_capture(
-            "gaussian_splatting", folder, images, factor, notes, follow_links=follow_links
-        )
+        return make_capture(_NAME, folder, images, factor, notes, follow_links=follow_links)
     except NoImagesFound as error:
         raise NoImagesFound(
             f"{path} has cameras of gaussian-splatting, whose images are not there: give the "
@@ -125,3 +125,12 @@ def _image(entry: Any, where: str) -> PosedImage:
     camtoworld = from_opencv(np.concatenate([rotation, position[:, None]], axis=1))
     row = (fx, fy, 0.5 * size[0], 0.5 * size[1], *[0.0] * 6)
     return PosedImage(name, camtoworld, lambda *_: row, size)
+
+
+FORMAT = Format(
+    name=_NAME,
+    files_in_words="",  # the program makes them from a scene that it has read
+    read=read_gaussian_splatting,
+    is_in=is_gaussian_splatting,
+    names=Names(files=(CAMERAS_FILE,), suffixes=(".json",)),
+)

@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from nerf.captures.capture import Array, Capture, counted_views, named_views
+from nerf.captures.format_record import Format, HandWritten, Names, has_file
 from nerf.captures.images.files import advice_on_other_files, image_files
 from nerf.captures.images.names import NoImagesFound
 from nerf.captures.images.paths import folder_factor
@@ -29,6 +30,7 @@ from nerf.errors import UserError, counted, listed
 from nerf.geometry.lenses import Lens
 
 POSES_FILE = "poses_bounds.npy"
+_NAME = "llff"
 _MAX_BYTES = 2**28
 
 
@@ -84,7 +86,7 @@ def from_poses_bounds(poses_bounds: Array, folder: Path, files: Sequence[Path]) 
     height, width, focal = sizes.T
     num_views = len(poses_bounds)
     return Capture(
-        format="llff",
+        format=_NAME,
         folder=folder,
         files=tuple(files),
         camtoworlds=np.stack([right, -down, back, positions], axis=-1),
@@ -96,6 +98,7 @@ def from_poses_bounds(poses_bounds: Array, folder: Path, files: Sequence[Path]) 
         ),
         sizes=np.stack([width, height], axis=-1).astype(np.int64),
         bounds=poses_bounds[:, 15:],
+        has_central_axis=True,
     )
 
 
@@ -245,3 +248,14 @@ def _numbered_names(names: Sequence[str], num_poses: int) -> list[str] | None:
     if max(numbers) >= first + num_poses:
         return None
     return [f"{found[0][0]}{first + i:0{digits}d}" for i in range(num_poses)]
+
+
+FORMAT = Format(
+    name=_NAME,
+    files_in_words="poses_bounds.npy (LLFF)",
+    read=read_llff,
+    is_in=has_file(POSES_FILE),
+    opens_files=False,
+    names=Names(files=(POSES_FILE,), suffixes=(".npy",), scene=(POSES_FILE,)),
+    by_hand=HandWritten(),
+)

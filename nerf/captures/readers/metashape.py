@@ -23,6 +23,7 @@ import numpy as np
 
 from nerf.captures.advice.repeated_faults import merge_faults
 from nerf.captures.capture import Capture, InvalidCapture
+from nerf.captures.format_record import Format, Names
 from nerf.captures.readers.posed_images import (
     PosedImage,
     finite_number,
@@ -36,6 +37,7 @@ from nerf.captures.safe_files.tables import changes_rays
 from nerf.captures.safe_files.xml_files import read_xml, text_head_of
 from nerf.errors import UserError, counted, listed
 
+_NAME = "metashape"
 _MAX_FILES = 20  # XML files that are looked at
 _READ = ("f", "cx", "cy", "b1", "b2", "k1", "k2", "k3", "k4", "p1", "p2")  # terms of a lens
 _KINDS = {"frame": False, "fisheye": True}  # whether a sensor of that type is a fisheye
@@ -105,7 +107,7 @@ def read_metashape(
     skew = max((abs(s.skew) for s in sensors.values() if isinstance(s, _Sensor)), default=0.0)
     if skew > 0:
         notes.append(f"the skew b2 of {skew:.3g} pixels is not used")
-    return make_capture("metashape", folder, images, factor, notes, follow_links=follow_links)
+    return make_capture(_NAME, folder, images, factor, notes, follow_links=follow_links)
 
 
 def _posed(path: Path, cameras: list[Element]) -> tuple[list[Element], list[str]]:
@@ -209,3 +211,12 @@ def _sensor(path: Path, sensor: Element) -> _Sensor:
     focal = value("f")
     row = (focal + value("b1"), focal, 0.5 * width + value("cx"), 0.5 * height + value("cy"))
     return _Sensor((*row, k1, k2, k3, k4, p2, p1), (width, height), _KINDS[kind], value("b2"))
+
+
+FORMAT = Format(
+    name=_NAME,
+    files_in_words="an .xml of cameras (Metashape)",
+    read=read_metashape,
+    is_in=is_metashape,
+    names=Names(suffixes=(".xml",)),
+)

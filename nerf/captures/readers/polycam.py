@@ -11,6 +11,7 @@ Source: Polycam's page "Raw data", and the section "Polycam's data format" of it
 nerfstudio's `polycam_utils.py`.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ import numpy as np
 from nerf.captures.advice.repeated_faults import merge_faults
 from nerf.captures.capture import Capture, InvalidCapture
 from nerf.captures.depths.known import DepthFile, lidar_depth
+from nerf.captures.format_record import Format, Names
 from nerf.captures.json_files.ignored_keys import check_unread
 from nerf.captures.readers.posed_images import (
     MAX_VIEWS,
@@ -31,12 +33,13 @@ from nerf.captures.safe_files.reading import (
     files_with,
     folder_at,
     link_out,
-    read_json,
+    read_json_object,
 )
 from nerf.captures.safe_files.xml_files import text_head_of
 from nerf.errors import UserError
 
 KEYFRAMES = "keyframes"
+_NAME = "polycam"
 _FOLDERS = (("corrected_cameras", "corrected_images"), ("cameras", "images"))
 _LENS = ("fx", "fy", "cx", "cy")
 _DEPTH, _CONFIDENCE = "depth", "confidence"
@@ -112,7 +115,7 @@ def _read_keyframes(
         )
     keyframes = paths[0].parent.parent
     return make_capture(
-        "polycam",
+        _NAME,
         folder,
         found,
         factor,
@@ -124,7 +127,7 @@ def _read_keyframes(
 
 def _read(path: Path, follow_links: bool) -> PosedImage:
     """The keyframe of a JSON file."""
-    content = read_json(path, follow_links=follow_links)
+    content = read_json_object(path, follow_links=follow_links)
 
     def number(key: str) -> float:
         return finite_number(content.get(key), f"{path}: {key}")
@@ -144,3 +147,27 @@ def _depth_of(path: Path, follow_links: bool) -> DepthFile | None:
         folder_at(keyframes, folder) / f"{path.stem}.png" for folder in (_DEPTH, _CONFIDENCE)
     )
     return lidar_depth(file, confidence, keyframes, follow_links=follow_links)
+
+
+def _what_is_missing(folder: Path) -> Iterator[str]:
+    """A sentence on keyframes without cameras."""
+    keyframes = folder / KEYFRAMES
+    if keyframes.is_dir():
+        yield (
+            f"{keyframes} has no cameras or corrected_cameras: export Polycam's raw data again, "
+            "taken with its developer mode on"
+        )
+
+
+FORMAT = Format(
+    name=_NAME,
+    files_in_words="keyframes (Polycam)",
+    read=read_polycam,
+    is_in=is_polycam,
+    names=Names(
+        suffixes=(".json",),
+        scene=tuple(f"{KEYFRAMES}/{cameras}" for cameras, _ in _FOLDERS),
+        parts=(KEYFRAMES, "cameras", "corrected_cameras", "corrected_images"),
+    ),
+    missing=_what_is_missing,
+)

@@ -79,8 +79,8 @@ def make_capture(
     missing = [image.name for image, file in found if file is None]
     if not matched:
         raise NoImagesFound(
-            f"{none_found(missing, 'with a pose', f'in {folder}')} ({matches.there}): put them "
-            f"into {folder / image_folders[0]} under the names that the poses have"
+            f"{none_found(missing, 'with a pose', f'in {folder}')} ({matches.description}): "
+            f"put them into {folder / image_folders[0]} under the names that the poses have"
         )
     _check_distinct(matched)
     matched.sort(key=lambda pair: natural_key(pair[0].name))
@@ -170,7 +170,7 @@ def _check_distinct(matched: Iterable[tuple[PosedImage, Path]]) -> None:
 
 
 def notes_on_files(
-    missing: Sequence[str], files: Sequence[Path], depth: Sequence[Path] = ()
+    missing: Sequence[str], safe_files: Sequence[Path], depth: Sequence[Path] = ()
 ) -> list[str]:
     """Notes on poses without an image, by their names, and on images without a pose.
 
@@ -180,7 +180,7 @@ def notes_on_files(
     if missing:
         left_out = "pose has no image and is left out", "poses have no image and are left out"
         notes.append(f"{counted(len(missing), *left_out)}: {listed(missing)}")
-    return [*notes, *notes_on_images_without_pose(files, depth, missing)]
+    return [*notes, *notes_on_images_without_pose(safe_files, depth, missing)]
 
 
 def notes_on_images_without_pose(
@@ -226,7 +226,7 @@ def _sizes(
         except UserError as fault:
             faults.append(fault)
     if faults:
-        raise InvalidCapture(image_kinds.sentences(faults))
+        raise InvalidCapture(image_kinds.messages_on_unreadable(faults))
     return sizes
 
 
@@ -290,6 +290,6 @@ def image_length(value: Any, where: str) -> int:
     return int(number)
 
 
-def text_of(path: Path, *, follow_links: bool = False) -> str:
+def read_text_file(path: Path, *, follow_links: bool = False) -> str:
     """The text of a file, see `nerf.captures.safe_files.reading.text_of`."""
     return files.text_of(read_bytes(path, follow_links=follow_links))

@@ -21,6 +21,7 @@ from xml.etree.ElementTree import Element
 import numpy as np
 
 from nerf.captures.capture import Array, Capture
+from nerf.captures.format_record import Format, Names
 from nerf.captures.readers.posed_images import (
     IMAGE_FOLDERS,
     MAX_VIEWS,
@@ -30,13 +31,14 @@ from nerf.captures.readers.posed_images import (
     from_opencv,
     make_capture,
     read_each,
-    text_of,
+    read_text_file,
 )
 from nerf.captures.safe_files.reading import check_inside, files_with, read_and_not
-from nerf.captures.safe_files.tables import Header, find_header, note_on_columns, rows_of
+from nerf.captures.safe_files.tables import TableHeader, find_header, note_on_columns, rows_of
 from nerf.captures.safe_files.xml_files import read_xml, text_head_of
 from nerf.errors import UserError, counted, listed
 
+_NAME = "realitycapture"
 _FILM = 36.0  # mm, the width of the film that focal lengths are given for
 _MAX_FILES, _MAX_FOLDERS = 20, 50  # that are looked at
 _NEEDED = ("name", "x", "y", "alt", "heading", "pitch", "roll", "f")
@@ -49,7 +51,7 @@ _NAMESPACE = "capturingreality.com/ns/xcr"
 _MODELS = ("perspective", "brown3", "brown3t2", "brown4", "brown4t2")
 
 
-def _header(lines: Sequence[str]) -> Header:
+def _header(lines: Sequence[str]) -> TableHeader:
     """The names of the columns, which may come after the number of cameras."""
     return find_header(lines, _IS_OURS, _OTHER_NAMES)
 
@@ -122,9 +124,7 @@ def read_realitycapture(
     if tables:
         images, notes = _read_csv(tables[0], follow_links)
         notes = [*read_and_not(tables), *notes]
-        return make_capture(
-            "realitycapture", folder, images, factor, notes, follow_links=follow_links
-        )
+        return make_capture(_NAME, folder, images, factor, notes, follow_links=follow_links)
     paths = _xmp_files(place, follow_links)
     if not paths:
         raise UserError(
@@ -140,14 +140,12 @@ def read_realitycapture(
         notes.append(counted(without_pose, *not_used))
     beside = paths[0].parent.relative_to(folder).as_posix()
     folders = list(dict.fromkeys((beside, *IMAGE_FOLDERS)))
-    return make_capture(
-        "realitycapture", folder, images, factor, notes, folders, follow_links=follow_links
-    )
+    return make_capture(_NAME, folder, images, factor, notes, folders, follow_links=follow_links)
 
 
 def _read_csv(path: Path, follow_links: bool) -> tuple[list[PosedImage], list[str]]:
     """The cameras of a table, and notes on its columns."""
-    lines = text_of(path, follow_links=follow_links).splitlines()[: MAX_VIEWS + 2]
+    lines = read_text_file(path, follow_links=follow_links).splitlines()[: MAX_VIEWS + 2]
     header = _header(lines)
     missing = [name for name in _NEEDED if name not in header.columns]
     if missing:
@@ -183,7 +181,9 @@ def _of_row(row: Mapping[str, str], where: str) -> PosedImage:
     heading, pitch, roll = (np.radians(value(key)) for key in ("heading", "pitch", "roll"))
     rotation = _turn(2, -heading) @ _turn(0, pitch) @ _turn(1, roll)
     position = np.array([[value("x")], [value("y")], [value("alt")]])
-    lens = _Lens(value("f"), (value("px"), value("py")), [value(key) for key in _DISTORTION])
+    lens = _ImageIntrinsics(
+        value("f"), (value("px"), value("py")), [value(key) for key in _DISTORTION]
+    )
     return PosedImage(row["name"].strip(), np.concatenate([rotation, position], axis=1), lens)
 
 
@@ -196,7 +196,7 @@ def _turn(axis: int, angle: float) -> Array:
     return matrix
 
 
-class _Lens:
+class _ImageIntrinsics:
     """The intrinsics of an image of any size, see `PosedImage.intrinsics`."""
 
     def __init__(
@@ -245,7 +245,7 @@ def _read_xmp(path: Path, follow_links: bool) -> PosedImage | None:
     camtoworld = np.concatenate(
         [np.array(rotation).reshape(3, 3).T, np.array(position)[:, None]], axis=1
     )
-    lens = _Lens(value("FocalLength35mm"), principal, distortion)
+    lens = _ImageIntrinsics(value("FocalLength35mm"), principal, distortion)
     return PosedImage(path.stem, from_opencv(camtoworld), lens)
 
 
@@ -259,3 +259,13 @@ def _values(root: Element) -> dict[str, str]:
             if "capturingreality.com" in namespace and text:
                 found[key] = text
     return found
+
+
+FORMAT = Format(
+    name=_NAME,
+    files_in_words="a .csv or .xmp of cameras (RealityCapture)",
+    read=read_realitycapture,
+    is_in=is_realitycapture,
+    may_be_in=is_incomplete,
+    names=Names(suffixes=(".csv", ".tsv", ".xmp")),
+)

@@ -13,13 +13,14 @@ range of the sensor, 5 m, is not used. Confidence is not read, nor is the depth 
 Source: the exports of the app ("EXR + JPG sequence"); nerfstudio's `record3d_utils.py`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from nerf.captures.advice.repeated_faults import merge_faults
 from nerf.captures.capture import Capture, InvalidCapture
 from nerf.captures.depths.known import LIDAR_RANGE, DepthFile
+from nerf.captures.format_record import Format, Names
 from nerf.captures.images.files import image_files
 from nerf.captures.json_files.ignored_keys import check_unread
 from nerf.captures.json_files.lens import camera_matrix
@@ -36,18 +37,19 @@ from nerf.captures.safe_files.reading import (
     file_named,
     folder_at,
     natural_key,
-    read_json,
+    read_json_object,
 )
 from nerf.errors import UserError, counted
 
 METADATA_FILES = ("metadata.json", "metadata")
+_NAME = "record3d"
 _FOLDERS = ("rgb", "rgbd")
 _DEPTH = "depth"
 _UNITS = {".exr": 1.0, ".npy": 1.0, ".png": 1e-3}  # metres; a PNG has millimetres
 
 
-def is_record3d(folder: Path) -> bool:
-    """Whether a folder has the files of the app."""
+def is_record3d(folder: Path, *, follow_links: bool = False) -> bool:
+    """Whether a folder has the files of the app. No file is opened."""
     return file_named(folder, *METADATA_FILES) is not None and _images(folder) is not None
 
 
@@ -76,7 +78,7 @@ def read_record3d(
       UserError: for what is missing or impossible.
     """
     path = file_named(folder, *METADATA_FILES) or folder / METADATA_FILES[0]
-    content = read_json(path, follow_links=follow_links)
+    content = read_json_object(path, follow_links=follow_links)
     poses = content.get("poses")
     if poses is None and (folder / "dataset.json").is_file():
         raise UserError(
@@ -118,7 +120,7 @@ def read_record3d(
             'the recording as "EXR + JPG sequence" to train on it'
         )
     return make_capture(
-        "record3d", folder, images, factor, notes, [image_folder], follow_links=follow_links
+        _NAME, folder, images, factor, notes, [image_folder], follow_links=follow_links
     )
 
 
@@ -163,3 +165,21 @@ def _lenses(path: Path, content: Mapping[str, Any], num_poses: int) -> Sequence[
     if pinhole is None:
         raise UserError(f"{path} has no intrinsics K: export the recording again")
     return [pinhole]
+
+
+def _what_is_missing(folder: Path) -> Iterator[str]:
+    """Sentences on a recording without its images."""
+    for name in METADATA_FILES:
+        if file_named(folder, name) is not None and (folder / _DEPTH).is_dir():
+            yield f"{folder} has {name} of Record3D, but no rgb: copy the folder of images there"
+
+
+FORMAT = Format(
+    name=_NAME,
+    files_in_words="metadata.json and rgb (Record3D)",
+    read=read_record3d,
+    is_in=is_record3d,
+    opens_files=False,
+    names=Names(files=METADATA_FILES[:1], suffixes=(".json",), scene=METADATA_FILES[:1]),
+    missing=_what_is_missing,
+)

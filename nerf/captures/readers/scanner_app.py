@@ -14,6 +14,7 @@ from pathlib import Path
 
 from nerf.captures.capture import Capture
 from nerf.captures.depths.known import DepthFile, lidar_depth
+from nerf.captures.format_record import Format, Names
 from nerf.captures.json_files.values import pose_matrix
 from nerf.captures.readers.posed_images import (
     MAX_VIEWS,
@@ -22,10 +23,11 @@ from nerf.captures.readers.posed_images import (
     make_capture,
     read_each,
 )
-from nerf.captures.safe_files.reading import files_with, read_json
+from nerf.captures.safe_files.reading import files_with, read_json_object
 from nerf.captures.safe_files.xml_files import text_head_of
 from nerf.errors import UserError, counted
 
+_NAME = "scanner_app"
 _PREFIX, _POSE = "frame_", "cameraPoseARFrame"
 _MAX_FILES = 5  # that are looked into
 
@@ -70,14 +72,12 @@ def read_scanner_app(
     if without_pose:
         left_out = "frame has no pose and is left out", "frames have no pose and are left out"
         notes.append(counted(without_pose, *left_out))
-    return make_capture(
-        "scanner_app", folder, images, factor, notes, ["."], follow_links=follow_links
-    )
+    return make_capture(_NAME, folder, images, factor, notes, ["."], follow_links=follow_links)
 
 
 def _read(path: Path, follow_links: bool) -> PosedImage | None:
     """The frame of a JSON file; None if it has no pose."""
-    content = read_json(path, follow_links=follow_links)
+    content = read_json_object(path, follow_links=follow_links)
     if content.get(_POSE) is None:
         return None
     matrix = pose_matrix(content[_POSE], f"{path}: {_POSE}")
@@ -91,3 +91,12 @@ def _depth_of(path: Path, follow_links: bool) -> DepthFile | None:
     number = path.stem[len(_PREFIX) :]
     file, confidence = (path.with_name(f"{name}_{number}.png") for name in ("depth", "conf"))
     return lidar_depth(file, confidence, path.parent, follow_links=follow_links)
+
+
+FORMAT = Format(
+    name=_NAME,
+    files_in_words="frame_00000.json (3D Scanner App)",
+    read=read_scanner_app,
+    is_in=is_scanner_app,
+    names=Names(suffixes=(".json",)),
+)

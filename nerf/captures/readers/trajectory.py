@@ -14,7 +14,7 @@ are then timestamps too, perhaps in nanoseconds; a pose and an image belong toge
 most 0.02 s apart. If the names are no such numbers, there must be one pose for each image, in the
 order of their names. A line may also begin with the name of its image, and have a pose of TUM
 without a timestamp or a matrix behind it. Depth images are found by
-`nerf.captures.depths.beside_images`. The lens is in a file beside them, see
+`nerf.captures.depths.search`. The lens is in a file beside them, see
 `nerf.captures.trajectories.intrinsics_file`.
 
 Source: the pages of the TUM RGB-D benchmark, "File formats", and of the KITTI odometry benchmark.
@@ -24,15 +24,16 @@ import re
 from pathlib import Path, PurePath
 
 from nerf.captures.capture import Capture
-from nerf.captures.depths.beside_images import depth_beside
 from nerf.captures.depths.known import DepthFile
+from nerf.captures.depths.search import find_depth_images
+from nerf.captures.format_record import Format, HandWritten, Names
 from nerf.captures.images.paths import folders_to
 from nerf.captures.json_files.lens import FrameLens, intrinsics
 from nerf.captures.lenses.without_size import check_shared_lenses
 from nerf.captures.readers.posed_images import (
     PosedImage,
     make_capture,
-    text_of,
+    read_text_file,
 )
 from nerf.captures.safe_files.reading import (
     file_named,
@@ -41,6 +42,7 @@ from nerf.captures.safe_files.reading import (
     read_and_not,
 )
 from nerf.captures.safe_files.xml_files import text_head_of
+from nerf.captures.trajectories import incomplete
 from nerf.captures.trajectories.images import images_of_trajectory, match_poses
 from nerf.captures.trajectories.intrinsics_file import (
     SharedLens,
@@ -50,9 +52,9 @@ from nerf.captures.trajectories.intrinsics_file import (
 )
 from nerf.captures.trajectories.poses import (
     Pose,
-    are_poses,
-    are_rotations,
+    are_lines_with_rotations,
     is_matrix,
+    is_pose_text,
     read_folder,
     read_text,
 )
@@ -63,6 +65,7 @@ from nerf.captures.trajectories.timestamps import (
 )
 from nerf.errors import UserError
 
+_NAME = "trajectory"
 TEXT_FILES = (
     *("groundtruth.txt", "trajectory.txt", "traj.txt", "poses.txt", "pose.txt"),
     *("CameraTrajectory.txt", "KeyFrameTrajectory.txt"),  # of ORB-SLAM
@@ -96,7 +99,7 @@ def trajectory_files(folder: Path, *, follow_links: bool = False) -> list[Path]:
     if any(path.name.lower().endswith(_OF_7_SCENES) for path in texts):
         return [folder]
     found = [path for path in texts if _OF_POSES.search(path.stem)][:_MAX_FILES]
-    found = [path for path in found if are_poses(_first_lines(path, follow_links))]
+    found = [path for path in found if is_pose_text(_first_lines(path, follow_links))]
     if found:
         return found
     for name in _POSE_FOLDERS:
@@ -104,7 +107,11 @@ def trajectory_files(folder: Path, *, follow_links: bool = False) -> list[Path]:
             files = files_with(folder / name, ".txt")[:1]
             if files and is_matrix(text_head_of(files[0], follow_links=follow_links)):
                 return [folder / name]
-    return [path for path in texts[:_MAX_FILES] if are_rotations(_first_lines(path, follow_links))]
+    return [
+        path
+        for path in texts[:_MAX_FILES]
+        if are_lines_with_rotations(_first_lines(path, follow_links))
+    ]
 
 
 def _first_lines(path: Path, follow_links: bool) -> list[str]:
@@ -151,7 +158,7 @@ def read_trajectory(
     is_timed = all(pose.timestamp is not None and pose.name is None for pose in trajectory)
     stamps = image_stamps(places, names, ASSOCIATION_FILES, follow_links) if is_timed else []
     named, notes = match_poses(path, trajectory, folder / image_folder, names, stamps)
-    depths, depth_notes = depth_beside(
+    depths, depth_notes = find_depth_images(
         folder,
         image_folder,
         [name for name, _ in named],
@@ -161,7 +168,7 @@ def read_trajectory(
     )
     lenses = [_lens(name, pose, shared) for name, pose in named]
     capture = make_capture(
-        "trajectory",
+        _NAME,
         folder,
         [
             _posed_image(name, pose, shared._replace(lens=lens), depths.get(name))
@@ -182,16 +189,16 @@ def _poses(path: Path, follow_links: bool) -> tuple[list[Pose], list[str]]:
     """The poses of a file or a folder, and notes."""
     if path.is_dir():
         return read_folder(path, follow_links=follow_links)
-    text = text_of(path, follow_links=follow_links)
+    text = read_text_file(path, follow_links=follow_links)
     if path.suffix.lower() in (".csv", ".tsv"):
         return read_csv(path, text)
     return read_text(path, text), []
 
 
-def _lens_of_table(path: Path, first: Pose, beside: Path | None) -> SharedLens:
+def _lens_of_table(path: Path, first: Pose, lens_file: Path | None) -> SharedLens:
     """The lens of the first image of a table that has one for each."""
-    unread = [] if beside is None else [
-        f"{path.name} has the lens of each image, and {beside.name} is not read"
+    unread = [] if lens_file is None else [
+        f"{path.name} has the lens of each image, and {lens_file.name} is not read"
     ]  # fmt: skip
     return SharedLens(lens_of_words(first.lens, str(path)), path, tuple(unread))
 
@@ -214,3 +221,18 @@ def _posed_image(name: str, pose: Pose, shared: SharedLens, depth: DepthFile | N
         lens.model == "panorama",
         depth,
     )
+
+
+FORMAT = Format(
+    name=_NAME,
+    files_in_words="trajectory.txt",
+    read=read_trajectory,
+    is_in=is_trajectory,
+    names=Names(
+        files=("trajectory.txt", "groundtruth.txt", "poses.txt", "traj.txt"),
+        suffixes=(".txt", ".csv", ".tsv"),
+        parts=("pose", "poses", "intrinsic"),
+    ),
+    guesses=incomplete.guesses,
+    by_hand=HandWritten("that of a trajectory", uses_opencv=True),
+)

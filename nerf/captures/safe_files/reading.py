@@ -96,12 +96,12 @@ def file_named(folder: Path, *names: str) -> Path | None:
     for name in names:
         if (folder / name).exists():
             return folder / name
-    wanted = {name.casefold(): order for order, name in reversed(list(enumerate(names)))}
+    order_of = {name.casefold(): order for order, name in reversed(list(enumerate(names)))}
     found: dict[int, Path] = {}
     with contextlib.suppress(OSError):
         for path in sorted(folder.iterdir()):
-            if path.name.casefold() in wanted and path.is_file():
-                found.setdefault(wanted[path.name.casefold()], path)
+            if path.name.casefold() in order_of and path.is_file():
+                found.setdefault(order_of[path.name.casefold()], path)
     return found[min(found)] if found else None
 
 
@@ -120,8 +120,8 @@ def folder_at(folder: Path, name: str) -> Path:
         inner = folder / part
         if not inner.is_dir():
             with contextlib.suppress(OSError):
-                wanted = part.casefold()
-                same = (x for x in folder.iterdir() if x.name.casefold() == wanted and x.is_dir())
+                folded = part.casefold()
+                same = (x for x in folder.iterdir() if x.name.casefold() == folded and x.is_dir())
                 inner = next(iter(sorted(same)), inner)
         folder = inner
     return folder
@@ -172,7 +172,7 @@ def read_lines(
             yield f"{path}, line {number}", line
 
 
-def read_json(path: Path, *, follow_links: bool = False) -> dict[str, Any]:
+def read_json_object(path: Path, *, follow_links: bool = False) -> dict[str, Any]:
     """Reads a JSON file that contains an object.
 
     Raises:
@@ -185,7 +185,7 @@ def read_json(path: Path, *, follow_links: bool = False) -> dict[str, Any]:
 
 
 def read_json_list(path: Path, *, follow_links: bool = False) -> list[Any]:
-    """Reads a JSON file that contains a list; raises as `read_json` does."""
+    """Reads a JSON file that contains a list; raises as `read_json_object` does."""
     found = _read_json(path, follow_links)
     if not isinstance(found, list):
         raise UserError(f"{path} must contain a list, not {type(found).__name__}: make it again")
@@ -251,15 +251,15 @@ def path_inside(
         raise UserError(f"{shown!r} names no {what}: name one, relative to {folder}")
     if os.name != "nt" and re.match("[A-Za-z]:", path):  # a drive of Windows
         return None
-    here = os.path.abspath(folder)
-    target = Path(os.path.normpath(os.path.join(here, root, path)))
-    if target.is_relative_to(here) and target != Path(here):
-        return target.relative_to(here)
+    base = os.path.abspath(folder)
+    target = Path(os.path.normpath(os.path.join(base, root, path)))
+    if target.is_relative_to(base) and target != Path(base):
+        return target.relative_to(base)
     with contextlib.suppress(OSError, ValueError):  # an impossible name
-        here = os.path.realpath(folder)
+        base = os.path.realpath(folder)
         for found in (target, Path(os.path.realpath(target))):
-            if found.is_relative_to(here) and found != Path(here):
-                return found.relative_to(here)
+            if found.is_relative_to(base) and found != Path(base):
+                return found.relative_to(base)
     return None
 
 

@@ -22,7 +22,7 @@ _OF_RAYS = re.compile(
 )
 
 
-class Header(NamedTuple):
+class TableHeader(NamedTuple):
     """The names of the columns of a table.
 
     Attributes:
@@ -38,7 +38,7 @@ class Header(NamedTuple):
 
 def find_header(
     lines: Sequence[str], needed: Sequence[str], other_names: Mapping[str, str], within: int = 2
-) -> Header:
+) -> TableHeader:
     """The line with the names of the columns, which may follow another line.
 
     Args:
@@ -52,8 +52,8 @@ def find_header(
         words = [word.strip().strip('"').lower() for word in line.lstrip("#").split(delimiter)]
         columns = _renamed(words, other_names)
         if set(needed) <= set(columns):
-            return Header(number, columns, delimiter)
-    return Header(0, (), ",")
+            return TableHeader(number, columns, delimiter)
+    return TableHeader(0, (), ",")
 
 
 def _renamed(words: Sequence[str], other_names: Mapping[str, str]) -> tuple[str, ...]:
@@ -65,7 +65,9 @@ def _renamed(words: Sequence[str], other_names: Mapping[str, str]) -> tuple[str,
     return tuple(found)
 
 
-def rows_of(path: Path, lines: Sequence[str], header: Header) -> Iterator[tuple[int, list[str]]]:
+def rows_of(
+    path: Path, lines: Sequence[str], header: TableHeader
+) -> Iterator[tuple[int, list[str]]]:
     """The number of each line below the header, and its values; comments are left out.
 
     Numbers get decimal points in place of decimal commas.
@@ -96,7 +98,7 @@ def rows_of(path: Path, lines: Sequence[str], header: Header) -> Iterator[tuple[
 
 
 def note_on_columns(
-    path: Path, header: Header, known: Sequence[str], rows: Sequence[Sequence[str]]
+    path: Path, header: TableHeader, known: Sequence[str], rows: Sequence[Sequence[str]]
 ) -> list[str]:
     """A note on columns that are not read.
 

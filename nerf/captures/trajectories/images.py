@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from nerf.captures.advice.unposed import is_video
-from nerf.captures.depths.beside_images import is_depth_name
+from nerf.captures.depths.search import is_depth_name
 from nerf.captures.images.files import advice_on_other_files, image_files
 from nerf.captures.images.index import NO_VIEWS
 from nerf.captures.images.names import NoImagesFound

@@ -33,8 +33,13 @@ from nerf.captures.capture import HALF_PIXEL, Array
 from nerf.captures.json_files.ignored_keys import check_lens_keys, notes_on_keys, notes_on_lenses
 from nerf.captures.json_files.key_names import OTHER_NAMES, with_usual_names
 from nerf.captures.json_files.lens import FrameLens, read_lens
-from nerf.captures.readers.posed_images import finite_number, finite_numbers, image_length, text_of
-from nerf.captures.safe_files.reading import check_inside, contents, file_named, read_json
+from nerf.captures.readers.posed_images import (
+    finite_number,
+    finite_numbers,
+    image_length,
+    read_text_file,
+)
+from nerf.captures.safe_files.reading import check_inside, contents, file_named, read_json_object
 from nerf.captures.safe_files.tables import has_decimal_commas
 from nerf.errors import UserError, counted, listed
 
@@ -122,7 +127,7 @@ def lens_file(folder: Path, places: Sequence[Path], *, follow_links: bool = Fals
 
 def _of_json(path: Path, follow_links: bool) -> SharedLens:
     """The lens of a JSON file, by the rules of a transforms.json."""
-    values = _renamed(read_json(path, follow_links=follow_links))
+    values = _renamed(read_json_object(path, follow_links=follow_links))
     is_replica = path.name.lower() == _REPLICA_FILE
     depth_unit = _depth_unit(values, (*_DEPTH_SCALES, *(["scale"] if is_replica else [])))
     as_frame: dict[str, Any] = {**values, "frames": [{}]}
@@ -155,7 +160,7 @@ def _renamed(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _of_text(path: Path, follow_links: bool) -> SharedLens:
-    text = text_of(path, follow_links=follow_links)
+    text = read_text_file(path, follow_links=follow_links)
     lines = [line.partition("#")[0] for line in text.splitlines() if not line.startswith("%")]
     named = [pair for line in lines for pair in _PAIR.findall(line)]
     if named:
@@ -232,13 +237,13 @@ def lens_of_words(values: Mapping[str, str], where: str) -> FrameLens:
 
 def _of_kitti(path: Path, image_folder: str, follow_links: bool) -> SharedLens:
     """The lens and the place of one camera of KITTI."""
-    wanted = _KITTI_IMAGES.get(image_folder, "P0")
-    for line in text_of(path, follow_links=follow_links).splitlines():
+    projection_name = _KITTI_IMAGES.get(image_folder, "P0")
+    for line in read_text_file(path, follow_links=follow_links).splitlines():
         key, _, numbers = line.partition(":")
-        if key.strip() == wanted:
-            matrix = np.array(finite_numbers(numbers.split(), 12, f"{path}: {wanted}"))
-            return _of_projection(path, wanted, matrix.reshape(3, 4))
-    raise UserError(f"{path} has no line {wanted}: copy the file of the sequence again")
+        if key.strip() == projection_name:
+            matrix = np.array(finite_numbers(numbers.split(), 12, f"{path}: {projection_name}"))
+            return _of_projection(path, projection_name, matrix.reshape(3, 4))
+    raise UserError(f"{path} has no line {projection_name}: copy the file of the sequence again")
 
 
 def _of_projection(path: Path, name: str, projection: Array) -> SharedLens:

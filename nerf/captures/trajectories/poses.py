@@ -14,7 +14,7 @@ from nerf.captures.readers.posed_images import (
     finite_number,
     from_opencv,
     pose_of_quaternion,
-    text_of,
+    read_text_file,
 )
 from nerf.captures.safe_files.reading import files_with, natural_key
 from nerf.captures.safe_files.tables import (
@@ -150,9 +150,9 @@ def _order(line: str) -> _Order | None:
     words = [word.lower() for word in re.findall("[A-Za-z_]+", line)]
     words = [OTHER_NAMES.get(word, word) for word in words]
     for first in ("timestamp", "name"):
-        wanted = (first, *POSITION, *QUATERNION)
-        if sorted(word for word in words if word not in NUMBERS) == sorted(wanted):
-            return _Order([words.index(word) for word in wanted], len(words))
+        expected = (first, *POSITION, *QUATERNION)
+        if sorted(word for word in words if word not in NUMBERS) == sorted(expected):
+            return _Order([words.index(word) for word in expected], len(words))
     return None
 
 
@@ -172,7 +172,7 @@ def pose_of_numbers(numbers: Sequence[float], where: str) -> Pose:
     return Pose(from_opencv(np.array(numbers).reshape(-1, 4)))
 
 
-def are_poses(lines: Sequence[str]) -> bool:
+def is_pose_text(lines: Sequence[str]) -> bool:
     """Whether the first line that is not a comment is one that `read_text` reads.
 
     >>> are_poses(["# poses", "1.5 0 0 0 0 0 0 1"]), are_poses(["1.5 rgb/1.5.png"])
@@ -192,7 +192,7 @@ def are_poses(lines: Sequence[str]) -> bool:
     return False
 
 
-def are_rotations(lines: Sequence[str]) -> bool:
+def are_lines_with_rotations(lines: Sequence[str]) -> bool:
     """Whether two or more lines have poses, all with rotations: no other file is like that.
 
     >>> (
@@ -228,14 +228,14 @@ def read_folder(folder: Path, *, follow_links: bool = False) -> tuple[list[Pose]
     place was lost.
     """
     paths = sorted(files_with(folder, ".txt"), key=lambda path: natural_key(path.name))
-    beside = [path for path in paths if path.stem.lower().endswith(_BESIDE)]
-    paths = beside or paths
+    extra = [path for path in paths if path.stem.lower().endswith(_BESIDE)]
+    paths = extra or paths
     poses: list[Pose] = []
     problems: list[tuple[str, str]] = []
     lost: list[str] = []
     for path in paths[:MAX_VIEWS]:
         try:
-            text = text_of(path, follow_links=follow_links)
+            text = read_text_file(path, follow_links=follow_links)
             if not is_matrix(text):
                 raise UserError(f"{path} is not a 3x4 or 4x4 matrix: write it row by row")
             words = text.split()
@@ -243,7 +243,7 @@ def read_folder(folder: Path, *, follow_links: bool = False) -> tuple[list[Pose]
                 lost.append(path.name)
                 continue
             numbers = [finite_number(word, str(path)) for word in words]
-            name = f"{path.stem[: -len(_BESIDE)]}.color" if beside else path.stem
+            name = f"{path.stem[: -len(_BESIDE)]}.color" if extra else path.stem
             poses.append(pose_of_numbers(numbers, str(path))._replace(name=name))
         except UserError as problem:
             problems.append((path.name, str(problem)))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from nerf.captures.readers.posed_images import MAX_VIEWS, finite_number
 from nerf.captures.safe_files.reading import IMAGE_SUFFIXES
-from nerf.captures.safe_files.tables import Header, find_header, note_on_columns, rows_of
+from nerf.captures.safe_files.tables import TableHeader, find_header, note_on_columns, rows_of
 from nerf.captures.trajectories.intrinsics_file import LENS_COLUMNS
 from nerf.captures.trajectories.poses import (
     NUMBERS,
@@ -45,7 +45,7 @@ _LAST_ROWS = tuple(
 _KNOWN = ("name", "timestamp", *POSITION, *QUATERNION, *NUMBERS)
 
 
-def header_of(lines: Sequence[str]) -> Header:
+def header_of(lines: Sequence[str]) -> TableHeader:
     """The names of the columns of a table of poses; none if it is not one."""
     for needed in ((*POSITION, *QUATERNION), *_MATRICES):
         header = find_header(lines, needed, OTHER_NAMES, within=1)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nerf.captures.readers.posed_images import MAX_VIEWS, text_of
+from nerf.captures.readers.posed_images import MAX_VIEWS, read_text_file
 
 MAX_SECONDS = 0.02  # between an image and its pose, as the TUM benchmark's own tools have it
 _MAX_NEAR = 20  # poses before and after an image that it is compared with
@@ -25,7 +25,7 @@ def image_stamps(
     """
     for path in (place / name for name in lists for place in places):
         if path.is_file():
-            text = text_of(path, follow_links=follow_links)
+            text = read_text_file(path, follow_links=follow_links)
             lines = [line.split() for line in text.splitlines()[:MAX_VIEWS]]
             found = [_stamp(words[0], words[1]) for words in lines if len(words) >= 2]
             return [stamp for stamp in found if stamp is not None]

@@ -9,7 +9,7 @@ from nerf.captures.capture import HALF_PIXEL, Array
 from nerf.captures.colmap_model import bounds as colmap_bounds
 from nerf.captures.colmap_model import files as colmap_files
 from nerf.captures.lenses.models import MODEL_IDS, PANORAMA, panorama_intrinsics
-from nerf.captures.writers.task import ExportTask, note_on_lost_split
+from nerf.captures.writers.task import ExportTask, Writer, note_on_lost_split
 from nerf.errors import UserError
 from nerf.geometry.lenses import Lens
 
@@ -98,3 +98,6 @@ def _world_to_camera(camtoworld: Array) -> tuple[list[float], list[float]]:
     rotation = np.stack([right, -up, -back])
     x, y, z, w = Rotation.from_matrix(rotation).as_quat().tolist()
     return [w, x, y, z], (-rotation @ position).tolist()
+
+
+WRITER = Writer("colmap", check_colmap, write_colmap)

@@ -1,6 +1,6 @@
-"""The arguments of the writers of all formats, see `nerf.captures.export`."""
+"""What a writer of a format is, and its arguments, see `nerf.captures.export`."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +22,26 @@ class ExportTask(NamedTuple):
     sizes: npt.NDArray[np.int64]
     names: Sequence[str]
     out: Path
+
+
+class Writer(NamedTuple):
+    """The writer of a format.
+
+    Attributes:
+      name: the name of the format.
+      check: gives notes on what is lost; raises a UserError if the format cannot express a capture.
+      write: writes the files of poses. The images and masks are written already.
+      keep_order: whether the names of the images must sort in the order of the views, since the
+        format stores no names.
+      as_png: whether all images are written as PNG, since readers of the format add this suffix to
+        the names.
+    """
+
+    name: str
+    check: Callable[[ExportTask], list[str]]
+    write: Callable[[ExportTask], None]
+    keep_order: bool = False
+    as_png: bool = False
 
 
 def note_on_lost_split(capture: Capture) -> list[str]:

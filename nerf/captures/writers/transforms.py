@@ -11,7 +11,7 @@ import numpy as np
 from nerf.captures.capture import HALF_PIXEL
 from nerf.captures.lenses.models import PANORAMA
 from nerf.captures.readers import transforms
-from nerf.captures.writers.task import IMAGES, ExportTask
+from nerf.captures.writers.task import IMAGES, ExportTask, Writer
 from nerf.errors import counted
 from nerf.geometry.lenses import Lens
 
@@ -87,3 +87,7 @@ def _intrinsics(lens: Lens, index: int, size: Sequence[int]) -> dict[str, Any]:
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+NERFSTUDIO = Writer("nerfstudio", check_transforms, write_nerfstudio)
+BLENDER = Writer("blender", check_transforms, write_blender, as_png=True)

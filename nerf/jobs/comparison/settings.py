@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from nerf.jobs.report import all_settings, plain
+from nerf.jobs.report import all_settings, setting_text
 from nerf.jobs.reports.run_summary import RunSummary
 
 _RECORDED = ("seed", "precision", "init_from", "space")  # beside the settings
@@ -18,5 +18,5 @@ def differing_settings(runs: Sequence[RunSummary]) -> list[tuple[str, list[str]]
 
 def _settings(run: RunSummary) -> Mapping[str, str]:
     """How a run was made: its settings by their dotted names, and what else decides the result."""
-    own = {name: plain(run.record[name]) for name in _RECORDED if name in run.record}
-    return own | {name: plain(value) for name, value in all_settings(run).items()}
+    own = {name: setting_text(run.record[name]) for name in _RECORDED if name in run.record}
+    return own | {name: setting_text(value) for name, value in all_settings(run).items()}

@@ -5,14 +5,14 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from nerf.export import depth_maps
-from nerf.export.frames import Frame
+from nerf.export.coordinate_frames import CoordinateFrame
 from nerf.jobs.exports.views import render_depth
 from nerf.jobs.trained_field import TrainedField
 from nerf.runtime.events import Callback, say
 
 
 def write_depth(
-    trained: TrainedField, folder: Path, frame: Frame, callback: Callback
+    trained: TrainedField, folder: Path, frame: CoordinateFrame, callback: Callback
 ) -> dict[str, Any]:
     """Writes the depth maps and cameras of all views, one after the other.
 

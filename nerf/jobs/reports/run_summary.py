@@ -156,7 +156,7 @@ def _read(folder: Path) -> RunSummary:
         run_folder.EVAL_FILE: scores is None,
         metrics.METRICS_FILE: not lines or _end_early(lines, scores),
         run_folder.SCENE_FILE: not _is_scene(folder / run_folder.SCENE_FILE),
-        parameters.FILE_NAME: not parameters.is_whole(folder / parameters.FILE_NAME),
+        parameters.FILE_NAME: not parameters.is_complete(folder / parameters.FILE_NAME),
     }
     damaged = tuple(
         name for name, is_lost in is_damaged.items() if is_lost and _holds(folder / name)

@@ -18,13 +18,13 @@ from nerf.scenes.scene import Scene
 
 CORRECTED = "exposure and white balance: gains fitted on the left half, scored on the right half"
 
-Choice = Literal["auto", "on", "off"]
+CorrectionOption = Literal["auto", "on", "off"]
 Correction = Literal["exposure", "poses"]
 Floats = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 
 
-def is_corrected(name: Correction, choice: Choice, config: TrainConfig) -> bool:
+def is_corrected(name: Correction, choice: CorrectionOption, config: TrainConfig) -> bool:
     """Whether held-out views are scored with a correction of their own.
 
     Args:
@@ -35,51 +35,53 @@ def is_corrected(name: Correction, choice: Choice, config: TrainConfig) -> bool:
     Raises:
       UserError: if `choice` is another word.
     """
-    if choice not in get_args(Choice):
+    if choice not in get_args(CorrectionOption):
         raise UserError(f"`{name}` must be auto, on or off, not {choice!r}")
     settings: dict[Correction, str] = {"exposure": config.exposure, "poses": config.poses}
     return choice == "on" or (choice == "auto" and settings[name] == "on")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Exposed:
+class ExposureFit:
     """A rendered view with the exposure of its image.
 
     Attributes:
       rgb: `[height, width, 3]`, sRGB in [0, 1], clipped.
       gains: `[3]`, of red, green and blue in linear light.
-      is_known: whether both halves have pixels that count; else nothing is corrected.
+      is_fitted: whether both halves have pixels that count; else nothing is corrected.
     """
 
     rgb: Floats
     gains: Floats
-    is_known: bool
+    is_fitted: bool
 
     def scored(self, image: Floats) -> Floats:
         """The half of an image `[height, width, ...]` that is scored: the right one."""
         return image[:, image.shape[1] // 2 :]
 
-    def scored_mask(self, kept: Mask | None) -> Mask | None:
+    def scored_mask(self, mask: Mask | None) -> Mask | None:
         """The pixels of that half that count; None for all."""
-        return None if kept is None else kept[:, kept.shape[1] // 2 :]
+        return None if mask is None else mask[:, mask.shape[1] // 2 :]
 
 
-def with_exposure(scene: Scene, image: RenderedImage, truth: Floats, kept: Mask | None) -> Exposed:
+def fit_exposure(
+    scene: Scene, image: RenderedImage, truth: Floats, mask: Mask | None
+) -> ExposureFit:
     """A rendered view with gains that fit the left half of its image.
 
     Args:
       scene: of the view.
       image: as it was rendered.
       truth: `[height, width, 3]`, its image.
-      kept: `[height, width]`, the pixels that count; None for all.
+      mask: `[height, width]`, the pixels that count; None for all.
     """
     acc = image.acc if scene.is_transparent else None
     behind = 1.0 if scene.background == "white" else 0.0
     middle = truth.shape[1] // 2
-    left = np.ones(truth.shape[:2], np.bool_) if kept is None else kept.copy()
+    left = np.ones(truth.shape[:2], np.bool_) if mask is None else mask.copy()
     right = left[:, middle:].any()
     left[:, middle:] = False
-    seen = None if acc is None else acc[left]
-    log_gains = exposure.fit_log_gains(image.rgb[left], truth[left], seen, behind)
+    opacity = None if acc is None else acc[left]
+    log_gains = exposure.fit_log_gains(image.rgb[left], truth[left], opacity, behind)
     rgb = exposure.clipped(image.rgb, log_gains, acc, behind)
-    return Exposed(rgb, np.exp(log_gains), bool(left.any() and right))
+    return ExposureFit(rgb, np.exp(log_gains), bool(left.any() and right))

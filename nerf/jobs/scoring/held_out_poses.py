@@ -52,7 +52,7 @@ class ViewAligner:
         assert view.image is not None
         start = transform_poses(self.to_corrected, np.asarray(view.camera.camtoworlds, np.float64))
         camera = dataclasses.replace(view.camera, camtoworlds=start.astype(np.float32))
-        pixels = self.finder.choose(view.image, view.kept, log_gains)
+        pixels = self.finder.choose_pixels(view.image, view.mask, log_gains)
         return dataclasses.replace(camera, camtoworlds=self.finder.find(camera, pixels))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nerf.jobs.renderers import RenderMethod
-from nerf.jobs.scoring.held_out_exposure import Exposed
+from nerf.jobs.scoring.held_out_exposure import ExposureFit
 from nerf.render import image_metrics
 from nerf.render.flip import flip
 from nerf.render.images import RenderedImage
@@ -203,7 +203,7 @@ def score_view(
     scene: Scene,
     view: View,
     image: RenderedImage,
-    exposed: Exposed | None = None,
+    exposure_fit: ExposureFit | None = None,
     unaligned: RenderedImage | None = None,
 ) -> ViewScore:
     """All scores of one drawn view.
@@ -212,20 +212,20 @@ def score_view(
       scene: of the view.
       view: with its image.
       image: as it was rendered.
-      exposed: the same with the view's own exposure, which is then what is scored; None where
+      exposure_fit: the same with the view's own exposure, which is then what is scored; None where
         exposure is not corrected.
       unaligned: as it was rendered from the pose of the scene, where `image` is from another.
     """
     assert view.image is not None
     depth = None if scene.depth is None else scene.depth[view.index]
     height, width = view.image.shape[:2]
-    scored = image.rgb, view.image, view.kept
+    scored = image.rgb, view.image, view.mask
     scores, gains = psnr_and_ssim(*scored), None
-    whole = scores if unaligned is None else psnr_and_ssim(unaligned.rgb, view.image, view.kept)
-    if exposed is not None and exposed.is_known:
-        red, green, blue = (float(gain) for gain in exposed.gains)
-        parts = exposed.scored(exposed.rgb), exposed.scored(view.image)
-        scored, gains = (*parts, exposed.scored_mask(view.kept)), (red, green, blue)
+    whole = scores if unaligned is None else psnr_and_ssim(unaligned.rgb, view.image, view.mask)
+    if exposure_fit is not None and exposure_fit.is_fitted:
+        red, green, blue = (float(gain) for gain in exposure_fit.gains)
+        parts = exposure_fit.scored(exposure_fit.rgb), exposure_fit.scored(view.image)
+        scored, gains = (*parts, exposure_fit.scored_mask(view.mask)), (red, green, blue)
         scores = psnr_and_ssim(*scored)
     return ViewScore(
         view.index,
@@ -234,10 +234,10 @@ def score_view(
         scores.ssim,
         None if depth is None else image_metrics.depth_error(image.depth, depth),
         None if scene.cameras.sizes is None else (height, width),
-        None if view.kept is None else float(1.0 - np.mean(view.kept)),
+        None if view.mask is None else float(1.0 - np.mean(view.mask)),
         ms_ssim(*scored),
         flip(*scored),
-        uncorrected=None if exposed is None and unaligned is None else whole,
+        uncorrected=None if exposure_fit is None and unaligned is None else whole,
         gains=gains,
         camtoworld=None if unaligned is None else _rows(view.camera.camtoworlds),
     )
@@ -250,9 +250,9 @@ def _rows(camtoworld: npt.ArrayLike) -> tuple[tuple[float, ...], ...]:
 def psnr_and_ssim(
     image: npt.NDArray[np.float32],
     truth: npt.NDArray[np.float32],
-    kept: npt.NDArray[np.bool_] | None,
+    mask: npt.NDArray[np.bool_] | None,
 ) -> Uncorrected:
     """Both scores of an image, see `nerf.render.image_metrics`."""
     return Uncorrected(
-        image_metrics.psnr(image, truth, kept), image_metrics.ssim(image, truth, kept)
+        image_metrics.psnr(image, truth, mask), image_metrics.ssim(image, truth, mask)
     )

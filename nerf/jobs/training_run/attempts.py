@@ -14,9 +14,9 @@ from nerf.config.settings import PROPOSAL
 from nerf.corrections.record import CorrectionRecord
 from nerf.errors import UserError
 from nerf.jobs.trained_field import TrainedField
-from nerf.jobs.training_run import several_processes as several
+from nerf.jobs.training_run import several_processes
 from nerf.jobs.training_run.options import TrainOptions
-from nerf.jobs.training_run.preview import Preview, preview_index, size_before
+from nerf.jobs.training_run.preview import PreviewRenderer, preview_index, size_before
 from nerf.jobs.training_run.record import run_record
 from nerf.jobs.training_run.views import corrections_in_words, depths_in_words, training_views
 from nerf.runs import run_folder
@@ -56,7 +56,7 @@ class TrainingRun:
     options: TrainOptions
     loop_config: LoopConfig
     callback: Callback
-    was_stopped: loop.AskFn
+    was_stopped: loop.ShouldStopFn
     started: float
 
     def record(self) -> dict[str, Any]:
@@ -116,7 +116,7 @@ class TrainingRun:
     def _make_step(self) -> StepFn:
         indices, config = self.fresh.needed_scene().split.train, self.fresh.config
         num_strata = fixed_order.num_shards(config.train.num_rays, jax.device_count())
-        views = exchange.everyone(
+        views = exchange.call_on_all(
             lambda: training_views(self.scene, indices, num_strata=num_strata)
         )
         num_views = len(views.layout.offsets)
@@ -148,7 +148,7 @@ class TrainingRun:
                 fresh = self._fresh_state(store)
                 first = opened.first_state(fresh, self.loop_config.goal)
                 first = self._carved(first) if first is fresh else first
-                first = several.state_from_first(first)
+                first = several_processes.broadcast_state(first)
                 self._write_corrections(opened, first)
                 state = self._loop(opened, step_fn, first, interrupted)
         except Interrupted:
@@ -161,10 +161,10 @@ class TrainingRun:
         opened: OpenStore,
         step_fn: StepFn,
         state: TrainState,
-        interrupted: loop.AskFn,
+        interrupted: loop.ShouldStopFn,
     ) -> TrainState:
         """The training loop, with this run's store, preview and callback."""
-        before = exchange.value_from_first(opened.metrics_before())
+        before = exchange.broadcast_value(opened.metrics_before())
 
         def should_stop() -> bool:
             return interrupted() or self.was_stopped()
@@ -173,15 +173,17 @@ class TrainingRun:
             opened.save(state, score)
             self._write_corrections(opened, state)
 
-        together = None
+        synchronized = None
         if processes.count() > 1:
-            together = several.Together(interrupted, self.was_stopped, self.started)
-        preview = Preview(
+            synchronized = several_processes.SynchronizedLoop(
+                interrupted, self.was_stopped, self.started
+            )
+        preview = PreviewRenderer(
             self.fresh,
             self.scene,
             opened,
             self.callback,
-            should_stop if together is None else together.should_stop_drawing,
+            should_stop if synchronized is None else synchronized.should_stop_drawing,
             self.options,
             size_before(before, self.scene.cameras[preview_index(self.fresh.needed_scene())]),
         )
@@ -193,8 +195,8 @@ class TrainingRun:
             should_stop,
             lambda state, step: self.options.watch(state.params, step),
         )
-        if together is not None:
-            step_fn, hooks = together.step_fn(step_fn), together.hooks(hooks)
+        if synchronized is not None:
+            step_fn, hooks = synchronized.step_fn(step_fn), synchronized.hooks(hooks)
         state = loop.train(
             step_fn,
             state,
@@ -203,11 +205,11 @@ class TrainingRun:
             config=self.loop_config,
             hooks=hooks,
             callback=self.callback,
-            seconds_before=exchange.value_from_first(_seconds_before(before, self.started)),
+            seconds_before=exchange.broadcast_value(_seconds_before(before, self.started)),
             evaluate_first=self._evaluates_first(int(state.step), before),
         )
-        if together is not None:
-            together.check_interrupted()
+        if synchronized is not None:
+            synchronized.check_interrupted()
         return state
 
     def _evaluates_first(self, first_step: int, before: Sequence[Mapping[str, Any]]) -> bool:
@@ -239,9 +241,9 @@ class TrainingRun:
             return None
         grid = config.field.proposal
         nx, ny, nz = (count - 1 for count in grid.resolution)
-        everywhere = np.ones((nx, ny, nz), np.bool_)
+        all_occupied = np.ones((nx, ny, nz), np.bool_)
         if not scene.has_hull:
-            return everywhere  # given parameters may know what is empty in another scene
+            return all_occupied  # given parameters may know what is empty in another scene
         views = self.fresh.needed_scene().split.train
         occupied = visual_hull(
             scene.cameras,
@@ -257,7 +259,7 @@ class TrainingRun:
                 "no point is opaque in every view that sees it: the poses may be "
                 "wrong; empty space is not skipped",
             )
-            return everywhere
+            return all_occupied
         share = f"{occupied.mean():.0%} of the box"
         say(
             self.callback,

@@ -41,7 +41,7 @@ def write_training_charts(
         view = scene.view(preview_index(trained.needed_scene()))
         assert view.image is not None
         height, width = panels[-1][1].shape[:2]
-        image = images.turned(images.hatched(view.image, view.kept), view.turns)
+        image = images.turned(images.hatch_masked(view.image, view.mask), view.turns)
         if (height, width) != image.shape[:2]:  # previews of a large view are smaller
             image = shrink(image, height, width)
         truth = (f"{scene.truth_name}, {view.label}", image)

@@ -11,9 +11,9 @@ import numpy.typing as npt
 from nerf.captures.images.files import shrink
 from nerf.field import Params
 from nerf.geometry.cameras import Cameras
-from nerf.jobs.draw import draw_together
+from nerf.jobs.draw import draw_on_all
 from nerf.jobs.renderers import preview_renderer
-from nerf.jobs.scoring.held_out_exposure import with_exposure
+from nerf.jobs.scoring.held_out_exposure import fit_exposure
 from nerf.jobs.scoring.scores import Uncorrected, psnr_and_ssim
 from nerf.jobs.trained_field import TrainedField
 from nerf.jobs.training_run.options import TrainOptions
@@ -25,7 +25,7 @@ from nerf.runtime import events, processes
 from nerf.runtime.events import Callback
 from nerf.scenes.record import SceneRecord
 from nerf.scenes.scene import Scene, View
-from nerf.training.loop import TEST_PSNR, AskFn
+from nerf.training.loop import TEST_PSNR, ShouldStopFn
 from nerf.training.state import TrainState
 
 MAX_PIXELS = 2**17  # about 418 x 313
@@ -35,7 +35,7 @@ _HEIGHT, _WIDTH = "test_height", "test_width"
 
 
 @dataclasses.dataclass
-class Preview:
+class PreviewRenderer:
     """Draws and scores the middle one of the held-out views, smaller where it is large.
 
     Attributes:
@@ -55,7 +55,7 @@ class Preview:
     scene: Scene
     store: OpenStore
     callback: Callback
-    should_stop: AskFn
+    should_stop: ShouldStopFn
     options: TrainOptions
     size: tuple[int, int] | None = None
     planned: tuple[int, int] | None = None
@@ -100,12 +100,12 @@ class Preview:
         return image if image.shape[:2] == (height, width) else shrink(image, height, width)
 
     @functools.cached_property
-    def _kept(self) -> npt.NDArray[np.bool_] | None:
+    def _mask(self) -> npt.NDArray[np.bool_] | None:
         """The pixels that are scored: those that cover only used pixels of the view's own image."""
-        kept, (height, width) = self._view.kept, (self._camera.height, self._camera.width)
-        if kept is None or kept.shape == (height, width):
-            return kept
-        return shrink(kept[..., None].astype(np.float32), height, width)[..., 0] > _ALL
+        mask, (height, width) = self._view.mask, (self._camera.height, self._camera.width)
+        if mask is None or mask.shape == (height, width):
+            return mask
+        return shrink(mask[..., None].astype(np.float32), height, width)[..., 0] > _ALL
 
     @functools.cached_property
     def _prepare(self) -> Callable[[Params], ImageRenderer]:
@@ -130,7 +130,7 @@ class Preview:
 
         try:
             renderer = self._prepare(state.params)
-            image = draw_together(renderer, self._camera, on_rays=check_stop)
+            image = draw_on_all(renderer, self._camera, on_rays=check_stop)
         except InterruptedError:
             return None
         if not processes.is_first():
@@ -150,11 +150,13 @@ class Preview:
     def _scores(self, image: RenderedImage) -> Uncorrected:
         """PSNR and SSIM of the view; with its own exposure where exposure is corrected."""
         if self.fresh.config.train.exposure == "on":
-            own = with_exposure(self.scene, image, self._truth, self._kept)
-            if own.is_known:
-                mask = own.scored_mask(self._kept)
-                return psnr_and_ssim(own.scored(own.rgb), own.scored(self._truth), mask)
-        return psnr_and_ssim(image.rgb, self._truth, self._kept)
+            exposure_fit = fit_exposure(self.scene, image, self._truth, self._mask)
+            if exposure_fit.is_fitted:
+                mask = exposure_fit.scored_mask(self._mask)
+                return psnr_and_ssim(
+                    exposure_fit.scored(exposure_fit.rgb), exposure_fit.scored(self._truth), mask
+                )
+        return psnr_and_ssim(image.rgb, self._truth, self._mask)
 
 
 def size_within(camera: Cameras, max_pixels: int) -> tuple[int, int]:

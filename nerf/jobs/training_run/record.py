@@ -68,7 +68,7 @@ def _used_pixels(scene: Scene) -> dict[str, Any]:
     """What alpha means, and how many pixels masks leave; None where all are used."""
     images = scene.images
     alpha = "object" if images.is_transparent else "colour" if images.background else "not used"
-    return {"alpha": alpha, "used_pixels": None if images.kept is None else images.kept.count}
+    return {"alpha": alpha, "used_pixels": None if images.mask is None else images.mask.count}
 
 
 def _known_depths(trained: TrainedField, scene: Scene) -> dict[str, Any]:

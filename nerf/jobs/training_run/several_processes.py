@@ -16,13 +16,13 @@ import jax
 from nerf.config import text
 from nerf.config.settings import Config
 from nerf.errors import UserError
-from nerf.jobs.training_run.same_inputs import check_same
+from nerf.jobs.training_run.process_consistency import check_processes_agree
 from nerf.runs import run_folder
 from nerf.runs.store import MemoryStore, Store
 from nerf.runtime import exchange, global_arrays, processes
 from nerf.runtime.interrupts import Interrupted
 from nerf.training.lockstep import Lockstep
-from nerf.training.loop import AskFn, Hooks
+from nerf.training.loop import Hooks, ShouldStopFn
 from nerf.training.state import TrainState
 from nerf.training.step import StepFn
 
@@ -30,7 +30,7 @@ _STOPPED, _INTERRUPTED = 1, 2  # what a process was asked, by its callback or by
 _TILES_BETWEEN_MEETINGS = 8  # of a preview; the processes meet in milliseconds
 
 
-class FollowerStore(MemoryStore):
+class SecondaryStore(MemoryStore):
     """The store of a process that is not the first one: it writes nothing."""
 
     def __init__(self, num_restarts: int) -> None:
@@ -59,7 +59,7 @@ def opened_folder(folder: Path) -> Iterator[None]:
             run_folder.prepare(folder)
             stack.enter_context(run_folder.locked(folder))
 
-        exchange.first_does(open_folder)
+        exchange.call_on_first(open_folder)
         yield
 
 
@@ -77,34 +77,34 @@ def config_from_first(
     """
     if processes.count() == 1:
         return find(config)
-    check_same({"config": text.to_json(config)})
+    check_processes_agree({"config": text.to_json(config)})
 
     def settings() -> tuple[dict[str, Any], list[str]]:
-        found, kept = find(config)
-        return text.to_json(found), kept
+        found, kept_settings = find(config)
+        return text.to_json(found), kept_settings
 
-    values, kept = exchange.value_from_first(exchange.first_does(settings))
-    return text.from_json(values), kept
+    values, kept_settings = exchange.broadcast_value(exchange.call_on_first(settings))
+    return text.from_json(values), kept_settings
 
 
 def shared_store(make: Callable[[], Store]) -> Store:
     """The store that the first process opens, and one in memory for the others."""
-    store = exchange.first_does(make)
-    restarts = exchange.value_from_first(None if store is None else store.num_restarts)
-    return FollowerStore(restarts) if store is None else store
+    store = exchange.call_on_first(make)
+    restarts = exchange.broadcast_value(None if store is None else store.num_restarts)
+    return SecondaryStore(restarts) if store is None else store
 
 
-def state_from_first(state: TrainState) -> TrainState:
+def broadcast_state(state: TrainState) -> TrainState:
     """The state that the first process starts from, bit for bit."""
     if processes.count() == 1:
         return state
     key = state.key
     tree = state._replace(key=jax.random.key_data(key))
-    shared: TrainState = exchange.tree_from_first(jax.device_get(tree))
+    shared: TrainState = exchange.broadcast_tree(jax.device_get(tree))
     return shared._replace(key=jax.random.wrap_key_data(shared.key, impl=jax.random.key_impl(key)))
 
 
-class Together:
+class SynchronizedLoop:
     """The training loops of all processes as one.
 
     Args:
@@ -113,20 +113,20 @@ class Together:
       started: see `nerf.training.lockstep.Lockstep`.
     """
 
-    def __init__(self, interrupted: AskFn, was_stopped: AskFn, started: float):
+    def __init__(self, interrupted: ShouldStopFn, was_stopped: ShouldStopFn, started: float):
         self._interrupted = interrupted
 
-        def asked() -> int:
+        def stop_request() -> int:
             return _INTERRUPTED if interrupted() else _STOPPED if was_stopped() else 0
 
-        self.lockstep = Lockstep(asked, started)
+        self.lockstep = Lockstep(stop_request, started)
         self._num_tiles = 0
 
     def should_stop_drawing(self) -> bool:
         """Whether to give up a preview; all processes ask this after each of its tiles."""
         self._num_tiles += 1
         if self._num_tiles % _TILES_BETWEEN_MEETINGS == 0:
-            self.lockstep.meet()
+            self.lockstep.synchronize()
         return self.lockstep.should_stop()
 
     def step_fn(self, step_fn: StepFn) -> StepFn:
@@ -148,7 +148,7 @@ class Together:
 
     def check_interrupted(self) -> None:
         """Raises `Interrupted` where a signal has stopped another process."""
-        if self.lockstep.asked == _INTERRUPTED and not self._interrupted():
+        if self.lockstep.stop_request == _INTERRUPTED and not self._interrupted():
             raise Interrupted(
                 signal.SIGTERM, "stopped, as another process of the run was: the last step is saved"
             )

@@ -10,7 +10,7 @@ from nerf.config.settings import Config, TrainConfig
 from nerf.errors import UserError
 from nerf.runtime import processes
 from nerf.scenes.image_store import ImageStore
-from nerf.scenes.kept_pixels import KeptPixels
+from nerf.scenes.pixel_mask import PixelMask
 from nerf.scenes.scene import Scene
 from nerf.training.batch import (
     PixelLayout,
@@ -46,7 +46,7 @@ def training_views(scene: Scene, indices: Sequence[int], *, num_strata: int = 1)
         scene.cameras[which],
         images.background,
         images.is_transparent,
-        None if images.kept is None else _runs(images, images.kept, which),
+        None if images.mask is None else _runs(images, images.mask, which),
         depth_table(scene, which),
     )
 
@@ -124,14 +124,14 @@ def depth_table(scene: Scene, which: npt.NDArray[np.int64]) -> DepthTable | None
     )
 
 
-def _runs(images: ImageStore, kept: KeptPixels, which: npt.NDArray[np.int64]) -> PixelRuns:
-    """The runs of kept pixels of some views.
+def _runs(images: ImageStore, mask: PixelMask, which: npt.NDArray[np.int64]) -> PixelRuns:
+    """The runs of used pixels of some views.
 
     Raises:
       UserError: if there is none.
     """
     counts = images.heights * images.widths
-    parts = [kept.within(int(images.offsets[i]), int(images.offsets[i] + counts[i])) for i in which]
+    parts = [mask.within(int(images.offsets[i]), int(images.offsets[i] + counts[i])) for i in which]
     starts = np.concatenate([part.starts for part in parts])
     totals = np.cumsum(np.concatenate([part.ends - part.starts for part in parts]))
     if len(starts) == 0:

@@ -8,7 +8,7 @@ import numpy as np
 
 from nerf.errors import UserError, counted, listed_shortly
 from nerf.geometry.cameras import Cameras
-from nerf.jobs.draw import draw_together
+from nerf.jobs.draw import draw_on_all
 from nerf.jobs.renderers import Renderer
 from nerf.output import images
 from nerf.output.video import check_video_encoder, write_video
@@ -64,17 +64,17 @@ def write_frames(
     Raises:
       UserError: if the encoding fails; the frames are not removed then.
     """
-    frames = exchange.first_does(lambda: _frame_files(outputs, len(cameras)))
+    frames = exchange.call_on_first(lambda: _frame_files(outputs, len(cameras)))
     num_rays = sum(camera.height * camera.width for camera in cameras)
     task = f"video, {counted(len(cameras), 'frame')}"
     ranges = []
     with Progress.of(callback, task, total=num_rays, unit="ray") as progress:
         for index, camera in enumerate(cameras):
-            image = draw_together(chosen.renderer, camera, on_rays=progress.advance)
+            image = draw_on_all(chosen.renderer, camera, on_rays=progress.advance)
             if frames is not None:
                 _write_frame({name: files[index] for name, files in frames.items()}, image)
                 ranges.append(images.disparity_range(image.depth, image.acc))
-    exchange.first_does(lambda: _finish(outputs, frames or {}, ranges, fps))
+    exchange.call_on_first(lambda: _finish(outputs, frames or {}, ranges, fps))
 
 
 def _finish(

@@ -11,7 +11,7 @@ from nerf.captures.camera_paths import files as camera_path_files
 from nerf.captures.camera_paths.nerfstudio import applied_transform
 from nerf.captures.camera_paths.values import CameraPathFile
 from nerf.captures.readers import transforms
-from nerf.captures.safe_files.reading import read_json
+from nerf.captures.safe_files.reading import read_json_object
 from nerf.errors import UserError
 from nerf.geometry.camera_paths import GIVEN, PATHS, path_cameras
 from nerf.geometry.cameras import Cameras
@@ -95,8 +95,8 @@ def video_frames(
     if name == TRAINING:
         if not record.split.train:
             raise UserError("the scene has no training view, whose poses `camera_path` asks for")
-        along = [_sized(cameras[index], size or own_size) for index in record.split.train]
-        return VideoFrames(_some(along, num_frames))
+        along = [_with_size(cameras[index], size or own_size) for index in record.split.train]
+        return VideoFrames(_evenly_chosen(along, num_frames))
     if name in (*PATHS, GIVEN):
         count = NUM_FRAMES if num_frames is None else num_frames
         width, height = size or own_size
@@ -104,7 +104,7 @@ def video_frames(
             height, width
         )
         return VideoFrames([path[index] for index in range(count)])
-    found = _read(name, _applied(folder), nerfstudio_transform)
+    found = _read(name, _applied_transform(folder), nerfstudio_transform)
     size = size or found.size or _with_aspect(own_size, found.aspect)
     if max(size) > _MAX_SIDE or size[0] * size[1] > _MAX_PIXELS:
         raise UserError(
@@ -112,10 +112,10 @@ def video_frames(
             "drawn: give `size`"
         )
     from_file = _file_cameras(record, found, size)
-    check_shown(record, from_file, str(name))
-    kept = _some([from_file[index] for index in range(len(found.poses))], num_frames)
-    fps = None if found.fps is None else found.fps * len(kept) / len(found.poses)
-    return VideoFrames(kept, fps, found.notes)
+    check_visible(record, from_file, str(name))
+    chosen = _evenly_chosen([from_file[index] for index in range(len(found.poses))], num_frames)
+    fps = None if found.fps is None else found.fps * len(chosen) / len(found.poses)
+    return VideoFrames(chosen, fps, found.notes)
 
 
 def default_path(scene: Scene | SceneRecord) -> str:
@@ -178,11 +178,11 @@ def _read(
     return camera_path_files.read_camera_path(path, applied, nerfstudio_transform=transform)
 
 
-def _applied(folder: Path | None) -> npt.NDArray[np.float64] | None:
+def _applied_transform(folder: Path | None) -> npt.NDArray[np.float64] | None:
     file = None if folder is None else folder / transforms.NERFSTUDIO_FILE
     if file is None or not file.is_file():
         return None
-    return applied_transform(read_json(file))
+    return applied_transform(read_json_object(file))
 
 
 def _file_cameras(record: SceneRecord, found: CameraPathFile, size: tuple[int, int]) -> Cameras:
@@ -207,7 +207,7 @@ def _file_cameras(record: SceneRecord, found: CameraPathFile, size: tuple[int, i
     return dataclasses.replace(cameras, lens=Lens(np.stack([focal, focal], -1), centre))
 
 
-def _sized(camera: Cameras, size: tuple[int, int]) -> Cameras:
+def _with_size(camera: Cameras, size: tuple[int, int]) -> Cameras:
     """A camera as it is, or a pinhole camera of another size at its place."""
     width, height = size
     if (camera.width, camera.height) == size:
@@ -215,14 +215,14 @@ def _sized(camera: Cameras, size: tuple[int, int]) -> Cameras:
     return camera.resized(height, width)
 
 
-def _some(cameras: list[Cameras], num_frames: int | None) -> list[Cameras]:
+def _evenly_chosen(cameras: list[Cameras], num_frames: int | None) -> list[Cameras]:
     """At most `num_frames`, evenly chosen."""
     if num_frames is None or num_frames >= len(cameras):
         return cameras
     return [cameras[i] for i in np.linspace(0, len(cameras) - 1, num_frames).round().astype(int)]
 
 
-def check_shown(record: SceneRecord, cameras: Cameras, name: str) -> None:
+def check_visible(record: SceneRecord, cameras: Cameras, name: str) -> None:
     """Refuses frames that NDC cannot show: it knows only what is in front of the cameras.
 
     Args:

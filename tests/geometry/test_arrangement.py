@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from nerf.geometry.arrangement import find_arrangement, nearest_to_axes, rotation_to_upright
 from nerf.geometry.camera_paths import PATHS, camera_path
 from nerf.geometry.contraction import Contracted
 from nerf.geometry.ndc import NDC
-from nerf.geometry.rigs import classify_rig, nearest_to_axes, rotation_to_upright
 from nerf.geometry.world import World
 from tests.support.captures import forward_poses, orbit_poses
 
@@ -36,13 +36,13 @@ def outward_poses():
 @pytest.mark.parametrize("seed", range(4))
 def test_the_kind_does_not_depend_on_the_frame(poses, kind, seed):
     changed, _, _ = moved(poses, seed)
-    assert classify_rig(changed).kind == kind
+    assert find_arrangement(changed).kind == kind
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_the_focus_is_where_axes_meet(seed):
     changed, _, move = moved(orbit_poses(), seed)
-    focus = classify_rig(changed).focus
+    focus = find_arrangement(changed).focus
     scale = np.abs(changed[:, :, 3]).max()
     np.testing.assert_allclose(focus, move(np.zeros(3)), atol=1e-6 * scale)
 
@@ -62,7 +62,7 @@ def test_upright_turns_up_into_y_and_is_a_rotation(up):
     np.testing.assert_allclose(np.linalg.det(turn), 1.0)
 
 
-def test_paths_suit_the_rig():
+def test_paths_suit_the_arrangement():
     bounds = np.ones((6, 2), np.float32)
     assert NDC((1.0, 1.0)).default_camera_path(forward_poses()) == "spiral"
     for space in (World(), Contracted()):

@@ -3,7 +3,7 @@
 import pytest
 
 from nerf.errors import UserError
-from nerf.jobs.training_run import same_inputs as same_job
+from nerf.jobs.training_run import process_consistency
 from nerf.runtime import exchange, processes
 
 
@@ -17,6 +17,6 @@ def test_the_number_of_threads_is_compared(monkeypatch):
         return [text, "another" if is_digest else text.replace('"NPROC": "2"', '"NPROC": "1"')]
 
     monkeypatch.setattr(processes, "count", lambda: 2)
-    monkeypatch.setattr(exchange, "texts", texts)
+    monkeypatch.setattr(exchange, "gather_texts", texts)
     with pytest.raises(UserError, match=r"process 1 differs.*: NPROC is '1', and '2' in process 0"):
-        same_job.check_same({})
+        process_consistency.check_processes_agree({})

@@ -9,7 +9,7 @@ import pytest
 from nerf.config.presets import PLANES
 from nerf.corrections import exposure
 from nerf.errors import UserError
-from nerf.jobs.scoring.held_out_exposure import is_corrected, with_exposure
+from nerf.jobs.scoring.held_out_exposure import fit_exposure, is_corrected
 from nerf.render.images import RenderedImage
 
 HEIGHT, WIDTH = 8, 11
@@ -31,35 +31,35 @@ def image_of(rendered, acc=None, behind=0.0):
 def test_the_gains_of_an_image_are_found_on_its_left_half_and_its_right_half_is_scored(image):
     truth = image_of(image)
     truth[:, WIDTH // 2 :] = 0.5  # of which nothing is looked at
-    own = with_exposure(PHOTOGRAPHS, image, truth, None)
+    own = fit_exposure(PHOTOGRAPHS, image, truth, None)
     np.testing.assert_allclose(own.gains, GAINS, rtol=5e-3)
     np.testing.assert_allclose(own.rgb, image_of(image), atol=5e-3)
     np.testing.assert_array_equal(own.scored(truth), truth[:, 5:])
-    assert own.is_known
+    assert own.is_fitted
     assert own.scored_mask(None) is None
 
 
 def test_pixels_that_a_mask_leaves_out_are_not_looked_at(image):
-    truth, kept = image_of(image), np.ones((HEIGHT, WIDTH), np.bool_)
-    kept[:4], truth[:4] = False, 1.0
-    own = with_exposure(PHOTOGRAPHS, image, truth, kept)
+    truth, mask = image_of(image), np.ones((HEIGHT, WIDTH), np.bool_)
+    mask[:4], truth[:4] = False, 1.0
+    own = fit_exposure(PHOTOGRAPHS, image, truth, mask)
     np.testing.assert_allclose(own.gains, GAINS, rtol=5e-3)
-    np.testing.assert_array_equal(own.scored_mask(kept), kept[:, 5:])
-    assert kept[4:].all()
+    np.testing.assert_array_equal(own.scored_mask(mask), mask[:, 5:])
+    assert mask[4:].all()
 
 
 @pytest.mark.parametrize("part", [np.s_[:, :5], np.s_[:, 5:], np.s_[:]])
 def test_without_pixels_in_both_halves_nothing_is_corrected(image, part):
-    kept = np.ones((HEIGHT, WIDTH), np.bool_)
-    kept[part] = False
-    assert not with_exposure(PHOTOGRAPHS, image, image_of(image), kept).is_known
+    mask = np.ones((HEIGHT, WIDTH), np.bool_)
+    mask[part] = False
+    assert not fit_exposure(PHOTOGRAPHS, image, image_of(image), mask).is_fitted
 
 
 def test_the_background_of_an_object_keeps_its_colour(image):
     acc = np.tile(np.linspace(0.0, 1.0, HEIGHT, dtype=np.float32)[:, None], WIDTH)
     over = image.rgb * acc[..., None] + (1.0 - acc[..., None])
     image = image._replace(rgb=over, acc=acc)
-    own = with_exposure(OBJECT, image, image_of(image, acc, 1.0), None)
+    own = fit_exposure(OBJECT, image, image_of(image, acc, 1.0), None)
     np.testing.assert_allclose(own.gains, GAINS, rtol=5e-3)
     np.testing.assert_allclose(own.rgb[0], 1.0, atol=1e-6)
 

@@ -3,13 +3,13 @@
 import numpy as np
 
 import nerf
-from benchmarks.moving_things import third_of, with_ball
+from benchmarks.transient_objects import every_third, with_ball
 from nerf.runtime.events import ignore_event
 
 
 def test_the_ball_is_in_the_named_views_alone():
     scene = nerf.load_scene("procedural:room@32x24", callback=ignore_event)
-    views = third_of(scene.split(8).train)
+    views = every_third(scene.split(8).train)
     changed = with_ball(scene, views)
     for index in range(scene.num_views):
         share = np.mean(np.any(changed.images[index] != scene.images[index], axis=-1))

@@ -12,25 +12,25 @@ _SHORTEST = 1e-4  # seconds
 
 
 def sizes(
-    width: int, height: int, rays_per_second: float, most: int | None = None
+    width: int, height: int, rays_per_second: float, max_pixels: int | None = None
 ) -> list[tuple[int, int]]:
     """Heights and widths of the images that are drawn for a camera that stands still.
 
     Args:
       width, height: of the window in pixels.
       rays_per_second: as measured.
-      most: pixels of the largest image; None for no limit.
+      max_pixels: pixels of the largest image; None for no limit.
 
     Returns:
       At least one; each has more pixels than the one before, and the last is as large as the
-      window, or has about `most` pixels.
+      window, or has about `max_pixels` pixels.
 
     >>> sizes(1280, 800, 150_000)
     [(89, 143), (179, 286), (357, 571), (800, 1280)]
     >>> sizes(640, 480, 1e8)
     [(480, 640)]
     """
-    whole = width * height if most is None else min(width * height, most)
+    whole = width * height if max_pixels is None else min(width * height, max_pixels)
     pixels = min(max(MOVING_SECONDS * rays_per_second, MIN_PIXELS), whole)
     counts = []
     while pixels * 0.5 * _GROWTH < whole:
@@ -59,7 +59,7 @@ class Speed:
     rays_per_second: float = 20_000.0
     _num_measured: int = 0
 
-    def measured(self, num_rays: int, seconds: float) -> None:
+    def add_measurement(self, num_rays: int, seconds: float) -> None:
         """Takes a measurement."""
         rate = num_rays / max(seconds, _SHORTEST)
         weight = (0.0, 1.0)[self._num_measured] if self._num_measured < 2 else _SMOOTHING

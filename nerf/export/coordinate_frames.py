@@ -18,7 +18,7 @@ _TEXTS = {
 _UNITS = {"capture": "the unit of length of the capture's own files", "scene": "scene units"}
 
 
-class Frame(NamedTuple):
+class CoordinateFrame(NamedTuple):
     """Coordinates to write in.
 
     Attributes:
@@ -32,7 +32,7 @@ class Frame(NamedTuple):
     scene_to_capture: Array
 
     @classmethod
-    def of(cls, name: str, capture_to_scene: Array) -> "Frame":
+    def of(cls, name: str, capture_to_scene: Array) -> "CoordinateFrame":
         """The coordinates called `name`.
 
         Raises:

@@ -1,4 +1,4 @@
-"""Whether all processes of a job are about to do the same: code, settings, images."""
+"""Checks that all processes of a job have the same code, settings and images."""
 
 import functools
 import hashlib
@@ -20,7 +20,7 @@ from nerf.scenes.scene import Scene
 _DIGITS = 12  # of a digest, in messages
 
 
-def check_same(record: Mapping[str, Any], scene: Scene | None = None) -> None:
+def check_processes_agree(record: Mapping[str, Any], scene: Scene | None = None) -> None:
     """Compares this process with the others; all call it.
 
     Args:
@@ -34,9 +34,9 @@ def check_same(record: Mapping[str, Any], scene: Scene | None = None) -> None:
         return
     facts = {**_code(), **_flat("", record), **({} if scene is None else image_facts(scene))}
     combined = _digest(json.dumps(facts, sort_keys=True, default=str).encode())
-    if len(set(exchange.texts(combined))) == 1:
+    if len(set(exchange.gather_texts(combined))) == 1:
         return
-    everyones = [json.loads(text) for text in exchange.texts(json.dumps(facts, default=str))]
+    everyones = [json.loads(text) for text in exchange.gather_texts(json.dumps(facts, default=str))]
     first = everyones[0]
     for number, facts in enumerate(everyones):
         names = [n for n in dict.fromkeys([*first, *facts]) if first.get(n) != facts.get(n)]
@@ -55,8 +55,8 @@ def image_facts(scene: Scene) -> dict[str, str]:
     """
     images = scene.images
     facts = {"number of images": str(len(images)), "cameras": _digest(*_arrays(scene.cameras))}
-    if images.kept is not None:
-        facts["masks"] = _digest(*_arrays((images.kept.starts, images.kept.ends)))
+    if images.mask is not None:
+        facts["masks"] = _digest(*_arrays((images.mask.starts, images.mask.ends)))
     if scene.depth_samples is not None:
         facts["known depths"] = _digest(*_arrays(vars(scene.depth_samples)))
     facts["images"] = "all are read" if images.read is None else "each process reads its own"

@@ -1,4 +1,4 @@
-"""Depth images beside the images of a trajectory, found by the images' names or timestamps.
+"""Finds the depth images of a trajectory, by the names or the timestamps of its images.
 
     in         `depth/` or another folder with depth in its name; or among the images
     called     as the image, with or without `depth` in place of `frame` or `rgb`:
@@ -56,7 +56,7 @@ def is_depth_name(name: str) -> bool:
     return _IS_DEPTH.fullmatch(name.rpartition(".")[0]) is not None
 
 
-def depth_beside(
+def find_depth_images(
     folder: Path,
     image_folder: str,
     names: Sequence[str],
@@ -93,8 +93,8 @@ def depth_beside(
     for name, file in found.items():
         check_inside(folder, file, follow_links=follow_links)
         of_file = 1.0 if file.suffix.lower() in _OF_FLOATS else unit or usual
-        beside = folder if file.parent == folder else file.parent.parent
-        confidence = folder_at(beside, _CONFIDENCE) / f"{file.stem}.png"
+        confidence_file = folder if file.parent == folder else file.parent.parent
+        confidence = folder_at(confidence_file, _CONFIDENCE) / f"{file.stem}.png"
         has_confidence = confidence.is_file()
         if has_confidence:
             check_inside(folder, confidence, follow_links=follow_links)

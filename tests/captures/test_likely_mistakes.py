@@ -1,4 +1,4 @@
-"""Laws of the notes on what is seen at a glance: each fires on its fault and on no good one."""
+"""Laws of the notes on likely mistakes: each fires on its fault and on no good one."""
 
 import numpy as np
 import pytest
@@ -8,6 +8,7 @@ from nerf.captures.capture import Capture, make_lens
 from nerf.captures.checks.brightness import notes_on_brightness, quantiles_of
 from nerf.captures.checks.likely_mistakes import meeting_of_axes, notes_on_cameras
 from nerf.captures.checks.white_balance import notes_on_white_balance, ratios_of
+from nerf.captures.formats import FORMATS
 from nerf.captures.lenses.models import panorama_intrinsics
 from nerf.geometry.poses import look_at
 from nerf.scenes.loading import load_folder
@@ -28,6 +29,10 @@ def capture_of(poses, tmp_path, *, rows=None, panorama=False, form="nerfstudio")
         lens=make_lens(rows, [False] * num, [panorama] * num),
         sizes=np.tile(SIZE, (num, 1)),
     )
+
+
+def notes_of(capture):
+    return notes_on_cameras(capture, FORMATS[capture.format].by_hand)
 
 
 def orbit(num=24, arc=2 * np.pi, noise=0.0, seed=0):
@@ -104,13 +109,13 @@ GOOD = {
 def test_good_captures_have_no_note(tmp_path, name, world, shift):
     poses = world(GOOD[name]).copy()
     poses[:, :, 3] += shift * np.array([1.0, -2.0, 0.5])
-    assert notes_on_cameras(capture_of(poses, tmp_path)) == []
+    assert notes_of(capture_of(poses, tmp_path)) == []
 
 
 def test_panoramas_may_point_anywhere(tmp_path):
     rows = [panorama_intrinsics(*SIZE)] * 24
     for poses in (outward(), orbit() @ np.diag([1.0, -1, -1, 1])):
-        assert notes_on_cameras(capture_of(poses, tmp_path, rows=rows, panorama=True)) == []
+        assert notes_of(capture_of(poses, tmp_path, rows=rows, panorama=True)) == []
 
 
 def inverse(poses):
@@ -157,11 +162,11 @@ WRONG = {
 
 @pytest.mark.parametrize("name", WRONG)
 def test_cameras_that_look_away_from_where_their_axes_meet_are_noted(tmp_path, name):
-    poses, said = WRONG[name]
-    (note,) = notes_on_cameras(capture_of(poses, tmp_path))
-    assert said in note
+    poses, message = WRONG[name]
+    (note,) = notes_of(capture_of(poses, tmp_path))
+    assert message in note
     assert ("OpenCV's" in note) == ("opencv" in name.lower())
-    assert notes_on_cameras(capture_of(poses, tmp_path, form="colmap")) == []
+    assert notes_of(capture_of(poses, tmp_path, form="colmap")) == []
 
 
 def test_axes_meet_ahead_or_behind():
@@ -175,28 +180,28 @@ def test_half_of_the_views_upside_down_is_noted(tmp_path):
     poses = orbit()
     turned = poses.copy()
     turned[::2, :, :2] *= -1  # half a turn around the viewing axis
-    (note,) = notes_on_cameras(capture_of(turned, tmp_path))
+    (note,) = notes_of(capture_of(turned, tmp_path))
     assert "12 of 24 views are upside down compared with the others" in note
     mixed = poses.copy()
     mixed[::3] = opencv(poses[::3])
-    assert any("8 of 24 views" in note for note in notes_on_cameras(capture_of(mixed, tmp_path)))
+    assert any("8 of 24 views" in note for note in notes_of(capture_of(mixed, tmp_path)))
     quarter = Rotation.from_rotvec(np.outer(np.linspace(-1.4, 1.4, 24), UP)).as_matrix()
     tilted = np.concatenate([poses[:, :, :3] @ quarter, poses[:, :, 3:]], axis=-1)
-    assert notes_on_cameras(capture_of(tilted, tmp_path)) == []
+    assert notes_of(capture_of(tilted, tmp_path)) == []
 
 
 def test_equal_poses_are_noted(tmp_path):
     poses = orbit()
     poses[7], poses[8], poses[20] = poses[3], poses[3], poses[19]
-    (note,) = notes_on_cameras(capture_of(poses, tmp_path))
+    (note,) = notes_of(capture_of(poses, tmp_path))
     assert "3 views have exactly the pose of another view" in note
     poses[7:9, 0, 3] += [1e-6, 2e-6]
     poses[20, 0, 3] += 1e-6
-    assert notes_on_cameras(capture_of(poses, tmp_path)) == []
+    assert notes_of(capture_of(poses, tmp_path)) == []
 
 
 @pytest.mark.parametrize(
-    ("row", "said"),
+    ("row", "message"),
     [
         ([4.2, 4.2, 32, 24], ["in millimetres, or a share"]),
         ([60 / 64, 60 / 64, 0.5, 0.5], ["in millimetres, or a share", "cx and cy shares"]),
@@ -209,14 +214,14 @@ def test_equal_poses_are_noted(tmp_path):
         ([60, 60, 20, 34], []),
     ],
 )
-def test_lenses_that_hardly_exist_are_noted(tmp_path, row, said):
+def test_lenses_that_hardly_exist_are_noted(tmp_path, row, message):
     rows = [[float(x) for x in row] + [0.0] * 6] * 24
-    notes = notes_on_cameras(capture_of(orbit(), tmp_path, rows=rows))
-    assert len(notes) == len(said)
-    assert all(text in note for text, note in zip(said, notes, strict=True))
+    notes = notes_of(capture_of(orbit(), tmp_path, rows=rows))
+    assert len(notes) == len(message)
+    assert all(text in note for text, note in zip(message, notes, strict=True))
     one = [[60.0, 60.0, 32.0, 24.0] + [0.0] * 6] * 5 + rows[:1]
-    notes = notes_on_cameras(capture_of(orbit(6), tmp_path, rows=one))
-    assert len(notes) == len(said)
+    notes = notes_of(capture_of(orbit(6), tmp_path, rows=one))
+    assert len(notes) == len(message)
     assert all("view 5 (005)" in note and "more" not in note for note in notes)
 
 

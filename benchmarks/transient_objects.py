@@ -22,7 +22,7 @@ _TO_LIGHT = np.array([0.4, 0.8, 0.45], np.float32) / np.linalg.norm([0.4, 0.8, 0
 _AMBIENT = 0.35
 
 
-def third_of(views: Sequence[int]) -> tuple[int, ...]:
+def every_third(views: Sequence[int]) -> tuple[int, ...]:
     """Every third view.
 
     >>> third_of([0, 1, 2, 4, 5, 6, 7])

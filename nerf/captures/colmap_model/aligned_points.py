@@ -1,4 +1,4 @@
-"""COLMAP's points beside poses in another file, as nerfstudio and instant-ngp leave them there."""
+"""COLMAP's points for poses in another file, as nerfstudio and instant-ngp leave both."""
 
 import dataclasses
 from collections import Counter
@@ -31,7 +31,7 @@ _NUM_COMPARED = 300  # keypoints of an image
 _MOST_OFF = 0.01  # of the width of the image: how far a point may be from its keypoint, as a median
 
 
-def points_beside(
+def points_in_pose_frame(
     model: Path | None, content: Mapping[str, Any], notes: list[str], *, follow_links: bool = False
 ) -> dict[int, Point]:
     """The points of COLMAP's model in the frame of the poses by their numbers.
@@ -56,7 +56,7 @@ def with_point_depths(capture: Capture, model: Path | None, points: Mapping[int,
     if model is None or not len(capture.points):
         return capture
     try:
-        found = depths_beside(capture, model, points)
+        found = depths_of_points(capture, model, points)
     except UserError as error:  # the points are known all the same
         note = f"the depths of COLMAP's points beside {_FILE} are not used: {error}"
         return dataclasses.replace(capture, notes=(*capture.notes, note))
@@ -87,7 +87,9 @@ def moved_points(
     return {k: moved(x) for k, x in points_by_id(model, follow_links=follow_links).items()}
 
 
-def depths_beside(capture: Capture, model: Path, points: Mapping[int, Point]) -> PointDepths | None:
+def depths_of_points(
+    capture: Capture, model: Path, points: Mapping[int, Point]
+) -> PointDepths | None:
     """The depths of a model's points in the views that have the names of its images.
 
     Args:
@@ -149,7 +151,7 @@ def _fits(capture: Capture, images: list[Image], points: Mapping[int, Point]) ->
     ahead = np.where(back < 0, -back, np.nan)
     slopes = np.stack([right / ahead, -up / ahead], axis=-1)
     own = jax.tree.map(lambda x: jnp.asarray(np.asarray(x)[view]), capture.lens)
-    shown = np.asarray(jax.jit(pixels)(jnp.asarray(slopes), own)) + HALF_PIXEL
-    off = np.linalg.norm(shown - np.array([keypoint for _, _, keypoint in known]), axis=-1)
+    projected = np.asarray(jax.jit(pixels)(jnp.asarray(slopes), own)) + HALF_PIXEL
+    off = np.linalg.norm(projected - np.array([keypoint for _, _, keypoint in known]), axis=-1)
     off = np.where(np.isfinite(off), off / capture.sizes[view, 0], 1.0)
     return bool(np.median(off) < _MOST_OFF)

@@ -17,7 +17,7 @@ from nerf.viewer.keyframes import PathOptions
 _MAX_KEYFRAMES = 200  # each is an object of the page
 
 
-class OpenedPath(NamedTuple):
+class LoadedPath(NamedTuple):
     """The content of a file.
 
     Attributes:
@@ -29,9 +29,9 @@ class OpenedPath(NamedTuple):
     options: PathOptions
 
 
-def opened_path(
-    name: str, content: bytes, record: SceneRecord, frame: PageFrame, usual: PathOptions
-) -> OpenedPath:
+def load_path(
+    name: str, content: bytes, record: SceneRecord, frame: PageFrame, defaults: PathOptions
+) -> LoadedPath:
     """Reads a path that `nerf.viewer.keyframes.save_path` has written.
 
     Args:
@@ -39,7 +39,7 @@ def opened_path(
       content: of the file.
       record: the scene.
       frame: of the page.
-      usual: where the file says neither a size nor frames a second.
+      defaults: where the file says neither a size nor frames a second.
 
     Raises:
       UserError: if it is damaged, in another frame than the capture's, or has too many keyframes.
@@ -47,20 +47,21 @@ def opened_path(
     path, values = Path(name), _parsed(name, content)
     if values.get("frame") != CAPTURE_FRAME:
         raise UserError(f"{name} was not saved by this page: only its own paths can be opened")
-    stops = frames_of(path, values.get("keyframes"), "keyframes")
-    if len(stops) > _MAX_KEYFRAMES:
+    keyframe_values = frames_of(path, values.get("keyframes"), "keyframes")
+    if len(keyframe_values) > _MAX_KEYFRAMES:
         raise UserError(
-            f"{name} has {len(stops):,} keyframes: at most {_MAX_KEYFRAMES} can be changed here"
+            f"{name} has {len(keyframe_values):,} keyframes: at most {_MAX_KEYFRAMES} "
+            "can be changed here"
         )
-    found = read_keyframes(path, values, stops)
-    width, height = size_of(path, values) or usual.size
-    fps = frame_rate_of(path, values) or usual.fps
+    found = read_keyframes(path, values, keyframe_values)
+    width, height = size_of(path, values) or defaults.size
+    fps = frame_rate_of(path, values) or defaults.fps
     poses = transform_poses(record.capture_to_scene, found.poses)
     keyframes = [
         PageCamera(*frame.to_page(pose), float(np.radians(angle)), width, height)
         for pose, angle in zip(poses, found.fov, strict=True)
     ]
-    return OpenedPath(keyframes, PathOptions(found.duration, fps, found.is_loop, (width, height)))
+    return LoadedPath(keyframes, PathOptions(found.duration, fps, found.is_loop, (width, height)))
 
 
 def _parsed(name: str, content: bytes) -> dict[str, Any]:

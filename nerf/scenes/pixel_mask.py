@@ -15,17 +15,17 @@ Mask = npt.NDArray[np.bool_]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class KeptPixels:
+class PixelMask:
     """The pixels that are trained on and scored.
 
     Attributes:
       starts: `[num_runs]`, indices of the first pixels of the runs, ascending.
       ends: `[num_runs]`, one after the last pixel of each run.
 
-    >>> kept = KeptPixels.of(
+    >>> mask = PixelMask.of(
     ...     [np.array([[True, False], [True, True]]), np.array([[True]])]
     ... )
-    >>> kept.starts.tolist(), kept.ends.tolist(), kept.count
+    >>> mask.starts.tolist(), mask.ends.tolist(), mask.count
     ([0, 2, 4], [1, 4, 5], 4)
     """
 
@@ -33,8 +33,8 @@ class KeptPixels:
     ends: Indices
 
     @classmethod
-    def of(cls, masks: Iterable[Mask]) -> "KeptPixels":
-        """Makes it from one mask `[height, width]` a view, True for pixels that are kept."""
+    def of(cls, masks: Iterable[Mask]) -> "PixelMask":
+        """Makes it from one mask `[height, width]` a view, True for pixels that are used."""
         starts, ends, offset = [], [], 0
         for mask in masks:
             padded = np.concatenate([[False], mask.ravel(), [False]])
@@ -48,18 +48,18 @@ class KeptPixels:
 
     @property
     def count(self) -> int:
-        """The number of kept pixels."""
+        """The number of used pixels."""
         return int(np.sum(self.ends - self.starts))
 
-    def within(self, start: int, end: int) -> "KeptPixels":
+    def within(self, start: int, end: int) -> "PixelMask":
         """The part in the pixels from `start` to before `end`, e.g. those of one view."""
         first = np.searchsorted(self.ends, start, side="right")
         last = np.searchsorted(self.starts, end, side="left")
         starts, ends = self.starts[first:last], self.ends[first:last]
-        return KeptPixels(np.maximum(starts, start), np.minimum(ends, end))
+        return PixelMask(np.maximum(starts, start), np.minimum(ends, end))
 
-    def mask(self, start: int, end: int) -> Mask:
-        """`[end - start]`, which of the pixels from `start` to before `end` are kept."""
+    def to_array(self, start: int, end: int) -> Mask:
+        """`[end - start]`, which of the pixels from `start` to before `end` are used."""
         part = self.within(start, end)
         changes = np.zeros(end - start + 1, np.int8)
         changes[part.starts - start] += 1

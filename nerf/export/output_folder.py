@@ -106,9 +106,9 @@ def write_record(folder: Path, kind: str, names: Iterable[str], facts: Mapping[s
 
 def _write(folder: Path, record: Mapping[str, Mapping[str, Any]]) -> None:
     """Writes the record, without files that no longer exist."""
-    kept = {
+    entries = {
         name: record[name]
         for name in sorted(record)
         if record[name].get("status") == UNFINISHED or (folder / name).exists()
     }
-    atomic.write_text(folder / RECORD_FILE, json.dumps({"files": kept}, indent=2) + "\n")
+    atomic.write_text(folder / RECORD_FILE, json.dumps({"files": entries}, indent=2) + "\n")

@@ -1,4 +1,4 @@
-"""How the cameras of a capture are arranged: the kind of rig, its focus and its up direction."""
+"""How the cameras of a capture are arranged: the kind, the focus and the up direction."""
 
 from typing import Literal, NamedTuple
 
@@ -11,10 +11,10 @@ Array = npt.NDArray[np.float64]
 
 _FORWARD_COSINE = 0.64  # 50 degrees, the most between an axis and the mean axis, if forward-facing
 _AIMED_COSINE = 0.82  # 35 degrees, the most between an axis and the direction to the focus
-_AIMED_FRACTION = 0.9  # of the cameras, the least that look at the focus of an inward-facing rig
+_AIMED_FRACTION = 0.9  # of the cameras, the least that look at the focus if they face inward
 
 
-class Rig(NamedTuple):
+class CameraArrangement(NamedTuple):
     """The arrangement of cameras.
 
     Attributes:
@@ -31,7 +31,9 @@ class Rig(NamedTuple):
     num_aimed: int
 
 
-def classify_rig(camtoworlds: npt.NDArray[np.floating], up: Array | None = None) -> Rig:
+def find_arrangement(
+    camtoworlds: npt.NDArray[np.floating], up: Array | None = None
+) -> CameraArrangement:
     """Finds the arrangement of cameras from their poses.
 
     Args:
@@ -58,14 +60,14 @@ def classify_rig(camtoworlds: npt.NDArray[np.floating], up: Array | None = None)
     if up is None:
         around = focus if kind == "inward" else None
         up = estimate_up(poses, poses[:, :, 1], around).direction
-    return Rig(kind, focus, up, num_aimed)
+    return CameraArrangement(kind, focus, up, num_aimed)
 
 
-def path_of_rig(camtoworlds: npt.ArrayLike) -> str:
+def default_path(camtoworlds: npt.ArrayLike) -> str:
     """The camera path for poses `[num_views, 3, 4]`: around what they look at, or through them."""
     return (
         "orbit"
-        if classify_rig(np.asarray(camtoworlds, np.float64)).kind == "inward"
+        if find_arrangement(np.asarray(camtoworlds, np.float64)).kind == "inward"
         else "interpolate"
     )
 

@@ -1,4 +1,4 @@
-"""Laws of the front door: what `import nerf` offers, in memory and in a run folder."""
+"""Laws of the main functions: what `import nerf` offers, in memory and in a run folder."""
 
 import contextlib
 import json
@@ -13,7 +13,7 @@ import pytest
 
 import nerf
 from nerf.runtime.events import Message, Preview, Progress, StepMetrics
-from tests.support.command_line import call_well, contents, train_flags
+from tests.support.command_line import call_successfully, contents, train_flags
 
 pytestmark = pytest.mark.slow
 
@@ -55,7 +55,7 @@ def same(a, b):
     return all(map(np.array_equal, jax.tree.leaves(a), jax.tree.leaves(b)))
 
 
-def test_every_name_of_the_front_door_is_there_and_documented():
+def test_every_main_function_exists_and_is_documented():
     for name in nerf.__all__:
         assert name in dir(nerf)
         assert name == "__version__" or getattr(nerf, name).__doc__
@@ -78,7 +78,7 @@ def test_what_is_trained_in_memory_is_what_a_run_folder_holds(memory, run):
 
 def test_the_command_line_trains_the_same(memory, scene, tmp_path):
     """The command line is a thin layer on the library."""
-    call_well(*train_flags(scene, "flax", f"--run_dir={tmp_path / 'run'}"))
+    call_successfully(*train_flags(scene, "flax", f"--run_dir={tmp_path / 'run'}"))
     trained = nerf.load_run(tmp_path / "run")
     assert trained.config == memory.config
     assert same(trained.params, memory.params)
@@ -215,15 +215,15 @@ def test_what_a_run_keeps_is_told_only_if_it_resumes(meadow, config, run, tmp_pa
     moved = nerf.fit_config("notebook", meadow, **TINY, **{"train.exposure": "on"})
     other = nerf.fit_config("notebook", meadow, **{**TINY, "num_rays": 9, "train.exposure": "on"})
 
-    def told(settings):
-        said = []
+    def messages_of(settings):
+        events = []
         with contextlib.suppress(nerf.UserError):
-            nerf.train(meadow, settings, steps=5, run_dir=tmp_path / "run", callback=said.append)
-        texts = [event.text for event in said if isinstance(event, Message)]
+            nerf.train(meadow, settings, steps=5, run_dir=tmp_path / "run", callback=events.append)
+        texts = [event.text for event in events if isinstance(event, Message)]
         return [text for text in texts if "the run keeps its own" in text]
 
-    assert told(other) == []
-    assert len(told(moved)) == 1
+    assert messages_of(other) == []
+    assert len(messages_of(moved)) == 1
 
 
 def test_settings_are_overridden_by_name(meadow):

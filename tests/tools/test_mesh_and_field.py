@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from nerf.geometry.cameras import Cameras
-from tools.mesh_beside_field import draw_mesh
+from tools.mesh_and_field import draw_mesh
 
 HEIGHT, WIDTH, FOCAL = 30, 40, 40.0
 CAMERA = Cameras.pinhole(np.eye(3, 4), focal=FOCAL, height=HEIGHT, width=WIDTH, near=1.0, far=9.0)

@@ -1,6 +1,6 @@
 """Draws a mesh that was exported beside the field that it was made of, along a camera path.
 
-python -m tools.mesh_beside_field --run=runs/RUN --mesh=runs/RUN/export/mesh.ply --out=beside.mp4
+python -m tools.mesh_and_field --run=runs/RUN --mesh=runs/RUN/export/mesh.ply --out=both.mp4
 """
 
 import argparse
@@ -65,8 +65,14 @@ def draw_mesh(
             at = np.einsum("k,fkc->fc", weights, pixels[some])
             z = weights @ depth[some].T
             column, row = np.round(at).astype(int).T
-            kept = (column >= 0) & (column < camera.width) & (row >= 0) & (row < camera.height)
-            index, z, triangle = (row * camera.width + column)[kept], z[kept], some[kept]
+            is_visible = (
+                (column >= 0) & (column < camera.width) & (row >= 0) & (row < camera.height)
+            )
+            index, z, triangle = (
+                (row * camera.width + column)[is_visible],
+                z[is_visible],
+                some[is_visible],
+            )
             order = np.argsort(-z, kind="stable")  # of several at one pixel, the nearest is last
             index, z, triangle = index[order], z[order], triangle[order]
             is_nearer = z < nearest[index]
@@ -84,7 +90,7 @@ def _within(count: int) -> Array:
     return weights
 
 
-def write_beside(
+def write_side_by_side(
     run: Path, mesh: Path, out: Path, *, camera_path: str | None, num_frames: int, width: int
 ) -> None:
     """Writes a video, mesh on the left and field on the right; or one frame each, with .png.
@@ -126,7 +132,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--width", type=int, default=504, help="of each of the two, in pixels")
     args = parser.parse_args(argv)
     with exit_on_error(out_of_memory="give a smaller --width"):
-        write_beside(
+        write_side_by_side(
             args.run,
             args.mesh,
             args.out,

@@ -9,8 +9,8 @@ from PIL import Image
 from nerf.output.images import ByteImage, FloatImage, colorize_depth, to_bytes
 from nerf.render.images import RenderedImage
 
-Show = Literal["colour", "depth", "opacity"]
-SHOWS: tuple[str, ...] = get_args(Show)
+Output = Literal["colour", "depth", "opacity"]
+OUTPUTS: tuple[str, ...] = get_args(Output)
 
 _UNSEEN = 96  # grey level
 _LEGEND = (14, 256)  # height and width in pixels
@@ -18,9 +18,9 @@ _GAP = 6  # pixels between two images side by side
 _BEHIND = 24  # grey level around them
 
 
-def shown(
+def display_image(
     image: RenderedImage,
-    show: str,
+    output: str,
     limits: tuple[float, float],
     unseen: npt.NDArray[np.bool_] | None = None,
 ) -> ByteImage:
@@ -28,13 +28,13 @@ def shown(
 
     Args:
       image: as it was rendered.
-      show: one of `SHOWS`.
+      output: one of `OUTPUTS`.
       limits: the nearest and the farthest depth that colours show, scene units.
       unseen: `[height, width]`, pixels that the field cannot show; they get grey.
     """
-    if show == "depth":
-        colours: FloatImage = colorize_depth(image.depth, image.acc, _of_disparity(limits))
-    elif show == "opacity":
+    if output == "depth":
+        colours: FloatImage = colorize_depth(image.depth, image.acc, _disparity_limits(limits))
+    elif output == "opacity":
         colours = np.repeat(image.acc[..., None], 3, axis=-1)
     else:
         colours = image.rgb
@@ -44,7 +44,7 @@ def shown(
     return pixels
 
 
-def _of_disparity(limits: tuple[float, float]) -> tuple[float, float]:
+def _disparity_limits(limits: tuple[float, float]) -> tuple[float, float]:
     """The limits of 1/depth of those of depth."""
     near, far = (max(limit, 1e-9) for limit in limits)
     return 1.0 / far, 1.0 / near
@@ -63,10 +63,10 @@ def legend(limits: tuple[float, float]) -> ByteImage:
     """A bar of the colours of the depth, from the nearest to the farthest."""
     height, width = _LEGEND
     depth = np.linspace(*limits, width, dtype=np.float32)
-    return to_bytes(colorize_depth(np.tile(depth, (height, 1)), None, _of_disparity(limits)))
+    return to_bytes(colorize_depth(np.tile(depth, (height, 1)), None, _disparity_limits(limits)))
 
 
-def enlarged(image: ByteImage, height: int, width: int) -> ByteImage:
+def resized(image: ByteImage, height: int, width: int) -> ByteImage:
     """An image `[*, *, 3]` scaled to another size, smoothly."""
     if image.shape[:2] == (height, width):
         return image
@@ -74,7 +74,7 @@ def enlarged(image: ByteImage, height: int, width: int) -> ByteImage:
     return np.asarray(scaled)
 
 
-def size_beside(window: tuple[int, int], image: tuple[int, int]) -> tuple[int, int]:
+def side_by_side_size(window: tuple[int, int], image: tuple[int, int]) -> tuple[int, int]:
     """The largest height and width of two images side by side in a window.
 
     Args:
@@ -89,7 +89,7 @@ def size_beside(window: tuple[int, int], image: tuple[int, int]) -> tuple[int, i
     return max(1, int(image[0] * scale)), max(1, int(image[1] * scale))
 
 
-def beside(window: tuple[int, int], left: ByteImage, right: ByteImage) -> ByteImage:
+def place_side_by_side(window: tuple[int, int], left: ByteImage, right: ByteImage) -> ByteImage:
     """Two images of one size side by side, in the middle of a window of that height and width."""
     height, width = window
     rows, columns = left.shape[:2]

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from nerf.viewer.ladder import MIN_PIXELS, MOVING_SECONDS, Speed, sizes
+from nerf.viewer.progressive import MIN_PIXELS, MOVING_SECONDS, Speed, sizes
 
 WINDOWS = [(1280, 800), (504, 378), (300, 900), (3840, 2160), (40, 30), (10, 8)]
 
@@ -22,18 +22,18 @@ def test_sizes_grow_from_what_is_drawn_at_once_to_the_whole_window(window, speed
 
 
 def test_the_largest_image_can_be_limited():
-    rows, columns = sizes(1280, 800, 1e6, most=2**16)[-1]
+    rows, columns = sizes(1280, 800, 1e6, max_pixels=2**16)[-1]
     assert 0.95 * 2**16 < rows * columns < 1.05 * 2**16
 
 
 def test_the_first_measurement_includes_compilation_and_does_not_count():
     speed = Speed(1000.0)
-    speed.measured(100, 50.0)
+    speed.add_measurement(100, 50.0)
     assert speed.rays_per_second == 1000.0
-    speed.measured(300, 0.1)
+    speed.add_measurement(300, 0.1)
     assert speed.rays_per_second == pytest.approx(3000.0)
     for _ in range(30):
-        speed.measured(600, 0.1)
+        speed.add_measurement(600, 0.1)
     assert speed.rays_per_second == pytest.approx(6000.0, rel=1e-3)
 
 
@@ -41,10 +41,10 @@ def test_what_is_suddenly_slow_counts_at_once_and_recovers():
     """So that the next image is as coarse as it must be to be there at once."""
     speed = Speed()
     for _ in range(2):
-        speed.measured(40_000, 1.0)
-    speed.measured(4_000, 1.0)
+        speed.add_measurement(40_000, 1.0)
+    speed.add_measurement(4_000, 1.0)
     assert speed.rays_per_second == pytest.approx(4000.0)
     rows, columns = sizes(1280, 800, speed.rays_per_second)[0]
     assert rows * columns <= 1.1 * max(MOVING_SECONDS * 4000.0, MIN_PIXELS)
-    speed.measured(40_000, 1.0)
+    speed.add_measurement(40_000, 1.0)
     assert 4_000 < speed.rays_per_second < 20_000
