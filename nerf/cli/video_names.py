@@ -17,7 +17,7 @@ RECORD_FILE = "videos.json"
 Identity = Mapping[str, str]
 
 
-def identity(path: str, files: Iterable[Path]) -> Identity:
+def path_identity(path: str, files: Iterable[Path]) -> Identity:
     """What distinguishes a camera path from others.
 
     Args:
@@ -59,7 +59,7 @@ def free_stem(folder: Path, stem: str, path: Identity) -> str:
     raise AssertionError("the numbers never end")
 
 
-def remember(folder: Path, stem: str, path: Identity) -> None:
+def record_path(folder: Path, stem: str, path: Identity) -> None:
     """Notes which path a video shows.
 
     Args:

@@ -44,7 +44,7 @@ def remember(scene: Scene | SceneRecord, video: Path) -> str | None:
     """
     if video.stem == Path(run_folder.VIDEO_FILE).stem:
         return None
-    video_names.remember(video.parent, video.stem, _identity(scene))
+    video_names.record_path(video.parent, video.stem, _identity(scene))
     usual = _stem(path_name(scene))
     if video.stem == usual:
         return None
@@ -77,7 +77,7 @@ def _identity(scene: Scene | SceneRecord) -> video_names.Identity:
     path = FLAGS.camera_path or default_path(scene)
     transform = nerfstudio_transform()
     files = [Path(path), *([] if transform is None else [transform])]
-    return video_names.identity(path_name(scene), () if path in KNOWN_PATHS else files)
+    return video_names.path_identity(path_name(scene), () if path in KNOWN_PATHS else files)
 
 
 def nerfstudio_transform() -> Path | None:

@@ -58,7 +58,7 @@ def with_gains(rgb: jax.Array, log_gains: jax.Array) -> jax.Array:
 
 
 def with_gains_over(
-    rgb: jax.Array, acc: jax.Array, log_gains: jax.Array, behind: float | jax.Array
+    rgb: jax.Array, acc: jax.Array, log_gains: jax.Array, background: float | jax.Array
 ) -> jax.Array:
     """`with_gains` of an object on a background that no camera saw, which has no gain.
 
@@ -68,11 +68,11 @@ def with_gains_over(
       rgb: `[..., 3]`, the object's colours over the background.
       acc: `[...]`, its opacity.
       log_gains: see `with_gains`.
-      behind: the background, 0 or 1 in all channels.
+      background: the background, 0 or 1 in all channels.
     """
     scale = jnp.exp(log_gains / _EXPONENT)
     opacity = acc[..., None]
-    shift = _OFFSET * (scale - 1.0) * opacity + behind * (1.0 - scale) * (1.0 - opacity)
+    shift = _OFFSET * (scale - 1.0) * opacity + background * (1.0 - scale) * (1.0 - opacity)
     return scale * rgb + shift
 
 
@@ -97,14 +97,14 @@ def centred(log_gains: jax.Array) -> jax.Array:
 
 
 def fit_log_gains(
-    rgb: Floats, pixels: Floats, acc: Floats | None = None, behind: float = 0.0
+    rgb: Floats, pixels: Floats, acc: Floats | None = None, background: float = 0.0
 ) -> Floats:
     """The gains that bring colours closest to pixels, clipped as a camera clips.
 
     Args:
       rgb: `[num_pixels, 3]`, sRGB in [0, 1].
       pixels: `[num_pixels, 3]`, the same pixels in an image.
-      acc, behind: see `clipped`.
+      acc, background: see `clipped`.
 
     Returns:
       `[3]`, natural logarithms; zeros without pixels.
@@ -124,7 +124,7 @@ def fit_log_gains(
         steps = np.linspace(-reach, reach, _GRID, dtype=np.float32)
         candidates = best + np.concatenate([np.zeros(1, np.float32), steps])[:, None]
         errors = [
-            np.mean(np.square(clipped(rgb, each, acc, behind) - pixels), axis=0)
+            np.mean(np.square(clipped(rgb, each, acc, background) - pixels), axis=0)
             for each in candidates
         ]
         best = np.take_along_axis(candidates, np.argmin(errors, axis=0)[None], axis=0)[0]
@@ -133,7 +133,7 @@ def fit_log_gains(
 
 
 def clipped(
-    rgb: Floats, log_gains: Floats, acc: Floats | None = None, behind: float = 0.0
+    rgb: Floats, log_gains: Floats, acc: Floats | None = None, background: float = 0.0
 ) -> Floats:
     """Colours as a camera stores them.
 
@@ -142,7 +142,7 @@ def clipped(
       log_gains: `[3]`, natural logarithms of its gains.
       acc: `[...]`, opacity, of an object on a background that the camera did not see; None where
         it saw all.
-      behind: that background, 0 or 1.
+      background: that background, 0 or 1.
 
     Returns:
       `[..., 3]`, sRGB in [0, 1].
@@ -150,7 +150,7 @@ def clipped(
     each = np.broadcast_to(log_gains, rgb.shape)
     if acc is None:
         return np.asarray(_jitted_gains(rgb, each))
-    return np.asarray(_jitted_gains_over(rgb, acc, each, np.float32(behind)))
+    return np.asarray(_jitted_gains_over(rgb, acc, each, np.float32(background)))
 
 
 @jax.jit
@@ -160,6 +160,6 @@ def _jitted_gains(rgb: jax.Array, log_gains: jax.Array) -> jax.Array:
 
 @jax.jit
 def _jitted_gains_over(
-    rgb: jax.Array, acc: jax.Array, log_gains: jax.Array, behind: jax.Array
+    rgb: jax.Array, acc: jax.Array, log_gains: jax.Array, background: jax.Array
 ) -> jax.Array:
-    return jnp.clip(with_gains_over(rgb, acc, log_gains, behind), 0.0, 1.0)
+    return jnp.clip(with_gains_over(rgb, acc, log_gains, background), 0.0, 1.0)

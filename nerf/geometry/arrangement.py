@@ -63,7 +63,7 @@ def find_arrangement(
     return CameraArrangement(kind, focus, up, num_aimed)
 
 
-def default_path(camtoworlds: npt.ArrayLike) -> str:
+def suitable_path(camtoworlds: npt.ArrayLike) -> str:
     """The camera path for poses `[num_views, 3, 4]`: around what they look at, or through them."""
     return (
         "orbit"

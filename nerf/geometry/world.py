@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from nerf.config.settings import Vector
-from nerf.geometry.arrangement import default_path
+from nerf.geometry.arrangement import suitable_path
 from nerf.geometry.lenses import Array
 from nerf.geometry.rays import Rays, normalize, straight_positions
 
@@ -86,7 +86,7 @@ class World:
 
     def default_camera_path(self, camtoworlds: Array) -> str:
         """See `Space`."""
-        return default_path(camtoworlds)
+        return suitable_path(camtoworlds)
 
 
 def intersect_box(

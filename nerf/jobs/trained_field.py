@@ -66,16 +66,16 @@ class TrainedField:
     is_pretrained: bool = False
     corrections: CorrectionRecord | None = None
 
-    def view(self, which: int | str) -> View:
+    def view(self, index_or_name: int | str) -> View:
         """The camera of a view of the scene it was trained on.
 
         Args:
-          which: index or name of the view.
+          index_or_name: index or name of the view.
 
         Raises:
           UserError: if there is no such view, or only parameters were loaded.
         """
-        return self.needed_scene().view(which)
+        return self.needed_scene().view(index_or_name)
 
     def needed_scene(self) -> SceneRecord:
         """The record of the scene; raises a UserError where only parameters were loaded."""

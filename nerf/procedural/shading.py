@@ -14,7 +14,7 @@ def shade(
     grids: tuple[Array, ...],
     at: Array,
     viewdirs: Array,
-    which: NDArray[np.int64],
+    surface_index: NDArray[np.int64],
 ) -> Array:
     """Colours of hits.
 
@@ -23,14 +23,14 @@ def shade(
       grids: its baked light.
       at: `[N, 3]`, the hits.
       viewdirs: `[N, 3]`, unit vectors from the camera to the hits.
-      which: `[N]`, index of the surface; -1 for none, which is black.
+      surface_index: `[N]`, index of the surface; -1 for none, which is black.
 
     Returns:
       rgb `[N, 3]`, tone-mapped but linear, in [0, 1].
     """
     rgb = np.zeros((len(at), 3))
-    order = np.argsort(which, kind="stable")
-    starts = np.searchsorted(which[order], np.arange(len(world.surfaces) + 1))
+    order = np.argsort(surface_index, kind="stable")
+    starts = np.searchsorted(surface_index[order], np.arange(len(world.surfaces) + 1))
     for index in range(len(world.surfaces)):
         hits = order[starts[index] : starts[index + 1]]
         if len(hits):

@@ -64,7 +64,7 @@ def first_hit(
     """
     common = len(origins) == 1
     t = np.full(len(directions), np.inf)
-    which = np.full(len(directions), -1, np.int64)
+    surface_index = np.full(len(directions), -1, np.int64)
     for start in range(0, len(directions), _BLOCK):
         part = slice(start, start + _BLOCK)
         o, d = (origins if common else origins[part]), directions[part]
@@ -76,5 +76,5 @@ def first_hit(
             found = intersect(surface, o if common else o[rays], d[rays], nearest)
             closer = found < t[part][rays]
             t[part][rays[closer]] = found[closer]
-            which[part][rays[closer]] = index
-    return t, which
+            surface_index[part][rays[closer]] = index
+    return t, surface_index

@@ -118,8 +118,8 @@ def trace(name: str, origins: ArrayLike, directions: ArrayLike) -> Traced:
     o, d = np.broadcast_arrays(o, d)
     lead = o.shape[:-1]
     world, grids = _scene(name)
-    rgb, t, which = _trace_flat(world, grids, o.reshape(-1, 3), d.reshape(-1, 3))
-    return Traced(rgb.reshape(*lead, 3), t.reshape(lead), which.reshape(lead))
+    rgb, t, surface_index = _trace_flat(world, grids, o.reshape(-1, 3), d.reshape(-1, 3))
+    return Traced(rgb.reshape(*lead, 3), t.reshape(lead), surface_index.reshape(lead))
 
 
 def _trace_flat(
@@ -130,10 +130,10 @@ def _trace_flat(
     for start in range(0, max(1, len(directions)), _BLOCK):
         o = origins if len(origins) == 1 else origins[start : start + _BLOCK]
         d = directions[start : start + _BLOCK]
-        t, which = first_hit(world.surfaces, o, d)
+        t, surface_index = first_hit(world.surfaces, o, d)
         length = np.sqrt(np.sum(d * d, axis=-1, keepdims=True))
         at = o + np.where(np.isfinite(t), t, 0.0)[:, None] * d
-        parts.append((shade(world, grids, at, d / length, which), t, which))
+        parts.append((shade(world, grids, at, d / length, surface_index), t, surface_index))
     rgb, depths, surfaces = zip(*parts, strict=True)
     return np.concatenate(rgb), np.concatenate(depths), np.concatenate(surfaces)
 
@@ -205,11 +205,13 @@ def _render_view(
         d = pixel_rays(pose, c, r, height, width)
         return _trace_flat(world, grids, pose[None, :, 3], d)
 
-    rgb, t, which = trace_pixels(columns, rows)
-    alpha = (which >= 0).astype(np.float64)
+    rgb, t, surface_index = trace_pixels(columns, rows)
+    alpha = (surface_index >= 0).astype(np.float64)
     if supersample > 1:
         edges = np.flatnonzero(
-            _needs_supersampling(rgb.reshape(height, width, 3), which.reshape(height, width))
+            _needs_supersampling(
+                rgb.reshape(height, width, 3), surface_index.reshape(height, width)
+            )
         )
         offsets = (np.arange(supersample) + 0.5) / supersample - 0.5
         dy, dx = (g.ravel() for g in np.meshgrid(offsets, offsets, indexing="ij"))
@@ -226,15 +228,17 @@ def _render_view(
     return image.reshape(height, width, 4), t.astype(np.float32).reshape(height, width)
 
 
-def _needs_supersampling(rgb: Array, which: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _needs_supersampling(rgb: Array, surface_index: NDArray[np.int64]) -> NDArray[np.bool_]:
     """`[height, width]`: whether a pixel shows another surface or colour than a neighbour."""
-    differs_somewhere = np.zeros(which.shape, np.bool_)
+    differs_somewhere = np.zeros(surface_index.shape, np.bool_)
     srgb = encode_srgb(rgb)
-    height, width = which.shape
+    height, width = surface_index.shape
     for dy, dx in ((0, 1), (1, 0), (1, 1), (1, -1)):
         a: Any = (slice(0, height - dy), slice(max(0, -dx), width - max(0, dx)))
         b: Any = (slice(dy, height), slice(max(0, dx), width + min(0, dx)))
-        differs = (which[a] != which[b]) | (np.abs(srgb[a] - srgb[b]).max(axis=-1) > 0.04)
+        differs = (surface_index[a] != surface_index[b]) | (
+            np.abs(srgb[a] - srgb[b]).max(axis=-1) > 0.04
+        )
         differs_somewhere[a] |= differs
         differs_somewhere[b] |= differs
     return differs_somewhere

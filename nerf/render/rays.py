@@ -48,22 +48,22 @@ def networks_by_name(
     Raises:
       UserError: if the settings ask for a proposal, and the field has none.
     """
-    owners: dict[str, RadianceField | Proposal] = dict.fromkeys(NETWORKS[config.networks], field)
+    networks: dict[str, RadianceField | Proposal] = dict.fromkeys(NETWORKS[config.networks], field)
     if config.networks == "proposal":
         if field.proposal is None:
             raise UserError(
                 "networks=proposal needs a field with a proposal, and this one has none: choose "
                 "networks=shared or separate"
             )
-        owners[PROPOSAL] = field.proposal
-    return owners
+        networks[PROPOSAL] = field.proposal
+    return networks
 
 
 def init_params(field: RadianceField, config: RenderConfig, key: jax.Array) -> Params:
     """Fresh parameters for every network that `config.networks` calls for."""
-    owners = networks_by_name(field, config)
-    keys = jax.random.split(key, len(owners))
-    return {name: owner.init(k) for (name, owner), k in zip(owners.items(), keys, strict=True)}
+    networks = networks_by_name(field, config)
+    keys = jax.random.split(key, len(networks))
+    return {name: owner.init(k) for (name, owner), k in zip(networks.items(), keys, strict=True)}
 
 
 def abstract_networks(field: RadianceField, config: RenderConfig) -> Params:

@@ -197,8 +197,10 @@ def jit_tile(
             rays = jax.tree.map(lambda x: x[order], rays)
         num_microbatches = -(-jnp.sum(is_needed, dtype=jnp.int32) // size.microbatch)
         background = render_background(rays, config).fine
-        otherwise = background.rgb, background.depth, background.acc
-        found = _map_first_microbatches(render, rays, otherwise, size.microbatch, num_microbatches)
+        background_values = background.rgb, background.depth, background.acc
+        found = _map_first_microbatches(
+            render, rays, background_values, size.microbatch, num_microbatches
+        )
         if order is not None:
             found = jax.tree.map(lambda x: jnp.zeros_like(x).at[order].set(x), found)
         rgb, t, acc = found
@@ -211,11 +213,15 @@ def jit_tile(
 
 
 def _map_first_microbatches(
-    function: Callable[[Rays], Values], rays: Rays, otherwise: Values, size: int, num: jax.Array
+    function: Callable[[Rays], Values],
+    rays: Rays,
+    default_values: Values,
+    size: int,
+    num: jax.Array,
 ) -> Values:
     """The values of the first `num` microbatches of rays, and others of those that follow."""
     microbatches, results = jax.tree.map(
-        lambda x: x.reshape(-1, size, *x.shape[1:]), (rays, otherwise)
+        lambda x: x.reshape(-1, size, *x.shape[1:]), (rays, default_values)
     )
 
     def step(number: jax.Array, results: Any) -> Any:

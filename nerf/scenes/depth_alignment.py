@@ -70,7 +70,7 @@ def find_alignment(
         ours, theirs, used = _pairs(read, sizes, points)
         found = align(ours, theirs)
         if found is not None and may_be_distance:
-            length = _lengths(_slopes(points.chosen(used), lens))
+            length = _lengths(_slopes(points.subset(used), lens))
             found, is_distance = _better(found, align(ours, theirs * length))
     if found is None and lens.panorama is None:
         description = "agree between the views"
@@ -170,7 +170,7 @@ class _DepthComparison:
         neighbours = _neighbours(capture, sorted(read))
         which = np.random.default_rng(0).permutation(len(depths.view))[:_NUM_COMPARED]
         which = which[neighbours[depths.view[which]] != depths.view[which]]
-        chosen = depths.chosen(which)
+        chosen = depths.subset(which)
         self._depth = chosen.depth
         slopes = _slopes(chosen, lens) if len(which) else np.zeros((0, 2))
         self._length = _lengths(slopes)

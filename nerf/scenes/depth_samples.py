@@ -37,12 +37,12 @@ class DepthSamples:
 
     def of_views(self, indices: Sequence[int]) -> "DepthSamples":
         """The samples of some views."""
-        return self.chosen(np.isin(self.view, np.asarray(indices)))
+        return self.subset(np.isin(self.view, np.asarray(indices)))
 
-    def chosen(self, which: npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> "DepthSamples":
+    def subset(self, index: npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> "DepthSamples":
         """Some of the samples, by an index of NumPy."""
         arrays = {
-            field.name: getattr(self, field.name)[which]
+            field.name: getattr(self, field.name)[index]
             for field in dataclasses.fields(self)
             if field.name != "source"
         }

@@ -43,11 +43,11 @@ class ImageReader:
         """The bytes of all images."""
         return int(self.targets.prod(axis=1).sum()) * self.channels
 
-    def all(self) -> Bytes:
+    def read_all(self) -> Bytes:
         """The pixels of all images, `[num_pixels, channels]`, one image after the other."""
-        return self.some(range(len(self.targets)), self.callback)
+        return self.read(range(len(self.targets)), self.callback)
 
-    def some(self, indices: Sequence[int], callback: Callback = ignore_event) -> Bytes:
+    def read(self, indices: Sequence[int], callback: Callback = ignore_event) -> Bytes:
         """The pixels of some images, `[num_pixels, channels]`, one image after the other.
 
         Args:

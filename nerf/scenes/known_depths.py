@@ -75,7 +75,7 @@ def _samples(depths: PointDepths, unit_scale: float, source: str) -> DepthSample
     """Depths in scene units that float32 can hold; an even choice where there are very many."""
     if len(depths.view) > _MAX_SAMPLES:
         which = np.linspace(0, len(depths.view) - 1, _MAX_SAMPLES).astype(np.int64)
-        depths = depths.chosen(which)
+        depths = depths.subset(which)
     with np.errstate(all="ignore"):
         samples = DepthSamples(
             depths.view.astype(np.int32),
@@ -87,7 +87,7 @@ def _samples(depths: PointDepths, unit_scale: float, source: str) -> DepthSample
             source,
         )
     is_good = np.isfinite(samples.depth + samples.weight) & (samples.depth > 0)
-    return samples.chosen(is_good & (samples.sigma > 0))
+    return samples.subset(is_good & (samples.sigma > 0))
 
 
 def _resized(capture: Capture, sizes: npt.NDArray[np.int64]) -> PointDepths:
@@ -116,7 +116,7 @@ def _where_used(depths: PointDepths, images: ImageStore) -> PointDepths:
             is_used[which] &= mask[rows, columns]
         if images.is_transparent:
             is_used[which] &= images.bytes_of(view)[rows, columns, 3] >= OPAQUE_FROM
-    return depths.chosen(is_used)
+    return depths.subset(is_used)
 
 
 # Depth images.
@@ -170,7 +170,7 @@ def _of_images(
     relative = max(_ERROR, alignment.spread) if alignment.is_needed else _ERROR
     is_known = depth > 0
     aligned = depths._replace(depth=depth, sigma=relative * depth)
-    return aligned.chosen(is_known), notes
+    return aligned.subset(is_known), notes
 
 
 def _fitting(file: DepthFile, capture: Capture, view: int) -> Floats:

@@ -134,8 +134,8 @@ def _load_images(
     background = options.background or "white"
     sizes = targets[:, 1], targets[:, 0]
     if _are_sharded(reader, options):
-        return ImageStore(empty_pixels(0, channels), *sizes, background, read=reader.some)
-    return ImageStore(reader.all(), *sizes, background)
+        return ImageStore(empty_pixels(0, channels), *sizes, background, read=reader.read)
+    return ImageStore(reader.read_all(), *sizes, background)
 
 
 def _are_sharded(reader: ImageReader, options: CaptureOptions) -> bool:

@@ -72,16 +72,16 @@ class SceneRecord:
         mine, theirs = self.capture_to_scene, other.capture_to_scene
         return bool(np.allclose(mine, theirs, rtol=1e-3, atol=1e-3))
 
-    def view(self, which: int | str) -> View:
+    def view(self, index_or_name: int | str) -> View:
         """The camera of one view.
 
         Args:
-          which: its index or its name.
+          index_or_name: its index or its name.
 
         Raises:
           UserError: if there is no such view.
         """
-        index = find_view(self.view_names, which)
+        index = find_view(self.view_names, index_or_name)
         return View(index, self.view_names[index], self.cameras[index], None)
 
     def to_json(self) -> dict[str, Any]:

@@ -151,13 +151,13 @@ class Scene:
         """Whether the images show that exposure or white balance change between views."""
         return bool(self.exposure_notes)
 
-    def view(self, which: int | str) -> View:
+    def view(self, index_or_name: int | str) -> View:
         """One view, by its index (negative counts from the end) or its name.
 
         Raises:
           UserError: if there is no such view.
         """
-        index = find_view(self.image_names, which)
+        index = find_view(self.image_names, index_or_name)
         image, mask = self.images[index], self.images.mask_of(index)
         return View(index, self.image_names[index], self.cameras[index], image, mask)
 
@@ -184,20 +184,20 @@ def truth_name(source: str) -> str:
     return "photograph" if source == "photographs" else "ray-traced truth"
 
 
-def find_view(names: Sequence[str], which: int | str) -> int:
+def find_view(names: Sequence[str], index_or_name: int | str) -> int:
     """The index of a view.
 
     Args:
       names: of all views.
-      which: an index (negative counts from the end) or a name.
+      index_or_name: an index (negative counts from the end) or a name.
 
     Raises:
       UserError: if there is no such view.
     """
-    if isinstance(which, str):
-        if which not in names:
-            raise UserError(f"no view {which!r}: there are {listed(names)}")
-        return names.index(which)
-    if not -len(names) <= which < len(names):
-        raise UserError(f"no view {which}: there are views 0 to {len(names) - 1}")
-    return int(which) % len(names)
+    if isinstance(index_or_name, str):
+        if index_or_name not in names:
+            raise UserError(f"no view {index_or_name!r}: there are {listed(names)}")
+        return names.index(index_or_name)
+    if not -len(names) <= index_or_name < len(names):
+        raise UserError(f"no view {index_or_name}: there are views 0 to {len(names) - 1}")
+    return int(index_or_name) % len(names)

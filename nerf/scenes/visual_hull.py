@@ -92,31 +92,33 @@ def visual_hull(
     chosen = np.unique(np.linspace(0, len(views) - 1, min(len(views), _MAX_VIEWS)).round())
     nodes = _nodes(box, resolution)
     shapes = [tuple(size) for size in np.asarray(cameras.image_sizes).tolist()]
-    most_groups = np.max([-(-np.array(shape) // _group(shape)) + 1 for shape in shapes], axis=0)
-    whole, nothing, something = np.zeros((3, *resolution), np.int32)  # numbers of views
+    most_groups = np.max([-(-np.array(shape) // group_size(shape)) + 1 for shape in shapes], axis=0)
+    whole, num_partly_empty, num_occupied = np.zeros((3, *resolution), np.int32)  # numbers of views
     for number in chosen.astype(int):
         view = views[number]
         alpha = images.bytes_of(view)[..., 3]
         mask = images.mask_of(view)
         if mask is not None:  # what a masked pixel shows is not known
             alpha = np.where(mask, alpha, np.uint8(255))
-        group = _group(alpha.shape)
+        group = group_size(alpha.shape)
         counts = np.pad(_grouped(alpha > 0, group).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
         missing = [(0, whole - own) for whole, own in zip(most_groups, counts.shape, strict=True)]
         counts = np.pad(counts, missing, mode="edge").astype(np.int32)  # one program for all sizes
         size = np.array(alpha.shape[::-1], np.float32)
         camera = dataclasses.replace(cameras[view], height=0, width=0)
         margin = np.float32(_MARGIN + (0.0 if are_exact else _POSE_MARGIN * size.max()))
-        seen = _count_views(camera, size, nodes, counts, margin, group=group)
-        for number_of_views, is_so in zip((whole, nothing, something), seen, strict=True):
+        classes = _classify_cells(camera, size, nodes, counts, margin, group=group)
+        for number_of_views, is_so in zip(
+            (whole, num_partly_empty, num_occupied), classes, strict=True
+        ):
             number_of_views += np.asarray(is_so)
     needed = min(_MIN_WITNESSES, len(chosen))
     are_all_chosen = len(chosen) == len(views)  # else another view may see something
-    is_unseen = (something == 0) & ((nothing >= needed) | are_all_chosen)
+    is_unseen = (num_occupied == 0) & ((num_partly_empty >= needed) | are_all_chosen)
     return np.asarray((whole < needed) & ~is_unseen)
 
 
-def _group(shape: tuple[int, ...]) -> int:
+def group_size(shape: tuple[int, ...]) -> int:
     """Pixels along one side of a group, for a mask of this height and width."""
     return -(-max(shape) // _MASK_SIDE)
 
@@ -137,7 +139,7 @@ def _grouped(mask: npt.NDArray[np.bool_], group: int) -> npt.NDArray[np.bool_]:
 
 
 @functools.partial(jax.jit, static_argnames=("group",))
-def _count_views(
+def _classify_cells(
     camera: Cameras,
     size: jax.Array,
     nodes: jax.Array,
@@ -189,7 +191,7 @@ def _project(
     """The pixels at which a view shows points.
 
     Args:
-      camera, size: see `_count_views`.
+      camera, size: see `_classify_cells`.
       points: `[..., 3]`, scene units.
 
     Returns:

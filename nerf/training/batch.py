@@ -288,8 +288,8 @@ def colours_and_opacity(batch: PixelBatch) -> tuple[jax.Array, jax.Array | None]
     if batch.pixels.shape[-1] == 3 or batch.background is None:
         return levels[:, :3], None
     rgb, alpha = levels[:, :3], levels[:, 3:]
-    behind = {"black": 0.0, "white": 1.0}[batch.background]
-    return rgb * alpha + behind * (1.0 - alpha), alpha[:, 0] if batch.has_opacity else None
+    background = {"black": 0.0, "white": 1.0}[batch.background]
+    return rgb * alpha + background * (1.0 - alpha), alpha[:, 0] if batch.has_opacity else None
 
 
 def make_batch(

@@ -18,7 +18,7 @@ from nerf.render.volume import Composite
 from nerf.training.batch import Batch
 from nerf.training.robust_loss import robust_loss
 
-_BEHIND = {"black": 0.0, "white": 1.0}  # the colour of a background, in all channels
+_BACKGROUND_LEVEL = {"black": 0.0, "white": 1.0}  # the colour of a background, in all channels
 
 
 class BatchStats(NamedTuple):
@@ -109,8 +109,8 @@ def colour_error(composite: Composite, batch: Batch, config: RenderConfig) -> ja
         return exposure.clipped_error(
             exposure.with_gains(composite.rgb, batch.log_gains), batch.rgb
         )
-    behind = _BEHIND[config.background]
-    rgb = exposure.with_gains_over(composite.rgb, composite.acc, batch.log_gains, behind)
+    background = _BACKGROUND_LEVEL[config.background]
+    rgb = exposure.with_gains_over(composite.rgb, composite.acc, batch.log_gains, background)
     is_opaque = batch.alpha[:, None] >= 1.0
     return jnp.where(is_opaque, exposure.clipped_error(rgb, batch.rgb), rgb - batch.rgb)
 
@@ -147,15 +147,15 @@ def squared_errors(composite: Composite, batch: Batch, config: RenderConfig) -> 
     error = colour_error(composite, batch, config)
     if batch.alpha is None:
         return jnp.square(error)
-    behind = _BEHIND[config.background]
+    background = _BACKGROUND_LEVEL[config.background]
     excess = (batch.alpha - composite.acc)[:, None]  # of the background's share
-    return jnp.square(error + (0.5 - behind) * excess) + jnp.square(excess) / 12.0
+    return jnp.square(error + (0.5 - background) * excess) + jnp.square(excess) / 12.0
 
 
 def penalty(field: RadianceField, params: Params, config: RenderConfig) -> jax.Array:
     """The regularisation of the parameters of all networks."""
-    owners = networks_by_name(field, config).items()
+    networks = networks_by_name(field, config).items()
     named = [
-        owner.penalty(params[name]) for name, owner in owners if not isinstance(owner, Proposal)
+        owner.penalty(params[name]) for name, owner in networks if not isinstance(owner, Proposal)
     ]
     return sum(named, jnp.zeros(()))

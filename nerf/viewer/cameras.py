@@ -159,10 +159,10 @@ def view_angles(camera: Cameras) -> tuple[float, float]:
     """The horizontal and the vertical field of view of one camera, in radians."""
     lens = camera.lens
     focal = np.broadcast_to(camera.focal if lens is None else lens.focal, (2,))
-    across, down = 2.0 * np.arctan(0.5 * np.array([camera.width, camera.height]) / focal)
+    horizontal, vertical = 2.0 * np.arctan(0.5 * np.array([camera.width, camera.height]) / focal)
     if lens is not None and lens.panorama is not None and bool(np.asarray(lens.panorama)):
         return float(_MAX_FOV), float(0.5 * _MAX_FOV)
-    return float(across), float(down)
+    return float(horizontal), float(vertical)
 
 
 def window_fov(camera: Cameras, aspect: float) -> float:
@@ -172,10 +172,10 @@ def window_fov(camera: Cameras, aspect: float) -> float:
       camera: one camera.
       aspect: width of the window over its height.
     """
-    across, down = view_angles(camera)
+    horizontal, vertical = view_angles(camera)
     if quarter_turns(camera.camtoworlds) % 2:
-        across, down = down, across
-    slope = max(np.tan(0.5 * down), np.tan(0.5 * across) / aspect)
+        horizontal, vertical = vertical, horizontal
+    slope = max(np.tan(0.5 * vertical), np.tan(0.5 * horizontal) / aspect)
     return float(np.clip(2.0 * np.arctan(slope), _MIN_FOV, _MAX_FOV))
 
 

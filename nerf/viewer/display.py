@@ -15,7 +15,7 @@ OUTPUTS: tuple[str, ...] = get_args(Output)
 _UNSEEN = 96  # grey level
 _LEGEND = (14, 256)  # height and width in pixels
 _GAP = 6  # pixels between two images side by side
-_BEHIND = 24  # grey level around them
+_CANVAS_GREY = 24  # grey level around them
 
 
 def display_image(
@@ -93,7 +93,7 @@ def place_side_by_side(window: tuple[int, int], left: ByteImage, right: ByteImag
     """Two images of one size side by side, in the middle of a window of that height and width."""
     height, width = window
     rows, columns = left.shape[:2]
-    canvas = np.full((height, width, 3), _BEHIND, np.uint8)
+    canvas = np.full((height, width, 3), _CANVAS_GREY, np.uint8)
     top = max(0, (height - rows) // 2)
     start = max(0, (width - 2 * columns - _GAP) // 2)
     for image, begin in ((left, start), (right, start + columns + _GAP)):

@@ -23,11 +23,11 @@ def scene_extent(record: SceneRecord) -> Array:
     bounds = np.asarray(record.cameras.bounds, np.float64)
     far = np.minimum(bounds[:, 1], _FAR * look_distance(record))
     points = [poses[:, :, 3]]
-    across, down = np.tan(
+    half_width, half_height = np.tan(
         0.5 * np.minimum([view_angles(record.cameras[i]) for i in range(record.num_views)], 2.0)
     ).T
     for x, y in ((-1, -1), (-1, 1), (1, -1), (1, 1)):
-        local = np.stack([x * across, y * down, -np.ones_like(across)], axis=-1)
+        local = np.stack([x * half_width, y * half_height, -np.ones_like(half_width)], axis=-1)
         directions = np.einsum("nij,nj->ni", poses[:, :, :3], local)
         points.append(poses[:, :, 3] + far[:, None] * directions)
     every = np.concatenate(points)

@@ -75,8 +75,8 @@ def default_frame_size(width: int, height: int) -> tuple[int, int]:
     (22, 16)
     """
     scale = max(min(1.0, MAX_SIDE / max(width, height)), MIN_SIDE / min(width, height))
-    across, down = (2 * round(0.5 * scale * side) for side in (width, height))
-    return min(across, MAX_SIDE), min(down, MAX_SIDE)
+    even_width, even_height = (2 * round(0.5 * scale * side) for side in (width, height))
+    return min(even_width, MAX_SIDE), min(even_height, MAX_SIDE)
 
 
 class DisplayOptions(NamedTuple):

@@ -159,7 +159,7 @@ def test_poses_without_images_are_read_from_a_transforms_json(tmp_path, keys, fo
     np.testing.assert_allclose(found.poses, POSES, atol=1e-12)
     if fov is None:
         assert found.fov is None
-        assert (found.fov_across is not None) == bool(keys)
+        assert (found.horizontal_fov is not None) == bool(keys)
     else:
         np.testing.assert_allclose(found.fov, fov)
 

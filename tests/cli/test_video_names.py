@@ -2,7 +2,7 @@
 
 import pytest
 
-from nerf.cli.video_names import free_stem, identity, remember
+from nerf.cli.video_names import free_stem, path_identity, record_path
 from nerf.errors import UserError
 
 
@@ -12,25 +12,25 @@ def test_two_files_of_one_name_are_two_videos_and_each_keeps_its_own(tmp_path):
     for folder in ("x", "y"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "p.json").write_text(f"[{folder!r}]")
-        path = identity("p.json", [tmp_path / folder / "p.json"])
+        path = path_identity("p.json", [tmp_path / folder / "p.json"])
         found[folder] = path, free_stem(run, "video-p", path)
-        remember(run, found[folder][1], path)
+        record_path(run, found[folder][1], path)
         (run / f"{found[folder][1]}.mp4").touch()
     assert [stem for _, stem in found.values()] == ["video-p", "video-p-2"]
     for path, stem in found.values():
         assert free_stem(run, "video-p", path) == stem
     (tmp_path / "x" / "p.json").write_text("['x', 'changed']")
-    changed = identity("p.json", [tmp_path / "x" / "p.json"])
+    changed = path_identity("p.json", [tmp_path / "x" / "p.json"])
     assert free_stem(run, "video-p", changed) == "video-p-3"
 
 
 def test_a_file_does_not_replace_the_video_of_an_older_version_or_of_a_path_of_its_name(tmp_path):
     (tmp_path / "orbit.json").write_text("[]")
-    orbit, file = identity("orbit", ()), identity("orbit.json", [tmp_path / "orbit.json"])
+    orbit, file = path_identity("orbit", ()), path_identity("orbit.json", [tmp_path / "orbit.json"])
     (tmp_path / "video-orbit_depth.gif").touch()  # of which nothing is known
     assert free_stem(tmp_path, "video-orbit", orbit) == "video-orbit"
     assert free_stem(tmp_path, "video-orbit", file) == "video-orbit-2"
-    remember(tmp_path, "video-orbit-2", file)
+    record_path(tmp_path, "video-orbit-2", file)
     assert free_stem(tmp_path, "video-orbit", file) == "video-orbit-2"
     with pytest.raises(UserError, match="cannot be read"):
-        identity("absent.json", [tmp_path / "absent.json"])
+        path_identity("absent.json", [tmp_path / "absent.json"])

@@ -93,7 +93,7 @@ def test_a_run_says_on_which_depths_it_trains_and_its_folder_does(whole):
 
 def test_a_run_does_not_resume_with_other_depths(meadow, config, whole, tmp_path):
     train(meadow, config, tmp_path / "run", stop_at=2)
-    fewer = dataclasses.replace(meadow, depth_samples=meadow.depth_samples.chosen(np.arange(8)))
+    fewer = dataclasses.replace(meadow, depth_samples=meadow.depth_samples.subset(np.arange(8)))
     with pytest.raises(UserError, match="known_depths was"):
         train(fewer, config, tmp_path / "run")
 

@@ -79,7 +79,7 @@ def test_pixels_at_edges_and_unknown_ones_are_left_out(courtyard, tmp_path):
     depth = courtyard[1]
     depth = np.where(depth < 65.5, depth, np.inf)  # what 16 bits hold
     for view in (0, 9):
-        own = samples.chosen(samples.view == view)
+        own = samples.subset(samples.view == view)
         at = own.row.astype(int), own.column.astype(int)
         x = 1.0 / depth[view]
         between = 0.5 * (x[1:-1, 2:] + x[1:-1, :-2]), 0.5 * (x[2:, 1:-1] + x[:-2, 1:-1])

@@ -177,10 +177,10 @@ def test_views_may_differ_in_size():
     parts = [image[:h, :w] for image, (h, w) in zip(images, sizes.tolist(), strict=True)]
     pixels = np.concatenate([part.reshape(-1, 4) for part in parts])
     mixed = ImageStore(pixels, *sizes.T, "white", is_transparent=True)
-    before = visual_hull_module._count_views._cache_size()
+    before = visual_hull_module._classify_cells._cache_size()
     cameras = whole.with_sizes(sizes)
     hull = visual_hull(cameras, mixed, range(NUM_VIEWS), BOX, resolution)
-    assert visual_hull_module._count_views._cache_size() == before
+    assert visual_hull_module._classify_cells._cache_size() == before
     assert hull[cells_of(ball(0.3), resolution)].all()
     assert expected.sum() <= hull.sum() < 1.2 * expected.sum()
     for view in (1, 7, 11):  # one view shows what it shows without the others

@@ -96,7 +96,7 @@ def _poses_only(path: Path, content: Mapping[str, Any]) -> CameraPathFile:
     return CameraPathFile(
         checked_poses(np.stack(poses), path),
         np.array(down) if down else None,
-        fov_across=np.array(across) if across else None,
+        horizontal_fov=np.array(across) if across else None,
     )
 
 

@@ -27,8 +27,8 @@ class CameraPathFile:
       size: width and height of the frames in pixels; None where the file has none.
       fps: frames a second; None where the file has none.
       notes: for the user, one sentence each.
-      fov_across: `[num_frames]`, horizontal field of view in degrees, where the file has no size
-        that makes it the vertical one; else None.
+      horizontal_fov: `[num_frames]`, horizontal field of view in degrees, where the file has no
+        size that makes it the vertical one; else None.
       aspect: width of a frame over its height; None where the file does not say it.
     """
 
@@ -37,7 +37,7 @@ class CameraPathFile:
     size: tuple[int, int] | None = None
     fps: float | None = None
     notes: tuple[str, ...] = ()
-    fov_across: Array | None = None
+    horizontal_fov: Array | None = None
     aspect: float | None = None
 
 

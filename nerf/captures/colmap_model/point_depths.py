@@ -63,7 +63,7 @@ def point_depths(
     is_valid &= (depth > 0) & (depth < MAX_DEPTH) & (relative < _MOST_SIGMA) & (weight > 0)
     if not is_valid.any():
         return None
-    found = PointDepths(view, column, row, depth, np.zeros_like(depth), weight).chosen(is_valid)
+    found = PointDepths(view, column, row, depth, np.zeros_like(depth), weight).subset(is_valid)
     return found._replace(sigma=relative[is_valid] * found.depth)
 
 

@@ -34,9 +34,9 @@ class PointDepths(NamedTuple):
     sigma: Floats
     weight: Floats
 
-    def chosen(self, which: npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> "PointDepths":
+    def subset(self, index: npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> "PointDepths":
         """Some of the depths, by an index of NumPy."""
-        return PointDepths._make(x[which] for x in self)
+        return PointDepths._make(x[index] for x in self)
 
 
 class DepthFile(NamedTuple):

@@ -226,8 +226,8 @@ def over(pixels: npt.NDArray[np.float32], background: Background | None) -> npt.
     if pixels.shape[-1] == 3 or background is None:
         return pixels[..., :3]
     rgb, alpha = pixels[..., :3], pixels[..., 3:]
-    behind = np.float32(1.0 if background == "white" else 0.0)
-    return rgb * alpha + behind * (1 - alpha)
+    level = np.float32(1.0 if background == "white" else 0.0)
+    return rgb * alpha + level * (1 - alpha)
 
 
 def to_float(

@@ -76,12 +76,12 @@ def fit_exposure(
       mask: `[height, width]`, the pixels that count; None for all.
     """
     acc = image.acc if scene.is_transparent else None
-    behind = 1.0 if scene.background == "white" else 0.0
+    background = 1.0 if scene.background == "white" else 0.0
     middle = truth.shape[1] // 2
     left = np.ones(truth.shape[:2], np.bool_) if mask is None else mask.copy()
     right = left[:, middle:].any()
     left[:, middle:] = False
     opacity = None if acc is None else acc[left]
-    log_gains = exposure.fit_log_gains(image.rgb[left], truth[left], opacity, behind)
-    rgb = exposure.clipped(image.rgb, log_gains, acc, behind)
+    log_gains = exposure.fit_log_gains(image.rgb[left], truth[left], opacity, background)
+    rgb = exposure.clipped(image.rgb, log_gains, acc, background)
     return ExposureFit(rgb, np.exp(log_gains), bool(left.any() and right))

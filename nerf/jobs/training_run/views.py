@@ -35,27 +35,32 @@ def training_views(scene: Scene, indices: Sequence[int], *, num_strata: int = 1)
     Raises:
       UserError: if their masks leave no pixel, or an image cannot be read.
     """
-    images, which = scene.images, np.array(sorted(indices))
+    images, view_indices = scene.images, np.array(sorted(indices))
     if images.read is not None:
-        return _own_views(scene, which, num_strata)
+        return _views_of_process(scene, view_indices, num_strata)
     return TrainingViews(
         images.pixels,
         PixelLayout(
-            *(x[which].astype(np.int32) for x in (images.offsets, images.heights, images.widths))
+            *(
+                x[view_indices].astype(np.int32)
+                for x in (images.offsets, images.heights, images.widths)
+            )
         ),
-        scene.cameras[which],
+        scene.cameras[view_indices],
         images.background,
         images.is_transparent,
-        None if images.mask is None else _runs(images, images.mask, which),
-        depth_table(scene, which),
+        None if images.mask is None else _pixel_runs(images, images.mask, view_indices),
+        depth_table(scene, view_indices),
     )
 
 
-def _own_views(scene: Scene, which: npt.NDArray[np.int64], num_strata: int) -> TrainingViews:
+def _views_of_process(
+    scene: Scene, view_indices: npt.NDArray[np.int64], num_strata: int
+) -> TrainingViews:
     """The training views with the pixels that this process of a job draws from."""
     images = scene.images
     assert images.read is not None
-    heights, widths = images.heights[which], images.widths[which]
+    heights, widths = images.heights[view_indices], images.widths[view_indices]
     ends = np.cumsum(heights * widths)
     offsets = ends - heights * widths
     own = range(processes.index(), processes.index() + 2)
@@ -63,12 +68,12 @@ def _own_views(scene: Scene, which: npt.NDArray[np.int64], num_strata: int) -> T
     first_pixel, end_pixel = pixels_of_strata(first, end, num_strata, int(ends[-1]))
     first_view, last_view = np.searchsorted(ends, [first_pixel, end_pixel - 1], side="right")
     return TrainingViews(
-        images.read(which[first_view : last_view + 1].tolist()),
+        images.read(view_indices[first_view : last_view + 1].tolist()),
         PixelLayout(*(x.astype(np.int32) for x in (offsets, heights, widths))),
-        scene.cameras[which],
+        scene.cameras[view_indices],
         images.background,
         images.is_transparent,
-        depths=depth_table(scene, which),
+        depths=depth_table(scene, view_indices),
         share=PixelShare(num_strata, int(offsets[first_view])),
     )
 
@@ -110,28 +115,33 @@ def num_known_depths(scene: Scene, indices: Sequence[int]) -> int:
     return 0 if scene.depth_samples is None else len(scene.depth_samples.of_views(indices))
 
 
-def depth_table(scene: Scene, which: npt.NDArray[np.int64]) -> DepthTable | None:
+def depth_table(scene: Scene, view_indices: npt.NDArray[np.int64]) -> DepthTable | None:
     """The known depths of some views, by ascending indices; None without any."""
     if scene.depth_samples is None:
         return None
-    known = scene.depth_samples.of_views(which.tolist())
+    known = scene.depth_samples.of_views(view_indices.tolist())
     if len(known) == 0:
         return None
     return DepthTable(
-        np.searchsorted(which, known.view).astype(np.int32),
+        np.searchsorted(view_indices, known.view).astype(np.int32),
         *(np.asarray(x, np.float32) for x in (known.column, known.row, known.depth)),
         *(np.asarray(x, np.float32) for x in (known.sigma, known.weight)),
     )
 
 
-def _runs(images: ImageStore, mask: PixelMask, which: npt.NDArray[np.int64]) -> PixelRuns:
+def _pixel_runs(
+    images: ImageStore, mask: PixelMask, view_indices: npt.NDArray[np.int64]
+) -> PixelRuns:
     """The runs of used pixels of some views.
 
     Raises:
       UserError: if there is none.
     """
     counts = images.heights * images.widths
-    parts = [mask.within(int(images.offsets[i]), int(images.offsets[i] + counts[i])) for i in which]
+    parts = [
+        mask.within(int(images.offsets[i]), int(images.offsets[i] + counts[i]))
+        for i in view_indices
+    ]
     starts = np.concatenate([part.starts for part in parts])
     totals = np.cumsum(np.concatenate([part.ends - part.starts for part in parts]))
     if len(starts) == 0:

@@ -195,8 +195,8 @@ def _file_cameras(record: SceneRecord, found: CameraPathFile, size: tuple[int, i
     if found.fov is not None:
         focal = 0.5 * height / np.tan(0.5 * np.radians(found.fov))
         cameras = dataclasses.replace(cameras, focal=focal.astype(np.float32))
-    elif found.fov_across is not None:
-        focal = 0.5 * width / np.tan(0.5 * np.radians(found.fov_across))
+    elif found.horizontal_fov is not None:
+        focal = 0.5 * width / np.tan(0.5 * np.radians(found.horizontal_fov))
         cameras = dataclasses.replace(cameras, focal=focal.astype(np.float32))
     if record.cameras.lens is None:
         return cameras
