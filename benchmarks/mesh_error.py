@@ -139,7 +139,7 @@ def measure(trained: TrainedField) -> dict[str, Any]:
         mesh = load_trimesh().load(path, process=False)
     on_mesh = np.asarray(load_trimesh().sample.sample_surface(mesh, _POINTS_ON_MESH, seed=0)[0])
     every = np.concatenate(truth)
-    seen = np.concatenate([truth[index] for index in record.split.train])
+    visible = np.concatenate([truth[index] for index in record.split.train])
     diagonal = float(np.linalg.norm(np.ptp(every, axis=0)))
     return {
         "scene": f"{record.name.partition('@')[0]}@{record.cameras.width}x{record.cameras.height}",
@@ -147,7 +147,7 @@ def measure(trained: TrainedField) -> dict[str, Any]:
         "steps": trained.step,
         "triangles": len(mesh.faces),
         "mesh_to_surface": _distances(on_mesh, every, diagonal),
-        "surface_to_mesh": _distances(seen, on_mesh, diagonal),
+        "surface_to_mesh": _distances(visible, on_mesh, diagonal),
     }
 
 

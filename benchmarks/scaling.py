@@ -37,7 +37,7 @@ BENCHMARK = command_line.Benchmark(
     "scaling", "cases", report.scaling, compare.scaling, file_prefix="scaling-"
 )
 STRONG, WEAK = "strong", "weak"
-_NUMBERS_BESIDE_GRADIENT = 17  # the loss, statistics of the rendering, moments of the colours
+_NUM_OTHER_NUMBERS = 17  # the loss, statistics of the rendering, moments of the colours
 
 FLAGS = command_line.new_flags(chart=False)
 command_line.define_readings(FLAGS, 7)
@@ -156,7 +156,7 @@ def buffer_bytes(backend: str, field: str, config: Config) -> int:
     made = field_lib.make_field(backend, field, config.field)
     params = jax.eval_shape(lambda key: init_params(made, config.render, key), jax.random.key(0))
     num_parameters: int = sum(x.size for x in jax.tree.leaves(params))
-    return 4 * (num_parameters + _NUMBERS_BESIDE_GRADIENT)
+    return 4 * (num_parameters + _NUM_OTHER_NUMBERS)
 
 
 def _rays(config: Config, layout: Layout, kind: str) -> int:
@@ -216,8 +216,8 @@ def measure(
         "devices_to_processes": [
             {
                 "processes": number,
-                **_beside_devices(readings, config, number),
-                "cpu": _beside_devices(measured.cpu_seconds, config, number),
+                **_relative_to_devices(readings, config, number),
+                "cpu": _relative_to_devices(measured.cpu_seconds, config, number),
             }
             for number in several
         ],
@@ -337,7 +337,7 @@ def _scaling(
     }
 
 
-def _beside_devices(readings: Readings, config: Config, number: int) -> dict[str, Any]:
+def _relative_to_devices(readings: Readings, config: Config, number: int) -> dict[str, Any]:
     """Seconds of one process with as many devices by those of the processes, in each round."""
     what = step_of(config.train.num_rays)
     alone, several = readings[Layout(1, number, is_job=False), what], readings[Layout(number), what]

@@ -84,10 +84,10 @@ def _as_other_programs_leave_them(others: dict[str, Files], nerfstudio: Files) -
     held_out["test_frames"] = [held_out["frames"].pop()]
     apart = {**nerfstudio, "transforms.json": json.dumps(held_out).encode()}
     found = [bundler, archive, table, kitti, copied, polycam, apart, *_trajectories(others)]
-    return [*found, *map(_with_poses_beside, (bundler, kitti, apart, others["metashape"]))]
+    return [*found, *map(_with_separate_poses, (bundler, kitti, apart, others["metashape"]))]
 
 
-def _with_poses_beside(seed: Files) -> Files:
+def _with_separate_poses(seed: Files) -> Files:
     """A capture whose poses are in a folder of their own."""
     return {n if n.lower().endswith(".png") else f"export/{n}": x for n, x in seed.items()}
 

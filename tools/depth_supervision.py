@@ -58,7 +58,7 @@ def noisy_points(
     moved = _points(scene, first, columns, rows, np.where(is_wrong, anywhere, shift * depth))
     found = []
     for view in views:
-        column, row, own = _seen(scene, view, points)
+        column, row, own = _project(scene, view, points)
         inside = (
             (own > 0) & (column >= 0) & (column <= width - 1) & (row >= 0) & (row <= height - 1)
         )
@@ -67,7 +67,7 @@ def noisy_points(
         ]
         true = scene.depth[view][tuple(at)]
         inside &= np.abs(own - true) < _SAME_SURFACE * true
-        column, row, own = (x[inside] for x in _seen(scene, view, moved))
+        column, row, own = (x[inside] for x in _project(scene, view, moved))
         keep = own > 0
         found.append(np.stack([np.full(keep.sum(), view), column[keep], row[keep], own[keep]]))
     view, column, row, depth = np.concatenate(found, axis=1)
@@ -95,7 +95,7 @@ def _points(
     return np.asarray(np.einsum("pij,pj->pi", poses[:, :, :3], local) + poses[:, :, 3])
 
 
-def _seen(
+def _project(
     scene: nerf.Scene, view: int, points: npt.NDArray[np.float64]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Columns, rows and depths `[num_points]` of points in a view."""

@@ -124,7 +124,7 @@ def _overwrite(rng: np.random.Generator, content: bytes) -> bytes:
     """Overwrites a few bytes with a number as headers and tables contain, often near the start."""
     number = _pick(rng, (0, 1, 2**16, 2**31 - 1, 2**32 - 1, 2**40, 2**63, 2**64 - 1))
     value = _pick(rng, (float("nan"), float("inf"), -1.0, 0.0, 1e300, 1e-300))
-    piece = _pick(
+    replacement = _pick(
         rng,
         (
             struct.pack("<Q", number),
@@ -136,7 +136,7 @@ def _overwrite(rng: np.random.Generator, content: bytes) -> bytes:
     )
     limit = len(content) if rng.random() < 0.5 else min(len(content), 160)
     at = int(rng.integers(limit + 1))
-    return content[:at] + piece + content[at + len(piece) :]
+    return content[:at] + replacement + content[at + len(replacement) :]
 
 
 def _break_text(rng: np.random.Generator, content: bytes) -> bytes:

@@ -55,7 +55,7 @@ def draw_mesh(
     faces = faces[is_ahead & is_inside]
     sides = np.ptp(pixels[faces], axis=1).max(axis=1, initial=0.0)
     counts = np.clip(np.ceil(_SAMPLES * sides), 1, _MAX_SAMPLES).astype(int)
-    seen, nearest = (
+    image, nearest = (
         np.ones((camera.height * camera.width, 3)),
         np.full(camera.height * camera.width, np.inf),
     )
@@ -78,8 +78,8 @@ def draw_mesh(
             is_nearer = z < nearest[index]
             index, z, triangle = index[is_nearer], z[is_nearer], triangle[is_nearer]
             nearest[index] = z
-            seen[index] = np.einsum("k,fkc->fc", weights, rgb[triangle])
-    return seen.reshape(camera.height, camera.width, 3).astype(np.float32)
+            image[index] = np.einsum("k,fkc->fc", weights, rgb[triangle])
+    return image.reshape(camera.height, camera.width, 3).astype(np.float32)
 
 
 def _within(count: int) -> Array:

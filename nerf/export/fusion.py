@@ -191,14 +191,18 @@ def _view_contribution(
     column = view.focal[0] * local[:, 0] / safe + view.centre[0]
     row = -view.focal[1] * local[:, 1] / safe + view.centre[1]
     disparity, cosine = _look_up(view, column, row)
-    seen = jnp.where(disparity > 0, 1.0 / jnp.where(disparity > 0, disparity, 1.0), jnp.inf)
+    surface_depth = jnp.where(
+        disparity > 0, 1.0 / jnp.where(disparity > 0, disparity, 1.0), jnp.inf
+    )
     per_depth = jnp.linalg.norm(local, axis=-1) / safe
-    is_free = jnp.isinf(seen)
+    is_free = jnp.isinf(surface_depth)
     cosine = jnp.where(is_free, _FREE_COSINE, cosine)
-    distance = jnp.where(is_free, truncation, (seen - depth) * per_depth * cosine)
-    is_said = is_ahead & ~jnp.isnan(disparity) & (cosine > _MIN_COSINE) & (distance > -truncation)
-    weight = jnp.where(is_said, jnp.square(cosine / safe), 0.0)
-    value = jnp.where(is_said, jnp.clip(distance / truncation, -1.0, 1.0), 0.0)
+    distance = jnp.where(is_free, truncation, (surface_depth - depth) * per_depth * cosine)
+    is_reliable = (
+        is_ahead & ~jnp.isnan(disparity) & (cosine > _MIN_COSINE) & (distance > -truncation)
+    )
+    weight = jnp.where(is_reliable, jnp.square(cosine / safe), 0.0)
+    value = jnp.where(is_reliable, jnp.clip(distance / truncation, -1.0, 1.0), 0.0)
     return value, weight
 
 

@@ -108,9 +108,11 @@ def _resumed_config(
       `nerf.runs.run_folder.settings_to_resume`.
     """
     for folder in folders:
-        settings, kept = (None, []) if folder is None else settings_to_resume(Path(folder), config)
+        settings, kept_settings = (
+            (None, []) if folder is None else settings_to_resume(Path(folder), config)
+        )
         if settings is not None:
-            return settings, list(kept)
+            return settings, list(kept_settings)
     return config, []
 
 

@@ -158,11 +158,11 @@ def _lamplight(
         cosine = np.maximum(np.sum(normal * to_lamp, axis=-1), 0.0)
         if any(lamp.normal):
             cosine = cosine * np.maximum(-to_lamp @ np.asarray(lamp.normal), 0.0)
-        seen = np.flatnonzero(cosine > 0.0)
-        t, which = first_hit(casters, at[seen], way[seen])
+        visible = np.flatnonzero(cosine > 0.0)
+        t, which = first_hit(casters, at[visible], way[visible])
         free = (t > 0.999) | _glows(casters)[which]
-        strength = np.where(free, cosine[seen] / (square[seen] + 0.02), 0.0)
-        total[seen] += strength[:, None] * np.asarray(lamp.colour)
+        strength = np.where(free, cosine[visible] / (square[visible] + 0.02), 0.0)
+        total[visible] += strength[:, None] * np.asarray(lamp.colour)
     return total
 
 

@@ -28,8 +28,8 @@ from nerf.training.state import TrainState
 FOLDER = "checkpoints"
 BEST_FOLDER = "best"
 DAMAGED_FOLDER = "damaged"
-_KEPT = 3
-_KEPT_BEST = 2
+_NUM_LATEST = 3
+_NUM_BEST = 2
 _SCORE = "test_psnr"
 _COMMIT_FILE = "commit_success.txt"  # Orbax's mark of a complete checkpoint
 _MAX_REASON = 90  # characters of Orbax's own message
@@ -49,7 +49,9 @@ class Checkpoints:
         self._run_dir = run_dir
         self._folder = (run_dir / FOLDER).absolute()
         self._best_folder = (run_dir / BEST_FOLDER).absolute()
-        options = ocp.CheckpointManagerOptions(max_to_keep=_KEPT, **_of_one_process(self._folder))
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=_NUM_LATEST, **_of_one_process(self._folder)
+        )
         self._silence = contextlib.ExitStack()  # what goes wrong is raised as well
         self._silence.enter_context(orbax_silent())
         self._manager = ocp.CheckpointManager(self._folder, options=options)
@@ -142,7 +144,7 @@ class Checkpoints:
     def _best_manager(self) -> ocp.CheckpointManager:
         if self._best is None:
             options = ocp.CheckpointManagerOptions(
-                max_to_keep=_KEPT_BEST,
+                max_to_keep=_NUM_BEST,
                 best_fn=lambda metrics: metrics[_SCORE],
                 **_of_one_process(self._best_folder),
             )

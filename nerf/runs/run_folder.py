@@ -104,8 +104,8 @@ def read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         params = path.parent / parameters.FILE_NAME
-        kept = f", with `init_from={params}` to keep the parameters" if params.is_file() else ""
-        text = f"{path} cannot be read ({reason}); give another `run_dir`{kept}"
+        hint = f", with `init_from={params}` to keep the parameters" if params.is_file() else ""
+        text = f"{path} cannot be read ({reason}); give another `run_dir`{hint}"
         raise UserError(text) from error
     if not isinstance(values, dict):
         raise UserError(f"{path} does not hold a JSON object; give another `run_dir`")

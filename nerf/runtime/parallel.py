@@ -33,7 +33,7 @@ _FIRST_JAX_WITH_TIMEOUT_FLAG = (0, 8)
 # Options of glibc's `mallopt`: free memory is never given back to the system, each heap grows by
 # 256 MB at a time (which costs nothing until it is used), and large buffers lie in the heap too.
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
-_KEPT_MEMORY = {_M_TRIM_THRESHOLD: 2**31 - 1, _M_TOP_PAD: 2**28, _M_MMAP_MAX: 0}
+_MALLOC_OPTIONS = {_M_TRIM_THRESHOLD: 2**31 - 1, _M_TOP_PAD: 2**28, _M_MMAP_MAX: 0}
 
 
 def usable_cores() -> int:
@@ -76,7 +76,7 @@ def _keep_freed_memory() -> None:
     """
     with contextlib.suppress(OSError, AttributeError):  # another C library
         set_option = ctypes.CDLL(None).mallopt
-        for option, value in _KEPT_MEMORY.items():
+        for option, value in _MALLOC_OPTIONS.items():
             set_option(option, value)
 
 

@@ -35,7 +35,9 @@ THREADS = "NPROC"  # the variable that says how many threads cut matrix products
 _THREADS = 2  # of the matrix products of a process, however many cores it has; see `_configure`
 _MAX_REASON = 120  # characters of an error of JAX
 # Texts in errors of collectives and of JAX's own service, but not in out-of-memory errors.
-_SIGNS_OF_LOSS = re.compile(r"gloo|nccl|coordination|socket closed|unavailable", re.IGNORECASE)
+_ERROR_OF_LOST_PROCESS = re.compile(
+    r"gloo|nccl|coordination|socket closed|unavailable", re.IGNORECASE
+)
 _ADDRESS = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[^\s:/\[\]]+):(?P<port>[0-9]{1,5})")
 _LOST = (
     "another process of this run ended or does not answer: what was saved is kept, and the same "
@@ -320,7 +322,7 @@ def _time_limit(options: JobOptions, deadline: float) -> Iterator[None]:
 
 def lost_process(error: BaseException) -> str | None:
     """A sentence for an error that a lost process has caused; None for any other error."""
-    if count() == 1 or not _SIGNS_OF_LOSS.search(str(error)):
+    if count() == 1 or not _ERROR_OF_LOST_PROCESS.search(str(error)):
         return None
     reason = " ".join(str(error).split())[:_MAX_REASON]
     return f"{_LOST} ({type(error).__name__}: {reason})"

@@ -199,10 +199,10 @@ class _DepthComparison:
         """Depths of the points in the neighbours, and those of the neighbours' own images."""
         depth = self._depth / self._length if is_distance else self._depth
         points = self._origins + scale * depth[:, None] * self._steps
-        seen = np.einsum("pji,pj->pi", self._poses[:, :, :3], points - self._poses[:, :, 3])
-        z = -seen[:, 2]
+        in_camera = np.einsum("pji,pj->pi", self._poses[:, :, :3], points - self._poses[:, :, 3])
+        z = -in_camera[:, 2]
         with np.errstate(all="ignore"):
-            pixels = seen[:, :2] * [1, -1] / z[:, None] * self._focal + self._centre
+            pixels = in_camera[:, :2] * [1, -1] / z[:, None] * self._focal + self._centre
         is_ahead = (z > 0) & np.isfinite(pixels).all(axis=-1)
         own = np.zeros(len(z))
         for index in np.unique(self._other).tolist():
@@ -211,7 +211,7 @@ class _DepthComparison:
                 self._read[index], pixels[of, 0], pixels[of, 1], self._sizes[index]
             )
         known = own > 0
-        theirs = np.linalg.norm(seen, axis=-1) if is_distance else z
+        theirs = np.linalg.norm(in_camera, axis=-1) if is_distance else z
         return theirs[known], scale * own[known]
 
 

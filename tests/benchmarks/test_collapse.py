@@ -12,13 +12,18 @@ from tests.support.command_line import assert_is_one_sentence, call_benchmark
 
 pytestmark = pytest.mark.slow
 
-WELL = {"seed": 0, "psnr": 20.0, "spread": 0.8, "acc": 0.9, "collapsed": False, "noticed": None}
-DEAD = WELL | {"seed": 1, "psnr": 10.0, "spread": 0.0, "acc": 0.0, "collapsed": True}
-SIGN = {"sign": "transparent", "step": 120}
+HEALTHY = {"seed": 0, "psnr": 20.0, "spread": 0.8, "acc": 0.9, "collapsed": False, "noticed": None}
+DEAD = HEALTHY | {"seed": 1, "psnr": 10.0, "spread": 0.0, "acc": 0.0, "collapsed": True}
+NOTICED = {"sign": "transparent", "step": 120}
 
 
 def test_collapsed_unnoticed_and_false_alarms_are_counted_apart():
-    runs = [WELL, DEAD, DEAD | {"noticed": SIGN}, WELL | {"noticed": SIGN | {"step": 150}}]
+    runs = [
+        HEALTHY,
+        DEAD,
+        DEAD | {"noticed": NOTICED},
+        HEALTHY | {"noticed": NOTICED | {"step": 150}},
+    ]
     row = collapse.summary("paper", 10.0, "none", runs)
     assert row["num_collapsed"] == 2
     assert row["num_unnoticed"] == 1

@@ -65,8 +65,8 @@ def test_the_error_of_a_depth_is_that_of_triangulation_up_to_a_factor_of_two():
             right += across @ moved
         errors.append(np.linalg.solve(normal, right) - position)
     along = np.std([error @ poses[0][:, 2] for error in errors])
-    foretold = np.median(found.sigma[found.view == 0])
-    assert 0.5 < along / foretold < 2.0
+    predicted = np.median(found.sigma[found.view == 0])
+    assert 0.5 < along / predicted < 2.0
 
 
 def test_points_with_a_large_error_count_less():

@@ -21,7 +21,7 @@ def scenes(tmp_path_factory):
 
 
 # Formats whose poses and images lie in one folder, as their programs write them.
-TOGETHER = {"polycam", "realitycapture xmp", "record3d"}
+POSES_WITH_IMAGES = {"polycam", "realitycapture xmp", "record3d"}
 
 
 @pytest.mark.parametrize("name", ["transforms (1).json", "transforms_all.json", "export.JSON"])
@@ -82,7 +82,7 @@ def test_all_that_a_transforms_file_beside_the_images_names_is_found(
     assert advice in refusal(folder / "poses")
 
 
-@pytest.mark.parametrize("name", sorted({*WRITERS, *EXPORT_FORMATS} - TOGETHER))
+@pytest.mark.parametrize("name", sorted({*WRITERS, *EXPORT_FORMATS} - POSES_WITH_IMAGES))
 def test_poses_in_a_folder_of_their_own_are_read_with_the_images_beside_it(tmp_path, scenes, name):
     folder, expected = tmp_path / "scene", read_capture(scenes[name])
     shutil.copytree(scenes[name], folder)

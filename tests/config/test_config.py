@@ -22,7 +22,7 @@ from nerf.field import SceneFacts
 from tests.support.settings_table import TABLE, leaf
 
 # What depends on another setting and cannot be set alone.
-TOGETHER = {
+NEEDED_WITH = {
     "proposal": ("render.networks=proposal", "render.fine_t=intervals", "render.coarse_t=bins"),
 }
 
@@ -80,7 +80,7 @@ def test_a_preset_of_another_field_is_refused_with_the_way_out(field, name, owne
 
 
 def test_a_proposal_is_chosen_with_all_that_goes_with_it():
-    together = TOGETHER["proposal"]
+    together = NEEDED_WITH["proposal"]
     render = override(NOTEBOOK, *together).render
     assert (render.networks, render.evaluations_per_ray) == ("proposal", render.num_fine)
     for missing in together[:2]:

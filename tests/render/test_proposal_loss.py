@@ -174,9 +174,9 @@ def test_the_colours_train_the_field_and_the_proposal_loss_the_proposal():
 
     scales = (jnp.array(2.0), jnp.array(0.1))
     by_image = jax.grad(lambda s: jnp.sum(rendered(s).fine.rgb))(scales)
-    by_mismatch = jax.grad(lambda s: jnp.sum(rendered(s).proposal_loss))(scales)
+    by_proposal_loss = jax.grad(lambda s: jnp.sum(rendered(s).proposal_loss))(scales)
     assert [bool(g != 0) for g in by_image] == [True, False]
-    assert [bool(g != 0) for g in by_mismatch] == [False, True]
+    assert [bool(g != 0) for g in by_proposal_loss] == [False, True]
 
 
 def test_a_field_without_a_proposal_is_refused():

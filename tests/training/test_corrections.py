@@ -73,7 +73,7 @@ def _wall(params, points, viewdirs, /, *, key=None):
 
 
 WALL = RadianceField(lambda key, /: {"logit": jnp.zeros(3)}, _wall)
-EXPOSED = dataclasses.replace(
+WITH_EXPOSURE = dataclasses.replace(
     PLANES,
     render=dataclasses.replace(
         PLANES.render, networks="shared", coarse_t="bins", fine_t="between_samples",
@@ -92,8 +92,8 @@ def test_gains_that_were_put_in_are_found():
     wall = np.array([0.3, 0.5, 0.4], np.float32)
     images = np.stack([exposure.clipped(np.tile(wall, (4, 5, 1)), each) for each in log_gains])
     views = views_from_origin(images)
-    step = make_step(WALL, EXPOSED, views, space=ndc_of(views.cameras))
-    state, _ = step(init_state(WALL, EXPOSED, jax.random.key(0), num_views=3), 300)
+    step = make_step(WALL, WITH_EXPOSURE, views, space=ndc_of(views.cameras))
+    state, _ = step(init_state(WALL, WITH_EXPOSURE, jax.random.key(0), num_views=3), 300)
     learnt = exposure.centred(state.corrections.values.log_gains)
     np.testing.assert_allclose(learnt, log_gains - log_gains.mean(axis=0), atol=0.02)
     colour = exposure.clipped(wall, log_gains.mean(axis=0))
@@ -102,8 +102,8 @@ def test_gains_that_were_put_in_are_found():
 
 def test_a_robust_error_is_that_of_the_corrected_colours():
     """Pixels that differ by a gain alone are no outliers; without it, all are."""
-    train = dataclasses.replace(EXPOSED.train, robust_loss="geman_mcclure")
-    config = dataclasses.replace(EXPOSED, train=train)
+    train = dataclasses.replace(WITH_EXPOSURE.train, robust_loss="geman_mcclure")
+    config = dataclasses.replace(WITH_EXPOSURE, train=train)
     batch = jax.tree.map(lambda x: x[:4], batches()["opaque"])
     log_gains = jnp.full_like(batch.rgb, np.log(2.0))
     wall = jnp.full_like(batch.rgb, 0.5)  # the colour of the field at first
@@ -117,7 +117,9 @@ def test_a_robust_error_is_that_of_the_corrected_colours():
 
 
 def test_a_state_without_corrections_has_none():
-    off = dataclasses.replace(EXPOSED, train=dataclasses.replace(EXPOSED.train, exposure="off"))
+    off = dataclasses.replace(
+        WITH_EXPOSURE, train=dataclasses.replace(WITH_EXPOSURE.train, exposure="off")
+    )
     state = init_state(WALL, off, jax.random.key(0), num_views=3)
     assert state.corrections is None
     assert identity(3, off.train) is None

@@ -44,7 +44,7 @@ def _waves(params, points, viewdirs, /, *, key=None):
 
 
 WAVES = RadianceField(lambda key, /: {"scale": jnp.ones(())}, _waves)
-POSED = dataclasses.replace(
+WITH_POSES = dataclasses.replace(
     PLANES,
     render=dataclasses.replace(
         PLANES.render, networks="shared", coarse_t="bins", fine_t="between_samples",
@@ -70,7 +70,7 @@ def rig(num=6):
 
 def images_of(cameras):
     params = {"shared": WAVES.init(jax.random.key(0))}
-    program = make_exact_program(WAVES, POSED.render, World()).with_params(params)
+    program = make_exact_program(WAVES, WITH_POSES.render, World()).with_params(params)
     return np.stack([render_image(program, cameras[i]).rgb for i in range(len(cameras.focal))])
 
 
@@ -88,8 +88,8 @@ def test_poses_that_were_put_wrong_are_brought_back(images):
     exact = rig()
     wrong = jax.device_get(corrected_cameras(exact, small_tangents()))
     views = training_views(images, wrong)
-    step = make_step(WAVES, POSED, views, space=World())
-    state, _ = step(init_state(WAVES, POSED, jax.random.key(0), num_views=6), 250)
+    step = make_step(WAVES, WITH_POSES, views, space=World())
+    state, _ = step(init_state(WAVES, WITH_POSES, jax.random.key(0), num_views=6), 250)
     found = corrected_cameras(wrong, state.corrections.values.pose_tangents)
     before, after = (pose_errors(each.camtoworlds, exact.camtoworlds) for each in (wrong, found))
     assert np.mean(after.angles) < 0.7 * np.mean(before.angles)
@@ -100,7 +100,7 @@ def test_the_pose_of_one_image_is_found(images):
     exact = rig()
     wrong = jax.device_get(corrected_cameras(exact, small_tangents(size=0.04)))
     params = {"shared": WAVES.init(jax.random.key(0))}
-    finder = PoseFinder(WAVES, params, POSED.render, World())
+    finder = PoseFinder(WAVES, params, WITH_POSES.render, World())
     for index in (0, 3):
         log_gains = np.full(3, 0.2, np.float32) * index
         pixels = finder.choose_pixels(images[index], None, None)
@@ -115,7 +115,7 @@ def test_pixels_that_a_mask_leaves_out_do_not_move_a_pose(images):
     mask[:, :5] = False
     image = np.where(mask[..., None], images[2], 1.0 - images[2])
     params = {"shared": WAVES.init(jax.random.key(0))}
-    finder = PoseFinder(WAVES, params, POSED.render, World())
+    finder = PoseFinder(WAVES, params, WITH_POSES.render, World())
     found = finder.find(exact[2], finder.choose_pixels(image, mask))
     np.testing.assert_allclose(found, exact.camtoworlds[2], atol=2e-3)
 
@@ -130,14 +130,16 @@ def test_the_gradient_of_tangents_is_that_of_finite_differences(images, name, mi
     views, space = training_views(images, cameras), space_of(name, cameras)
     pixels = draw_batch(jax.random.key(3), views, 64)
     params = {"shared": {"scale": jnp.float32(scale)}}
-    batch = make_batch(pixels, cameras, space=space, config=POSED.render)
-    correct = functools.partial(corrected_parts, pixels, cameras, space=space, config=POSED.render)
+    batch = make_batch(pixels, cameras, space=space, config=WITH_POSES.render)
+    correct = functools.partial(
+        corrected_parts, pixels, cameras, space=space, config=WITH_POSES.render
+    )
 
     @jax.jit
     def found(tangents):
         parts, pull_back = jax.vjp(correct, Corrections(None, tangents))
         loss, _, _, of_parts = loss_and_gradients(
-            WAVES, params, batch, POSED, microbatch, corrected=parts
+            WAVES, params, batch, WITH_POSES, microbatch, corrected=parts
         )
         return loss, pull_back(of_parts)[0].pose_tangents
 
@@ -159,7 +161,7 @@ def _red(params, points, viewdirs, /, *, key=None):
 def test_the_hessian_of_poses_is_that_of_the_jacobian_of_the_colours(images, loss, channels):
     """With one channel the random signs have no effect on the estimate."""
     field, cameras = WAVES._replace(apply=_red), rig()
-    config = dataclasses.replace(POSED, train=dataclasses.replace(POSED.train, loss=loss))
+    config = dataclasses.replace(WITH_POSES, train=dataclasses.replace(WITH_POSES.train, loss=loss))
     params = {"shared": field.init(jax.random.key(0))}
     corrections = Corrections(None, small_tangents())
     pixels = draw_batch(jax.random.key(3), training_views(images, cameras), 64)
@@ -215,8 +217,8 @@ def test_off_and_on_at_the_start_take_the_same_step(images, unoptimised_compilat
     views = training_views(images, rig())
     states = []
     for setting in ("off", "on"):
-        train = dataclasses.replace(POSED.train, poses=setting)
-        config = dataclasses.replace(POSED, train=train)
+        train = dataclasses.replace(WITH_POSES.train, poses=setting)
+        config = dataclasses.replace(WITH_POSES, train=train)
         step = make_step(WAVES, config, views, space=World())
         state, metrics = step(init_state(WAVES, config, jax.random.key(0), num_views=6), 1)
         states.append((state, metrics))

@@ -187,8 +187,11 @@ def _images_in_binary(data: _BinaryReader) -> Iterator[Image]:
         (camera_id,) = data.read("<i")
         name = data.name()
         num_points = data.count(min_bytes=24)
-        seen = data.array(num_points, [("xy", "<2f8"), ("id", "<i8")])
-        ids, keypoints = seen["id"].astype(np.int64), seen["xy"].astype(np.float64)
+        points_in_image = data.array(num_points, [("xy", "<2f8"), ("id", "<i8")])
+        ids, keypoints = (
+            points_in_image["id"].astype(np.int64),
+            points_in_image["xy"].astype(np.float64),
+        )
         yield Image(name, int(camera_id), pose[:4], pose[4:], ids, keypoints)
 
 

@@ -49,7 +49,7 @@ def point_depths(
         return None
     positions = np.array([points[number].position for number in ids.tolist()])
     errors = _errors([points[number].error for number in ids.tolist()])
-    view, column, row, which = _seen(images, ids)
+    view, column, row, which = _keypoints(images, ids)
     with np.errstate(all="ignore"):
         offset = positions[which] - camtoworlds[view, :, 3]
         distance = np.linalg.norm(offset, axis=-1)
@@ -75,7 +75,7 @@ def _errors(given: Sequence[float]) -> npt.NDArray[np.float64]:
     return np.maximum(np.where(is_known, errors, usual), _LEAST_ERROR)
 
 
-def _seen(
+def _keypoints(
     images: Sequence[Image], ids: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.int64], Array, Array, npt.NDArray[np.int64]]:
     """View, column, row and index in `ids` of each keypoint `[num_keypoints]` of a point."""

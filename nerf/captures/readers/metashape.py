@@ -93,7 +93,7 @@ def read_metashape(
     cameras = list(chunks[0].iter("camera")) if chunks else []
     if not cameras:
         raise UserError(f"{path} has no chunk with cameras: export the cameras again")
-    posed, notes = _posed(path, cameras)
+    with_pose, notes = _cameras_with_pose(path, cameras)
     notes = [*read_and_not(paths), *notes]
     if len(chunks) > 1:
         notes.append(f"{path.name} has {len(chunks)} chunks, and only the first is read")
@@ -103,14 +103,14 @@ def read_metashape(
             sensors[sensor.get("id", "")] = _sensor(path, sensor)
         except UserError as problem:
             sensors[sensor.get("id", "")] = problem
-    images = _images(path, posed, sensors)
+    images = _images(path, with_pose, sensors)
     skew = max((abs(s.skew) for s in sensors.values() if isinstance(s, _Sensor)), default=0.0)
     if skew > 0:
         notes.append(f"the skew b2 of {skew:.3g} pixels is not used")
     return make_capture(_NAME, folder, images, factor, notes, follow_links=follow_links)
 
 
-def _posed(path: Path, cameras: list[Element]) -> tuple[list[Element], list[str]]:
+def _cameras_with_pose(path: Path, cameras: list[Element]) -> tuple[list[Element], list[str]]:
     """The cameras that have a pose in the largest component, and notes on the others."""
     notes = []
     disabled = [camera for camera in cameras if camera.get("enabled") in ("0", "false")]
@@ -118,21 +118,21 @@ def _posed(path: Path, cameras: list[Element]) -> tuple[list[Element], list[str]
         are = counted(len(disabled), "camera is", "cameras are")
         notes.append(f"{are} disabled in {path.name} and not used")
     enabled = [camera for camera in cameras if camera not in disabled]
-    posed = [camera for camera in enabled if camera.find("transform") is not None]
-    if not posed:
+    with_pose = [camera for camera in enabled if camera.find("transform") is not None]
+    if not with_pose:
         raise UserError(f"{path} has no camera with a pose: align the photos and export them again")
-    if len(posed) < len(enabled):
-        labels = listed(camera.get("label", "?") for camera in enabled if camera not in posed)
-        were = counted(len(enabled) - len(posed), "camera was", "cameras were")
+    if len(with_pose) < len(enabled):
+        labels = listed(camera.get("label", "?") for camera in enabled if camera not in with_pose)
+        were = counted(len(enabled) - len(with_pose), "camera was", "cameras were")
         notes.append(f"{were} not aligned: {labels}")
-    components = [camera.get("component_id", "") for camera in posed]
+    components = [camera.get("component_id", "") for camera in with_pose]
     largest = max(components, key=components.count)
-    if components.count(largest) < len(posed):
+    if components.count(largest) < len(with_pose):
         notes.append(
             f"{path.name} has {len(set(components))} components whose poses do not fit each other, "
             f"and only the largest, of {counted(components.count(largest), 'camera')}, is read"
         )
-    return [c for c, part in zip(posed, components, strict=True) if part == largest], notes
+    return [c for c, part in zip(with_pose, components, strict=True) if part == largest], notes
 
 
 def _images(

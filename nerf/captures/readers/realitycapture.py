@@ -138,8 +138,8 @@ def read_realitycapture(
     if without_pose:
         not_used = "XMP file has no pose and is not used", "XMP files have no pose and are not used"
         notes.append(counted(without_pose, *not_used))
-    beside = paths[0].parent.relative_to(folder).as_posix()
-    folders = list(dict.fromkeys((beside, *IMAGE_FOLDERS)))
+    xmp_folder = paths[0].parent.relative_to(folder).as_posix()
+    folders = list(dict.fromkeys((xmp_folder, *IMAGE_FOLDERS)))
     return make_capture(_NAME, folder, images, factor, notes, folders, follow_links=follow_links)
 
 

@@ -26,7 +26,7 @@ from nerf.geometry.poses import are_orthonormal
 _NUMBERED = (13, 17)  # words of a line with a matrix behind another one
 _LENGTHS = (8, 12, 16, *_NUMBERED)
 NUMBERS = ("id", "index", "frame_id", "frame_index")  # that say nothing of a pose
-_BESIDE = ".pose"  # of 7-Scenes, whose poses lie beside the images
+_POSE_SUFFIX = ".pose"  # of 7-Scenes, whose poses lie beside the images
 POSITION = ("tx", "ty", "tz")
 QUATERNION = ("qx", "qy", "qz", "qw")
 OTHER_NAMES = {
@@ -228,8 +228,8 @@ def read_folder(folder: Path, *, follow_links: bool = False) -> tuple[list[Pose]
     place was lost.
     """
     paths = sorted(files_with(folder, ".txt"), key=lambda path: natural_key(path.name))
-    extra = [path for path in paths if path.stem.lower().endswith(_BESIDE)]
-    paths = extra or paths
+    with_suffix = [path for path in paths if path.stem.lower().endswith(_POSE_SUFFIX)]
+    paths = with_suffix or paths
     poses: list[Pose] = []
     problems: list[tuple[str, str]] = []
     lost: list[str] = []
@@ -243,7 +243,7 @@ def read_folder(folder: Path, *, follow_links: bool = False) -> tuple[list[Pose]
                 lost.append(path.name)
                 continue
             numbers = [finite_number(word, str(path)) for word in words]
-            name = f"{path.stem[: -len(_BESIDE)]}.color" if extra else path.stem
+            name = f"{path.stem[: -len(_POSE_SUFFIX)]}.color" if with_suffix else path.stem
             poses.append(pose_of_numbers(numbers, str(path))._replace(name=name))
         except UserError as problem:
             problems.append((path.name, str(problem)))

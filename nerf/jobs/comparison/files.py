@@ -16,7 +16,7 @@ def check_writable(named: Mapping[str, Path], runs: Sequence[Path]) -> None:
     Raises:
       UserError: for the first file at fault.
     """
-    seen: dict[Path, str] = {}
+    names_by_path: dict[Path, str] = {}
     for name, path in named.items():
         folder, shown = path.absolute().parent, f"`{name}={path}`"
         if not folder.is_dir():
@@ -25,6 +25,6 @@ def check_writable(named: Mapping[str, Path], runs: Sequence[Path]) -> None:
             raise UserError(f"{shown} is a folder: name a file")
         if any(folder.resolve().is_relative_to(run.resolve()) for run in runs):
             raise UserError(f"{shown} lies in a run folder, which is not changed: name another")
-        other = seen.setdefault(path.resolve(), name)
+        other = names_by_path.setdefault(path.resolve(), name)
         if other != name:
             raise UserError(f"{shown} is the same file as `{other}`: name two files")
