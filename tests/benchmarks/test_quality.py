@@ -39,10 +39,14 @@ def test_a_run_has_the_preset_that_is_named(scene, tmp_path):
     """Preset quick alone has a grid among its parameters, here of a hundred thousand texels."""
     out = tmp_path / "quality.json"
     sets = ("field.width=8", "field.rgb_width=8", "field.proposal.resolution=[50, 50, 40]")
-    ended = call_benchmark(
-        *(quality, f"--scene={scene}", "--seconds=12", "--field=mlp:quick", f"--out={out}"),
-        *(f"--set={assignment}" for assignment in sets),
-    )
+    for seconds in (12, 48, 192):  # a busy machine compiles for all of the first ones
+        ended = call_benchmark(
+            *(quality, f"--scene={scene}", f"--seconds={seconds}", "--field=mlp:quick"),
+            *(f"--set={assignment}" for assignment in sets),
+            f"--out={out}",
+        )
+        if ended.status == 0:
+            break
     assert ended.status == 0, ended.err
     ((curve,),) = [scene["curves"] for scene in json.loads(out.read_text())["scenes"]]
     assert curve["field"] == "mlp:quick"
