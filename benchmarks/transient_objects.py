@@ -25,7 +25,7 @@ _AMBIENT = 0.35
 def every_third(views: Sequence[int]) -> tuple[int, ...]:
     """Every third view.
 
-    >>> third_of([0, 1, 2, 4, 5, 6, 7])
+    >>> every_third([0, 1, 2, 4, 5, 6, 7])
     (0, 4, 7)
     """
     return tuple(views[::3])

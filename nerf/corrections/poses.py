@@ -85,7 +85,7 @@ def apply_motions(camtoworlds: jax.Array, motions: jax.Array) -> jax.Array:
     Returns:
       `[..., 3, 4]`.
 
-    >>> turned = moved(
+    >>> turned = apply_motions(
     ...     jnp.eye(3, 4), jnp.array([0.0, 0.0, 0.5 * jnp.pi, 1.0, 0.0, 0.0])
     ... )
     >>> abs(turned).round(3).tolist()

@@ -40,7 +40,7 @@ def find_arrangement(
       camtoworlds: `[num_views, 3, 4]`, columns right, up, back | position, any unit.
       up: `[3]`, unit, which way is up; None estimates it from the cameras.
 
-    >>> classify_rig(np.eye(3, 4)[None]).kind
+    >>> find_arrangement(np.eye(3, 4)[None]).kind
     'forward'
     """
     poses = np.asarray(camtoworlds, np.float64)

@@ -37,7 +37,7 @@ def is_occupied(occupancy: Occupancy, points: jax.Array) -> jax.Array:
 
     >>> cells = Occupancy(jnp.array([[[True]], [[False]]]), jnp.zeros(3), jnp.ones(3))
     >>> points = jnp.array([[0.4, 0.5, 0.5], [0.6, 0.5, 0.5], [-0.1, 0.5, 0.5]])
-    >>> may_hold(cells, points).tolist()
+    >>> is_occupied(cells, points).tolist()
     [True, False, False]
     """
     chex.assert_axis_dimension(points, -1, 3)

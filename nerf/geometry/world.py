@@ -111,7 +111,7 @@ def intersect_box(
 
     >>> ahead, past = jnp.array([0.0, 0.0, -1.0]), jnp.array([0.0, 1.0, -1.0])
     >>> rays = jnp.array([[0.0, 0.0, 3.0]] * 2), jnp.stack([ahead, past])
-    >>> near, far = within_box(
+    >>> near, far = intersect_box(
     ...     *rays, jnp.zeros(2), jnp.full(2, 9.0), ((-1.0,) * 3, (1.0,) * 3)
     ... )
     >>> near.tolist(), (far - near > 1e-3).tolist()

@@ -218,7 +218,13 @@ def _machine(run: RunSummary) -> list[tuple[str, str]]:
 def setting_text(value: Any) -> str:
     """A setting for people.
 
-    >>> plain([48, 36, 24]), plain(0.00015), plain(True), plain(None), plain(2147483647)
+    >>> (
+    ...     setting_text([48, 36, 24]),
+    ...     setting_text(0.00015),
+    ...     setting_text(True),
+    ...     setting_text(None),
+    ...     setting_text(2147483647),
+    ... )
     ('48, 36, 24', '0.00015', 'yes', 'none', 'no limit')
     """
     if isinstance(value, list):

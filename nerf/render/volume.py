@@ -95,7 +95,7 @@ def alpha_of_optical_depth(optical_depth: jax.Array) -> jax.Array:
     Returns:
       `[...]`, in [0, 1].
 
-    >>> absorbed(jnp.array([0.0, 1e-8, 0.5, 100.0])).tolist()
+    >>> alpha_of_optical_depth(jnp.array([0.0, 1e-8, 0.5, 100.0])).tolist()
     [0.0, 1e-08, 0.3934693, 1.0]
     """
     x = jnp.minimum(optical_depth, _SMALL)

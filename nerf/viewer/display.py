@@ -81,7 +81,7 @@ def side_by_side_size(window: tuple[int, int], image: tuple[int, int]) -> tuple[
       window: height and width.
       image: height and width of each image, whose ratio is kept.
 
-    >>> size_beside((600, 1206), (300, 400))
+    >>> side_by_side_size((600, 1206), (300, 400))
     (450, 600)
     """
     height, width = window

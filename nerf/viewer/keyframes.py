@@ -69,9 +69,9 @@ class PathOptions:
 def default_frame_size(width: int, height: int) -> tuple[int, int]:
     """Width and height of the frames for a scene of this size, within what a video can have.
 
-    >>> usual_size(8192, 6144)
+    >>> default_frame_size(8192, 6144)
     (4096, 3072)
-    >>> usual_size(8, 6)
+    >>> default_frame_size(8, 6)
     (22, 16)
     """
     scale = max(min(1.0, MAX_SIDE / max(width, height)), MIN_SIDE / min(width, height))

@@ -175,7 +175,10 @@ def pose_of_numbers(numbers: Sequence[float], where: str) -> Pose:
 def is_pose_text(lines: Sequence[str]) -> bool:
     """Whether the first line that is not a comment is one that `read_text` reads.
 
-    >>> are_poses(["# poses", "1.5 0 0 0 0 0 0 1"]), are_poses(["1.5 rgb/1.5.png"])
+    >>> (
+    ...     is_pose_text(["# poses", "1.5 0 0 0 0 0 0 1"]),
+    ...     is_pose_text(["1.5 rgb/1.5.png"]),
+    ... )
     (True, False)
     """
     order = next((found for line in lines[:1] if (found := _order(line))), None)
@@ -196,8 +199,8 @@ def are_lines_with_rotations(lines: Sequence[str]) -> bool:
     """Whether two or more lines have poses, all with rotations: no other file is like that.
 
     >>> (
-    ...     are_rotations(["1 0 0 0 0 0.6 0 0.8"] * 3),
-    ...     are_rotations(["1 2 3 4 0.5 0.5 0.5 0.4"] * 3),
+    ...     are_lines_with_rotations(["1 0 0 0 0 0.6 0 0.8"] * 3),
+    ...     are_lines_with_rotations(["1 2 3 4 0.5 0.5 0.5 0.4"] * 3),
     ... )
     (True, False)
     """
