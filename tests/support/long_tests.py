@@ -58,7 +58,7 @@ LONG = (
     r"test_several_processes\.py::test_a_signal_to_one",
     r"test_several_processes\.py::test_a_process_that_cannot_start",
     r"test_resume\.py::test_there_and_back.*\[(haiku-quick|nnx-(notebook|quick)|flax-(notebook|quick))\]",
-    r"test_resume\.py::test_training_goes_on.*\[(haiku|nnx)-(paper|quick)\]",
+    r"test_resume\.py::test_training_resumes.*\[(haiku|nnx)-(paper|quick)\]",
     r"test_resume\.py::test_the_moments.*\[(haiku|nnx)-(paper|quick)\]",
     r"test_version_0_1_0\.py::test_training_resumes.*\[(flax-mlp-(paper|quick)|haiku-mlp-quick)\]",
     r"test_main\.py::test_a_training_run_leaves.*\[nnx\]",
